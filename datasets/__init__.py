@@ -1,0 +1,1 @@
+"""Finds, decodes and checks images, and feeds training. Not related to the package of that name."""

@@ -1,0 +1,61 @@
+"""BSDS500 without the images of BSD68/CBSD68: 432 photographs to train and validate on.
+
+All 68 test images lie in BSDS500's `val` folder. They are refused by number in
+whatever subfolder they are, so 200 `train` + 200 `test` + 32 `val` images
+remain. Sixteen of these are the validation split, the other 416 the train split.
+"""
+
+import os
+from pathlib import Path
+
+from datasets.facts import DatasetFacts
+from datasets.test_images import BSD68_IMAGES
+from gradnet_tf.errors import UserError
+from gradnet_tf.inference.image_files import list_images
+
+SUBFOLDERS = ("train", "val", "test")
+
+# Where the three subfolders lie in the published archives, from the outside in.
+_NESTINGS = (".", "images", "data/images", "BSDS500/data/images")
+
+# The 16 of the 432 whose number has the smallest sha256: fixed, and blind to the pictures.
+VALIDATION_IMAGES = frozenset(
+    "134052 153077 155060 156079 161062 196015 20069 216041 "
+    "22093 259060 306051 317080 372019 55075 61086 71046".split()
+)
+
+
+def find_root(folder: Path) -> Path | None:
+    """Returns the folder at or below `folder` that holds train, val and test; None without one."""
+    for nesting in _NESTINGS:
+        root = folder / nesting
+        if all((root / name).is_dir() for name in SUBFOLDERS):
+            return root
+    return None
+
+
+def list_split(facts: DatasetFacts, root: Path, split: str) -> list[tuple[str, Path]]:
+    """Lists a split as (file name, path), in byte order of the file names.
+
+    Args:
+        facts: the set's row.
+        root: folder with train, val and test.
+        split: `train` (416), `validation` (16) or `trainable` (both).
+
+    Raises:
+        UserError: when a subfolder has no images at all.
+    """
+    found = []
+    for subfolder in SUBFOLDERS:
+        paths = list_images(root / subfolder)
+        if not paths:
+            raise UserError(
+                f"folder {root / subfolder} has no images.\n"
+                f"Expected the {subfolder} images of {facts.title}; {facts.how_to_get}."
+            )
+        found += [path for path in paths if path.stem not in BSD68_IMAGES]
+    if split != "trainable":
+        wanted = split == "validation"
+        found = [path for path in found if (path.stem in VALIDATION_IMAGES) == wanted]
+    found.sort(key=lambda path: os.fsencode(path.name))
+    return [(path.name, path) for path in found]

@@ -1,0 +1,133 @@
+"""Finds the folder of a set under `--data_dir`, and lists sets that are one flat folder."""
+
+import re
+from pathlib import Path
+
+from datasets.facts import DatasetFacts
+from gradnet_tf.errors import UserError
+from gradnet_tf.inference.image_files import list_images
+
+# A folder without a split of its own gives every twentieth image, at most 16, to validation.
+_VALIDATION_SHARE = 20
+_MOST_VALIDATION = 16
+
+
+def check_data_dir(facts: DatasetFacts, data_dir: str | Path | None) -> Path:
+    """Returns `data_dir` as a path to an existing folder.
+
+    Raises:
+        UserError: when it is not given, missing or a file; says how to get the set.
+    """
+    if data_dir is None or str(data_dir) == "":
+        raise UserError(
+            f"dataset {facts.name} needs --data_dir, the folder that holds it; none was given.\n"
+            f"To get it: {facts.how_to_get}."
+        )
+    path = Path(data_dir).expanduser()
+    if not path.is_dir():
+        what = "is not a folder" if path.exists() else "does not exist"
+        raise UserError(
+            f"dataset {facts.name}: --data_dir={data_dir} {what}.\n"
+            f"Expected the folder that holds it; to get it: {facts.how_to_get}."
+        )
+    return path
+
+
+def named_folders(facts: DatasetFacts, data_dir: Path) -> list[Path]:
+    """Lists the subfolders called like the set or an alias, whatever the case; its name first."""
+    names = [name.casefold() for name in (facts.name, *facts.aliases)]
+    found = [p for p in data_dir.iterdir() if p.is_dir() and p.name.casefold() in names]
+    return sorted(found, key=lambda p: (names.index(p.name.casefold()), p.name))
+
+
+def is_named(facts: DatasetFacts, folder: Path) -> bool:
+    """Tells whether the folder itself is called like the set or an alias."""
+    names = {name.casefold() for name in (facts.name, *facts.aliases)}
+    return folder.resolve().name.casefold() in names
+
+
+def not_found(facts: DatasetFacts, data_dir: Path) -> UserError:
+    """Builds the error for a folder in which the set is not: what was looked for, what to do."""
+    names = list(dict.fromkeys((facts.name, *facts.aliases)))
+    return UserError(
+        f"dataset {facts.name} is not in --data_dir={data_dir}.\n"
+        f"Looked for a subfolder named {' or '.join(names)} (in any case), and for its files in "
+        f"the folder itself.\nTo get it: {facts.how_to_get}."
+    )
+
+
+def find_flat(facts: DatasetFacts, data_dir: Path) -> list[Path]:
+    """Lists the images of a set that is one flat folder.
+
+    Looks at D/<name or alias>, then at D itself, which fits when it is called
+    like the set, or when all its images are named like the set's and are as many.
+
+    Raises:
+        UserError: when the set is not found, or its folder has no images.
+    """
+    named = named_folders(facts, data_dir)
+    if is_named(facts, data_dir):
+        named.append(data_dir)
+    for folder in named:
+        paths = list_images(folder)
+        if paths:
+            return paths
+    paths = list_images(data_dir)
+    if len(paths) in facts.counts.values() and all(
+        re.fullmatch(facts.pattern, path.name, re.IGNORECASE) for path in paths
+    ):
+        return paths
+    if named:
+        raise UserError(
+            f"dataset {facts.name}: folder {named[0]} has no images.\n"
+            f"To get it: {facts.how_to_get}."
+        )
+    raise not_found(facts, data_dir)
+
+
+def list_own_folder(data_dir: Path, split: str) -> list[Path]:
+    """Lists a split of a person's own folder D.
+
+    `all` is the images in D. `train` and `validation` are D/train and
+    D/validation (or D/val) where these exist. Without the latter every
+    twentieth image (1 to 16 of them, evenly spaced in byte order) is held out
+    of D/train or D for validation. `test` is D/test.
+
+    Raises:
+        UserError: when there are no images, or a single one to split in two.
+    """
+    if split in ("all", "test"):
+        return _require_images(data_dir / "test" if split == "test" else data_dir)
+    separate = next(
+        (data_dir / name for name in ("validation", "val") if (data_dir / name).is_dir()), None
+    )
+    if split == "validation" and separate is not None:
+        return _require_images(separate)
+    folder = data_dir / "train" if (data_dir / "train").is_dir() else data_dir
+    paths = _require_images(folder)
+    if separate is not None:
+        return paths
+    if len(paths) < 2:
+        raise UserError(
+            f"folder {folder} has one image; expected at least two, since one is held out.\n"
+            "Add images, or put the validation images into a subfolder named validation."
+        )
+    held_out = _held_out(len(paths))
+    return [p for index, p in enumerate(paths) if (index in held_out) == (split == "validation")]
+
+
+def _held_out(count: int) -> set[int]:
+    """Returns which of `count` images are held out: evenly spaced, 1 to 16 of them."""
+    number = min(_MOST_VALIDATION, max(1, count // _VALIDATION_SHARE))
+    return {(2 * index + 1) * count // (2 * number) for index in range(number)}
+
+
+def _require_images(folder: Path) -> list[Path]:
+    paths = list_images(folder)
+    if not paths:
+        below = list_images(folder, recursive=True)
+        hint = f" (images lie deeper, in {below[0].parent})" if below else ""
+        raise UserError(
+            f"folder {folder} has no images{hint}.\nExpected clean images directly in --data_dir."
+        )
+    return paths

@@ -1,0 +1,64 @@
+"""A named, ordered list of images that are decoded when asked for."""
+
+import dataclasses
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from datasets.facts import DatasetFacts
+from gradnet_tf.errors import UserError
+from gradnet_tf.inference.image_files import read_image
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageSet:
+    """Images of one split of one set.
+
+    Attributes:
+        name: the set's name, for example `cbsd68`.
+        split: the split's name.
+        names: file names, in byte order; relative to the split's folder.
+        paths: the files, in the order of `names`.
+        channels: 3 or 1; what `load` returns, whatever the files hold.
+        facts: the set's row of facts.
+    """
+
+    name: str
+    split: str
+    names: list[str]
+    paths: list[Path]
+    channels: int
+    facts: DatasetFacts
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def load(self, index: int) -> np.ndarray:
+        """Decodes one image: uint8 [H, W, `channels`], RGB order.
+
+        Raises:
+            UserError: when the file cannot be read; the message names it.
+        """
+        return read_image(self.paths[index], self.channels)
+
+    def noisy(self, index: int) -> np.ndarray | None:
+        """Returns the noisy photograph that belongs to a clean one; None: noise is synthetic."""
+        return None
+
+    def first(self, count: int | None) -> "ImageSet":
+        """Returns the set cut to its first `count` names; None keeps all.
+
+        Raises:
+            UserError: when `count` is below 1.
+        """
+        if count is None:
+            return self
+        if count < 1:
+            raise UserError(f"`max_images` must be at least 1. Received: max_images={count}")
+        return dataclasses.replace(self, names=self.names[:count], paths=self.paths[:count])
+
+
+def notice(text: str) -> None:
+    """Tells a person on standard error about something that does not stop the work."""
+    print(f"note: {text}", file=sys.stderr)

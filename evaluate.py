@@ -1,0 +1,88 @@
+"""Scores one or more denoisers on a set of images and writes a report.
+
+Example:
+  python evaluate.py --model=gradnet_small --dataset=cbsd68 --data_dir=DATA --sigma=25 \
+      --output=out/cbsd68
+  python evaluate.py --model=runs/small,gradnet_tiny    # compares, on the sample photographs
+
+OUTPUT gets metrics.json, metrics.csv, report.html and images/. Several models get a folder each,
+and OUTPUT a ranking.json and a report.html that compares them.
+"""
+
+import os
+import shlex
+import sys
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+from absl import flags  # noqa: E402
+
+from gradnet_tf.command import run_script  # noqa: E402
+from gradnet_tf.errors import EXIT_NAN, EXIT_OK, UserError  # noqa: E402
+from gradnet_tf.evaluation import EvaluateConfig  # noqa: E402
+from gradnet_tf.presets import PRECISIONS  # noqa: E402
+
+FLAGS = flags.FLAGS
+
+flags.DEFINE_list("model", ["default"], "what to score: a path or a name; several compare")
+flags.DEFINE_string("dataset", "sample", "image set by name, see docs/datasets.md")
+flags.DEFINE_string("data_dir", None, "folder that holds the data set, or the set's parent")
+flags.DEFINE_float("sigma", 25.0, "noise level, standard deviation on the 0-255 scale")
+flags.DEFINE_integer("seed", 0, "seed of the noise")
+flags.DEFINE_string("output", "out/evaluation", "folder to write")
+flags.DEFINE_string("split", None, "split of the set (default: the set's own)")
+flags.DEFINE_integer("max_images", None, "take the first so many images in byte order")
+flags.DEFINE_bool("clip_noisy", False, "clip the noisy input to [0, 1]")
+flags.DEFINE_string("precision", "float32", "one of " + ", ".join(PRECISIONS))
+
+
+def make_config() -> EvaluateConfig:
+    """Fills the configuration from the flags."""
+    fields = EvaluateConfig.__dataclass_fields__
+    return EvaluateConfig(**{name: FLAGS[name].value for name in fields})
+
+
+def main() -> int:
+    """Finds the images, loads the models, scores them and says where the report is."""
+    config = make_config()
+    specs = [spec.strip() for spec in FLAGS.model if spec.strip()]
+    if not specs or len(set(specs)) < len(specs):
+        raise UserError(f"`model` must be one or more different models. Received: {FLAGS.model}")
+    from datasets.resolve import find_dataset
+    from gradnet_tf.reporting.folder import check_images, evaluate_into, model_folders
+    from gradnet_tf.reporting.tables import rank, ranking_table, result_table
+
+    image_set = find_dataset(config.dataset, FLAGS.data_dir, config.split, config.max_images)
+    check_images(image_set)
+
+    from gradnet_tf.inference.load import load_denoiser
+    from gradnet_tf.quiet import quiet_native_logs
+    from gradnet_tf.reporting.watch import Watch
+    from gradnet_tf.versions import installed_versions
+
+    with quiet_native_logs():
+        import gradnet_tf.metrics  # noqa: F401 - brings the backend and its start-up chatter
+    # All of them before the first is scored: a mistake in the last name shows now.
+    denoisers = [load_denoiser(spec, config.precision) for spec in specs]
+    folders = model_folders(specs, [denoiser.name for denoiser in denoisers])
+    watch = Watch(len(image_set.names), show_model=len(specs) > 1)
+    results = evaluate_into(
+        FLAGS.output,
+        dict(zip(folders, denoisers, strict=True)),
+        image_set,
+        config,
+        {"command": ["python", *map(shlex.quote, sys.argv)], "versions": installed_versions()},
+        watch,
+        lambda result: print(result_table(result) + "\n"),
+    )
+    if len(results) > 1:
+        print(ranking_table(rank(results, folders)) + "\n")
+    print(f"The report is {os.path.join(FLAGS.output, 'report.html')}")
+    broken = [name for name, result in zip(folders, results, strict=True) if result["not_finite"]]
+    if broken:
+        print(f"error: NaN or infinite output of {', '.join(broken)}", file=sys.stderr)
+    return EXIT_NAN if broken else EXIT_OK
+
+
+if __name__ == "__main__":
+    run_script(main, __doc__)

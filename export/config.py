@@ -1,0 +1,42 @@
+"""Configuration of an export as a frozen dataclass."""
+
+import dataclasses
+
+from gradnet_tf.errors import UserError
+
+FORMATS = ("saved_model", "tflite_float32")
+
+
+@dataclasses.dataclass(frozen=True)
+class ExportConfig:
+    """What is exported, and on which images its quality is measured.
+
+    Attributes:
+        model: anything `--model` takes that is a Keras model.
+        output: folder for the artefacts.
+        formats: some of `FORMATS`.
+        dataset: set by name for the quality figures.
+        data_dir: where that set lies; `None` for the sample photographs.
+        max_images: take the first so many images; `None` takes all.
+        sigma: noise level of the quality figures, on the 0-255 scale.
+        seed: seed of their noise.
+    """
+
+    model: str = "default"
+    output: str = "exported"
+    formats: tuple[str, ...] = FORMATS
+    dataset: str = "sample"
+    data_dir: str | None = None
+    max_images: int | None = None
+    sigma: float = 25.0
+    seed: int = 0
+
+    def __post_init__(self):
+        unknown = [name for name in self.formats if name not in FORMATS]
+        if unknown or not self.formats:
+            raise UserError(
+                f"--formats: this version writes {', '.join(FORMATS)}. "
+                f"Received: {', '.join(unknown) or 'nothing'}."
+            )
+        if not 0 <= self.sigma <= 255:
+            raise UserError(f"--sigma: expected a number in [0, 255]. Received: {self.sigma}.")

@@ -1,0 +1,59 @@
+"""Runs a script's `main` so that no traceback reaches a user for a user's mistake."""
+
+import sys
+from collections.abc import Callable
+
+from absl import flags
+
+from gradnet_tf.errors import (
+    EXIT_INTERRUPTED,
+    EXIT_OK,
+    EXIT_USAGE,
+    Interrupted,
+    NotFiniteError,
+    UserError,
+)
+
+
+def report_error(error: Exception) -> int:
+    """Prints `error` on standard error and returns the exit code it stands for."""
+    print(f"error: {error}", file=sys.stderr)
+    return getattr(error, "exit_code", EXIT_USAGE)
+
+
+def guarded(main: Callable[[], int | None]) -> int:
+    """Calls `main` and turns the errors meant for people into a message and an exit code."""
+    try:
+        return main() or EXIT_OK
+    except (UserError, NotFiniteError, Interrupted) as error:
+        return report_error(error)
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on from here", file=sys.stderr)
+        return EXIT_INTERRUPTED
+
+
+def run_script(
+    main: Callable[[], int | None], doc: str | None = None, argv: list[str] | None = None
+) -> None:
+    """Parses absl flags, runs `main` and exits with its code.
+
+    Args:
+        main: the script's work; returns an exit code or `None` for success.
+        doc: text printed above the flags by `--help`.
+        argv: the command line, `sys.argv` by default.
+
+    Raises:
+        SystemExit: always, with an exit code of `gradnet_tf.errors`.
+    """
+    argv = list(sys.argv if argv is None else argv)
+    if any(argument in ("--help", "-h", "--helpfull", "-help") for argument in argv[1:]):
+        print((doc or "").strip() + "\n\nFlags:\n" + flags.FLAGS.main_module_help())
+        sys.exit(EXIT_OK)
+    try:
+        rest = flags.FLAGS(argv)
+        if len(rest) > 1:
+            raise flags.Error(f"unexpected argument {rest[1]!r}; flags are written --name=value")
+    except flags.Error as error:
+        print(f"error: {error}\nSee: python {argv[0]} --help", file=sys.stderr)
+        sys.exit(EXIT_USAGE)
+    sys.exit(guarded(main))

@@ -1,0 +1,145 @@
+"""Configuration of training as a frozen dataclass; flags fill it, nothing else reads flags."""
+
+import dataclasses
+import re
+
+from gradnet_tf.errors import UserError
+from gradnet_tf.presets import PRECISIONS, get_preset
+
+STRATEGIES = ("none", "mirrored")
+SCHEDULES = ("cosine", "step")
+
+
+def require(condition: bool, name: str, value, expected: str) -> None:
+    """Raises a `UserError` in the project's wording unless `condition` holds."""
+    if not condition:
+        raise UserError(f"`{name}` must be {expected}. Received: {name}={value!r}")
+
+
+def require_sigma(name: str, value: float) -> None:
+    """Checks a noise level on the 0-255 scale."""
+    require(0 <= value <= 255, name, value, "in [0, 255]")
+
+
+def parse_duration(name: str, text: str | None) -> float | None:
+    """Reads "90s", "12m", "1.5h" or plain seconds.
+
+    Returns:
+        Seconds, or `None` for `None` or an empty text.
+
+    Raises:
+        UserError: for anything else.
+    """
+    if not text:
+        return None
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text.strip())
+    require(match is not None, name, text, 'a duration such as "90s", "12m" or "1.5h"')
+    seconds = float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
+    require(seconds > 0, name, text, "longer than zero")
+    return seconds
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig:
+    """Everything that decides a training run.
+
+    A field of the recipe that is `None` takes the preset's value.
+
+    Attributes:
+        preset: name in `gradnet_tf.presets.PRESETS`.
+        dataset: training set by name; recorded here, found by the script.
+        channels: 3 for RGB, 1 for grey.
+        sigma_min: lowest noise level, standard deviation on the 0-255 scale.
+        sigma_max: highest noise level; equal to `sigma_min` for one level.
+        strategy: "none" or "mirrored" (all local devices).
+        precision: dtype policy of the layers.
+        batch_size: images per step over all replicas.
+        crop_size: side of the training crops in pixels.
+        steps: optimiser steps of the main stage.
+        naive_steps: optimiser steps of the naive denoiser's own stage; 0 skips it.
+        naive_share: part of `time_budget` given to the naive denoiser's stage.
+        naive: trained naive denoiser (anything `--model` takes) instead of a stage.
+        joint: train the naive denoiser along with the main branch; its own L1
+            is added to the loss.
+        gradient_loss_weight: λ of the paper.
+        learning_rate: peak of the schedule.
+        schedule: "cosine" (to zero) or "step" (the supplement's: a fifth after 60%).
+        warmup_steps: steps over which the learning rate grows linearly from zero.
+        clip_norm: bound on the global norm of the loss gradients.
+        time_budget: seconds for both stages over all invocations, or `None`.
+        workdir: folder of the run.
+        seed: decides initial values and every example.
+        log_every: steps between rows of log.jsonl.
+        checkpoint_every: steps between checkpoints.
+        validate_every: steps between validations; every validation may update the best weights.
+        workers: input threads; never changes an example.
+        cpu_replicas: logical devices that the CPU is split into, to try
+            "mirrored" on a machine without GPUs.
+        init_from: weights to start from (anything `--model` takes), same preset.
+    """
+
+    preset: str = "gradnet"
+    dataset: str = "sample"
+    channels: int = 3
+    sigma_min: float = 25.0
+    sigma_max: float = 25.0
+    strategy: str = "none"
+    precision: str = "float32"
+    batch_size: int | None = None
+    crop_size: int | None = None
+    steps: int | None = None
+    naive_steps: int | None = None
+    naive_share: float | None = None
+    naive: str | None = None
+    joint: bool | None = None
+    gradient_loss_weight: float = 0.1
+    learning_rate: float | None = None
+    schedule: str | None = None
+    warmup_steps: int = 100
+    clip_norm: float = 1.0
+    time_budget: float | None = None
+    workdir: str = "runs/gradnet"
+    seed: int = 0
+    log_every: int = 50
+    checkpoint_every: int = 500
+    validate_every: int = 1000
+    workers: int = 2
+    cpu_replicas: int = 1
+    init_from: str | None = None
+
+    def __post_init__(self):
+        recipe = get_preset(self.preset).recipe
+        for field in dataclasses.fields(recipe):
+            # frozen: defaults are filled in once, here, so that config.json is complete.
+            if getattr(self, field.name) is None:
+                object.__setattr__(self, field.name, getattr(recipe, field.name))
+        require(self.channels in (1, 3), "channels", self.channels, "1 (grey) or 3 (RGB)")
+        for name in ("sigma_min", "sigma_max"):
+            require_sigma(name, getattr(self, name))
+        require(
+            self.sigma_min <= self.sigma_max,
+            "sigma_min",
+            self.sigma_min,
+            f"at most sigma_max={self.sigma_max}",
+        )
+        for name, choices in (
+            ("strategy", STRATEGIES),
+            ("precision", PRECISIONS),
+            ("schedule", SCHEDULES),
+        ):
+            value = getattr(self, name)
+            require(value in choices, name, value, f"one of {', '.join(choices)}")
+        counts = "batch_size crop_size steps log_every checkpoint_every validate_every workers"
+        for name in [*counts.split(), "cpu_replicas"]:
+            require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
+        for name in "naive_steps warmup_steps gradient_loss_weight seed".split():
+            require(getattr(self, name) >= 0, name, getattr(self, name), "at least 0")
+        for name in "learning_rate clip_norm".split():
+            require(getattr(self, name) > 0, name, getattr(self, name), "greater than 0")
+        require(0 <= self.naive_share < 1, "naive_share", self.naive_share, "in [0, 1)")
+        has_naive = get_preset(self.preset).naive is not None
+        require(has_naive or not self.naive, "naive", self.naive, "absent for this preset")
+
+    def to_dict(self) -> dict:
+        """Returns the fields as plain values, for config.json."""
+        return dataclasses.asdict(self)

@@ -1,0 +1,27 @@
+"""Noise models as pure functions of (clean image, random draws, parameters).
+
+They use arithmetic only, so NumPy arrays, TensorFlow and JAX tensors all pass.
+"""
+
+
+def sigma_to_unit(sigma):
+    """Converts a noise level from the 0-255 scale to the [0, 1] scale of tensors.
+
+    This is the one place where σ is divided by 255.
+    """
+    return sigma / 255.0
+
+
+def add_gaussian_noise(clean, unit_noise, sigma):
+    """Adds white Gaussian noise: `clean + (σ / 255) · unit_noise`, never clipped.
+
+    Args:
+        clean: image or batch, float, nominal range [0, 1].
+        unit_noise: draws from N(0, 1), shaped like `clean`.
+        sigma: standard deviation on the 0-255 scale; a number or an array that
+            broadcasts against `clean`. 0 returns the clean values.
+
+    Returns:
+        The noisy image, same shape; values may leave [0, 1].
+    """
+    return clean + sigma_to_unit(sigma) * unit_noise

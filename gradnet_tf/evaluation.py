@@ -1,0 +1,186 @@
+"""Scores a denoiser on a set of images: which noise, which channels, which numbers."""
+
+import dataclasses
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from gradnet_tf.config import require, require_sigma
+from gradnet_tf.degradations import add_gaussian_noise
+from gradnet_tf.errors import UserError
+from gradnet_tf.inference.channels import adapt_channels, adaptation
+from gradnet_tf.inference.image_files import to_float
+from gradnet_tf.presets import PRECISIONS
+from gradnet_tf.sampling import evaluation_noise
+from gradnet_tf.scores import NOT_FINITE, Example, finite_or_none, mean_scores, score_example
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluateConfig:
+    """What is evaluated, and how.
+
+    Attributes:
+        dataset: name of the set.
+        split: split of the set; `None` takes the set's own default.
+        sigma: noise level on the 0-255 scale; `None` for sets with real noise.
+        seed: seed of the noise.
+        max_images: take the first so many images in byte order; `None` takes all.
+        clip_noisy: clip the noisy input to [0, 1] before the denoiser sees it.
+        precision: dtype policy the model is built under.
+    """
+
+    dataset: str = "sample"
+    split: str | None = None
+    sigma: float | None = 25.0
+    seed: int = 0
+    max_images: int | None = None
+    clip_noisy: bool = False
+    precision: str = "float32"
+
+    def __post_init__(self):
+        if self.sigma is not None:
+            require_sigma("sigma", self.sigma)
+        require(self.seed >= 0, "seed", self.seed, "at least 0")
+        count = self.max_images
+        require(count is None or count >= 1, "max_images", count, "at least 1")
+        choices = ", ".join(PRECISIONS)
+        require(self.precision in PRECISIONS, "precision", self.precision, f"one of {choices}")
+
+
+class Denoiser(Protocol):
+    """The part of a denoiser that an evaluation uses."""
+
+    name: str
+    channels: int
+
+    def denoise(self, images: np.ndarray, sigma: float | None = None) -> np.ndarray:
+        """Denoises float32 (N, H, W, C), nominal range [0, 1]; same shape back."""
+
+    def naive(self, images: np.ndarray) -> np.ndarray | None:
+        """Returns the naive estimate where the denoiser has one."""
+
+
+class ImageSet(Protocol):
+    """The part of an image set that an evaluation uses."""
+
+    name: str
+    split: str
+    names: Sequence[str]
+    channels: int
+
+    def load(self, index: int) -> np.ndarray:
+        """Returns the clean image, uint8 (H, W, C)."""
+
+    def noisy(self, index: int) -> np.ndarray | None:
+        """Returns the image's really noisy partner, uint8, where the set has one."""
+
+
+def noisy_input(
+    clean: np.ndarray, real: np.ndarray | None, name: str, config: EvaluateConfig
+) -> np.ndarray:
+    """Returns what the denoiser gets for one image.
+
+    Args:
+        clean: (H, W, C) float32.
+        real: the really noisy partner, uint8, or `None` to add Gaussian noise.
+        name: file name of the image; its stem keys the noise.
+        config: σ, seed and `clip_noisy`.
+
+    Returns:
+        (H, W, C) float32; leaves [0, 1] unless `clip_noisy`.
+    """
+    if real is not None:
+        return to_float(real)
+    if config.sigma is None:
+        raise UserError(
+            f"{name} has no noisy partner, so noise is added: `sigma` must be in [0, 255]. "
+            "Received: sigma=None"
+        )
+    noise = evaluation_noise(clean.shape, config.seed, name)
+    noisy = add_gaussian_noise(clean, noise, config.sigma).astype(np.float32)
+    return np.clip(noisy, 0, 1) if config.clip_noisy else noisy
+
+
+def run_example(
+    denoiser: Denoiser, image_set: ImageSet, index: int, config: EvaluateConfig
+) -> Example:
+    """Loads image `index`, makes it noisy and denoises it; only `denoise` is timed."""
+    name = image_set.names[index]
+    clean = to_float(image_set.load(index))
+    real = image_set.noisy(index)
+    noisy = noisy_input(clean, real, name, config)
+    sigma = config.sigma if real is None else None
+    start = time.perf_counter()
+    denoised = adapt_channels(
+        lambda images: np.asarray(denoiser.denoise(images, sigma)), noisy[None], denoiser.channels
+    )[0]
+    seconds = time.perf_counter() - start
+    naive = adapt_channels(denoiser.naive, noisy[None], denoiser.channels)
+    # np.clip keeps NaN, so a broken output is still seen by the scores.
+    naive = None if naive is None else np.clip(naive[0], 0, 1)
+    denoised = np.clip(denoised, 0, 1)
+    return Example(name, clean, noisy, naive, denoised, seconds, real is not None)
+
+
+def evaluate(
+    denoiser: Denoiser,
+    image_set: ImageSet,
+    config: EvaluateConfig,
+    progress: Callable[[dict[str, Any]], None] | None = None,
+    on_example: Callable[[Example], None] | None = None,
+) -> dict[str, Any]:
+    """Scores a denoiser on every image of a set, one image at a time.
+
+    PSNR has peak 1.0 and is taken per image, then averaged. `psnr` is that of
+    the float output clipped to [0, 1], `psnr_uint8` after rounding to 8 bits,
+    `psnr_noisy` that of the input as the denoiser gets it, `psnr_naive` that of
+    the clipped naive estimate.
+
+    Args:
+        denoiser: see `Denoiser`.
+        image_set: see `ImageSet`.
+        config: see `EvaluateConfig`.
+        progress: called with each image's row as soon as it is there.
+        on_example: called with each image's arrays, to keep or to write them.
+
+    Returns:
+        The contents of metrics.json; undefined and infinite values are `None`.
+
+    Raises:
+        UserError: for an empty set, or a set without noisy images when σ is `None`.
+    """
+    if not len(image_set.names):
+        raise UserError(f"The set {image_set.name} ({image_set.split}) has no images.")
+    start = time.perf_counter()
+    rows = []
+    real_noise = False
+    conversions = set()
+    for index in range(len(image_set.names)):
+        example = run_example(denoiser, image_set, index, config)
+        conversions.add(adaptation(example.clean.shape[-1], denoiser.channels))
+        real_noise = real_noise or example.real_noise
+        rows.append(score_example(example))
+        if on_example:
+            on_example(example)
+        if progress:
+            progress(rows[-1])
+    means = mean_scores(rows)
+    return {
+        "dataset": image_set.name,
+        "split": image_set.split,
+        "model": denoiser.name,
+        "source": getattr(denoiser, "source", None),
+        "parameters": getattr(denoiser, "parameters", None),
+        "precision": config.precision,
+        "sigma": None if real_noise else config.sigma,
+        "seed": config.seed,
+        "clip_noisy": config.clip_noisy,
+        "conversion": "; ".join(sorted(filter(None, conversions))) or None,
+        "seconds": time.perf_counter() - start,
+        "seconds_per_image": sum(row["seconds"] for row in rows) / len(rows),
+        "not_finite": sum(row["problem"] == NOT_FINITE for row in rows),
+        "images": [{key: finite_or_none(item) for key, item in row.items()} for row in rows],
+        "mean": {key: finite_or_none(value) for key, value in means.items()},
+    }

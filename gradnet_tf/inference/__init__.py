@@ -1,0 +1,1 @@
+"""Loading denoisers and running them on image files and folders."""

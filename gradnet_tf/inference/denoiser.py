@@ -1,0 +1,146 @@
+"""The one object through which everything denoises: arrays in, arrays out."""
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import numpy as np
+
+from gradnet_tf.errors import UserError
+from gradnet_tf.inference.channels import adapt_channels
+from gradnet_tf.inference.image_files import to_float, to_uint8
+
+
+class Runner(Protocol):
+    """What runs a network: Keras, a SavedModel or a TFLite interpreter (`runner_*.py`)."""
+
+    channels: int
+    needs_sigma: bool
+    parameters: int | None
+    model: Any
+
+    def run(self, images: np.ndarray) -> np.ndarray:
+        """Maps float32 (N, H, W, C) to the denoised images of the same shape."""
+
+    def naive(self, images: np.ndarray) -> np.ndarray | None:
+        """Returns the naive estimate, or `None` where the network has none."""
+
+
+class Denoiser:
+    """Maps noisy images to denoised images of the same shape, at any height and width from 1 up.
+
+    Made by `gradnet_tf.inference.load.load_denoiser`.
+
+    Args:
+        runner: runs the network; see `Runner`.
+        name: what reports and folders call it, such as "gradnet_small_color_blind".
+        source: where it came from: `kind`, `path`, `preset`, `sha256`, `run`
+            (missing values are `None`).
+
+    Attributes:
+        channels: 3 (RGB) or 1 (grey), what `denoise` takes.
+        needs_sigma: whether the network wants the noise level.
+        model: the Keras model, or `None` (SavedModel, TFLite).
+        parameters: number of weights, or `None` where the file does not tell.
+
+    Example:
+
+    >>> denoiser = load_denoiser("gradnet_tiny")
+    >>> denoised = denoiser(photograph)  # uint8 (H, W, 3), the same out
+    """
+
+    def __init__(self, runner: Runner, name: str, source: Mapping[str, Any] | None = None):
+        self.runner = runner
+        self.name = name
+        blank = dict.fromkeys(("kind", "path", "preset", "sha256", "run"))
+        self.source = {**blank, **(source or {})}
+
+    @property
+    def channels(self) -> int:
+        """Channels of the images that `denoise` takes."""
+        return self.runner.channels
+
+    @property
+    def needs_sigma(self) -> bool:
+        """Whether the network wants the noise level as a second input."""
+        return self.runner.needs_sigma
+
+    @property
+    def model(self):
+        """The Keras model behind it, if there is one."""
+        return self.runner.model
+
+    @property
+    def parameters(self) -> int | None:
+        """Number of weights, if known."""
+        return self.runner.parameters
+
+    def denoise(self, images: np.ndarray, sigma: float | None = None) -> np.ndarray:
+        """Denoises a batch.
+
+        Args:
+            images: (N, H, W, C), float, nominal range [0, 1] (noise may leave it),
+                C = `channels`.
+            sigma: noise level on the 0-255 scale; unused by blind models.
+
+        Returns:
+            float32, shaped like `images`, clipped to [0, 1].
+
+        Raises:
+            UserError: `images` has another shape or dtype.
+        """
+        images = self._checked(images)
+        if images.size == 0:
+            return images
+        return np.clip(np.asarray(self.runner.run(images), np.float32), 0.0, 1.0)
+
+    def naive(self, images: np.ndarray) -> np.ndarray | None:
+        """Returns the naive estimate ψ(y), clipped to [0, 1], or `None` where there is none.
+
+        Takes what `denoise` takes. Only a GradNet held as a Keras model has one.
+        """
+        estimate = self.runner.naive(self._checked(images))
+        return None if estimate is None else np.clip(np.asarray(estimate, np.float32), 0.0, 1.0)
+
+    def __call__(self, image: np.ndarray, strength: float = 1.0) -> np.ndarray:
+        """Denoises one 8-bit picture.
+
+        Args:
+            image: uint8 (H, W, 3) RGB or (H, W, 1) grey. Where the model takes the
+                other kind, it is adapted as `adapt_channels` says.
+            strength: 1 is the network's result, 0 the picture itself, between them a blend.
+
+        Returns:
+            uint8, shaped like `image`, rounded to the nearest level.
+
+        Raises:
+            UserError: another shape or dtype, or a strength outside [0, 1].
+        """
+        image = np.asarray(image)
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[-1] not in (1, 3):
+            raise UserError(
+                "image: expected uint8 of shape (H, W, 3) or (H, W, 1). "
+                f"Received: {image.dtype} of shape {image.shape}."
+            )
+        if not 0.0 <= strength <= 1.0:
+            raise UserError(f"strength: expected a number in [0, 1]. Received: {strength}.")
+        if strength == 0.0:
+            return image.copy()
+        noisy = to_float(image[None])
+        denoised = adapt_channels(self.denoise, noisy, self.channels)
+        if strength < 1.0:
+            denoised = noisy + np.float32(strength) * (denoised - noisy)
+        return to_uint8(denoised[0])
+
+    def _checked(self, images: np.ndarray) -> np.ndarray:
+        images = np.asarray(images)
+        if images.ndim != 4 or images.shape[-1] != self.channels:
+            raise UserError(
+                f"images: {self.name} takes (N, H, W, {self.channels}). "
+                f"Received: shape {images.shape}."
+            )
+        if not np.issubdtype(images.dtype, np.floating):
+            raise UserError(
+                "images: expected float values with nominal range [0, 1]. "
+                f"Received: {images.dtype}."
+            )
+        return images.astype(np.float32, copy=False)

@@ -1,0 +1,35 @@
+"""How far a network looks: the margin that a tile needs around it."""
+
+
+def receptive_radius(model) -> int:
+    """Returns how many pixels away an input pixel can change an output pixel.
+
+    The channel attention averages over the whole image and is left out: with
+    its vectors given, the rest of the network is convolutions, and a tile with
+    this margin equals the same part of the whole image.
+
+    Args:
+        model: a DnCNN, MSKResnet or GradNet of `gradnet_tf.models`.
+
+    Raises:
+        TypeError: for another network, whose radius this function cannot tell.
+    """
+    kind = type(model).__name__
+    if kind == "DnCNN":
+        return _in_pixels(model.num_layers, model.scale)
+    if kind not in ("MSKResnet", "GradNet"):
+        raise TypeError(f"no rule for the receptive radius of {kind}")
+    body = model.body
+    # Each ResUnit has two 3×3 convolutions, each module one more to fuse; one reconstructs.
+    after_features = body.num_modules * (2 * body.num_units + 1) + 1
+    radius = _in_pixels(after_features + 1, model.scale)
+    if kind == "GradNet":
+        # The other way in: the naive denoiser, then the Sobel's one pixel.
+        naive = receptive_radius(model.naive_denoiser) + 1
+        radius = max(radius, _in_pixels(after_features, model.scale) + naive)
+    return radius
+
+
+def _in_pixels(radius: int, scale: int) -> int:
+    """Converts a radius in blocks to pixels: a block's far pixel is `scale - 1` further away."""
+    return radius * scale + scale - 1

@@ -1,0 +1,56 @@
+"""Reads a `.keras` file under the precision asked for."""
+
+from pathlib import Path
+
+import keras
+
+from gradnet_tf.errors import UserError
+from gradnet_tf.models.base import DenoisingModel
+
+_POLICY = "DTypePolicy"
+
+
+def load_keras_file(path: Path, precision: str):
+    """Loads the model of a `.keras` file.
+
+    A file keeps the dtype policy it was saved with. Saved in half precision and
+    asked for in float32, the model is rebuilt with every policy set to
+    float32; its variables are float32 in any case.
+
+    Raises:
+        UserError: not a readable Keras file, not a denoiser, or saved in another
+            precision than the one asked for (float32 excepted).
+    """
+    try:
+        model = keras.models.load_model(path, compile=False)
+    except (ValueError, TypeError, OSError, KeyError) as error:
+        reason = str(error).splitlines()[0][:200]
+        raise UserError(f"--model={path}: Keras does not read this file: {reason}") from error
+    if not isinstance(model, DenoisingModel):
+        raise UserError(
+            f"--model={path}: expected a denoiser of gradnet_tf. Received: {type(model).__name__}."
+        )
+    if model.dtype_policy.name == precision:
+        return model
+    if precision != "float32":
+        raise UserError(
+            f"--precision={precision}: {path} was saved in {model.dtype_policy.name}. "
+            "Give --model a name or a run folder for another precision."
+        )
+    config = _in_float32(keras.saving.serialize_keras_object(model))
+    rebuilt = keras.saving.deserialize_keras_object(config)
+    if not rebuilt.built:
+        rebuilt.build((None, None, None, model.channels))
+    rebuilt.set_weights(model.get_weights())
+    return rebuilt
+
+
+def _in_float32(config):
+    """Returns a serialised object with every dtype policy in it set to float32."""
+    if isinstance(config, list):
+        return [_in_float32(item) for item in config]
+    if not isinstance(config, dict):
+        return config
+    if config.get("class_name") == _POLICY:
+        return {**config, "config": {**config["config"], "name": "float32"}}
+    return {key: _in_float32(value) for key, value in config.items()}

@@ -1,0 +1,74 @@
+"""Runs a Keras model, on whichever backend Keras uses."""
+
+import functools
+
+import keras
+import numpy as np
+from keras import ops
+
+
+def _clipped(images):
+    return ops.clip(images, 0.0, 1.0)
+
+
+class KerasRunner:
+    """A Keras denoiser as a function from arrays to arrays, clipped to [0, 1].
+
+    On the TensorFlow backend it is one `tf.function` whose signature leaves
+    batch, height and width open, so that a folder of pictures of many sizes
+    is traced once. Elsewhere the model is called as it is.
+
+    Args:
+        model: maps float32 (N, H, W, C) to the same shape; `channels` is read
+            from it, or from its input where it has no such attribute.
+    """
+
+    def __init__(self, model):
+        self.model = model
+        self.channels = getattr(model, "channels", None) or model.input_shape[-1]
+        self.needs_sigma = bool(getattr(model, "needs_sigma", False))
+        self.parameters = model.count_params()
+        self._has_naive = getattr(model, "naive_denoiser", None) is not None
+        self._denoise = self._compiled(self._call)
+        self._estimate = self._compiled(self._call_naive)
+
+    def run(self, images: np.ndarray) -> np.ndarray:
+        """Returns the denoised images, float32, shaped like `images`."""
+        return _to_numpy(self._denoise, images)
+
+    def naive(self, images: np.ndarray) -> np.ndarray | None:
+        """Returns ψ(y) of a GradNet, `None` for any other model."""
+        return _to_numpy(self._estimate, images) if self._has_naive else None
+
+    @property
+    def num_traces(self) -> int | None:
+        """How often the denoising function was traced; `None` outside TensorFlow."""
+        count = getattr(self._denoise, "experimental_get_tracing_count", None)
+        return None if count is None else count()
+
+    def _call(self, images):
+        return _clipped(self.model(images, training=False))
+
+    def _call_naive(self, images):
+        # The naive denoiser by itself gives what `return_intermediates` calls "naive",
+        # at the cost of ψ alone.
+        return _clipped(self.model.naive_denoiser(images, training=False))
+
+    def _compiled(self, function):
+        if keras.backend.backend() != "tensorflow":
+            return lambda images: function(ops.convert_to_tensor(images))
+        import tensorflow as tf
+
+        signature = [tf.TensorSpec([None, None, None, self.channels], tf.float32, name="images")]
+        # TensorFlow counts traces by code object, and several denoisers in one process share
+        # these; a partial is counted by itself, and no false warning about retracing appears.
+        return tf.function(functools.partial(function), input_signature=signature)
+
+
+def _to_numpy(function, images):
+    try:
+        return np.asarray(ops.convert_to_numpy(function(images)), np.float32)
+    except Exception as error:
+        if type(error).__name__ in ("ResourceExhaustedError", "XlaRuntimeError"):
+            raise MemoryError(f"not enough memory for images of shape {images.shape}") from error
+        raise

@@ -1,0 +1,17 @@
+"""Keras layers of GradNet, on keras.ops alone."""
+
+from gradnet_tf.layers.residual import MSKResnetBody, ResidualModule, ResUnit
+from gradnet_tf.layers.sobel import SobelGradient, image_gradients
+from gradnet_tf.layers.space_to_depth import DepthToSpace, SpaceToDepth
+from gradnet_tf.layers.squeeze_excitation import SqueezeExcitation
+
+__all__ = [
+    "DepthToSpace",
+    "MSKResnetBody",
+    "ResUnit",
+    "ResidualModule",
+    "SobelGradient",
+    "SpaceToDepth",
+    "SqueezeExcitation",
+    "image_gradients",
+]

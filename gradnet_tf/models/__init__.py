@@ -1,0 +1,7 @@
+"""Denoising networks as registered, serialisable Keras models."""
+
+from gradnet_tf.models.dncnn import DnCNN
+from gradnet_tf.models.gradnet import GradNet
+from gradnet_tf.models.mskresnet import MSKResnet
+
+__all__ = ["DnCNN", "GradNet", "MSKResnet"]

@@ -1,0 +1,90 @@
+"""What every denoising network here has in common."""
+
+import keras
+from keras import ops
+
+from gradnet_tf.layers import DepthToSpace, SpaceToDepth
+
+
+def reconstruction_conv(filters, policy, name="reconstruction"):
+    """The last 3×3 convolution; its small initial values make an untrained network return y."""
+    return keras.layers.Conv2D(
+        filters,
+        3,
+        padding="same",
+        kernel_initializer=keras.initializers.VarianceScaling(1e-3),
+        dtype=policy,
+        name=name,
+    )
+
+
+class DenoisingModel(keras.Model):
+    """Base of the networks: image in, image of the same shape out.
+
+    The image itself stays float32 under every dtype policy, because the
+    network computes a residual and bfloat16 near 1.0 steps by 1/256: the
+    layers work in the policy's compute dtype and the sum is float32.
+
+    Args:
+        channels: C, 3 for RGB or 1 for grey.
+        scale: 1 works on pixels, 2 on blocks of 2×2 pixels (a quarter of the
+            positions, as FFDNet does).
+        dtype: dtype policy of the layers.
+
+    Call arguments:
+        images: (N, H, W, C) float, nominal range [0, 1], H and W from 1.
+
+    Output shape:
+        (N, H, W, C), float32, not clipped.
+    """
+
+    #: Whether `call` wants the noise level as a second input.
+    needs_sigma = False
+
+    def __init__(self, channels=3, scale=1, **kwargs):
+        super().__init__(autocast=False, **kwargs)
+        if channels not in (1, 3):
+            raise ValueError(f"`channels` must be 1 or 3. Received: channels={channels}")
+        self.channels = channels
+        self.scale = scale
+        self.to_depth = SpaceToDepth(scale, dtype=self.dtype_policy, name="to_depth")
+        self.to_space = DepthToSpace(scale, dtype="float32", name="to_space")
+
+    @property
+    def depth(self):
+        """Channels of an image once its blocks of `scale`×`scale` pixels are one position."""
+        return self.channels * self.scale**2
+
+    def _check_input(self, input_shape):
+        if len(input_shape) != 4 or input_shape[-1] != self.channels:
+            raise ValueError(
+                f"`images` must be (N, H, W, {self.channels}). Received: input_shape={input_shape}"
+            )
+
+    def _to_image(self, features, images):
+        """Brings a residual at working resolution to the float32 pixels of `images`."""
+        residual = self.to_space(ops.cast(features, "float32"))
+        if self.scale > 1:
+            shape = ops.shape(images)
+            residual = residual[:, : shape[1], : shape[2], :]
+        return residual
+
+    def compute_output_shape(self, input_shape, *args, **kwargs):
+        return input_shape
+
+    def get_config(self):
+        return {
+            **keras.layers.Layer.get_config(self),
+            "channels": self.channels,
+            "scale": self.scale,
+        }
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        return cls(**config)
+
+
+def build_model(model):
+    """Creates the variables of `model` for any batch, height and width, and returns it."""
+    model.build((None, None, None, model.channels))
+    return model

@@ -1,0 +1,125 @@
+"""GradNet (figure 4 of the paper; section 4 of its supplement)."""
+
+import keras
+from keras import ops
+
+from gradnet_tf.layers import MSKResnetBody, SobelGradient
+from gradnet_tf.layers.residual import conv3x3
+from gradnet_tf.models.base import DenoisingModel, reconstruction_conv
+
+
+@keras.saving.register_keras_serializable(package="gradnet_tf")
+class GradNet(DenoisingModel):
+    """Denoises with the image gradient of a naive estimate as a guide.
+
+    ```
+    x̂  = ψ(y)                    naive estimate
+    f0 = τ(c(y))                 shallow features, F channels
+    g0 = f0 ⊕ G(x̂)               gradient fusion, F + C channels
+    x̃  = c(MSKResnet(g0)) + y
+    ```
+
+    Args:
+        naive_denoiser: ψ, a Keras model from images to images of the same
+            shape. Its weights train along only if its `trainable` is set;
+            while it is not, no gradient reaches it.
+        filters: F. With `scale` 2 the gradient has 4·C channels.
+        num_modules: N, residual modules.
+        num_units: m, ResUnits in each.
+        reduction: r of the attention.
+        channels: 3 for RGB, 1 for grey.
+        scale: 1 works on pixels, 2 on blocks of 2×2 pixels.
+        attention_position: see `ResidualModule`.
+
+    Call arguments:
+        images: see `DenoisingModel`.
+        attention: optional list with the channel weights of each residual
+            module of the main branch.
+        return_intermediates: return a dict of `denoised`, `naive` and
+            `gradient` (float32, shaped like `images`) and `attention` (a list
+            of (N, 1, 1, ·)).
+
+    Example:
+
+    >>> naive = DnCNN(num_layers=20, filters=64)
+    >>> model = GradNet(naive)
+    >>> denoised = model(noisy)
+    """
+
+    def __init__(
+        self,
+        naive_denoiser,
+        filters=64,
+        num_modules=4,
+        num_units=4,
+        reduction=2,
+        channels=3,
+        scale=1,
+        attention_position="before_fusion",
+        **kwargs,
+    ):
+        super().__init__(channels, scale, **kwargs)
+        naive_channels = getattr(naive_denoiser, "channels", channels)
+        if naive_channels != channels:
+            raise ValueError(
+                f"`naive_denoiser` must have `channels`={channels}. "
+                f"Received: naive_denoiser.channels={naive_channels}"
+            )
+        policy = self.dtype_policy
+        self.filters = filters
+        self.naive_denoiser = naive_denoiser
+        self.sobel = SobelGradient(name="sobel")
+        self.features = conv3x3(filters, policy, "relu", "features")
+        self.body = MSKResnetBody(
+            filters + self.depth,
+            num_modules,
+            num_units,
+            reduction,
+            attention_position,
+            dtype=policy,
+            name="body",
+        )
+        self.reconstruction = reconstruction_conv(self.depth, policy)
+
+    def build(self, input_shape):
+        self._check_input(input_shape)
+        if not self.naive_denoiser.built:
+            self.naive_denoiser.build((None, None, None, self.channels))
+        self.features.build((None, None, None, self.depth))
+        self.body.build((None, None, None, self.body.filters))
+        self.reconstruction.build((None, None, None, self.body.filters))
+        self.built = True
+
+    def call(self, images, attention=None, return_intermediates=False):
+        images = ops.cast(images, "float32")
+        naive = self.naive_denoiser(images)
+        if not self.naive_denoiser.trainable:
+            naive = ops.stop_gradient(naive)
+        gradient = self.sobel(naive)  # G(x̂); x̂ is not clipped before
+        features = self.features(self.to_depth(images))  # f0
+        fused = ops.concatenate([features, self.to_depth(gradient)], axis=-1)  # g0
+        fused, used = self.body(fused, attention=attention, return_attention=True)
+        denoised = images + self._to_image(self.reconstruction(fused), images)
+        if not return_intermediates:
+            return denoised
+        return {"denoised": denoised, "naive": naive, "gradient": gradient, "attention": used}
+
+    def get_config(self):
+        body = self.body
+        return {
+            **super().get_config(),
+            "naive_denoiser": keras.saving.serialize_keras_object(self.naive_denoiser),
+            "filters": self.filters,
+            "num_modules": body.num_modules,
+            "num_units": body.num_units,
+            "reduction": body.reduction,
+            "attention_position": body.attention_position,
+        }
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        config = dict(config)
+        naive = keras.saving.deserialize_keras_object(
+            config.pop("naive_denoiser"), custom_objects=custom_objects
+        )
+        return cls(naive, **config)

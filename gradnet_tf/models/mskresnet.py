@@ -1,0 +1,77 @@
+"""MSKResnet as a denoiser by itself: the naive denoiser of the authors' script, and a baseline."""
+
+import keras
+from keras import ops
+
+from gradnet_tf.layers.residual import MSKResnetBody, conv3x3
+from gradnet_tf.models.base import DenoisingModel, reconstruction_conv
+
+
+@keras.saving.register_keras_serializable(package="gradnet_tf")
+class MSKResnet(DenoisingModel):
+    """`x̃ = c(body(τ(c(y)))) + y`: GradNet's main branch without the image gradient.
+
+    Args:
+        filters: F, channels of the features.
+        num_modules: N, residual modules.
+        num_units: m, ResUnits in each.
+        reduction: r of the attention.
+        channels: 3 for RGB, 1 for grey.
+        scale: 1 works on pixels, 2 on blocks of 2×2 pixels.
+        attention_position: see `ResidualModule`.
+
+    Call arguments:
+        images: see `DenoisingModel`.
+        attention: optional list with the channel weights of each module.
+        return_intermediates: return a dict of `denoised` and `attention`.
+    """
+
+    def __init__(
+        self,
+        filters=64,
+        num_modules=4,
+        num_units=4,
+        reduction=2,
+        channels=3,
+        scale=1,
+        attention_position="before_fusion",
+        **kwargs,
+    ):
+        super().__init__(channels, scale, **kwargs)
+        policy = self.dtype_policy
+        self.features = conv3x3(filters, policy, "relu", "features")
+        self.body = MSKResnetBody(
+            filters,
+            num_modules,
+            num_units,
+            reduction,
+            attention_position,
+            dtype=policy,
+            name="body",
+        )
+        self.reconstruction = reconstruction_conv(self.depth, policy)
+
+    def build(self, input_shape):
+        self._check_input(input_shape)
+        self.features.build((None, None, None, self.depth))
+        self.body.build((None, None, None, self.body.filters))
+        self.reconstruction.build((None, None, None, self.body.filters))
+        self.built = True
+
+    def call(self, images, attention=None, return_intermediates=False):
+        images = ops.cast(images, "float32")
+        features = self.features(self.to_depth(images))
+        features, used = self.body(features, attention=attention, return_attention=True)
+        denoised = images + self._to_image(self.reconstruction(features), images)
+        return {"denoised": denoised, "attention": used} if return_intermediates else denoised
+
+    def get_config(self):
+        body = self.body
+        return {
+            **super().get_config(),
+            "filters": body.filters,
+            "num_modules": body.num_modules,
+            "num_units": body.num_units,
+            "reduction": body.reduction,
+            "attention_position": body.attention_position,
+        }

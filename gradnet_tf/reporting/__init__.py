@@ -1,0 +1,1 @@
+"""Turns the results of an evaluation into tables, pictures and one HTML page."""

@@ -1,0 +1,58 @@
+"""What a person sees while an evaluation runs."""
+
+import time
+from typing import Any, TextIO
+
+from gradnet_tf.progress import ProgressLine, format_seconds
+from gradnet_tf.reporting.tables import number
+
+
+class Watch:
+    """A progress line per model: images done, running mean PSNR, rate and time left.
+
+    Args:
+        total: number of images of each model.
+        show_model: begin the line with the model's name.
+        stream: where to write, standard error by default.
+        clock: seconds, for tests.
+    """
+
+    def __init__(
+        self,
+        total: int,
+        show_model: bool = False,
+        stream: TextIO | None = None,
+        clock=time.monotonic,
+    ):
+        self.total = total
+        self._show_model = show_model
+        self._clock = clock
+        # A log gets its lines often enough to be seen alive, and seldom enough to be read.
+        self._line = ProgressLine(stream, seconds_between_lines=15.0)
+        self._start = clock()
+        self._scores: list[float] = []
+        self._done = 0
+
+    def __call__(self, model: str, row: dict[str, Any]) -> None:
+        """Counts one image of `model`; `row` is its row of scores."""
+        self._done += 1
+        if row["psnr"] is not None:
+            self._scores.append(row["psnr"])
+        elapsed = max(self._clock() - self._start, 1e-9)
+        rate = self._done / elapsed
+        pace = f"{rate:.1f} images/s" if rate >= 1 else f"{1 / rate:.1f} s/image"
+        mean = sum(self._scores) / len(self._scores) if self._scores else None
+        parts = [model] if self._show_model else []
+        parts += [
+            f"image {self._done}/{self.total}",
+            f"{row['name']} {number(row['psnr'], 2)} dB",
+            f"mean {number(mean, 2)} dB",
+            pace,
+            f"{format_seconds((self.total - self._done) / rate)} left",
+        ]
+        last = self._done == self.total
+        self._line.show(" | ".join(parts), force=last)
+        if last:
+            self._line.end()
+            # The next model starts anew.
+            self._start, self._scores, self._done = self._clock(), [], 0

@@ -1,0 +1,153 @@
+"""Checkpoints that are whole or absent, and the best weights of a run.
+
+RUN/checkpoints/step-00000500/ holds model.weights.h5, optimizer-NN.npz and
+manifest.json (step, elapsed seconds, best score, sha256 of each file). It is
+written beside under another name and renamed, and the one before is kept until
+then. RUN/best/ holds the weights with the best validation score; its
+manifest names the file, and is replaced last.
+"""
+
+import json
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from gradnet_tf.files import atomic_path, sha256_of, write_json
+
+WEIGHTS = "model.weights.h5"
+_PART_BYTES = 15 * 2**20
+_KEEP = 2
+
+
+def _optimizer_parts(arrays: list[np.ndarray]) -> list[dict[str, np.ndarray]]:
+    """Groups the arrays into parts of bounded size, in order."""
+    parts, size = [{}], 0
+    for index, array in enumerate(arrays):
+        if size and size + array.nbytes > _PART_BYTES:
+            parts.append({})
+            size = 0
+        parts[-1][f"{index:05d}"] = array
+        size += array.nbytes
+    return parts
+
+
+def _read_manifest(folder: Path) -> dict | None:
+    """Returns the manifest of a folder whose files all have their sha256, else `None`."""
+    try:
+        manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
+        intact = all(sha256_of(folder / name) == sha for name, sha in manifest["files"].items())
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+    return manifest if intact else None
+
+
+class CheckpointStore:
+    """The checkpoints and the best weights below one folder."""
+
+    def __init__(self, workdir: str | os.PathLike):
+        self.folder = Path(workdir) / "checkpoints"
+        self.best_folder = Path(workdir) / "best"
+
+    def _folders(self) -> list[Path]:
+        return sorted(self.folder.glob("step-*"))
+
+    def save(self, model, optimizer_state: list[np.ndarray], progress: dict) -> Path:
+        """Writes a checkpoint and then removes those before the last two.
+
+        Args:
+            model: Keras model whose weights are saved.
+            optimizer_state: the optimiser's arrays.
+            progress: JSON values; `step` names the folder.
+        """
+        final = self.folder / f"step-{progress['step']:08d}"
+        partial = self.folder / f".partial-{final.name}"
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        try:
+            model.save_weights(partial / WEIGHTS)
+            names = [WEIGHTS]
+            for index, part in enumerate(_optimizer_parts(optimizer_state)):
+                names.append(f"optimizer-{index:02d}.npz")
+                np.savez(partial / names[-1], **part)
+            hashes = {name: sha256_of(partial / name) for name in names}
+            write_json(partial / "manifest.json", {**progress, "files": hashes})
+            for name in names:
+                with open(partial / name, "rb") as file:
+                    os.fsync(file.fileno())
+            if final.exists():
+                shutil.rmtree(final)
+            os.replace(partial, final)
+        except BaseException:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
+        for old in self._folders()[:-_KEEP]:
+            shutil.rmtree(old, ignore_errors=True)
+        return final
+
+    def restore(self, model, set_optimizer_state) -> dict | None:
+        """Loads the newest intact checkpoint.
+
+        A damaged one is named on standard error and removed, and the one
+        before it is used.
+
+        Args:
+            model: receives the weights.
+            set_optimizer_state: receives the optimiser's arrays.
+
+        Returns:
+            The `progress` it was saved with, or `None` where there is none.
+        """
+        for folder in reversed(self._folders()):
+            manifest = _read_manifest(folder)
+            if manifest is None:
+                print(f"warning: checkpoint {folder} is damaged; removed", file=sys.stderr)
+                shutil.rmtree(folder, ignore_errors=True)
+                continue
+            model.load_weights(folder / WEIGHTS)
+            arrays = []
+            for name in sorted(name for name in manifest["files"] if name.endswith(".npz")):
+                with np.load(folder / name, allow_pickle=False) as part:
+                    arrays += [part[key] for key in sorted(part.files)]
+            set_optimizer_state(arrays)
+            return manifest
+        return None
+
+    def last_path(self) -> Path | None:
+        """Returns the newest checkpoint's folder, if there is one."""
+        folders = self._folders()
+        return folders[-1] if folders else None
+
+    def save_best(self, model, step: int, psnr: float) -> None:
+        """Makes the model's present weights the best ones."""
+        name = f"step-{step:08d}.weights.h5"
+        with atomic_path(self.best_folder / name) as temporary:
+            model.save_weights(temporary)
+        manifest = {
+            "file": name,
+            "sha256": sha256_of(self.best_folder / name),
+            "step": step,
+            "psnr": psnr,
+        }
+        write_json(self.best_folder / "manifest.json", manifest)
+        for old in self.best_folder.glob("step-*.weights.h5"):
+            if old.name != name:
+                old.unlink(missing_ok=True)
+
+
+def best_weights(workdir: str | os.PathLike) -> Path | None:
+    """Returns the file with a run's best weights, or `None` where the run has none yet.
+
+    Raises:
+        ValueError: when the file is missing or its sha256 differs.
+    """
+    folder = Path(workdir) / "best"
+    if not (folder / "manifest.json").exists():
+        return None
+    manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
+    path = folder / manifest["file"]
+    if not path.exists() or sha256_of(path) != manifest["sha256"]:
+        raise ValueError(f"{path} is missing or damaged (its sha256 differs from manifest.json)")
+    return path

@@ -1,0 +1,130 @@
+"""A training step on TensorFlow, on one device or mirrored over several.
+
+An engine is anything with these members; the loop uses no others:
+
+- `model`, `optimizer`: Keras objects, built.
+- `replicas`: the number of model copies.
+- `batches(dataset)`: an iterator of what `step` takes.
+- `step(batch, learning_rate)`: one optimiser step; returns `loss` and
+  `finite` as Python values.
+- `predict(noisy, intermediates=False)`: NumPy in, NumPy out.
+- `optimizer_state()`, `set_optimizer_state(arrays)`: the optimiser's
+  variables as a list of NumPy arrays.
+"""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from gradnet_tf.errors import UserError
+from gradnet_tf.training.objective import objective_per_image
+
+
+def make_strategy(name: str, cpu_replicas: int = 1) -> tf.distribute.Strategy:
+    """Returns the strategy called `name`: "none" or "mirrored" (all GPUs, else all logical CPUs).
+
+    Raises:
+        UserError: when the CPU can no longer be split into `cpu_replicas`.
+    """
+    if cpu_replicas > 1 and len(tf.config.list_logical_devices("CPU")) != cpu_replicas:
+        raise UserError(
+            f"The CPU could not be split into cpu_replicas={cpu_replicas} logical devices, since "
+            "TensorFlow already runs.\nCall `split_cpu` before anything else of TensorFlow."
+        )
+    if name == "none":
+        return tf.distribute.get_strategy()
+    devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
+    return tf.distribute.MirroredStrategy([device.name for device in devices])
+
+
+def split_cpu(replicas: int) -> None:
+    """Splits the CPU into logical devices; only possible before TensorFlow's first operation."""
+    if replicas > 1:
+        cpu = tf.config.list_physical_devices("CPU")[0]
+        device = tf.config.LogicalDeviceConfiguration()
+        tf.config.set_logical_device_configuration(cpu, [device] * replicas)
+
+
+class TensorFlowEngine:
+    """Gradients are reduced over the replicas, then clipped, then applied once."""
+
+    def __init__(self, config, build):
+        """Args:
+        config: a `TrainConfig`.
+        build: makes the model; called inside the strategy's scope.
+        """
+        self.config = config
+        self.strategy = make_strategy(config.strategy, config.cpu_replicas)
+        with self.strategy.scope():
+            self.model = build()
+            optimizer = keras.optimizers.Adam(config.learning_rate)
+            if config.precision == "mixed_float16":
+                optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+            optimizer.build(self.model.trainable_variables)
+        self.optimizer = optimizer
+        channels = self.model.channels
+        image = tf.TensorSpec((None, None, None, channels), tf.float32)
+        self._predict = tf.function(self.model, input_signature=[image])
+        self._intermediates = tf.function(
+            lambda images: self.model(images, return_intermediates=True), input_signature=[image]
+        )
+        self._distributed_step = tf.function(self._step_all_replicas)
+
+    @property
+    def replicas(self) -> int:
+        """The number of model copies that share a batch."""
+        return self.strategy.num_replicas_in_sync
+
+    def batches(self, dataset):
+        """Iterates over `dataset`, a tf.data.Dataset of global batches, split over the replicas."""
+        return iter(self.strategy.experimental_distribute_dataset(dataset))
+
+    def _replica_step(self, noisy, clean):
+        config, variables = self.config, self.model.trainable_variables
+        scaled = isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer)
+        with tf.GradientTape() as tape:
+            per_image = objective_per_image(
+                self.model, noisy, clean, config.gradient_loss_weight, config.joint
+            )
+            # Divided by the global batch, so that the sum over replicas is the mean.
+            loss = tf.reduce_sum(per_image) / config.batch_size
+            target = self.optimizer.scale_loss(loss) if scaled else loss
+        gradients = tape.gradient(target, variables)
+        replica = tf.distribute.get_replica_context()
+        gradients = replica.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
+        norm = tf.linalg.global_norm(gradients)
+        bound = self.optimizer.scale_loss(config.clip_norm) if scaled else config.clip_norm
+        factor = tf.minimum(1.0, bound / tf.maximum(norm, 1e-30))
+        # A Keras optimiser in a replica context sums over the replicas once more.
+        gradients = [gradient * (factor / self.replicas) for gradient in gradients]
+        self.optimizer.apply(gradients, variables)
+        # Under loss scaling an overflowing gradient is expected: that step was skipped.
+        finite = tf.math.is_finite(loss) & (scaled | tf.math.is_finite(norm))
+        return loss, tf.cast(finite, tf.float32)
+
+    def _step_all_replicas(self, noisy, clean):
+        losses, finite = self.strategy.run(self._replica_step, args=(noisy, clean))
+        loss = self.strategy.reduce(tf.distribute.ReduceOp.SUM, losses, axis=None)
+        return loss, self.strategy.reduce(tf.distribute.ReduceOp.SUM, finite, axis=None)
+
+    def step(self, batch, learning_rate: float) -> dict:
+        """Runs one optimiser step on a batch from `batches`."""
+        self.optimizer.learning_rate.assign(learning_rate)
+        loss, finite = self._distributed_step(*batch)
+        return {"loss": float(loss), "finite": float(finite) == self.replicas}
+
+    def predict(self, noisy: np.ndarray, intermediates: bool = False):
+        """Denoises (N, H, W, C) float32; unclipped, or a dict of all intermediate images."""
+        if not intermediates:
+            return self._predict(noisy).numpy()
+        outputs = self._intermediates(noisy)
+        return {key: outputs[key].numpy() for key in ("denoised", "naive", "gradient")}
+
+    def optimizer_state(self) -> list[np.ndarray]:
+        """Returns the optimiser's variables in their fixed order."""
+        return [np.asarray(keras.ops.convert_to_numpy(value)) for value in self.optimizer.variables]
+
+    def set_optimizer_state(self, arrays: list[np.ndarray]) -> None:
+        """Puts back what `optimizer_state` returned."""
+        for variable, array in zip(self.optimizer.variables, arrays, strict=True):
+            variable.assign(array)

@@ -1,0 +1,93 @@
+"""The records of a run: log.jsonl and TensorBoard event files, written without TensorFlow."""
+
+import json
+import os
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from gradnet_tf.files import atomic_write, jsonable
+
+
+def _rows_up_to(path: Path, step: int) -> list[str]:
+    """Returns the lines of a log that describe steps up to `step`; a torn last line is dropped."""
+    kept = []
+    for line in path.read_text("utf-8").splitlines():
+        try:
+            row = json.loads(line)
+        except ValueError:
+            continue
+        if row.get("step", 0) <= step:
+            kept.append(line)
+    return kept
+
+
+class RunLog:
+    """Appends rows to log.jsonl; a resumed run drops the rows beyond its step."""
+
+    def __init__(self, workdir: str | os.PathLike, resume_step: int | None):
+        """Args:
+        workdir: the run's folder.
+        resume_step: step of the checkpoint the run goes on from, or `None`
+            for a new run.
+        """
+        path = Path(workdir) / "log.jsonl"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        kept = _rows_up_to(path, resume_step or 0) if path.exists() else []
+        atomic_write(path, "".join(line + "\n" for line in kept))
+        self._file = open(path, "a", encoding="utf-8")
+        if resume_step is not None:
+            self.write({"event": "resume", "step": resume_step})
+
+    def write(self, row: dict) -> None:
+        """Appends one JSON object and flushes it."""
+        self._file.write(json.dumps(jsonable(row), allow_nan=False) + "\n")
+        self._file.flush()
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._file.close()
+
+
+class TensorBoardLog:
+    """Scalars and images for TensorBoard."""
+
+    def __init__(self, workdir: str | os.PathLike):
+        from tensorboard.compat.proto import event_pb2, summary_pb2
+        from tensorboard.summary.writer.event_file_writer import EventFileWriter
+
+        self._event, self._summary = event_pb2.Event, summary_pb2.Summary
+        self._writer = EventFileWriter(os.path.join(workdir, "tensorboard"))
+
+    def _add(self, value, step: int) -> None:
+        summary = self._summary(value=[value])
+        self._writer.add_event(self._event(wall_time=time.time(), step=step, summary=summary))
+
+    def scalars(self, values: dict[str, float], step: int) -> None:
+        """Writes one point of each curve."""
+        for tag, value in values.items():
+            self._add(self._summary.Value(tag=tag, simple_value=value), step)
+
+    def image(self, tag: str, image: np.ndarray, step: int) -> None:
+        """Writes a picture: uint8 H×W×3, RGB."""
+        encoded = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1].tobytes()
+        height, width = image.shape[:2]
+        picture = self._summary.Image(
+            height=height, width=width, colorspace=3, encoded_image_string=encoded
+        )
+        self._add(self._summary.Value(tag=tag, image=picture), step)
+
+    def close(self) -> None:
+        """Writes out what is waiting and closes the file."""
+        self._writer.close()
+
+
+def panel(images: list[np.ndarray]) -> np.ndarray:
+    """Lays float H×W×C images of one size, [0, 1], side by side as uint8 RGB."""
+    columns = []
+    for image in images:
+        image = np.clip(image, 0.0, 1.0)
+        columns.append(np.repeat(image, 3, axis=-1) if image.shape[-1] == 1 else image)
+    return np.rint(np.concatenate(columns, axis=1) * 255).astype("uint8")

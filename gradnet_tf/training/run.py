@@ -1,0 +1,157 @@
+"""A whole run: its folder and config.json, the naive denoiser's stage, the main stage."""
+
+import dataclasses
+import datetime
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from gradnet_tf.config import TrainConfig
+from gradnet_tf.errors import UserError
+from gradnet_tf.files import write_json
+from gradnet_tf.presets import build_model, get_preset
+from gradnet_tf.training.checkpoints import best_weights
+from gradnet_tf.training.loop import run_stage
+from gradnet_tf.versions import installed_versions
+
+# Fields that may differ between the invocations of one run: they decide no weight.
+_FREE_FIELDS = {"workdir", "workers", "log_every", "checkpoint_every", "validate_every"}
+
+def prepare_workdir(config: TrainConfig, facts: dict | None = None) -> Path:
+    """Creates the run's folder with config.json, or checks that it belongs to this config.
+
+    Args:
+        config: the run's configuration.
+        facts: more about the run to record, for instance the dataset's file count.
+
+    Raises:
+        UserError: when the folder holds a run of another configuration; the
+            message names the fields that differ.
+    """
+    workdir = Path(config.workdir)
+    path = workdir / "config.json"
+    fields = json.loads(json.dumps(config.to_dict()))
+    if path.exists():
+        earlier = json.loads(path.read_text("utf-8"))["train"]
+        different = [
+            f"{name}: {earlier.get(name)!r} there, {value!r} now"
+            for name, value in fields.items()
+            if name not in _FREE_FIELDS and earlier.get(name) != value
+        ]
+        if different:
+            raise UserError(
+                f"--workdir={config.workdir} holds a run of another configuration "
+                f"({'; '.join(different)}).\n"
+                "Give another --workdir, or the same flags to resume."
+            )
+        return workdir
+    try:
+        write_json(
+            path,
+            {
+                "preset": config.preset,
+                "channels": config.channels,
+                "naive_preset": get_preset(config.preset).naive,
+                "train": fields,
+                "facts": facts or {},
+                "command": [os.path.basename(sys.argv[0]), *sys.argv[1:]],
+                "versions": installed_versions(),
+                "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            },
+        )
+    except OSError as error:
+        raise UserError(
+            f"--workdir={config.workdir} cannot be written: {error.strerror}.\n"
+            "Give a folder that can be created."
+        ) from error
+    return workdir
+
+
+def _make_engine(config: TrainConfig, build: Callable):
+    import keras
+
+    # A run's initial values follow from its seed alone.
+    keras.utils.set_random_seed(config.seed)
+    from gradnet_tf.training.engine_tensorflow import TensorFlowEngine
+
+    return TensorFlowEngine(config, build)
+
+
+def _load_into(model, spec: str, what: str) -> None:
+    """Copies the weights that `spec` stands for into `model`."""
+    from gradnet_tf.inference.load import load_denoiser
+
+    source = load_denoiser(spec).model
+    shapes = [tuple(weight.shape) for weight in model.weights]
+    if source is None or [tuple(weight.shape) for weight in source.weights] != shapes:
+        raise UserError(
+            f"--{what}={spec} does not fit the network: its weights have other shapes.\n"
+            f"Expected a trained model of the same preset ({len(shapes)} weights)."
+        )
+    model.set_weights(source.get_weights())
+
+
+def _naive_stage(config, make_batches, validation, workdir) -> tuple[Path | None, float]:
+    """Trains the naive denoiser in RUN/naive; returns its best weights and the seconds spent."""
+    preset = get_preset(config.preset)
+    if preset.naive is None or config.naive or config.naive_steps == 0:
+        return None, 0.0
+    stage_config = dataclasses.replace(
+        config,
+        preset=preset.naive,
+        steps=config.naive_steps,
+        gradient_loss_weight=0.0,  # the naive denoiser is trained with plain L1
+        joint=False,
+        init_from=None,
+    )
+    engine = _make_engine(
+        stage_config,
+        lambda: build_model(preset.naive, config.channels, config.precision),
+    )
+    budget = config.time_budget * config.naive_share if config.time_budget else None
+    result = run_stage(
+        stage_config, engine, make_batches, validation, workdir / "naive", budget, "naive"
+    )
+    return best_weights(workdir / "naive"), result["elapsed"]
+
+
+def train(
+    config: TrainConfig,
+    make_batches: Callable,
+    validation: list,
+    facts: dict | None = None,
+) -> dict:
+    """Trains a preset from start to end, or goes on where an earlier call stopped.
+
+    Args:
+        config: what to train and how.
+        make_batches: called with the first step; returns an endless dataset
+            of (noisy, clean) float32 batches, deterministic in the step.
+        validation: (noisy, clean) float32 H×W×C images, never trained on.
+        facts: recorded in config.json.
+
+    Returns:
+        `step`, `psnr` (best on validation, dB) and `elapsed` (seconds, both stages).
+
+    Raises:
+        UserError, NotFiniteError, Interrupted: see `run_stage`.
+    """
+    workdir = prepare_workdir(config, facts)
+    naive_weights, naive_seconds = _naive_stage(config, make_batches, validation, workdir)
+
+    def build():
+        model = build_model(config.preset, config.channels, config.precision, joint=config.joint)
+        if naive_weights is not None:
+            model.naive_denoiser.load_weights(naive_weights)
+        elif config.naive:
+            _load_into(model.naive_denoiser, config.naive, "naive")
+        if config.init_from:
+            _load_into(model, config.init_from, "init_from")
+        return model
+
+    budget = max(config.time_budget - naive_seconds, 1.0) if config.time_budget else None
+    engine = _make_engine(config, build)
+    result = run_stage(config, engine, make_batches, validation, workdir, budget)
+    return {**result, "elapsed": result["elapsed"] + naive_seconds}

@@ -1,0 +1,25 @@
+"""What software made a result: recorded beside every number that is published."""
+
+import importlib.metadata
+import platform
+
+_PACKAGES = (
+    "gradnet-tf",
+    "keras",
+    "tensorflow",
+    "jax",
+    "ai-edge-litert",
+    "numpy",
+    "opencv-python-headless",
+)
+
+
+def installed_versions() -> dict[str, str]:
+    """Returns the versions of Python and of the packages that decide a result, where installed."""
+    versions = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return versions

@@ -1,0 +1,129 @@
+"""The networks: the fusion is live, any size works, files round-trip, fit and predict run."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from gradnet_tf import models
+from gradnet_tf.losses import GradNetLoss
+from gradnet_tf.metrics import PSNR
+from gradnet_tf.presets import build_model
+
+RNG = np.random.default_rng(3)
+
+
+def numpy(tensor):
+    return ops.convert_to_numpy(tensor)
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    keras.utils.set_random_seed(1)
+    return build_model("gradnet_tiny")
+
+
+def stub_naive(function, channels=3):
+    """A naive denoiser made of one function."""
+
+    class Stub(keras.Model):
+        def call(self, images):
+            return function(images)
+
+    stub = Stub()
+    stub.channels = channels
+    return stub
+
+
+def test_output_depends_on_y_on_the_naive_estimate_and_on_its_gradient():
+    images = RNG.random((1, 12, 10, 3), dtype=np.float32)
+    outputs = {}
+    for name, function in {
+        "identity": lambda images: images,
+        "shifted": lambda images: images + 0.25,  # another estimate of the same gradient
+        "half": lambda images: images * 0.5,
+    }.items():
+        keras.utils.set_random_seed(5)
+        model = models.GradNet(stub_naive(function), 8, 1, 1)
+        outputs[name] = numpy(model(images, return_intermediates=True)["denoised"])
+    # Only the gradient of the estimate is fused: a constant shift changes nothing …
+    np.testing.assert_allclose(outputs["shifted"], outputs["identity"], atol=1e-5)
+    # … and another gradient does.
+    assert np.abs(outputs["half"] - outputs["identity"]).max() > 1e-4
+
+    other = images.copy()
+    other[0, 5, 5] += 0.1
+    keras.utils.set_random_seed(5)
+    constant = models.GradNet(stub_naive(ops.zeros_like), 8, 1, 1)
+    residual = [numpy(constant(value)) - value for value in (images, other)]
+    # With the estimate held constant, y still reaches the output beyond the global skip.
+    assert np.abs(residual[1] - residual[0]).max() > 1e-4
+
+
+def test_trained_naive_denoiser_reaches_the_output(tiny):
+    images = RNG.random((1, 16, 16, 3), dtype=np.float32)
+    before = numpy(tiny(images))
+    weights = tiny.naive_denoiser.get_weights()
+    tiny.naive_denoiser.set_weights([weight + 0.05 for weight in weights])
+    after = numpy(tiny(images))
+    tiny.naive_denoiser.set_weights(weights)
+    assert np.abs(after - before).max() > 1e-4
+
+
+def test_global_skip_is_float32_and_exact_without_a_residual():
+    model = build_model("gradnet_tiny", precision="mixed_bfloat16")
+    model.reconstruction.set_weights(
+        [np.zeros_like(weight) for weight in model.reconstruction.get_weights()]
+    )
+    images = RNG.random((1, 8, 9, 3), dtype=np.float32)
+    np.testing.assert_array_equal(numpy(model(images)), images)
+
+
+def test_given_attention_makes_a_crop_agree_with_the_whole_image(tiny):
+    images = RNG.random((1, 96, 96, 3), dtype=np.float32)
+    whole = tiny(images, return_intermediates=True)
+    crop = tiny(images[:, 16:80, 16:80], attention=whole["attention"])
+    # Away from the crop's border by more than the receptive radius.
+    inner = numpy(crop)[:, 24:40, 24:40]
+    np.testing.assert_allclose(inner, numpy(whole["denoised"])[:, 40:56, 40:56], atol=1e-5)
+
+
+@pytest.mark.parametrize("preset", ["gradnet_tiny", "dncnn_small", "gradnet_small"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_any_size_from_one_pixel(preset, channels):
+    model = build_model(preset, channels)
+    for size in ((1, 1), (1, 9), (37, 31)):
+        images = RNG.random((1, *size, channels), dtype=np.float32)
+        output = model(images)
+        assert output.shape == images.shape
+        assert keras.backend.standardize_dtype(output.dtype) == "float32"
+        assert np.isfinite(numpy(output)).all()
+
+
+def test_keras_file_round_trip(tiny, tmp_path):
+    images = RNG.random((2, 7, 9, 3), dtype=np.float32)
+    tiny.save(tmp_path / "tiny.keras")
+    again = keras.saving.load_model(tmp_path / "tiny.keras")
+    np.testing.assert_array_equal(numpy(again(images)), numpy(tiny(images)))
+    assert again.naive_denoiser.num_layers == tiny.naive_denoiser.num_layers
+
+
+def test_a_wrong_number_of_channels_is_refused_in_words():
+    with pytest.raises(ValueError, match=r"`images` must be \(N, H, W, 3\)"):
+        models.DnCNN(3, 4)(np.zeros((1, 4, 4, 1), "float32"))
+
+
+def test_fit_evaluate_and_predict_on_one_device():
+    keras.utils.set_random_seed(0)
+    model = build_model("gradnet_tiny")
+    model.compile(keras.optimizers.Adam(2e-3), loss=GradNetLoss(), metrics=[PSNR()])
+    # Smooth images, so that there is something to learn within seconds.
+    ramps = RNG.random((8, 1, 1, 3)) + np.linspace(0, 0.3, 24)[None, :, None, None]
+    clean = np.broadcast_to(np.clip(ramps, 0, 1), (8, 24, 24, 3)).astype("float32")
+    noisy = clean + RNG.standard_normal(clean.shape).astype("float32") * np.float32(50 / 255)
+    start = model.evaluate(noisy, clean, verbose=0, return_dict=True)["psnr"]
+    history = model.fit(noisy, clean, epochs=40, batch_size=4, verbose=0).history
+    end = model.evaluate(noisy, clean, verbose=0, return_dict=True)["psnr"]
+    assert history["loss"][-1] < history["loss"][0]
+    assert end > start + 2
+    assert model.predict(noisy, verbose=0).shape == noisy.shape

@@ -1,0 +1,95 @@
+"""Trains a denoiser: flags fill one configuration, the library does the rest.
+
+Example:
+  python train.py --preset=gradnet_small --dataset=bsds500 --data_dir=DATA --sigma=25 \
+      --precision=mixed_bfloat16 --time_budget=12m --workdir=runs/small
+The same command with the same --workdir resumes.
+"""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+from absl import flags  # noqa: E402
+
+from gradnet_tf.command import run_script  # noqa: E402
+from gradnet_tf.config import SCHEDULES, STRATEGIES, TrainConfig, parse_duration  # noqa: E402
+from gradnet_tf.presets import PRECISIONS, PRESETS  # noqa: E402
+
+FLAGS = flags.FLAGS
+PIPELINE_FIELDS = "channels batch_size crop_size sigma_min sigma_max seed workers".split()
+NONE_MEANS = " (default: the preset's recipe)"
+
+flags.DEFINE_string("preset", "gradnet_small", "network to train: " + ", ".join(PRESETS))
+flags.DEFINE_string("dataset", "sample", "training set by name, see docs/datasets.md")
+flags.DEFINE_string("data_dir", None, "folder that holds the data set, or the set's parent")
+flags.DEFINE_integer("channels", 3, "3 for RGB, 1 for grey")
+flags.DEFINE_float("sigma", 25.0, "noise level, standard deviation on the 0-255 scale")
+flags.DEFINE_float("sigma_min", None, "with --sigma_max: a blind denoiser for a range")
+flags.DEFINE_float("sigma_max", None, "highest noise level of a blind denoiser")
+flags.DEFINE_string("strategy", "none", "one of " + ", ".join(STRATEGIES))
+flags.DEFINE_integer("cpu_replicas", 1, "split the CPU, to try --strategy=mirrored without GPUs")
+flags.DEFINE_string("precision", "float32", "one of " + ", ".join(PRECISIONS))
+flags.DEFINE_integer("batch_size", None, "images per step over all replicas" + NONE_MEANS)
+flags.DEFINE_integer("crop_size", None, "side of the training crops" + NONE_MEANS)
+flags.DEFINE_integer("steps", None, "optimiser steps of the main stage" + NONE_MEANS)
+flags.DEFINE_integer("naive_steps", None, "steps of the naive denoiser's stage" + NONE_MEANS)
+flags.DEFINE_float("naive_share", None, "part of --time_budget for the naive stage" + NONE_MEANS)
+flags.DEFINE_string("naive", None, "trained naive denoiser instead of a stage (as --model)")
+flags.DEFINE_bool("joint", None, "train the naive denoiser along" + NONE_MEANS)
+flags.DEFINE_float("gradient_loss_weight", 0.1, "weight λ of the gradient consistency loss")
+flags.DEFINE_float("learning_rate", None, "peak learning rate" + NONE_MEANS)
+flags.DEFINE_string("schedule", None, "one of " + ", ".join(SCHEDULES) + NONE_MEANS)
+flags.DEFINE_integer("warmup_steps", 100, "steps of linear warm-up")
+flags.DEFINE_float("clip_norm", 1.0, "bound on the global norm of the loss gradients")
+flags.DEFINE_string("time_budget", None, 'time for both stages, as "12m"')
+flags.DEFINE_string("workdir", "runs/train", "folder of the run")
+flags.DEFINE_integer("seed", 0, "decides initial values and every example")
+flags.DEFINE_integer("log_every", 50, "steps between rows of log.jsonl")
+flags.DEFINE_integer("checkpoint_every", 500, "steps between checkpoints")
+flags.DEFINE_integer("validate_every", 1000, "steps between validations")
+flags.DEFINE_integer("workers", 2, "input threads; never changes an example")
+flags.DEFINE_string("init_from", None, "trained weights of the same preset to start from")
+
+
+def make_config() -> TrainConfig:
+    """Fills the configuration from the flags."""
+    values = {name: FLAGS[name].value for name in TrainConfig.__dataclass_fields__ if name in FLAGS}
+    values["time_budget"] = parse_duration("time_budget", FLAGS.time_budget)
+    for name in ("sigma_min", "sigma_max"):
+        if values[name] is None:
+            values[name] = FLAGS.sigma
+    return TrainConfig(**values)
+
+
+def main() -> None:
+    """Finds the data, trains, and says where the result is."""
+    config = make_config()
+    from datasets.pipeline import PipelineConfig, training_dataset, validation_pairs
+    from datasets.resolve import find_training_sets
+
+    training_set, validation_set = find_training_sets(
+        config.dataset, FLAGS.data_dir, config.channels
+    )
+    from gradnet_tf.training.engine_tensorflow import split_cpu
+    from gradnet_tf.training.run import train
+
+    split_cpu(config.cpu_replicas)
+
+    def make_batches(start_step: int):
+        shared = {name: getattr(config, name) for name in PIPELINE_FIELDS}
+        return training_dataset(training_set, PipelineConfig(**shared, start_step=start_step))
+
+    sigma = (config.sigma_min + config.sigma_max) / 2
+    validation = validation_pairs(validation_set, sigma, config.seed)
+    facts = {"train_images": len(training_set.names), "validation_images": len(validation)}
+    result = train(config, make_batches, validation, facts)
+    print(
+        f"{config.preset}: {result['step']} steps in {result['elapsed']:.0f} s, validation PSNR "
+        f"{result['psnr']:.2f} dB\nThe run is in {config.workdir}; next: "
+        f"python evaluate.py --model={config.workdir} --dataset={config.dataset}"
+    )
+
+
+if __name__ == "__main__":
+    run_script(main, __doc__)
