@@ -1,4 +1,4 @@
-"""Scores one or more denoisers on a set of images and writes a report.
+r"""Scores one or more denoisers on a set of images and writes a report.
 
 Example:
   python evaluate.py --model=gradnet_small --dataset=cbsd68 --data_dir=DATA --sigma=25 \
@@ -78,9 +78,9 @@ def main() -> int:
     if len(results) > 1:
         print(ranking_table(rank(results, folders)) + "\n")
     print(f"The report is {os.path.join(FLAGS.output, 'report.html')}")
-    broken = [name for name, result in zip(folders, results, strict=True) if result["not_finite"]]
+    broken = [name for name, result in zip(folders, results, strict=True) if result["nan_outputs"]]
     if broken:
-        print(f"error: NaN or infinite output of {', '.join(broken)}", file=sys.stderr)
+        print(f"error: NaN output of {', '.join(broken)}", file=sys.stderr)
     return EXIT_NAN if broken else EXIT_OK
 
 

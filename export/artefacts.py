@@ -97,8 +97,9 @@ def export_tflite_float32(job: Job) -> Row:
         with quiet_native_logs():
             write_tflite_float32(job.denoiser.model, path)
             runner = TFLiteRunner(path)
-            expected = job.denoiser.denoise
-            differences = checks.check_runner(file, runner.run, expected, channels)
+        # Outside of the quiet block, so that a failure shows its figures and nothing else.
+        differences = checks.check_runner(file, runner.run, job.denoiser.denoise, channels)
+        with quiet_native_logs():
             quality = _quality(job, load_denoiser(str(path)))
             latency = measure.tflite_latency(path, channels)
             operations = list_operations(path)

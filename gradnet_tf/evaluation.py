@@ -14,7 +14,7 @@ from gradnet_tf.inference.channels import adapt_channels, adaptation
 from gradnet_tf.inference.image_files import to_float
 from gradnet_tf.presets import PRECISIONS
 from gradnet_tf.sampling import evaluation_noise
-from gradnet_tf.scores import NOT_FINITE, Example, finite_or_none, mean_scores, score_example
+from gradnet_tf.scores import HAS_NAN, Example, finite_or_none, mean_scores, score_example
 
 
 @dataclasses.dataclass(frozen=True)
@@ -180,7 +180,7 @@ def evaluate(
         "conversion": "; ".join(sorted(filter(None, conversions))) or None,
         "seconds": time.perf_counter() - start,
         "seconds_per_image": sum(row["seconds"] for row in rows) / len(rows),
-        "not_finite": sum(row["problem"] == NOT_FINITE for row in rows),
+        "nan_outputs": sum(row["problem"] == HAS_NAN for row in rows),
         "images": [{key: finite_or_none(item) for key, item in row.items()} for row in rows],
         "mean": {key: finite_or_none(value) for key, value in means.items()},
     }

@@ -9,7 +9,7 @@ import numpy as np
 
 from gradnet_tf.inference.image_files import to_float, to_uint8
 
-NOT_FINITE = "the output has NaN or infinite values"
+HAS_NAN = "the output has NaN values"
 # Scores of an image, in the order of the tables.
 SCORES = (
     "psnr",
@@ -74,7 +74,7 @@ def score_example(example: Example) -> dict[str, Any]:
     if np.isfinite(example.denoised).all():
         row["psnr_uint8"] = _psnr(clean, to_float(to_uint8(example.denoised)))
     else:
-        row["problem"] = NOT_FINITE
+        row["problem"] = HAS_NAN
     return row
 
 

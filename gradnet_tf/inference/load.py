@@ -125,19 +125,11 @@ def _load_name(spec: str, precision: str) -> Denoiser:
 
 def _rebuild(config, path, sha256, kind, precision, name, run) -> Denoiser:
     """Builds the preset that `config` names under `precision` and loads verified weights."""
-    from gradnet_tf.inference.runner_keras import KerasRunner
-    from gradnet_tf.presets import build_model
+    from gradnet_tf.inference.runner_keras import runner_from_weights
 
-    model = build_model(config["preset"], channels=config.get("channels", 3), precision=precision)
-    try:
-        model.load_weights(path)
-    except (ValueError, OSError, KeyError) as error:
-        reason = str(error).splitlines()[0][:200]
-        raise UserError(
-            f"{path}: the weights do not fit preset {config['preset']} of this version: {reason}"
-        ) from error
+    runner = runner_from_weights(config["preset"], config.get("channels", 3), precision, path)
     source = {"kind": kind, "path": str(path), "preset": config["preset"], "sha256": sha256}
-    return Denoiser(KerasRunner(model), name, {**source, "run": run})
+    return Denoiser(runner, name, {**source, "run": run})
 
 
 def _load_keras(path: Path, precision: str) -> Denoiser:

@@ -1,10 +1,14 @@
 """Runs a Keras model, on whichever backend Keras uses."""
 
 import functools
+from pathlib import Path
 
 import keras
 import numpy as np
 from keras import ops
+
+from gradnet_tf.errors import UserError
+from gradnet_tf.presets import build_model
 
 
 def _clipped(images):
@@ -63,6 +67,23 @@ class KerasRunner:
         # TensorFlow counts traces by code object, and several denoisers in one process share
         # these; a partial is counted by itself, and no false warning about retracing appears.
         return tf.function(functools.partial(function), input_signature=signature)
+
+
+def runner_from_weights(preset: str, channels: int, precision: str, path: Path) -> KerasRunner:
+    """Builds a preset under a dtype policy and loads a `.weights.h5` file into it.
+
+    Raises:
+        UserError: the file is not of that preset.
+    """
+    model = build_model(preset, channels=channels, precision=precision)
+    try:
+        model.load_weights(path)
+    except (ValueError, OSError, KeyError) as error:
+        reason = str(error).splitlines()[0][:200]
+        raise UserError(
+            f"{path}: the weights do not fit preset {preset} of this version: {reason}"
+        ) from error
+    return KerasRunner(model)
 
 
 def _to_numpy(function, images):

@@ -153,12 +153,15 @@ def side_by_side(panels: Sequence[Panel], box: Box, title: str = "", cell: int =
         panels: pictures of equal size.
         box: the region that is zoomed (nearest neighbour) and framed in the whole images.
         title: a line above everything.
-        cell: width of a panel in pixels.
+        cell: width of a panel in pixels, less for tall images.
 
     Returns:
         uint8 RGB picture on white.
     """
     gap = 8
+    height, width = panels[0].image.shape[:2]
+    # A tall image gets a narrower panel, so that it is at most twice as high as `cell`.
+    cell = max(60, min(cell, round(2 * cell * width / height)))
     columns = []
     for panel in panels:
         whole = as_rgb(panel.image)

@@ -22,8 +22,8 @@ a { color: var(--accent); }
 .tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(132px, 1fr)); gap: .75rem;
   margin: 1.5rem 0; }
 .tile { background: var(--card); border-radius: 10px; padding: .8rem .9rem; }
-.tile b { display: block; font-size: 1.5rem; line-height: 1.3; white-space: nowrap; font-weight: 650;
-  font-variant-numeric: tabular-nums; }
+.tile b { display: block; font-size: 1.5rem; line-height: 1.3; white-space: nowrap;
+  font-weight: 650; font-variant-numeric: tabular-nums; }
 .tile span { color: var(--soft); font-size: .875rem; }
 .tile.lead b { color: var(--accent); }
 .scroll { overflow-x: auto; }
@@ -60,8 +60,9 @@ tfoot td { font-weight: 650; border-bottom: 0; } tbody tr:hover { background: va
   border-radius: 6px; background: #000a; color: #fff; font-size: .8rem; pointer-events: none; }
 .tag.l { left: .6rem; } .tag.r { right: .6rem; }
 .tools { display: none; } .live .tools { display: flex; flex-wrap: wrap; gap: .4rem 1rem;
-  align-items: center; margin: .5rem 0 .9rem; font-size: .875rem; color: var(--soft); }
-.tools input { flex: 1 1 12rem; max-width: 22rem; accent-color: var(--accent); }
+  align-items: center; margin: .5rem 0 .9rem; font-size: .875rem; color: var(--soft);
+  width: 0; min-width: 100%; }
+.tools input { flex: 1 1 6rem; max-width: 22rem; accent-color: var(--accent); }
 select { font: inherit; color: inherit; background: var(--card); border: 1px solid var(--line);
   border-radius: 6px; padding: .1rem .3rem; }
 .views { display: flex; flex-wrap: wrap; gap: .75rem 1.25rem; align-items: flex-start; }
@@ -69,14 +70,16 @@ select { font: inherit; color: inherit; background: var(--card); border: 1px sol
 .crops { flex: 1 1 320px; display: grid; gap: .9rem .75rem; align-items: start;
   grid-template-columns: repeat(auto-fill, minmax(150px, 1fr)); }
 .crop { all: unset; display: block; font-size: .875rem; } .live .crop { cursor: pointer; }
-.crop img { display: block; width: 100%; height: auto; border-radius: 6px; image-rendering: pixelated; }
+.crop img { display: block; width: 100%; height: auto; border-radius: 6px;
+  image-rendering: pixelated; }
 .live .crop:hover img, .crop:focus-visible img { outline: 2px solid var(--accent);
   outline-offset: 2px; }
 .crop b { display: block; margin-top: .3rem; overflow-wrap: anywhere; }
 .crop span { color: var(--soft); font-variant-numeric: tabular-nums; }
 .scale { display: flex; align-items: center; gap: .5rem; font-size: .8rem; color: var(--soft);
   margin: .8rem 0 1.25rem; } .scale img { width: 160px; height: 10px; border-radius: 3px; }
-.chart { width: 100%; height: auto; display: block; } .chart text { fill: var(--soft);
+.chart { width: 100%; height: auto; display: block; margin-bottom: 1rem; }
+.chart text { fill: var(--soft);
   font-size: 12px; } .chart line { stroke: var(--line); }
 .dot-noisy { fill: var(--noisy); } .dot-naive { fill: var(--naive); }
 .dot-denoised { fill: var(--denoised); } .chart .span { stroke: var(--line); stroke-width: 2; }

@@ -73,8 +73,8 @@ def notes(result: dict[str, Any]) -> list[str]:
         remarks.append(f"channels: {result['conversion']}")
     if result["clip_noisy"]:
         remarks.append("the noisy input was clipped to [0, 1]")
-    if result["not_finite"]:
-        remarks.append(f"{result['not_finite']} image(s) with NaN or infinite output")
+    if result["nan_outputs"]:
+        remarks.append(f"{result['nan_outputs']} image(s) with NaN output")
     small = sum(row["ssim"] is None and row["problem"] is None for row in result["images"])
     if small:
         remarks.append(f"{small} image(s) too small for SSIM, left out of its mean")

@@ -12,6 +12,8 @@ An engine is anything with these members; the loop uses no others:
   variables as a list of NumPy arrays.
 """
 
+import functools
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -20,6 +22,7 @@ from gradnet_tf.errors import UserError
 from gradnet_tf.training.objective import objective_per_image
 
 
+@functools.cache  # two strategies in one process would mix up the keys of their collectives
 def make_strategy(name: str, cpu_replicas: int = 1) -> tf.distribute.Strategy:
     """Returns the strategy called `name`: "none" or "mirrored" (all GPUs, else all logical CPUs).
 

@@ -53,7 +53,6 @@ def prepare_workdir(config: TrainConfig, facts: dict | None = None) -> Path:
             {
                 "preset": config.preset,
                 "channels": config.channels,
-                "naive_preset": get_preset(config.preset).naive,
                 "train": fields,
                 "facts": facts or {},
                 "command": [os.path.basename(sys.argv[0]), *sys.argv[1:]],

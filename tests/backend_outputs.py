@@ -1,0 +1,44 @@
+"""Run by test_backends.py under each Keras backend: writes outputs for the same weights.
+
+Usage: python backend_outputs.py FOLDER OUTPUT.npz, with KERAS_BACKEND set.
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+from keras import ops
+
+from gradnet_tf import losses, metrics
+from gradnet_tf.layers import SobelGradient
+from gradnet_tf.presets import build_model
+
+
+def main(folder, output):
+    """Loads (or on the first call makes) the weights of each preset and applies it."""
+    random = np.random.default_rng(0)
+    results = {}
+    clean = random.random((2, 37, 31, 3), dtype=np.float32)
+    noisy = clean + random.standard_normal(clean.shape).astype("float32") * np.float32(0.1)
+    for preset in ("gradnet_tiny", "gradnet_small", "mskresnet", "dncnn_small"):
+        model = build_model(preset)
+        path = Path(folder) / f"{preset}.weights.h5"
+        if path.exists():
+            model.load_weights(path)
+        else:
+            # A residual of a natural size, so that an agreement says something of the layers.
+            residual = ops.convert_to_numpy(model(noisy)) - noisy
+            kernel = model.reconstruction.kernel
+            kernel.assign(ops.multiply(kernel, 0.1 / residual.std()))
+            model.save_weights(path)
+        results[preset] = ops.convert_to_numpy(model(noisy))
+    results["sobel"] = ops.convert_to_numpy(SobelGradient()(noisy))
+    results["loss"] = ops.convert_to_numpy(losses.gradnet_loss_per_image(clean, noisy))
+    results["psnr"] = ops.convert_to_numpy(metrics.psnr(clean, noisy)) / 10
+    results["ssim"] = ops.convert_to_numpy(metrics.ssim(clean, noisy))
+    results["modules"] = np.array("tensorflow" in sys.modules)
+    np.savez(output, noisy=noisy, **results)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

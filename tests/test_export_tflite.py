@@ -1,0 +1,83 @@
+"""The TFLite file is judged by LiteRT: numbers at odd sizes, built-in operations, any size."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from ai_edge_litert.interpreter import Interpreter
+from tiny_run import tiny_model
+
+from export.tflite import list_operations, write_tflite_float32
+from gradnet_tf.errors import UserError
+from gradnet_tf.inference.load import load_denoiser
+from gradnet_tf.inference.runner_tflite import TFLiteRunner
+
+
+def noisy_images(*shape):
+    return np.random.default_rng(5).normal(0.5, 0.3, shape).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def model():
+    return tiny_model()
+
+
+@pytest.fixture(scope="module")
+def path(model, tmp_path_factory):
+    path = tmp_path_factory.mktemp("exported") / "gradnet_tiny_float32.tflite"
+    write_tflite_float32(model, path)
+    return path
+
+
+@pytest.mark.parametrize("size", [(1, 1), (37, 31), (481, 321)])
+def test_litert_agrees_with_keras_at_odd_sizes(model, path, size):
+    """Through the interpreter's own signature, without any code of the project."""
+    images = noisy_images(1, *size, 3)
+    runner = Interpreter(model_path=str(path)).get_signature_runner("serving_default")
+    found = runner(images=images)["denoised"]
+    assert found.shape == images.shape
+    assert np.abs(found - np.clip(np.asarray(model(images)), 0, 1)).max() <= 1e-5
+
+
+def test_the_runner_goes_from_size_to_size(model, path):
+    denoiser = load_denoiser(str(path))
+    assert (denoiser.name, denoiser.channels) == ("gradnet_tiny_float32", 3)
+    assert denoiser.source["kind"] == "tflite"
+    for shape in ((1, 8, 9, 3), (2, 5, 4, 3), (1, 8, 9, 3), (1, 1, 1, 3)):
+        images = noisy_images(*shape)
+        wanted = np.clip(np.asarray(model(images)), 0, 1)
+        np.testing.assert_allclose(denoiser.denoise(images), wanted, atol=1e-5)
+    assert denoiser.naive(images) is None
+
+
+def test_only_builtin_operations_and_no_delegate_are_listed(path):
+    operations = list_operations(path)
+    assert {"CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "MIRROR_PAD"} <= set(operations)
+    assert not [name for name in operations if "Flex" in name or "CUSTOM" in name.upper()]
+    assert "DELEGATE" not in operations
+
+
+def test_half_precision_is_not_a_precision_of_a_file(path):
+    with pytest.raises(UserError, match="runs in the precision it was exported in"):
+        load_denoiser(str(path), "mixed_bfloat16")
+
+
+def convert(function, *shapes):
+    signature = [tf.TensorSpec(shape, tf.float32) for shape in shapes]
+    concrete = tf.function(function, input_signature=signature).get_concrete_function()
+    return tf.lite.TFLiteConverter.from_concrete_functions([concrete], function).convert()
+
+
+def test_a_file_of_a_fixed_size_says_which(tmp_path):
+    (tmp_path / "a.tflite").write_bytes(convert(lambda images: images * 0.5, [1, 4, 6, 3]))
+    runner = TFLiteRunner(tmp_path / "a.tflite")
+    np.testing.assert_allclose(runner.run(np.ones((1, 4, 6, 3), np.float32)), 0.5)
+    with pytest.raises(UserError, match="takes images of 4×6 pixels only. Received: 5×6"):
+        runner.run(np.ones((1, 5, 6, 3), np.float32))
+
+
+def test_a_file_of_another_kind_is_refused(tmp_path):
+    (tmp_path / "a.tflite").write_bytes(convert(lambda vector: vector * 2.0, [1, 7]))
+    with pytest.raises(
+        UserError, match=r"expected one float32 input .* Received: inputs \[\[1, 7\]\]"
+    ):
+        load_denoiser(str(tmp_path / "a.tflite"))

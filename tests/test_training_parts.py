@@ -1,0 +1,212 @@
+"""Schedules, checkpoints, records and configuration: each part by itself."""
+
+import dataclasses
+import json
+import math
+
+import keras
+import numpy as np
+import pytest
+
+from gradnet_tf.config import TrainConfig, parse_duration
+from gradnet_tf.errors import UserError
+from gradnet_tf.presets import build_model
+from gradnet_tf.training import checkpoints
+from gradnet_tf.training.checkpoints import CheckpointStore, best_weights
+from gradnet_tf.training.records import RunLog, TensorBoardLog, panel
+from gradnet_tf.training.run import prepare_workdir
+from gradnet_tf.training.schedules import learning_rate_at
+
+
+def test_cosine_goes_from_peak_to_zero():
+    rates = [learning_rate_at("cosine", 2.0, p, 0, 0) for p in (0, 0.25, 0.5, 1, 1.2)]
+    assert rates == pytest.approx([2, 1 + math.sqrt(0.5), 1, 0, 0])
+
+
+def test_step_schedule_is_the_supplements():
+    rates = [learning_rate_at("step", 1e-3, epoch / 50, 0, 0) for epoch in (0, 29, 30, 49)]
+    assert rates == pytest.approx([1e-3, 1e-3, 2e-4, 2e-4])
+
+
+def test_warmup_is_linear():
+    rates = [learning_rate_at("step", 1.0, 0.0, step, 4) for step in range(6)]
+    assert rates == pytest.approx([0.25, 0.5, 0.75, 1, 1, 1])
+
+
+def test_unknown_schedule():
+    with pytest.raises(ValueError, match="`schedule` must be 'cosine' or 'step'"):
+        learning_rate_at("linear", 1, 0, 0, 0)
+
+
+@pytest.fixture
+def model():
+    keras.utils.set_random_seed(4)
+    return build_model("dncnn_tiny")
+
+
+def save(store, model, step, fill):
+    weights = [np.full_like(weight, fill) for weight in model.get_weights()]
+    model.set_weights(weights)
+    optimizer = [np.array(step), np.full((3, 2), fill, "float32")]
+    return store.save(model, optimizer, {"step": step, "elapsed": 1.5, "best_psnr": None})
+
+
+def test_checkpoint_round_trip_keeps_the_last_two(model, tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoints, "_PART_BYTES", 16)  # forces several parts
+    store = CheckpointStore(tmp_path)
+    for step in (10, 20, 30):
+        save(store, model, step, step / 100)
+    names = sorted(path.name for path in store.folder.iterdir())
+    assert names == ["step-00000020", "step-00000030"]
+    assert len(list((store.folder / names[-1]).glob("optimizer-*.npz"))) == 2
+    model.set_weights([weight * 0 for weight in model.get_weights()])
+    received = []
+    state = store.restore(model, received.extend)
+    assert (state["step"], state["elapsed"], state["best_psnr"]) == (30, 1.5, None)
+    assert all((weight == np.float32(0.3)).all() for weight in model.get_weights())
+    assert int(received[0]) == 30
+    np.testing.assert_array_equal(received[1], np.full((3, 2), 0.3, "float32"))
+
+
+@pytest.mark.parametrize("damage", ["truncate", "flip", "manifest", "missing"])
+def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(model, tmp_path, capsys, damage):
+    store = CheckpointStore(tmp_path)
+    save(store, model, 10, 0.1)
+    newest = save(store, model, 20, 0.2)
+    weights = newest / "model.weights.h5"
+    data = bytearray(weights.read_bytes())
+    if damage == "truncate":
+        weights.write_bytes(data[: len(data) // 2])
+    elif damage == "flip":
+        data[len(data) // 2] ^= 1
+        weights.write_bytes(data)
+    elif damage == "manifest":
+        (newest / "manifest.json").write_text('{"step": 20')
+    else:
+        weights.unlink()
+    assert store.restore(model, lambda arrays: None)["step"] == 10
+    assert "step-00000020 is damaged" in capsys.readouterr().err
+    assert (model.get_weights()[0] == np.float32(0.1)).all()
+
+
+def test_no_checkpoint_is_no_error(model, tmp_path):
+    assert CheckpointStore(tmp_path).restore(model, None) is None
+
+
+def test_a_failed_save_leaves_nothing_and_keeps_the_last(model, tmp_path):
+    store = CheckpointStore(tmp_path)
+    save(store, model, 10, 0.1)
+
+    class Unwritable:
+        def save_weights(self, path):
+            path.write_bytes(b"half")
+            raise OSError("No space left on device")
+
+    with pytest.raises(OSError):
+        store.save(Unwritable(), [], {"step": 20})
+    assert [path.name for path in store.folder.iterdir()] == ["step-00000010"]
+
+
+def test_best_weights_are_verified(model, tmp_path):
+    store = CheckpointStore(tmp_path)
+    assert best_weights(tmp_path) is None
+    store.save_best(model, 5, 30.0)
+    store.save_best(model, 9, 31.0)
+    assert best_weights(tmp_path).name == "step-00000009.weights.h5"
+    assert len(list(store.best_folder.glob("*.h5"))) == 1
+    best_weights(tmp_path).write_bytes(b"x")
+    with pytest.raises(ValueError, match="missing or damaged"):
+        best_weights(tmp_path)
+
+
+def rows(path):
+    return [json.loads(line) for line in (path / "log.jsonl").read_text().splitlines()]
+
+
+def test_a_resumed_log_drops_later_rows_and_torn_lines(tmp_path):
+    log = RunLog(tmp_path, None)
+    for step in (1, 2, 3):
+        log.write({"step": step, "loss": float("nan") if step == 1 else 0.5})
+    log.close()
+    with open(tmp_path / "log.jsonl", "a") as file:
+        file.write('{"step": 4, "lo')
+    RunLog(tmp_path, 2).close()
+    assert rows(tmp_path) == [
+        {"step": 1, "loss": None},
+        {"step": 2, "loss": 0.5},
+        {"event": "resume", "step": 2},
+    ]
+
+
+def test_tensorboard_reads_what_is_written(tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    board = TensorBoardLog(tmp_path)
+    board.scalars({"train/loss": 0.25}, 7)
+    picture = panel([np.zeros((4, 3, 1)), np.full((4, 3, 3), 2.0)])
+    board.image("validation", picture, 7)
+    board.close()
+    events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    assert [(e.step, e.value) for e in events.Scalars("train/loss")] == [(7, 0.25)]
+    assert (events.Images("validation")[0].width, picture.max()) == (6, 255)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [(None, None), ("", None), ("90", 90), ("12m", 720), ("1.5h", 5400)]
+)
+def test_durations(text, seconds):
+    assert parse_duration("time_budget", text) == seconds
+
+
+@pytest.mark.parametrize("text", ["soon", "-3m", "0s", "3 days"])
+def test_bad_durations(text):
+    with pytest.raises(UserError, match=f"`time_budget` must be .*time_budget={text!r}"):
+        parse_duration("time_budget", text)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"preset": "gradnet_smal"}, "`preset` must be one of gradnet, "),
+        ({"sigma_min": -3, "sigma_max": 5}, "`sigma_min` must be in [0, 255]. Received: sigma_mi"),
+        ({"sigma_min": 9, "sigma_max": 5}, "`sigma_min` must be at most sigma_max=5"),
+        ({"channels": 4}, "`channels` must be 1 (grey) or 3 (RGB). Received: channels=4"),
+        ({"strategy": "all"}, "`strategy` must be one of none, mirrored. Received: strategy='all'"),
+        ({"precision": "int8"}, "`precision` must be one of float32, "),
+        ({"schedule": "flat"}, "`schedule` must be one of cosine, step"),
+        ({"batch_size": 0}, "`batch_size` must be at least 1. Received: batch_size=0"),
+        ({"steps": 0}, "`steps` must be at least 1"),
+        ({"naive_steps": -1}, "`naive_steps` must be at least 0"),
+        ({"learning_rate": 0.0}, "`learning_rate` must be greater than 0"),
+        ({"naive_share": 1.0}, "`naive_share` must be in [0, 1)"),
+        ({"gradient_loss_weight": -0.1}, "`gradient_loss_weight` must be at least 0"),
+        ({"preset": "dncnn", "naive": "dncnn"}, "`naive` must be absent for this preset"),
+    ],
+)
+def test_bad_configurations_are_refused_in_words(changes, words):
+    with pytest.raises(UserError) as error:
+        TrainConfig(**changes)
+    assert words in str(error.value)
+
+
+def test_the_recipe_fills_what_is_not_given():
+    config = TrainConfig(preset="gradnet_tiny", steps=7)
+    assert (config.steps, config.schedule, config.batch_size) == (7, "cosine", 8)
+    assert TrainConfig(preset="gradnet").schedule == "step"
+
+
+def test_a_workdir_belongs_to_one_configuration(tmp_path):
+    config = TrainConfig(preset="gradnet_tiny", workdir=str(tmp_path / "run"))
+    prepare_workdir(config, {"train_images": 9})
+    prepare_workdir(dataclasses.replace(config, log_every=3))  # decides no weight: still the run
+    written = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert written["preset"] == "gradnet_tiny" and written["facts"] == {"train_images": 9}
+    assert written["train"]["steps"] == config.steps and "keras" in written["versions"]
+    with pytest.raises(UserError, match=r"another configuration \(seed: 0 there, 1 now\)"):
+        prepare_workdir(dataclasses.replace(config, seed=1))
+
+
+def test_an_unwritable_workdir_is_said(tmp_path):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(UserError, match="cannot be written"):
+        prepare_workdir(TrainConfig(preset="gradnet_tiny", workdir=str(tmp_path / "file/run")))
