@@ -25,7 +25,7 @@ from gradnet_tf.presets import PRECISIONS  # noqa: E402
 FLAGS = flags.FLAGS
 
 flags.DEFINE_list("model", ["default"], "what to score: a path or a name; several compare")
-flags.DEFINE_string("dataset", "sample", "image set by name, see docs/datasets.md")
+flags.DEFINE_string("dataset", "sample", "image set by name")
 flags.DEFINE_string("data_dir", None, "folder that holds the data set, or the set's parent")
 flags.DEFINE_float("sigma", 25.0, "noise level, standard deviation on the 0-255 scale")
 flags.DEFINE_integer("seed", 0, "seed of the noise")

@@ -1,4 +1,4 @@
-"""Trains a denoiser: flags fill one configuration, the library does the rest.
+r"""Trains a denoiser: flags fill one configuration, the library does the rest.
 
 Example:
   python train.py --preset=gradnet_small --dataset=bsds500 --data_dir=DATA --sigma=25 \
@@ -6,22 +6,19 @@ Example:
 The same command with the same --workdir resumes.
 """
 
-import os
+from absl import flags
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-
-from absl import flags  # noqa: E402
-
-from gradnet_tf.command import run_script  # noqa: E402
-from gradnet_tf.config import SCHEDULES, STRATEGIES, TrainConfig, parse_duration  # noqa: E402
-from gradnet_tf.presets import PRECISIONS, PRESETS  # noqa: E402
+from gradnet_tf.command import run_script
+from gradnet_tf.config import SCHEDULES, STRATEGIES, TrainConfig, parse_duration
+from gradnet_tf.presets import PRECISIONS, PRESETS
+from gradnet_tf.quiet import quiet_native_logs
 
 FLAGS = flags.FLAGS
 PIPELINE_FIELDS = "channels batch_size crop_size sigma_min sigma_max seed workers".split()
 NONE_MEANS = " (default: the preset's recipe)"
 
 flags.DEFINE_string("preset", "gradnet_small", "network to train: " + ", ".join(PRESETS))
-flags.DEFINE_string("dataset", "sample", "training set by name, see docs/datasets.md")
+flags.DEFINE_string("dataset", "sample", "training set: bsds500, folder or sample")
 flags.DEFINE_string("data_dir", None, "folder that holds the data set, or the set's parent")
 flags.DEFINE_integer("channels", 3, "3 for RGB, 1 for grey")
 flags.DEFINE_float("sigma", 25.0, "noise level, standard deviation on the 0-255 scale")
@@ -71,10 +68,11 @@ def main() -> None:
     training_set, validation_set = find_training_sets(
         config.dataset, FLAGS.data_dir, config.channels
     )
-    from gradnet_tf.training.engine_tensorflow import split_cpu
-    from gradnet_tf.training.run import train
+    with quiet_native_logs():
+        from gradnet_tf.training.engine_tensorflow import start_devices
+        from gradnet_tf.training.run import train
 
-    split_cpu(config.cpu_replicas)
+        start_devices(config.cpu_replicas)
 
     def make_batches(start_step: int):
         shared = {name: getattr(config, name) for name in PIPELINE_FIELDS}

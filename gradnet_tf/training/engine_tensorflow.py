@@ -32,7 +32,7 @@ def make_strategy(name: str, cpu_replicas: int = 1) -> tf.distribute.Strategy:
     if cpu_replicas > 1 and len(tf.config.list_logical_devices("CPU")) != cpu_replicas:
         raise UserError(
             f"The CPU could not be split into cpu_replicas={cpu_replicas} logical devices, since "
-            "TensorFlow already runs.\nCall `split_cpu` before anything else of TensorFlow."
+            "TensorFlow already runs.\nCall `start_devices` before anything else of TensorFlow."
         )
     if name == "none":
         return tf.distribute.get_strategy()
@@ -40,12 +40,16 @@ def make_strategy(name: str, cpu_replicas: int = 1) -> tf.distribute.Strategy:
     return tf.distribute.MirroredStrategy([device.name for device in devices])
 
 
-def split_cpu(replicas: int) -> None:
-    """Splits the CPU into logical devices; only possible before TensorFlow's first operation."""
-    if replicas > 1:
+def start_devices(cpu_replicas: int = 1) -> None:
+    """Starts TensorFlow's devices, with the CPU split into `cpu_replicas` logical ones.
+
+    Only the first call in a process can split the CPU.
+    """
+    if cpu_replicas > 1:
         cpu = tf.config.list_physical_devices("CPU")[0]
         device = tf.config.LogicalDeviceConfiguration()
-        tf.config.set_logical_device_configuration(cpu, [device] * replicas)
+        tf.config.set_logical_device_configuration(cpu, [device] * cpu_replicas)
+    tf.config.list_logical_devices()
 
 
 class TensorFlowEngine:

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from gradnet_tf.files import atomic_write, jsonable
+from gradnet_tf.inference.image_files import to_uint8
 
 
 def _rows_up_to(path: Path, step: int) -> list[str]:
@@ -90,4 +91,4 @@ def panel(images: list[np.ndarray]) -> np.ndarray:
     for image in images:
         image = np.clip(image, 0.0, 1.0)
         columns.append(np.repeat(image, 3, axis=-1) if image.shape[-1] == 1 else image)
-    return np.rint(np.concatenate(columns, axis=1) * 255).astype("uint8")
+    return to_uint8(np.concatenate(columns, axis=1))

@@ -19,6 +19,7 @@ from gradnet_tf.versions import installed_versions
 # Fields that may differ between the invocations of one run: they decide no weight.
 _FREE_FIELDS = {"workdir", "workers", "log_every", "checkpoint_every", "validate_every"}
 
+
 def prepare_workdir(config: TrainConfig, facts: dict | None = None) -> Path:
     """Creates the run's folder with config.json, or checks that it belongs to this config.
 

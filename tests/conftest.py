@@ -1,0 +1,32 @@
+"""Fixtures that several test files share."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gradnet_tf.inference.image_files import write_image
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """The folder of real image sets; tests that need it skip where there is none."""
+    folder = os.environ.get("GRADNET_DATA")
+    if not folder:
+        pytest.skip("GRADNET_DATA names no folder with the real image sets")
+    return Path(folder)
+
+
+@pytest.fixture
+def make_images(tmp_path):
+    """Returns a function that writes random RGB images: make_images(subfolder, names, size)."""
+
+    def make(subfolder, names, size=(24, 32), channels=3) -> Path:
+        folder = tmp_path / subfolder
+        for name in names:
+            generator = np.random.default_rng(sum(name.encode()))
+            write_image(folder / name, generator.integers(0, 256, (*size, channels), np.uint8))
+        return folder
+
+    return make
