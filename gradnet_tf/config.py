@@ -56,7 +56,8 @@ class TrainConfig:
         batch_size: images per step over all replicas.
         crop_size: side of the training crops in pixels.
         steps: optimiser steps of the main stage.
-        naive_steps: optimiser steps of the naive denoiser's own stage; 0 skips it.
+        naive_steps: optimiser steps of the naive denoiser's own stage; 0 skips it,
+            for joint training.
         naive_share: part of `time_budget` given to the naive denoiser's stage.
         naive: trained naive denoiser (anything `--model` takes) instead of a stage.
         joint: train the naive denoiser along with the main branch; its own L1
@@ -139,6 +140,11 @@ class TrainConfig:
         require(0 <= self.naive_share < 1, "naive_share", self.naive_share, "in [0, 1)")
         has_naive = get_preset(self.preset).naive is not None
         require(has_naive or not self.naive, "naive", self.naive, "absent for this preset")
+        # Frozen at its initial values, the naive denoiser would only pass the noise on.
+        learns = not has_naive or self.naive_steps or self.joint or self.naive or self.init_from
+        require(
+            bool(learns), "naive_steps", 0, "at least 1 without --joint, --naive or --init_from"
+        )
 
     def to_dict(self) -> dict:
         """Returns the fields as plain values, for config.json."""

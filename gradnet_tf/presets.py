@@ -102,12 +102,12 @@ _ALL = (
         {3: 671_164, 1: 658_484},
         naive="dncnn_small",
         recipe=Recipe(
-            batch_size=8,
+            batch_size=4,
             steps=100_000,
-            learning_rate=1e-3,
+            learning_rate=1.5e-3,
             schedule="cosine",
             naive_steps=20_000,
-            naive_share=0.12,
+            naive_share=0.1,
         ),
     ),
     _preset(
@@ -139,7 +139,7 @@ _ALL = (
         "DnCNN",
         {"num_layers": 5, "filters": 32, "scale": 2},
         {3: 34_700, 1: 30_084},
-        recipe=Recipe(batch_size=8, steps=20_000, learning_rate=1e-3, schedule="cosine"),
+        recipe=Recipe(batch_size=4, steps=20_000, learning_rate=1.5e-3, schedule="cosine"),
     ),
     _preset(
         "dncnn_tiny",

@@ -11,6 +11,7 @@ from datasets.facts import FACTS, get_facts
 from datasets.resolve import find_dataset, find_training_sets
 from datasets.test_images import BSD68_IMAGES
 from gradnet_tf.errors import UserError
+from gradnet_tf.inference.image_files import read_image
 
 
 def _names(prefix, count, suffix=".png"):
@@ -163,10 +164,9 @@ def test_a_strangers_train_val_test_is_not_taken_for_bsds500(make_images):
 
 
 def test_facts_are_complete_and_aliases_unique():
-    seen = [n.casefold() for row in FACTS.values() for n in {row.name, *row.aliases}]
-    seen = sorted(
-        n for row in FACTS.values() for n in {x.casefold() for x in (row.name, *row.aliases)}
-    )
+    seen = []
+    for row in FACTS.values():
+        seen += {name.casefold() for name in (row.name, *row.aliases)}
     assert len(seen) == len(set(seen))
     for row in FACTS.values():
         assert row.origin and row.how_to_get
@@ -191,8 +191,6 @@ def test_sample_photographs_all_ship_and_are_what_the_table_says():
     everything = find_dataset("sample", split="all", channels=1)
     colour = {photograph.name: photograph.colour for photograph in sample.PHOTOGRAPHS}
     for index, name in enumerate(everything.names):
-        from gradnet_tf.inference.image_files import read_image
-
         image = read_image(everything.paths[index], None)
         assert (image.shape[2] == 3) == colour[name], name
         assert min(image.shape[:2]) >= 256 and image.std() > 10, name

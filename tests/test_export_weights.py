@@ -24,7 +24,7 @@ def run(tmp_path):
     return folder, model
 
 
-def metrics_file(folder, sha256, psnr=30.12345):
+def metrics_file(folder, sha256, psnr=30.12346):
     path = folder / f"metrics-{sha256[:4]}.json"
     value = {"dataset": "cbsd68", "sigma": 25.0, "mean": {"psnr": psnr}}
     path.write_text(json.dumps({**value, "source": {"sha256": sha256}}))

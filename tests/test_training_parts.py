@@ -177,6 +177,7 @@ def test_bad_durations(text):
         ({"batch_size": 0}, "`batch_size` must be at least 1. Received: batch_size=0"),
         ({"steps": 0}, "`steps` must be at least 1"),
         ({"naive_steps": -1}, "`naive_steps` must be at least 0"),
+        ({"naive_steps": 0}, "`naive_steps` must be at least 1 without --joint, --naive or --ini"),
         ({"learning_rate": 0.0}, "`learning_rate` must be greater than 0"),
         ({"naive_share": 1.0}, "`naive_share` must be in [0, 1)"),
         ({"gradient_loss_weight": -0.1}, "`gradient_loss_weight` must be at least 0"),

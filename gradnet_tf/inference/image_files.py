@@ -22,6 +22,7 @@ JPEG_QUALITY = 95
 
 _SUFFIX_LIST = ", ".join(suffix[1:] for suffix in IMAGE_SUFFIXES)
 _PNG_START = b"\x89PNG\r\n\x1a\n"
+_PNG_END = b"IEND\xaeB\x60\x82"
 _JPEG_START = b"\xff\xd8\xff"
 
 
@@ -198,7 +199,7 @@ def _is_cut_short(data: bytes) -> bool:
     OpenCV before version 5 returns the part it could read, the rest grey.
     """
     if data.startswith(_PNG_START):
-        return b"IEND" not in data
+        return _PNG_END not in data
     if not data.startswith(_JPEG_START):
         return False
     # The segments before the scan are stepped over, because a thumbnail in one has its own end.

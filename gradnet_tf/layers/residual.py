@@ -8,14 +8,14 @@ from gradnet_tf.layers.squeeze_excitation import SqueezeExcitation
 ATTENTION_POSITIONS = ("before_fusion", "after_fusion")
 
 
-def conv3x3(filters, policy, activation=None, name=None):
-    """A 3×3 convolution with the initialisation of He et al., which suits ReLU networks."""
+def conv3x3(filters, policy, activation=None, name=None, variance=2.0):
+    """A 3×3 convolution; `variance` 2 is the initialisation of He et al. for ReLU networks."""
     return keras.layers.Conv2D(
         filters,
         3,
         padding="same",
         activation=activation,
-        kernel_initializer="he_normal",
+        kernel_initializer=keras.initializers.VarianceScaling(variance),
         dtype=policy,
         name=name,
     )
@@ -44,7 +44,9 @@ class ResUnit(keras.layers.Layer):
         super().__init__(**kwargs)
         self.filters = filters
         self.conv1 = conv3x3(filters, self.dtype_policy, "relu", "conv1")
-        self.conv2 = conv3x3(filters, self.dtype_policy, None, "conv2")
+        # The skip adds up: at full variance every unit doubles the signal, and a deep
+        # chain starts with outputs far from an image.
+        self.conv2 = conv3x3(filters, self.dtype_policy, None, "conv2", variance=0.2)
 
     def build(self, input_shape):
         _require_channels(input_shape, self.filters)
