@@ -19,7 +19,7 @@ h2 { font-size: 1.25rem; margin: 2.75rem 0 .75rem; }
 h3 { font-size: 1.05rem; margin: 0; overflow-wrap: anywhere; }
 p { margin: .4rem 0; } .soft { color: var(--soft); } .warn { color: var(--warn); }
 a { color: var(--accent); }
-.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(132px, 1fr)); gap: .75rem;
+.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(150px, 1fr)); gap: .75rem;
   margin: 1.5rem 0; }
 .tile { background: var(--card); border-radius: 10px; padding: .8rem .9rem; }
 .tile b { display: block; font-size: 1.5rem; line-height: 1.3; white-space: nowrap;
