@@ -12,8 +12,8 @@ from collections import OrderedDict
 
 import numpy as np
 
+from datasets.held_out import refuse_test_image
 from datasets.image_set import ImageSet, notice
-from datasets.test_images import refuse_test_image
 from gradnet_tf.degradations import add_gaussian_noise
 from gradnet_tf.errors import UserError
 from gradnet_tf.inference.image_files import to_float

@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 
 from datasets.facts import DatasetFacts
-from datasets.test_images import BSD68_IMAGES
+from datasets.held_out import BSD68_IMAGES
 from gradnet_tf.errors import UserError
 from gradnet_tf.inference.image_files import list_images
 

@@ -16,7 +16,7 @@ from gradnet_tf.command import run_script
 from gradnet_tf.errors import UserError
 from gradnet_tf.files import atomic_path, sha256_of, write_json
 from gradnet_tf.presets import PRESETS
-from gradnet_tf.training.checkpoints import best_weights
+from gradnet_tf.run_folder import best_weights
 
 FLAGS = flags.FLAGS
 LICENCES = {

@@ -8,8 +8,8 @@ import pytest
 
 from datasets import bsds500, sample
 from datasets.facts import FACTS, get_facts
+from datasets.held_out import BSD68_IMAGES
 from datasets.resolve import find_dataset, find_training_sets
-from datasets.test_images import BSD68_IMAGES
 from gradnet_tf.errors import UserError
 from gradnet_tf.inference.image_files import read_image
 

@@ -11,7 +11,7 @@ from gradnet_tf import weights
 from gradnet_tf.errors import UserError
 from gradnet_tf.files import sha256_of
 from gradnet_tf.inference.load import load_denoiser
-from gradnet_tf.training.checkpoints import best_weights
+from gradnet_tf.run_folder import best_weights
 
 
 @pytest.fixture

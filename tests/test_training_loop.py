@@ -10,8 +10,8 @@ from test_training_parts import rows
 
 from gradnet_tf.config import TrainConfig
 from gradnet_tf.errors import Interrupted, NotFiniteError
+from gradnet_tf.run_folder import best_weights
 from gradnet_tf.training import loop
-from gradnet_tf.training.checkpoints import best_weights
 
 VALIDATION = [(np.zeros((4, 4, 3), "float32"), np.full((4, 4, 3), 0.5, "float32"))]
 

@@ -11,8 +11,9 @@ import pytest
 from gradnet_tf.config import TrainConfig, parse_duration
 from gradnet_tf.errors import UserError
 from gradnet_tf.presets import build_model
+from gradnet_tf.run_folder import best_weights
 from gradnet_tf.training import checkpoints
-from gradnet_tf.training.checkpoints import CheckpointStore, best_weights
+from gradnet_tf.training.checkpoints import CheckpointStore
 from gradnet_tf.training.records import RunLog, TensorBoardLog, panel
 from gradnet_tf.training.run import prepare_workdir
 from gradnet_tf.training.schedules import learning_rate_at

@@ -9,7 +9,7 @@ from gradnet_tf.files import sha256_of
 from gradnet_tf.inference.denoiser import Denoiser
 from gradnet_tf.presets import PRESETS
 from gradnet_tf.quiet import quiet_native_logs
-from gradnet_tf.training.checkpoints import best_weights
+from gradnet_tf.run_folder import best_weights
 
 READABLE = (
     "a run folder of train.py, a SavedModel folder, an export's output folder, a .keras file, "

@@ -12,7 +12,7 @@ from gradnet_tf.config import TrainConfig
 from gradnet_tf.errors import UserError
 from gradnet_tf.files import write_json
 from gradnet_tf.presets import build_model, get_preset
-from gradnet_tf.training.checkpoints import best_weights
+from gradnet_tf.run_folder import best_weights
 from gradnet_tf.training.loop import run_stage
 from gradnet_tf.versions import installed_versions
 

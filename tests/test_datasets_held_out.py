@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from datasets.batches import PipelineConfig, TrainingBatches, validation_pairs
+from datasets.held_out import BSD68_IMAGES, find_test_image, grid_means, refuse_test_image
 from datasets.resolve import find_dataset
-from datasets.test_images import BSD68_IMAGES, find_test_image, grid_means, refuse_test_image
 from gradnet_tf.errors import UserError
 from gradnet_tf.inference.image_files import list_images, read_image, to_grey, write_image
 
