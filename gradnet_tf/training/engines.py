@@ -1,0 +1,62 @@
+"""Chooses the training engine for the Keras backend in use."""
+
+import importlib.util
+from collections.abc import Callable
+
+from gradnet_tf.errors import UserError
+
+_ENGINES = ("tensorflow", "jax")
+
+
+def _backend() -> str:
+    """Returns the name of Keras' backend, once it is one that can train here."""
+    try:
+        import keras
+    except ImportError as error:
+        wanted = (error.name or "").split(".")[0]
+        if wanted not in _ENGINES:
+            raise
+        other = next(name for name in _ENGINES if name != wanted)
+        found = "is" if importlib.util.find_spec(other) else "would be"
+        raise UserError(
+            f"Keras' backend is {wanted}, which is not installed.\nInstall it: "
+            f"pip install 'gradnet-tf[{wanted}]'. The other choice {found} KERAS_BACKEND={other}."
+        ) from error
+    backend = keras.backend.backend()
+    if backend not in _ENGINES:
+        raise UserError(
+            f"training runs on the Keras backends {' and '.join(_ENGINES)}.\n"
+            f"Received: KERAS_BACKEND={backend}"
+        )
+    return backend
+
+
+def start_devices(cpu_replicas: int = 1) -> None:
+    """Starts the backend's devices, with the CPU split into `cpu_replicas` of them.
+
+    Only the first call in a process can split the CPU.
+
+    Raises:
+        UserError: when the backend cannot train, or is not installed.
+    """
+    if _backend() == "jax":
+        from gradnet_tf.training.engine_jax import start_devices as start
+    else:
+        from gradnet_tf.training.engine_tensorflow import start_devices as start
+    start(cpu_replicas)
+
+
+def make_engine(config, build: Callable):
+    """Returns the engine for a `TrainConfig` with the model that `build()` makes.
+
+    A run's initial values follow from its seed and its backend alone.
+    """
+    backend = _backend()
+    import keras
+
+    keras.utils.set_random_seed(config.seed)
+    if backend == "jax":
+        from gradnet_tf.training.engine_jax import JaxEngine as Engine
+    else:
+        from gradnet_tf.training.engine_tensorflow import TensorFlowEngine as Engine
+    return Engine(config, build)
