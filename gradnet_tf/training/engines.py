@@ -1,6 +1,5 @@
 """Chooses the training engine for the Keras backend in use."""
 
-import importlib.util
 from collections.abc import Callable
 
 from gradnet_tf.errors import UserError
@@ -12,17 +11,18 @@ def _backend() -> str:
     """Returns the name of Keras' backend, once it is one that can train here."""
     try:
         import keras
+
+        backend = keras.backend.backend()
     except ImportError as error:
-        wanted = (error.name or "").split(".")[0]
-        if wanted not in _ENGINES:
+        backend = (error.name or "").split(".")[0]
+        if backend in _ENGINES:
+            other = next(name for name in _ENGINES if name != backend)
+            raise UserError(
+                f"Keras' backend is {backend}, which is not installed.\nInstall it (pip install "
+                f"'gradnet-tf[{backend}]'), or choose the other with KERAS_BACKEND={other}."
+            ) from error
+        if backend not in ("torch", "openvino"):
             raise
-        other = next(name for name in _ENGINES if name != wanted)
-        found = "is" if importlib.util.find_spec(other) else "would be"
-        raise UserError(
-            f"Keras' backend is {wanted}, which is not installed.\nInstall it: "
-            f"pip install 'gradnet-tf[{wanted}]'. The other choice {found} KERAS_BACKEND={other}."
-        ) from error
-    backend = keras.backend.backend()
     if backend not in _ENGINES:
         raise UserError(
             f"training runs on the Keras backends {' and '.join(_ENGINES)}.\n"
