@@ -38,7 +38,11 @@ def to_space(features, scale):
 def image_gradients(images):
     """Sobel responses (x, y) of each channel, float32, the border repeated."""
     channels = images.shape[1]
-    padded = functional.pad(images.float(), (1, 1, 1, 1), mode="replicate")
+    # By hand: torch.compile (2.14, CPU) fails on the replicating pad's gradient channels-last.
+    padded = images.float()
+    for axis in (2, 3):
+        first, last = padded.narrow(axis, 0, 1), padded.narrow(axis, -1, 1)
+        padded = torch.cat([first, padded, last], dim=axis)
     sobel = torch.tensor([[-1.0, 0, 1], [-2, 0, 2], [-1, 0, 1]], device=images.device)
     kernels = torch.stack([sobel, sobel.T])[:, None].repeat(channels, 1, 1, 1)
     with torch.autocast(images.device.type, enabled=False):

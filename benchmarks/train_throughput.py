@@ -12,6 +12,7 @@ with the reason below the table.
 import importlib.util
 import json
 import os
+import re
 import statistics
 import subprocess
 import sys
@@ -67,7 +68,9 @@ def measure_cell(engine: str, preset: str, precision: str) -> dict:
         return {**cell, "reason": f"took more than {FLAGS.timeout} s"}
     if done.returncode:
         lines = done.stderr.strip().splitlines() or [f"ended with code {done.returncode}"]
-        return {**cell, "reason": lines[-1][:200]}
+        # The last line that names an exception; frameworks add advice after it.
+        named = [line for line in lines if re.match(r"[\w.]*Error\b", line)]
+        return {**cell, "reason": (named or lines)[-1][:200]}
     result = json.loads(done.stdout.splitlines()[-1])
     speed = FLAGS.batch_size / statistics.median(result["seconds"])
     return {**cell, **result, "patches_per_second": speed}

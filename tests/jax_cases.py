@@ -100,6 +100,31 @@ def two_devices(folder):
     np.savez(folder / "two_devices.npz", **found)
 
 
+def details(folder):
+    """What one step does to the weights: clipped, under loss scaling, after an overflow, NaN."""
+    (noisy, clean), rate, found = batches(1)[0], 1e-3, {}
+    base = dataclasses.replace(CONFIG, preset="dncnn_tiny", joint=False, clip_norm=1.0)
+
+    def move(engine, noisy=noisy):
+        before = engine.model.get_weights()
+        result = engine.step((noisy, clean), rate)
+        pairs = zip(engine.model.get_weights(), before, strict=True)
+        return result, np.concatenate([(new - old).ravel() for new, old in pairs]) / rate
+
+    engine = engine_for(base)
+    _, found["single"] = move(engine)
+    found["nan"] = move(engine, noisy * np.float32(np.nan))[0]["finite"]
+    # Far below Adam's epsilon of 1e-7: the step shrinks with the gradient.
+    _, found["clipped"] = move(engine_for(dataclasses.replace(base, clip_norm=1e-9)))
+    engine = engine_for(dataclasses.replace(base, precision="mixed_float16"))
+    result, found["half"] = move(engine)
+    found["half_finite"] = result["finite"]
+    engine.optimizer.dynamic_scale.assign(3e38)
+    _, found["overflow"] = move(engine, noisy * np.float32(1e3))
+    found["scale"] = np.array(engine.optimizer.dynamic_scale)
+    np.savez(folder / "details.npz", **found)
+
+
 def device_batches(batch_size=4, start_step=0):
     """A training set of three random pictures of different sizes, crop 24, blind."""
     from gradnet_tf.sampling import CropSampler
@@ -112,4 +137,5 @@ def device_batches(batch_size=4, start_step=0):
 
 
 if __name__ == "__main__":
-    {"compare": compare, "two_devices": two_devices}[sys.argv[1]](Path(sys.argv[2]))
+    cases = {"compare": compare, "two_devices": two_devices, "details": details}
+    cases[sys.argv[1]](Path(sys.argv[2]))

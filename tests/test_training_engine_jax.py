@@ -90,6 +90,18 @@ def test_two_devices_train_as_one(tmp_path):
         assert np.abs(found[f"none{name}"] - found[f"mirrored{name}"]).max() < 1e-5
 
 
+def test_clipping_loss_scaling_and_nan(tmp_path):
+    run_case("jax", "details", tmp_path)
+    found = np.load(tmp_path / "details.npz")
+    # Adam's first step is ±1 learning rate an element, unless the gradient is clipped to nothing.
+    assert np.abs(found["single"]).max() > 0.9
+    assert 0 < np.abs(found["clipped"]).max() < 0.05
+    # Rounding to half precision flips few of the signs.
+    assert (np.abs(found["half"] - found["single"]) > 0.3).mean() < 0.05
+    assert found["half_finite"] and not found["nan"]
+    assert not found["overflow"].any() and found["scale"] < 2e38
+
+
 RUN = ["train.py", "--preset=gradnet_tiny", "--dataset=sample", "--batch_size=4"]
 RUN += ["--crop_size=24", "--naive_steps=0", "--joint", "--log_every=1", "--checkpoint_every=4"]
 RUN += ["--validate_every=1000", "--seed=3"]
@@ -108,9 +120,7 @@ def test_training_needs_no_tensorflow_and_resumes_bit_identically(tmp_path, with
     from test_train_script import log, losses
 
     def train(name, *flags):
-        done = run(
-            "jax", *RUN, *flags, f"--workdir={tmp_path / name}", blocked=without_tensorflow
-        )
+        done = run("jax", *RUN, *flags, f"--workdir={tmp_path / name}", blocked=without_tensorflow)
         assert done.returncode == 0, done.stderr
 
     train("whole", "--steps=8")
