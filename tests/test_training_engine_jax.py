@@ -107,23 +107,39 @@ RUN += ["--crop_size=24", "--naive_steps=0", "--joint", "--log_every=1", "--chec
 RUN += ["--validate_every=1000", "--seed=3"]
 
 
-@pytest.fixture
-def without_tensorflow(tmp_path):
-    """A folder that makes every import of TensorFlow fail, from the interpreter's start on."""
-    folder = tmp_path / "blocked"
+NOT_INSTALLED = "import sys\nsys.modules['tensorflow'] = None\n"
+# Fails where a caught ImportError would hide that something tried.
+FORBIDDEN = """
+import sys
+
+class Finder:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if name.split(".")[0] == "tensorflow":
+            raise RuntimeError("something imports TensorFlow")
+
+sys.meta_path.insert(0, Finder)
+"""
+
+
+def startup(folder, code):
+    """Makes a folder whose code every interpreter runs first that has it on its path."""
     folder.mkdir()
-    (folder / "sitecustomize.py").write_text("import sys\nsys.modules['tensorflow'] = None\n")
+    (folder / "sitecustomize.py").write_text(code)
     return folder
 
 
-def test_training_needs_no_tensorflow_and_resumes_bit_identically(tmp_path, without_tensorflow):
+def test_training_needs_no_tensorflow_and_resumes_bit_identically(tmp_path):
     from test_train_script import log, losses
 
-    def train(name, *flags):
-        done = run("jax", *RUN, *flags, f"--workdir={tmp_path / name}", blocked=without_tensorflow)
+    forbidden = startup(tmp_path / "forbidden", FORBIDDEN)
+    absent = startup(tmp_path / "absent", NOT_INSTALLED)
+
+    def train(name, *flags, blocked=absent):
+        done = run("jax", *RUN, *flags, f"--workdir={tmp_path / name}", blocked=blocked)
         assert done.returncode == 0, done.stderr
 
-    train("whole", "--steps=8")
+    train("whole", "--steps=8", blocked=forbidden)
     # The last checkpoint is damaged: the run goes on from the one before it.
     shutil.copytree(tmp_path / "whole", tmp_path / "resumed")
     damaged = tmp_path / "resumed/checkpoints/step-00000008/model.weights.h5"
@@ -139,7 +155,7 @@ def test_training_needs_no_tensorflow_and_resumes_bit_identically(tmp_path, with
     assert hashes[0]["files"] == hashes[1]["files"]
 
 
-def test_a_missing_backend_is_explained(without_tensorflow):
-    done = run("tensorflow", *RUN, blocked=without_tensorflow)
+def test_a_missing_backend_is_explained(tmp_path):
+    done = run("tensorflow", *RUN, blocked=startup(tmp_path / "absent", NOT_INSTALLED))
     assert done.returncode == 2
     assert "KERAS_BACKEND=jax" in done.stderr and "Traceback" not in done.stderr

@@ -1,6 +1,9 @@
 """Chooses the training engine for the Keras backend in use."""
 
+import random
 from collections.abc import Callable
+
+import numpy as np
 
 from gradnet_tf.errors import UserError
 
@@ -52,11 +55,15 @@ def make_engine(config, build: Callable):
     A run's initial values follow from its seed and its backend alone.
     """
     backend = _backend()
-    import keras
-
-    keras.utils.set_random_seed(config.seed)
     if backend == "jax":
+        # Keras' initialisers take their seeds from `random`; its own `set_random_seed` would
+        # import TensorFlow where that is installed.
+        random.seed(config.seed)
+        np.random.seed(config.seed)
         from gradnet_tf.training.engine_jax import JaxEngine as Engine
     else:
+        import keras
+
+        keras.utils.set_random_seed(config.seed)
         from gradnet_tf.training.engine_tensorflow import TensorFlowEngine as Engine
     return Engine(config, build)
