@@ -62,21 +62,22 @@ def make_config() -> TrainConfig:
 def main() -> None:
     """Finds the data, trains, and says where the result is."""
     config = make_config()
-    from datasets.pipeline import PipelineConfig, training_dataset, validation_pairs
+    from datasets.batches import PipelineConfig, validation_pairs
     from datasets.resolve import find_training_sets
+    from datasets.stream import training_stream
 
     training_set, validation_set = find_training_sets(
         config.dataset, FLAGS.data_dir, config.channels
     )
     with quiet_native_logs():
-        from gradnet_tf.training.engine_tensorflow import start_devices
+        from gradnet_tf.training.engines import start_devices
         from gradnet_tf.training.run import train
 
         start_devices(config.cpu_replicas)
 
     def make_batches(start_step: int):
         shared = {name: getattr(config, name) for name in PIPELINE_FIELDS}
-        return training_dataset(training_set, PipelineConfig(**shared, start_step=start_step))
+        return training_stream(training_set, PipelineConfig(**shared, start_step=start_step))
 
     sigma = (config.sigma_min + config.sigma_max) / 2
     validation = validation_pairs(validation_set, sigma, config.seed)

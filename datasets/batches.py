@@ -194,6 +194,10 @@ class TrainingBatches:
         config = self.config
         return (config.batch_size, config.crop_size, config.crop_size, config.channels)
 
+    def image(self, index: int) -> np.ndarray:
+        """Returns image `index` of the sampler, uint8 [H, W, C]."""
+        return self._store.get(index)
+
     def batch(self, step: int) -> tuple[np.ndarray, np.ndarray]:
         """Makes batch number `step`.
 

@@ -32,6 +32,12 @@ MAY_IMPORT_TENSORFLOW = (
     "gradnet_tf/inference/runner_*.py",
     "gradnet_tf/training/engine_tensorflow.py",
 )
+# The same for JAX.
+MAY_IMPORT_JAX = (
+    "benchmarks/training_cell.py",
+    "gradnet_tf/training/device_batches.py",
+    "gradnet_tf/training/engine_jax.py",
+)
 # Written with keras.ops or plain arithmetic alone.
 ANY_BACKEND = (
     "gradnet_tf/layers/*.py",
@@ -41,6 +47,9 @@ ANY_BACKEND = (
     "gradnet_tf/degradations.py",
 )
 BACKENDS = {"tensorflow", "jax", "torch"}
+
+# Measured beside our networks where somebody has it; nothing needs it.
+OPTIONAL = {"benchmarks/torch_gradnet.py": {"torch"}, "benchmarks/training_cell.py": {"torch"}}
 
 # Distribution names where they differ from the module's.
 DISTRIBUTIONS = {
@@ -142,11 +151,14 @@ def test_imports_run_one_way(part):
         assert not wrong, f"{name} imports {sorted(wrong)}"
 
 
-def test_tensorflow_is_imported_by_the_listed_modules_only():
-    users = {name for name in modules() if imported(name) & {"tensorflow"}}
-    listed = set(modules(*MAY_IMPORT_TENSORFLOW))
+@pytest.mark.parametrize(
+    ("backend", "patterns"), [("tensorflow", MAY_IMPORT_TENSORFLOW), ("jax", MAY_IMPORT_JAX)]
+)
+def test_a_backend_is_imported_by_the_listed_modules_only(backend, patterns):
+    users = {name for name in modules() if imported(name) & {backend}}
+    listed = set(modules(*patterns))
     assert users - listed == set()
-    for pattern in MAY_IMPORT_TENSORFLOW:
+    for pattern in patterns:
         assert any(fnmatch(name, pattern) for name in users), f"{pattern} is no longer needed"
 
 
@@ -205,7 +217,7 @@ def test_what_is_imported_is_also_required():
     of_wheel |= {"h5py"}
     of_project = of_wheel | requirement_names(pinned)
     for name in modules():
-        foreign = imported(name) - OURS - sys.stdlib_module_names
+        foreign = imported(name) - OURS - sys.stdlib_module_names - OPTIONAL.get(name, set())
         needed = {DISTRIBUTIONS.get(module, module) for module in foreign}
         allowed = of_wheel if name.startswith("gradnet_tf/") else of_project
         assert needed <= allowed, f"{name} imports {sorted(needed - allowed)}"

@@ -2,7 +2,9 @@
 
 import json
 import os
+import sys
 import time
+import types
 from pathlib import Path
 
 import cv2
@@ -56,6 +58,11 @@ class TensorBoardLog:
     """Scalars and images for TensorBoard."""
 
     def __init__(self, workdir: str | os.PathLike):
+        if "tensorflow" not in sys.modules:
+            # TensorBoard's own switch: else it imports TensorFlow wherever that is installed,
+            # to write a file, and a run on JAX would wait for it.
+            switch = "tensorboard.compat.notf"
+            sys.modules.setdefault(switch, types.ModuleType(switch))
         from tensorboard.compat.proto import event_pb2, summary_pb2
         from tensorboard.summary.writer.event_file_writer import EventFileWriter
 

@@ -13,6 +13,7 @@ from gradnet_tf.errors import UserError
 from gradnet_tf.files import write_json
 from gradnet_tf.presets import build_model, get_preset
 from gradnet_tf.run_folder import best_weights
+from gradnet_tf.training.engines import make_engine
 from gradnet_tf.training.loop import run_stage
 from gradnet_tf.versions import installed_versions
 
@@ -69,16 +70,6 @@ def prepare_workdir(config: TrainConfig, facts: dict | None = None) -> Path:
     return workdir
 
 
-def _make_engine(config: TrainConfig, build: Callable):
-    import keras
-
-    # A run's initial values follow from its seed alone.
-    keras.utils.set_random_seed(config.seed)
-    from gradnet_tf.training.engine_tensorflow import TensorFlowEngine
-
-    return TensorFlowEngine(config, build)
-
-
 def _load_into(model, spec: str, what: str) -> None:
     """Copies the weights that `spec` stands for into `model`."""
     from gradnet_tf.inference.load import load_denoiser
@@ -106,7 +97,7 @@ def _naive_stage(config, make_batches, validation, workdir) -> tuple[Path | None
         joint=False,
         init_from=None,
     )
-    engine = _make_engine(
+    engine = make_engine(
         stage_config,
         lambda: build_model(preset.naive, config.channels, config.precision),
     )
@@ -127,8 +118,8 @@ def train(
 
     Args:
         config: what to train and how.
-        make_batches: called with the first step; returns an endless dataset
-            of (noisy, clean) float32 batches, deterministic in the step.
+        make_batches: called with the first step; returns what the engine's
+            `batches` takes, endless and deterministic in the step.
         validation: (noisy, clean) float32 H×W×C images, never trained on.
         facts: recorded in config.json.
 
@@ -152,6 +143,6 @@ def train(
         return model
 
     budget = max(config.time_budget - naive_seconds, 1.0) if config.time_budget else None
-    engine = _make_engine(config, build)
+    engine = make_engine(config, build)
     result = run_stage(config, engine, make_batches, validation, workdir, budget)
     return {**result, "elapsed": result["elapsed"] + naive_seconds}

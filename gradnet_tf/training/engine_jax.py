@@ -1,0 +1,222 @@
+"""A training step on JAX: one compiled, functional step on one device or on several.
+
+The interface is that of `engine_tensorflow`. Between steps the truth is a
+tuple of arrays on the devices, given to each step and replaced by what it
+returns. It goes back into the Keras variables when `model`, `optimizer` or
+their state is asked for, and is read from them again at the next step: so ask
+the engine for `model` each time, and do not keep it over a step.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import keras
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from gradnet_tf.errors import UserError
+from gradnet_tf.training.device_batches import Choices, DeviceBatches, make_batch
+from gradnet_tf.training.objective import objective_per_image
+
+
+def start_devices(cpu_replicas: int = 1) -> None:
+    """Starts JAX's devices, with the CPU split into `cpu_replicas` of them.
+
+    Raises:
+        UserError: when JAX already runs with another number.
+    """
+    if cpu_replicas > 1:
+        try:
+            jax.config.update("jax_num_cpu_devices", cpu_replicas)
+        except RuntimeError:
+            pass  # JAX already runs; the count tells whether that matters.
+        found = len(jax.devices("cpu"))
+        if found != cpu_replicas:
+            raise UserError(
+                f"The CPU could not be split into cpu_replicas={cpu_replicas} devices, since JAX "
+                f"already runs with {found}.\nCall `start_devices` before anything else of JAX."
+            )
+    jax.devices()
+
+
+class _State(NamedTuple):
+    """Everything a step changes: the values of Keras' variables, in Keras' order."""
+
+    trainable: list
+    non_trainable: list
+    optimizer: list
+
+
+def _position(variables, wanted) -> int:
+    """Returns where `wanted` itself stands in a list of variables."""
+    return next(index for index, variable in enumerate(variables) if variable is wanted)
+
+
+class JaxEngine:
+    """The batch is cut over the devices, the variables are on each; XLA adds the reductions."""
+
+    def __init__(self, config, build):
+        """Args:
+        config: a `TrainConfig`.
+        build: makes the model.
+
+        Raises:
+            UserError: when the devices cannot share the batch evenly.
+        """
+        self.config = config
+        # Without a strategy one device works, however many there are.
+        devices = jax.devices() if config.strategy == "mirrored" else jax.devices()[:1]
+        if config.batch_size % len(devices):
+            raise UserError(
+                f"`batch_size` must be a multiple of the {len(devices)} devices. "
+                f"Received: batch_size={config.batch_size}"
+            )
+        mesh = Mesh(np.array(devices), ("batch",))
+        self._everywhere = NamedSharding(mesh, PartitionSpec())
+        self._split = NamedSharding(mesh, PartitionSpec("batch"))
+        self.replicas = len(devices)
+        self._model = build()
+        self._optimizer = keras.optimizers.Adam(config.learning_rate)
+        if config.precision == "mixed_float16":
+            self._optimizer = keras.optimizers.LossScaleOptimizer(self._optimizer)
+        self._optimizer.build(self._model.trainable_variables)
+        self._state: _State | None = None  # None: the Keras variables hold the truth
+        self._planes = ()
+        self._crop_size = None
+        self._step_on_arrays = jax.jit(self._one_step, donate_argnums=0)
+        self._step_on_choices = jax.jit(
+            self._choices_step, donate_argnums=0, static_argnames="crop_size"
+        )
+        self._predict = jax.jit(self._call, static_argnames="return_intermediates")
+
+    @property
+    def model(self) -> keras.Model:
+        """The Keras model, up to date until the next step."""
+        self._write_back()
+        return self._model
+
+    @property
+    def optimizer(self) -> keras.optimizers.Optimizer:
+        """The Keras optimiser, up to date until the next step."""
+        self._write_back()
+        return self._optimizer
+
+    def _variables(self) -> _State:
+        model = self._model
+        return _State(
+            model.trainable_variables, model.non_trainable_variables, self._optimizer.variables
+        )
+
+    def _write_back(self) -> None:
+        if self._state is not None:
+            for variables, values in zip(self._variables(), self._state, strict=True):
+                for variable, value in zip(variables, values, strict=True):
+                    variable.assign(value)
+            self._state = None
+
+    def _read(self) -> _State:
+        """Copies the variables to the devices, for a step to consume."""
+        values = jax.tree.map(lambda variable: variable.value, self._variables())
+        # A copy: the step donates what it is given, and would take the variables' own memory.
+        return jax.tree.map(jnp.copy, jax.device_put(values, self._everywhere))
+
+    def batches(self, dataset):
+        """Iterates over what `step` takes.
+
+        Args:
+            dataset: `DeviceBatches`, whose images go to the devices here, or
+                an iterable of ready (noisy, clean).
+        """
+        if not isinstance(dataset, DeviceBatches):
+            return iter(dataset)
+        self._planes = jax.device_put(dataset.planes, self._everywhere)
+        self._crop_size = dataset.crop_size
+        return iter(dataset)
+
+    def _scope(self, trainable, non_trainable) -> keras.StatelessScope:
+        """Makes the model compute with these values; `stateless_call` would skip `__call__`."""
+        model = self._model
+        mapping = [
+            *zip(model.trainable_variables, trainable, strict=True),
+            *zip(model.non_trainable_variables, non_trainable, strict=True),
+        ]
+        return keras.StatelessScope(state_mapping=mapping)
+
+    def _one_step(self, state, noisy, clean, learning_rate):
+        config, optimizer = self.config, self._optimizer
+        places = optimizer.variables
+        optimizer_values = list(state.optimizer)
+        # An argument of the step and not a constant of it: no new compilation when it changes.
+        optimizer_values[_position(places, optimizer.learning_rate)] = learning_rate
+        scaled = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
+        scale = optimizer_values[_position(places, optimizer.dynamic_scale)] if scaled else 1.0
+
+        def target(trainable):
+            with self._scope(trainable, state.non_trainable) as scope:
+                per_image = objective_per_image(
+                    self._model, noisy, clean, config.gradient_loss_weight, config.joint
+                )
+            loss = jnp.sum(per_image) / config.batch_size
+            variables = self._model.non_trainable_variables
+            updated = [scope.get_current_value(variable) for variable in variables]
+            return loss * scale, (loss, updated)
+
+        (_, (loss, non_trainable)), gradients = jax.value_and_grad(target, has_aux=True)(
+            state.trainable
+        )
+        norm = jnp.sqrt(sum(jnp.sum(jnp.square(gradient)) for gradient in gradients))
+        factor = jnp.minimum(1.0, config.clip_norm * scale / jnp.maximum(norm, 1e-30))
+        gradients = [gradient * factor for gradient in gradients]
+        trainable, optimizer_values = optimizer.stateless_apply(
+            optimizer_values, gradients, state.trainable
+        )
+        # Under loss scaling an overflowing gradient is expected: that step was skipped.
+        finite = jnp.isfinite(loss) & (scaled | jnp.isfinite(norm))
+        return _State(trainable, non_trainable, optimizer_values), loss, finite
+
+    def _choices_step(self, state, planes, choices, learning_rate, *, crop_size):
+        noisy, clean = make_batch(planes, choices, crop_size)
+        noisy, clean = jax.lax.with_sharding_constraint((noisy, clean), self._split)
+        return self._one_step(state, noisy, clean, learning_rate)
+
+    def step(self, batch, learning_rate: float) -> dict:
+        """Runs one optimiser step on a batch from `batches`, or on ready (noisy, clean) arrays."""
+        state, rate = self._state or self._read(), np.float32(learning_rate)
+        self._state = None
+        batch = jax.device_put(batch, self._split)
+        if isinstance(batch, Choices):
+            state, loss, finite = self._step_on_choices(
+                state, self._planes, batch, rate, crop_size=self._crop_size
+            )
+        else:
+            state, loss, finite = self._step_on_arrays(state, *batch, rate)
+        self._state = state
+        return {"loss": float(loss), "finite": bool(finite)}
+
+    def _call(self, trainable, non_trainable, noisy, *, return_intermediates=False):
+        # Models without intermediates have no such argument.
+        more = {"return_intermediates": True} if return_intermediates else {}
+        with self._scope(trainable, non_trainable):
+            return self._model(noisy, **more)
+
+    def predict(self, noisy: np.ndarray, intermediates: bool = False):
+        """Denoises (N, H, W, C) float32; unclipped, or a dict of all intermediate images."""
+        if self._state is None:
+            self._state = self._read()
+        trainable, non_trainable, _ = self._state
+        outputs = self._predict(
+            trainable, non_trainable, np.asarray(noisy), return_intermediates=intermediates
+        )
+        if not intermediates:
+            return np.asarray(outputs)
+        return {key: np.asarray(outputs[key]) for key in ("denoised", "naive", "gradient")}
+
+    def optimizer_state(self) -> list[np.ndarray]:
+        """Returns the optimiser's variables in their fixed order."""
+        return [np.array(variable.value) for variable in self.optimizer.variables]
+
+    def set_optimizer_state(self, arrays: list[np.ndarray]) -> None:
+        """Puts back what `optimizer_state` returned."""
+        for variable, array in zip(self.optimizer.variables, arrays, strict=True):
+            variable.assign(array)

@@ -1,0 +1,69 @@
+"""Chooses the training engine for the Keras backend in use."""
+
+import random
+from collections.abc import Callable
+
+import numpy as np
+
+from gradnet_tf.errors import UserError
+
+_ENGINES = ("tensorflow", "jax")
+
+
+def _backend() -> str:
+    """Returns the name of Keras' backend, once it is one that can train here."""
+    try:
+        import keras
+
+        backend = keras.backend.backend()
+    except ImportError as error:
+        backend = (error.name or "").split(".")[0]
+        if backend in _ENGINES:
+            other = next(name for name in _ENGINES if name != backend)
+            raise UserError(
+                f"Keras' backend is {backend}, which is not installed.\nInstall it (pip install "
+                f"'gradnet-tf[{backend}]'), or choose the other with KERAS_BACKEND={other}."
+            ) from error
+        if backend not in ("torch", "openvino"):
+            raise
+    if backend not in _ENGINES:
+        raise UserError(
+            f"training runs on the Keras backends {' and '.join(_ENGINES)}.\n"
+            f"Received: KERAS_BACKEND={backend}"
+        )
+    return backend
+
+
+def start_devices(cpu_replicas: int = 1) -> None:
+    """Starts the backend's devices, with the CPU split into `cpu_replicas` of them.
+
+    Only the first call in a process can split the CPU.
+
+    Raises:
+        UserError: when the backend cannot train, or is not installed.
+    """
+    if _backend() == "jax":
+        from gradnet_tf.training.engine_jax import start_devices as start
+    else:
+        from gradnet_tf.training.engine_tensorflow import start_devices as start
+    start(cpu_replicas)
+
+
+def make_engine(config, build: Callable):
+    """Returns the engine for a `TrainConfig` with the model that `build()` makes.
+
+    A run's initial values follow from its seed and its backend alone.
+    """
+    backend = _backend()
+    if backend == "jax":
+        # Keras' initialisers take their seeds from `random`; its own `set_random_seed` would
+        # import TensorFlow where that is installed.
+        random.seed(config.seed)
+        np.random.seed(config.seed)
+        from gradnet_tf.training.engine_jax import JaxEngine as Engine
+    else:
+        import keras
+
+        keras.utils.set_random_seed(config.seed)
+        from gradnet_tf.training.engine_tensorflow import TensorFlowEngine as Engine
+    return Engine(config, build)
