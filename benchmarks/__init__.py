@@ -1,0 +1,1 @@
+"""Measurements and estimates; each command prints one table."""
