@@ -12,6 +12,7 @@ from gradnet_tf.command import run_script
 from gradnet_tf.config import SCHEDULES, STRATEGIES, TrainConfig, parse_duration
 from gradnet_tf.presets import PRECISIONS, PRESETS
 from gradnet_tf.quiet import quiet_native_logs
+from gradnet_tf.training.cluster import cluster_for
 
 FLAGS = flags.FLAGS
 PIPELINE_FIELDS = "channels batch_size crop_size sigma_min sigma_max seed workers".split()
@@ -26,6 +27,7 @@ flags.DEFINE_float("sigma_min", None, "with --sigma_max: a blind denoiser for a 
 flags.DEFINE_float("sigma_max", None, "highest noise level of a blind denoiser")
 flags.DEFINE_string("strategy", "none", "one of " + ", ".join(STRATEGIES))
 flags.DEFINE_integer("cpu_replicas", 1, "split the CPU, to try --strategy=mirrored without GPUs")
+flags.DEFINE_float("worker_timeout", 300.0, "seconds until a silent worker counts as lost")
 flags.DEFINE_string("precision", "float32", "one of " + ", ".join(PRECISIONS))
 flags.DEFINE_integer("batch_size", None, "images per step over all replicas" + NONE_MEANS)
 flags.DEFINE_integer("crop_size", None, "side of the training crops" + NONE_MEANS)
@@ -62,6 +64,7 @@ def make_config() -> TrainConfig:
 def main() -> None:
     """Finds the data, trains, and says where the result is."""
     config = make_config()
+    cluster = cluster_for(config.strategy)
     from datasets.batches import PipelineConfig, validation_pairs
     from datasets.resolve import find_training_sets
     from datasets.stream import training_stream
@@ -73,16 +76,19 @@ def main() -> None:
         from gradnet_tf.training.engines import start_devices
         from gradnet_tf.training.run import train
 
-        start_devices(config.cpu_replicas)
+        start_devices(config.cpu_replicas, config.strategy, config.worker_timeout)
 
     def make_batches(start_step: int):
-        shared = {name: getattr(config, name) for name in PIPELINE_FIELDS}
-        return training_stream(training_set, PipelineConfig(**shared, start_step=start_step))
+        fields = {name: getattr(config, name) for name in PIPELINE_FIELDS}
+        fields |= {"start_step": start_step, "part": cluster.index, "parts": cluster.size}
+        return training_stream(training_set, PipelineConfig(**fields))
 
     sigma = (config.sigma_min + config.sigma_max) / 2
     validation = validation_pairs(validation_set, sigma, config.seed)
     facts = {"train_images": len(training_set.names), "validation_images": len(validation)}
     result = train(config, make_batches, validation, facts)
+    if not cluster.chief:
+        return
     print(
         f"{config.preset}: {result['step']} steps in {result['elapsed']:.0f} s, validation PSNR "
         f"{result['psnr']:.2f} dB\nThe run is in {config.workdir}; next: "

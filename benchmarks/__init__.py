@@ -1,1 +1,1 @@
-"""Measurements of speed; each module is a command."""
+"""Measurements and estimates of speed; each command prints one table."""

@@ -35,6 +35,8 @@ class PipelineConfig:
         channels: 3 or 1.
         start_step: first batch; the earlier ones are skipped without work.
         steps: number of the run's batches in all, counted from 0; None is endless.
+        part: which part of every batch is made, from 0; for a run of several processes.
+        parts: number of equal parts that batches are cut into, in order.
         workers: batches that are made at the same time; changes no value.
         memory_limit: bytes of decoded images to keep; beyond it the images
             used longest ago are decoded again when they are needed.
@@ -48,6 +50,8 @@ class PipelineConfig:
     channels: int = 3
     start_step: int = 0
     steps: int | None = None
+    part: int = 0
+    parts: int = 1
     workers: int = 2
     memory_limit: int = 2**31
 
@@ -57,6 +61,8 @@ class PipelineConfig:
             ("crop_size", 1),
             ("seed", 0),
             ("start_step", 0),
+            ("part", 0),
+            ("parts", 1),
             ("workers", 1),
             ("memory_limit", 0),
         ):
@@ -74,6 +80,11 @@ class PipelineConfig:
             )
         if self.channels not in (1, 3):
             raise UserError(f"`channels` must be 3 or 1. Received: channels={self.channels}")
+        if self.part >= self.parts or self.batch_size % self.parts:
+            raise UserError(
+                "`batch_size` must be a multiple of the parts, and `part` below them. "
+                f"Received: batch_size={self.batch_size}, part={self.part}, parts={self.parts}"
+            )
         if self.steps is not None and self.steps < self.start_step:
             raise UserError(
                 "`steps` must not be below `start_step`. "
@@ -190,27 +201,33 @@ class TrainingBatches:
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
-        """The shape of both arrays of a batch."""
+        """The shape of both arrays of a batch, or of the part of it that is made."""
         config = self.config
-        return (config.batch_size, config.crop_size, config.crop_size, config.channels)
+        return (
+            config.batch_size // config.parts,
+            config.crop_size,
+            config.crop_size,
+            config.channels,
+        )
 
     def image(self, index: int) -> np.ndarray:
         """Returns image `index` of the sampler, uint8 [H, W, C]."""
         return self._store.get(index)
 
     def batch(self, step: int) -> tuple[np.ndarray, np.ndarray]:
-        """Makes batch number `step`.
+        """Makes batch number `step`, or this process's part of it.
 
         Returns:
-            (noisy, clean), float32 [B, crop, crop, C]; clean is in [0, 1] and
-            noisy is not clipped.
+            (noisy, clean), float32 of `shape`; clean is in [0, 1] and noisy is not
+            clipped.
         """
-        size = self.config.crop_size
+        size, count = self.config.crop_size, self.shape[0]
+        first = step * self.config.batch_size + self.config.part * count
         pixels = np.empty(self.shape, np.uint8)
         noise = np.empty(self.shape, np.float32)
-        sigma = np.empty((self.config.batch_size, 1, 1, 1), np.float32)
-        for position in range(self.config.batch_size):
-            choice = self.sampler.choose(step * self.config.batch_size + position)
+        sigma = np.empty((count, 1, 1, 1), np.float32)
+        for position in range(count):
+            choice = self.sampler.choose(first + position)
             image = self._store.get(choice.image)
             crop = image[choice.top : choice.top + size, choice.left : choice.left + size]
             pixels[position] = orient(crop, choice.orientation)

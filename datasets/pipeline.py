@@ -79,17 +79,18 @@ def training_dataset(image_set: ImageSet, config: PipelineConfig):
 
     Element i is batch `start_step + i`, whatever the number of workers. All
     values come from NumPy (see `datasets.batches`), so that they do not depend
-    on TensorFlow's kernels or devices either. Under a strategy, pass the
-    dataset to `experimental_distribute_dataset`: each global batch is cut into
-    the replicas' parts in order.
+    on TensorFlow's kernels or devices either. On one machine, pass the dataset
+    to `experimental_distribute_dataset`: each global batch is cut into the
+    replicas' parts in order. With several processes, each makes its own
+    `config.part` of every batch.
 
     Args:
         image_set: clean images; all are decoded once before this returns.
         config: what the batches are.
 
     Returns:
-        A `tf.data.Dataset` of (noisy, clean), float32 [B, crop, crop, C] with
-        static shapes; clean is in [0, 1] and noisy is not clipped.
+        A `tf.data.Dataset` of (noisy, clean), float32 [B / parts, crop, crop, C]
+        with static shapes; clean is in [0, 1] and noisy is not clipped.
 
     Raises:
         UserError: as `TrainingBatches` does.

@@ -6,7 +6,7 @@ import re
 from gradnet_tf.errors import UserError
 from gradnet_tf.presets import PRECISIONS, get_preset
 
-STRATEGIES = ("none", "mirrored")
+STRATEGIES = ("none", "mirrored", "multiworker")
 SCHEDULES = ("cosine", "step")
 
 
@@ -51,7 +51,8 @@ class TrainConfig:
         channels: 3 for RGB, 1 for grey.
         sigma_min: lowest noise level, standard deviation on the 0-255 scale.
         sigma_max: highest noise level; equal to `sigma_min` for one level.
-        strategy: "none" or "mirrored" (all local devices).
+        strategy: "none", "mirrored" (all local devices) or "multiworker" (those of all
+            machines of a cluster, see `gradnet_tf.training.cluster`).
         precision: dtype policy of the layers.
         batch_size: images per step over all replicas.
         crop_size: side of the training crops in pixels.
@@ -77,6 +78,7 @@ class TrainConfig:
         cpu_replicas: logical devices that the CPU is split into, to try
             "mirrored" on a machine without GPUs.
         init_from: weights to start from (anything `--model` takes), same preset.
+        worker_timeout: seconds after which a silent worker of a cluster counts as lost.
     """
 
     preset: str = "gradnet"
@@ -107,6 +109,7 @@ class TrainConfig:
     workers: int = 2
     cpu_replicas: int = 1
     init_from: str | None = None
+    worker_timeout: float = 300.0
 
     def __post_init__(self):
         recipe = get_preset(self.preset).recipe
@@ -133,9 +136,11 @@ class TrainConfig:
         counts = "batch_size crop_size steps log_every checkpoint_every validate_every workers"
         for name in [*counts.split(), "cpu_replicas"]:
             require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
+        single = self.cpu_replicas == 1 or self.strategy != "multiworker"
+        require(single, "cpu_replicas", self.cpu_replicas, '1 with strategy="multiworker"')
         for name in "naive_steps warmup_steps gradient_loss_weight seed".split():
             require(getattr(self, name) >= 0, name, getattr(self, name), "at least 0")
-        for name in "learning_rate clip_norm".split():
+        for name in "learning_rate clip_norm worker_timeout".split():
             require(getattr(self, name) > 0, name, getattr(self, name), "greater than 0")
         require(0 <= self.naive_share < 1, "naive_share", self.naive_share, "in [0, 1)")
         has_naive = get_preset(self.preset).naive is not None

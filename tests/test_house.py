@@ -30,7 +30,7 @@ MAY_IMPORT_TENSORFLOW = (
     "datasets/pipeline.py",
     "export/*.py",
     "gradnet_tf/inference/runner_*.py",
-    "gradnet_tf/training/engine_tensorflow.py",
+    "gradnet_tf/training/*_tensorflow.py",
 )
 # The same for JAX.
 MAY_IMPORT_JAX = (

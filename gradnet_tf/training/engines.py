@@ -34,19 +34,29 @@ def _backend() -> str:
     return backend
 
 
-def start_devices(cpu_replicas: int = 1) -> None:
+def start_devices(
+    cpu_replicas: int = 1, strategy: str = "none", worker_timeout: float = 300.0
+) -> None:
     """Starts the backend's devices, with the CPU split into `cpu_replicas` of them.
 
-    Only the first call in a process can split the CPU.
+    Only the first call in a process can split the CPU or join a cluster.
 
     Raises:
         UserError: when the backend cannot train, or is not installed.
     """
     if _backend() == "jax":
-        from gradnet_tf.training.engine_jax import start_devices as start
+        from gradnet_tf.training.engine_jax import start_devices as start_jax
+
+        if strategy == "multiworker":
+            raise UserError(
+                "--strategy=multiworker runs on TensorFlow. Received: KERAS_BACKEND=jax.\n"
+                "JAX trains on one machine: --strategy=mirrored takes all of its devices."
+            )
+        start_jax(cpu_replicas)
     else:
-        from gradnet_tf.training.engine_tensorflow import start_devices as start
-    start(cpu_replicas)
+        from gradnet_tf.training.engine_tensorflow import start_devices as start_tensorflow
+
+        start_tensorflow(cpu_replicas, strategy, worker_timeout)
 
 
 def make_engine(config, build: Callable):

@@ -15,8 +15,9 @@ import numpy as np
 from gradnet_tf.errors import Interrupted, NotFiniteError
 from gradnet_tf.progress import ProgressLine, format_seconds
 from gradnet_tf.training.checkpoints import CheckpointStore
-from gradnet_tf.training.records import RunLog, TensorBoardLog, panel
+from gradnet_tf.training.records import NoRecords, RunLog, TensorBoardLog, panel
 from gradnet_tf.training.schedules import learning_rate_at
+from gradnet_tf.training.team import Team
 
 
 @contextlib.contextmanager
@@ -36,13 +37,17 @@ def _stop_requests():
             signal.signal(number, handler)
 
 
-def mean_psnr(engine, validation: list[tuple[np.ndarray, np.ndarray]]) -> float:
-    """Returns the mean PSNR in dB of the clipped output over (noisy, clean) images."""
+def mean_psnr(engine, validation: list[tuple[np.ndarray, np.ndarray]], team: Team) -> float:
+    """Returns the mean PSNR in dB of the clipped output over (noisy, clean) images.
+
+    The workers of a team share the images.
+    """
     scores = []
-    for noisy, clean in validation:
+    for noisy, clean in validation[team.index :: team.size]:
         denoised = np.clip(engine.predict(noisy[None])[0], 0.0, 1.0)
         scores.append(-10.0 * np.log10(max(float(np.mean((denoised - clean) ** 2)), 1e-12)))
-    return float(np.mean(scores))
+    total, count = team.sums([sum(scores), len(scores)])
+    return total / count
 
 
 def _image_panel(engine, noisy: np.ndarray, clean: np.ndarray) -> np.ndarray:
@@ -62,17 +67,22 @@ class _Stage:
     def __init__(self, config, engine, validation, workdir, budget, label):
         self.config, self.engine, self.validation = config, engine, validation
         self.budget, self.label = budget, label
+        self.team = getattr(engine, "team", None) or Team()
         self.store = CheckpointStore(workdir)
-        state = self.store.restore(engine.model, engine.set_optimizer_state)
+        chief, state = self.team.chief, None
+        if chief:
+            state = self.store.restore(engine.model, engine.set_optimizer_state)
+        state = self.team.share_state(engine, state)
         self.step = state["step"] if state else 0
         self.best = state["best_psnr"] if state else None
         self.psnr = self.best
         self._before = state["elapsed"] if state else 0.0
         self._started = time.monotonic()
-        self.log = RunLog(workdir, self.step if state else None)
-        self.board = TensorBoardLog(workdir)
-        self.line = ProgressLine()
+        self.log = RunLog(workdir, self.step if state else None) if chief else NoRecords()
+        self.board = TensorBoardLog(workdir) if chief else NoRecords()
+        self.line = ProgressLine() if chief else NoRecords()
         self._saved = self.step if state else None
+        self._agreed = self._before
 
     @property
     def elapsed(self) -> float:
@@ -82,25 +92,34 @@ class _Stage:
     @property
     def progress(self) -> float:
         """Part of the stage that is done, by steps or by time, whichever is further."""
-        by_time = self.elapsed / self.budget if self.budget else 0.0
+        elapsed = self._agreed if self.team.size > 1 else self.elapsed
+        by_time = elapsed / self.budget if self.budget else 0.0
         return max(self.step / self.config.steps, by_time)
+
+    def agree(self, asked: list[str]) -> bool:
+        """Sets all workers' clocks by the chief's; returns whether a stop was asked of any."""
+        self._agreed, stop = self.team.agree(self.elapsed, bool(asked))
+        return stop
 
     def save(self) -> None:
         """Writes a checkpoint unless this step has one."""
-        if self._saved != self.step:
+        if self.team.chief and self._saved != self.step:
             progress = {"step": self.step, "elapsed": self.elapsed, "best_psnr": self.best}
             self.store.save(self.engine.model, self.engine.optimizer_state(), progress)
             self._saved = self.step
 
     def validate(self) -> None:
         """Scores the validation images and keeps the weights if they are the best so far."""
-        self.psnr = mean_psnr(self.engine, self.validation)
+        self.psnr = mean_psnr(self.engine, self.validation, self.team)
         self.board.scalars({"validation/psnr": self.psnr}, self.step)
-        self.board.image("validation", _image_panel(self.engine, *self.validation[0]), self.step)
+        if self.team.chief:
+            image = _image_panel(self.engine, *self.validation[0])
+            self.board.image("validation", image, self.step)
         # Weights that are not finite give a PSNR that is not, and are never the best.
         if np.isfinite(self.psnr) and (self.best is None or self.psnr > self.best):
             self.best = self.psnr
-            self.store.save_best(self.engine.model, self.step, self.psnr)
+            if self.team.chief:
+                self.store.save_best(self.engine.model, self.step, self.psnr)
 
     def record(self, loss: float, rate: float, examples_per_second: float, validated: bool):
         """Writes a row of the log and the curves of TensorBoard."""
@@ -169,7 +188,8 @@ def run_stage(
 
     Raises:
         NotFiniteError: when the loss or its gradient is not finite.
-        Interrupted: after SIGTERM or Ctrl-C, once a checkpoint is written.
+        Interrupted: after SIGTERM or Ctrl-C, once a checkpoint is written; or
+            when another worker of the run was lost.
     """
     with _stop_requests() as asked:
         stage = _Stage(config, engine, validation, workdir, budget, label)
@@ -190,6 +210,7 @@ def _steps(stage: _Stage, batches, asked: list[str]) -> None:
         )
         result = stage.engine.step(next(batches), rate)
         stage.step += 1
+        stop = stage.agree(asked)
         loss = result["loss"]
         if not result["finite"]:
             stage.fail(loss)
@@ -204,12 +225,15 @@ def _steps(stage: _Stage, batches, asked: list[str]) -> None:
         if log_now or validate_now:
             stage.record(loss, rate, speed, validate_now)
             mark_time, mark_step = time.monotonic(), stage.step
-        if last or asked or stage.step % config.checkpoint_every == 0:
+        if last or stop or stage.step % config.checkpoint_every == 0:
             stage.save()
         stage.show(loss, speed, force=last)
-        if asked and not last:
+        if last or stop:
+            stage.agree(asked)  # Nobody leaves before the chief has written.
+        if stop and not last:
+            reason = asked[0] if asked else "a signal to another worker"
             raise Interrupted(
-                f"stopped by {asked[0]} at step {stage.step}; a checkpoint is written.\n"
+                f"stopped by {reason} at step {stage.step}; a checkpoint is written.\n"
                 "The same command goes on from there."
             )
         if last:

@@ -54,6 +54,13 @@ class RunLog:
         self._file.close()
 
 
+class NoRecords:
+    """In place of a log, TensorBoard or progress line on workers that write none."""
+
+    def __getattr__(self, name: str):
+        return lambda *_, **__: None
+
+
 class TensorBoardLog:
     """Scalars and images for TensorBoard."""
 

@@ -13,12 +13,20 @@ from gradnet_tf.errors import UserError
 from gradnet_tf.files import write_json
 from gradnet_tf.presets import build_model, get_preset
 from gradnet_tf.run_folder import best_weights
+from gradnet_tf.training.cluster import cluster_for
 from gradnet_tf.training.engines import make_engine
 from gradnet_tf.training.loop import run_stage
 from gradnet_tf.versions import installed_versions
 
 # Fields that may differ between the invocations of one run: they decide no weight.
-_FREE_FIELDS = {"workdir", "workers", "log_every", "checkpoint_every", "validate_every"}
+_FREE_FIELDS = {
+    "workdir",
+    "workers",
+    "log_every",
+    "checkpoint_every",
+    "validate_every",
+    "worker_timeout",
+}
 
 
 def prepare_workdir(config: TrainConfig, facts: dict | None = None) -> Path:
@@ -129,7 +137,9 @@ def train(
     Raises:
         UserError, NotFiniteError, Interrupted: see `run_stage`.
     """
-    workdir = prepare_workdir(config, facts)
+    # Other workers get everything from the chief and need no folder.
+    chief = cluster_for(config.strategy).chief
+    workdir = prepare_workdir(config, facts) if chief else Path(config.workdir)
     naive_weights, naive_seconds = _naive_stage(config, make_batches, validation, workdir)
 
     def build():

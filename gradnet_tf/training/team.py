@@ -1,0 +1,67 @@
+"""What the workers of a run tell each other; a run of one process is a team of one.
+
+The loop calls the same members in the same order on every worker, so that no
+worker waits for a message that nobody sends. Only the chief touches the run's
+folder. An engine without a `team` works alone.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+
+class Team:
+    """A team of one: everything that is shared comes back as it was given.
+
+    Attributes:
+        index: number of this worker, from 0.
+        size: number of workers.
+    """
+
+    index = 0
+    size = 1
+
+    @property
+    def chief(self) -> bool:
+        """Whether this worker writes log, checkpoints and best weights."""
+        return self.index == 0
+
+    def sums(self, values: Sequence[float]) -> list[float]:
+        """Returns the sums of each value over the workers; also a barrier."""
+        return [float(value) for value in values]
+
+    def share(self, value):
+        """Returns the chief's JSON value."""
+        return value
+
+    def share_arrays(self, arrays: list[np.ndarray]) -> list[np.ndarray]:
+        """Returns the chief's arrays; the shapes and dtypes agree on every worker."""
+        return arrays
+
+    def share_state(self, engine, state):
+        """Gives every worker the chief's weights, optimiser state and progress.
+
+        Args:
+            engine: holds the model and the optimiser; changed in place.
+            state: the chief's progress, or `None`; ignored on other workers.
+
+        Returns:
+            The chief's `state`.
+        """
+        if self.size == 1:
+            return state
+        weights = engine.model.get_weights()
+        arrays = self.share_arrays(weights + engine.optimizer_state())
+        if not self.chief:
+            engine.model.set_weights(arrays[: len(weights)])
+            engine.set_optimizer_state(arrays[len(weights) :])
+        return self.share(state)
+
+    def agree(self, elapsed: float, stop: bool) -> tuple[float, bool]:
+        """Returns the chief's clock, and whether any worker was asked to stop.
+
+        The learning rate follows the clock under a time budget, and a signal
+        reaches one worker before the others: both must be the same everywhere.
+        """
+        elapsed, stops = self.sums([elapsed if self.chief else 0.0, float(stop)])
+        return elapsed, stops > 0
