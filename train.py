@@ -9,7 +9,7 @@ The same command with the same --workdir resumes.
 from absl import flags
 
 from gradnet_tf.command import run_script
-from gradnet_tf.config import SCHEDULES, STRATEGIES, TrainConfig, parse_duration
+from gradnet_tf.config import SCHEDULES, STRATEGIES, TrainConfig, parse_duration, sigma_range
 from gradnet_tf.presets import PRECISIONS, PRESETS
 from gradnet_tf.quiet import quiet_native_logs
 from gradnet_tf.training.cluster import cluster_for
@@ -55,9 +55,7 @@ def make_config() -> TrainConfig:
     """Fills the configuration from the flags."""
     values = {name: FLAGS[name].value for name in TrainConfig.__dataclass_fields__ if name in FLAGS}
     values["time_budget"] = parse_duration("time_budget", FLAGS.time_budget)
-    for name in ("sigma_min", "sigma_max"):
-        if values[name] is None:
-            values[name] = FLAGS.sigma
+    values |= sigma_range(FLAGS.sigma, FLAGS.sigma_min, FLAGS.sigma_max)
     return TrainConfig(**values)
 
 
@@ -69,9 +67,7 @@ def main() -> None:
     from datasets.resolve import find_training_sets
     from datasets.stream import training_stream
 
-    training_set, validation_set = find_training_sets(
-        config.dataset, FLAGS.data_dir, config.channels
-    )
+    sets = find_training_sets(config.dataset, FLAGS.data_dir, config.channels)
     with quiet_native_logs():
         from gradnet_tf.training.engines import start_devices
         from gradnet_tf.training.run import train
@@ -81,18 +77,18 @@ def main() -> None:
     def make_batches(start_step: int):
         fields = {name: getattr(config, name) for name in PIPELINE_FIELDS}
         fields |= {"start_step": start_step, "part": cluster.index, "parts": cluster.size}
-        return training_stream(training_set, PipelineConfig(**fields))
+        return training_stream(sets[0], PipelineConfig(**fields))
 
     sigma = (config.sigma_min + config.sigma_max) / 2
-    validation = validation_pairs(validation_set, sigma, config.seed)
-    facts = {"train_images": len(training_set.names), "validation_images": len(validation)}
+    validation = validation_pairs(sets[1], sigma, config.seed)
+    facts = {"train_images": len(sets[0].names), "validation_images": len(validation)}
     result = train(config, make_batches, validation, facts)
     if not cluster.chief:
         return
     print(
         f"{config.preset}: {result['step']} steps in {result['elapsed']:.0f} s, validation PSNR "
-        f"{result['psnr']:.2f} dB\nThe run is in {config.workdir}; next: "
-        f"python evaluate.py --model={config.workdir} --dataset={config.dataset}"
+        f"{result['psnr']:.2f} dB\n"
+        f"The run is in {config.workdir}; next: python evaluate.py --model={config.workdir}"
     )
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from export.config import ExportConfig
 from gradnet_tf.errors import EXIT_OK, EXIT_SOME_FAILED, UserError
+from gradnet_tf.files import require_free_space
 from gradnet_tf.quiet import quiet_native_logs
 
 
@@ -43,6 +44,7 @@ def export(config: ExportConfig, images) -> int:
     facts = (quality(denoiser), images.name, config.sigma)
     job = Job(denoiser, name, Path(config.output), quality, *facts)
     rows, failures = [], 0
+    _require_space(job.output, denoiser.parameters)
     for format in dict.fromkeys(config.formats):
         print(f"{name}: {format} ...", flush=True)
         try:
@@ -54,6 +56,15 @@ def export(config: ExportConfig, images) -> int:
             raise UserError(f"--output={config.output}: cannot write: {error}") from error
     _print_table(rows, job)
     return EXIT_SOME_FAILED if failures else EXIT_OK
+
+
+def _require_space(output: Path, parameters: int) -> None:
+    """Refuses a disk that the artefacts would fill: TensorFlow's writers end in tracebacks."""
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        require_free_space(output, 5 * 4 * parameters + 2**20, "the export")
+    except OSError as error:
+        raise UserError(f"--output={output}: cannot write: {error.strerror or error}") from error
 
 
 def _print_table(rows, job) -> None:

@@ -28,7 +28,7 @@ def guarded(main: Callable[[], int | None]) -> int:
     except (UserError, NotFiniteError, Interrupted) as error:
         return report_error(error)
     except KeyboardInterrupt:
-        print("interrupted; the same command goes on from here", file=sys.stderr)
+        print("interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
 
 

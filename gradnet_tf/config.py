@@ -21,6 +21,23 @@ def require_sigma(name: str, value: float) -> None:
     require(0 <= value <= 255, name, value, "in [0, 255]")
 
 
+def sigma_range(sigma: float, sigma_min: float | None, sigma_max: float | None) -> dict:
+    """Returns the fields `sigma_min` and `sigma_max`: a range if one is given, else one level.
+
+    Raises:
+        UserError: for half a range, or a level outside [0, 255].
+    """
+    if (sigma_min is None) != (sigma_max is None):
+        raise UserError(
+            "`sigma_min` and `sigma_max` go together. "
+            f"Received: sigma_min={sigma_min}, sigma_max={sigma_max}"
+        )
+    if sigma_min is None:
+        require_sigma("sigma", sigma)
+        sigma_min = sigma_max = sigma
+    return {"sigma_min": sigma_min, "sigma_max": sigma_max}
+
+
 def parse_duration(name: str, text: str | None) -> float | None:
     """Reads "90s", "12m", "1.5h" or plain seconds.
 

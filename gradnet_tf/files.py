@@ -1,10 +1,12 @@
 """Files that are whole or absent: everything is written beside its place and renamed."""
 
 import contextlib
+import errno
 import hashlib
 import json
 import math
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -42,6 +44,27 @@ def atomic_write(path: str | os.PathLike, data: bytes | str) -> None:
     """Writes `data` (text as UTF-8) to `path`, whole or not at all."""
     with atomic_path(path) as temporary:
         temporary.write_bytes(data.encode("utf-8") if isinstance(data, str) else data)
+
+
+def require_free_space(folder: str | os.PathLike, num_bytes: int, what: str) -> None:
+    """Raises before a write that would fill the disk, since some writers crash half way.
+
+    Args:
+        folder: an existing folder.
+        num_bytes: what is about to be written.
+        what: names it in the message.
+
+    Raises:
+        OSError: ENOSPC, when less than `num_bytes` and a megabyte to spare is free.
+    """
+    free = shutil.disk_usage(folder).free
+    if free < num_bytes + 2**20:
+        raise OSError(
+            errno.ENOSPC,
+            f"no space left: {what} needs {num_bytes / 1e6:.1f} MB and one to spare, "
+            f"{free / 1e6:.1f} MB are free",
+            os.fspath(folder),
+        )
 
 
 def jsonable(value: Any) -> Any:

@@ -229,3 +229,10 @@ def test_the_command_as_a_process(photos, tmp_path):
     assert done.returncode == 2
     assert said == [f"error: {photos / 'missing.png'}: no such file or folder."]
     assert " tensorflow\n" not in done.stderr and " keras\n" not in done.stderr
+
+
+def test_an_output_that_cannot_be_made_is_said_before_the_model_loads(photos, tmp_path, capsys):
+    (tmp_path / "file").write_text("x")
+    output = tmp_path / "file" / "out"
+    assert gradnet("denoise", photos, "--output", output, "--model", "no_such_model") == 2
+    assert "cannot be made" in capsys.readouterr().err

@@ -61,7 +61,8 @@ def single(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("count", [2, pytest.param(3, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("count", [2, 3])
 def test_workers_train_as_one_process_does(tmp_path, single, count):
     for code, err in end(start_workers(count, tmp_path, SHORT)):
         assert code == 0, err

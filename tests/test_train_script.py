@@ -120,7 +120,7 @@ def message(*flags):
     ("flags", "words"),
     [
         (["--preset=gradnet_smal"], "`preset` must be one of gradnet, "),
-        (["--sigma=-3"], "must be in [0, 255]. Received: sigma_min=-3.0"),
+        (["--sigma=-3"], "`sigma` must be in [0, 255]. Received: sigma=-3.0"),
         (["--time_budget=soon"], "`time_budget` must be a duration"),
         (["--dataset=bsds500", "--data_dir=/no/such/folder"], "/no/such/folder"),
         (["--dataset=cbsd68"], "for tests only"),

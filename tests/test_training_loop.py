@@ -1,5 +1,6 @@
 """The loop through a fake engine: stops, budgets, resume and NaN, without a framework."""
 
+import errno
 import os
 import signal
 import types
@@ -23,6 +24,9 @@ class FakeModel:
 
     def save_weights(self, path):
         path.write_text(repr(self.value))
+
+    def count_params(self):
+        return 1
 
     def load_weights(self, path):
         self.value = float(path.read_text())
@@ -115,11 +119,30 @@ def test_a_stop_request_saves_and_the_same_command_resumes_to_the_same_result(tm
     assert [row["step"] for row in log if "loss" in row] == list(range(1, 21))
 
 
-def test_a_finished_run_does_nothing_more(tmp_path):
+def test_a_full_disk_stops_with_what_to_do_and_the_run_goes_on_later(tmp_path, monkeypatch):
+    def full(folder, num_bytes, what):
+        if what == "step 10":
+            raise OSError(errno.ENOSPC, "no space left: 1 MB are free")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "require_free_space", full)
+        with pytest.raises(Interrupted) as error:
+            run(tmp_path, FakeEngine())
+    assert "cannot be written: no space left" in str(error.value)
+    assert "step-00000005; free some space" in str(error.value)
+    again = FakeEngine()
+    run(tmp_path, again)
+    assert again.restored == sum(range(1, 6)) and again.model.value == sum(range(1, 21))
+
+
+def test_a_finished_run_does_nothing_more(tmp_path, capsys):
     run(tmp_path, FakeEngine())
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
     again = FakeEngine()
     result = run(tmp_path, again)
     assert again.rates == [] and result["step"] == 20
+    assert "is complete at step 20" in capsys.readouterr().err
+    assert before == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
 
 
 def test_nan_stops_with_the_step_and_the_last_good_checkpoint(tmp_path):

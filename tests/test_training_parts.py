@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 
-from gradnet_tf.config import TrainConfig, parse_duration
+from gradnet_tf.config import TrainConfig, parse_duration, sigma_range
 from gradnet_tf.errors import UserError
 from gradnet_tf.presets import build_model
 from gradnet_tf.run_folder import best_weights
@@ -172,7 +172,7 @@ def test_bad_durations(text):
         ({"sigma_min": -3, "sigma_max": 5}, "`sigma_min` must be in [0, 255]. Received: sigma_mi"),
         ({"sigma_min": 9, "sigma_max": 5}, "`sigma_min` must be at most sigma_max=5"),
         ({"channels": 4}, "`channels` must be 1 (grey) or 3 (RGB). Received: channels=4"),
-        ({"strategy": "all"}, "`strategy` must be one of none, mirrored. Received: strategy='all'"),
+        ({"strategy": "all"}, "`strategy` must be one of none, mirrored, multiworker. Rec"),
         ({"precision": "int8"}, "`precision` must be one of float32, "),
         ({"schedule": "flat"}, "`schedule` must be one of cosine, step"),
         ({"batch_size": 0}, "`batch_size` must be at least 1. Received: batch_size=0"),
@@ -212,3 +212,12 @@ def test_an_unwritable_workdir_is_said(tmp_path):
     (tmp_path / "file").write_text("x")
     with pytest.raises(UserError, match="cannot be written"):
         prepare_workdir(TrainConfig(preset="gradnet_tiny", workdir=str(tmp_path / "file/run")))
+
+
+def test_half_a_noise_range_is_refused():
+    assert sigma_range(25, None, None) == {"sigma_min": 25, "sigma_max": 25}
+    assert sigma_range(25, 0, 55) == {"sigma_min": 0, "sigma_max": 55}
+    with pytest.raises(UserError, match="go together. Received: sigma_min=5, sigma_max=None"):
+        sigma_range(25, 5, None)
+    with pytest.raises(UserError, match=r"`sigma` must be in \[0, 255\]. Received: sigma=-3"):
+        sigma_range(-3, None, None)

@@ -11,6 +11,7 @@ from gradnet_tf.inference.image_files import (
     IMAGE_SUFFIXES,
     list_images,
     read_image,
+    read_metadata,
     write_image,
 )
 
@@ -96,10 +97,11 @@ def denoise_files(jobs: Sequence[Job], load: Callable[[], Callable], strength: f
             continue
         readable += 1
         if denoiser is None:
+            _make_folder(job.target.parent)
             denoiser = load()
         start = time.perf_counter()
         try:
-            write_image(job.target, denoiser(image, strength))
+            write_image(job.target, denoiser(image, strength), read_metadata(job.source))
         except (UserError, OSError, MemoryError) as error:
             failed += 1
             _report(job, error)
@@ -113,6 +115,16 @@ def denoise_files(jobs: Sequence[Job], load: Callable[[], Callable], strength: f
     if not readable:
         return EXIT_USAGE
     return EXIT_SOME_FAILED if failed else EXIT_OK
+
+
+def _make_folder(folder: Path) -> None:
+    """Makes the output folder before the model loads, which takes seconds."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"--output={folder}: cannot be made: {error.strerror}. Give a folder that can."
+        ) from error
 
 
 def _read(job: Job):

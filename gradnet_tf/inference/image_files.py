@@ -20,6 +20,7 @@ from gradnet_tf.files import atomic_write
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
 JPEG_QUALITY = 95
 
+_WITH_METADATA = (".png", ".jpg", ".jpeg", ".webp")
 _SUFFIX_LIST = ", ".join(suffix[1:] for suffix in IMAGE_SUFFIXES)
 _PNG_START = b"\x89PNG\r\n\x1a\n"
 _PNG_END = b"IEND\xaeB\x60\x82"
@@ -119,7 +120,25 @@ def read_image(path: str | os.PathLike, channels: int | None = 3) -> np.ndarray:
     return to_grey(image) if channels == 1 else image
 
 
-def write_image(path: str | os.PathLike, image: np.ndarray) -> None:
+def read_metadata(path: str | os.PathLike) -> tuple[list, list]:
+    """Reads EXIF (with the orientation), XMP and the ICC profile of an image file.
+
+    Returns:
+        (kinds, contents) as OpenCV names and passes them, for `write_image`;
+        two empty lists where the file has none.
+    """
+    with _silent():
+        try:
+            data = np.frombuffer(_read_bytes(path), np.uint8)
+            _, kinds, contents = cv2.imdecodeWithMetadata(data, cv2.IMREAD_UNCHANGED)
+        except cv2.error:
+            return [], []
+    return list(kinds), list(contents)
+
+
+def write_image(
+    path: str | os.PathLike, image: np.ndarray, metadata: tuple[list, list] = ((), ())
+) -> None:
     """Writes an image, whole or not at all; the suffix chooses the format.
 
     JPEG is written at quality 95 and WebP without loss; folders are made.
@@ -127,6 +146,7 @@ def write_image(path: str | os.PathLike, image: np.ndarray) -> None:
     Args:
         path: file to write; its suffix is one of `IMAGE_SUFFIXES`.
         image: uint8 array [H, W, 3] in RGB order or [H, W, 1] grey.
+        metadata: from `read_metadata`; kept in JPEG, PNG and WebP files.
 
     Raises:
         UserError: for another suffix, or when the file cannot be written.
@@ -148,8 +168,12 @@ def write_image(path: str | os.PathLike, image: np.ndarray) -> None:
         raise UserError(f"cannot write {path}: pgm holds grey images only.\nUse ppm or png.")
     # OpenCV writes WebP without loss when no quality is given.
     options = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY] if suffix in (".jpg", ".jpeg") else []
+    pixels = np.ascontiguousarray(image[..., ::-1])
     with _silent():
-        done, encoded = cv2.imencode(suffix, np.ascontiguousarray(image[..., ::-1]), options)
+        if metadata[0] and suffix in _WITH_METADATA:
+            done, encoded = cv2.imencodeWithMetadata(suffix, pixels, *metadata, options)
+        else:
+            done, encoded = cv2.imencode(suffix, pixels, options)
     if not done:
         raise UserError(f"cannot write {path}: OpenCV has no encoder for {suffix} here.\nUse png.")
     try:

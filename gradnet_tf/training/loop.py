@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from gradnet_tf.errors import Interrupted, NotFiniteError
+from gradnet_tf.files import require_free_space
 from gradnet_tf.progress import ProgressLine, format_seconds
 from gradnet_tf.training.checkpoints import CheckpointStore
 from gradnet_tf.training.records import NoRecords, RunLog, TensorBoardLog, panel
@@ -66,7 +67,7 @@ class _Stage:
 
     def __init__(self, config, engine, validation, workdir, budget, label):
         self.config, self.engine, self.validation = config, engine, validation
-        self.budget, self.label = budget, label
+        self.budget, self.label, self.workdir = budget, label, workdir
         self.team = getattr(engine, "team", None) or Team()
         self.store = CheckpointStore(workdir)
         chief, state = self.team.chief, None
@@ -78,11 +79,18 @@ class _Stage:
         self.psnr = self.best
         self._before = state["elapsed"] if state else 0.0
         self._started = time.monotonic()
-        self.log = RunLog(workdir, self.step if state else None) if chief else NoRecords()
-        self.board = TensorBoardLog(workdir) if chief else NoRecords()
-        self.line = ProgressLine() if chief else NoRecords()
         self._saved = self.step if state else None
         self._agreed = self._before
+        complete = self.progress >= 1
+        self.line = ProgressLine() if chief else NoRecords()
+        if state:
+            what = "is complete" if complete else "goes on"
+            self.line.show(f"{label}: {what} at step {self.step} of {workdir}", force=True)
+            self.line.end()
+        # A complete stage writes nothing, so that rerunning a command leaves its records alone.
+        writes = chief and not complete
+        self.log = RunLog(workdir, self.step if state else None) if writes else NoRecords()
+        self.board = TensorBoardLog(workdir) if writes else NoRecords()
 
     @property
     def elapsed(self) -> float:
@@ -104,13 +112,20 @@ class _Stage:
     def save(self) -> None:
         """Writes a checkpoint unless this step has one."""
         if self.team.chief and self._saved != self.step:
+            self._require_space(3)  # weights and Adam's two moments
             progress = {"step": self.step, "elapsed": self.elapsed, "best_psnr": self.best}
             self.store.save(self.engine.model, self.engine.optimizer_state(), progress)
             self._saved = self.step
 
+    def _require_space(self, copies: int) -> None:
+        if self.team.chief:
+            size = 4 * self.engine.model.count_params()
+            require_free_space(self.workdir, copies * size, f"step {self.step}")
+
     def validate(self) -> None:
         """Scores the validation images and keeps the weights if they are the best so far."""
         self.psnr = mean_psnr(self.engine, self.validation, self.team)
+        self._require_space(1)
         self.board.scalars({"validation/psnr": self.psnr}, self.step)
         if self.team.chief:
             image = _image_panel(self.engine, *self.validation[0])
@@ -149,10 +164,11 @@ class _Stage:
     def fail(self, loss: float):
         """Raises the error for a loss or gradient that is not finite."""
         last = self.store.last_path()
+        kept = f"The last good checkpoint is {last}; the same command resumes there."
         raise NotFiniteError(
             f"the loss or its gradient is not finite at step {self.step} (loss {loss}).\n"
-            f"The last good checkpoint is {last or 'none yet'}; the same command resumes there. "
-            "Try a lower --learning_rate, or --precision=float32."
+            f"{kept if last else 'There is no checkpoint yet.'} To change something, such as a "
+            "lower --learning_rate or --precision=float32, give another --workdir."
         )
 
     def close(self) -> None:
@@ -188,8 +204,8 @@ def run_stage(
 
     Raises:
         NotFiniteError: when the loss or its gradient is not finite.
-        Interrupted: after SIGTERM or Ctrl-C, once a checkpoint is written; or
-            when another worker of the run was lost.
+        Interrupted: after SIGTERM or Ctrl-C, once a checkpoint is written; when
+            another worker of the run was lost; when the disk is full.
     """
     with _stop_requests() as asked:
         stage = _Stage(config, engine, validation, workdir, budget, label)
@@ -197,6 +213,12 @@ def run_stage(
             if stage.progress < 1:
                 _steps(stage, engine.batches(make_batches(stage.step)), asked)
             return {"step": stage.step, "psnr": stage.best, "elapsed": stage.elapsed}
+        except OSError as error:
+            raise Interrupted(
+                f"--workdir={workdir}: cannot be written: {error.strerror or error}.\n"
+                f"The last checkpoint is {stage.store.last_path() or 'none yet'}; free some space, "
+                "then the same command goes on."
+            ) from error
         finally:
             stage.close()
 

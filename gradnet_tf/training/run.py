@@ -54,7 +54,8 @@ def prepare_workdir(config: TrainConfig, facts: dict | None = None) -> Path:
             raise UserError(
                 f"--workdir={config.workdir} holds a run of another configuration "
                 f"({'; '.join(different)}).\n"
-                "Give another --workdir, or the same flags to resume."
+                "Give the same flags to resume, or another --workdir (and --init_from="
+                f"{config.workdir} to train its weights further)."
             )
         return workdir
     try:
