@@ -32,8 +32,6 @@ def _rate(batches, count: int, batch_size: int) -> float:
 
 
 def _measure(arguments) -> None:
-    with quiet_native_logs():
-        import tensorflow  # noqa: F401  (its start-up is not what is measured)
     from datasets.batches import PipelineConfig, TrainingBatches
     from datasets.pipeline import training_dataset
     from datasets.resolve import find_training_sets
@@ -46,7 +44,8 @@ def _measure(arguments) -> None:
     rate = _rate(numpy_batches, arguments.batches, arguments.batch_size)
     print(f"NumPy, one thread         {rate:16.0f}", flush=True)
     for workers in arguments.workers.split(","):
-        dataset = training_dataset(images, dataclasses.replace(config, workers=int(workers)))
+        with quiet_native_logs():
+            dataset = training_dataset(images, dataclasses.replace(config, workers=int(workers)))
         rate = _rate(iter(dataset), arguments.batches, arguments.batch_size)
         print(f"tf.data, {int(workers):2d} worker(s)     {rate:16.0f}", flush=True)
 
