@@ -16,7 +16,7 @@ from datasets.resolve import find_dataset
 from gradnet_tf.command import guarded
 from gradnet_tf.degradations import add_gaussian_noise
 from gradnet_tf.errors import UserError
-from gradnet_tf.inference.image_files import write_image
+from gradnet_tf.inference.image_files import to_float, to_uint8, write_image
 from gradnet_tf.sampling import evaluation_noise
 
 
@@ -32,9 +32,8 @@ def noisy_uint8(clean: np.ndarray, sigma: float, seed: int, name: str) -> np.nda
     Returns:
         uint8 image of the same shape.
     """
-    unit = clean.astype(np.float32) / 255.0
-    noisy = add_gaussian_noise(unit, evaluation_noise(clean.shape, seed, name), sigma)
-    return np.rint(np.clip(noisy, 0.0, 1.0) * 255.0).astype(np.uint8)
+    noise = evaluation_noise(clean.shape, seed, name)
+    return to_uint8(add_gaussian_noise(to_float(clean), noise, sigma))
 
 
 def write_noisy_photo(
