@@ -169,11 +169,12 @@ def write_image(
     # OpenCV writes WebP without loss when no quality is given.
     options = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY] if suffix in (".jpg", ".jpeg") else []
     pixels = np.ascontiguousarray(image[..., ::-1])
+    kept = metadata if suffix in _WITH_METADATA else ((), ())
     with _silent():
-        if metadata[0] and suffix in _WITH_METADATA:
-            done, encoded = cv2.imencodeWithMetadata(suffix, pixels, *metadata, options)
-        else:
-            done, encoded = cv2.imencode(suffix, pixels, options)
+        try:
+            done, encoded = cv2.imencodeWithMetadata(suffix, pixels, *kept, options)
+        except cv2.error as error:
+            raise UserError(f"cannot write {path}: {error.err}.\nUse png.") from error
     if not done:
         raise UserError(f"cannot write {path}: OpenCV has no encoder for {suffix} here.\nUse png.")
     try:
