@@ -85,6 +85,12 @@ class TrainConfig:
         schedule: "cosine" (to zero) or "step" (the supplement's: a fifth after 60%).
         warmup_steps: steps over which the learning rate grows linearly from zero.
         clip_norm: bound on the global norm of the loss gradients.
+        accumulate: parts that a batch is worked through in, one after the other, for
+            batches that do not fit into memory; changes nothing but rounding.
+        ema: decay of the moving average of the weights, which is then what is validated
+            and kept as best; 0 for none.
+        nan_limit: steps in a row that are skipped because the loss or its gradient is
+            not finite, before the run stops.
         time_budget: seconds for both stages over all invocations, or `None`.
         workdir: folder of the run.
         seed: decides initial values and every example.
@@ -117,6 +123,9 @@ class TrainConfig:
     schedule: str | None = None
     warmup_steps: int = 100
     clip_norm: float = 1.0
+    accumulate: int = 1
+    ema: float = 0.0
+    nan_limit: int = 10
     time_budget: float | None = None
     workdir: str = "runs/gradnet"
     seed: int = 0
@@ -151,14 +160,17 @@ class TrainConfig:
             value = getattr(self, name)
             require(value in choices, name, value, f"one of {', '.join(choices)}")
         counts = "batch_size crop_size steps log_every checkpoint_every validate_every workers"
-        for name in [*counts.split(), "cpu_replicas"]:
+        for name in [*counts.split(), "cpu_replicas", "accumulate"]:
             require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
         single = self.cpu_replicas == 1 or self.strategy != "multiworker"
         require(single, "cpu_replicas", self.cpu_replicas, '1 with strategy="multiworker"')
-        for name in "naive_steps warmup_steps gradient_loss_weight seed".split():
+        even = self.batch_size % self.accumulate == 0
+        require(even, "accumulate", self.accumulate, f"a divisor of batch_size={self.batch_size}")
+        for name in "naive_steps warmup_steps gradient_loss_weight seed nan_limit".split():
             require(getattr(self, name) >= 0, name, getattr(self, name), "at least 0")
         for name in "learning_rate clip_norm worker_timeout".split():
             require(getattr(self, name) > 0, name, getattr(self, name), "greater than 0")
+        require(0 <= self.ema < 1, "ema", self.ema, "in [0, 1)")
         require(0 <= self.naive_share < 1, "naive_share", self.naive_share, "in [0, 1)")
         has_naive = get_preset(self.preset).naive is not None
         require(has_naive or not self.naive, "naive", self.naive, "absent for this preset")

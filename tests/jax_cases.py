@@ -70,7 +70,7 @@ def compare(folder):
     # The other backend goes on from here, with the optimiser's state.
     middle = folder / f"{backend}_middle.weights.h5"
     engine.model.save_weights(middle)
-    np.savez(folder / f"{backend}_middle.npz", *engine.optimizer_state())
+    np.savez(folder / f"{backend}_middle.npz", *engine.state()["optimizer"])
     losses += train(engine, batches()[SPLIT:])
     engine.model.save_weights(folder / f"{backend}.weights.h5")
     noisy = batches(1)[0][0]
@@ -81,9 +81,16 @@ def compare(folder):
             results["outputs_of_other"] = engine.predict(noisy)
             engine.model.load_weights(folder / f"{other}_middle.weights.h5")
             with np.load(folder / f"{other}_middle.npz") as state:
-                engine.set_optimizer_state([state[name] for name in state.files])
+                engine.set_state({"optimizer": [state[name] for name in state.files]})
             results["losses_from_other"] = train(engine, batches()[SPLIT:])
     np.savez(folder / f"{backend}_results.npz", **results)
+
+
+def load(folder):
+    """What this backend makes of the weights that JAX trained."""
+    model = build_model(CONFIG.preset, joint=CONFIG.joint)
+    model.load_weights(folder / "jax.weights.h5")
+    np.save(folder / "loaded.npy", np.asarray(model(batches(1)[0][0])))
 
 
 def two_devices(folder):
@@ -94,6 +101,8 @@ def two_devices(folder):
         config = dataclasses.replace(CONFIG, strategy=strategy)
         engine = engine_for(config, folder / "initial.weights.h5")
         found[strategy] = train(engine, batches(SPLIT))
+        parts = engine_for(dataclasses.replace(config, accumulate=2), folder / "initial.weights.h5")
+        found[f"{strategy}_parts"] = train(parts, batches(SPLIT))
         found[f"{strategy}_replicas"] = engine.replicas
         stream = engine.batches(device_batches())
         found[f"{strategy}_stream"] = [engine.step(next(stream), 1e-3)["loss"] for _ in range(4)]
@@ -113,7 +122,26 @@ def details(folder):
 
     engine = engine_for(base)
     _, found["single"] = move(engine)
-    found["nan"] = move(engine, noisy * np.float32(np.nan))[0]["finite"]
+    result, found["nan_move"] = move(engine, noisy * np.float32(np.nan))
+    found["nan"] = result["finite"]
+    found["after_nan"] = move(engine)[1]
+    engine = engine_for(dataclasses.replace(base, ema=0.9))
+    average = [np.array(weight) for weight in engine.model.trainable_variables]
+    for decay in (0.1, 0.5, 0.9):
+        engine.step((noisy, clean), 1e-2, decay)
+        weights = [np.array(weight) for weight in engine.model.trainable_variables]
+        pairs = zip(average, weights, strict=True)
+        average = [decay * old + (1 - decay) * new for old, new in pairs]
+    plain = engine.predict(noisy)
+    with engine.averaged():
+        pairs = zip(average, engine.model.trainable_variables, strict=True)
+        found["ema_error"] = max(np.abs(one - np.array(two)).max() for one, two in pairs)
+        found["ema_effect"] = np.abs(engine.predict(noisy) - plain).max()
+    found["ema_left"] = np.abs(engine.predict(noisy) - plain).max()
+    state = engine.state()
+    engine.step((noisy * np.float32(np.nan), clean), 1e-2, 0.5)
+    pairs = zip(state["ema"], engine.state()["ema"], strict=True)
+    found["ema_nan"] = max(np.abs(one - two).max() for one, two in pairs)
     # Far below Adam's epsilon of 1e-7: the step shrinks with the gradient.
     _, found["clipped"] = move(engine_for(dataclasses.replace(base, clip_norm=1e-9)))
     engine = engine_for(dataclasses.replace(base, precision="mixed_float16"))
@@ -137,5 +165,5 @@ def device_batches(batch_size=4, start_step=0):
 
 
 if __name__ == "__main__":
-    cases = {"compare": compare, "two_devices": two_devices, "details": details}
+    cases = {"compare": compare, "load": load, "two_devices": two_devices, "details": details}
     cases[sys.argv[1]](Path(sys.argv[2]))

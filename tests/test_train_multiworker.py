@@ -20,11 +20,12 @@ if keras.backend.backend() != "tensorflow":
 RUN = [
     "--preset=gradnet_tiny",
     "--dataset=sample",
-    "--batch_size=6",
+    "--batch_size=12",
     "--crop_size=24",
     "--log_every=1",
     "--validate_every=1000",
     "--seed=3",
+    "--ema=0.9",
 ]
 SHORT = [*RUN, "--steps=8", "--naive_steps=8"]
 LONG = [*RUN, "--steps=60", "--naive_steps=4", "--checkpoint_every=10"]
@@ -64,7 +65,8 @@ def single(tmp_path_factory):
 @pytest.mark.slow
 @pytest.mark.parametrize("count", [2, 3])
 def test_workers_train_as_one_process_does(tmp_path, single, count):
-    for code, err in end(start_workers(count, tmp_path, SHORT)):
+    # Each worker works through its part of a batch in two halves: that changes nothing either.
+    for code, err in end(start_workers(count, tmp_path, [*SHORT, "--accumulate=2"])):
         assert code == 0, err
     chief = tmp_path / "0"
     for stage in ("naive", "."):
@@ -138,6 +140,15 @@ def test_workers_with_different_flags_are_refused(tmp_path):
     for code, err in end(workers):
         assert code == 2 and "another configuration than worker 0" in err
         assert "Traceback" not in err
+
+
+@pytest.mark.slow
+def test_nan_on_one_worker_is_skipped_and_ends_all_at_the_limit(tmp_path):
+    flags = [*SHORT, "--learning_rate=1e30", "--warmup_steps=0", "--nan_limit=2"]
+    results = end(start_workers(2, tmp_path, flags))
+    assert [code for code, _ in results] == [3, 3], results
+    assert "for the 3rd step in a row" in results[0][1]
+    assert "Worker 0 has the checkpoints" in results[1][1]
 
 
 def test_a_worker_that_never_comes_is_named_within_the_timeout(tmp_path):

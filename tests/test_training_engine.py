@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from gradnet_tf.config import TrainConfig
+from gradnet_tf.errors import UserError
 from gradnet_tf.presets import build_model
 
 if keras.backend.backend() != "tensorflow":
@@ -115,12 +116,64 @@ def test_mixed_float16_scales_the_loss_and_survives_an_overflow():
     assert float(optimizer.dynamic_scale) < 2e38
 
 
-def test_a_nan_is_reported_whether_in_loss_or_gradient():
-    engine = make_engine(BASE)
-    bad = NOISY.copy()
+@pytest.mark.parametrize("strategy", ["none", "mirrored"])
+def test_a_nan_is_reported_and_changes_nothing(strategy):
+    engine = make_engine(dataclasses.replace(BASE, strategy=strategy, ema=0.9))
+    good, bad = (tf.constant(NOISY), tf.constant(CLEAN)), NOISY.copy()
     bad[0, 0, 0, 0] = np.nan
-    result = engine.step((tf.constant(bad), tf.constant(CLEAN)), 1e-3)
+    engine.step(good, 1e-3, 0.5)
+    weights, state = engine.model.get_weights(), engine.state()
+    result = engine.step((tf.constant(bad), tf.constant(CLEAN)), 1e-3, 0.5)
     assert not result["finite"] and math.isnan(result["loss"])
+    assert not differs(weights, engine.model.get_weights())
+    after = engine.state()
+    # The learning rate is set before the step.
+    assert not differs(state["optimizer"], after["optimizer"]) and not differs(
+        state["ema"], after["ema"]
+    )
+    assert engine.step(good, 1e-3, 0.5)["finite"] and differs(weights, engine.model.get_weights())
+
+
+@pytest.mark.parametrize("precision", ["float32", "mixed_float16"])
+def test_parts_of_a_batch_add_up_to_the_whole(precision):
+    config = dataclasses.replace(BASE, preset="dncnn_tiny", precision=precision, clip_norm=0.01)
+    moves = []
+    for accumulate in (1, 2, 4):
+        engine = make_engine(dataclasses.replace(config, accumulate=accumulate))
+        engine.optimizer = keras.optimizers.SGD(1.0)  # shows the gradient itself
+        if precision == "mixed_float16":
+            engine.optimizer = keras.optimizers.LossScaleOptimizer(engine.optimizer)
+        engine.optimizer.build(engine.model.trainable_variables)
+        before = engine.model.get_weights()
+        loss = engine.step((tf.constant(NOISY), tf.constant(CLEAN)), 1.0)["loss"]
+        pairs = zip(engine.model.get_weights(), before, strict=True)
+        moves.append((loss, np.concatenate([(new - old).ravel() for new, old in pairs])))
+    atol = 1e-7 if precision == "float32" else 1e-4
+    assert np.abs(moves[0][1]).max() > 1e-4
+    for loss, move in moves[1:]:
+        assert loss == pytest.approx(moves[0][0], abs=1e-3 if precision != "float32" else 1e-6)
+        np.testing.assert_allclose(move, moves[0][1], rtol=0, atol=atol)
+
+
+def test_a_batch_that_cannot_be_cut_is_refused():
+    with pytest.raises(UserError, match="`accumulate` must be a divisor of batch_size=4. Rec"):
+        dataclasses.replace(BASE, accumulate=3)
+
+
+def test_averages_follow_their_definition_and_take_the_models_place_for_a_while():
+    engine = make_engine(dataclasses.replace(BASE, preset="dncnn_tiny", ema=0.9))
+    expected = [weight.numpy().copy() for weight in engine.model.trainable_weights]
+    for decay in (0.1, 0.5, 0.9):
+        engine.step((tf.constant(NOISY), tf.constant(CLEAN)), 1e-2, decay)
+        weights = [weight.numpy().copy() for weight in engine.model.trainable_weights]
+        expected = [decay * e + (1 - decay) * w for e, w in zip(expected, weights, strict=True)]
+    plain = engine.predict(NOISY)
+    with engine.averaged():
+        for ours, theirs in zip(engine.model.trainable_weights, expected, strict=True):
+            np.testing.assert_allclose(ours.numpy(), theirs, rtol=0, atol=1e-6)
+        assert np.abs(engine.predict(NOISY) - plain).max() > 1e-4
+    np.testing.assert_array_equal(engine.predict(NOISY), plain)
+    assert not differs(weights, [weight.numpy() for weight in engine.model.trainable_weights])
 
 
 def test_clipping_bounds_the_global_norm():
@@ -139,13 +192,14 @@ def test_clipping_bounds_the_global_norm():
     assert norm == pytest.approx(1e-3, rel=1e-2)
 
 
-def test_intermediates_and_optimizer_state_round_trip():
+def test_intermediates_and_state_round_trip():
     engine, _ = train(BASE, 1)
     outputs = engine.predict(NOISY, intermediates=True)
     assert set(outputs) == {"denoised", "naive", "gradient"}
     np.testing.assert_allclose(outputs["denoised"], engine.predict(NOISY), atol=1e-6)
-    state = engine.optimizer_state()
+    state = engine.state()
     other = make_engine(BASE)
-    other.set_optimizer_state(state)
-    for one, two in zip(state, other.optimizer_state(), strict=True):
-        np.testing.assert_array_equal(one, two)
+    other.set_state(state)
+    assert set(state) == {"optimizer"} and not differs(
+        state["optimizer"], other.state()["optimizer"]
+    )

@@ -56,10 +56,12 @@ def results(tmp_path_factory):
     folder = tmp_path_factory.mktemp("compare")
     for backend in ("tensorflow", "jax"):
         run_case(backend, "compare", folder)
-    return {
+    run_case("tensorflow", "load", folder)
+    found = {
         backend: dict(np.load(folder / f"{backend}_results.npz"))
         for backend in ("tensorflow", "jax")
     }
+    return {**found, "loaded": np.load(folder / "loaded.npy")}
 
 
 def test_losses_agree_from_the_same_weights_on_the_same_batches(results):
@@ -71,9 +73,10 @@ def test_losses_agree_from_the_same_weights_on_the_same_batches(results):
 
 
 def test_weights_of_one_backend_load_on_the_other(results):
-    ours, theirs = results["jax"]["outputs_of_other"], results["tensorflow"]["outputs"]
-    np.testing.assert_allclose(ours, theirs, atol=1e-5, rtol=0)
-    assert np.abs(theirs - results["jax"]["noisy"]).max() > 0.05
+    under_jax, by_tensorflow = results["jax"]["outputs_of_other"], results["tensorflow"]["outputs"]
+    np.testing.assert_allclose(under_jax, by_tensorflow, atol=1e-5, rtol=0)
+    np.testing.assert_allclose(results["loaded"], results["jax"]["outputs"], atol=1e-5, rtol=0)
+    assert np.abs(by_tensorflow - results["jax"]["noisy"]).max() > 0.05
 
 
 def test_a_run_begun_on_tensorflow_goes_on_on_jax(results):
@@ -86,11 +89,13 @@ def test_two_devices_train_as_one(tmp_path):
     run_case("jax", "two_devices", tmp_path)
     found = np.load(tmp_path / "two_devices.npz")
     assert (found["none_replicas"], found["mirrored_replicas"]) == (1, 2)
-    for name in ("", "_stream"):
+    for name in ("", "_stream", "_parts"):
         assert np.abs(found[f"none{name}"] - found[f"mirrored{name}"]).max() < 1e-5
+    # Working through a batch in two parts changes nothing but rounding.
+    assert np.abs(found["none"] - found["none_parts"]).max() < 1e-5
 
 
-def test_clipping_loss_scaling_and_nan(tmp_path):
+def test_clipping_loss_scaling_averages_and_nan(tmp_path):
     run_case("jax", "details", tmp_path)
     found = np.load(tmp_path / "details.npz")
     # Adam's first step is ±1 learning rate an element, unless the gradient is clipped to nothing.
@@ -99,6 +104,10 @@ def test_clipping_loss_scaling_and_nan(tmp_path):
     # Rounding to half precision flips few of the signs.
     assert (np.abs(found["half"] - found["single"]) > 0.3).mean() < 0.05
     assert found["half_finite"] and not found["nan"]
+    # A step that is not finite changes nothing, and the next one goes on.
+    assert not found["nan_move"].any() and np.abs(found["after_nan"]).max() > 0.1
+    assert found["ema_error"] < 1e-6 and found["ema_nan"] == 0
+    assert found["ema_effect"] > 1e-4 and found["ema_left"] == 0
     assert not found["overflow"].any() and found["scale"] < 2e38
 
 

@@ -1,5 +1,6 @@
 """The loop through a fake engine: stops, budgets, resume and NaN, without a framework."""
 
+import contextlib
 import errno
 import os
 import signal
@@ -12,7 +13,7 @@ from test_training_parts import rows
 from gradnet_tf.config import TrainConfig
 from gradnet_tf.errors import Interrupted, NotFiniteError
 from gradnet_tf.run_folder import best_weights
-from gradnet_tf.training import loop
+from gradnet_tf.training import disk, loop, stage
 
 VALIDATION = [(np.zeros((4, 4, 3), "float32"), np.full((4, 4, 3), 0.5, "float32"))]
 
@@ -39,27 +40,34 @@ class FakeEngine:
 
     def __init__(self, on_step=None, losses=None):
         self.model, self.on_step, self.losses = FakeModel(), on_step, losses or {}
-        self.rates, self.steps = [], 0
+        self.rates, self.decays = [], []
 
     def batches(self, dataset):
         return iter(dataset)
 
-    def step(self, batch, learning_rate):
+    def step(self, batch, learning_rate, ema_decay=0.0):
         self.model.value += batch
         self.rates.append(learning_rate)
+        self.decays.append(ema_decay)
         if self.on_step:
             self.on_step(self)
         loss = self.losses.get(int(batch), 1.0 / self.model.value)
         return {"loss": loss, "finite": bool(np.isfinite(loss))}
 
+    @contextlib.contextmanager
+    def averaged(self):
+        self.model.value += 1000
+        yield
+        self.model.value -= 1000
+
     def predict(self, noisy):
         return noisy + 0.5 * (1 - 1 / (1 + self.model.value))
 
-    def optimizer_state(self):
-        return [np.array(self.model.value)]
+    def state(self):
+        return {"optimizer": [np.array(self.model.value)]}
 
-    def set_optimizer_state(self, arrays):
-        self.restored = float(arrays[0])
+    def set_state(self, state):
+        self.restored = float(state["optimizer"][0])
 
 
 def batches(start_step):
@@ -92,7 +100,8 @@ def test_log_rows_best_weights_and_learning_rate(tmp_path):
     result = run(tmp_path, engine, schedule="cosine", warmup_steps=0, learning_rate=1.0)
     log = rows(tmp_path)
     assert [row["step"] for row in log] == list(range(1, 21))
-    assert set(log[0]) == {"step", "loss", "learning_rate", "examples_per_second", "replicas"}
+    fields = "step loss learning_rate examples_per_second input_wait skipped replicas"
+    assert set(log[0]) == set(fields.split())
     assert [row["step"] for row in log if "psnr" in row] == [10, 20]
     assert engine.rates[0] == 1.0 and engine.rates[10] == pytest.approx(0.5)
     assert result["psnr"] == log[-1]["psnr"] > log[9]["psnr"]
@@ -119,20 +128,68 @@ def test_a_stop_request_saves_and_the_same_command_resumes_to_the_same_result(tm
     assert [row["step"] for row in log if "loss" in row] == list(range(1, 21))
 
 
-def test_a_full_disk_stops_with_what_to_do_and_the_run_goes_on_later(tmp_path, monkeypatch):
-    def full(folder, num_bytes, what):
-        if what == "step 10":
-            raise OSError(errno.ENOSPC, "no space left: 1 MB are free")
+def full_disk(monkeypatch, until):
+    """Leaves no room from step 10 on until `until(attempts)`; returns the attempts."""
+    attempts = []
 
-    with monkeypatch.context() as patch:
-        patch.setattr(loop, "require_free_space", full)
-        with pytest.raises(Interrupted) as error:
-            run(tmp_path, FakeEngine())
-    assert "cannot be written: no space left" in str(error.value)
+    def require(folder, num_bytes, what):
+        if what == "step 10" and not until(attempts):
+            attempts.append(what)
+            raise OSError(errno.ENOSPC, "no space left: 1 MB are free", str(folder))
+
+    monkeypatch.setattr(disk, "require_free_space", require)
+    monkeypatch.setattr(stage, "_DISK_POLL_SECONDS", 0.01)
+    return attempts
+
+
+def test_a_full_disk_pauses_until_there_is_room_and_loses_nothing(tmp_path, monkeypatch, capsys):
+    attempts = full_disk(monkeypatch, until=lambda attempts: len(attempts) == 3)
+    engine = FakeEngine()
+    run(tmp_path, engine)
+    assert len(attempts) == 3 and engine.model.value == sum(range(1, 21))
+    assert [row["step"] for row in rows(tmp_path)] == list(range(1, 21))
+    err = capsys.readouterr().err
+    assert "paused at step 10: no space left: 1 MB are free" in err
+    assert f"Free some space for {tmp_path}" in err
+
+
+def test_a_pause_does_not_use_up_the_time_budget(tmp_path, monkeypatch):
+    clock = types.SimpleNamespace(now=0.0)
+
+    def sleep(seconds):
+        clock.now += 100
+
+    fake = types.SimpleNamespace(monotonic=lambda: clock.now, sleep=sleep)
+    monkeypatch.setattr(stage, "time", fake)
+    attempts = full_disk(monkeypatch, until=lambda attempts: len(attempts) == 3)
+    result = run(tmp_path, FakeEngine(), budget=50.0)
+    assert len(attempts) == 3 and clock.now >= 300 and result["step"] == 20
+
+
+def test_a_stop_request_ends_the_wait_for_a_disk(tmp_path, monkeypatch):
+    def terminate(attempts):
+        if attempts:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    full_disk(monkeypatch, until=terminate)
+    with pytest.raises(Interrupted) as error:
+        run(tmp_path, FakeEngine())
+    assert "stopped by SIGTERM at step 10 while" in str(error.value)
     assert "step-00000005; free some space" in str(error.value)
     again = FakeEngine()
+    monkeypatch.undo()
     run(tmp_path, again)
     assert again.restored == sum(range(1, 6)) and again.model.value == sum(range(1, 21))
+
+
+def test_a_folder_that_cannot_be_written_ends_the_run_with_what_to_do(tmp_path, monkeypatch):
+    def fail(*_):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(stage.CheckpointStore, "save", fail)
+    with pytest.raises(Interrupted, match="cannot be written: Read-only file system") as error:
+        run(tmp_path, FakeEngine())
+    assert error.value.exit_code == 75
 
 
 def test_a_finished_run_does_nothing_more(tmp_path, capsys):
@@ -145,17 +202,91 @@ def test_a_finished_run_does_nothing_more(tmp_path, capsys):
     assert before == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
 
 
-def test_nan_stops_with_the_step_and_the_last_good_checkpoint(tmp_path):
+def test_steps_that_are_not_finite_are_skipped_counted_and_said(tmp_path, capsys):
+    nan = float("nan")
+    run(tmp_path, FakeEngine(losses={3: nan, 12: nan, 13: nan}), nan_limit=2)
+    log = rows(tmp_path)
+    assert [row["skipped"] for row in log] == [0] * 2 + [1] * 9 + [2] + [3] * 8
+    assert log[2]["loss"] is None
+    err = capsys.readouterr().err
+    assert "not finite at step 3; the step is skipped (1 so far)" in err
+    assert "not finite at step 12; the step is skipped (2 so far)" in err
+
+
+def test_too_many_in_a_row_stop_with_the_last_good_checkpoint(tmp_path):
+    losses = {step: float("nan") for step in range(13, 20)}
     with pytest.raises(NotFiniteError) as error:
-        run(tmp_path, FakeEngine(losses={13: float("nan")}))
-    assert "not finite at step 13" in str(error.value)
+        run(tmp_path, FakeEngine(losses=losses), nan_limit=2)
+    assert "not finite at step 15" in str(error.value)
+    assert "for the 3rd step in a row" in str(error.value)
     assert "step-00000010" in str(error.value) and error.value.exit_code == 3
     assert sorted(p.name for p in (tmp_path / "checkpoints").iterdir())[-1] == "step-00000010"
 
 
-def test_a_time_budget_ends_the_stage_and_drives_the_schedule(tmp_path, monkeypatch):
+def test_the_count_of_skipped_steps_goes_on_after_a_resume(tmp_path):
+    nan = float("nan")
+    with pytest.raises(NotFiniteError):
+        run(tmp_path, FakeEngine(losses={4: nan, 12: nan}), nan_limit=0)
+    with pytest.raises(NotFiniteError, match="There is no checkpoint"):
+        run(tmp_path / "other", FakeEngine(losses={4: nan}), nan_limit=0)
+    run(tmp_path / "counted", FakeEngine(losses={4: nan}), steps=10)
+    run(tmp_path / "counted", FakeEngine(losses={13: nan}), steps=20)
+    assert rows(tmp_path / "counted")[-1]["skipped"] == 2
+
+
+def test_results_are_read_while_later_steps_already_run(tmp_path):
+    seen = []
+
+    class Late:
+        def __init__(self, engine, step):
+            self.engine, self.step = engine, step
+
+        def __getitem__(self, name):
+            seen.append((self.step, len(self.engine.rates)))
+            return {"loss": 1.0, "finite": True}[name]
+
+    class LateEngine(FakeEngine):
+        def step(self, *arguments):
+            super().step(*arguments)
+            return Late(self, len(self.rates))
+
+    run(tmp_path, LateEngine(), log_every=10)
+    # A step is read when two more have been started, and at once where a row or a file needs it.
+    assert dict(seen)[1] == 3 and dict(seen)[6] == 8 and dict(seen)[10] == 10
+
+
+def test_averages_are_what_is_validated_and_kept_as_best(tmp_path):
+    engine = FakeEngine()
+    run(tmp_path, engine, ema=0.5)
+    assert float(best_weights(tmp_path).read_text()) > 1000
+    checkpoint = tmp_path / "checkpoints/step-00000020/model.weights.h5"
+    assert float(checkpoint.read_text()) == engine.model.value == sum(range(1, 21))
+    assert engine.decays[:3] == pytest.approx([1 / 10, 2 / 11, 3 / 12])
+    assert engine.decays[-1] == 0.5
+
+
+def test_input_wait_is_the_part_of_the_time_spent_on_batches(tmp_path, monkeypatch):
     clock = types.SimpleNamespace(now=0.0)
     monkeypatch.setattr(loop, "time", types.SimpleNamespace(monotonic=lambda: clock.now))
+
+    def slow(start_step):
+        for batch in batches(start_step):
+            clock.now += 1.0
+            yield batch
+
+    def tick(engine):
+        clock.now += 3.0
+
+    loop.run_stage(config(tmp_path), FakeEngine(tick), slow, VALIDATION, tmp_path)
+    assert {row["input_wait"] for row in rows(tmp_path)} == {0.25}
+    assert rows(tmp_path)[3]["examples_per_second"] == pytest.approx(
+        config(tmp_path).batch_size / 4
+    )
+
+
+def test_a_time_budget_ends_the_stage_and_drives_the_schedule(tmp_path, monkeypatch):
+    clock = types.SimpleNamespace(now=0.0)
+    monkeypatch.setattr(stage, "time", types.SimpleNamespace(monotonic=lambda: clock.now))
 
     def tick(engine):
         clock.now += 1.0

@@ -1,6 +1,7 @@
 """Schedules, checkpoints, records and configuration: each part by itself."""
 
 import dataclasses
+import errno
 import json
 import math
 
@@ -48,8 +49,11 @@ def model():
 def save(store, model, step, fill):
     weights = [np.full_like(weight, fill) for weight in model.get_weights()]
     model.set_weights(weights)
-    optimizer = [np.array(step), np.full((3, 2), fill, "float32")]
-    return store.save(model, optimizer, {"step": step, "elapsed": 1.5, "best_psnr": None})
+    state = {
+        "optimizer": [np.array(step), np.full((3, 2), fill, "float32")],
+        "ema": [np.full(2, fill / 2)],
+    }
+    return store.save(model, state, {"step": step, "elapsed": 1.5, "best_psnr": None})
 
 
 def test_checkpoint_round_trip_keeps_the_last_two(model, tmp_path, monkeypatch):
@@ -61,12 +65,13 @@ def test_checkpoint_round_trip_keeps_the_last_two(model, tmp_path, monkeypatch):
     assert names == ["step-00000020", "step-00000030"]
     assert len(list((store.folder / names[-1]).glob("optimizer-*.npz"))) == 2
     model.set_weights([weight * 0 for weight in model.get_weights()])
-    received = []
-    state = store.restore(model, received.extend)
+    received = {}
+    state = store.restore(model, received.update)
     assert (state["step"], state["elapsed"], state["best_psnr"]) == (30, 1.5, None)
     assert all((weight == np.float32(0.3)).all() for weight in model.get_weights())
-    assert int(received[0]) == 30
-    np.testing.assert_array_equal(received[1], np.full((3, 2), 0.3, "float32"))
+    assert int(received["optimizer"][0]) == 30
+    np.testing.assert_array_equal(received["optimizer"][1], np.full((3, 2), 0.3, "float32"))
+    np.testing.assert_array_equal(received["ema"], [np.full(2, 0.15)])
 
 
 @pytest.mark.parametrize("damage", ["truncate", "flip", "manifest", "missing"])
@@ -104,7 +109,7 @@ def test_a_failed_save_leaves_nothing_and_keeps_the_last(model, tmp_path):
             raise OSError("No space left on device")
 
     with pytest.raises(OSError):
-        store.save(Unwritable(), [], {"step": 20})
+        store.save(Unwritable(), {}, {"step": 20})
     assert [path.name for path in store.folder.iterdir()] == ["step-00000010"]
 
 
@@ -139,6 +144,30 @@ def test_a_resumed_log_drops_later_rows_and_torn_lines(tmp_path):
     ]
 
 
+def test_a_row_that_does_not_fit_is_not_half_written(tmp_path, monkeypatch):
+    log = RunLog(tmp_path, None)
+    log.write({"step": 1})
+    file = log._file
+
+    class Full:
+        """Takes ten bytes of a row."""
+
+        def __getattr__(self, name):
+            return getattr(file, name)
+
+        def write(self, data):
+            return file.write(data[:10])
+
+    monkeypatch.setattr(log, "_file", Full())
+    with pytest.raises(OSError) as error:
+        log.write({"step": 2, "loss": 0.5})
+    assert error.value.errno == errno.ENOSPC
+    monkeypatch.undo()
+    log.write({"step": 2, "loss": 0.5})
+    log.close()
+    assert rows(tmp_path) == [{"step": 1}, {"step": 2, "loss": 0.5}]
+
+
 def test_tensorboard_reads_what_is_written(tmp_path):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -146,10 +175,13 @@ def test_tensorboard_reads_what_is_written(tmp_path):
     board.scalars({"train/loss": 0.25}, 7)
     picture = panel([np.zeros((4, 3, 1)), np.full((4, 3, 3), 2.0)])
     board.image("validation", picture, 7)
+    board.bars("validation/psnr_by_sigma", [5.0, 15.0, 25.0], [33.0, 30.5], 7)
     board.close()
     events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
     assert [(e.step, e.value) for e in events.Scalars("train/loss")] == [(7, 0.25)]
     assert (events.Images("validation")[0].width, picture.max()) == (6, 255)
+    histogram = events.Histograms("validation/psnr_by_sigma")[0].histogram_value
+    assert histogram.bucket_limit == [5, 15, 25] and histogram.bucket == [0, 33, 30.5]
 
 
 @pytest.mark.parametrize(
@@ -180,6 +212,10 @@ def test_bad_durations(text):
         ({"naive_steps": -1}, "`naive_steps` must be at least 0"),
         ({"naive_steps": 0}, "`naive_steps` must be at least 1 without --joint, --naive or --ini"),
         ({"learning_rate": 0.0}, "`learning_rate` must be greater than 0"),
+        ({"accumulate": 0}, "`accumulate` must be at least 1. Received: accumulate=0"),
+        ({"accumulate": 3}, "`accumulate` must be a divisor of batch_size="),
+        ({"ema": 1.0}, "`ema` must be in [0, 1). Received: ema=1.0"),
+        ({"nan_limit": -1}, "`nan_limit` must be at least 0"),
         ({"naive_share": 1.0}, "`naive_share` must be in [0, 1)"),
         ({"gradient_loss_weight": -0.1}, "`gradient_loss_weight` must be at least 0"),
         ({"preset": "dncnn", "naive": "dncnn"}, "`naive` must be absent for this preset"),
@@ -201,6 +237,11 @@ def test_a_workdir_belongs_to_one_configuration(tmp_path):
     config = TrainConfig(preset="gradnet_tiny", workdir=str(tmp_path / "run"))
     prepare_workdir(config, {"train_images": 9})
     prepare_workdir(dataclasses.replace(config, log_every=3))  # decides no weight: still the run
+    path = tmp_path / "run" / "config.json"
+    older = json.loads(path.read_text())
+    del older["train"]["ema"]
+    path.write_text(json.dumps(older))
+    prepare_workdir(config)  # a run from before a field was added has its default
     written = json.loads((tmp_path / "run" / "config.json").read_text())
     assert written["preset"] == "gradnet_tiny" and written["facts"] == {"train_images": 9}
     assert written["train"]["steps"] == config.steps and "keras" in written["versions"]

@@ -10,7 +10,7 @@ from test_training_loop import VALIDATION, FakeEngine, batches, config
 from test_training_parts import rows
 
 from gradnet_tf.errors import Interrupted
-from gradnet_tf.training import loop
+from gradnet_tf.training import loop, stage
 from gradnet_tf.training.team import Team
 
 
@@ -101,7 +101,7 @@ def test_the_chiefs_clock_is_everyones(tmp_path, monkeypatch):
             return getattr(self.seconds, "now", 0.0)
 
     clock = Clock()
-    monkeypatch.setattr(loop, "time", clock)
+    monkeypatch.setattr(stage, "time", clock)
 
     def make(team):
         def tick(engine):

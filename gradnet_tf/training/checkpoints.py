@@ -1,6 +1,7 @@
 """Checkpoints that are whole or absent, and the best weights of a run.
 
-RUN/checkpoints/step-00000500/ holds model.weights.h5, optimizer-NN.npz and
+RUN/checkpoints/step-00000500/ holds model.weights.h5, the engine's state
+(optimizer-NN.npz, and ema-NN.npz where weights are averaged) and
 manifest.json (step, elapsed seconds, best score, sha256 of each file). It is
 written beside under another name and renamed, and the one before is kept until
 then. RUN/best/ holds the weights with the best validation score; its
@@ -22,7 +23,7 @@ _PART_BYTES = 15 * 2**20
 _KEEP = 2
 
 
-def _optimizer_parts(arrays: list[np.ndarray]) -> list[dict[str, np.ndarray]]:
+def _parts(arrays: list[np.ndarray]) -> list[dict[str, np.ndarray]]:
     """Groups the arrays into parts of bounded size, in order."""
     parts, size = [{}], 0
     for index, array in enumerate(arrays):
@@ -54,12 +55,12 @@ class CheckpointStore:
     def _folders(self) -> list[Path]:
         return sorted(self.folder.glob("step-*"))
 
-    def save(self, model, optimizer_state: list[np.ndarray], progress: dict) -> Path:
+    def save(self, model, state: dict[str, list[np.ndarray]], progress: dict) -> Path:
         """Writes a checkpoint and then removes those before the last two.
 
         Args:
             model: Keras model whose weights are saved.
-            optimizer_state: the optimiser's arrays.
+            state: the engine's arrays by name.
             progress: JSON values; `step` names the folder.
         """
         final = self.folder / f"step-{progress['step']:08d}"
@@ -69,9 +70,10 @@ class CheckpointStore:
         try:
             model.save_weights(partial / WEIGHTS)
             names = [WEIGHTS]
-            for index, part in enumerate(_optimizer_parts(optimizer_state)):
-                names.append(f"optimizer-{index:02d}.npz")
-                np.savez(partial / names[-1], **part)
+            for name, arrays in state.items():
+                for index, part in enumerate(_parts(arrays)):
+                    names.append(f"{name}-{index:02d}.npz")
+                    np.savez(partial / names[-1], **part)
             hashes = {name: sha256_of(partial / name) for name in names}
             write_json(partial / "manifest.json", {**progress, "files": hashes})
             for name in names:
@@ -87,7 +89,7 @@ class CheckpointStore:
             shutil.rmtree(old, ignore_errors=True)
         return final
 
-    def restore(self, model, set_optimizer_state) -> dict | None:
+    def restore(self, model, set_state) -> dict | None:
         """Loads the newest intact checkpoint.
 
         A damaged one is named on standard error and removed, and the one
@@ -95,7 +97,7 @@ class CheckpointStore:
 
         Args:
             model: receives the weights.
-            set_optimizer_state: receives the optimiser's arrays.
+            set_state: receives the engine's arrays by name.
 
         Returns:
             The `progress` it was saved with, or `None` where there is none.
@@ -107,11 +109,12 @@ class CheckpointStore:
                 shutil.rmtree(folder, ignore_errors=True)
                 continue
             model.load_weights(folder / WEIGHTS)
-            arrays = []
+            state: dict[str, list[np.ndarray]] = {}
             for name in sorted(name for name in manifest["files"] if name.endswith(".npz")):
                 with np.load(folder / name, allow_pickle=False) as part:
+                    arrays = state.setdefault(name.rsplit("-", 1)[0], [])
                     arrays += [part[key] for key in sorted(part.files)]
-            set_optimizer_state(arrays)
+            set_state(state)
             return manifest
         return None
 

@@ -7,6 +7,7 @@ their state is asked for, and is read from them again at the next step: so ask
 the engine for `model` each time, and do not keep it over a step.
 """
 
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import jax
@@ -16,8 +17,10 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from gradnet_tf.errors import UserError
+from gradnet_tf.training.averages import assign, averages_in_place, make_averages, values_of
 from gradnet_tf.training.device_batches import Choices, DeviceBatches, make_batch
 from gradnet_tf.training.objective import objective_per_image
+from gradnet_tf.training.step_result import StepResult
 
 
 def start_devices(cpu_replicas: int = 1) -> None:
@@ -46,6 +49,7 @@ class _State(NamedTuple):
     trainable: list
     non_trainable: list
     optimizer: list
+    averages: list
 
 
 def _position(variables, wanted) -> int:
@@ -67,10 +71,10 @@ class JaxEngine:
         self.config = config
         # Without a strategy one device works, however many there are.
         devices = jax.devices() if config.strategy == "mirrored" else jax.devices()[:1]
-        if config.batch_size % len(devices):
+        if config.batch_size % (len(devices) * config.accumulate):
             raise UserError(
-                f"`batch_size` must be a multiple of the {len(devices)} devices. "
-                f"Received: batch_size={config.batch_size}"
+                f"`batch_size` must be a multiple of the {len(devices)} devices × "
+                f"accumulate={config.accumulate}.\nReceived: batch_size={config.batch_size}"
             )
         mesh = Mesh(np.array(devices), ("batch",))
         self._everywhere = NamedSharding(mesh, PartitionSpec())
@@ -81,6 +85,7 @@ class JaxEngine:
         if config.precision == "mixed_float16":
             self._optimizer = keras.optimizers.LossScaleOptimizer(self._optimizer)
         self._optimizer.build(self._model.trainable_variables)
+        self._averages = make_averages(self._model, config.ema)
         self._state: _State | None = None  # None: the Keras variables hold the truth
         self._planes = ()
         self._crop_size = None
@@ -105,7 +110,10 @@ class JaxEngine:
     def _variables(self) -> _State:
         model = self._model
         return _State(
-            model.trainable_variables, model.non_trainable_variables, self._optimizer.variables
+            model.trainable_variables,
+            model.non_trainable_variables,
+            self._optimizer.variables,
+            self._averages,
         )
 
     def _write_back(self) -> None:
@@ -143,20 +151,16 @@ class JaxEngine:
         ]
         return keras.StatelessScope(state_mapping=mapping)
 
-    def _one_step(self, state, noisy, clean, learning_rate):
-        config, optimizer = self.config, self._optimizer
-        places = optimizer.variables
-        optimizer_values = list(state.optimizer)
-        # An argument of the step and not a constant of it: no new compilation when it changes.
-        optimizer_values[_position(places, optimizer.learning_rate)] = learning_rate
-        scaled = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
-        scale = optimizer_values[_position(places, optimizer.dynamic_scale)] if scaled else 1.0
+    def _gradients(self, state, noisy, clean, scale):
+        """Loss, gradients of the scaled loss and new non-trainable values for some images."""
+        config = self.config
 
         def target(trainable):
             with self._scope(trainable, state.non_trainable) as scope:
                 per_image = objective_per_image(
                     self._model, noisy, clean, config.gradient_loss_weight, config.joint
                 )
+            # Divided by the global batch, so that the sum over its parts is the mean.
             loss = jnp.sum(per_image) / config.batch_size
             variables = self._model.non_trainable_variables
             updated = [scope.get_current_value(variable) for variable in variables]
@@ -165,34 +169,78 @@ class JaxEngine:
         (_, (loss, non_trainable)), gradients = jax.value_and_grad(target, has_aux=True)(
             state.trainable
         )
+        return loss, gradients, non_trainable
+
+    def _accumulated(self, state, noisy, clean, scale):
+        """As `_gradients`, for the batch in `accumulate` parts, one after the other."""
+        count = self.config.accumulate
+        if count == 1:
+            return self._gradients(state, noisy, clean, scale)
+
+        def parts(images):
+            # Each device cuts what it holds; no image changes its device.
+            cut = images.reshape(self.replicas, count, -1, *images.shape[1:])
+            return cut.swapaxes(0, 1).reshape(count, -1, *images.shape[1:])
+
+        def add_part(total, part):
+            loss, gradients, non_trainable = total
+            state_now = state._replace(non_trainable=non_trainable)
+            more, new, non_trainable = self._gradients(state_now, *part, scale)
+            return (loss + more, jax.tree.map(jnp.add, gradients, new), non_trainable), None
+
+        zeros = jax.tree.map(jnp.zeros_like, state.trainable)
+        start = (jnp.float32(0), zeros, state.non_trainable)
+        return jax.lax.scan(add_part, start, (parts(noisy), parts(clean)))[0]
+
+    def _one_step(self, state, noisy, clean, rates):
+        learning_rate, ema_decay = rates
+        optimizer = self._optimizer
+        places = optimizer.variables
+        optimizer_values = list(state.optimizer)
+        # An argument of the step and not a constant of it: no new compilation when it changes.
+        optimizer_values[_position(places, optimizer.learning_rate)] = learning_rate
+        scaled = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
+        scale = optimizer_values[_position(places, optimizer.dynamic_scale)] if scaled else 1.0
+        loss, gradients, non_trainable = self._accumulated(state, noisy, clean, scale)
         norm = jnp.sqrt(sum(jnp.sum(jnp.square(gradient)) for gradient in gradients))
-        factor = jnp.minimum(1.0, config.clip_norm * scale / jnp.maximum(norm, 1e-30))
+        factor = jnp.minimum(1.0, self.config.clip_norm * scale / jnp.maximum(norm, 1e-30))
         gradients = [gradient * factor for gradient in gradients]
         trainable, optimizer_values = optimizer.stateless_apply(
             optimizer_values, gradients, state.trainable
         )
-        # Under loss scaling an overflowing gradient is expected: that step was skipped.
+        averages = [
+            average + (1.0 - ema_decay) * (weight - average)
+            for average, weight in zip(state.averages, trainable, strict=False)  # none or all
+        ]
+        new = _State(trainable, non_trainable, optimizer_values, averages)
+        # Under loss scaling an overflowing gradient is expected: the optimiser skips that step.
         finite = jnp.isfinite(loss) & (scaled | jnp.isfinite(norm))
-        return _State(trainable, non_trainable, optimizer_values), loss, finite
+        if not scaled:
+            new = jax.tree.map(lambda now, before: jnp.where(finite, now, before), new, state)
+        return new, loss, finite
 
-    def _choices_step(self, state, planes, choices, learning_rate, *, crop_size):
+    def _choices_step(self, state, planes, choices, rates, *, crop_size):
         noisy, clean = make_batch(planes, choices, crop_size)
         noisy, clean = jax.lax.with_sharding_constraint((noisy, clean), self._split)
-        return self._one_step(state, noisy, clean, learning_rate)
+        return self._one_step(state, noisy, clean, rates)
 
-    def step(self, batch, learning_rate: float) -> dict:
-        """Runs one optimiser step on a batch from `batches`, or on ready (noisy, clean) arrays."""
-        state, rate = self._state or self._read(), np.float32(learning_rate)
+    def step(self, batch, learning_rate: float, ema_decay: float = 0.0) -> StepResult:
+        """Starts one step on a batch from `batches`, or on ready (noisy, clean) arrays.
+
+        A step whose loss or gradient is not finite changes no weight and no
+        state of the optimiser.
+        """
+        state, rates = self._state or self._read(), np.float32([learning_rate, ema_decay])
         self._state = None
         batch = jax.device_put(batch, self._split)
         if isinstance(batch, Choices):
             state, loss, finite = self._step_on_choices(
-                state, self._planes, batch, rate, crop_size=self._crop_size
+                state, self._planes, batch, rates, crop_size=self._crop_size
             )
         else:
-            state, loss, finite = self._step_on_arrays(state, *batch, rate)
+            state, loss, finite = self._step_on_arrays(state, *batch, rates)
         self._state = state
-        return {"loss": float(loss), "finite": bool(finite)}
+        return StepResult(lambda: (float(loss), bool(finite)))
 
     def _call(self, trainable, non_trainable, noisy, *, return_intermediates=False):
         # Models without intermediates have no such argument.
@@ -204,7 +252,7 @@ class JaxEngine:
         """Denoises (N, H, W, C) float32; unclipped, or a dict of all intermediate images."""
         if self._state is None:
             self._state = self._read()
-        trainable, non_trainable, _ = self._state
+        trainable, non_trainable = self._state.trainable, self._state.non_trainable
         outputs = self._predict(
             trainable, non_trainable, np.asarray(noisy), return_intermediates=intermediates
         )
@@ -212,11 +260,23 @@ class JaxEngine:
             return np.asarray(outputs)
         return {key: np.asarray(outputs[key]) for key in ("denoised", "naive", "gradient")}
 
-    def optimizer_state(self) -> list[np.ndarray]:
-        """Returns the optimiser's variables in their fixed order."""
-        return [np.array(variable.value) for variable in self.optimizer.variables]
+    @contextmanager
+    def averaged(self):
+        """Gives the model its averaged weights for the length of a block."""
+        with averages_in_place(self.model, self._averages):
+            try:
+                yield
+            finally:
+                self._state = None  # What `predict` put on the devices are the averages.
 
-    def set_optimizer_state(self, arrays: list[np.ndarray]) -> None:
-        """Puts back what `optimizer_state` returned."""
-        for variable, array in zip(self.optimizer.variables, arrays, strict=True):
-            variable.assign(array)
+    def state(self) -> dict[str, list[np.ndarray]]:
+        """Returns the optimiser's variables and the averages, each in their fixed order."""
+        self._write_back()
+        state = {"optimizer": values_of(self._optimizer.variables)}
+        return {**state, "ema": values_of(self._averages)} if self._averages else state
+
+    def set_state(self, state: dict[str, list[np.ndarray]]) -> None:
+        """Puts back what `state` returned."""
+        self._write_back()
+        assign(self._optimizer.variables, state["optimizer"])
+        assign(self._averages, state.get("ema", []))

@@ -6,22 +6,26 @@ An engine is anything with these members; the loop uses no others:
 - `replicas`: the number of model copies.
 - `team` (optional): what the workers tell each other, see `team`.
 - `batches(dataset)`: an iterator of what `step` takes.
-- `step(batch, learning_rate)`: one optimiser step; returns `loss` and
-  `finite` as Python values.
+- `step(batch, learning_rate, ema_decay=0.0)`: starts one optimiser step;
+  returns a `StepResult`, which waits for it.
 - `predict(noisy, intermediates=False)`: NumPy in, NumPy out.
-- `optimizer_state()`, `set_optimizer_state(arrays)`: the optimiser's
-  variables as a list of NumPy arrays.
+- `averaged()`: a context in which the model has its averaged weights.
+- `state()`, `set_state(state)`: lists of NumPy arrays by name: "optimizer",
+  and "ema" where weights are averaged.
 """
 
 import functools
+from contextlib import AbstractContextManager
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from gradnet_tf.errors import UserError
+from gradnet_tf.training.averages import assign, averages_in_place, make_averages, values_of
 from gradnet_tf.training.cluster import cluster_for
 from gradnet_tf.training.objective import objective_per_image
+from gradnet_tf.training.step_result import StepResult
 from gradnet_tf.training.team import Team
 from gradnet_tf.training.team_tensorflow import TensorFlowTeam, connect_workers, losses_reported
 
@@ -74,7 +78,7 @@ def start_devices(
 
 
 class TensorFlowEngine:
-    """Gradients are reduced over the replicas, then clipped, then applied once."""
+    """Gradients are summed over a batch's parts and the replicas, then clipped, then applied."""
 
     def __init__(self, config, build):
         """Args:
@@ -86,13 +90,18 @@ class TensorFlowEngine:
         self.team = Team()
         if config.strategy == "multiworker":
             self.team = TensorFlowTeam(self.strategy, cluster_for(config.strategy))
-            self._check_cluster()
+        self._check_batch_size()
+        if self.team.size > 1:
+            # Where a checkpoint goes may differ between workers; what is trained may not.
+            fields = {**config.to_dict(), "workdir": "", "workers": 0}
+            self.team.check_equal("configuration", fields)
         with self.strategy.scope(), losses_reported():
             self.model = build()
             optimizer = keras.optimizers.Adam(config.learning_rate)
             if config.precision == "mixed_float16":
                 optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
             optimizer.build(self.model.trainable_variables)
+            self._averages = make_averages(self.model, config.ema)
         self.optimizer = optimizer
         channels = self.model.channels
         image = tf.TensorSpec((None, None, None, channels), tf.float32)
@@ -107,15 +116,16 @@ class TensorFlowEngine:
         """The number of model copies that share a batch."""
         return self.strategy.num_replicas_in_sync
 
-    def _check_cluster(self) -> None:
-        if self.config.batch_size % self.replicas:
+    def _check_batch_size(self) -> None:
+        config = self.config
+        # Replicas of one machine may share a batch unevenly; workers and parts may not.
+        parts = self.replicas * config.accumulate
+        if config.batch_size % parts and (self.team.size > 1 or config.accumulate > 1):
             raise UserError(
-                f"`batch_size` must be a multiple of the {self.replicas} replicas of all workers. "
-                f"Received: batch_size={self.config.batch_size}"
+                f"`batch_size` must be a multiple of {parts}: {self.replicas} replicas of all "
+                f"workers × accumulate={config.accumulate}.\n"
+                f"Received: batch_size={config.batch_size}"
             )
-        # Where a checkpoint goes may differ from worker to worker; what is trained may not.
-        fields = self.config.to_dict()
-        self.team.check_equal("configuration", {**fields, "workdir": "", "workers": 0})
 
     def batches(self, dataset):
         """Iterates over `dataset`, split over the replicas.
@@ -139,40 +149,98 @@ class TensorFlowEngine:
             tf.data.experimental.assert_cardinality(tf.data.experimental.INFINITE_CARDINALITY)
         )
 
-    def _replica_step(self, noisy, clean):
-        config, variables = self.config, self.model.trainable_variables
-        scaled = isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer)
+    def _part_gradients(self, noisy, clean):
+        config, optimizer = self.config, self.optimizer
+        scaled = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
         with tf.GradientTape() as tape:
             per_image = objective_per_image(
                 self.model, noisy, clean, config.gradient_loss_weight, config.joint
             )
-            # Divided by the global batch, so that the sum over replicas is the mean.
+            # Divided by the global batch, so that the sum over parts and replicas is the mean.
             loss = tf.reduce_sum(per_image) / config.batch_size
-            target = self.optimizer.scale_loss(loss) if scaled else loss
-        gradients = tape.gradient(target, variables)
+            target = optimizer.scale_loss(loss) if scaled else loss
+        return loss, tape.gradient(target, self.model.trainable_variables)
+
+    def _own_gradients(self, noisy, clean):
+        """Loss and gradients of this replica's part of the batch."""
+        count = self.config.accumulate
+        if count == 1:
+            return self._part_gradients(noisy, clean)
+        noisy, clean = (
+            tf.reshape(images, tf.concat([[count, -1], tf.shape(images)[1:]], 0))
+            for images in (noisy, clean)
+        )
+
+        def add_part(index, loss, gradients):
+            more, new = self._part_gradients(noisy[index], clean[index])
+            return index + 1, loss + more, [a + b for a, b in zip(gradients, new, strict=True)]
+
+        zeros = [tf.zeros(variable.shape) for variable in self.model.trainable_variables]
+        _, loss, gradients = tf.while_loop(
+            lambda index, *_: index < count,
+            add_part,
+            (0, 0.0, zeros),
+            parallel_iterations=1,  # two parts at once would take the memory of two
+        )
+        return loss, gradients
+
+    def _reduced_gradients(self, noisy, clean):
+        """Loss, clipped gradients and finiteness of the global batch, equal on all replicas."""
+        scaled = isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer)
+        loss, gradients = self._own_gradients(noisy, clean)
         replica = tf.distribute.get_replica_context()
-        gradients = replica.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
+        loss, *gradients = replica.all_reduce(tf.distribute.ReduceOp.SUM, [loss, *gradients])
         norm = tf.linalg.global_norm(gradients)
-        bound = self.optimizer.scale_loss(config.clip_norm) if scaled else config.clip_norm
-        factor = tf.minimum(1.0, bound / tf.maximum(norm, 1e-30))
+        bound = self.config.clip_norm
+        bound = self.optimizer.scale_loss(bound) if scaled else bound
         # A Keras optimiser in a replica context sums over the replicas once more.
-        gradients = [gradient * (factor / self.replicas) for gradient in gradients]
-        self.optimizer.apply(gradients, variables)
-        # Under loss scaling an overflowing gradient is expected: that step was skipped.
+        factor = tf.minimum(1.0, bound / tf.maximum(norm, 1e-30)) / self.replicas
+        # Under loss scaling an overflowing gradient is expected: the optimiser skips that step.
         finite = tf.math.is_finite(loss) & (scaled | tf.math.is_finite(norm))
-        return loss, tf.cast(finite, tf.float32)
+        return loss, [gradient * factor for gradient in gradients], finite
 
-    def _step_all_replicas(self, noisy, clean):
-        losses, finite = self.strategy.run(self._replica_step, args=(noisy, clean))
-        loss = self.strategy.reduce(tf.distribute.ReduceOp.SUM, losses, axis=None)
-        return loss, self.strategy.reduce(tf.distribute.ReduceOp.SUM, finite, axis=None)
+    def _apply(self, gradients):
+        self.optimizer.apply(gradients, self.model.trainable_variables)
 
-    def step(self, batch, learning_rate: float) -> dict:
-        """Runs one optimiser step on a batch from `batches`."""
+    def _update_averages(self, ema_decay):
+        def move(average, weight):
+            average.assign_add((1.0 - ema_decay) * (weight - average))
+
+        for average, weight in zip(self._averages, self.model.trainable_variables, strict=True):
+            self.strategy.extended.update(average.value, move, args=(weight.value,), group=False)
+
+    def _step_all_replicas(self, noisy, clean, ema_decay):
+        scaled = isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer)
+        losses, gradients, finite = self.strategy.run(self._reduced_gradients, args=(noisy, clean))
+        loss, finite = (self.strategy.experimental_local_results(v)[0] for v in (losses, finite))
+
+        def update():
+            self.strategy.run(self._apply, args=(gradients,))
+            if self._averages:
+                self._update_averages(ema_decay)
+            return True
+
+        if scaled:
+            update()
+        else:
+            tf.cond(finite, update, lambda: False)
+        return loss, finite
+
+    def step(self, batch, learning_rate: float, ema_decay: float = 0.0) -> StepResult:
+        """Starts one optimiser step on a batch from `batches`.
+
+        A step whose loss or gradient is not finite changes no weight and no
+        state of the optimiser.
+        """
         self.optimizer.learning_rate.assign(learning_rate)
         with losses_reported():
-            loss, finite = self._distributed_step(*batch)
-            return {"loss": float(loss), "finite": float(finite) == self.replicas}
+            loss, finite = self._distributed_step(*batch, tf.constant(ema_decay, tf.float32))
+
+        def read():
+            with losses_reported():
+                return loss.numpy(), finite.numpy()
+
+        return StepResult(read)
 
     def predict(self, noisy: np.ndarray, intermediates: bool = False):
         """Denoises (N, H, W, C) float32; unclipped, or a dict of all intermediate images."""
@@ -181,11 +249,16 @@ class TensorFlowEngine:
         outputs = self._intermediates(noisy)
         return {key: outputs[key].numpy() for key in ("denoised", "naive", "gradient")}
 
-    def optimizer_state(self) -> list[np.ndarray]:
-        """Returns the optimiser's variables in their fixed order."""
-        return [np.asarray(keras.ops.convert_to_numpy(value)) for value in self.optimizer.variables]
+    def averaged(self) -> AbstractContextManager[None]:
+        """Gives the model its averaged weights for the length of a block."""
+        return averages_in_place(self.model, self._averages)
 
-    def set_optimizer_state(self, arrays: list[np.ndarray]) -> None:
-        """Puts back what `optimizer_state` returned."""
-        for variable, array in zip(self.optimizer.variables, arrays, strict=True):
-            variable.assign(array)
+    def state(self) -> dict[str, list[np.ndarray]]:
+        """Returns the optimiser's variables and the averages, each in their fixed order."""
+        state = {"optimizer": values_of(self.optimizer.variables)}
+        return {**state, "ema": values_of(self._averages)} if self._averages else state
+
+    def set_state(self, state: dict[str, list[np.ndarray]]) -> None:
+        """Puts back what `state` returned."""
+        assign(self.optimizer.variables, state["optimizer"])
+        assign(self._averages, state.get("ema", []))

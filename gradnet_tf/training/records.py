@@ -1,10 +1,12 @@
 """The records of a run: log.jsonl and TensorBoard event files, written without TensorFlow."""
 
+import errno
 import json
 import os
 import sys
 import time
 import types
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -40,14 +42,24 @@ class RunLog:
         path.parent.mkdir(parents=True, exist_ok=True)
         kept = _rows_up_to(path, resume_step or 0) if path.exists() else []
         atomic_write(path, "".join(line + "\n" for line in kept))
-        self._file = open(path, "a", encoding="utf-8")
+        self._file = open(path, "ab", buffering=0)
         if resume_step is not None:
             self.write({"event": "resume", "step": resume_step})
 
     def write(self, row: dict) -> None:
-        """Appends one JSON object and flushes it."""
-        self._file.write(json.dumps(jsonable(row), allow_nan=False) + "\n")
-        self._file.flush()
+        """Appends one JSON object, whole or not at all.
+
+        Raises:
+            OSError: when the disk is full; the same row can be written again later.
+        """
+        line = (json.dumps(jsonable(row), allow_nan=False) + "\n").encode("utf-8")
+        end = os.fstat(self._file.fileno()).st_size
+        try:
+            if self._file.write(line) < len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), self._file.name)
+        except OSError:
+            self._file.truncate(end)
+            raise
 
     def close(self) -> None:
         """Closes the file."""
@@ -93,6 +105,16 @@ class TensorBoardLog:
             height=height, width=width, colorspace=3, encoded_image_string=encoded
         )
         self._add(self._summary.Value(tag=tag, image=picture), step)
+
+    def bars(self, tag: str, edges: Sequence[float], heights: Sequence[float], step: int) -> None:
+        """Writes a histogram of given heights: bar i lies between edges i and i + 1."""
+        value = self._summary.Value(tag=tag)
+        histogram = value.histo
+        histogram.min, histogram.max, histogram.num = edges[0], edges[-1], sum(heights)
+        # TensorBoard's first bar has no left edge of its own: an empty one before it gives it.
+        histogram.bucket_limit.extend(edges)
+        histogram.bucket.extend([0.0, *heights])
+        self._add(value, step)
 
     def close(self) -> None:
         """Writes out what is waiting and closes the file."""

@@ -26,6 +26,7 @@ _FREE_FIELDS = {
     "checkpoint_every",
     "validate_every",
     "worker_timeout",
+    "nan_limit",
 }
 
 
@@ -45,10 +46,12 @@ def prepare_workdir(config: TrainConfig, facts: dict | None = None) -> Path:
     fields = json.loads(json.dumps(config.to_dict()))
     if path.exists():
         earlier = json.loads(path.read_text("utf-8"))["train"]
+        # A run from before a field was added has its default.
+        defaults = {field.name: field.default for field in dataclasses.fields(config)}
         different = [
-            f"{name}: {earlier.get(name)!r} there, {value!r} now"
+            f"{name}: {earlier.get(name, defaults[name])!r} there, {value!r} now"
             for name, value in fields.items()
-            if name not in _FREE_FIELDS and earlier.get(name) != value
+            if name not in _FREE_FIELDS and earlier.get(name, defaults[name]) != value
         ]
         if different:
             raise UserError(

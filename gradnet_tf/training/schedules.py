@@ -24,3 +24,14 @@ def learning_rate_at(
     else:
         raise ValueError(f"`schedule` must be 'cosine' or 'step'. Received: schedule={schedule!r}")
     return rate * min(1.0, (step + 1) / warmup_steps) if warmup_steps else rate
+
+
+def ema_decay_at(decay: float, step: int) -> float:
+    """Returns the decay of the weights' moving average in one step.
+
+    Args:
+        decay: the one of a long run.
+        step: steps done. In the first steps the average would hold on to the
+            initial values, so the decay begins at 0.1 and rises towards `decay`.
+    """
+    return min(decay, (1 + step) / (10 + step))

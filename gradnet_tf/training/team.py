@@ -50,11 +50,12 @@ class Team:
         """
         if self.size == 1:
             return state
-        weights = engine.model.get_weights()
-        arrays = self.share_arrays(weights + engine.optimizer_state())
+        groups = {"weights": engine.model.get_weights(), **engine.state()}
+        arrays = iter(self.share_arrays([array for group in groups.values() for array in group]))
         if not self.chief:
-            engine.model.set_weights(arrays[: len(weights)])
-            engine.set_optimizer_state(arrays[len(weights) :])
+            groups = {name: [next(arrays) for _ in group] for name, group in groups.items()}
+            engine.model.set_weights(groups.pop("weights"))
+            engine.set_state(groups)
         return self.share(state)
 
     def agree(self, elapsed: float, stop: bool) -> tuple[float, bool]:

@@ -1,0 +1,223 @@
+"""The state of one stage while it runs: its clock, what it has seen, what it writes."""
+
+import time
+from pathlib import Path
+
+import numpy as np
+
+from gradnet_tf.errors import Interrupted, NotFiniteError
+from gradnet_tf.progress import ProgressLine, format_seconds
+from gradnet_tf.training.checkpoints import CheckpointStore
+from gradnet_tf.training.disk import write_when_there_is_space
+from gradnet_tf.training.records import NoRecords, RunLog, TensorBoardLog
+from gradnet_tf.training.step_result import StepResult
+from gradnet_tf.training.team import Team
+from gradnet_tf.training.validation import image_panel, mean_psnr, psnr_by_sigma
+
+_DISK_POLL_SECONDS = 2.0
+
+
+def _ordinal(number: int) -> str:
+    special = 10 <= number % 100 <= 20
+    return f"{number}{'th' if special else {1: 'st', 2: 'nd', 3: 'rd'}.get(number % 10, 'th')}"
+
+
+class Stage:
+    """What the loop changes and writes; restores the newest checkpoint when it is made.
+
+    Attributes:
+        step: steps that were started.
+        loss: of the newest step that is settled.
+        skipped: steps of the stage that were skipped, since they were not finite.
+        psnr, best: of the last validation and the highest, dB; `None` before the first.
+    """
+
+    def __init__(self, config, engine, validation, workdir, budget, label, asked):
+        """Args: those of `run_stage`, and `asked`, the list of signals that asked for a stop."""
+        self.config, self.engine, self.validation = config, engine, validation
+        self.budget, self.label, self.workdir = budget, label, Path(workdir)
+        self.asked = asked
+        self.team = getattr(engine, "team", None) or Team()
+        self.store = CheckpointStore(workdir)
+        chief, state = self.team.chief, None
+        if chief:
+            state = self.store.restore(engine.model, engine.set_state)
+        state = self.team.share_state(engine, state)
+        self.step = state["step"] if state else 0
+        self.best = state["best_psnr"] if state else None
+        self.skipped = state.get("skipped", 0) if state else 0
+        self.psnr, self.loss = self.best, float("nan")
+        self._skipped_in_a_row = 0
+        self._before = state["elapsed"] if state else 0.0
+        self._started = time.monotonic()
+        self._saved = self.step if state else None
+        self._agreed = self._before
+        complete = self.progress >= 1
+        self.line = ProgressLine() if chief else NoRecords()
+        if state:
+            what = "is complete" if complete else "goes on"
+            self.say(f"{label}: {what} at step {self.step} of {workdir}")
+        # A complete stage writes nothing, so that rerunning a command leaves its records alone.
+        writes = chief and not complete
+        self.log = RunLog(workdir, self.step if state else None) if writes else NoRecords()
+        self.board = TensorBoardLog(workdir) if writes else NoRecords()
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds spent on this stage, those before a resume included, waits for a disk not."""
+        return self._before + time.monotonic() - self._started
+
+    @property
+    def progress(self) -> float:
+        """Part of the stage that is done, by steps or by time, whichever is further."""
+        elapsed = self._agreed if self.team.size > 1 else self.elapsed
+        by_time = elapsed / self.budget if self.budget else 0.0
+        return max(self.step / self.config.steps, by_time)
+
+    def agree(self) -> bool:
+        """Sets all workers' clocks by the chief's; returns whether a stop was asked of any."""
+        self._agreed, stop = self.team.agree(self.elapsed, bool(self.asked))
+        return stop
+
+    def settle(self, step: int, result: StepResult) -> None:
+        """Takes the result of a step that was started earlier.
+
+        Raises:
+            NotFiniteError: when more than `nan_limit` steps in a row were skipped.
+        """
+        self.loss = result["loss"]
+        if result["finite"]:
+            self._skipped_in_a_row = 0
+            return
+        self.skipped += 1
+        self._skipped_in_a_row += 1
+        if self._skipped_in_a_row > self.config.nan_limit:
+            raise NotFiniteError(self._not_finite(step))
+        if self._skipped_in_a_row == 1:
+            self.say(
+                f"{self.label}: warning: the loss or its gradient is not finite at step {step}; "
+                f"the step is skipped ({self.skipped} so far)"
+            )
+
+    def _not_finite(self, step: int) -> str:
+        last = self.store.last_path()
+        kept = "" if self.team.chief else "Worker 0 has the checkpoints. "
+        if self.team.chief:
+            kept = f"The last good checkpoint is {last}. " if last else "There is no checkpoint. "
+        return (
+            f"the loss or its gradient is not finite at step {step} (loss {self.loss}), for the "
+            f"{_ordinal(self._skipped_in_a_row)} step in a row; none of them changed the weights.\n"
+            f"{kept}To change something, such as a lower --learning_rate or --precision=float32, "
+            "give another --workdir (and --init_from to keep what was learnt)."
+        )
+
+    def say(self, text: str) -> None:
+        """Prints a line that stays, above the progress line."""
+        self.line.show(text, force=True)
+        self.line.end()
+
+    def _write(self, copies: int, write) -> None:
+        """Writes as the chief something of so many copies of the weights; waits for a full disk."""
+        if self.team.chief:
+            size = copies * 4 * self.engine.model.count_params() if copies else 0
+            write_when_there_is_space(
+                self.workdir, size, f"step {self.step}", write, self._wait_for_disk
+            )
+
+    def _wait_for_disk(self, reason: str) -> None:
+        started = time.monotonic()
+        self.say(
+            f"{self.label}: paused at step {self.step}: {reason}.\n"
+            f"Free some space for {self.workdir} and training goes on by itself; "
+            "SIGTERM or Ctrl-C stops it."
+        )
+        while time.monotonic() - started < _DISK_POLL_SECONDS:
+            if self.asked:
+                last = self.store.last_path()
+                raise Interrupted(
+                    f"stopped by {self.asked[0]} at step {self.step} while --workdir="
+                    f"{self.workdir} has no room: {reason}.\nThe last checkpoint is "
+                    f"{last or 'none yet'}; free some space, then the same command goes on there."
+                )
+            time.sleep(0.1)
+        self._started += time.monotonic() - started
+
+    def save(self) -> None:
+        """Writes a checkpoint unless this step has one."""
+        if self.team.chief and self._saved != self.step:
+            state = self.engine.state()
+            progress = {
+                "step": self.step,
+                "elapsed": self.elapsed,
+                "best_psnr": self.best,
+                "skipped": self.skipped,
+            }
+            copies = 4 if "ema" in state else 3  # weights, Adam's two moments, averages
+            self._write(copies, lambda: self.store.save(self.engine.model, state, progress))
+            self._saved = self.step
+
+    def validate(self) -> None:
+        """Scores the validation images and keeps the weights if they are the best so far.
+
+        Where weights are averaged, the averages are what is scored and kept.
+        """
+        with self.engine.averaged():
+            self.psnr = mean_psnr(self.engine, self.validation, self.team)
+            if self.team.chief:
+                self._show_validation()
+            # Weights that are not finite give a PSNR that is not, and are never the best.
+            if np.isfinite(self.psnr) and (self.best is None or self.psnr > self.best):
+                self.best = self.psnr
+                self._write(1, self._save_best)
+
+    def _save_best(self) -> None:
+        self.store.save_best(self.engine.model, self.step, self.psnr)
+
+    def _show_validation(self) -> None:
+        low, high = self.config.sigma_min, self.config.sigma_max
+        if low < high:
+            edges, heights = psnr_by_sigma(self.engine, self.validation, low, high)
+        else:
+            edges, heights = [low - 0.5, low + 0.5], [self.psnr]
+        image = image_panel(self.engine, *self.validation[0])
+
+        def write():
+            self.board.scalars({"validation/psnr": self.psnr}, self.step)
+            self.board.bars("validation/psnr_by_sigma", edges, heights, self.step)
+            self.board.image("validation", image, self.step)
+
+        self._write(0, write)
+
+    def record(self, rate: float, examples_per_second: float, input_wait: float, validated: bool):
+        """Writes a row of the log and the curves of TensorBoard."""
+        row = {
+            "step": self.step,
+            "loss": self.loss,
+            "learning_rate": rate,
+            "examples_per_second": examples_per_second,
+            "input_wait": input_wait,
+            "skipped": self.skipped,
+            "replicas": self.engine.replicas,
+        }
+        self._write(0, lambda: self.log.write({**row, "psnr": self.psnr} if validated else row))
+        curves = {f"train/{name}": row[name] for name in row if name not in ("step", "replicas")}
+        self.board.scalars(curves, self.step)
+
+    def show(self, examples_per_second: float, force: bool = False) -> None:
+        """Shows step, rate, loss, PSNR and the time left."""
+        done = max(self.progress, 1e-9)
+        left = self.elapsed * (1 - min(done, 1.0)) / done
+        psnr = "-" if self.psnr is None else f"{self.psnr:.2f} dB"
+        skipped = f"  skipped {self.skipped}" if self.skipped else ""
+        self.line.show(
+            f"{self.label} step {self.step} ({100 * min(done, 1.0):.0f}%)  "
+            f"{examples_per_second:.1f} examples/s  loss {self.loss:.5f}{skipped}  PSNR {psnr}  "
+            f"left {format_seconds(left)}",
+            force,
+        )
+
+    def close(self) -> None:
+        """Closes the records."""
+        self.line.end()
+        self.log.close()
+        self.board.close()

@@ -1,0 +1,31 @@
+"""What a step returns, while the device may still be at work on it."""
+
+import functools
+from collections.abc import Callable
+
+
+class StepResult:
+    """Loss and finiteness of a step; reading either waits for the device.
+
+    So that a device never waits for Python, the loop starts the next steps
+    before it reads the result of one.
+
+    Items:
+        loss: float, mean over the global batch.
+        finite: whether loss and gradient are finite. If not, the step changed
+            neither weights nor optimiser state.
+    """
+
+    def __init__(self, read: Callable[[], tuple[float, bool]]):
+        """Args:
+        read: waits for the step; returns loss and finiteness.
+        """
+        self._read = read
+
+    @functools.cached_property
+    def _values(self) -> dict:
+        loss, finite = self._read()
+        return {"loss": float(loss), "finite": bool(finite)}
+
+    def __getitem__(self, name: str):
+        return self._values[name]
