@@ -58,10 +58,10 @@ def require_free_space(folder: str | os.PathLike, num_bytes: int, what: str) -> 
         OSError: ENOSPC, when less than `num_bytes` and a megabyte to spare is free.
     """
     free = shutil.disk_usage(folder).free
-    if free < num_bytes + 2**20:
+    if free < num_bytes + 10**6:
         raise OSError(
             errno.ENOSPC,
-            f"no space left: {what} needs {num_bytes / 1e6:.1f} MB and one to spare, "
+            f"no space left: {what} needs {num_bytes / 1e6 + 1:.1f} MB, "
             f"{free / 1e6:.1f} MB are free",
             os.fspath(folder),
         )

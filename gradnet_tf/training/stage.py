@@ -118,6 +118,7 @@ class Stage:
 
     def _write(self, copies: int, write) -> None:
         """Writes as the chief something of so many copies of the weights; waits for a full disk."""
+        self._pause_said = False
         if self.team.chief:
             size = copies * 4 * self.engine.model.count_params() if copies else 0
             write_when_there_is_space(
@@ -126,11 +127,13 @@ class Stage:
 
     def _wait_for_disk(self, reason: str) -> None:
         started = time.monotonic()
-        self.say(
-            f"{self.label}: paused at step {self.step}: {reason}.\n"
-            f"Free some space for {self.workdir} and training goes on by itself; "
-            "SIGTERM or Ctrl-C stops it."
-        )
+        if not self._pause_said:
+            self.say(
+                f"{self.label}: paused at step {self.step}: {reason}.\n"
+                f"Free some space for {self.workdir} and training goes on by itself; "
+                "SIGTERM or Ctrl-C stops it."
+            )
+            self._pause_said = True
         while time.monotonic() - started < _DISK_POLL_SECONDS:
             if self.asked:
                 last = self.store.last_path()
