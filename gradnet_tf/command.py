@@ -1,5 +1,6 @@
 """Runs a script's `main` so that no traceback reaches a user for a user's mistake."""
 
+import argparse
 import sys
 from collections.abc import Callable
 
@@ -13,6 +14,14 @@ from gradnet_tf.errors import (
     NotFiniteError,
     UserError,
 )
+
+
+class ArgumentParser(argparse.ArgumentParser):
+    """Reports a wrong argument in one line, as the scripts do."""
+
+    def error(self, message):
+        print(f"error: {message} (see: {self.prog} --help)", file=sys.stderr)
+        sys.exit(EXIT_USAGE)
 
 
 def report_error(error: Exception) -> int:

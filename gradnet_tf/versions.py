@@ -11,6 +11,7 @@ _PACKAGES = (
     "ai-edge-litert",
     "numpy",
     "opencv-python-headless",
+    "torch",
 )
 
 

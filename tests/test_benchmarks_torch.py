@@ -11,7 +11,7 @@ from gradnet_tf.losses import gradnet_loss_per_image  # noqa: E402
 from gradnet_tf.presets import build_model  # noqa: E402
 
 
-@pytest.mark.parametrize("preset", ["gradnet_tiny", "gradnet_small", "dncnn_small"])
+@pytest.mark.parametrize("preset", ["gradnet", "gradnet_tiny", "gradnet_small", "dncnn_small"])
 def test_twin_has_the_weights_and_the_outputs_of_the_keras_network(preset):
     keras.utils.set_random_seed(0)
     random = np.random.default_rng(0)

@@ -1,20 +1,11 @@
 """The `gradnet` command: `gradnet denoise` and `gradnet models`."""
 
 import argparse
-import sys
 from collections.abc import Sequence
 
 from gradnet_tf import weights
-from gradnet_tf.command import guarded
-from gradnet_tf.errors import EXIT_OK, EXIT_USAGE
-
-
-class _Parser(argparse.ArgumentParser):
-    """Reports a wrong argument in one line, as the scripts do."""
-
-    def error(self, message):
-        print(f"error: {message} (see: {self.prog} --help)", file=sys.stderr)
-        sys.exit(EXIT_USAGE)
+from gradnet_tf.command import ArgumentParser, guarded
+from gradnet_tf.errors import EXIT_OK
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -31,7 +22,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="gradnet", description="Denoises photographs with GradNet.")
+    parser = ArgumentParser(prog="gradnet", description="Denoises photographs with GradNet.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     denoise = commands.add_parser(
