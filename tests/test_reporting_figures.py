@@ -95,7 +95,7 @@ def test_side_by_side_shows_every_panel_and_the_zoomed_crop(channels):
     np.testing.assert_array_equal(zoomed, expected)
     assert (picture[-24 - 8 - 100 : -24 - 8, 116:216] == 250).all()
     # The frame marks the crop in the whole image.
-    assert (picture == figures._FRAME).all(axis=-1).any()
+    assert (picture == figures.FRAME).all(axis=-1).any()
 
 
 def test_a_tall_image_makes_no_endless_panel():

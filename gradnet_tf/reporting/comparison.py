@@ -1,6 +1,7 @@
 """The HTML page that compares several models on the same images."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import quote
 
@@ -14,6 +15,7 @@ def comparison_html(
     results: Sequence[dict[str, Any]],
     ranking: Sequence[dict[str, Any]],
     pictures: Sequence[Picture],
+    galleries: Mapping[str, str] = MappingProxyType({}),
 ) -> str:
     """Makes the page of a run with several models.
 
@@ -21,6 +23,7 @@ def comparison_html(
         results: one per model, in the order of `ranking`.
         ranking: see `gradnet_tf.reporting.tables.rank`; the folders are linked.
         pictures: the images to show, with a panel per model whose key is the model's folder.
+        galleries: file of each picture's figure by the picture's name, to link.
     """
     first = results[0]
     best = ranking[0]
@@ -43,12 +46,22 @@ def comparison_html(
         f'<p class="soft">{page.text(noise_text(first))} · {page.text(first["split"])} split · '
         f"{len(first['images'])} images</p></header>{page.tiles(leading)}"
         f"<h2>Ranking</h2>{_ranking_table(ranking)}{remarks}"
-        f"{gallery(pictures, best['folder'])}"
+        f"{gallery(pictures, best['folder'])}{_figure_links(galleries)}"
         f"<h2>Every image, PSNR in dB</h2>{_image_table(results, ranking)}"
         # Command and versions are the same for all; the weights are named in each model's report.
         f"{origin({**first, 'source': None})}"
     )
     return page.document(title, body)
+
+
+def _figure_links(galleries: Mapping[str, str]) -> str:
+    if not galleries:
+        return ""
+    links = ", ".join(
+        f'<a href="{page.text(quote(path))}">{page.text(name)}</a>'
+        for name, path in galleries.items()
+    )
+    return f'<p class="soft">As figures for papers and slides (PNG): {links}.</p>'
 
 
 def _ranking_table(ranking: Sequence[dict[str, Any]]) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 ERROR_SCALES = (5, 10, 20, 30, 40, 60, 100, 255)
 CROP_SIZE = 96
 _FONT = cv2.FONT_HERSHEY_DUPLEX
-_INK, _PAPER, _FRAME = (32, 33, 36), (255, 255, 255), (255, 196, 0)
+_INK, PAPER, FRAME = (32, 33, 36), (255, 255, 255), (255, 196, 0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,11 +135,11 @@ def encode(image: np.ndarray, suffix: str, quality: int = 90) -> bytes:
     return data.tobytes()
 
 
-def _caption(text: str, width: int, height: int, scale: float) -> np.ndarray:
+def caption(text: str, width: int, height: int, scale: float) -> np.ndarray:
     """Draws one line of text, shrunk to `width` where it is too long: uint8 RGB."""
     # OpenCV's fonts are ASCII only.
     text = text.replace("σ", "sigma").encode("ascii", "replace").decode()
-    strip = np.full((height, width, 3), _PAPER, np.uint8)
+    strip = np.full((height, width, 3), PAPER, np.uint8)
     needed = cv2.getTextSize(text, _FONT, scale, 1)[0][0]
     scale = min(scale, scale * (width - 4) / max(needed, 1))
     cv2.putText(strip, text, (2, height - 7), _FONT, scale, _INK, 1, cv2.LINE_AA)
@@ -174,23 +174,23 @@ def side_by_side(panels: Sequence[Panel], box: Box, title: str = "", cell: int =
             round((box.left + box.width) * factor) - 1,
             round((box.top + box.height) * factor) - 1,
         )
-        cv2.rectangle(small, corner, far, _FRAME, 1)
+        cv2.rectangle(small, corner, far, FRAME, 1)
         zoomed_height = max(1, round(cell * box.height / box.width))
         zoomed = cv2.resize(
             as_rgb(box.cut(panel.image)), (cell, zoomed_height), interpolation=cv2.INTER_NEAREST
         )
         parts = [
-            _caption(panel.title, cell, 26, 0.6),
+            caption(panel.title, cell, 26, 0.6),
             small,
-            np.full((gap, cell, 3), _PAPER, np.uint8),
+            np.full((gap, cell, 3), PAPER, np.uint8),
             zoomed,
-            _caption(panel.note, cell, 24, 0.5),
+            caption(panel.note, cell, 24, 0.5),
         ]
         columns += [
             np.concatenate(parts),
-            np.full((sum(map(len, parts)), gap, 3), _PAPER, np.uint8),
+            np.full((sum(map(len, parts)), gap, 3), PAPER, np.uint8),
         ]
     picture = np.concatenate(columns[:-1], axis=1)
     if title:
-        picture = np.concatenate([_caption(title, picture.shape[1], 30, 0.7), picture])
-    return cv2.copyMakeBorder(picture, gap, gap, gap, gap, cv2.BORDER_CONSTANT, value=_PAPER)
+        picture = np.concatenate([caption(title, picture.shape[1], 30, 0.7), picture])
+    return cv2.copyMakeBorder(picture, gap, gap, gap, gap, cv2.BORDER_CONSTANT, value=PAPER)

@@ -15,6 +15,7 @@ from gradnet_tf.files import atomic_write, write_json
 from gradnet_tf.inference.image_files import read_image, to_uint8, write_image
 from gradnet_tf.reporting.comparison import comparison_html
 from gradnet_tf.reporting.figures import Panel, busiest_box, side_by_side
+from gradnet_tf.reporting.gallery import gallery_figure
 from gradnet_tf.reporting.html import report_html
 from gradnet_tf.reporting.pictures import Picture, common_scale, with_error_maps
 from gradnet_tf.reporting.tables import metrics_csv, number, rank
@@ -130,8 +131,8 @@ def evaluate_into(
     """Evaluates one or more models on the same images and writes the folder of results.
 
     One model: metrics.json, metrics.csv, report.html and images/ in `output`.
-    Several: the same in `output`/<folder> each, and ranking.json and a
-    report.html that compares them in `output`.
+    Several: the same in `output`/<folder> each, and ranking.json, a report.html
+    that compares them and gallery/ with a figure of each picture in it in `output`.
 
     Args:
         output: folder to write; made if needed, see `staged_folder`.
@@ -182,7 +183,13 @@ def _write_comparison(stage, folders, results, image_set, stems) -> None:
     shared = ("dataset", "split", "sigma", "seed", "clip_noisy", "precision")
     head = {key: ordered[0][key] for key in shared}
     write_json(stage / "ranking.json", {**head, "ranking": ranking})
-    atomic_write(stage / "report.html", comparison_html(ordered, ranking, pictures))
+    galleries = {}
+    for picture in pictures:
+        stem = stems[image_set.names.index(picture.name)]
+        galleries[picture.name] = f"gallery/{stem}.png"
+        box = busiest_box(picture.panel("clean").image)
+        write_image(stage / galleries[picture.name], gallery_figure(picture.panels, box))
+    atomic_write(stage / "report.html", comparison_html(ordered, ranking, pictures, galleries))
 
 
 class _ImageWriter:
