@@ -10,7 +10,6 @@ from absl import flags
 
 from gradnet_tf.command import run_script
 from gradnet_tf.errors import UserError
-from gradnet_tf.quiet import quiet_native_logs
 
 FLAGS = flags.FLAGS
 
@@ -35,8 +34,6 @@ def main() -> None:
             f"only images to train on are prepared: `split` must be {images.split}. "
             f"Received: split={FLAGS.split}"
         )
-    with quiet_native_logs():
-        import tensorflow  # noqa: F401
     prepared = prepare(images, FLAGS.prepared_dir, FLAGS.shards)
     size = sum(shard["bytes"] for shard in prepared.index["shards"])
     print(f"{len(prepared)} images, {size / 1e6:.1f} MB: {prepared.folder}")

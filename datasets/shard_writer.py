@@ -32,6 +32,7 @@ from datasets.shards import (
 from gradnet_tf.errors import UserError
 from gradnet_tf.files import atomic_path, sha256_of, write_json
 from gradnet_tf.progress import ProgressLine
+from gradnet_tf.quiet import quiet_native_logs
 
 # Enough shards for several readers each to have one of its own, none of them small.
 _LEAST_SHARDS = 16
@@ -114,7 +115,9 @@ def _prepare(image_set: ImageSet, folder: Path, shards: int | None) -> PreparedS
     line = ProgressLine()
     for shard, name in enumerate(names):
         if parts[shard] is None:
-            rows = _write_shard(folder / name, image_set, range(shard, len(image_set), shards), line)
+            rows = _write_shard(
+                folder / name, image_set, range(shard, len(image_set), shards), line
+            )
             parts[shard] = {"source": source, "shard": _facts(folder / name), "images": rows}
         # Those of an index that is gone now as well.
         write_json(_beside(folder / name), parts[shard])
@@ -129,9 +132,7 @@ def _prepare(image_set: ImageSet, folder: Path, shards: int | None) -> PreparedS
         "channels": image_set.channels,
         "source": source,
         "shards": [part["shard"] for part in parts],
-        "images": [
-            {**row, "shard": number % shards} for number, row in enumerate(images)
-        ],
+        "images": [{**row, "shard": number % shards} for number, row in enumerate(images)],
     }
     write_json(folder / INDEX, index)
     for path in [*folder.glob("shard-*.tfrecord"), *folder.glob("shard-*.json")]:
@@ -185,7 +186,8 @@ def _decoded(image_set: ImageSet, numbers: range) -> Iterator[tuple[int, np.ndar
 def _write_shard(path: Path, image_set: ImageSet, numbers: range, line: ProgressLine) -> list[dict]:
     """Writes one shard; returns height, width and offset of its images."""
     try:
-        import tensorflow as tf
+        with quiet_native_logs():
+            import tensorflow as tf
     except ImportError as error:
         raise UserError(
             "writing prepared shards needs TensorFlow, which is not installed (reading them does "

@@ -143,7 +143,8 @@ def check_shard(path: Path, num_bytes: int, image_set: ImageSet) -> None:
         ) from error
     if size != num_bytes:
         raise UserError(
-            f"{path} is damaged: expected {num_bytes} bytes, found {size}.\n{how_to_mend(image_set)}"
+            f"{path} is damaged: expected {num_bytes} bytes, found {size}.\n"
+            f"{how_to_mend(image_set)}"
         )
 
 
@@ -175,7 +176,5 @@ def open_prepared(image_set: ImageSet, prepared_dir: str | os.PathLike) -> Prepa
 
 def with_index(image_set: ImageSet, folder: Path, index: dict) -> PreparedSet:
     """Returns `image_set` with its pixels read from the shards that `index` describes."""
-    fields = {
-        field.name: getattr(image_set, field.name) for field in dataclasses.fields(ImageSet)
-    }
+    fields = {field.name: getattr(image_set, field.name) for field in dataclasses.fields(ImageSet)}
     return PreparedSet(**fields, folder=folder, index=index)
