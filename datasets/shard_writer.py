@@ -213,6 +213,6 @@ def _write_shard(path: Path, image_set: ImageSet, numbers: range, line: Progress
 @contextlib.contextmanager
 def _locked(folder: Path) -> Iterator[None]:
     """Keeps other processes out of the folder; the system frees the lock of a killed one."""
-    with open(folder / ".lock", "w") as file:
+    with open(folder / ".lock", "a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
