@@ -6,13 +6,15 @@ Example:
 One dispatcher shares the work out to any number of workers. SIGTERM and Ctrl-C end either.
 """
 
+import contextlib
+import os
 import signal
 import threading
 
 from absl import flags
 
 from gradnet_tf.command import run_script
-from gradnet_tf.errors import UserError
+from gradnet_tf.errors import EXIT_OK, UserError
 from gradnet_tf.quiet import quiet_native_logs
 
 FLAGS = flags.FLAGS
@@ -20,6 +22,7 @@ ROLES = ("dispatcher", "worker")
 # A worker that is silent for so long gets no more work.
 _WORKER_TIMEOUT_MS = 60_000
 _HEARTBEAT_MS = 10_000
+_STOP_SECONDS = 5.0
 
 flags.DEFINE_string("role", None, "one of " + ", ".join(ROLES))
 flags.DEFINE_integer("port", 0, "port to serve at; 0 takes a free one and prints it")
@@ -95,8 +98,15 @@ def main() -> None:
         ) from error
     print(said, flush=True)
     stop.wait()
-    server.stop()
-    print(f"{FLAGS.role} stopped", flush=True)
+    stopping = threading.Thread(target=server.stop, daemon=True)
+    stopping.start()
+    stopping.join(_STOP_SECONDS)
+    with contextlib.suppress(OSError):  # Whoever read its words may be gone.
+        print(f"{FLAGS.role} stopped", flush=True)
+    if stopping.is_alive():
+        # A worker whose dispatcher is gone would ask it for work for minutes; there is nothing
+        # to save, so it may end at once.
+        os._exit(EXIT_OK)
 
 
 if __name__ == "__main__":

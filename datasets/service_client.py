@@ -91,7 +91,8 @@ def check_service(address: str, prepared: PreparedSet, timeout: float) -> None:
             for _ in dataset.apply(service.distribute(policy, address, compression=None)):
                 pass
         except tf.errors.OpError as error:
-            failure.append(error)
+            # Its words alone: the error would keep the iterator, and so the connection, alive.
+            failure.append(str(error.message).splitlines()[0])
 
     # TensorFlow waits for workers without a limit of its own.
     thread = threading.Thread(target=read, daemon=True)
@@ -107,8 +108,7 @@ def check_service(address: str, prepared: PreparedSet, timeout: float) -> None:
         raise _unreadable(address, file, prepared, failure[0])
 
 
-def _unreadable(address: str, file: str, prepared: ImageSet, error) -> UserError:
-    reason = str(error.message).splitlines()[0]
+def _unreadable(address: str, file: str, prepared: ImageSet, reason: str) -> UserError:
     if "No such file" in reason or "ermission denied" in reason:
         advice = "Expected --prepared_dir under the same path on the workers' machines as here."
     else:

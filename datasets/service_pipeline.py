@@ -149,9 +149,8 @@ def example_dataset(epochs: Epochs, config: PipelineConfig, first: int, count: i
 
     stop = _ENDLESS if count is None else (first + count) * shards
     dataset = tf.data.Dataset.range(first * shards, stop)
-    dataset = dataset.interleave(
-        records, cycle_length=min(_SHARDS_MIXED, shards), num_parallel_calls=tf.data.AUTOTUNE
-    )
+    # One thread: TensorFlow's parallel reading opens shards of epochs to come, with their images.
+    dataset = dataset.interleave(records, cycle_length=min(_SHARDS_MIXED, shards))
     dataset = dataset.map(parse, num_parallel_calls=tf.data.AUTOTUNE).filter(fits)
     dataset = dataset.map(crop, num_parallel_calls=tf.data.AUTOTUNE)
     # Crops, not images: a few megabytes whatever the photographs.

@@ -1,6 +1,8 @@
 """A tf.data service makes every example of an epoch once, the same for any number of workers."""
 
 import contextlib
+import dataclasses
+import gc
 import socket
 import subprocess
 import sys
@@ -9,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from multiworker_case import end, start_workers
 from script_case import loaded_script
 
 tf = pytest.importorskip("tensorflow")
@@ -57,6 +60,7 @@ def running_service(workers):
     try:
         yield dispatcher.target
     finally:
+        gc.collect()  # A worker waits for the readers it still has.
         for server in servers:
             server.stop()
         dispatcher.stop()
@@ -64,7 +68,7 @@ def running_service(workers):
 
 @pytest.fixture(scope="module")
 def service():
-    with running_service(2) as address:
+    with running_service(1) as address:
         yield address
 
 
@@ -110,10 +114,16 @@ def test_a_later_start_and_another_job_make_the_same_examples(prepared, referenc
     assert_equal(ours, {key: pair for key, pair in reference.items() if key[0] >= 1})
 
 
-def test_two_consumers_of_a_job_get_disjoint_examples_that_make_up_the_epochs(
-    prepared, reference, service
-):
-    streams = [iter(from_service(examples(prepared), service, "shared")) for _ in range(2)]
+def test_two_consumers_of_a_job_get_disjoint_examples_that_make_up_the_epochs(prepared, reference):
+    with running_service(2) as address:
+        found = read_in_turns(
+            [iter(from_service(examples(prepared), address, "shared")) for _ in range(2)]
+        )
+    assert found[0] and found[1] and not found[0].keys() & found[1].keys()
+    assert_equal(found[0] | found[1], reference)
+
+
+def read_in_turns(streams):
     found, turns = [{}, {}], 0
     while streams[0] or streams[1]:
         each, turns = turns % 2, turns + 1
@@ -122,9 +132,9 @@ def test_two_consumers_of_a_job_get_disjoint_examples_that_make_up_the_epochs(
             streams[each] = None
             continue
         noisy, clean, epoch, number = (part.numpy() for part in element)
+        assert (epoch, number) not in found[each]
         found[each][int(epoch), int(number)] = noisy, clean
-    assert found[0] and found[1] and not found[0].keys() & found[1].keys()
-    assert_equal(found[0] | found[1], reference)
+    return found
 
 
 def test_crops_are_pieces_of_their_image_anywhere_and_turned_all_eight_ways(prepared):
@@ -172,8 +182,6 @@ def test_sigma_is_uniform_in_its_range_and_one_level_is_that_level(prepared):
 
 
 def test_another_seed_and_another_epoch_make_other_examples(prepared, reference):
-    import dataclasses
-
     other = collect(examples(prepared, config=dataclasses.replace(CONFIG, seed=6)))
     assert all((other[key][0] != pair[0]).any() for key, pair in reference.items())
     assert (reference[0, 0][0] != reference[1, 0][0]).any()
@@ -304,29 +312,48 @@ def start(*arguments):
     )
 
 
-@pytest.mark.slow
-def test_train_runs_through_a_dispatcher_and_a_worker_and_everything_ends(tmp_path):
+@contextlib.contextmanager
+def service_processes():
+    """Yields the address of a dispatcher with a worker, as a person starts them; ends both."""
     started = [start("-m", "datasets.service", "--role=dispatcher")]
     try:
         address = started[0].stdout.readline().split()[-1]
         started.append(start("-m", "datasets.service", "--role=worker", f"--dispatcher={address}"))
         assert "worker ready" in started[1].stdout.readline()
-        command = ["train.py", "--preset=gradnet_tiny", "--batch_size=4", "--crop_size=16"]
-        command += ["--steps=6", "--naive_steps=4", "--log_every=1", "--strategy=mirrored"]
-        command += ["--cpu_replicas=2", f"--workdir={tmp_path / 'run'}"]
-        train = start(*command, f"--prepared_dir={tmp_path}", f"--data_service={address}")
-        _, err = train.communicate(timeout=200)
-        assert train.returncode == 0, err
-        assert "Traceback" not in err
-        assert len((tmp_path / "run/log.jsonl").read_text().splitlines()) == 6
-        # Without the service the examples differ: that is another run.
-        plain = start(*command)
-        _, err = plain.communicate(timeout=200)
-        assert plain.returncode == 2 and "data_service: True there, None now" in err
-        for server in reversed(started):
+        yield address
+        for server in started:  # The dispatcher first: its worker must end all the same.
             server.terminate()
             out, err = server.communicate(timeout=60)
             assert server.returncode == 0 and "stopped" in out and "Traceback" not in err
     finally:
         for server in started:
             server.kill()
+
+
+RUN = ["--preset=gradnet_tiny", "--batch_size=4", "--crop_size=16", "--log_every=1"]
+RUN += ["--steps=6", "--naive_steps=4"]
+
+
+@pytest.mark.slow
+def test_train_runs_through_a_dispatcher_and_a_worker_and_everything_ends(tmp_path):
+    command = ["train.py", *RUN, "--strategy=mirrored", "--cpu_replicas=2"]
+    command += [f"--workdir={tmp_path / 'run'}"]
+    with service_processes() as address:
+        train = start(*command, f"--prepared_dir={tmp_path}", f"--data_service={address}")
+        _, err = train.communicate(timeout=200)
+    assert train.returncode == 0 and "Traceback" not in err, err
+    assert len((tmp_path / "run/log.jsonl").read_text().splitlines()) == 6
+    # Without the service the examples differ: that is another run.
+    plain = start(*command)
+    _, err = plain.communicate(timeout=200)
+    assert plain.returncode == 2 and "data_service: True there, None now" in err
+
+
+@pytest.mark.slow
+def test_two_training_workers_share_a_job_and_the_preparation(tmp_path):
+    with service_processes() as address:
+        flags = [*RUN, f"--prepared_dir={tmp_path / 'shards'}", f"--data_service={address}"]
+        for code, err in end(start_workers(2, tmp_path, flags)):
+            assert code == 0, err
+    rows = (tmp_path / "0/log.jsonl").read_text().splitlines()
+    assert len(rows) == 6 and '"replicas": 2' in rows[0]
