@@ -22,7 +22,6 @@ ROLES = ("dispatcher", "worker")
 # A worker that is silent for so long gets no more work.
 _WORKER_TIMEOUT_MS = 60_000
 _HEARTBEAT_MS = 10_000
-_STOP_SECONDS = 5.0
 
 flags.DEFINE_string("role", None, "one of " + ", ".join(ROLES))
 flags.DEFINE_integer("port", 0, "port to serve at; 0 takes a free one and prints it")
@@ -84,29 +83,25 @@ def main() -> None:
     check_flags()
     with quiet_native_logs():
         import tensorflow as tf
-    stop = threading.Event()
-    # Before the start, since a server that waits in native code would never see the signal.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
     try:
-        server, said = start_server()
+        server, said = start_server()  # It serves while it is referred to.
     except (tf.errors.OpError, RuntimeError) as error:
         reason = str(getattr(error, "message", error)).splitlines()[0]
         raise UserError(
             f"the {FLAGS.role} could not start at port {FLAGS.port}: {reason}\n"
             "Give a free --port (0 takes any), and the dispatcher's address to a worker."
         ) from error
+    # Not before: a start that waits for the dispatcher ends by the signals' usual effect.
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
     print(said, flush=True)
     stop.wait()
-    stopping = threading.Thread(target=server.stop, daemon=True)
-    stopping.start()
-    stopping.join(_STOP_SECONDS)
     with contextlib.suppress(OSError):  # Whoever read its words may be gone.
         print(f"{FLAGS.role} stopped", flush=True)
-    if stopping.is_alive():
-        # A worker whose dispatcher is gone would ask it for work for minutes; there is nothing
-        # to save, so it may end at once.
-        os._exit(EXIT_OK)
+    # Nothing is left to save: a dispatcher writes its state as it changes. TensorFlow's own stop
+    # would hold up a worker whose dispatcher is gone for minutes, and Python with it.
+    os._exit(EXIT_OK)
 
 
 if __name__ == "__main__":
