@@ -15,12 +15,13 @@ from gradnet_tf.quiet import quiet_native_logs
 from gradnet_tf.training.cluster import cluster_for
 
 FLAGS = flags.FLAGS
-PIPELINE_FIELDS = "channels batch_size crop_size sigma_min sigma_max seed workers".split()
 NONE_MEANS = " (default: the preset's recipe)"
 
 flags.DEFINE_string("preset", "gradnet_small", "network to train: " + ", ".join(PRESETS))
 flags.DEFINE_string("dataset", "sample", "training set: bsds500, folder or sample")
 flags.DEFINE_string("data_dir", None, "folder that holds the data set, or the set's parent")
+flags.DEFINE_string("prepared_dir", None, "cache of decoded images, made there if absent")
+flags.DEFINE_string("data_service", None, "grpc://host:port of a tf.data service for the input")
 flags.DEFINE_integer("channels", 3, "3 for RGB, 1 for grey")
 flags.DEFINE_float("sigma", 25.0, "noise level, standard deviation on the 0-255 scale")
 flags.DEFINE_float("sigma_min", None, "with --sigma_max: a blind denoiser for a range")
@@ -58,6 +59,7 @@ def make_config() -> TrainConfig:
     """Fills the configuration from the flags."""
     values = {name: FLAGS[name].value for name in TrainConfig.__dataclass_fields__ if name in FLAGS}
     values["time_budget"] = parse_duration("time_budget", FLAGS.time_budget)
+    values["data_service"] = bool(FLAGS.data_service) or None
     values |= sigma_range(FLAGS.sigma, FLAGS.sigma_min, FLAGS.sigma_max)
     return TrainConfig(**values)
 
@@ -66,25 +68,16 @@ def main() -> None:
     """Finds the data, trains, and says where the result is."""
     config = make_config()
     cluster = cluster_for(config.strategy)
-    from datasets.batches import PipelineConfig, validation_pairs
-    from datasets.resolve import find_training_sets
-    from datasets.stream import training_stream
+    from datasets.stream import TrainingInput
 
-    sets = find_training_sets(config.dataset, FLAGS.data_dir, config.channels)
+    source = TrainingInput(config, FLAGS.data_dir, FLAGS.prepared_dir, FLAGS.data_service)
     with quiet_native_logs():
         from gradnet_tf.training.engines import start_devices
         from gradnet_tf.training.run import train
 
         start_devices(config.cpu_replicas, config.strategy, config.worker_timeout)
-
-    def make_batches(start_step: int):
-        fields = {name: getattr(config, name) for name in PIPELINE_FIELDS}
-        fields |= {"start_step": start_step, "part": cluster.index, "parts": cluster.size}
-        return training_stream(sets[0], PipelineConfig(**fields))
-
-    sigma = (config.sigma_min + config.sigma_max) / 2
-    validation = validation_pairs(sets[1], sigma, config.seed)
-    facts = {"train_images": len(sets[0].names), "validation_images": len(validation)}
+    make_batches, validation = source.batch_maker(cluster), source.validation_pairs()
+    facts = {"train_images": len(source.images), "validation_images": len(validation)}
     result = train(config, make_batches, validation, facts)
     if not cluster.chief:
         return

@@ -13,7 +13,8 @@ from collections import OrderedDict
 import numpy as np
 
 from datasets.held_out import refuse_test_image
-from datasets.image_set import ImageSet, notice
+from datasets.image_set import ImageSet
+from datasets.usable import usable_images
 from gradnet_tf.degradations import add_gaussian_noise
 from gradnet_tf.errors import UserError
 from gradnet_tf.inference.image_files import to_float
@@ -155,7 +156,7 @@ class TrainingBatches:
     """Makes batch k of (noisy, clean) from a set of clean images."""
 
     def __init__(self, image_set: ImageSet, config: PipelineConfig):
-        """Decodes every image once, to check it and to learn its size.
+        """Decodes every image once, to check it and to learn its size; reads no prepared one.
 
         Images smaller than the crop are left out, with a note on standard error.
 
@@ -176,25 +177,11 @@ class TrainingBatches:
         sizes: list[tuple[int, int]] = []
         indices: list[int] = []
         self._store = _ImageStore(image_set, indices, config.memory_limit)
-        for index in range(len(image_set)):
-            image = image_set.load(index)
-            refuse_test_image(image, image_set.paths[index])
-            height, width = image.shape[:2]
-            if min(height, width) < config.crop_size:
-                notice(
-                    f"{image_set.paths[index]} is left out: {height}×{width} pixels are smaller "
-                    f"than the crop of {config.crop_size}."
-                )
-                continue
+        for index, size, image in usable_images(image_set, config.crop_size):
             indices.append(index)
-            sizes.append((height, width))
-            self._store.put(len(indices) - 1, image)
-        if not sizes:
-            raise UserError(
-                f"none of the {len(image_set)} images of {image_set.name} {image_set.split} is as "
-                f"large as the crop.\n`crop_size` must not be above the smaller side of the "
-                f"images. Received: crop_size={config.crop_size}"
-            )
+            sizes.append(size)
+            if image is not None:
+                self._store.put(len(indices) - 1, image)
         self.sampler = CropSampler(
             sizes, config.crop_size, config.sigma_min, config.sigma_max, config.seed
         )

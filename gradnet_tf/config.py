@@ -102,6 +102,8 @@ class TrainConfig:
             "mirrored" on a machine without GPUs.
         init_from: weights to start from (anything `--model` takes), same preset.
         worker_timeout: seconds after which a silent worker of a cluster counts as lost.
+        data_service: true when a tf.data service makes the examples, which differ from
+            those made here; its address may change within a run. `None` means no.
     """
 
     preset: str = "gradnet"
@@ -136,6 +138,7 @@ class TrainConfig:
     cpu_replicas: int = 1
     init_from: str | None = None
     worker_timeout: float = 300.0
+    data_service: bool | None = None
 
     def __post_init__(self):
         recipe = get_preset(self.preset).recipe

@@ -42,8 +42,11 @@ def test_the_parts_in_order_are_the_batch(image_set, parts):
             np.testing.assert_array_equal(together, whole.batch(step)[index])
 
 
+# Seven images: epochs begin and end inside a batch, and inside a worker's part of it.
+@pytest.mark.parametrize("count", [12, 7])
 @pytest.mark.parametrize("parts", [1, 2, 3])
-def test_workers_take_disjoint_examples_and_an_epoch_has_each_image_once(image_set, parts):
+def test_workers_take_disjoint_examples_and_an_epoch_has_each_image_once(image_set, parts, count):
+    image_set = image_set.first(count)
     chosen = [[] for _ in range(parts)]
     for part, config in enumerate(parts_of(parts)):
         maker = TrainingBatches(image_set, config)
@@ -54,14 +57,14 @@ def test_workers_take_disjoint_examples_and_an_epoch_has_each_image_once(image_s
             return choose(n)
 
         maker.sampler.choose = spy
-        for step in range(6):
+        for step in range(count):
             maker.batch(step)
     # No example is made twice, none is left out.
-    assert sorted(n for part in chosen for n in part) == list(range(36))
+    assert sorted(n for part in chosen for n in part) == list(range(6 * count))
     sampler = TrainingBatches(image_set, CONFIG).sampler
-    for epoch in range(3):
-        own = [n for part in chosen for n in part if n // 12 == epoch]
-        assert sorted(sampler.choose(n).image for n in own) == list(range(12))
+    for epoch in range(6):
+        own = [n for part in chosen for n in part if n // count == epoch]
+        assert sorted(sampler.choose(n).image for n in own) == list(range(count))
 
 
 @pytest.mark.parametrize("parts", [2, 3])

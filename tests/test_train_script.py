@@ -113,6 +113,13 @@ def test_a_killed_run_resumes_and_ends_at_the_same_weights(reference, tmp_path):
         np.testing.assert_array_equal(ours, theirs)
 
 
+@pytest.mark.slow
+def test_prepared_images_change_no_loss(reference, tmp_path):
+    for run in ("makes them", "finds them"):
+        finish(tmp_path / run, f"--prepared_dir={tmp_path}")
+        assert losses(tmp_path / run) == losses(reference)
+
+
 def message(*flags):
     """Runs train.main in this process's interpreter image; returns (exit code, last lines)."""
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
@@ -136,6 +143,7 @@ def message(*flags):
         (["--dataset=bsds500", "--data_dir=/no/such/folder"], "/no/such/folder"),
         (["--dataset=cbsd68"], "for tests only"),
         (["--batch_sise=3"], "batch_sise"),
+        (["--data_service=grpc://a:5050"], "--data_service needs --prepared_dir"),
     ],
 )
 def test_mistakes_are_explained_with_exit_code_2(flags, words):
