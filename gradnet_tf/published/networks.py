@@ -144,11 +144,21 @@ def _adnet(source: Source, precision):
     attention = source.convolution("conv3", size=1, inputs=2 * channels)
     if channels not in (1, 3) or last.kernel.shape[-1] != channels:
         raise _unknown(source.path, f"it takes {channels} channels")
+    _bgr_to_rgb(hidden[0], last, attention)
     model = build_model(ADNet(inputs, channels, dtype=precision))
     layers = [*model.convs, model.reconstruction, model.attention]
     for layer, convolution in zip(layers, [*hidden, last, attention], strict=True):
         _assign(layer, convolution)
     return model
+
+
+def _bgr_to_rgb(first, last, attention) -> None:
+    """Turns round the colours of an ADNet, whose authors read images as BGR; grey stays."""
+    first.kernel = first.kernel[:, :, ::-1]
+    last.kernel, last.bias = last.kernel[..., ::-1], last.bias[::-1]
+    image, noise = np.split(attention.kernel, 2, axis=2)
+    kernel = np.concatenate([image[:, :, ::-1], noise[:, :, ::-1]], axis=2)
+    attention.kernel, attention.bias = kernel[..., ::-1], attention.bias[::-1]
 
 
 def _assign(layer, convolution: Convolution) -> None:
