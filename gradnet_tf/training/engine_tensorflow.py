@@ -8,7 +8,8 @@ An engine is anything with these members; the loop uses no others:
 - `batches(dataset)`: an iterator of what `step` takes.
 - `step(batch, learning_rate, ema_decay=0.0)`: starts one optimiser step;
   returns a `StepResult`, which waits for it.
-- `predict(noisy, intermediates=False)`: NumPy in, NumPy out.
+- `predict(noisy, intermediates=False, sigma=None)`: NumPy in, NumPy out.
+- `needs_sigma` (optional): whether `predict` must be given the noise levels.
 - `averaged()`: a context in which the model has its averaged weights.
 - `state()`, `set_state(state)`: lists of NumPy arrays by name: "optimizer",
   and "ema" where weights are averaged.
@@ -24,6 +25,7 @@ import tensorflow as tf
 from gradnet_tf.errors import UserError
 from gradnet_tf.training.averages import assign, averages_in_place, make_averages, values_of
 from gradnet_tf.training.cluster import cluster_for
+from gradnet_tf.training.moving_statistics import moving_statistics
 from gradnet_tf.training.objective import objective_per_image
 from gradnet_tf.training.step_result import StepResult
 from gradnet_tf.training.team import Team
@@ -103,13 +105,27 @@ class TensorFlowEngine:
             optimizer.build(self.model.trainable_variables)
             self._averages = make_averages(self.model, config.ema)
         self.optimizer = optimizer
+        self._moving = moving_statistics(self.model)
+        if self._moving and config.accumulate > 1 and self.replicas > 1:
+            raise UserError(
+                "Batch normalisation over several devices needs the whole batch at once: "
+                f"`accumulate` must be 1 here. Received: accumulate={config.accumulate}"
+            )
         channels = self.model.channels
-        image = tf.TensorSpec((None, None, None, channels), tf.float32)
-        self._predict = tf.function(self.model, input_signature=[image])
+        inputs = [tf.TensorSpec((None, None, None, channels), tf.float32)]
+        self.needs_sigma = getattr(self.model, "needs_sigma", False)
+        if self.needs_sigma:
+            inputs.append(tf.TensorSpec((None,), tf.float32))
+        self._predict = tf.function(self._call, input_signature=inputs)
         self._intermediates = tf.function(
-            lambda images: self.model(images, return_intermediates=True), input_signature=[image]
+            lambda *inputs: self._call(*inputs, return_intermediates=True), input_signature=inputs
         )
         self._distributed_step = tf.function(self._step_all_replicas)
+
+    def _call(self, images, *sigma, **more):
+        if sigma:
+            more["sigma"] = sigma[0]
+        return self.model(images, **more)
 
     @property
     def replicas(self) -> int:
@@ -209,8 +225,13 @@ class TensorFlowEngine:
         for average, weight in zip(self._averages, self.model.trainable_variables, strict=True):
             self.strategy.extended.update(average.value, move, args=(weight.value,), group=False)
 
+    def _put_back(self, moving):
+        self.strategy.run(assign, args=(self._moving, moving))
+        return False
+
     def _step_all_replicas(self, noisy, clean, ema_decay):
         scaled = isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer)
+        moving = self.strategy.run(lambda: [tf.identity(value) for value in self._moving])
         losses, gradients, finite = self.strategy.run(self._reduced_gradients, args=(noisy, clean))
         loss, finite = (self.strategy.experimental_local_results(v)[0] for v in (losses, finite))
 
@@ -224,6 +245,9 @@ class TensorFlowEngine:
             update()
         else:
             tf.cond(finite, update, lambda: False)
+        if moving:
+            # The forward pass has moved them already.
+            tf.cond(finite, lambda: True, lambda: self._put_back(moving))
         return loss, finite
 
     def step(self, batch, learning_rate: float, ema_decay: float = 0.0) -> StepResult:
@@ -242,11 +266,15 @@ class TensorFlowEngine:
 
         return StepResult(read)
 
-    def predict(self, noisy: np.ndarray, intermediates: bool = False):
-        """Denoises (N, H, W, C) float32; unclipped, or a dict of all intermediate images."""
+    def predict(self, noisy: np.ndarray, intermediates: bool = False, sigma=None):
+        """Denoises (N, H, W, C) float32; unclipped, or a dict of all intermediate images.
+
+        With `needs_sigma`, `sigma` is float32 (N,) on the 0-255 scale.
+        """
+        inputs = [noisy] if sigma is None else [noisy, sigma]
         if not intermediates:
-            return self._predict(noisy).numpy()
-        outputs = self._intermediates(noisy)
+            return self._predict(*inputs).numpy()
+        outputs = self._intermediates(*inputs)
         return {key: outputs[key].numpy() for key in ("denoised", "naive", "gradient")}
 
     def averaged(self) -> AbstractContextManager[None]:
