@@ -42,7 +42,7 @@ class Preset:
     Attributes:
         name: the name on the command line.
         description: one line for lists and error messages.
-        architecture: "GradNet", "DnCNN" or "MSKResnet".
+        architecture: "GradNet", "DnCNN", "MSKResnet" or "CBDNet".
         arguments: keyword arguments of that class, less `channels` and `dtype`;
             `width` stands for F plus the gradient's channels.
         naive: preset of the naive denoiser, for GradNet.
@@ -76,6 +76,9 @@ def _preset(name, description, architecture, arguments, parameters, **more):
 #   body(W, N, m, r)   N·[m·2·c(W, W) + p(2W, 2W/r) + p(2W/r, 2W) + c(2W, W)]
 #   MSKResnet          c(D, F) + body(F) + c(F, D)
 #   GradNet            DnCNN + c(D, F) + body(F + D) + c(F + D, D)
+#   CBDNet             c(C, 32) + 3·c(32, 32) + c(32, C) for σ̂, then with t(a, b) = 4ab + b
+#                      c(2C, F) + c(F, F) + c(F, 2F) + 2·c(2F, 2F) + c(2F, 4F) + 5·c(4F, 4F)
+#                      + t(4F, 2F) + 3·c(2F, 2F) + t(2F, F) + 2·c(F, F) + c(F, C)
 # tests/test_presets.py repeats the sums with their numbers.
 _ALL = (
     _preset(
@@ -155,6 +158,13 @@ _ALL = (
         "MSKResnet",
         {"filters": 64, "num_modules": 4, "num_units": 4, "reduction": 2},
         {3: 1_546_691, 1: 1_544_385},
+    ),
+    _preset(
+        "cbdnet",
+        "CBDNet: estimates a noise level map, then a U-Net denoises with it; blind",
+        "CBDNet",
+        {"estimator_filters": 32, "filters": 64},
+        {3: 4_366_918, 1: 4_362_306},
     ),
 )
 PRESETS: Mapping[str, Preset] = MappingProxyType({preset.name: preset for preset in _ALL})

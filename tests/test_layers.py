@@ -19,6 +19,8 @@ TRIALS = {
     "MSKResnetBody": (lambda **k: layers.MSKResnetBody(4, 2, 1, 2, **k), 4, 20, 20, False),
     "SpaceToDepth": (lambda **k: layers.SpaceToDepth(2, **k), 3, 0, 0, False),
     "DepthToSpace": (lambda **k: layers.DepthToSpace(2, **k), 12, 0, 0, False),
+    # Five convolutions for σ̂, 16 + 2 + 1 in the U-Net.
+    "CBDNet": (lambda **k: models.CBDNet(4, 4, **k), 3, 48, 48, True),
     "DnCNN": (lambda **k: models.DnCNN(3, 8, **k), 3, 6, 6, True),
     "MSKResnet": (lambda **k: models.MSKResnet(8, 1, 1, scale=2, **k), 3, 14, 14, True),
     "GradNet": (

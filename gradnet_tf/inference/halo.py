@@ -9,7 +9,7 @@ def receptive_radius(model) -> int:
     this margin equals the same part of the whole image.
 
     Args:
-        model: a DnCNN, MSKResnet or GradNet of `gradnet_tf.models`.
+        model: a DnCNN, MSKResnet, CBDNet or GradNet of `gradnet_tf.models`.
 
     Raises:
         TypeError: for another network, whose radius this function cannot tell.
@@ -17,6 +17,10 @@ def receptive_radius(model) -> int:
     kind = type(model).__name__
     if kind == "DnCNN":
         return _in_pixels(model.num_layers, model.scale)
+    if kind == "CBDNet":
+        return _cbdnet_radius()
+    if kind == "FixedSigma":
+        return receptive_radius(model.denoiser)
     if kind not in ("MSKResnet", "GradNet"):
         raise TypeError(f"no rule for the receptive radius of {kind}")
     body = model.body
@@ -28,6 +32,15 @@ def receptive_radius(model) -> int:
         naive = receptive_radius(model.naive_denoiser) + 1
         radius = max(radius, _in_pixels(after_features, model.scale) + naive)
     return radius
+
+
+def _cbdnet_radius() -> int:
+    """Adds up CBDNet's U-Net from the lowest scale to the pixels."""
+    from gradnet_tf.models.cbdnet import ESTIMATOR_LAYERS, UNET_LAYERS
+
+    first, second, lowest, third, last = UNET_LAYERS
+    radius = second + _in_pixels(lowest, 2) + third
+    return ESTIMATOR_LAYERS + first + _in_pixels(radius, 2) + last + 1  # and reconstruction
 
 
 def _in_pixels(radius: int, scale: int) -> int:
