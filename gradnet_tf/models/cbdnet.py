@@ -12,7 +12,7 @@ ESTIMATOR_LAYERS = 5
 UNET_LAYERS = (2, 3, 6, 3, 2)
 # Weights of the losses on the noise level map, from the CBDNet paper.
 ASYMMETRIC_WEIGHT, TV_WEIGHT = 0.5, 0.05
-# σ̂ starts near 25/255. Its ReLU would pass no gradient to a map that starts below zero.
+# σ̂ starts near 25/255 everywhere: its ReLU passes no gradient to what starts below zero.
 _INITIAL_LEVEL = 0.1
 
 
@@ -47,12 +47,11 @@ class CBDNet(DenoisingModel):
         self.estimator_filters = estimator_filters
         self.filters = filters
         policy = self.dtype_policy
-        widths = [estimator_filters] * (ESTIMATOR_LAYERS - 1) + [channels]
         self.estimator = [
-            conv3x3(width, policy, "relu", f"estimator_{index}")
-            for index, width in enumerate(widths)
+            conv3x3(estimator_filters, policy, "relu", f"estimator_{index}")
+            for index in range(ESTIMATOR_LAYERS - 1)
         ]
-        self.estimator[-1].bias_initializer = keras.initializers.Constant(_INITIAL_LEVEL)
+        self.estimator.append(_noise_level_conv(channels, policy))
         self.unet_widths = [filters * scale for scale in (1, 2, 4, 2, 1)]
         self.unet = [
             [conv3x3(width, policy, "relu", f"unet_{level}_{index}") for index in range(count)]
@@ -124,6 +123,19 @@ class CBDNet(DenoisingModel):
         config = super().get_config()
         del config["scale"]  # always 1
         return {**config, "estimator_filters": self.estimator_filters, "filters": self.filters}
+
+
+def _noise_level_conv(channels, policy):
+    return keras.layers.Conv2D(
+        channels,
+        3,
+        padding="same",
+        activation="relu",
+        kernel_initializer=keras.initializers.VarianceScaling(1e-3),
+        bias_initializer=keras.initializers.Constant(_INITIAL_LEVEL),
+        dtype=policy,
+        name="noise_level",
+    )
 
 
 def _completed(features):
