@@ -15,7 +15,7 @@ from gradnet_tf.quiet import quiet_native_logs
 from gradnet_tf.training.cluster import cluster_for
 
 FLAGS = flags.FLAGS
-PIPELINE_FIELDS = "channels batch_size crop_size sigma_min sigma_max seed workers".split()
+PIPELINE_FIELDS = "channels batch_size crop_size sigma_min sigma_max seed workers estimator".split()
 NONE_MEANS = " (default: the preset's recipe)"
 
 flags.DEFINE_string("preset", "gradnet_small", "network to train: " + ", ".join(PRESETS))

@@ -22,42 +22,54 @@ flags.DEFINE_integer("crop", 256, "side of the centre that is taken of each")
 flags.DEFINE_integer("seed", 0, "seed of the noise")
 
 
-def mean_psnr(pairs, sigma: float, factor: float) -> float:
-    """Returns the mean PSNR in dB of non-local means with h = factor · σ.
-
-    Args:
-        pairs: (noisy, clean) float32 H×W×C.
-        sigma: their noise level, 0-255 scale.
-        factor: tried in the place of `NLM_STRENGTH`.
-    """
+def mean_psnr(pairs, denoise) -> float:
+    """Returns the mean PSNR in dB of `denoise` (uint8 to uint8) over (noisy, clean) images."""
     import numpy as np
 
-    from gradnet_tf import classical
+    from gradnet_tf.inference.image_files import to_float, to_uint8
 
-    kept = dict(classical.NLM_STRENGTH)
-    try:
-        classical.NLM_STRENGTH.update(dict.fromkeys(kept, factor))
-        denoise = classical.classical_denoiser("opencv_nlm")
-        errors = [np.mean((denoise(noisy[None], sigma)[0] - clean) ** 2) for noisy, clean in pairs]
-    finally:
-        classical.NLM_STRENGTH.update(kept)
+    errors = [np.mean((to_float(denoise(to_uint8(noisy))) - clean) ** 2) for noisy, clean in pairs]
     return float(np.mean(-10 * np.log10(errors)))
 
 
+def joint(strength: float):
+    """Non-local means that compares patches in all channels at once; ours."""
+    import cv2
+
+    def denoise(pixels):
+        denoised = cv2.fastNlMeansDenoising(pixels, None, strength, 7, 21)
+        return denoised.reshape(pixels.shape)
+
+    return denoise
+
+
+def lab(strength: float):
+    """OpenCV's own function for colour, which separates lightness and colour (Lab)."""
+    import cv2
+
+    def denoise(pixels):
+        pixels = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
+        denoised = cv2.fastNlMeansDenoisingColored(pixels, None, strength, strength, 7, 21)
+        return cv2.cvtColor(denoised, cv2.COLOR_BGR2RGB)
+
+    return denoise
+
+
 def main() -> None:
-    """Prints a table for colour and one for grey."""
+    """Prints a table for grey and two for colour."""
     from datasets.batches import validation_pairs
     from datasets.resolve import find_dataset
 
-    for channels in (3, 1):
+    for channels, method in ((1, joint), (3, joint), (3, lab)):
         images = find_dataset(
             FLAGS.dataset, FLAGS.data_dir, FLAGS.split, FLAGS.max_images, channels
         )
-        print(f"{'colour' if channels == 3 else 'grey'}, {len(images)} images of {images.name}")
+        colour = "colour" if channels == 3 else "grey"
+        print(f"{colour}, {method.__name__}: {len(images)} images of {images.name}")
         print("sigma  " + "  ".join(f"h={factor:.1f}σ" for factor in FACTORS))
         for sigma in SIGMAS:
             pairs = validation_pairs(images, sigma, FLAGS.seed, FLAGS.crop)
-            row = [mean_psnr(pairs, sigma, factor) for factor in FACTORS]
+            row = [mean_psnr(pairs, method(factor * sigma)) for factor in FACTORS]
             print(f"{sigma:5}  " + "  ".join(f"{value:6.2f}" for value in row), flush=True)
 
 

@@ -19,12 +19,14 @@ CLASSICAL = {
     "opencv_nlm": "non-local means of OpenCV, on 8 bits",
 }
 
-# Strength h of the non-local means by noise level, by channels: the best of
-# `python -m benchmarks.nlm_strength` (docs/decisions.md).
-NLM_STRENGTH = {1: 0.8, 3: 0.8}
+# Strength h of the non-local means, in noise levels: the best of
+# `python -m benchmarks.nlm_strength`, in grey and in colour (docs/decisions.md).
+NLM_STRENGTH = 0.9
 _NLM_PATCH, _NLM_SEARCH = 7, 21
 # The package crashes on images of no more than one block (8×8); its window is 39 pixels.
 _BM3D_SMALLEST = 24
+# Lightness and two colour differences; orthonormal, so that noise keeps its level.
+_OPPONENT = np.array([[1, 1, 1], [1, 0, -1], [1, -2, 1]]) / np.sqrt([[3], [2], [6]])
 
 
 def classical_name(spec: str | None) -> str | None:
@@ -90,13 +92,15 @@ def _bm3d(threads: int):
     profile.num_threads = threads
 
     def denoise(image, sigma):
-        """BM3D (Dabov et al., 2007) in the package's default profile, colour in opponent axes."""
+        """BM3D and CBM3D (Dabov et al., 2007), in the package's default profile."""
         height, width, channels = image.shape
         more = [(0, max(0, _BM3D_SMALLEST - side)) for side in (height, width)]
         whole = np.pad(image, [*more, (0, 0)], mode="symmetric").astype(np.float64)
         level = sigma_to_unit(sigma)
         if channels == 3:
-            denoised = bm3d.bm3d_rgb(whole, level, profile)
+            # Blocks are matched in the first channel. Not the package's `bm3d_rgb`: it divides
+            # by each channel's range, which is 0 where an image has no colour.
+            denoised = bm3d.bm3d(whole @ _OPPONENT.T, [level] * 3, profile) @ _OPPONENT
         else:
             denoised = bm3d.bm3d(whole[..., 0], level, profile)[..., None]
         return denoised[:height, :width]
@@ -105,24 +109,15 @@ def _bm3d(threads: int):
 
 
 def _opencv_nlm(image, sigma):
-    """Non-local means (Buades et al., 2005; in colour in the Lab space), as OpenCV has it.
+    """Non-local means (Buades et al., 2005), as OpenCV has it.
 
     It works on 8 bits: the noisy image is rounded and clipped to [0, 255]
-    before, and the result has 256 levels.
+    before, and the result has 256 levels. The patches of a colour image are
+    compared in all three channels at once.
     """
     import cv2
 
-    channels = image.shape[-1]
-    pixels = to_uint8(image)
-    strength = NLM_STRENGTH[channels] * sigma
-    if channels == 3:
-        # OpenCV expects BGR, since the Lab space weighs the colours.
-        pixels = np.ascontiguousarray(pixels[..., ::-1])
-        denoised = cv2.fastNlMeansDenoisingColored(
-            pixels, None, strength, strength, _NLM_PATCH, _NLM_SEARCH
-        )[..., ::-1]
-    else:
-        pixels = np.ascontiguousarray(pixels[..., 0])
-        denoised = cv2.fastNlMeansDenoising(pixels, None, strength, _NLM_PATCH, _NLM_SEARCH)
-        denoised = denoised[..., None]
-    return to_float(denoised)
+    pixels = np.ascontiguousarray(to_uint8(image))
+    strength = NLM_STRENGTH * sigma
+    denoised = cv2.fastNlMeansDenoising(pixels, None, strength, _NLM_PATCH, _NLM_SEARCH)
+    return to_float(denoised.reshape(image.shape))

@@ -26,6 +26,14 @@ TRIALS = {
     "FFDNet": (lambda **k: models.FFDNet(3, 8, **k), 3, 6, 6, True),
     "ADNet": (lambda **k: models.ADNet(8, **k), 3, 79, 49, True),
     "MSKResnet": (lambda **k: models.MSKResnet(8, 1, 1, scale=2, **k), 3, 14, 14, True),
+    "FixedSigma": (
+        lambda **k: models.FixedSigma(models.FFDNet(3, 8, **k), 25, **k),
+        3,
+        6,
+        6,
+        True,
+    ),
+    "GivenEstimate": (lambda **k: models.GivenEstimate("opencv_nlm", 25, **k), 6, 0, 0, True),
     "GradNet": (
         lambda **k: models.GradNet(models.DnCNN(2, 4, **k), 5, 1, 1, **k),
         3,
