@@ -19,7 +19,7 @@ def describe(model: keras.Model) -> dict[str, Any]:
 
 
 def rebuild(architecture: dict[str, Any], precision: str, what: str) -> keras.Model:
-    """Makes the model that `describe` described, with fresh weights.
+    """Makes the model that `describe` described, with fresh weights, all trainable.
 
     Args:
         architecture: from `describe`.
@@ -35,6 +35,9 @@ def rebuild(architecture: dict[str, Any], precision: str, what: str) -> keras.Mo
     _check_classes(architecture, what)
     try:
         model = keras.saving.deserialize_keras_object(in_precision(architecture, precision))
+        # All of it can be trained, also what was frozen within; only a change is passed on.
+        model.trainable = False
+        model.trainable = True
         return model if model.built else build_model(model)
     except (TypeError, ValueError, KeyError, AttributeError) as error:
         reason = str(error).splitlines()[0][:200]

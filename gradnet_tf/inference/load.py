@@ -14,8 +14,9 @@ from gradnet_tf.run_folder import best_weights
 
 READABLE = (
     "a run folder of train.py, a SavedModel folder, an export's output folder, a .keras file, "
-    "a .tflite file"
+    "a .tflite file, published weights (.mat, .pth)"
 )
+_MATLAB, _ZIP, _PICKLE = b"MATLAB", b"PK\x03\x04", b"\x80"
 
 
 def load_denoiser(spec: str, precision: str = "float32") -> Denoiser:
@@ -24,8 +25,9 @@ def load_denoiser(spec: str, precision: str = "float32") -> Denoiser:
     An existing path goes by its content: a run's folder (config.json; its best
     weights), a folder with saved_model.pb, a folder of numbered versions of
     those, an export's output folder (saved_model/1), a `.keras` or a `.tflite`
-    file. Anything else is a name: of weights that ship, of an architecture
-    (its colour blind weights), of a classical denoiser, or `default`.
+    file, or published weights of another project (`.mat`, `.pth`). Anything else
+    is a name: of weights that ship, of an architecture (its colour blind
+    weights), of a classical denoiser, or `default`.
 
     Args:
         spec: path or name.
@@ -74,8 +76,10 @@ def _load_file(path: Path, precision: str) -> Denoiser:
         head = file.read(8)
     if head[4:8] == b"TFL3":
         return _load_tflite(path, precision)
-    if head[:4] == b"PK\x03\x04" and path.suffix == ".keras":
+    if head.startswith(_ZIP) and path.suffix == ".keras":
         return _load_keras(path, precision)
+    if head.startswith((_MATLAB, _ZIP, _PICKLE)) or path.suffix in (".mat", ".pth", ".pt"):
+        return _load_published(path, precision)
     hint = f"Expected {READABLE}."
     if path.name.endswith(".weights.h5"):
         hint = "Weights alone do not tell their network: give the run folder that holds them."
@@ -150,6 +154,15 @@ def _load_keras(path: Path, precision: str) -> Denoiser:
 
     runner = runner_for(load_keras_file(path, precision))
     return Denoiser(runner, path.stem, _file_source("keras", path))
+
+
+def _load_published(path: Path, precision: str) -> Denoiser:
+    from gradnet_tf.inference.runner_keras import KerasRunner
+    from gradnet_tf.published.networks import load_published
+
+    model, network = load_published(path, precision)
+    source = {**_file_source("published", path), "network": network}
+    return Denoiser(KerasRunner(model), path.stem, source)
 
 
 def _load_saved_model(folder: Path, precision: str) -> Denoiser:

@@ -12,10 +12,6 @@ from gradnet_tf.inference.architecture import rebuild
 from gradnet_tf.presets import build_model
 
 
-def _clipped(images):
-    return ops.clip(images, 0.0, 1.0)
-
-
 class KerasRunner:
     """A Keras denoiser as a function from arrays to arrays, clipped to [0, 1].
 
@@ -52,17 +48,21 @@ class KerasRunner:
         count = getattr(self._denoise, "experimental_get_tracing_count", None)
         return None if count is None else count()
 
-    def _call(self, images, **sigma):
-        return _clipped(self.model(images, training=False, **sigma))
+    def _call(self, images, *sigma):
+        return self._clipped(self.model, images, *sigma)
 
-    def _call_naive(self, images, **sigma):
+    def _call_naive(self, images, *sigma):
         # The naive denoiser by itself gives what `return_intermediates` calls "naive",
         # at the cost of ψ alone.
-        return _clipped(self.model.naive_denoiser(images, training=False, **sigma))
+        return self._clipped(self.model.naive_denoiser, images, *sigma)
+
+    def _clipped(self, model, images, *sigma):
+        more = {"sigma": sigma[0]} if sigma else {}
+        return ops.clip(model(images, training=False, **more), 0.0, 1.0)
 
     def _compiled(self, function):
         if keras.backend.backend() != "tensorflow":
-            return lambda images, **sigma: function(ops.convert_to_tensor(images), **sigma)
+            return lambda *inputs: function(*map(ops.convert_to_tensor, inputs))
         import tensorflow as tf
 
         # A model may take more than the image, see `models.GivenEstimate`.
@@ -116,8 +116,8 @@ def runner_from_weights(
 
 def _to_numpy(function, images, sigma):
     try:
-        more = {} if sigma is None else {"sigma": ops.convert_to_tensor(sigma)}
-        return np.asarray(ops.convert_to_numpy(function(images, **more)), np.float32)
+        inputs = (images,) if sigma is None else (images, sigma)
+        return np.asarray(ops.convert_to_numpy(function(*inputs)), np.float32)
     except Exception as error:
         if type(error).__name__ in ("ResourceExhaustedError", "XlaRuntimeError"):
             raise MemoryError(f"not enough memory for images of shape {images.shape}") from error

@@ -132,4 +132,8 @@ class GradNet(DenoisingModel):
         naive = keras.saving.deserialize_keras_object(
             config.pop("naive_denoiser"), custom_objects=custom_objects
         )
+        if not naive.trainable:
+            # Its layers were made after it was told so, and hear of a change only.
+            naive.trainable = True
+            naive.trainable = False
         return cls(naive, **config)

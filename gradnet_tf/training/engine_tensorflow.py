@@ -25,6 +25,7 @@ import tensorflow as tf
 from gradnet_tf.errors import UserError
 from gradnet_tf.training.averages import assign, averages_in_place, make_averages, values_of
 from gradnet_tf.training.cluster import cluster_for
+from gradnet_tf.training.moving_statistics import moving_statistics
 from gradnet_tf.training.objective import objective_per_image
 from gradnet_tf.training.step_result import StepResult
 from gradnet_tf.training.team import Team
@@ -104,6 +105,12 @@ class TensorFlowEngine:
             optimizer.build(self.model.trainable_variables)
             self._averages = make_averages(self.model, config.ema)
         self.optimizer = optimizer
+        self._moving = moving_statistics(self.model)
+        if self._moving and config.accumulate > 1 and self.replicas > 1:
+            raise UserError(
+                "Batch normalisation over several devices needs the whole batch at once: "
+                f"`accumulate` must be 1 here. Received: accumulate={config.accumulate}"
+            )
         channels = getattr(self.model, "input_channels", self.model.channels)
         inputs = [tf.TensorSpec((None, None, None, channels), tf.float32)]
         self.needs_sigma = getattr(self.model, "needs_sigma", False)
@@ -218,8 +225,13 @@ class TensorFlowEngine:
         for average, weight in zip(self._averages, self.model.trainable_variables, strict=True):
             self.strategy.extended.update(average.value, move, args=(weight.value,), group=False)
 
+    def _put_back(self, moving):
+        self.strategy.run(assign, args=(self._moving, moving))
+        return False
+
     def _step_all_replicas(self, noisy, clean, ema_decay):
         scaled = isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer)
+        moving = self.strategy.run(lambda: [tf.identity(value) for value in self._moving])
         losses, gradients, finite = self.strategy.run(self._reduced_gradients, args=(noisy, clean))
         loss, finite = (self.strategy.experimental_local_results(v)[0] for v in (losses, finite))
 
@@ -233,6 +245,9 @@ class TensorFlowEngine:
             update()
         else:
             tf.cond(finite, update, lambda: False)
+        if moving:
+            # The forward pass has moved them already.
+            tf.cond(finite, lambda: True, lambda: self._put_back(moving))
         return loss, finite
 
     def step(self, batch, learning_rate: float, ema_decay: float = 0.0) -> StepResult:
