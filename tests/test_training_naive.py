@@ -74,10 +74,11 @@ def image_set(make_images):
     return find_dataset("folder", make_images("photos", ["a.png", "b.png"], (32, 36)))
 
 
-@pytest.mark.parametrize(
-    "kind",
-    ["dncnn_tiny", "gradnet_tiny", "MSKResnet", "FFDNet", "published DnCNN", *CLASSICAL],
-)
+# BM3D takes seconds to start on every crop.
+KINDS = ["dncnn_tiny", "gradnet_tiny", "MSKResnet", "FFDNet", "published DnCNN", "opencv_nlm"]
+
+
+@pytest.mark.parametrize("kind", [*KINDS, pytest.param("bm3d", marks=pytest.mark.slow)])
 def test_a_run_with_any_naive_denoiser_needs_only_its_folder(kind, image_set, tmp_path):
     naive = make_naive(kind, tmp_path / "given")
     estimate = load_denoiser(naive).denoise(IMAGES, 20.0)

@@ -14,6 +14,7 @@ from gradnet_tf.inference.architecture import describe, rebuild, same_architectu
 from gradnet_tf.models import FixedSigma, GivenEstimate
 from gradnet_tf.models.base import build_model as build_variables
 from gradnet_tf.presets import build_model, get_preset
+from gradnet_tf.progress import format_seconds
 from gradnet_tf.run_folder import best_weights
 from gradnet_tf.training.checkpoints import CheckpointStore
 
@@ -152,8 +153,8 @@ def _say_cost(config, denoise) -> None:
     print(
         f"warning: {config.estimator} makes the naive estimate of every crop, about "
         f"{rate:.3g} crops of {config.crop_size}×{config.crop_size} a second in each of "
-        f"--workers={config.workers}: some {count / rate / config.workers / 3600:.2g} hours for "
-        f"all {count:,}",
+        f"--workers={config.workers}: {format_seconds(count / rate / config.workers)} for all "
+        f"{count:,}",
         file=sys.stderr,
         flush=True,
     )
