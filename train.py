@@ -35,7 +35,7 @@ flags.DEFINE_integer("crop_size", None, "side of the training crops" + NONE_MEAN
 flags.DEFINE_integer("steps", None, "optimiser steps of the main stage" + NONE_MEANS)
 flags.DEFINE_integer("naive_steps", None, "steps of the naive denoiser's stage" + NONE_MEANS)
 flags.DEFINE_float("naive_share", None, "part of --time_budget for the naive stage" + NONE_MEANS)
-flags.DEFINE_string("naive", None, "trained naive denoiser instead of a stage (as --model)")
+flags.DEFINE_string("naive", None, "naive denoiser instead of a stage: as --model takes it")
 flags.DEFINE_bool("joint", None, "train the naive denoiser along" + NONE_MEANS)
 flags.DEFINE_float("gradient_loss_weight", 0.1, "weight λ of the gradient consistency loss")
 flags.DEFINE_float("learning_rate", None, "peak learning rate" + NONE_MEANS)

@@ -15,6 +15,7 @@ import numpy as np
 from datasets.held_out import refuse_test_image
 from datasets.image_set import ImageSet
 from datasets.usable import usable_images
+from gradnet_tf.classical import append_estimate, classical_denoiser
 from gradnet_tf.degradations import add_gaussian_noise
 from gradnet_tf.errors import UserError
 from gradnet_tf.inference.image_files import to_float
@@ -39,6 +40,8 @@ class PipelineConfig:
         part: which part of every batch is made, from 0; for a run of several processes.
         parts: number of equal parts that batches are cut into, in order.
         workers: batches that are made at the same time; changes no value.
+        estimator: a name of `gradnet_tf.classical.CLASSICAL` whose estimate
+            follows the noisy image in its channels; `None` for the noisy image alone.
         memory_limit: bytes of decoded images to keep; beyond it the images
             used longest ago are decoded again when they are needed.
     """
@@ -54,6 +57,7 @@ class PipelineConfig:
     part: int = 0
     parts: int = 1
     workers: int = 2
+    estimator: str | None = None
     memory_limit: int = 2**31
 
     def __post_init__(self):
@@ -174,6 +178,10 @@ class TrainingBatches:
                 f"Received: {image_set.channels} and {config.channels}"
             )
         self.config = config
+        # One thread each, since `workers` batches are made at once and every run shall get the
+        # same bits.
+        name = config.estimator
+        self._estimate = classical_denoiser(name, threads=1) if name else None
         sizes: list[tuple[int, int]] = []
         indices: list[int] = []
         self._store = _ImageStore(image_set, indices, config.memory_limit)
@@ -187,8 +195,13 @@ class TrainingBatches:
         )
 
     @property
+    def noisy_shape(self) -> tuple[int, int, int, int]:
+        """The shape of the noisy array: twice the channels where an estimate follows."""
+        return (*self.shape[:3], self.shape[3] * (2 if self._estimate else 1))
+
+    @property
     def shape(self) -> tuple[int, int, int, int]:
-        """The shape of both arrays of a batch, or of the part of it that is made."""
+        """The shape of the clean array of a batch, or of the part of it that is made."""
         config = self.config
         return (
             config.batch_size // config.parts,
@@ -205,8 +218,8 @@ class TrainingBatches:
         """Makes batch number `step`, or this process's part of it.
 
         Returns:
-            (noisy, clean), float32 of `shape`; clean is in [0, 1] and noisy is not
-            clipped.
+            (noisy, clean), float32 of `noisy_shape` and `shape`; clean is in [0, 1] and
+            noisy is not clipped.
         """
         size, count = self.config.crop_size, self.shape[0]
         first = step * self.config.batch_size + self.config.part * count
@@ -221,7 +234,10 @@ class TrainingBatches:
             sigma[position] = choice.sigma
             noise[position] = normal_draws(noise.shape[1:], choice.noise_seed)
         clean = to_float(pixels)
-        return add_gaussian_noise(clean, noise, sigma), clean
+        noisy = add_gaussian_noise(clean, noise, sigma)
+        if self._estimate:
+            noisy = append_estimate(noisy, sigma.reshape(-1), self._estimate)
+        return noisy, clean
 
 
 def validation_pairs(

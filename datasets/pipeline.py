@@ -102,7 +102,7 @@ def training_dataset(image_set: ImageSet, config: PipelineConfig):
 
     def make(step):
         noisy, clean = tf.numpy_function(calls, [step], (tf.float32, tf.float32))
-        noisy.set_shape(batches.shape)
+        noisy.set_shape(batches.noisy_shape)
         clean.set_shape(batches.shape)
         return noisy, clean
 

@@ -1,6 +1,8 @@
 """What a run trains on: the images by its flags, the stream of batches by its backend."""
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 from datasets.batches import PipelineConfig, TrainingBatches, validation_pairs
 from datasets.image_set import ImageSet
@@ -9,7 +11,7 @@ from datasets.service_client import check_flags, check_service, new_job_name
 from gradnet_tf.errors import UserError
 
 # What a run's batches take from its `TrainConfig`.
-_PIPELINE_FIELDS = "channels batch_size crop_size sigma_min sigma_max seed workers".split()
+_PIPELINE_FIELDS = "channels batch_size crop_size sigma_min sigma_max seed workers estimator".split()
 
 
 class TrainingInput:
@@ -64,6 +66,11 @@ class TrainingInput:
         config, service, images = self.config, self.data_service, self.images
         if service:
             require_tensorflow()
+            if config.estimator:
+                raise UserError(
+                    f"--data_service makes no estimates of {config.estimator}. "
+                    f"Received: --naive={config.estimator}.\nLeave one of the two out."
+                )
         if self.prepared_dir:
             from datasets.shard_writer import prepared_set
 
@@ -101,11 +108,13 @@ def training_stream(image_set: ImageSet, config: PipelineConfig):
     """Returns what the backend's engine takes as `batches(dataset)`.
 
     On TensorFlow that is a `tf.data.Dataset`; on JAX the images go to the
-    device and the batches are made there. Both make the same choices.
+    device and the batches are made there, unless a classical denoiser has a
+    part in them. All make the same choices.
 
     Args:
         image_set: clean images; all are decoded once before this returns, unless prepared.
-        config: what the batches are; on JAX `workers` has no meaning.
+        config: what the batches are; on JAX `workers` has a meaning for
+            `host_batches` only.
 
     Raises:
         UserError: as `TrainingBatches` and `DeviceBatches` do.
@@ -113,6 +122,8 @@ def training_stream(image_set: ImageSet, config: PipelineConfig):
     import keras
 
     if keras.backend.backend() == "jax":
+        if config.estimator:
+            return host_batches(image_set, config)
         return device_batches(image_set, config)
     from datasets.pipeline import training_dataset
 
@@ -126,3 +137,23 @@ def device_batches(image_set: ImageSet, config: PipelineConfig):
     batches = TrainingBatches(image_set, config)
     images = [batches.image(index) for index in range(len(batches.sampler.image_sizes))]
     return DeviceBatches(images, batches.sampler, config.batch_size, config.start_step)
+
+
+def host_batches(image_set: ImageSet, config: PipelineConfig) -> Iterator:
+    """Makes (noisy, clean) ahead in `workers` threads; for what a device cannot make.
+
+    Returns:
+        An endless iterator from `start_step` on.
+    """
+    batches = TrainingBatches(image_set, config)
+
+    def make():
+        with ThreadPoolExecutor(config.workers, "batches") as threads:
+            ahead, step = deque(), config.start_step
+            while True:
+                while len(ahead) < config.workers + 1:
+                    ahead.append(threads.submit(batches.batch, step))
+                    step += 1
+                yield ahead.popleft().result()
+
+    return make()

@@ -30,17 +30,7 @@ def export(config: ExportConfig, images) -> int:
         from gradnet_tf.inference.load import load_denoiser
 
         denoiser = load_denoiser(config.model)
-    if denoiser.model is None:
-        raise UserError(
-            f"--model={config.model}: already an exported file. Expected what it was made from: "
-            "weights' name, run folder or .keras file."
-        )
-    if denoiser.needs_sigma:
-        raise UserError(
-            f"--model={config.model}: this network is told the noise level, and the exported "
-            "formats take images alone.\nExport a blind network (such as dncnn or gradnet_small); "
-            "evaluate.py and `gradnet denoise` run this one."
-        )
+    _require_exportable(denoiser, config.model)
     source = denoiser.source
     name = source["preset"] if source["kind"] == "run" else denoiser.name
 
@@ -62,6 +52,30 @@ def export(config: ExportConfig, images) -> int:
             raise UserError(f"--output={config.output}: cannot write: {error}") from error
     _print_table(rows, job)
     return EXIT_SOME_FAILED if failures else EXIT_OK
+
+
+def _require_exportable(denoiser, spec: str) -> None:
+    """Refuses what is no network of images alone."""
+    if denoiser.source["kind"] == "classical":
+        raise UserError(f"--model={spec}: no network, so there is nothing to export.")
+    if denoiser.model is None:
+        raise UserError(
+            f"--model={spec}: already an exported file. Expected what it was made from: "
+            "weights' name, run folder or .keras file."
+        )
+    if denoiser.needs_sigma:
+        raise UserError(
+            f"--model={spec}: this network is told the noise level, and the exported "
+            "formats take images alone.\nExport a blind network (such as dncnn or gradnet_small); "
+            "evaluate.py and `gradnet denoise` run this one."
+        )
+    if denoiser.model.input_channels != denoiser.channels:
+        method = denoiser.model.naive_denoiser.method
+        raise UserError(
+            f"--model={spec}: its naive denoiser is {method}, which is no part of the network, and "
+            "the exported formats hold a network alone.\nTrain with a network as --naive (or with "
+            "the preset's own) to export it; evaluate.py and `gradnet denoise` run this one."
+        )
 
 
 def _require_space(output: Path, parameters: int) -> None:

@@ -64,6 +64,11 @@ def ship(run: Path, name: str, metrics: list[str], output: Path) -> dict:
         raise UserError(f"--run={run}: expected a finished run of train.py ({error}).") from error
     if source is None:
         raise UserError(f"--run={run}: the run has no best weights yet; let it finish.")
+    if "naive_model" in config:
+        raise UserError(
+            f"--run={run}: its naive denoiser is not that of preset {config['preset']}, and a card "
+            "names a preset alone.\nGive the run's folder as --model; it can be shared as it is."
+        )
     train, channels = config["train"], config["channels"]
     level = f"s{train['sigma_max']:g}" if train["sigma_min"] == train["sigma_max"] else "blind"
     expected = f"{config['preset']}_{'color' if channels == 3 else 'gray'}_{level}"

@@ -3,6 +3,7 @@
 import dataclasses
 import re
 
+from gradnet_tf.classical import classical_name
 from gradnet_tf.errors import UserError
 from gradnet_tf.presets import PRECISIONS, get_preset
 
@@ -182,6 +183,11 @@ class TrainConfig:
         require(
             bool(learns), "naive_steps", 0, "at least 1 without --joint, --naive or --init_from"
         )
+
+    @property
+    def estimator(self) -> str | None:
+        """The classical denoiser that is the naive one, by name; its estimates are input."""
+        return classical_name(self.naive)
 
     def to_dict(self) -> dict:
         """Returns the fields as plain values, for config.json."""

@@ -1,4 +1,4 @@
-"""The paper's loss: mean L1 and the consistency of the image gradients."""
+"""The paper's loss: mean L1 and the consistency of the image gradients; CBDNet's two more."""
 
 import keras
 from keras import ops
@@ -35,6 +35,40 @@ def gradnet_loss_per_image(clean, denoised, gradient_loss_weight=0.1):
     if gradient_loss_weight:
         loss = loss + gradient_loss_weight * gradient_loss_per_image(clean, denoised)
     return loss
+
+
+def asymmetric_loss_per_image(true_level, level, alpha=0.3):
+    """`mean(|α − 1(σ̂ < σ)| · (σ̂ − σ)²)`: too low a noise level costs more (CBDNet).
+
+    A non-blind denoiser leaves noise where the level is too low and loses
+    little where it is too high.
+
+    Args:
+        true_level: σ, broadcasts against `level`.
+        level: σ̂, (N, H, W, C) float32.
+        alpha: α, below a half.
+
+    Returns:
+        (N,) float32.
+    """
+    difference = level - true_level
+    weight = ops.where(difference < 0, 1.0 - alpha, alpha)
+    return ops.mean(weight * ops.square(difference), axis=(1, 2, 3))
+
+
+def tv_loss_per_image(level):
+    """Mean squared difference of neighbours, rows plus columns: (N, H, W, C) → (N,).
+
+    0 in a direction with one pixel only.
+    """
+    total = ops.zeros_like(level[:, 0, 0, 0])
+    for first, second in (
+        (level[:, 1:], level[:, :-1]),
+        (level[:, :, 1:], level[:, :, :-1]),
+    ):
+        if 0 not in first.shape[1:]:
+            total = total + ops.mean(ops.square(first - second), axis=(1, 2, 3))
+    return total
 
 
 @keras.saving.register_keras_serializable(package="gradnet_tf")

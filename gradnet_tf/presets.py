@@ -80,6 +80,9 @@ def _preset(name, description, architecture, arguments, parameters, **more):
 #   with normalisation n(a, b) = 9ab + 4b in place of the c of a hidden layer:
 #   DnCNN              c(C, F) + (L - 2)·n(F, F) + c(F, C)
 #   ADNet              n(C, F) + 14·n(F, F) + c(F, C) + p(2C, C)
+#   CBDNet             c(C, 32) + 3·c(32, 32) + c(32, C) for σ̂, then with t(a, b) = 4ab + b
+#                      c(2C, F) + c(F, F) + c(F, 2F) + 2·c(2F, 2F) + c(2F, 4F) + 5·c(4F, 4F)
+#                      + t(4F, 2F) + 3·c(2F, 2F) + t(2F, F) + 2·c(F, F) + c(F, C)
 # tests/test_presets.py repeats the sums with their numbers.
 _ALL = (
     _preset(
@@ -180,6 +183,13 @@ _ALL = (
         "ADNet",
         {"filters": 64},
         {3: 523_416, 1: 521_092},
+    ),
+    _preset(
+        "cbdnet",
+        "CBDNet: estimates a noise level map, then a U-Net denoises with it; blind",
+        "CBDNet",
+        {"estimator_filters": 32, "filters": 64},
+        {3: 4_366_918, 1: 4_362_306},
     ),
 )
 PRESETS: Mapping[str, Preset] = MappingProxyType({preset.name: preset for preset in _ALL})

@@ -11,6 +11,8 @@ from keras import ops
 
 from gradnet_tf import losses, metrics
 from gradnet_tf.layers import SobelGradient
+from gradnet_tf.models import CBDNet
+from gradnet_tf.models.base import build_model as build_variables
 from gradnet_tf.presets import build_model
 
 
@@ -21,8 +23,9 @@ def main(folder, output):
     clean = random.random((2, 37, 31, 3), dtype=np.float32)
     noisy = clean + random.standard_normal(clean.shape).astype("float32") * np.float32(0.1)
     presets = "gradnet_tiny gradnet_small mskresnet dncnn_small dncnn_bn ffdnet adnet".split()
-    for preset in presets:
-        model = build_model(preset)
+    networks = {preset: build_model(preset) for preset in presets}
+    networks["cbdnet"] = build_variables(CBDNet(8, 8))
+    for preset, model in networks.items():
         level = {"sigma": np.float32([15, 40])} if model.needs_sigma else {}
         path = Path(folder) / f"{preset}.weights.h5"
         if path.exists():

@@ -165,10 +165,11 @@ def test_weights_that_do_not_ship_name_the_command_that_trains_them(shipped, spe
     assert "Weights that ship: gradnet_tiny_color_blind." in fails(spec, words)
 
 
-@pytest.mark.parametrize("spec", ["gradnet_huge", "bm3d", "opencv_nlm", "no/such/folder"])
+@pytest.mark.parametrize("spec", ["gradnet_huge", "opencv_nlm2", "no/such/folder"])
 def test_unknown_names_list_the_choices(shipped, spec):
     message = fails(spec, f"--model={spec}: no such file, folder or name")
     assert "gradnet_tiny_color_blind" in message and "gradnet_small" in message
+    assert "Classical: bm3d, opencv_nlm." in message
 
 
 def test_an_empty_model_is_refused():

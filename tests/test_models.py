@@ -169,3 +169,10 @@ def test_fit_evaluate_and_predict_on_one_device():
     assert history["loss"][-1] < history["loss"][0]
     assert end > start + 2
     assert model.predict(noisy, verbose=0).shape == noisy.shape
+
+
+def test_a_frozen_naive_denoiser_comes_back_frozen(tiny, tmp_path):
+    tiny.save(tmp_path / "tiny.keras")
+    again = keras.saving.load_model(tmp_path / "tiny.keras")
+    assert not again.naive_denoiser.trainable
+    assert len(again.trainable_variables) == len(tiny.trainable_variables)

@@ -44,6 +44,19 @@ def body(width, modules, units):
     return modules * (units * 2 * c(width, width) + attention + c(2 * width, width))
 
 
+def t(a, b):
+    """2×2 transposed convolution."""
+    return 4 * a * b + b
+
+
+def cbdnet(colours, f):
+    level = c(colours, 32) + 3 * c(32, 32) + c(32, colours)
+    down = c(2 * colours, f) + c(f, f) + c(f, 2 * f) + 2 * c(2 * f, 2 * f)
+    lowest = c(2 * f, 4 * f) + 5 * c(4 * f, 4 * f)
+    up = t(4 * f, 2 * f) + 3 * c(2 * f, 2 * f) + t(2 * f, f) + 2 * c(f, f)
+    return level + down + lowest + up + c(f, colours)
+
+
 def gradnet(depth, features, modules, units):
     width = features + depth
     return c(depth, features) + body(width, modules, units) + c(width, depth)
@@ -57,6 +70,8 @@ BY_HAND = {
     "dncnn_tiny": {3: dncnn(12, 4, 16), 1: dncnn(4, 4, 16)},
     # 64 → 64, four modules of four units.
     "mskresnet": {3: c(3, 64) + body(64, 4, 4) + c(64, 3), 1: c(1, 64) + body(64, 4, 4) + c(64, 1)},
+    # 896 + 3·9,248 + 867 for the noise level; 64, 128 and 256 channels on three scales.
+    "cbdnet": {3: cbdnet(3, 64), 1: cbdnet(1, 64)},
     # The paper: 64 + 3 = 67 channels (grey 65), DnCNN-20 as naive denoiser.
     "gradnet": {
         3: dncnn(3, 20, 64) + gradnet(3, 64, 4, 4),

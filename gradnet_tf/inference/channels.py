@@ -10,8 +10,10 @@ REPLICATED = "grey replicated to RGB, result averaged"
 PER_CHANNEL = "channel by channel"
 
 
-def adaptation(image_channels: int, model_channels: int) -> str | None:
+def adaptation(image_channels: int, model_channels: int | None) -> str | None:
     """Names what must be done for a model of `model_channels` to take an image.
+
+    `None` as `model_channels` stands for a denoiser of both kinds.
 
     Returns:
         `None` when the channels agree, else one of the labels `REPLICATED` and
@@ -20,7 +22,7 @@ def adaptation(image_channels: int, model_channels: int) -> str | None:
     Raises:
         UserError: neither rule fits.
     """
-    if image_channels == model_channels:
+    if image_channels == model_channels or (model_channels is None and image_channels in (1, 3)):
         return None
     if (image_channels, model_channels) == (1, 3):
         return REPLICATED
@@ -33,7 +35,9 @@ def adaptation(image_channels: int, model_channels: int) -> str | None:
 
 
 def adapt_channels(
-    function: Callable[[np.ndarray], np.ndarray | None], images: np.ndarray, model_channels: int
+    function: Callable[[np.ndarray], np.ndarray | None],
+    images: np.ndarray,
+    model_channels: int | None,
 ) -> np.ndarray | None:
     """Calls `function`, which takes `model_channels` channels, on images of 1 or 3 channels.
 
@@ -43,7 +47,7 @@ def adapt_channels(
     Args:
         function: maps (N, H, W, `model_channels`) to the same shape, or to `None`.
         images: (N, H, W, 1 or 3).
-        model_channels: 1 or 3.
+        model_channels: 1, 3, or `None` for a denoiser of both kinds.
 
     Returns:
         The result, shaped like `images`; `None` where `function` returns `None`.

@@ -103,20 +103,25 @@ def _denoise(arguments: argparse.Namespace) -> int:
 
 
 def _models(arguments: argparse.Namespace) -> int:
+    from gradnet_tf.classical import CLASSICAL
+
     if arguments.default:
         print(weights.DEFAULT)
         return EXIT_OK
     cards = weights.list_weights()
-    if not cards:
+    if cards:
+        rows = [("name", "parameters", "size", "sigma", "PSNR in dB")]
+        rows += [_row(card) for card in cards]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        for row in rows:
+            cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+            print("  ".join(cells).rstrip())
+        print(f"* the default: {weights.DEFAULT}")
+    else:
         print("No weights ship with this version.")
-        return EXIT_OK
-    rows = [("name", "parameters", "size", "sigma", "PSNR in dB")]
-    rows += [_row(card) for card in cards]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        print("  ".join(cells).rstrip())
-    print(f"* the default: {weights.DEFAULT}")
+    print("Without weights:")
+    for name, description in CLASSICAL.items():
+        print(f"  {name}: {description}")
     return EXIT_OK
 
 

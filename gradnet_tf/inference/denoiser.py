@@ -14,7 +14,7 @@ from gradnet_tf.inference.noise_level import estimate_and_tell, estimate_sigma
 class Runner(Protocol):
     """What runs a network: Keras, a SavedModel or a TFLite interpreter (`runner_*.py`)."""
 
-    channels: int
+    channels: int | None
     needs_sigma: bool
     parameters: int | None
     model: Any
@@ -41,7 +41,7 @@ class Denoiser:
             (missing values are `None`).
 
     Attributes:
-        channels: 3 (RGB) or 1 (grey), what `denoise` takes.
+        channels: 3 (RGB) or 1 (grey), what `denoise` takes; `None` where it takes both.
         needs_sigma: whether the network wants the noise level.
         model: the Keras model, or `None` (SavedModel, TFLite).
         parameters: number of weights, or `None` where the file does not tell.
@@ -59,8 +59,8 @@ class Denoiser:
         self.source = {**blank, **(source or {})}
 
     @property
-    def channels(self) -> int:
-        """Channels of the images that `denoise` takes."""
+    def channels(self) -> int | None:
+        """Channels of the images that `denoise` takes; `None` for 1 and 3."""
         return self.runner.channels
 
     @property
@@ -164,9 +164,10 @@ class Denoiser:
 
     def _checked(self, images: np.ndarray) -> np.ndarray:
         images = np.asarray(images)
-        if images.ndim != 4 or images.shape[-1] != self.channels:
+        taken = (1, 3) if self.channels is None else (self.channels,)
+        if images.ndim != 4 or images.shape[-1] not in taken:
             raise UserError(
-                f"images: {self.name} takes (N, H, W, {self.channels}). "
+                f"images: {self.name} takes (N, H, W, {' or '.join(map(str, taken))}). "
                 f"Received: shape {images.shape}."
             )
         if not np.issubdtype(images.dtype, np.floating):

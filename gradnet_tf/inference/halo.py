@@ -9,7 +9,7 @@ def receptive_radius(model) -> int:
     this margin equals the same part of the whole image.
 
     Args:
-        model: a DnCNN, FFDNet, ADNet, MSKResnet or GradNet of `gradnet_tf.models`.
+        model: a DnCNN, FFDNet, ADNet, MSKResnet, CBDNet or GradNet of `gradnet_tf.models`.
 
     Raises:
         TypeError: for another network, whose radius this function cannot tell.
@@ -20,6 +20,10 @@ def receptive_radius(model) -> int:
     if kind == "ADNet":
         # A 3×3 convolution sees as far as its taps lie apart; the last one follows them.
         return sum(conv.dilation for conv in model.convs) + 1
+    if kind == "CBDNet":
+        return _cbdnet_radius()
+    if kind == "FixedSigma":
+        return receptive_radius(model.denoiser)
     if kind not in ("MSKResnet", "GradNet"):
         raise TypeError(f"no rule for the receptive radius of {kind}")
     body = model.body
@@ -31,6 +35,15 @@ def receptive_radius(model) -> int:
         naive = receptive_radius(model.naive_denoiser) + 1
         radius = max(radius, _in_pixels(after_features, model.scale) + naive)
     return radius
+
+
+def _cbdnet_radius() -> int:
+    """Adds up CBDNet's U-Net from the lowest scale to the pixels."""
+    from gradnet_tf.models.cbdnet import ESTIMATOR_LAYERS, UNET_LAYERS
+
+    first, second, lowest, third, last = UNET_LAYERS
+    radius = second + _in_pixels(lowest, 2) + third
+    return ESTIMATOR_LAYERS + first + _in_pixels(radius, 2) + last + 1  # and reconstruction
 
 
 def _in_pixels(radius: int, scale: int) -> int:

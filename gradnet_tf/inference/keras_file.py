@@ -5,9 +5,8 @@ from pathlib import Path
 import keras
 
 from gradnet_tf.errors import UserError
+from gradnet_tf.inference.architecture import describe, rebuild
 from gradnet_tf.models.base import DenoisingModel
-
-_POLICY = "DTypePolicy"
 
 
 def load_keras_file(path: Path, precision: str):
@@ -37,20 +36,6 @@ def load_keras_file(path: Path, precision: str):
             f"--precision={precision}: {path} was saved in {model.dtype_policy.name}. "
             "Give --model a name or a run folder for another precision."
         )
-    config = _in_float32(keras.saving.serialize_keras_object(model))
-    rebuilt = keras.saving.deserialize_keras_object(config)
-    if not rebuilt.built:
-        rebuilt.build((None, None, None, model.channels))
+    rebuilt = rebuild(describe(model), precision, f"--model={path}")
     rebuilt.set_weights(model.get_weights())
     return rebuilt
-
-
-def _in_float32(config):
-    """Returns a serialised object with every dtype policy in it set to float32."""
-    if isinstance(config, list):
-        return [_in_float32(item) for item in config]
-    if not isinstance(config, dict):
-        return config
-    if config.get("class_name") == _POLICY:
-        return {**config, "config": {**config["config"], "name": "float32"}}
-    return {key: _in_float32(value) for key, value in config.items()}

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from gradnet_tf import weights
+from gradnet_tf.classical import CLASSICAL, classical_name
 from gradnet_tf.errors import UserError
 from gradnet_tf.files import sha256_of
 from gradnet_tf.inference.denoiser import Denoiser
@@ -26,7 +27,7 @@ def load_denoiser(spec: str, precision: str = "float32") -> Denoiser:
     those, an export's output folder (saved_model/1), a `.keras` or a `.tflite`
     file, or published weights of another project (`.mat`, `.pth`). Anything else
     is a name: of weights that ship, of an architecture (its colour blind
-    weights), or `default`.
+    weights), of a classical denoiser, or `default`.
 
     Args:
         spec: path or name.
@@ -104,6 +105,8 @@ def _load_run(path: Path, precision: str) -> Denoiser:
 
 
 def _load_name(spec: str, precision: str) -> Denoiser:
+    if classical_name(spec):
+        return _load_classical(spec, precision)
     name = weights.DEFAULT if spec == "default" else spec
     card = weights.read_card(name)
     if card is None and name in PRESETS:
@@ -127,20 +130,29 @@ def _load_name(spec: str, precision: str) -> Denoiser:
     raise UserError(f"--model={spec}: no such file, folder or name.\n{_choices()}")
 
 
+def _load_classical(name: str, precision: str) -> Denoiser:
+    if precision != "float32":
+        raise UserError(f"--precision={precision}: {name} is no network. Leave the flag out.")
+    from gradnet_tf.inference.runner_classical import ClassicalRunner
+
+    return Denoiser(ClassicalRunner(name), name, {"kind": "classical"})
+
+
 def _rebuild(config, path, sha256, kind, precision, name, run) -> Denoiser:
     """Builds the preset that `config` names under `precision` and loads verified weights."""
     from gradnet_tf.inference.runner_keras import runner_from_weights
 
-    runner = runner_from_weights(config["preset"], config.get("channels", 3), precision, path)
+    channels, naive_model = config.get("channels", 3), config.get("naive_model")
+    runner = runner_from_weights(config["preset"], channels, precision, path, naive_model)
     source = {"kind": kind, "path": str(path), "preset": config["preset"], "sha256": sha256}
     return Denoiser(runner, name, {**source, "run": run})
 
 
 def _load_keras(path: Path, precision: str) -> Denoiser:
     from gradnet_tf.inference.keras_file import load_keras_file
-    from gradnet_tf.inference.runner_keras import KerasRunner
+    from gradnet_tf.inference.runner_keras import runner_for
 
-    runner = KerasRunner(load_keras_file(path, precision))
+    runner = runner_for(load_keras_file(path, precision))
     return Denoiser(runner, path.stem, _file_source("keras", path))
 
 
@@ -203,7 +215,7 @@ def _require_float32(path: Path, precision: str) -> None:
 def _choices() -> str:
     return (
         f"Weights that ship: {_shipped()}. Architectures: {', '.join(PRESETS)}.\n"
-        f"Or default, or a path: {READABLE}."
+        f"Classical: {', '.join(CLASSICAL)}. Or default, or a path: {READABLE}."
     )
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from keras import ops
 
 from gradnet_tf.errors import UserError
+from gradnet_tf.inference.architecture import rebuild
 from gradnet_tf.presets import build_model
 
 
@@ -64,7 +65,9 @@ class KerasRunner:
             return lambda *inputs: function(*map(ops.convert_to_tensor, inputs))
         import tensorflow as tf
 
-        signature = [tf.TensorSpec([None, None, None, self.channels], tf.float32, name="images")]
+        # A model may take more than the image, see `models.GivenEstimate`.
+        channels = getattr(self.model, "input_channels", self.channels)
+        signature = [tf.TensorSpec([None, None, None, channels], tf.float32, name="images")]
         if self.needs_sigma:
             signature.append(tf.TensorSpec([None], tf.float32, name="sigma"))
         # TensorFlow counts traces by code object, and several denoisers in one process share
@@ -72,13 +75,35 @@ class KerasRunner:
         return tf.function(functools.partial(function), input_signature=signature)
 
 
-def runner_from_weights(preset: str, channels: int, precision: str, path: Path) -> KerasRunner:
+def runner_for(model):
+    """Returns the runner of a Keras model; it makes what the model takes beside the image."""
+    from gradnet_tf.inference.runner_classical import GivenEstimateRunner
+    from gradnet_tf.models import GivenEstimate
+
+    runner = KerasRunner(model)
+    given = isinstance(getattr(model, "naive_denoiser", None), GivenEstimate)
+    return GivenEstimateRunner(runner) if given else runner
+
+
+def runner_from_weights(
+    preset: str, channels: int, precision: str, path: Path, naive_model: dict | None = None
+):
     """Builds a preset under a dtype policy and loads a `.weights.h5` file into it.
+
+    Args:
+        preset: name of the architecture.
+        channels: 3 or 1.
+        precision: dtype policy.
+        path: the weights.
+        naive_model: architecture of a naive denoiser that is not the preset's own.
 
     Raises:
         UserError: the file is not of that preset.
     """
-    model = build_model(preset, channels=channels, precision=precision)
+    naive = None
+    if naive_model is not None:
+        naive = rebuild(naive_model, precision, f"`naive_model` of {path}")
+    model = build_model(preset, channels=channels, precision=precision, naive=naive)
     try:
         model.load_weights(path)
     except (ValueError, OSError, KeyError) as error:
@@ -86,7 +111,7 @@ def runner_from_weights(preset: str, channels: int, precision: str, path: Path) 
         raise UserError(
             f"{path}: the weights do not fit preset {preset} of this version: {reason}"
         ) from error
-    return KerasRunner(model)
+    return runner_for(model)
 
 
 def _to_numpy(function, images, sigma):

@@ -22,7 +22,8 @@ class GradNet(DenoisingModel):
     Args:
         naive_denoiser: ψ, a Keras model from images to images of the same
             shape. Its weights train along only if its `trainable` is set;
-            while it is not, no gradient reaches it.
+            while it is not, no gradient reaches it. With a `GivenEstimate`,
+            x̂ is an input: the second half of `images`' channels.
         filters: F. With `scale` 2 the gradient has 4·C channels.
         num_modules: N, residual modules.
         num_units: m, ResUnits in each.
@@ -84,10 +85,15 @@ class GradNet(DenoisingModel):
         )
         self.reconstruction = reconstruction_conv(self.depth, policy)
 
+    @property
+    def input_channels(self):
+        """Channels of the input: twice the image's where x̂ comes with it."""
+        return getattr(self.naive_denoiser, "input_channels", self.channels)
+
     def build(self, input_shape):
         self._check_input(input_shape)
         if not self.naive_denoiser.built:
-            self.naive_denoiser.build((None, None, None, self.channels))
+            self.naive_denoiser.build((None, None, None, self.input_channels))
         self.features.build((None, None, None, self.depth))
         self.body.build((None, None, None, self.body.filters))
         self.reconstruction.build((None, None, None, self.body.filters))
@@ -98,6 +104,7 @@ class GradNet(DenoisingModel):
         naive = self.naive_denoiser(images, **({"sigma": sigma} if self.needs_sigma else {}))
         if not self.naive_denoiser.trainable:
             naive = ops.stop_gradient(naive)
+        images = images[..., : self.channels]  # y, without an x̂ that was given
         gradient = self.sobel(naive)  # G(x̂); x̂ is not clipped before
         features = self.features(self.to_depth(images))  # f0
         fused = ops.concatenate([features, self.to_depth(gradient)], axis=-1)  # g0
@@ -125,4 +132,8 @@ class GradNet(DenoisingModel):
         naive = keras.saving.deserialize_keras_object(
             config.pop("naive_denoiser"), custom_objects=custom_objects
         )
+        if not naive.trainable:
+            # Its layers were made after it was told so, and hear of a change only.
+            naive.trainable = True
+            naive.trainable = False
         return cls(naive, **config)

@@ -111,7 +111,7 @@ class TensorFlowEngine:
                 "Batch normalisation over several devices needs the whole batch at once: "
                 f"`accumulate` must be 1 here. Received: accumulate={config.accumulate}"
             )
-        channels = self.model.channels
+        channels = getattr(self.model, "input_channels", self.model.channels)
         inputs = [tf.TensorSpec((None, None, None, channels), tf.float32)]
         self.needs_sigma = getattr(self.model, "needs_sigma", False)
         if self.needs_sigma:

@@ -23,6 +23,9 @@ def realised_sigma(noisy, clean):
 def objective_per_image(model, noisy, clean, gradient_loss_weight, joint):
     """Returns the loss of each image, (N,) float32.
 
+    A model with a method `loss_per_image(noisy, clean, gradient_loss_weight)`
+    has the last word on what it minimises.
+
     Args:
         model: a denoising model; with `needs_sigma` it is told `realised_sigma`.
         noisy: (N, H, W, C) float32.
@@ -31,6 +34,8 @@ def objective_per_image(model, noisy, clean, gradient_loss_weight, joint):
         joint: add the L1 of the naive estimate, for a naive denoiser that
             trains along with the main branch.
     """
+    if hasattr(model, "loss_per_image"):
+        return model.loss_per_image(noisy, clean, gradient_loss_weight)
     needs_sigma = getattr(model, "needs_sigma", False)
     more = {"sigma": realised_sigma(noisy, clean)} if needs_sigma else {}
     if not joint:

@@ -16,6 +16,7 @@ from gradnet_tf.run_folder import best_weights
 from gradnet_tf.training.cluster import cluster_for
 from gradnet_tf.training.engines import make_engine
 from gradnet_tf.training.loop import run_stage
+from gradnet_tf.training.naive import given_naive, with_estimates
 from gradnet_tf.versions import installed_versions
 
 # Fields that may differ between the invocations of one run: they decide no weight.
@@ -30,12 +31,15 @@ _FREE_FIELDS = {
 }
 
 
-def prepare_workdir(config: TrainConfig, facts: dict | None = None) -> Path:
+def prepare_workdir(
+    config: TrainConfig, facts: dict | None = None, naive_model: dict | None = None
+) -> Path:
     """Creates the run's folder with config.json, or checks that it belongs to this config.
 
     Args:
         config: the run's configuration.
         facts: more about the run to record, for instance the dataset's file count.
+        naive_model: architecture of a naive denoiser that is not the preset's own.
 
     Raises:
         UserError: when the folder holds a run of another configuration; the
@@ -68,6 +72,7 @@ def prepare_workdir(config: TrainConfig, facts: dict | None = None) -> Path:
                 "preset": config.preset,
                 "channels": config.channels,
                 "train": fields,
+                **({"naive_model": naive_model} if naive_model else {}),
                 "facts": facts or {},
                 "command": [os.path.basename(sys.argv[0]), *sys.argv[1:]],
                 "versions": installed_versions(),
@@ -143,15 +148,20 @@ def train(
     """
     # Other workers get everything from the chief and need no folder.
     chief = cluster_for(config.strategy).chief
-    workdir = prepare_workdir(config, facts) if chief else Path(config.workdir)
+    given, workdir = given_naive(config), Path(config.workdir)
+    if chief:
+        prepare_workdir(config, facts, given.of_another_kind(config) if given else None)
+        if given and given.weights:
+            given.keep(workdir)
+    if config.estimator:
+        validation = with_estimates(config, validation, quiet=not chief)
     naive_weights, naive_seconds = _naive_stage(config, make_batches, validation, workdir)
 
     def build():
-        model = build_model(config.preset, config.channels, config.precision, joint=config.joint)
+        naive = given.build(config.precision) if given else None
+        model = build_model(config.preset, config.channels, config.precision, naive, config.joint)
         if naive_weights is not None:
             model.naive_denoiser.load_weights(naive_weights)
-        elif config.naive:
-            _load_into(model.naive_denoiser, config.naive, "naive")
         if config.init_from:
             _load_into(model, config.init_from, "init_from")
         return model

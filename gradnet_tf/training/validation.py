@@ -64,10 +64,11 @@ def psnr_by_sigma(
 
 def image_panel(engine, noisy: np.ndarray, clean: np.ndarray) -> np.ndarray:
     """Returns noisy, naive, gradient, denoised and clean of one image, side by side, uint8."""
+    picture = noisy[..., : clean.shape[-1]]  # without a guide that may follow it
     if not hasattr(engine.model, "naive_denoiser"):
-        return panel([noisy, _predict(engine, noisy, clean)[0], clean])
+        return panel([picture, _predict(engine, noisy, clean)[0], clean])
     outputs = _predict(engine, noisy, clean, intermediates=True)
     # A Sobel magnitude reaches 4√2; a quarter of it shows the edges of natural images.
     return panel(
-        [noisy, outputs["naive"][0], outputs["gradient"][0] / 4, outputs["denoised"][0], clean]
+        [picture, outputs["naive"][0], outputs["gradient"][0] / 4, outputs["denoised"][0], clean]
     )

@@ -1,0 +1,151 @@
+"""CBDNet (Guo et al., CVPR 2019): estimates the noise level map, then denoises with it."""
+
+import keras
+from keras import ops
+
+from gradnet_tf.layers.residual import conv3x3
+from gradnet_tf.losses import asymmetric_loss_per_image, gradnet_loss_per_image, tv_loss_per_image
+from gradnet_tf.models.base import DenoisingModel, reconstruction_conv
+
+ESTIMATOR_LAYERS = 5
+# Convolutions of the U-Net: on pixels, on blocks of 2×2, of 4×4, and the same way back.
+UNET_LAYERS = (2, 3, 6, 3, 2)
+# Weights of the losses on the noise level map, from the CBDNet paper.
+ASYMMETRIC_WEIGHT, TV_WEIGHT = 0.5, 0.05
+# σ̂ starts near 25/255 everywhere: its ReLU passes no gradient to what starts below zero.
+_INITIAL_LEVEL = 0.1
+
+
+@keras.saving.register_keras_serializable(package="gradnet_tf")
+class CBDNet(DenoisingModel):
+    """Two networks in a row, blind from the outside.
+
+    ```
+    σ̂ = E(y)            five convolutions of 32 channels, each with ReLU; C channels, as y
+    x̂ = y + D(y ⊕ σ̂)    a U-Net of 16 convolutions on three scales; skips are added
+    ```
+
+    The U-Net halves by average pooling and doubles by a transposed 2×2
+    convolution, as the authors' released models do. A size that 4 does not
+    divide is completed at the bottom and on the right by repeating the border.
+
+    Trained by `training.objective`, its loss is its own: see `loss_per_image`.
+
+    Args:
+        estimator_filters: channels of the noise estimation's hidden layers.
+        filters: F; the three scales of the U-Net have F, 2F and 4F channels.
+        channels: 3 for RGB, 1 for grey.
+
+    Call arguments:
+        images: see `DenoisingModel`.
+        return_intermediates: return a dict of `denoised` and `noise_level`
+            (σ̂: float32, shaped like `images`, on the scale of the images).
+    """
+
+    def __init__(self, estimator_filters=32, filters=64, channels=3, **kwargs):
+        super().__init__(channels, **kwargs)
+        self.estimator_filters = estimator_filters
+        self.filters = filters
+        policy = self.dtype_policy
+        self.estimator = [
+            conv3x3(estimator_filters, policy, "relu", f"estimator_{index}")
+            for index in range(ESTIMATOR_LAYERS - 1)
+        ]
+        self.estimator.append(_noise_level_conv(channels, policy))
+        self.unet_widths = [filters * scale for scale in (1, 2, 4, 2, 1)]
+        self.unet = [
+            [conv3x3(width, policy, "relu", f"unet_{level}_{index}") for index in range(count)]
+            for level, (width, count) in enumerate(zip(self.unet_widths, UNET_LAYERS, strict=True))
+        ]
+        self.halve = keras.layers.AveragePooling2D(2, padding="valid", dtype=policy, name="halve")
+        self.double = [
+            keras.layers.Conv2DTranspose(width, 2, strides=2, dtype=policy, name=f"double_{level}")
+            for level, width in enumerate(self.unet_widths[3:])
+        ]
+        self.reconstruction = reconstruction_conv(channels, policy)
+
+    def build(self, input_shape):
+        self._check_input(input_shape)
+        # What comes in at each of the five levels; the last convolution of a level goes on.
+        level_inputs = [2 * self.channels, *self.unet_widths[:2], *self.unet_widths[3:]]
+        inputs = self.channels
+        for conv in self.estimator:
+            conv.build((None, None, None, inputs))
+            inputs = conv.filters
+        for convs, inputs in zip(self.unet, level_inputs, strict=True):
+            for conv in convs:
+                conv.build((None, None, None, inputs))
+                inputs = conv.filters
+        for conv, inputs in zip(self.double, self.unet_widths[2:], strict=False):
+            conv.build((None, None, None, inputs))
+        self.reconstruction.build((None, None, None, self.filters))
+        self.built = True
+
+    def call(self, images, return_intermediates=False):
+        images = ops.cast(images, "float32")
+        level = images
+        for conv in self.estimator:
+            level = conv(level)
+        level = ops.cast(level, "float32")
+        features = _completed(ops.concatenate([images, level], axis=-1))
+        skips = []
+        for scale, convs in enumerate(self.unet):
+            if scale >= 3:
+                features = self.double[scale - 3](features) + skips.pop()
+            for conv in convs:
+                features = conv(features)
+            if scale < 2:
+                skips.append(features)
+                features = self.halve(features)
+        residual = self._to_image(self.reconstruction(features), images)
+        shape = ops.shape(images)
+        denoised = images + residual[:, : shape[1], : shape[2], :]
+        return {"denoised": denoised, "noise_level": level} if return_intermediates else denoised
+
+    def loss_per_image(self, noisy, clean, gradient_loss_weight):
+        """The loss that trains it, (N,) float32.
+
+        `L(x̂, x) + 0.5 · asymmetric(σ̂, σ) + 0.05 · TV(σ̂)`, with L that of every
+        network here (the CBDNet paper has the squared error). σ is each image's
+        own: the root mean square of the noise that it really got.
+        """
+        outputs = self(noisy, training=True, return_intermediates=True)
+        noise = ops.cast(noisy, "float32") - clean
+        true_level = ops.sqrt(ops.mean(ops.square(noise), axis=(1, 2, 3), keepdims=True))
+        level = outputs["noise_level"]
+        return (
+            gradnet_loss_per_image(clean, outputs["denoised"], gradient_loss_weight)
+            + ASYMMETRIC_WEIGHT * asymmetric_loss_per_image(true_level, level)
+            + TV_WEIGHT * tv_loss_per_image(level)
+        )
+
+    def get_config(self):
+        config = super().get_config()
+        del config["scale"]  # always 1
+        return {**config, "estimator_filters": self.estimator_filters, "filters": self.filters}
+
+
+def _noise_level_conv(channels, policy):
+    return keras.layers.Conv2D(
+        channels,
+        3,
+        padding="same",
+        activation="relu",
+        kernel_initializer=keras.initializers.VarianceScaling(1e-3),
+        bias_initializer=keras.initializers.Constant(_INITIAL_LEVEL),
+        dtype=policy,
+        name="noise_level",
+    )
+
+
+def _completed(features):
+    """Repeats the border until blocks of 4×4 pixels fill the height and the width.
+
+    Three rows and columns are appended in two steps, because a symmetric border cannot be wider
+    than the image, which has one pixel or more; what fills no block is cut again.
+    """
+    shape = ops.shape(features)
+    height, width = (-(-side // 4) * 4 for side in shape[1:3])
+    for more in (1, 2):
+        features = ops.pad(features, [[0, 0], [0, more], [0, more], [0, 0]], mode="symmetric")
+    return features[:, :height, :width, :]

@@ -1,0 +1,160 @@
+"""The naive denoiser that a run is given (`--naive`), in place of training its own."""
+
+import dataclasses
+import json
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from gradnet_tf.classical import append_estimate, classical_denoiser
+from gradnet_tf.errors import UserError
+from gradnet_tf.inference.architecture import describe, rebuild, same_architecture
+from gradnet_tf.models import FixedSigma, GivenEstimate
+from gradnet_tf.models.base import build_model as build_variables
+from gradnet_tf.presets import build_model, get_preset
+from gradnet_tf.progress import format_seconds
+from gradnet_tf.run_folder import best_weights
+from gradnet_tf.training.checkpoints import CheckpointStore
+
+_TIMED_CROPS = 3
+
+
+@dataclasses.dataclass(frozen=True)
+class GivenNaive:
+    """A network with its weights.
+
+    Attributes:
+        architecture: see `inference.architecture`.
+        weights: in Keras' order.
+    """
+
+    architecture: dict
+    weights: list[np.ndarray]
+
+    def build(self, precision: str):
+        """Makes the model, once or again, under a dtype policy."""
+        model = rebuild(self.architecture, precision, "the naive denoiser")
+        model.set_weights(self.weights)
+        return model
+
+    def of_another_kind(self, config) -> dict | None:
+        """Returns the architecture where it is not the preset's own, else `None`."""
+        own = describe(build_model(get_preset(config.preset).naive, config.channels))
+        return None if same_architecture(own, self.architecture) else self.architecture
+
+    def keep(self, workdir: Path) -> None:
+        """Writes the weights to RUN/naive, so that the run needs the given file no more."""
+        if _kept_weights(workdir) is None:
+            CheckpointStore(workdir / "naive").save_best(self.build("float32"), 0, None)
+
+
+def given_naive(config) -> GivenNaive | None:
+    """Returns what `--naive` means for this run; a run that goes on has its own copy.
+
+    Raises:
+        UserError: it is no network that can be ψ here; the message says why.
+    """
+    if not config.naive:
+        return None
+    if config.estimator:
+        _require_one_level(config, config.naive)
+        if config.joint:
+            raise UserError(
+                f"--joint: the naive denoiser {config.naive} has no weights that could train along."
+            )
+        classical_denoiser(config.naive)  # Now, and not in an input thread, if it is missing.
+        model = GivenEstimate(config.naive, config.sigma_min, config.channels)
+        return GivenNaive(describe(build_variables(model)), [])
+    return _kept(config) or _loaded(config)
+
+
+def _kept_weights(workdir: Path) -> Path | None:
+    try:
+        return best_weights(workdir / "naive")
+    except ValueError:
+        return None  # damaged: what was given must serve once more
+
+
+def _kept(config) -> GivenNaive | None:
+    """Returns the copy in RUN/naive of a run that was begun before."""
+    path = Path(config.workdir) / "config.json"
+    if not path.exists():
+        return None
+    weights = _kept_weights(Path(config.workdir))
+    if weights is None:
+        return None
+    architecture = json.loads(path.read_text("utf-8")).get("naive_model")
+    if architecture is None:
+        model = build_model(get_preset(config.preset).naive, config.channels)
+    else:
+        model = rebuild(architecture, "float32", f"`naive_model` of {path}")
+    model.load_weights(weights)
+    return GivenNaive(describe(model), model.get_weights())
+
+
+def _loaded(config) -> GivenNaive:
+    from gradnet_tf.inference.load import load_denoiser
+
+    model = load_denoiser(config.naive).model
+    if model is None:
+        raise UserError(
+            f"--naive={config.naive}: an exported file holds no network that can be part of "
+            "another.\nExpected what it was made from: weights' name, run folder or .keras file."
+        )
+    if model.channels != config.channels:
+        raise UserError(
+            f"--naive={config.naive}: takes images of {model.channels} channels. Expected one for "
+            f"--channels={config.channels}."
+        )
+    if model.input_channels != model.channels:
+        raise UserError(
+            f"--naive={config.naive}: its own naive denoiser is no part of the network.\n"
+            "Expected a network of images alone, or a classical denoiser by name."
+        )
+    if model.needs_sigma:
+        _require_one_level(config, config.naive)
+        model = build_variables(FixedSigma(model, config.sigma_min))
+    return GivenNaive(describe(model), model.get_weights())
+
+
+def _require_one_level(config, name: str) -> None:
+    if config.sigma_min != config.sigma_max:
+        raise UserError(
+            f"--naive={name}: must be told the noise level, and a blind network does not know it.\n"
+            f"Give one level with --sigma. Received: sigma_min={config.sigma_min:g}, "
+            f"sigma_max={config.sigma_max:g}."
+        )
+
+
+def with_estimates(config, validation: list, quiet: bool = False) -> list:
+    """Puts the classical naive estimates behind the noisy validation images; says what they cost.
+
+    Args:
+        config: a `TrainConfig` with a `estimator`.
+        validation: (noisy, clean) float32 H×W×C images.
+        quiet: leave out the warning on standard error.
+    """
+    name, sigma = config.estimator, config.sigma_min
+    denoise = classical_denoiser(name, threads=1)
+    if not quiet:
+        _say_cost(config, denoise)
+    return [(append_estimate(noisy[None], sigma, denoise)[0], clean) for noisy, clean in validation]
+
+
+def _say_cost(config, denoise) -> None:
+    shape = (_TIMED_CROPS, config.crop_size, config.crop_size, config.channels)
+    crops = np.random.default_rng(0).random(shape, dtype=np.float32)
+    started = time.monotonic()
+    denoise(crops, config.sigma_min)
+    rate = _TIMED_CROPS / max(time.monotonic() - started, 1e-9)
+    count = config.steps * config.batch_size
+    print(
+        f"warning: {config.estimator} makes the naive estimate of every crop, about "
+        f"{rate:.3g} crops of {config.crop_size}×{config.crop_size} a second in each of "
+        f"--workers={config.workers}: {format_seconds(count / rate / config.workers)} for all "
+        f"{count:,}",
+        file=sys.stderr,
+        flush=True,
+    )
