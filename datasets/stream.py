@@ -2,6 +2,7 @@
 
 from datasets.batches import PipelineConfig, TrainingBatches
 from datasets.image_set import ImageSet
+from gradnet_tf.errors import UserError
 
 
 def training_stream(image_set: ImageSet, config: PipelineConfig):
@@ -31,5 +32,10 @@ def device_batches(image_set: ImageSet, config: PipelineConfig):
     from gradnet_tf.training.device_batches import DeviceBatches
 
     batches = TrainingBatches(image_set, config)
+    if batches.has_real_noise:
+        raise UserError(
+            f"dataset {image_set.name} has real noise, and training on JAX adds its own.\n"
+            "Train on TensorFlow: KERAS_BACKEND=tensorflow."
+        )
     images = [batches.image(index) for index in range(len(batches.sampler.image_sizes))]
     return DeviceBatches(images, batches.sampler, config.batch_size, config.start_step)

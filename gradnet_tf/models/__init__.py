@@ -1,7 +1,8 @@
 """Denoising networks as registered, serialisable Keras models."""
 
 from gradnet_tf.models.dncnn import DnCNN
+from gradnet_tf.models.fusion_study import SKDnCNN
 from gradnet_tf.models.gradnet import GradNet
 from gradnet_tf.models.mskresnet import MSKResnet
 
-__all__ = ["DnCNN", "GradNet", "MSKResnet"]
+__all__ = ["DnCNN", "GradNet", "MSKResnet", "SKDnCNN"]

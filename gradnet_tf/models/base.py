@@ -55,10 +55,16 @@ class DenoisingModel(keras.Model):
         """Channels of an image once its blocks of `scale`×`scale` pixels are one position."""
         return self.channels * self.scale**2
 
+    @property
+    def input_channels(self):
+        """Channels of the input; more than the image's where a guide image follows it."""
+        return self.channels
+
     def _check_input(self, input_shape):
-        if len(input_shape) != 4 or input_shape[-1] != self.channels:
+        if len(input_shape) != 4 or input_shape[-1] != self.input_channels:
             raise ValueError(
-                f"`images` must be (N, H, W, {self.channels}). Received: input_shape={input_shape}"
+                f"`images` must be (N, H, W, {self.input_channels}). "
+                f"Received: input_shape={input_shape}"
             )
 
     def _to_image(self, features, images):
@@ -86,5 +92,5 @@ class DenoisingModel(keras.Model):
 
 def build_model(model):
     """Creates the variables of `model` for any batch, height and width, and returns it."""
-    model.build((None, None, None, model.channels))
+    model.build((None, None, None, getattr(model, "input_channels", model.channels)))
     return model

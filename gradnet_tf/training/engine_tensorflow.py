@@ -103,7 +103,7 @@ class TensorFlowEngine:
             optimizer.build(self.model.trainable_variables)
             self._averages = make_averages(self.model, config.ema)
         self.optimizer = optimizer
-        channels = self.model.channels
+        channels = getattr(self.model, "input_channels", self.model.channels)
         image = tf.TensorSpec((None, None, None, channels), tf.float32)
         self._predict = tf.function(self.model, input_signature=[image])
         self._intermediates = tf.function(

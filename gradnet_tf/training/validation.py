@@ -55,8 +55,9 @@ def psnr_by_sigma(
 
 def image_panel(engine, noisy: np.ndarray, clean: np.ndarray) -> np.ndarray:
     """Returns noisy, naive, gradient, denoised and clean of one image, side by side, uint8."""
-    if not hasattr(engine.model, "naive_denoiser"):
-        return panel([noisy, engine.predict(noisy[None])[0], clean])
+    if getattr(engine.model, "naive_denoiser", None) is None:
+        # A guide image may follow the noisy one in the input's channels.
+        return panel([noisy[..., : clean.shape[-1]], engine.predict(noisy[None])[0], clean])
     outputs = engine.predict(noisy[None], intermediates=True)
     # A Sobel magnitude reaches 4√2; a quarter of it shows the edges of natural images.
     return panel(

@@ -1,0 +1,83 @@
+r"""Where to fuse the gradient: SKDnCNN alone and as GradNet-I to IV (the paper's figure 2).
+
+Example:
+  python -m experiments.fusion_study --form=short --data_dir=DATA --output=out/fusion
+The same command goes on where it stopped; --report writes table and chart of what is there.
+"""
+
+import functools
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+from experiments.form import Form  # noqa: E402
+from experiments.options import Options, define_flags, read_flags, run  # noqa: E402
+from experiments.results import Job  # noqa: E402
+from experiments.study import NAIVE, Task  # noqa: E402
+from gradnet_tf.command import run_script  # noqa: E402
+
+# The paper's figures: every place, with the clean gradient (figure 3) and with the approximate
+# one (the supplement's figure 1); the noisy image's own at the paper's place as a control.
+CONFIGURATIONS = (
+    ("none", "none"),
+    *((fusion, gradient) for gradient in ("clean", "approximate") for fusion in "I II III IV".split()),
+    ("II", "noisy"),
+)
+BASELINE = ("none", "none")
+# Seconds of the study are those of its costliest runs where a budget is shared out.
+COSTLIEST = ("II", "approximate")
+
+
+def _build_naive(form: Form, weights=None):
+    from gradnet_tf.models import DnCNN
+    from gradnet_tf.models.base import build_model
+
+    model = build_model(DnCNN(form.num_layers, form.filters, dtype=form.precision))
+    if weights is not None:
+        model.load_weights(weights)
+    return model
+
+
+def _build(form: Form, fusion: str, gradient: str, weights):
+    from gradnet_tf.models import SKDnCNN
+    from gradnet_tf.models.base import build_model
+
+    naive = None
+    if gradient == "approximate":
+        naive = _build_naive(form, weights)
+        naive.trainable = False
+    return build_model(
+        SKDnCNN(fusion, gradient, naive, form.num_layers, form.filters, dtype=form.precision)
+    )
+
+
+def tasks(options: Options, form: Form) -> list[Task]:
+    """Returns the runs: all of seed 0 first, so that a part of the study is balanced.
+
+    ψ is trained once for each seed and noise, before the runs that need it.
+    All train on plain L1: the gradient in GradNet's loss is another question.
+    """
+    made = []
+    for seed in range(options.seeds):
+        for noise in options.noises():
+            naive = Job(seed, noise, NAIVE, "none")
+            made.append(Task(naive, functools.partial(_build_naive, form)))
+            for fusion, gradient in CONFIGURATIONS:
+                made.append(
+                    Task(
+                        Job(seed, noise, fusion, gradient),
+                        functools.partial(_build, form, fusion, gradient),
+                        naive if gradient == "approximate" else None,
+                    )
+                )
+    return made
+
+
+def main() -> None:
+    """Runs what is missing, then writes table and chart."""
+    run("fusion", read_flags(), tasks, BASELINE, COSTLIEST)
+
+
+if __name__ == "__main__":
+    define_flags(output="out/fusion_study", sigmas=["15", "50"])
+    run_script(main, __doc__)
