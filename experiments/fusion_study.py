@@ -20,7 +20,11 @@ from gradnet_tf.command import run_script  # noqa: E402
 # one (the supplement's figure 1); the noisy image's own at the paper's place as a control.
 CONFIGURATIONS = (
     ("none", "none"),
-    *((fusion, gradient) for gradient in ("clean", "approximate") for fusion in "I II III IV".split()),
+    *(
+        (fusion, gradient)
+        for gradient in ("clean", "approximate")
+        for fusion in "I II III IV".split()
+    ),
     ("II", "noisy"),
 )
 BASELINE = ("none", "none")
@@ -32,7 +36,7 @@ def _build_naive(form: Form, weights=None):
     from gradnet_tf.models import DnCNN
     from gradnet_tf.models.base import build_model
 
-    model = build_model(DnCNN(form.num_layers, form.filters, dtype=form.precision))
+    model = build_model(DnCNN(form.num_layers, form.filters, batch_norm=True, dtype=form.precision))
     if weights is not None:
         model.load_weights(weights)
     return model

@@ -85,8 +85,7 @@ def training_batches(images: KeptImages, config, clean_as_guide: bool, start_ste
 
     if keras.backend.backend() != "tensorflow":
         raise UserError(
-            "the studies train on TensorFlow.\n"
-            f"Received: KERAS_BACKEND={keras.backend.backend()}"
+            f"the studies train on TensorFlow.\nReceived: KERAS_BACKEND={keras.backend.backend()}"
         )
     from datasets.pipeline import training_dataset
 

@@ -1,3 +1,5 @@
 """stub"""
+
+
 def write_report(study, rows, output, baseline):
     return ""

@@ -35,6 +35,12 @@ def export(config: ExportConfig, images) -> int:
             f"--model={config.model}: already an exported file. Expected what it was made from: "
             "weights' name, run folder or .keras file."
         )
+    if denoiser.needs_sigma:
+        raise UserError(
+            f"--model={config.model}: this network is told the noise level, and the exported "
+            "formats take images alone.\nExport a blind network (such as dncnn or gradnet_small); "
+            "evaluate.py and `gradnet denoise` run this one."
+        )
     source = denoiser.source
     name = source["preset"] if source["kind"] == "run" else denoiser.name
 

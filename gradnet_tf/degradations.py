@@ -12,6 +12,11 @@ def sigma_to_unit(sigma):
     return sigma / 255.0
 
 
+def unit_to_sigma(deviation):
+    """Converts a standard deviation on the [0, 1] scale to a noise level on the 0-255 scale."""
+    return deviation * 255.0
+
+
 def add_gaussian_noise(clean, unit_noise, sigma):
     """Adds white Gaussian noise: `clean + (σ / 255) · unit_noise`, never clipped.
 

@@ -12,6 +12,7 @@ from gradnet_tf.degradations import add_gaussian_noise
 from gradnet_tf.errors import UserError
 from gradnet_tf.inference.channels import adapt_channels, adaptation
 from gradnet_tf.inference.image_files import to_float
+from gradnet_tf.inference.noise_level import estimate_and_tell
 from gradnet_tf.presets import PRECISIONS
 from gradnet_tf.sampling import evaluation_noise
 from gradnet_tf.scores import HAS_NAN, Example, finite_or_none, mean_scores, score_example
@@ -112,12 +113,19 @@ def run_example(
     real = image_set.noisy(index)
     noisy = noisy_input(clean, real, name, config)
     sigma = config.sigma if real is None else None
+    needs_sigma = getattr(denoiser, "needs_sigma", False)
     start = time.perf_counter()
+    if sigma is None and needs_sigma:
+        # Of the image as it is, before channels are replicated or taken one by one.
+        sigma = estimate_and_tell(noisy, name)
     denoised = adapt_channels(
         lambda images: np.asarray(denoiser.denoise(images, sigma)), noisy[None], denoiser.channels
     )[0]
     seconds = time.perf_counter() - start
-    naive = adapt_channels(denoiser.naive, noisy[None], denoiser.channels)
+    more = {"sigma": sigma} if needs_sigma else {}
+    naive = adapt_channels(
+        lambda images: denoiser.naive(images, **more), noisy[None], denoiser.channels
+    )
     # np.clip keeps NaN, so a broken output is still seen by the scores.
     naive = None if naive is None else np.clip(naive[0], 0, 1)
     denoised = np.clip(denoised, 0, 1)

@@ -42,7 +42,7 @@ class Preset:
     Attributes:
         name: the name on the command line.
         description: one line for lists and error messages.
-        architecture: "GradNet", "DnCNN" or "MSKResnet".
+        architecture: name of a class of `gradnet_tf.models`.
         arguments: keyword arguments of that class, less `channels` and `dtype`;
             `width` stands for F plus the gradient's channels.
         naive: preset of the naive denoiser, for GradNet.
@@ -76,6 +76,10 @@ def _preset(name, description, architecture, arguments, parameters, **more):
 #   body(W, N, m, r)   N·[m·2·c(W, W) + p(2W, 2W/r) + p(2W/r, 2W) + c(2W, W)]
 #   MSKResnet          c(D, F) + body(F) + c(F, D)
 #   GradNet            DnCNN + c(D, F) + body(F + D) + c(F + D, D)
+#   FFDNet(L, F)       c(4C + 1, F) + (L - 2)·c(F, F) + c(F, 4C)
+#   with normalisation n(a, b) = 9ab + 4b in place of the c of a hidden layer:
+#   DnCNN              c(C, F) + (L - 2)·n(F, F) + c(F, C)
+#   ADNet              n(C, F) + 14·n(F, F) + c(F, C) + p(2C, C)
 # tests/test_presets.py repeats the sums with their numbers.
 _ALL = (
     _preset(
@@ -155,6 +159,27 @@ _ALL = (
         "MSKResnet",
         {"filters": 64, "num_modules": 4, "num_units": 4, "reduction": 2},
         {3: 1_546_691, 1: 1_544_385},
+    ),
+    _preset(
+        "dncnn_bn",
+        "DnCNN with batch normalisation, as published",
+        "DnCNN",
+        {"num_layers": 20, "filters": 64, "batch_norm": True},
+        {3: 671_683, 1: 669_377},
+    ),
+    _preset(
+        "ffdnet",
+        "FFDNet as published, told the noise level",
+        "FFDNet",
+        {},
+        {3: 852_108, 1: 485_316},
+    ),
+    _preset(
+        "adnet",
+        "ADNet as published: dilated convolutions, attention on the noise",
+        "ADNet",
+        {"filters": 64},
+        {3: 523_416, 1: 521_092},
     ),
 )
 PRESETS: Mapping[str, Preset] = MappingProxyType({preset.name: preset for preset in _ALL})

@@ -19,7 +19,10 @@ TRIALS = {
     "MSKResnetBody": (lambda **k: layers.MSKResnetBody(4, 2, 1, 2, **k), 4, 20, 20, False),
     "SpaceToDepth": (lambda **k: layers.SpaceToDepth(2, **k), 3, 0, 0, False),
     "DepthToSpace": (lambda **k: layers.DepthToSpace(2, **k), 12, 0, 0, False),
+    "ConvNormReLU": (lambda **k: layers.ConvNormReLU(4, 2, **k), 3, 5, 3, False),
     "DnCNN": (lambda **k: models.DnCNN(3, 8, **k), 3, 6, 6, True),
+    "FFDNet": (lambda **k: models.FFDNet(3, 8, **k), 3, 6, 6, True),
+    "ADNet": (lambda **k: models.ADNet(8, **k), 3, 79, 49, True),
     "MSKResnet": (lambda **k: models.MSKResnet(8, 1, 1, scale=2, **k), 3, 14, 14, True),
     "GradNet": (
         lambda **k: models.GradNet(models.DnCNN(2, 4, **k), 5, 1, 1, **k),

@@ -20,6 +20,25 @@ def dncnn(depth, layers, width):
     return c(depth, width) + (layers - 2) * c(width, width) + c(width, depth)
 
 
+def n(a, b):
+    """3×3 convolution without bias, then γ, β and two moving averages."""
+    return 9 * a * b + 4 * b
+
+
+def dncnn_bn(depth, layers, width):
+    return c(depth, width) + (layers - 2) * n(width, width) + c(width, depth)
+
+
+def ffdnet(channels, layers, width):
+    depth = 4 * channels
+    return c(depth + 1, width) + (layers - 2) * c(width, width) + c(width, depth)
+
+
+def adnet(channels):
+    hidden = n(channels, 64) + 14 * n(64, 64)
+    return hidden + c(64, channels) + p(2 * channels, channels)
+
+
 def body(width, modules, units):
     attention = p(2 * width, width) + p(width, 2 * width)  # r = 2 of 2C channels
     return modules * (units * 2 * c(width, width) + attention + c(2 * width, width))
@@ -58,6 +77,10 @@ BY_HAND = {
         3: dncnn(12, 4, 16) + gradnet(12, 20, 2, 1),
         1: dncnn(4, 4, 16) + gradnet(4, 28, 2, 1),
     },
+    "dncnn_bn": {3: dncnn_bn(3, 20, 64), 1: dncnn_bn(1, 20, 64)},
+    # The published networks' known counts: 852,108 and 485,316.
+    "ffdnet": {3: ffdnet(3, 12, 96), 1: ffdnet(1, 15, 64)},
+    "adnet": {3: adnet(3), 1: adnet(1)},
 }
 
 

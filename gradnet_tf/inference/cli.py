@@ -1,11 +1,12 @@
 """The `gradnet` command: `gradnet denoise` and `gradnet models`."""
 
 import argparse
+import functools
 from collections.abc import Sequence
 
 from gradnet_tf import weights
 from gradnet_tf.command import ArgumentParser, guarded
-from gradnet_tf.errors import EXIT_OK
+from gradnet_tf.errors import EXIT_OK, UserError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -40,6 +41,12 @@ def _parser() -> argparse.ArgumentParser:
     denoise.add_argument(
         "--strength", type=_strength, default=1.0, help="0 (nothing) to 1 (all, the default)"
     )
+    denoise.add_argument(
+        "--sigma",
+        type=_sigma,
+        help="noise level, standard deviation on the 0-255 scale, for a model that needs one "
+        "(default: estimated, picture by picture)",
+    )
     denoise.set_defaults(run=_denoise)
 
     models = commands.add_parser(
@@ -65,12 +72,34 @@ def _strength(text: str) -> float:
     return value
 
 
+def _sigma(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0.0 <= value <= 255.0:
+        raise argparse.ArgumentTypeError(f"expected a number in [0, 255]. Received: {text}")
+    return value
+
+
 def _denoise(arguments: argparse.Namespace) -> int:
     from gradnet_tf.inference.denoise_files import denoise_files, plan_jobs
     from gradnet_tf.inference.load import load_denoiser
 
     jobs = plan_jobs(arguments.inputs, arguments.output)
-    return denoise_files(jobs, lambda: load_denoiser(arguments.model), arguments.strength)
+
+    def load():
+        denoiser = load_denoiser(arguments.model)
+        if arguments.sigma is None:
+            return denoiser
+        if not denoiser.needs_sigma:
+            raise UserError(
+                f"--sigma={arguments.sigma:g}: {denoiser.name} takes no noise level. "
+                "Leave the flag out."
+            )
+        return functools.partial(denoiser, sigma=arguments.sigma)
+
+    return denoise_files(jobs, load, arguments.strength)
 
 
 def _models(arguments: argparse.Namespace) -> int:

@@ -8,6 +8,7 @@ import numpy as np
 from gradnet_tf.errors import UserError
 from gradnet_tf.inference.channels import adapt_channels
 from gradnet_tf.inference.image_files import to_float, to_uint8
+from gradnet_tf.inference.noise_level import estimate_and_tell, estimate_sigma
 
 
 class Runner(Protocol):
@@ -18,10 +19,13 @@ class Runner(Protocol):
     parameters: int | None
     model: Any
 
-    def run(self, images: np.ndarray) -> np.ndarray:
-        """Maps float32 (N, H, W, C) to the denoised images of the same shape."""
+    def run(self, images: np.ndarray, sigma: np.ndarray | None = None) -> np.ndarray:
+        """Maps float32 (N, H, W, C) to the denoised images of the same shape.
 
-    def naive(self, images: np.ndarray) -> np.ndarray | None:
+        With `needs_sigma`, `sigma` is float32 (N,) on the 0-255 scale, else `None`.
+        """
+
+    def naive(self, images: np.ndarray, sigma: np.ndarray | None = None) -> np.ndarray | None:
         """Returns the naive estimate, or `None` where the network has none."""
 
 
@@ -80,34 +84,41 @@ class Denoiser:
         Args:
             images: (N, H, W, C), float, nominal range [0, 1] (noise may leave it),
                 C = `channels`.
-            sigma: noise level on the 0-255 scale; unused by blind models.
+            sigma: noise level on the 0-255 scale, of all images or (N,); unused
+                by blind models. Where the network needs it and none is given, it is
+                estimated, and printed for each image.
 
         Returns:
             float32, shaped like `images`, clipped to [0, 1].
 
         Raises:
-            UserError: `images` has another shape or dtype.
+            UserError: `images` has another shape or dtype, or σ is outside [0, 255].
         """
         images = self._checked(images)
         if images.size == 0:
             return images
-        return np.clip(np.asarray(self.runner.run(images), np.float32), 0.0, 1.0)
+        sigma = self._levels(images, sigma, lambda image: estimate_and_tell(image, self.name))
+        return np.clip(np.asarray(self.runner.run(images, sigma), np.float32), 0.0, 1.0)
 
-    def naive(self, images: np.ndarray) -> np.ndarray | None:
+    def naive(self, images: np.ndarray, sigma: float | None = None) -> np.ndarray | None:
         """Returns the naive estimate ψ(y), clipped to [0, 1], or `None` where there is none.
 
         Takes what `denoise` takes. Only a GradNet held as a Keras model has one.
         """
-        estimate = self.runner.naive(self._checked(images))
+        images = self._checked(images)
+        estimate = self.runner.naive(images, self._levels(images, sigma, estimate_sigma))
         return None if estimate is None else np.clip(np.asarray(estimate, np.float32), 0.0, 1.0)
 
-    def __call__(self, image: np.ndarray, strength: float = 1.0) -> np.ndarray:
+    def __call__(
+        self, image: np.ndarray, strength: float = 1.0, sigma: float | None = None
+    ) -> np.ndarray:
         """Denoises one 8-bit picture.
 
         Args:
             image: uint8 (H, W, 3) RGB or (H, W, 1) grey. Where the model takes the
                 other kind, it is adapted as `adapt_channels` says.
             strength: 1 is the network's result, 0 the picture itself, between them a blend.
+            sigma: see `denoise`.
 
         Returns:
             uint8, shaped like `image`, rounded to the nearest level.
@@ -126,10 +137,30 @@ class Denoiser:
         if strength == 0.0:
             return image.copy()
         noisy = to_float(image[None])
-        denoised = adapt_channels(self.denoise, noisy, self.channels)
+        if sigma is None and self.needs_sigma:
+            # Of the picture as it is, before channels are replicated or taken one by one.
+            sigma = estimate_and_tell(noisy[0], self.name)
+        denoised = adapt_channels(lambda images: self.denoise(images, sigma), noisy, self.channels)
         if strength < 1.0:
             denoised = noisy + np.float32(strength) * (denoised - noisy)
         return to_uint8(denoised[0])
+
+    def _levels(self, images, sigma, estimate) -> np.ndarray | None:
+        """Returns σ of each image, float32 (N,), or `None` where the network takes none."""
+        if not self.needs_sigma:
+            return None
+        if sigma is None:
+            return np.array([estimate(image) for image in images], np.float32)
+        levels = np.asarray(sigma, np.float32)
+        if (
+            levels.shape not in ((), (1,), (len(images),))
+            or not ((levels >= 0) & (levels <= 255)).all()
+        ):
+            raise UserError(
+                f"sigma: expected a number in [0, 255], or one for each of {len(images)} images. "
+                f"Received: {sigma}."
+            )
+        return np.broadcast_to(levels, (len(images),))
 
     def _checked(self, images: np.ndarray) -> np.ndarray:
         images = np.asarray(images)

@@ -23,8 +23,9 @@ class KerasRunner:
     is traced once. Elsewhere the model is called as it is.
 
     Args:
-        model: maps float32 (N, H, W, C) to the same shape; `channels` is read
-            from it, or from its input where it has no such attribute.
+        model: maps float32 (N, H, W, C), and `sigma` (N,) where it has
+            `needs_sigma`, to the same shape; `channels` is read from it, or from
+            its input where it has no such attribute.
     """
 
     def __init__(self, model):
@@ -36,13 +37,13 @@ class KerasRunner:
         self._denoise = self._compiled(self._call)
         self._estimate = self._compiled(self._call_naive)
 
-    def run(self, images: np.ndarray) -> np.ndarray:
+    def run(self, images: np.ndarray, sigma: np.ndarray | None = None) -> np.ndarray:
         """Returns the denoised images, float32, shaped like `images`."""
-        return _to_numpy(self._denoise, images)
+        return _to_numpy(self._denoise, images, sigma)
 
-    def naive(self, images: np.ndarray) -> np.ndarray | None:
+    def naive(self, images: np.ndarray, sigma: np.ndarray | None = None) -> np.ndarray | None:
         """Returns ψ(y) of a GradNet, `None` for any other model."""
-        return _to_numpy(self._estimate, images) if self._has_naive else None
+        return _to_numpy(self._estimate, images, sigma) if self._has_naive else None
 
     @property
     def num_traces(self) -> int | None:
@@ -50,20 +51,22 @@ class KerasRunner:
         count = getattr(self._denoise, "experimental_get_tracing_count", None)
         return None if count is None else count()
 
-    def _call(self, images):
-        return _clipped(self.model(images, training=False))
+    def _call(self, images, **sigma):
+        return _clipped(self.model(images, training=False, **sigma))
 
-    def _call_naive(self, images):
+    def _call_naive(self, images, **sigma):
         # The naive denoiser by itself gives what `return_intermediates` calls "naive",
         # at the cost of ψ alone.
-        return _clipped(self.model.naive_denoiser(images, training=False))
+        return _clipped(self.model.naive_denoiser(images, training=False, **sigma))
 
     def _compiled(self, function):
         if keras.backend.backend() != "tensorflow":
-            return lambda images: function(ops.convert_to_tensor(images))
+            return lambda images, **sigma: function(ops.convert_to_tensor(images), **sigma)
         import tensorflow as tf
 
         signature = [tf.TensorSpec([None, None, None, self.channels], tf.float32, name="images")]
+        if self.needs_sigma:
+            signature.append(tf.TensorSpec([None], tf.float32, name="sigma"))
         # TensorFlow counts traces by code object, and several denoisers in one process share
         # these; a partial is counted by itself, and no false warning about retracing appears.
         return tf.function(functools.partial(function), input_signature=signature)
@@ -86,9 +89,10 @@ def runner_from_weights(preset: str, channels: int, precision: str, path: Path) 
     return KerasRunner(model)
 
 
-def _to_numpy(function, images):
+def _to_numpy(function, images, sigma):
     try:
-        return np.asarray(ops.convert_to_numpy(function(images)), np.float32)
+        more = {} if sigma is None else {"sigma": ops.convert_to_tensor(sigma)}
+        return np.asarray(ops.convert_to_numpy(function(images, **more)), np.float32)
     except Exception as error:
         if type(error).__name__ in ("ResourceExhaustedError", "XlaRuntimeError"):
             raise MemoryError(f"not enough memory for images of shape {images.shape}") from error

@@ -47,11 +47,11 @@ class SavedModelRunner:
         self._constant = tf.constant
         self.channels = specs[0].shape[-1]
 
-    def run(self, images: np.ndarray) -> np.ndarray:
+    def run(self, images: np.ndarray, sigma: None = None) -> np.ndarray:
         """Returns the denoised images, float32, shaped like `images`."""
         outputs = self._signature(**{self._input: self._constant(images)})
         return outputs[self._output].numpy()
 
-    def naive(self, images: np.ndarray) -> None:
+    def naive(self, images: np.ndarray, sigma: None = None) -> None:
         """A SavedModel does not give its naive estimate."""
         return None

@@ -52,11 +52,11 @@ class TFLiteRunner:
         self.channels = int(shape[-1])
         self._allocated: tuple[int, ...] | None = None
 
-    def run(self, images: np.ndarray) -> np.ndarray:
+    def run(self, images: np.ndarray, sigma: None = None) -> np.ndarray:
         """Returns the denoised images, float32, shaped like `images`."""
         return np.concatenate([self._run_one(images[i : i + 1]) for i in range(len(images))])
 
-    def naive(self, images: np.ndarray) -> None:
+    def naive(self, images: np.ndarray, sigma: None = None) -> None:
         """A .tflite file does not give its naive estimate."""
         return None
 

@@ -76,7 +76,7 @@ class DenoisingModel(keras.Model):
         return residual
 
     def compute_output_shape(self, input_shape, *args, **kwargs):
-        return input_shape
+        return (*input_shape[:-1], self.channels)
 
     def get_config(self):
         return {

@@ -1,10 +1,26 @@
-"""DnCNN (Zhang et al., 2017) without batch normalisation: the paper's naive denoiser."""
+"""DnCNN (Zhang et al., 2017): the paper's naive denoiser."""
 
 import keras
 from keras import ops
 
+from gradnet_tf.layers import ConvNormReLU
 from gradnet_tf.layers.residual import conv3x3
 from gradnet_tf.models.base import DenoisingModel, reconstruction_conv
+
+
+def hidden_layers(num_layers, filters, batch_norm, policy):
+    """Returns the layers of a chain of `num_layers` convolutions, but for the last.
+
+    Each is a 3×3 convolution and a ReLU; with `batch_norm` those after the
+    first normalise between the two.
+    """
+
+    def layer(index):
+        if batch_norm and index:
+            return ConvNormReLU(filters, dtype=policy, name=f"conv_{index}")
+        return conv3x3(filters, policy, "relu", f"conv_{index}")
+
+    return [layer(index) for index in range(num_layers - 1)]
 
 
 @keras.saving.register_keras_serializable(package="gradnet_tf")
@@ -16,20 +32,21 @@ class DnCNN(DenoisingModel):
         filters: channels of the hidden layers.
         channels: 3 for RGB, 1 for grey.
         scale: 1 works on pixels, 2 on blocks of 2×2 pixels.
+        batch_norm: normalise in all layers but the first and the last, as
+            published; the presets of GradNet do without.
 
     Call arguments and output: see `DenoisingModel`.
     """
 
-    def __init__(self, num_layers=20, filters=64, channels=3, scale=1, **kwargs):
+    def __init__(self, num_layers=20, filters=64, channels=3, scale=1, batch_norm=False, **kwargs):
         super().__init__(channels, scale, **kwargs)
         if num_layers < 2:
             raise ValueError(f"`num_layers` must be at least 2. Received: num_layers={num_layers}")
         self.num_layers = num_layers
         self.filters = filters
+        self.batch_norm = batch_norm
         policy = self.dtype_policy
-        self.convs = [
-            conv3x3(filters, policy, "relu", f"conv_{index}") for index in range(num_layers - 1)
-        ]
+        self.convs = hidden_layers(num_layers, filters, batch_norm, policy)
         self.reconstruction = reconstruction_conv(self.depth, policy)
 
     def build(self, input_shape):
@@ -47,4 +64,9 @@ class DnCNN(DenoisingModel):
         return images - self._to_image(self.reconstruction(features), images)
 
     def get_config(self):
-        return {**super().get_config(), "num_layers": self.num_layers, "filters": self.filters}
+        return {
+            **super().get_config(),
+            "num_layers": self.num_layers,
+            "filters": self.filters,
+            "batch_norm": self.batch_norm,
+        }

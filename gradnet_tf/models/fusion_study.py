@@ -1,28 +1,14 @@
-"""SKDnCNN and the four places to fuse a gradient into it: GradNet-I to IV (figure 2 of the paper)."""
+"""SKDnCNN and four places to fuse a gradient into it: GradNet-I to IV (figure 2)."""
 
 import keras
 from keras import ops
 
-from gradnet_tf.layers import SobelGradient
+from gradnet_tf.layers import ConvNormReLU, SobelGradient
 from gradnet_tf.layers.residual import conv3x3
 from gradnet_tf.models.base import DenoisingModel, reconstruction_conv
 
 FUSIONS = ("none", "I", "II", "III", "IV")
 GRADIENTS = ("none", "noisy", "approximate", "clean")
-
-# A share of 5% a step: statistics that a run of some hundred steps has time to gather.
-_MOMENTUM = 0.95
-_EPSILON = 1e-5
-
-
-def batch_normalization(policy, name):
-    """Batch normalisation whose statistics are those of the global batch on every backend."""
-    # On JAX a mean over a batch that is cut over devices is the global one anyway, and Keras
-    # refuses the argument.
-    synchronized = keras.backend.backend() == "tensorflow"
-    return keras.layers.BatchNormalization(
-        momentum=_MOMENTUM, epsilon=_EPSILON, synchronized=synchronized, dtype=policy, name=name
-    )
 
 
 @keras.saving.register_keras_serializable(package="gradnet_tf")
@@ -44,9 +30,9 @@ class SKDnCNN(DenoisingModel):
     IV   x̃  = y - c(f ⊕ f0) · G        multiplies the last convolution's output
     ```
 
-    Batch normalisation uses the statistics of the global batch in training, so that replicas
+    Batch normalisation takes the statistics of the global batch in training, so that replicas
     agree with one device but for rounding; a batch worked through in parts (`accumulate`)
-    has each part's. The skip in II holds f0 without G.
+    has each part's. The skip holds f0 without G in II.
 
     Args:
         fusion: "none", "I", "II", "III" or "IV".
@@ -64,7 +50,6 @@ class SKDnCNN(DenoisingModel):
     Call arguments:
         images: (N, H, W, `input_channels`), see `DenoisingModel`: y, followed
             by z with gradient "clean".
-        training: whether batch normalisation uses the batch's statistics.
         return_intermediates: return a dict of `denoised`, `naive` (the guide z) and
             `gradient`, each shaped like y; not without a gradient.
 
@@ -93,8 +78,10 @@ class SKDnCNN(DenoisingModel):
         policy = self.dtype_policy
         self.sobel = SobelGradient(name="sobel")
         self.features = conv3x3(filters, policy, "relu", "features")
-        self.convs = [conv3x3(filters, policy, None, f"conv_{i}") for i in range(num_layers - 2)]
-        self.norms = [batch_normalization(policy, f"norm_{i}") for i in range(num_layers - 2)]
+        self.stack = [
+            ConvNormReLU(filters, dtype=policy, name=f"conv_{index}")
+            for index in range(num_layers - 2)
+        ]
         self.reconstruction = reconstruction_conv(self.depth, policy)
 
     @property
@@ -109,9 +96,8 @@ class SKDnCNN(DenoisingModel):
             self.naive_denoiser.build((None, None, None, self.channels))
         self.features.build((None, None, None, self.depth + extra["I"]))
         inputs = self.filters + extra["II"]
-        for conv, norm in zip(self.convs, self.norms, strict=True):
-            conv.build((None, None, None, inputs))
-            norm.build((None, None, None, self.filters))
+        for layer in self.stack:
+            layer.build((None, None, None, inputs))
             inputs = self.filters
         self.reconstruction.build((None, None, None, 2 * self.filters + extra["III"]))
         self.built = True
@@ -124,7 +110,7 @@ class SKDnCNN(DenoisingModel):
         naive = self.naive_denoiser(noisy)
         return naive if self.naive_denoiser.trainable else ops.stop_gradient(naive)
 
-    def call(self, images, training=False, return_intermediates=False):
+    def call(self, images, return_intermediates=False):
         images = ops.cast(images, "float32")
         noisy = images[..., : self.channels]
         guide = gradient = None
@@ -140,17 +126,14 @@ class SKDnCNN(DenoisingModel):
 
         first = self.features(fuse("I", self.to_depth(noisy)))
         features = fuse("II", first)
-        for conv, norm in zip(self.convs, self.norms, strict=True):
-            features = ops.relu(norm(conv(features), training=training))
+        for layer in self.stack:
+            features = layer(features)
         features = fuse("III", ops.concatenate([features, first], axis=-1))
         residual = self._to_image(self.reconstruction(features), noisy)
         denoised = noisy - (residual * gradient if self.fusion == "IV" else residual)
         if not return_intermediates:
             return denoised
         return {"denoised": denoised, "naive": guide, "gradient": gradient}
-
-    def compute_output_shape(self, input_shape, *args, **kwargs):
-        return (*input_shape[:-1], self.channels)
 
     def get_config(self):
         naive = self.naive_denoiser

@@ -38,6 +38,8 @@ class GradNet(DenoisingModel):
         return_intermediates: return a dict of `denoised`, `naive` and
             `gradient` (float32, shaped like `images`) and `attention` (a list
             of (N, 1, 1, ·)).
+        sigma: (N,) noise levels on the 0-255 scale, for a naive denoiser that
+            needs them; `needs_sigma` is that of the naive denoiser.
 
     Example:
 
@@ -68,6 +70,7 @@ class GradNet(DenoisingModel):
         policy = self.dtype_policy
         self.filters = filters
         self.naive_denoiser = naive_denoiser
+        self.needs_sigma = bool(getattr(naive_denoiser, "needs_sigma", False))
         self.sobel = SobelGradient(name="sobel")
         self.features = conv3x3(filters, policy, "relu", "features")
         self.body = MSKResnetBody(
@@ -90,9 +93,9 @@ class GradNet(DenoisingModel):
         self.reconstruction.build((None, None, None, self.body.filters))
         self.built = True
 
-    def call(self, images, attention=None, return_intermediates=False):
+    def call(self, images, attention=None, return_intermediates=False, sigma=None):
         images = ops.cast(images, "float32")
-        naive = self.naive_denoiser(images)
+        naive = self.naive_denoiser(images, **({"sigma": sigma} if self.needs_sigma else {}))
         if not self.naive_denoiser.trainable:
             naive = ops.stop_gradient(naive)
         gradient = self.sobel(naive)  # G(x̂); x̂ is not clipped before

@@ -81,6 +81,7 @@ class JaxEngine:
         self._split = NamedSharding(mesh, PartitionSpec("batch"))
         self.replicas = len(devices)
         self._model = build()
+        self.needs_sigma = getattr(self._model, "needs_sigma", False)
         self._optimizer = keras.optimizers.Adam(config.learning_rate)
         if config.precision == "mixed_float16":
             self._optimizer = keras.optimizers.LossScaleOptimizer(self._optimizer)
@@ -242,19 +243,28 @@ class JaxEngine:
         self._state = state
         return StepResult(lambda: (float(loss), bool(finite)))
 
-    def _call(self, trainable, non_trainable, noisy, *, return_intermediates=False):
-        # Models without intermediates have no such argument.
+    def _call(self, trainable, non_trainable, noisy, sigma, *, return_intermediates=False):
+        # Models without intermediates have no such argument, nor blind ones a noise level.
         more = {"return_intermediates": True} if return_intermediates else {}
+        if sigma is not None:
+            more["sigma"] = sigma
         with self._scope(trainable, non_trainable):
             return self._model(noisy, **more)
 
-    def predict(self, noisy: np.ndarray, intermediates: bool = False):
-        """Denoises (N, H, W, C) float32; unclipped, or a dict of all intermediate images."""
+    def predict(self, noisy: np.ndarray, intermediates: bool = False, sigma=None):
+        """Denoises (N, H, W, C) float32; unclipped, or a dict of all intermediate images.
+
+        With `needs_sigma`, `sigma` is float32 (N,) on the 0-255 scale.
+        """
         if self._state is None:
             self._state = self._read()
         trainable, non_trainable = self._state.trainable, self._state.non_trainable
         outputs = self._predict(
-            trainable, non_trainable, np.asarray(noisy), return_intermediates=intermediates
+            trainable,
+            non_trainable,
+            np.asarray(noisy),
+            sigma,
+            return_intermediates=intermediates,
         )
         if not intermediates:
             return np.asarray(outputs)

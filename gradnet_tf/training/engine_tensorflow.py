@@ -8,7 +8,8 @@ An engine is anything with these members; the loop uses no others:
 - `batches(dataset)`: an iterator of what `step` takes.
 - `step(batch, learning_rate, ema_decay=0.0)`: starts one optimiser step;
   returns a `StepResult`, which waits for it.
-- `predict(noisy, intermediates=False)`: NumPy in, NumPy out.
+- `predict(noisy, intermediates=False, sigma=None)`: NumPy in, NumPy out.
+- `needs_sigma` (optional): whether `predict` must be given the noise levels.
 - `averaged()`: a context in which the model has its averaged weights.
 - `state()`, `set_state(state)`: lists of NumPy arrays by name: "optimizer",
   and "ema" where weights are averaged.
@@ -104,12 +105,20 @@ class TensorFlowEngine:
             self._averages = make_averages(self.model, config.ema)
         self.optimizer = optimizer
         channels = getattr(self.model, "input_channels", self.model.channels)
-        image = tf.TensorSpec((None, None, None, channels), tf.float32)
-        self._predict = tf.function(self.model, input_signature=[image])
+        inputs = [tf.TensorSpec((None, None, None, channels), tf.float32)]
+        self.needs_sigma = getattr(self.model, "needs_sigma", False)
+        if self.needs_sigma:
+            inputs.append(tf.TensorSpec((None,), tf.float32))
+        self._predict = tf.function(self._call, input_signature=inputs)
         self._intermediates = tf.function(
-            lambda images: self.model(images, return_intermediates=True), input_signature=[image]
+            lambda *inputs: self._call(*inputs, return_intermediates=True), input_signature=inputs
         )
         self._distributed_step = tf.function(self._step_all_replicas)
+
+    def _call(self, images, *sigma, **more):
+        if sigma:
+            more["sigma"] = sigma[0]
+        return self.model(images, **more)
 
     @property
     def replicas(self) -> int:
@@ -242,11 +251,15 @@ class TensorFlowEngine:
 
         return StepResult(read)
 
-    def predict(self, noisy: np.ndarray, intermediates: bool = False):
-        """Denoises (N, H, W, C) float32; unclipped, or a dict of all intermediate images."""
+    def predict(self, noisy: np.ndarray, intermediates: bool = False, sigma=None):
+        """Denoises (N, H, W, C) float32; unclipped, or a dict of all intermediate images.
+
+        With `needs_sigma`, `sigma` is float32 (N,) on the 0-255 scale.
+        """
+        inputs = [noisy] if sigma is None else [noisy, sigma]
         if not intermediates:
-            return self._predict(noisy).numpy()
-        outputs = self._intermediates(noisy)
+            return self._predict(*inputs).numpy()
+        outputs = self._intermediates(*inputs)
         return {key: outputs[key].numpy() for key in ("denoised", "naive", "gradient")}
 
     def averaged(self) -> AbstractContextManager[None]:

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from gradnet_tf.degradations import unit_to_sigma
 from gradnet_tf.training.records import panel
 from gradnet_tf.training.team import Team
 
@@ -9,8 +10,16 @@ _LEVELS = 8
 _IMAGES_PER_LEVEL = 2
 
 
+def _predict(engine, noisy, clean, **more):
+    """Denoises one image; a network that needs the noise level is told that of the draws."""
+    if getattr(engine, "needs_sigma", False):
+        deviation = np.sqrt(np.mean((noisy - clean) ** 2))
+        more["sigma"] = unit_to_sigma(np.float32([deviation]))
+    return engine.predict(noisy[None], **more)
+
+
 def _psnr(engine, noisy: np.ndarray, clean: np.ndarray) -> float:
-    denoised = np.clip(engine.predict(noisy[None])[0], 0.0, 1.0)
+    denoised = np.clip(_predict(engine, noisy, clean)[0], 0.0, 1.0)
     return -10.0 * np.log10(max(float(np.mean((denoised - clean) ** 2)), 1e-12))
 
 
@@ -57,8 +66,8 @@ def image_panel(engine, noisy: np.ndarray, clean: np.ndarray) -> np.ndarray:
     """Returns noisy, naive, gradient, denoised and clean of one image, side by side, uint8."""
     if getattr(engine.model, "naive_denoiser", None) is None:
         # A guide image may follow the noisy one in the input's channels.
-        return panel([noisy[..., : clean.shape[-1]], engine.predict(noisy[None])[0], clean])
-    outputs = engine.predict(noisy[None], intermediates=True)
+        return panel([noisy[..., : clean.shape[-1]], _predict(engine, noisy, clean)[0], clean])
+    outputs = _predict(engine, noisy, clean, intermediates=True)
     # A Sobel magnitude reaches 4√2; a quarter of it shows the edges of natural images.
     return panel(
         [noisy, outputs["naive"][0], outputs["gradient"][0] / 4, outputs["denoised"][0], clean]

@@ -1,0 +1,63 @@
+"""ADNet (Tian et al., Neural Networks 2020): dilated convolutions and an attention on the noise."""
+
+import keras
+from keras import ops
+
+from gradnet_tf.layers import ConvNormReLU
+from gradnet_tf.models.base import DenoisingModel, reconstruction_conv
+
+#: Hidden layers (from 0) of the sparse block that look further: its 2nd, 5th, 9th and 12th.
+DILATED = (1, 4, 8, 11)
+NUM_HIDDEN = 15
+
+
+@keras.saving.register_keras_serializable(package="gradnet_tf")
+class ADNet(DenoisingModel):
+    """Sparse block, feature enhancement block and attention block of the paper.
+
+    ```
+    f = twelve convolutions, four of them dilated, with batch normalisation   (sparse block)
+    n = c(three more of them)                                                 (enhancement)
+    a = c1×1(tanh(y ⊕ n))                                                     (attention)
+    x̂ = y - a·n
+    ```
+
+    Args:
+        filters: channels of the hidden layers.
+        channels: 3 for RGB, 1 for grey.
+
+    Call arguments and output: see `DenoisingModel`.
+    """
+
+    def __init__(self, filters=64, channels=3, **kwargs):
+        # No blocks here: accepted so that a saved configuration, which has it, comes back.
+        super().__init__(channels, kwargs.pop("scale", 1), **kwargs)
+        self.filters = filters
+        policy = self.dtype_policy
+        self.convs = [
+            ConvNormReLU(filters, 2 if index in DILATED else 1, dtype=policy, name=f"conv_{index}")
+            for index in range(NUM_HIDDEN)
+        ]
+        self.reconstruction = reconstruction_conv(channels, policy)
+        self.attention = keras.layers.Conv2D(channels, 1, dtype=policy, name="attention")
+
+    def build(self, input_shape):
+        self._check_input(input_shape)
+        self.convs[0].build((None, None, None, self.channels))
+        for conv in [*self.convs[1:], self.reconstruction]:
+            conv.build((None, None, None, self.filters))
+        self.attention.build((None, None, None, 2 * self.channels))
+        self.built = True
+
+    def call(self, images):
+        images = ops.cast(images, "float32")
+        features = images
+        for conv in self.convs:
+            features = conv(features)
+        noise = self.reconstruction(features)
+        beside = ops.concatenate([ops.cast(images, noise.dtype), noise], axis=-1)
+        noise = noise * self.attention(ops.tanh(beside))
+        return images - self._to_image(noise, images)
+
+    def get_config(self):
+        return {**super().get_config(), "filters": self.filters}
