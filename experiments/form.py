@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Mapping
 
 from gradnet_tf.config import TrainConfig
 from gradnet_tf.errors import UserError
@@ -17,8 +18,7 @@ class Form:
 
     Attributes:
         name: "short" or "supplement".
-        num_layers: convolutions of SKDnCNN and of ψ.
-        filters: their features.
+        network: sizes of the networks, as the study reads them.
         batch_size: crops in a step.
         crop_size: side of the crops in pixels.
         steps: optimiser steps; 0 for `epochs` instead.
@@ -33,8 +33,7 @@ class Form:
     """
 
     name: str
-    num_layers: int
-    filters: int
+    network: Mapping[str, int]
     batch_size: int
     crop_size: int
     steps: int
@@ -71,34 +70,6 @@ class Form:
             seed=seed,
             validate_every=steps,  # no choice between checkpoints: the last weights are scored
         )
-
-
-FORMS = {
-    "supplement": Form("supplement", 20, 64, 64, 80, steps=0, epochs=50),
-    "short": Form(
-        "short",
-        num_layers=6,
-        filters=32,
-        batch_size=8,
-        crop_size=40,
-        steps=800,
-        epochs=0,
-        warmup_steps=50,
-        precision="mixed_bfloat16",
-        test_crop=256,
-    ),
-}
-
-
-def get_form(name: str) -> Form:
-    """Returns a form by its name.
-
-    Raises:
-        UserError: for an unknown one.
-    """
-    if name not in FORMS:
-        raise UserError(f"`form` must be one of {', '.join(FORMS)}. Received: form={name!r}")
-    return FORMS[name]
 
 
 def scaled_to(form: Form, budget: float, runs: int, seconds_per_step: float) -> Form:

@@ -10,10 +10,12 @@ import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+from experiments.command import Study, run  # noqa: E402
 from experiments.form import Form  # noqa: E402
-from experiments.options import Options, define_flags, read_flags, run  # noqa: E402
+from experiments.options import Options, define_flags, read_flags  # noqa: E402
 from experiments.results import Job  # noqa: E402
-from experiments.study import NAIVE, Task  # noqa: E402
+from experiments.study import Task  # noqa: E402
+from experiments.summary import NAIVE  # noqa: E402
 from gradnet_tf.command import run_script  # noqa: E402
 
 # The paper's figures: every place, with the clean gradient (figure 3) and with the approximate
@@ -32,11 +34,28 @@ BASELINE = ("none", "none")
 COSTLIEST = ("II", "approximate")
 
 
+# The supplement says depth and batch size of neither network: as the colour DnCNN's, and ours.
+FORMS = {
+    "supplement": Form("supplement", {"num_layers": 20, "filters": 64}, 64, 80, steps=0, epochs=50),
+    "short": Form(
+        "short",
+        {"num_layers": 6, "filters": 32},
+        batch_size=8,
+        crop_size=40,
+        steps=800,
+        epochs=0,
+        warmup_steps=50,
+        precision="mixed_bfloat16",
+        test_crop=256,
+    ),
+}
+
+
 def _build_naive(form: Form, weights=None):
     from gradnet_tf.models import DnCNN
     from gradnet_tf.models.base import build_model
 
-    model = build_model(DnCNN(form.num_layers, form.filters, batch_norm=True, dtype=form.precision))
+    model = build_model(DnCNN(**form.network, batch_norm=True, dtype=form.precision))
     if weights is not None:
         model.load_weights(weights)
     return model
@@ -50,9 +69,7 @@ def _build(form: Form, fusion: str, gradient: str, weights):
     if gradient == "approximate":
         naive = _build_naive(form, weights)
         naive.trainable = False
-    return build_model(
-        SKDnCNN(fusion, gradient, naive, form.num_layers, form.filters, dtype=form.precision)
-    )
+    return build_model(SKDnCNN(fusion, gradient, naive, **form.network, dtype=form.precision))
 
 
 def tasks(options: Options, form: Form) -> list[Task]:
@@ -77,11 +94,14 @@ def tasks(options: Options, form: Form) -> list[Task]:
     return made
 
 
+STUDY = Study("fusion", FORMS, tasks, BASELINE, COSTLIEST)
+
+
 def main() -> None:
     """Runs what is missing, then writes table and chart."""
-    run("fusion", read_flags(), tasks, BASELINE, COSTLIEST)
+    run(STUDY, read_flags())
 
 
 if __name__ == "__main__":
-    define_flags(output="out/fusion_study", sigmas=["15", "50"])
+    define_flags(output="out/fusion_study", sets=["nyuv2", "cbsd68", "renoir"], sigmas=["15", "50"])
     run_script(main, __doc__)

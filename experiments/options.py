@@ -1,22 +1,15 @@
-"""The flags that the studies share, and how a study goes from flags to its report."""
+"""The flags that the studies share."""
 
 import dataclasses
-import time
-from collections.abc import Callable
-from pathlib import Path
 
 from absl import flags
 
-from experiments.form import FORMS, Form, get_form, scaled_to
-from experiments.images import KeptImages
-from experiments.results import Results, agree_on_facts
-from experiments.study import work_through
 from gradnet_tf.config import parse_duration, require
-from gradnet_tf.errors import UserError
 from gradnet_tf.presets import PRECISIONS
 
-# Steps that a budget's share is measured by.
-_TIMED_STEPS = 20
+FORMS = ("supplement", "short")
+# Sets with real noise: they bring what is trained on, and no noise is added.
+REAL_NOISE = ("renoir",)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +47,9 @@ class Options:
     def __post_init__(self):
         require(self.seeds >= 1, "seeds", self.seeds, "at least 1")
         require(self.steps is None or self.steps >= 1, "steps", self.steps, "at least 1")
-        get_form(self.form)
+        require(self.form in FORMS, "form", self.form, f"one of {', '.join(FORMS)}")
+        precisions = (None, *PRECISIONS)
+        require(self.precision in precisions, "precision", self.precision, ", ".join(PRECISIONS))
         require(bool(self.sets), "sets", self.sets, "the names of one or more test sets")
         for sigma in self.sigmas:
             try:
@@ -65,7 +60,7 @@ class Options:
 
     def real_sets(self) -> list[str]:
         """Returns the names of the test sets that have real noise."""
-        return [name for name in self.sets if name == "renoir"]
+        return [name for name in self.sets if name in REAL_NOISE]
 
     def noises(self) -> list[str]:
         """Returns the kinds of noise: the levels, if a set takes them, then the real ones."""
@@ -73,7 +68,7 @@ class Options:
         return [*(self.sigmas if len(real) < len(self.sets) else ()), *real]
 
 
-def define_flags(output: str, sigmas: list[str]) -> None:
+def define_flags(output: str, sets: list[str], sigmas: list[str]) -> None:
     """Defines the flags of a study; not on import, since a process may import several."""
     flags.DEFINE_string("data_dir", None, "folder that holds the image sets")
     flags.DEFINE_string("output", output, "folder of the study")
@@ -82,7 +77,7 @@ def define_flags(output: str, sigmas: list[str]) -> None:
     flags.DEFINE_string("time_budget", None, "begin no run after this; the same command goes on")
     flags.DEFINE_integer("seeds", 3, "runs of everything, with seeds from 0")
     flags.DEFINE_string("train_set", "bsds500", "clean images to train on under Gaussian noise")
-    flags.DEFINE_list("sets", ["nyuv2", "cbsd68", "renoir"], "test sets")
+    flags.DEFINE_list("sets", sets, "test sets")
     flags.DEFINE_list("sigmas", sigmas, "Gaussian noise levels, 0-255 scale")
     flags.DEFINE_integer("steps", None, "optimiser steps of every run (default: the form's)")
     flags.DEFINE_string("precision", None, "one of " + ", ".join(PRECISIONS))
@@ -96,118 +91,3 @@ def read_flags() -> Options:
         values[name] = parse_duration(name, values[name])
     values |= {name: tuple(values[name]) for name in ("sets", "sigmas")}
     return Options(**values)
-
-
-def run(study: str, options: Options, make_tasks: Callable, baseline, costliest) -> None:
-    """Runs what is missing of a study, then writes its table and its chart.
-
-    Args:
-        study: "fusion" or "gradient".
-        options: what is asked for.
-        make_tasks: from options and form to the list of `Task`.
-        baseline: (variant, gradient) that the others are compared with.
-        costliest: (variant, gradient) whose step is timed for a budget.
-
-    Raises:
-        UserError, Interrupted, NotFiniteError: see `work_through`.
-    """
-    from experiments.report import write_report
-
-    if options.report:
-        results = Results(options.output)
-        if not results.rows:
-            raise UserError(f"--output={options.output} holds no results.jsonl with results.")
-        print(write_report(study, results.rows, options.output, baseline))
-        return
-    sources = Sources(options)
-    form = _form(options, make_tasks, costliest, sources)
-    tasks = make_tasks(options, form)
-    facts = {
-        "study": study,
-        "form": dataclasses.asdict(form),
-        "train_set": options.train_set,
-        "sets": list(options.sets),
-        "sigmas": list(options.sigmas),
-        "free": {"seeds": options.seeds, "budget": options.budget},
-    }
-    agree_on_facts(options.output, facts)
-    print(f"{study} study, {form}", flush=True)
-    results = work_through(
-        tasks, form, options.output, sources.training, sources.tests, options.time_budget
-    )
-    print(write_report(study, results.rows, options.output, baseline))
-
-
-class Sources:
-    """Finds the image sets of a study, and keeps what is decoded."""
-
-    def __init__(self, options: Options):
-        """Args:
-        options: says which.
-
-        Raises:
-            UserError: when a set is not found.
-        """
-        from datasets.resolve import find_dataset, find_training_sets
-
-        self._options = options
-        self._training = {}
-        for noise in options.noises():
-            name = noise if noise in options.real_sets() else options.train_set
-            if name not in self._training:
-                found, _ = find_training_sets(name, options.data_dir)
-                self._training[name] = KeptImages(found)
-        self._tests = {name: find_dataset(name, options.data_dir) for name in options.sets}
-
-    def training(self, noise: str) -> KeptImages:
-        """Returns what is trained on under one kind of noise."""
-        return self._training.get(noise) or self._training[self._options.train_set]
-
-    def tests(self, noise: str) -> dict:
-        """Returns the test sets of one kind of noise, by name."""
-        real = self._options.real_sets()
-        if noise in real:
-            return {noise: self._tests[noise]}
-        return {name: found for name, found in self._tests.items() if name not in real}
-
-
-def _form(options: Options, make_tasks, costliest, sources: Sources) -> Form:
-    """Returns the form with the options' changes; a study that goes on keeps its steps."""
-    import json
-
-    form = get_form(options.form)
-    if options.precision:
-        require(options.precision in PRECISIONS, "precision", options.precision, str(PRECISIONS))
-        form = dataclasses.replace(form, precision=options.precision)
-    if options.steps:
-        return dataclasses.replace(form, steps=options.steps, epochs=0)
-    earlier = Path(options.output) / "study.json"
-    if options.budget is None:
-        return form
-    if earlier.exists():
-        steps = json.loads(earlier.read_text("utf-8"))["form"]["steps"]
-        return dataclasses.replace(form, steps=steps, epochs=0)
-    tasks = make_tasks(options, form)
-    task = next(t for t in tasks if (t.job.variant, t.job.gradient) == costliest)
-    seconds = seconds_per_step(task, form)
-    return scaled_to(form, options.budget, len(tasks), seconds)
-
-
-def seconds_per_step(task, form: Form) -> float:
-    """Measures a training step of a task on made-up images."""
-    import numpy as np
-
-    from gradnet_tf.training.engines import make_engine
-
-    config = form.train_config(1, 0, 0.0, task.loss_weight, task.joint)
-    engine = make_engine(config, lambda: task.build(None))
-    shape = (form.batch_size, form.crop_size, form.crop_size)
-    generator = np.random.default_rng(0)
-    channels = engine.model.input_channels
-    batch = [generator.random((*shape, c), np.float32) for c in (channels, engine.model.channels)]
-    for _ in range(3):
-        engine.step(batch, 1e-3)["loss"]
-    started = time.monotonic()
-    for _ in range(_TIMED_STEPS):
-        engine.step(batch, 1e-3)["loss"]
-    return (time.monotonic() - started) / _TIMED_STEPS

@@ -13,9 +13,6 @@ from gradnet_tf.errors import Interrupted
 from gradnet_tf.progress import format_seconds
 from gradnet_tf.run_folder import best_weights
 
-#: The variant under which a study's naive denoisers are trained and scored.
-NAIVE = "naive denoiser"
-
 
 @dataclasses.dataclass(frozen=True)
 class Task:
