@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import logging
+import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -17,6 +18,7 @@ from experiments.results import Results, agree_on_facts
 from experiments.study import Task, work_through
 from gradnet_tf.errors import UserError
 from gradnet_tf.quiet import quiet_native_logs
+from gradnet_tf.versions import installed_versions
 
 # Steps that a budget's share is measured by.
 _TIMED_STEPS = 20
@@ -71,7 +73,12 @@ def run(study: Study, options: Options) -> None:
         "train_set": options.train_set,
         "sets": list(options.sets),
         "sigmas": list(options.sigmas),
-        "free": {"seeds": options.seeds, "budget": options.budget},
+        "free": {
+            "seeds": options.seeds,
+            "budget": options.budget,
+            "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+            "versions": installed_versions(),
+        },
     }
     agree_on_facts(options.output, facts)
     print(f"{study.name} study, {form}", flush=True)

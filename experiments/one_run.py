@@ -31,7 +31,8 @@ def train_and_score(
 
     Returns:
         `psnr` by set (mean over images of the clipped output, dB), `steps`,
-        `seconds` in all, `train_seconds`, `params` (ψ's included).
+        `train_seconds` (all invocations), `seconds` (scoring too), `params`
+        (ψ's included).
 
     Raises:
         NotFiniteError: when training diverged or an output is not finite.
@@ -42,7 +43,6 @@ def train_and_score(
     from gradnet_tf.training.engines import make_engine
     from gradnet_tf.training.loop import run_stage
 
-    started = time.monotonic()
     # What the runs before left behind; the seed of this one is set with its engine.
     keras.backend.clear_session()
     gc.collect()
@@ -67,8 +67,8 @@ def train_and_score(
     return {
         "psnr": psnr,
         "steps": result["step"],
-        "seconds": round(time.monotonic() - started, 2),
-        "train_seconds": round(trained - started, 2),
+        "seconds": round(result["elapsed"] + time.monotonic() - trained, 2),
+        "train_seconds": round(result["elapsed"], 2),
         "params": engine.model.count_params(),
     }
 
