@@ -45,7 +45,7 @@ class KeptImages:
         return [self.load(index).shape[:2] for index in range(len(self))]
 
 
-def test_pairs(
+def scored_pairs(
     image_set, sigma: float | None, crop: int
 ) -> list[tuple[str, np.ndarray, np.ndarray]]:
     """Returns what is scored: (name, noisy, clean), float32 (H, W, C), not clipped.

@@ -26,7 +26,7 @@ def train_and_score(
         config: its `TrainConfig`.
         build: returns a built denoising model.
         images: what to train on.
-        tests: by set (name, noisy, clean), see `experiments.images.test_pairs`.
+        tests: by set (name, noisy, clean), see `experiments.images.scored_pairs`.
         label: what the progress line calls the run.
 
     Returns:

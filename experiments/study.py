@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from experiments.form import Form
-from experiments.images import KeptImages, test_pairs
+from experiments.images import KeptImages, scored_pairs
 from experiments.one_run import train_and_score
 from experiments.results import Job, Results
 from gradnet_tf.errors import Interrupted
@@ -71,7 +71,7 @@ def work_through(
         if job.noise not in tests:  # one kind of noise at a time is kept in memory
             tests = {
                 job.noise: {
-                    name: test_pairs(image_set, sigma, form.test_crop)
+                    name: scored_pairs(image_set, sigma, form.test_crop)
                     for name, image_set in test_sets(job.noise).items()
                 }
             }
