@@ -1,6 +1,10 @@
 """SKDnCNN and GradNet-I to IV: what reaches what, and how IV multiplies."""
 
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -187,3 +191,38 @@ def test_bad_arguments_are_refused_in_words(arguments, words):
     with pytest.raises(ValueError) as error:
         SKDnCNN(*arguments)
     assert words in str(error.value)
+
+
+REPLICAS = """
+import numpy as np, tensorflow as tf
+from gradnet_tf.config import TrainConfig
+from gradnet_tf.models import SKDnCNN
+from gradnet_tf.models.base import build_model
+from gradnet_tf.training.engines import make_engine, start_devices
+start_devices(2)
+clean = np.random.default_rng(0).random((4, 12, 12, 3), dtype="float32")
+batch = np.concatenate([clean[::-1], clean], -1), clean
+weights = []
+for strategy in ("none", "mirrored"):
+    config = TrainConfig(preset="dncnn", batch_size=4, strategy=strategy, cpu_replicas=2)
+    engine = make_engine(config, lambda: build_model(SKDnCNN("II", "clean", None, 4, 6)))
+    batches = engine.batches(tf.data.Dataset.from_tensors(batch).repeat())
+    for _ in range(3):
+        engine.step(next(batches), 1e-3)["loss"]
+    weights.append(engine.model.get_weights())
+print(max(np.abs(one - two).max() for one, two in zip(*weights)))
+"""
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="uses MirroredStrategy")
+def test_two_replicas_have_the_weights_and_statistics_of_one_device():
+    done = subprocess.run(
+        [sys.executable, "-c", REPLICAS],
+        cwd=Path(__file__).parents[1],
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout.splitlines()[-1]) < 1e-5
