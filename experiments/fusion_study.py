@@ -10,6 +10,9 @@ import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+from absl import flags  # noqa: E402
+
+from experiments import options  # noqa: E402
 from experiments.command import Study, run  # noqa: E402
 from experiments.form import Form  # noqa: E402
 from experiments.options import Options, define_flags, read_flags  # noqa: E402
@@ -72,15 +75,15 @@ def _build(form: Form, fusion: str, gradient: str, weights):
     return build_model(SKDnCNN(fusion, gradient, naive, **form.network, dtype=form.precision))
 
 
-def tasks(options: Options, form: Form) -> list[Task]:
+def tasks(asked: Options, form: Form) -> list[Task]:
     """Returns the runs: all of seed 0 first, so that a part of the study is balanced.
 
     ψ is trained once for each seed and noise, before the runs that need it.
     All train on plain L1: the gradient in GradNet's loss is another question.
     """
     made = []
-    for seed in range(options.seeds):
-        for noise in options.noises():
+    for seed in range(asked.seeds):
+        for noise in asked.noises():
             naive = Job(seed, noise, NAIVE, "none")
             made.append(Task(naive, functools.partial(_build_naive, form)))
             for fusion, gradient in CONFIGURATIONS:
@@ -104,4 +107,5 @@ def main() -> None:
 
 if __name__ == "__main__":
     define_flags(output="out/fusion_study", sets=["nyuv2", "cbsd68", "renoir"], sigmas=["15", "50"])
+    flags.adopt_module_key_flags(options)  # so that --help shows them
     run_script(main, __doc__)

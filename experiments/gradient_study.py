@@ -15,6 +15,9 @@ from types import MappingProxyType
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+from absl import flags  # noqa: E402
+
+from experiments import options  # noqa: E402
 from experiments.command import Study, run  # noqa: E402
 from experiments.form import Form  # noqa: E402
 from experiments.options import Options, define_flags, read_flags  # noqa: E402
@@ -126,11 +129,11 @@ def _build(form: Form, change: Mapping, weights):
     )
 
 
-def tasks(options: Options, form: Form) -> list[Task]:
+def tasks(asked: Options, form: Form) -> list[Task]:
     """Returns the runs: all of seed 0 first; ψ once for each seed and noise, on plain L1."""
     made = []
-    for seed in range(options.seeds):
-        for noise in options.noises():
+    for seed in range(asked.seeds):
+        for noise in asked.noises():
             naive = Job(seed, noise, NAIVE, "none")
             made.append(Task(naive, functools.partial(_build_naive, form)))
             for (variant, gradient), change in CONFIGURATIONS.items():
@@ -156,4 +159,5 @@ def main() -> None:
 
 if __name__ == "__main__":
     define_flags(output="out/gradient_study", sets=["bsds500", "cbsd68"], sigmas=["25"])
+    flags.adopt_module_key_flags(options)  # so that --help shows them
     run_script(main, __doc__)

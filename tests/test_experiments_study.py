@@ -3,6 +3,9 @@
 import dataclasses
 import json
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -15,6 +18,7 @@ from experiments.options import Options
 from experiments.results import Results
 from experiments.summary import NAIVE
 from gradnet_tf.errors import Interrupted, UserError
+from gradnet_tf.files import write_json
 from gradnet_tf.sampling import evaluation_noise
 
 if keras.backend.backend() != "tensorflow":
@@ -190,6 +194,27 @@ def test_a_budget_scales_the_steps_alone():
     assert scaled == dataclasses.replace(TINY, steps=1200)
     with pytest.raises(UserError, match="leaves 10 steps for each of the 90 runs at 20 ms"):
         scaled_to(TINY, budget=30, runs=90, seconds_per_step=0.02)
+
+
+def test_a_budget_is_measured_once_and_kept_for_the_rest_of_the_study(scenes, tmp_path):
+    ours = study(fusion_study, TINY)
+    asked = options(scenes, tmp_path, budget=600.0)
+    form = command.chosen_form(ours, asked)
+    assert form.steps > 100 and dataclasses.replace(form, steps=TINY.steps) == TINY
+    write_json(tmp_path / "study/study.json", {"form": {"steps": 140}})
+    assert command.chosen_form(ours, asked).steps == 140
+    assert command.chosen_form(ours, dataclasses.replace(asked, steps=7)).steps == 7
+
+
+def test_help_names_the_flags():
+    done = subprocess.run(
+        [sys.executable, "-m", "experiments.fusion_study", "--help"],
+        cwd=Path(__file__).parents[1],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "--budget" in done.stdout and "nyuv2,cbsd68,renoir" in done.stdout
 
 
 @pytest.mark.parametrize(
