@@ -9,6 +9,7 @@ import dataclasses
 import math
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
 
 import numpy as np
 
@@ -125,8 +126,8 @@ def normal_draws(shape: tuple[int, ...], seed: tuple[int, int]) -> np.ndarray:
 class _ImageStore:
     """Decoded images, kept up to a number of bytes; safe for several threads."""
 
-    def __init__(self, image_set: ImageSet, indices: list[int], memory_limit: int):
-        self._image_set = image_set
+    def __init__(self, load: Callable, indices: list[int], memory_limit: int):
+        self._load = load
         self._indices = indices
         self._memory_limit = memory_limit
         self._kept: OrderedDict[int, np.ndarray] = OrderedDict()
@@ -140,7 +141,7 @@ class _ImageStore:
             if image is not None:
                 self._kept.move_to_end(position)
                 return image
-        image = self._image_set.load(self._indices[position])
+        image = self._load(self._indices[position])
         self.put(position, image)
         return image
 
@@ -157,7 +158,10 @@ class _ImageStore:
 
 
 class TrainingBatches:
-    """Makes batch k of (noisy, clean) from a set of clean images."""
+    """Makes batch k of (noisy, clean) from a set of clean images.
+
+    Where the set has really noisy partners, they are cut along and no noise is added.
+    """
 
     def __init__(self, image_set: ImageSet, config: PipelineConfig):
         """Decodes every image once, to check it and to learn its size; reads no prepared one.
@@ -184,7 +188,15 @@ class TrainingBatches:
         self._estimate = classical_denoiser(name, threads=1) if name else None
         sizes: list[tuple[int, int]] = []
         indices: list[int] = []
-        self._store = _ImageStore(image_set, indices, config.memory_limit)
+        self._store = _ImageStore(image_set.load, indices, config.memory_limit)
+        self._real = None
+        if image_set.noisy(0) is not None:
+            if name:
+                raise UserError(
+                    f"{name} needs a noise level, and the noise of {image_set.name} is real.\n"
+                    f"Give another --naive. Received: --naive={name}"
+                )
+            self._real = _ImageStore(image_set.noisy, indices, config.memory_limit)
         for index, size, image in usable_images(image_set, config.crop_size):
             indices.append(index)
             sizes.append(size)
@@ -198,6 +210,11 @@ class TrainingBatches:
     def noisy_shape(self) -> tuple[int, int, int, int]:
         """The shape of the noisy array: twice the channels where an estimate follows."""
         return (*self.shape[:3], self.shape[3] * (2 if self._estimate else 1))
+
+    @property
+    def has_real_noise(self) -> bool:
+        """Whether the noisy crops are photographs' and σ has no meaning."""
+        return self._real is not None
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
@@ -223,17 +240,26 @@ class TrainingBatches:
         """
         size, count = self.config.crop_size, self.shape[0]
         first = step * self.config.batch_size + self.config.part * count
-        pixels = np.empty(self.shape, np.uint8)
+        pixels, real = np.empty(self.shape, np.uint8), np.empty(self.shape, np.uint8)
         noise = np.empty(self.shape, np.float32)
         sigma = np.empty((count, 1, 1, 1), np.float32)
         for position in range(count):
             choice = self.sampler.choose(first + position)
-            image = self._store.get(choice.image)
-            crop = image[choice.top : choice.top + size, choice.left : choice.left + size]
-            pixels[position] = orient(crop, choice.orientation)
+            rows = slice(choice.top, choice.top + size)
+            columns = slice(choice.left, choice.left + size)
+
+            def cut(store, rows=rows, columns=columns, choice=choice):
+                return orient(store.get(choice.image)[rows, columns], choice.orientation)
+
+            pixels[position] = cut(self._store)
+            if self._real:
+                real[position] = cut(self._real)
+                continue
             sigma[position] = choice.sigma
             noise[position] = normal_draws(noise.shape[1:], choice.noise_seed)
         clean = to_float(pixels)
+        if self._real:
+            return to_float(real), clean
         noisy = add_gaussian_noise(clean, noise, sigma)
         if self._estimate:
             noisy = append_estimate(noisy, sigma.reshape(-1), self._estimate)
@@ -247,7 +273,7 @@ def validation_pairs(
 
     Args:
         image_set: clean images.
-        sigma: noise level, 0-255 scale.
+        sigma: noise level, 0-255 scale; of no meaning where the set has noisy partners.
         seed: keys the noise, together with the file's stem.
         crop: the centre of the image is taken, at most so many pixels a side.
 
@@ -263,7 +289,12 @@ def validation_pairs(
         refuse_test_image(image, image_set.paths[index])
         height, width = min(crop, image.shape[0]), min(crop, image.shape[1])
         top, left = (image.shape[0] - height) // 2, (image.shape[1] - width) // 2
-        clean = to_float(image[top : top + height, left : left + width])
+        rows, columns = slice(top, top + height), slice(left, left + width)
+        clean = to_float(image[rows, columns])
+        real = image_set.noisy(index)
+        if real is not None:
+            pairs.append((to_float(real[rows, columns]), clean))
+            continue
         noise = evaluation_noise(clean.shape, seed, name)
         pairs.append((add_gaussian_noise(clean, noise, np.float32(sigma)), clean))
     return pairs

@@ -28,6 +28,7 @@ class DatasetFacts:
         counts: number of images by split; empty when it depends on the user's files.
         pattern: regular expression that the file names match, so that a
             folder of another name can be recognised.
+        recursive: whether images in folders below belong to the set.
         origin: where the images come from.
         terms: the terms of use, as far as they are stated.
         citation: what to cite.
@@ -44,6 +45,7 @@ class DatasetFacts:
     validation_split: str | None = None
     counts: dict[str, int] = dataclasses.field(default_factory=dict)
     pattern: str = ".*"
+    recursive: bool = False
     origin: str = ""
     terms: str = ""
     citation: str = ""
@@ -157,6 +159,35 @@ _ROWS = (
         "interpolation and nonlocal adaptive thresholding, Journal of Electronic Imaging 20(2), "
         "2011",
         how_to_get="download McM from https://www4.comp.polyu.edu.hk/~cslzhang/CDM_Dataset.htm",
+    ),
+    DatasetFacts(
+        name="nyuv2",
+        title="NYUv2",
+        aliases=("nyuv2_sample", "NYU_v2"),
+        recursive=True,
+        origin="https://cs.nyu.edu/~silberman/datasets/nyu_depth_v2.html",
+        terms="none stated with the images",
+        citation="N. Silberman, D. Hoiem, P. Kohli, R. Fergus: Indoor Segmentation and Support "
+        "Inference from RGBD Images, ECCV 2012",
+        how_to_get="put RGB images of NYUv2 as PNG files into a folder nyuv2 (folders below it "
+        "count)",
+    ),
+    DatasetFacts(
+        name="renoir",
+        title="RENOIR",
+        aliases=("renoir_512",),
+        splits=("train", "validation", "all"),
+        evaluation_split="validation",
+        training_split="train",
+        validation_split="validation",
+        counts={"train": 29, "validation": 10, "all": 39},
+        pattern=r"batch\d\d_(noisy|reference|clean)\.png",
+        origin="https://github.com/lbasek/image-denoising-benchmark: 512×512 crops of RENOIR",
+        terms="MIT for the repository; none stated for the photographs, which are RENOIR's",
+        citation="J. Anaya, A. Barbu: RENOIR - A Dataset for Real Low-Light Image Noise Reduction, "
+        "Journal of Visual Communication and Image Representation 51, 2018",
+        how_to_get="copy the folder of batchNN_{noisy,reference,clean}.png from "
+        "https://github.com/lbasek/image-denoising-benchmark",
     ),
 )
 

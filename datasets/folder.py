@@ -46,6 +46,19 @@ def is_named(facts: DatasetFacts, folder: Path) -> bool:
     return folder.resolve().name.casefold() in names
 
 
+def find_named(facts: DatasetFacts, data_dir: Path) -> Path:
+    """Returns D/<name or alias>, or D itself where it is called so or holds such files.
+
+    Raises:
+        UserError: when the set is not found.
+    """
+    named = named_folders(facts, data_dir)
+    fits = any(re.fullmatch(facts.pattern, p.name.lower()) for p in list_images(data_dir))
+    if not named and not fits and not is_named(facts, data_dir):
+        raise not_found(facts, data_dir)
+    return named[0] if named else data_dir
+
+
 def not_found(facts: DatasetFacts, data_dir: Path) -> UserError:
     """Builds the error for a folder in which the set is not: what was looked for, what to do."""
     names = list(dict.fromkeys((facts.name, *facts.aliases)))
@@ -56,8 +69,8 @@ def not_found(facts: DatasetFacts, data_dir: Path) -> UserError:
     )
 
 
-def find_flat(facts: DatasetFacts, data_dir: Path) -> list[Path]:
-    """Lists the images of a set that is one flat folder.
+def find_flat(facts: DatasetFacts, data_dir: Path) -> list[tuple[str, Path]]:
+    """Lists the images of a set that is one folder, as (name, path) in byte order of the names.
 
     Looks at D/<name or alias>, then at D itself, which fits when it is called
     like the set, or when all its images are named like the set's and are as many.
@@ -69,14 +82,14 @@ def find_flat(facts: DatasetFacts, data_dir: Path) -> list[Path]:
     if is_named(facts, data_dir):
         named.append(data_dir)
     for folder in named:
-        paths = list_images(folder)
+        paths = list_images(folder, facts.recursive)
         if paths:
-            return paths
+            return [(path.relative_to(folder).as_posix(), path) for path in paths]
     paths = list_images(data_dir)
     if len(paths) in facts.counts.values() and all(
         re.fullmatch(facts.pattern, path.name, re.IGNORECASE) for path in paths
     ):
-        return paths
+        return [(path.name, path) for path in paths]
     if named:
         raise UserError(
             f"dataset {facts.name}: folder {named[0]} has no images.\n"

@@ -3,8 +3,8 @@
 import re
 from pathlib import Path
 
-from datasets import bsds500, folder, sample
-from datasets.facts import DatasetFacts, get_facts
+from datasets import bsds500, folder, renoir, sample
+from datasets.facts import FACTS, DatasetFacts, get_facts
 from datasets.image_set import ImageSet, notice
 from gradnet_tf.errors import UserError
 from gradnet_tf.inference.image_files import list_images
@@ -44,7 +44,14 @@ def find_dataset(
             f"`split` must be one of {', '.join(facts.splits)}."
         )
     channels = facts.channels if channels is None else channels
-    named = _list_files(facts, data_dir, split, channels)
+    shots = None
+    if facts.name == "renoir":
+        root = folder.find_named(facts, folder.check_data_dir(facts, data_dir))
+        scenes = renoir.list_split(facts, root, split)
+        shots = tuple(files for _, files in scenes)
+        named = [(name, files[-1]) for name, files in scenes]
+    else:
+        named = _list_files(facts, data_dir, split, channels)
     names, paths = [item[0] for item in named], [item[1] for item in named]
     expected = facts.counts.get(split)
     if expected is not None and len(paths) != expected:
@@ -52,7 +59,9 @@ def find_dataset(
             f"{facts.title} {split} has {expected} images, but {len(paths)} were found in "
             f"{paths[0].parent if paths else data_dir}; scores will not compare."
         )
-    return ImageSet(facts.name, split, names, paths, channels, facts).first(max_images)
+    fields = (facts.name, split, names, paths, channels, facts)
+    image_set = ImageSet(*fields) if shots is None else renoir.RenoirSet(*fields, shots)
+    return image_set.first(max_images)
 
 
 def find_training_sets(
@@ -80,11 +89,15 @@ def find_training_sets(
     if facts.training_split is None:
         raise UserError(
             f"dataset {facts.name} is for tests only; training on it would spoil its scores.\n"
-            "`dataset` to train on must be one of bsds500, folder, sample."
+            f"`dataset` to train on must be one of {', '.join(_for_training())}."
         )
     training = find_dataset(name, data_dir, facts.training_split, max_images, channels)
     validation = find_dataset(name, data_dir, facts.validation_split, None, channels)
     return training, validation
+
+
+def _for_training() -> list[str]:
+    return sorted(row.name for row in FACTS.values() if row.training_split)
 
 
 def _why_not(facts: DatasetFacts, split: str) -> str:
@@ -106,10 +119,8 @@ def _list_files(
     if facts.name == "bsds500":
         return bsds500.list_split(facts, _find_bsds500(facts, root), split)
     if facts.name == "folder":
-        paths = folder.list_own_folder(root, split)
-    else:
-        paths = folder.find_flat(facts, root)
-    return [(path.name, path) for path in paths]
+        return [(path.name, path) for path in folder.list_own_folder(root, split)]
+    return folder.find_flat(facts, root)
 
 
 def _find_bsds500(facts: DatasetFacts, data_dir: Path) -> Path:

@@ -11,7 +11,9 @@ from datasets.service_client import check_flags, check_service, new_job_name
 from gradnet_tf.errors import UserError
 
 # What a run's batches take from its `TrainConfig`.
-_PIPELINE_FIELDS = "channels batch_size crop_size sigma_min sigma_max seed workers estimator".split()
+_PIPELINE_FIELDS = (
+    "channels batch_size crop_size sigma_min sigma_max seed workers estimator".split()
+)
 
 
 class TrainingInput:
@@ -72,6 +74,11 @@ class TrainingInput:
                     f"Received: --naive={config.estimator}.\nLeave one of the two out."
                 )
         if self.prepared_dir:
+            if images.noisy(0) is not None:
+                raise UserError(
+                    f"--prepared_dir holds clean images, and {images.name} has noisy partners.\n"
+                    "Leave --prepared_dir out."
+                )
             from datasets.shard_writer import prepared_set
 
             images = prepared_set(images, self.prepared_dir)
@@ -135,6 +142,11 @@ def device_batches(image_set: ImageSet, config: PipelineConfig):
     from gradnet_tf.training.device_batches import DeviceBatches
 
     batches = TrainingBatches(image_set, config)
+    if batches.has_real_noise:
+        raise UserError(
+            f"dataset {image_set.name} has real noise, and training on JAX adds its own.\n"
+            "Train on TensorFlow: KERAS_BACKEND=tensorflow."
+        )
     images = [batches.image(index) for index in range(len(batches.sampler.image_sizes))]
     return DeviceBatches(images, batches.sampler, config.batch_size, config.start_step)
 

@@ -10,8 +10,8 @@ import numpy as np
 from keras import ops
 
 from gradnet_tf import losses, metrics
-from gradnet_tf.layers import SobelGradient
-from gradnet_tf.models import CBDNet
+from gradnet_tf.layers import GradientFilters, SobelGradient
+from gradnet_tf.models import CBDNet, SKDnCNN
 from gradnet_tf.models.base import build_model as build_variables
 from gradnet_tf.presets import build_model
 
@@ -37,6 +37,15 @@ def main(folder, output):
             kernel.assign(ops.multiply(kernel, 0.1 / residual.std()))
             model.save_weights(path)
         results[preset] = ops.convert_to_numpy(model(noisy, **level))
+    model = build_variables(SKDnCNN("II", "clean", None, 4, 8))
+    path = Path(folder) / "skdncnn.weights.h5"
+    if path.exists():
+        model.load_weights(path)
+    else:
+        model.reconstruction.kernel.assign(model.reconstruction.kernel * 30.0)
+        model.save_weights(path)
+    results["skdncnn"] = ops.convert_to_numpy(model(np.concatenate([noisy, clean], -1)))
+    results["scharr"] = ops.convert_to_numpy(GradientFilters("scharr", learned=True)(noisy))
     results["sobel"] = ops.convert_to_numpy(SobelGradient()(noisy))
     results["loss"] = ops.convert_to_numpy(losses.gradnet_loss_per_image(clean, noisy))
     results["psnr"] = ops.convert_to_numpy(metrics.psnr(clean, noisy)) / 10

@@ -13,6 +13,13 @@ RNG = np.random.default_rng(7)
 # Public classes and how to make a small one: (factory, channels, weights, trainable, float32 out).
 TRIALS = {
     "SobelGradient": (layers.SobelGradient, 3, 0, 0, True),
+    "GradientFilters": (
+        lambda **k: layers.GradientFilters("scharr", learned=True, **k),
+        3,
+        1,
+        1,
+        True,
+    ),
     "SqueezeExcitation": (lambda **k: layers.SqueezeExcitation(2, **k), 4, 4, 4, False),
     "ResUnit": (lambda **k: layers.ResUnit(4, **k), 4, 4, 4, False),
     "ResidualModule": (lambda **k: layers.ResidualModule(4, 2, 2, **k), 4, 14, 14, False),
@@ -34,6 +41,13 @@ TRIALS = {
         True,
     ),
     "GivenEstimate": (lambda **k: models.GivenEstimate("opencv_nlm", 25, **k), 6, 0, 0, True),
+    "SKDnCNN": (
+        lambda **k: models.SKDnCNN("II", "approximate", models.DnCNN(2, 4, **k), 4, 8, **k),
+        3,
+        18,
+        14,
+        True,
+    ),
     "GradNet": (
         lambda **k: models.GradNet(models.DnCNN(2, 4, **k), 5, 1, 1, **k),
         3,

@@ -5,6 +5,7 @@ from gradnet_tf.models.cbdnet import CBDNet
 from gradnet_tf.models.dncnn import DnCNN
 from gradnet_tf.models.ffdnet import FFDNet
 from gradnet_tf.models.fixed_sigma import FixedSigma
+from gradnet_tf.models.fusion_study import SKDnCNN
 from gradnet_tf.models.given_estimate import GivenEstimate
 from gradnet_tf.models.gradnet import GradNet
 from gradnet_tf.models.mskresnet import MSKResnet
@@ -18,4 +19,5 @@ __all__ = [
     "GivenEstimate",
     "GradNet",
     "MSKResnet",
+    "SKDnCNN",
 ]

@@ -31,6 +31,8 @@ class GradNet(DenoisingModel):
         channels: 3 for RGB, 1 for grey.
         scale: 1 works on pixels, 2 on blocks of 2×2 pixels.
         attention_position: see `ResidualModule`.
+        gradient_layer: G, a layer from images to their gradients, of the same
+            shape; `SobelGradient` by default.
 
     Call arguments:
         images: see `DenoisingModel`.
@@ -59,6 +61,7 @@ class GradNet(DenoisingModel):
         channels=3,
         scale=1,
         attention_position="before_fusion",
+        gradient_layer=None,
         **kwargs,
     ):
         super().__init__(channels, scale, **kwargs)
@@ -72,7 +75,7 @@ class GradNet(DenoisingModel):
         self.filters = filters
         self.naive_denoiser = naive_denoiser
         self.needs_sigma = bool(getattr(naive_denoiser, "needs_sigma", False))
-        self.sobel = SobelGradient(name="sobel")
+        self.sobel = SobelGradient(name="sobel") if gradient_layer is None else gradient_layer
         self.features = conv3x3(filters, policy, "relu", "features")
         self.body = MSKResnetBody(
             filters + self.depth,
@@ -94,6 +97,8 @@ class GradNet(DenoisingModel):
         self._check_input(input_shape)
         if not self.naive_denoiser.built:
             self.naive_denoiser.build((None, None, None, self.input_channels))
+        if not self.sobel.built:
+            self.sobel.build((None, None, None, self.channels))
         self.features.build((None, None, None, self.depth))
         self.body.build((None, None, None, self.body.filters))
         self.reconstruction.build((None, None, None, self.body.filters))
@@ -124,16 +129,21 @@ class GradNet(DenoisingModel):
             "num_units": body.num_units,
             "reduction": body.reduction,
             "attention_position": body.attention_position,
+            "gradient_layer": keras.saving.serialize_keras_object(self.sobel),
         }
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
-        config = dict(config)
-        naive = keras.saving.deserialize_keras_object(
-            config.pop("naive_denoiser"), custom_objects=custom_objects
-        )
+        # Files from before the gradient layer was a choice have none.
+        config = {"gradient_layer": None, **config}
+        for name in ("naive_denoiser", "gradient_layer"):
+            if config[name] is not None:
+                config[name] = keras.saving.deserialize_keras_object(
+                    config[name], custom_objects=custom_objects
+                )
+        naive = config["naive_denoiser"]
         if not naive.trainable:
             # Its layers were made after it was told so, and hear of a change only.
             naive.trainable = True
             naive.trainable = False
-        return cls(naive, **config)
+        return cls(**config)

@@ -65,7 +65,7 @@ def psnr_by_sigma(
 def image_panel(engine, noisy: np.ndarray, clean: np.ndarray) -> np.ndarray:
     """Returns noisy, naive, gradient, denoised and clean of one image, side by side, uint8."""
     picture = noisy[..., : clean.shape[-1]]  # without a guide that may follow it
-    if not hasattr(engine.model, "naive_denoiser"):
+    if getattr(engine.model, "naive_denoiser", None) is None:
         return panel([picture, _predict(engine, noisy, clean)[0], clean])
     outputs = _predict(engine, noisy, clean, intermediates=True)
     # A Sobel magnitude reaches 4√2; a quarter of it shows the edges of natural images.

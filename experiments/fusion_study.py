@@ -1,0 +1,111 @@
+r"""Where to fuse the gradient: SKDnCNN alone and as GradNet-I to IV (the paper's figure 2).
+
+Example:
+  python -m experiments.fusion_study --form=short --data_dir=DATA --output=out/fusion
+The same command goes on where it stopped; --report writes table and chart of what is there.
+"""
+
+import functools
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+from absl import flags  # noqa: E402
+
+from experiments import options  # noqa: E402
+from experiments.command import Study, run  # noqa: E402
+from experiments.form import Form  # noqa: E402
+from experiments.options import Options, define_flags, read_flags  # noqa: E402
+from experiments.results import Job  # noqa: E402
+from experiments.study import Task  # noqa: E402
+from experiments.summary import NAIVE  # noqa: E402
+from gradnet_tf.command import run_script  # noqa: E402
+
+# The paper's figures: every place, with the clean gradient (figure 3) and with the approximate
+# one (the supplement's figure 1); the noisy image's own at the paper's place as a control.
+CONFIGURATIONS = (
+    ("none", "none"),
+    *(
+        (fusion, gradient)
+        for gradient in ("clean", "approximate")
+        for fusion in "I II III IV".split()
+    ),
+    ("II", "noisy"),
+)
+BASELINE = ("none", "none")
+# Seconds of the study are those of its costliest runs where a budget is shared out.
+COSTLIEST = ("II", "approximate")
+
+
+# The supplement says depth and batch size of neither network: as the colour DnCNN's, and ours.
+FORMS = {
+    "supplement": Form("supplement", {"num_layers": 20, "filters": 64}, 64, 80, steps=0, epochs=50),
+    "short": Form(
+        "short",
+        {"num_layers": 6, "filters": 32},
+        batch_size=8,
+        crop_size=40,
+        steps=800,
+        epochs=0,
+        warmup_steps=50,
+        precision="mixed_bfloat16",
+        test_crop=256,
+    ),
+}
+
+
+def _build_naive(form: Form, weights=None):
+    from gradnet_tf.models import DnCNN
+    from gradnet_tf.models.base import build_model
+
+    model = build_model(DnCNN(**form.network, batch_norm=True, dtype=form.precision))
+    if weights is not None:
+        model.load_weights(weights)
+    return model
+
+
+def _build(form: Form, fusion: str, gradient: str, weights):
+    from gradnet_tf.models import SKDnCNN
+    from gradnet_tf.models.base import build_model
+
+    naive = None
+    if gradient == "approximate":
+        naive = _build_naive(form, weights)
+        naive.trainable = False
+    return build_model(SKDnCNN(fusion, gradient, naive, **form.network, dtype=form.precision))
+
+
+def tasks(asked: Options, form: Form) -> list[Task]:
+    """Returns the runs: all of seed 0 first, so that a part of the study is balanced.
+
+    ψ is trained once for each seed and noise, before the runs that need it.
+    All train on plain L1: the gradient in GradNet's loss is another question.
+    """
+    made = []
+    for seed in range(asked.seeds):
+        for noise in asked.noises():
+            naive = Job(seed, noise, NAIVE, "none")
+            made.append(Task(naive, functools.partial(_build_naive, form)))
+            for fusion, gradient in CONFIGURATIONS:
+                made.append(
+                    Task(
+                        Job(seed, noise, fusion, gradient),
+                        functools.partial(_build, form, fusion, gradient),
+                        naive if gradient == "approximate" else None,
+                    )
+                )
+    return made
+
+
+STUDY = Study("fusion", FORMS, tasks, BASELINE, COSTLIEST)
+
+
+def main() -> None:
+    """Runs what is missing, then writes table and chart."""
+    run(STUDY, read_flags())
+
+
+if __name__ == "__main__":
+    define_flags(output="out/fusion_study", sets=["nyuv2", "cbsd68", "renoir"], sigmas=["15", "50"])
+    flags.adopt_module_key_flags(options)  # so that --help shows them
+    run_script(main, __doc__)

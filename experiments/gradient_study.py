@@ -1,0 +1,163 @@
+r"""Which gradient, and is it worth fixing it: GradNet with one thing changed at a time.
+
+Fixed filters against learned ones and against none (section 3 of the paper's supplement), and
+the choices that the sources leave open: the attention's place, r, λ, ψ frozen or fine-tuned.
+
+Example:
+  python -m experiments.gradient_study --form=short --data_dir=DATA --output=out/gradient
+The same command goes on where it stopped; --report writes table and chart of what is there.
+"""
+
+import functools
+import os
+from collections.abc import Mapping
+from types import MappingProxyType
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+from absl import flags  # noqa: E402
+
+from experiments import options  # noqa: E402
+from experiments.command import Study, run  # noqa: E402
+from experiments.form import Form  # noqa: E402
+from experiments.options import Options, define_flags, read_flags  # noqa: E402
+from experiments.results import Job  # noqa: E402
+from experiments.study import Task  # noqa: E402
+from experiments.summary import NAIVE  # noqa: E402
+from gradnet_tf.command import run_script  # noqa: E402
+
+LOSS_WEIGHT = 0.1
+BASELINE = ("Sobel", "fixed")
+# What each configuration changes; all else is the baseline's.
+CONFIGURATIONS: Mapping[tuple[str, str], Mapping] = MappingProxyType(
+    {
+        BASELINE: {},
+        ("Scharr", "fixed"): {"filters": "scharr"},
+        ("Prewitt", "fixed"): {"filters": "prewitt"},
+        ("Sobel", "learned"): {"filters": "sobel", "learned": True},
+        ("Scharr", "learned"): {"filters": "scharr", "learned": True},
+        ("Prewitt", "learned"): {"filters": "prewitt", "learned": True},
+        ("random", "learned"): {"filters": "random", "learned": True},
+        ("no gradient", "none"): {"filters": None},
+        ("attention after fusion", "fixed"): {"attention_position": "after_fusion"},
+        ("r = 16", "fixed"): {"reduction": 16},
+        ("λ = 0", "fixed"): {"loss_weight": 0.0},
+        ("ψ fine-tuned", "fixed"): {"joint": True},
+    }
+)
+COSTLIEST = ("ψ fine-tuned", "fixed")
+
+# Sizes of `gradnet` and of `gradnet_tiny`, see gradnet_tf/presets.py.
+FORMS = {
+    "supplement": Form(
+        "supplement",
+        {
+            "width": 67,
+            "num_modules": 4,
+            "num_units": 4,
+            "scale": 1,
+            "naive_layers": 20,
+            "naive_filters": 64,
+        },
+        64,
+        80,
+        steps=0,
+        epochs=50,
+    ),
+    "short": Form(
+        "short",
+        {
+            "width": 32,
+            "num_modules": 2,
+            "num_units": 1,
+            "scale": 2,
+            "naive_layers": 4,
+            "naive_filters": 16,
+        },
+        batch_size=8,
+        crop_size=64,
+        steps=1000,
+        epochs=0,
+        learning_rate=2e-3,
+        schedule="cosine",
+        warmup_steps=50,
+        precision="mixed_bfloat16",
+        test_crop=256,
+    ),
+}
+
+
+def _build_naive(form: Form, weights=None):
+    from gradnet_tf.models import DnCNN
+    from gradnet_tf.models.base import build_model
+
+    size = form.network
+    model = build_model(
+        DnCNN(
+            size["naive_layers"], size["naive_filters"], scale=size["scale"], dtype=form.precision
+        )
+    )
+    if weights is not None:
+        model.load_weights(weights)
+    return model
+
+
+def _build(form: Form, change: Mapping, weights):
+    from gradnet_tf.layers import GradientFilters
+    from gradnet_tf.models import GradNet, MSKResnet
+    from gradnet_tf.models.base import build_model
+
+    size = form.network
+    body = {name: size[name] for name in ("num_modules", "num_units", "scale")}
+    body |= {"reduction": change.get("reduction", 2), "dtype": form.precision}
+    if change.get("filters", "sobel") is None:
+        # The body keeps its width: features stand where the gradient's channels would.
+        return build_model(MSKResnet(size["width"], **body))
+    naive = _build_naive(form, weights)
+    naive.trainable = change.get("joint", False)
+    layer = GradientFilters(
+        change.get("filters", "sobel"), change.get("learned", False), name="gradient_filters"
+    )
+    return build_model(
+        GradNet(
+            naive,
+            size["width"] - 3 * size["scale"] ** 2,
+            attention_position=change.get("attention_position", "before_fusion"),
+            gradient_layer=layer,
+            **body,
+        )
+    )
+
+
+def tasks(asked: Options, form: Form) -> list[Task]:
+    """Returns the runs: all of seed 0 first; ψ once for each seed and noise, on plain L1."""
+    made = []
+    for seed in range(asked.seeds):
+        for noise in asked.noises():
+            naive = Job(seed, noise, NAIVE, "none")
+            made.append(Task(naive, functools.partial(_build_naive, form)))
+            for (variant, gradient), change in CONFIGURATIONS.items():
+                made.append(
+                    Task(
+                        Job(seed, noise, variant, gradient),
+                        functools.partial(_build, form, change),
+                        naive,
+                        change.get("loss_weight", LOSS_WEIGHT),
+                        change.get("joint", False),
+                    )
+                )
+    return made
+
+
+STUDY = Study("gradient", FORMS, tasks, BASELINE, COSTLIEST)
+
+
+def main() -> None:
+    """Runs what is missing, then writes table and chart."""
+    run(STUDY, read_flags())
+
+
+if __name__ == "__main__":
+    define_flags(output="out/gradient_study", sets=["bsds500", "cbsd68"], sigmas=["25"])
+    flags.adopt_module_key_flags(options)  # so that --help shows them
+    run_script(main, __doc__)

@@ -1,0 +1,174 @@
+"""SKDnCNN and four places to fuse a gradient into it: GradNet-I to IV (figure 2)."""
+
+import keras
+from keras import ops
+
+from gradnet_tf.layers import ConvNormReLU, SobelGradient
+from gradnet_tf.layers.residual import conv3x3
+from gradnet_tf.models.base import DenoisingModel, reconstruction_conv
+
+FUSIONS = ("none", "I", "II", "III", "IV")
+GRADIENTS = ("none", "noisy", "approximate", "clean")
+
+
+@keras.saving.register_keras_serializable(package="gradnet_tf")
+class SKDnCNN(DenoisingModel):
+    """DnCNN with a skip of the first features, and an image gradient fused in one of four places.
+
+    ```
+    f0 = τ(c(y))                       first features, F channels
+    f  = [τ(bn(c(·)))] × (L - 2) (f0)  the stack
+    x̃  = y - c(f ⊕ f0)                 skip by concatenation; the output is y minus the residual
+    ```
+
+    With G the Sobel magnitude of a guide z, one of these takes its place in the above:
+
+    ```
+    I    f0 = τ(c(y ⊕ G))              with the input image
+    II   f  = stack(f0 ⊕ G)            after the first convolution
+    III  x̃  = y - c(f ⊕ f0 ⊕ G)        at the skip's concatenation
+    IV   x̃  = y - c(f ⊕ f0) · G        multiplies the last convolution's output
+    ```
+
+    Batch normalisation takes the statistics of the global batch in training, so that replicas
+    agree with one device but for rounding; a batch worked through in parts (`accumulate`)
+    has each part's. The skip holds f0 without G in II.
+
+    Args:
+        fusion: "none", "I", "II", "III" or "IV".
+        gradient: whose gradient is fused: "none" (with fusion "none" only),
+            "noisy" (z = y), "approximate" (z = ψ(y)) or "clean" (z = x, which
+            only a study has: the model then takes it as a second half of its
+            input's channels).
+        naive_denoiser: ψ, a Keras model from images to images of the same
+            shape, for "approximate" only; frozen unless its `trainable` is set.
+        num_layers: L, convolutions in all, at least 3.
+        filters: F.
+        channels: C, 3 for RGB, 1 for grey.
+        scale: 1 works on pixels, 2 on blocks of 2×2 pixels.
+
+    Call arguments:
+        images: (N, H, W, `input_channels`), see `DenoisingModel`: y, followed
+            by z with gradient "clean".
+        return_intermediates: return a dict of `denoised`, `naive` (the guide z) and
+            `gradient`, each shaped like y; not without a gradient.
+
+    Output shape:
+        (N, H, W, C), float32, not clipped.
+    """
+
+    def __init__(
+        self,
+        fusion="none",
+        gradient="none",
+        naive_denoiser=None,
+        num_layers=17,
+        filters=64,
+        channels=3,
+        scale=1,
+        **kwargs,
+    ):
+        super().__init__(channels, scale, **kwargs)
+        _check_arguments(fusion, gradient, naive_denoiser, num_layers)
+        self.fusion = fusion
+        self.gradient = gradient
+        self.naive_denoiser = naive_denoiser
+        self.num_layers = num_layers
+        self.filters = filters
+        policy = self.dtype_policy
+        self.sobel = SobelGradient(name="sobel")
+        self.features = conv3x3(filters, policy, "relu", "features")
+        self.stack = [
+            ConvNormReLU(filters, dtype=policy, name=f"conv_{index}")
+            for index in range(num_layers - 2)
+        ]
+        self.reconstruction = reconstruction_conv(self.depth, policy)
+
+    @property
+    def input_channels(self):
+        """Channels of the input: twice the image's where the guide comes with it."""
+        return self.channels * (2 if self.gradient == "clean" else 1)
+
+    def build(self, input_shape):
+        self._check_input(input_shape)
+        extra = {place: self.depth if self.fusion == place else 0 for place in FUSIONS}
+        if self.naive_denoiser is not None and not self.naive_denoiser.built:
+            self.naive_denoiser.build((None, None, None, self.channels))
+        self.features.build((None, None, None, self.depth + extra["I"]))
+        inputs = self.filters + extra["II"]
+        for layer in self.stack:
+            layer.build((None, None, None, inputs))
+            inputs = self.filters
+        self.reconstruction.build((None, None, None, 2 * self.filters + extra["III"]))
+        self.built = True
+
+    def _guide(self, images, noisy):
+        if self.gradient == "clean":
+            return images[..., self.channels :]
+        if self.gradient == "noisy":
+            return noisy
+        naive = self.naive_denoiser(noisy)
+        return naive if self.naive_denoiser.trainable else ops.stop_gradient(naive)
+
+    def call(self, images, return_intermediates=False):
+        images = ops.cast(images, "float32")
+        noisy = images[..., : self.channels]
+        guide = gradient = None
+        if self.fusion != "none":
+            guide = self._guide(images, noisy)
+            gradient = self.sobel(guide)
+
+        def fuse(place, features):
+            if self.fusion != place:
+                return features
+            deep = ops.cast(self.to_depth(gradient), features.dtype)
+            return ops.concatenate([features, deep], axis=-1)
+
+        first = self.features(fuse("I", self.to_depth(noisy)))
+        features = fuse("II", first)
+        for layer in self.stack:
+            features = layer(features)
+        features = fuse("III", ops.concatenate([features, first], axis=-1))
+        residual = self._to_image(self.reconstruction(features), noisy)
+        denoised = noisy - (residual * gradient if self.fusion == "IV" else residual)
+        if not return_intermediates:
+            return denoised
+        return {"denoised": denoised, "naive": guide, "gradient": gradient}
+
+    def get_config(self):
+        naive = self.naive_denoiser
+        return {
+            **super().get_config(),
+            "fusion": self.fusion,
+            "gradient": self.gradient,
+            "naive_denoiser": naive and keras.saving.serialize_keras_object(naive),
+            "num_layers": self.num_layers,
+            "filters": self.filters,
+        }
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        config = dict(config)
+        if config["naive_denoiser"] is not None:
+            config["naive_denoiser"] = keras.saving.deserialize_keras_object(
+                config["naive_denoiser"], custom_objects=custom_objects
+            )
+        return cls(**config)
+
+
+def _check_arguments(fusion, gradient, naive_denoiser, num_layers):
+    for name, value, choices in (("fusion", fusion, FUSIONS), ("gradient", gradient, GRADIENTS)):
+        if value not in choices:
+            raise ValueError(f"`{name}` must be one of {choices}. Received: {name}={value!r}")
+    if (fusion == "none") != (gradient == "none"):
+        raise ValueError(
+            '`fusion` and `gradient` must both be "none", or neither. '
+            f"Received: fusion={fusion!r}, gradient={gradient!r}"
+        )
+    if (gradient == "approximate") != (naive_denoiser is not None):
+        raise ValueError(
+            '`naive_denoiser` must be given with gradient="approximate", and only then. '
+            f"Received: gradient={gradient!r}, naive_denoiser={naive_denoiser!r}"
+        )
+    if num_layers < 3:
+        raise ValueError(f"`num_layers` must be at least 3. Received: num_layers={num_layers}")
