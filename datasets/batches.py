@@ -7,14 +7,12 @@ what was asked for before, so any worker can make any batch.
 
 import dataclasses
 import math
-import threading
-from collections import OrderedDict
-from collections.abc import Callable
 
 import numpy as np
 
 from datasets.held_out import refuse_test_image
 from datasets.image_set import ImageSet
+from datasets.image_store import ImageStore
 from datasets.usable import usable_images
 from gradnet_tf.classical import append_estimate, classical_denoiser
 from gradnet_tf.degradations import add_gaussian_noise
@@ -123,40 +121,6 @@ def normal_draws(shape: tuple[int, ...], seed: tuple[int, int]) -> np.ndarray:
     return draws.reshape(-1)[:count].reshape(shape)
 
 
-class _ImageStore:
-    """Decoded images, kept up to a number of bytes; safe for several threads."""
-
-    def __init__(self, load: Callable, indices: list[int], memory_limit: int):
-        self._load = load
-        self._indices = indices
-        self._memory_limit = memory_limit
-        self._kept: OrderedDict[int, np.ndarray] = OrderedDict()
-        self._bytes = 0
-        self._lock = threading.Lock()
-
-    def get(self, position: int) -> np.ndarray:
-        """Returns image number `position` of `indices`, uint8 [H, W, C]."""
-        with self._lock:
-            image = self._kept.get(position)
-            if image is not None:
-                self._kept.move_to_end(position)
-                return image
-        image = self._load(self._indices[position])
-        self.put(position, image)
-        return image
-
-    def put(self, position: int, image: np.ndarray) -> None:
-        """Keeps an image and lets those used longest ago go, down to the limit."""
-        with self._lock:
-            if position in self._kept:
-                return
-            self._kept[position] = image
-            self._bytes += image.nbytes
-            while self._bytes > self._memory_limit and self._kept:
-                _, gone = self._kept.popitem(last=False)
-                self._bytes -= gone.nbytes
-
-
 class TrainingBatches:
     """Makes batch k of (noisy, clean) from a set of clean images.
 
@@ -188,7 +152,7 @@ class TrainingBatches:
         self._estimate = classical_denoiser(name, threads=1) if name else None
         sizes: list[tuple[int, int]] = []
         indices: list[int] = []
-        self._store = _ImageStore(image_set.load, indices, config.memory_limit)
+        self._store = ImageStore(image_set.load, indices, config.memory_limit)
         self._real = None
         if image_set.noisy(0) is not None:
             if name:
@@ -196,7 +160,7 @@ class TrainingBatches:
                     f"{name} needs a noise level, and the noise of {image_set.name} is real.\n"
                     f"Give another --naive. Received: --naive={name}"
                 )
-            self._real = _ImageStore(image_set.noisy, indices, config.memory_limit)
+            self._real = ImageStore(image_set.noisy, indices, config.memory_limit)
         for index, size, image in usable_images(image_set, config.crop_size):
             indices.append(index)
             sizes.append(size)
