@@ -22,20 +22,21 @@ def main(folder, output):
     results = {}
     clean = random.random((2, 37, 31, 3), dtype=np.float32)
     noisy = clean + random.standard_normal(clean.shape).astype("float32") * np.float32(0.1)
-    presets = ("gradnet_tiny", "gradnet_small", "mskresnet", "dncnn_small")
+    presets = "gradnet_tiny gradnet_small mskresnet dncnn_small dncnn_bn ffdnet adnet".split()
     networks = {preset: build_model(preset) for preset in presets}
     networks["cbdnet"] = build_variables(CBDNet(8, 8))
     for preset, model in networks.items():
+        level = {"sigma": np.float32([15, 40])} if model.needs_sigma else {}
         path = Path(folder) / f"{preset}.weights.h5"
         if path.exists():
             model.load_weights(path)
         else:
             # A residual of a natural size, so that an agreement says something of the layers.
-            residual = ops.convert_to_numpy(model(noisy)) - noisy
+            residual = ops.convert_to_numpy(model(noisy, **level)) - noisy
             kernel = model.reconstruction.kernel
             kernel.assign(ops.multiply(kernel, 0.1 / residual.std()))
             model.save_weights(path)
-        results[preset] = ops.convert_to_numpy(model(noisy))
+        results[preset] = ops.convert_to_numpy(model(noisy, **level))
     results["sobel"] = ops.convert_to_numpy(SobelGradient()(noisy))
     results["loss"] = ops.convert_to_numpy(losses.gradnet_loss_per_image(clean, noisy))
     results["psnr"] = ops.convert_to_numpy(metrics.psnr(clean, noisy)) / 10

@@ -18,6 +18,15 @@ def data_dir() -> Path:
     return Path(folder)
 
 
+@pytest.fixture(scope="session")
+def peers_dir() -> Path:
+    """The folder of other projects' published weights; tests that need it skip without it."""
+    folder = os.environ.get("GRADNET_PEERS")
+    if not folder:
+        pytest.skip("GRADNET_PEERS names no folder with published weights")
+    return Path(folder)
+
+
 @pytest.fixture
 def make_images(tmp_path):
     """Returns a function that writes random RGB images: make_images(subfolder, names, size)."""

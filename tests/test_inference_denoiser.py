@@ -136,6 +136,9 @@ def test_equal_channels_need_no_adaption_and_others_are_refused():
         # 2 modules of 3 convolutions and one to reconstruct are 7 blocks, or 15 pixels;
         # the Sobel sees 1 and the naive denoiser 9.
         ("gradnet_tiny", 15 + 1 + 9),
+        # 16 convolutions, four of which see two pixels.
+        ("adnet", 12 + 4 * 2),
+        ("ffdnet", 12 * 2 + 1),
     ],
 )
 def test_the_receptive_radius_bounds_what_a_pixel_changes(preset, radius):
@@ -143,7 +146,7 @@ def test_the_receptive_radius_bounds_what_a_pixel_changes(preset, radius):
     assert receptive_radius(model) == radius
     side = 2 * radius + 9
     images = noisy_images(1, side, side, 3)
-    fixed = {}
+    fixed = {"sigma": np.float32([25])} if preset == "ffdnet" else {}
     if preset.startswith("gradnet"):  # the attention sees everything, so it is held
         fixed["attention"] = model(images, return_intermediates=True)["attention"]
     before = np.asarray(model(images, **fixed))

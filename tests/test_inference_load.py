@@ -176,7 +176,7 @@ def test_an_empty_model_is_refused():
     fails("", "expected a path or a name")
 
 
-@pytest.mark.parametrize("name", ["model.mat", "model.pth", "photo.png", "empty"])
+@pytest.mark.parametrize("name", ["model.h5", "photo.png", "empty"])
 def test_other_kinds_of_files_are_refused(tmp_path, name):
     (tmp_path / name).write_bytes(b"" if name == "empty" else b"something else")
     message = fails(tmp_path / name, "does not read this kind of file")

@@ -8,6 +8,7 @@ from keras import ops
 from gradnet_tf import models
 from gradnet_tf.losses import GradNetLoss
 from gradnet_tf.metrics import PSNR
+from gradnet_tf.models.base import build_model as build_variables
 from gradnet_tf.presets import build_model
 
 RNG = np.random.default_rng(3)
@@ -88,13 +89,21 @@ def test_given_attention_makes_a_crop_agree_with_the_whole_image(tiny):
     np.testing.assert_allclose(inner, numpy(whole["denoised"])[:, 40:56, 40:56], atol=1e-5)
 
 
-@pytest.mark.parametrize("preset", ["gradnet_tiny", "dncnn_small", "gradnet_small"])
+def denoise(model, images):
+    """Calls a model, with a noise level for each image where it needs one."""
+    sigma = {"sigma": np.full(len(images), 25, np.float32)} if model.needs_sigma else {}
+    return model(images, **sigma)
+
+
+@pytest.mark.parametrize(
+    "preset", ["gradnet_tiny", "dncnn_small", "gradnet_small", "dncnn_bn", "ffdnet", "adnet"]
+)
 @pytest.mark.parametrize("channels", [1, 3])
 def test_any_size_from_one_pixel(preset, channels):
     model = build_model(preset, channels)
     for size in ((1, 1), (1, 9), (37, 31)):
         images = RNG.random((1, *size, channels), dtype=np.float32)
-        output = model(images)
+        output = denoise(model, images)
         assert output.shape == images.shape
         assert keras.backend.standardize_dtype(output.dtype) == "float32"
         assert np.isfinite(numpy(output)).all()
@@ -106,6 +115,39 @@ def test_keras_file_round_trip(tiny, tmp_path):
     again = keras.saving.load_model(tmp_path / "tiny.keras")
     np.testing.assert_array_equal(numpy(again(images)), numpy(tiny(images)))
     assert again.naive_denoiser.num_layers == tiny.naive_denoiser.num_layers
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: models.DnCNN(3, 4, batch_norm=True),
+        lambda: models.FFDNet(3, 4, channels=1, batch_norm=True, predicts="noise"),
+        lambda: models.ADNet(4),
+    ],
+)
+def test_keras_file_round_trip_of_networks_that_normalise(make, tmp_path):
+    model = build_variables(make())
+    weights = [RNG.random(weight.shape) * 0.5 + 0.1 for weight in model.get_weights()]
+    model.set_weights(weights)  # the moving averages as well
+    images = RNG.random((2, 7, 9, model.channels), dtype=np.float32)
+    model.save(tmp_path / "a.keras")
+    again = keras.saving.load_model(tmp_path / "a.keras")
+    np.testing.assert_array_equal(numpy(denoise(again, images)), numpy(denoise(model, images)))
+
+
+def test_what_a_network_is_told_must_be_said_and_changes_its_output():
+    model = build_variables(models.FFDNet(3, 8))
+    images = RNG.random((1, 8, 8, 3), dtype=np.float32)
+    with pytest.raises(ValueError, match="FFDNet needs the noise level"):
+        model(images)
+    outputs = [numpy(model(images, np.float32([sigma]))) for sigma in (5, 50)]
+    assert np.abs(outputs[0] - outputs[1]).max() > 1e-5
+
+
+def test_dncnn_normalises_between_its_first_and_its_last_layer():
+    model = build_variables(models.DnCNN(5, 4, batch_norm=True))
+    kinds = [type(layer).__name__ for layer in [*model.convs, model.reconstruction]]
+    assert kinds == ["Conv2D", "ConvNormReLU", "ConvNormReLU", "ConvNormReLU", "Conv2D"]
 
 
 def test_a_wrong_number_of_channels_is_refused_in_words():

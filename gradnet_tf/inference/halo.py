@@ -9,18 +9,21 @@ def receptive_radius(model) -> int:
     this margin equals the same part of the whole image.
 
     Args:
-        model: a DnCNN, MSKResnet, CBDNet or GradNet of `gradnet_tf.models`.
+        model: a network of `gradnet_tf.models`, but one with a `GivenEstimate`.
 
     Raises:
         TypeError: for another network, whose radius this function cannot tell.
     """
     kind = type(model).__name__
-    if kind == "DnCNN":
+    if kind in ("DnCNN", "FFDNet"):
         return _in_pixels(model.num_layers, model.scale)
     if kind == "CBDNet":
         return _cbdnet_radius()
     if kind == "FixedSigma":
         return receptive_radius(model.denoiser)
+    if kind == "ADNet":
+        # A 3×3 convolution sees as far as its taps lie apart; the last one follows them.
+        return sum(conv.dilation for conv in model.convs) + 1
     if kind not in ("MSKResnet", "GradNet"):
         raise TypeError(f"no rule for the receptive radius of {kind}")
     body = model.body
