@@ -9,8 +9,10 @@ import importlib
 __version__ = "0.1.0"
 
 _HOMES = {
+    "ADNet": "gradnet_tf.models",
     "Denoiser": "gradnet_tf.inference.denoiser",
     "DnCNN": "gradnet_tf.models",
+    "FFDNet": "gradnet_tf.models",
     "GradNet": "gradnet_tf.models",
     "MSKResnet": "gradnet_tf.models",
     "PRESETS": "gradnet_tf.presets",
