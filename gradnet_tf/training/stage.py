@@ -27,7 +27,7 @@ class Stage:
 
     Attributes:
         step: steps that were started.
-        loss: of the newest step that is settled.
+        loss: of the newest step that is settled; `None` before the first.
         skipped: steps of the stage that were skipped, since they were not finite.
         psnr, best: of the last validation and the highest, dB; `None` before the first.
     """
@@ -46,7 +46,7 @@ class Stage:
         self.step = state["step"] if state else 0
         self.best = state["best_psnr"] if state else None
         self.skipped = state.get("skipped", 0) if state else 0
-        self.psnr, self.loss = self.best, float("nan")
+        self.psnr, self.loss = self.best, None
         self._skipped_in_a_row = 0
         self._before = state["elapsed"] if state else 0.0
         self._started = time.monotonic()
@@ -211,10 +211,11 @@ class Stage:
         done = max(self.progress, 1e-9)
         left = self.elapsed * (1 - min(done, 1.0)) / done
         psnr = "-" if self.psnr is None else f"{self.psnr:.2f} dB"
+        loss = "-" if self.loss is None else f"{self.loss:.5f}"
         skipped = f"  skipped {self.skipped}" if self.skipped else ""
         self.line.show(
             f"{self.label} step {self.step} ({100 * min(done, 1.0):.0f}%)  "
-            f"{examples_per_second:.1f} examples/s  loss {self.loss:.5f}{skipped}  PSNR {psnr}  "
+            f"{examples_per_second:.1f} examples/s  loss {loss}{skipped}  PSNR {psnr}  "
             f"left {format_seconds(left)}",
             force,
         )
