@@ -73,9 +73,10 @@ def main() -> None:
     source = TrainingInput(config, FLAGS.data_dir, FLAGS.prepared_dir, FLAGS.data_service)
     with quiet_native_logs():
         from gradnet_tf.training.engines import start_devices
-        from gradnet_tf.training.run import train
 
+        # First, since it explains a missing backend; the next import needs it.
         start_devices(config.cpu_replicas, config.strategy, config.worker_timeout)
+        from gradnet_tf.training.run import train
     make_batches, validation = source.batch_maker(cluster), source.validation_pairs()
     facts = {"train_images": len(source.images), "validation_images": len(validation)}
     result = train(config, make_batches, validation, facts)

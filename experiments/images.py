@@ -40,7 +40,7 @@ class KeptImages:
         """Returns the really noisy partner, if there is one."""
         return self._keep("noisy", index)
 
-    def sizes(self) -> list[tuple[int, int]]:
+    def image_sizes(self) -> list[tuple[int, int]]:
         """Returns the height and width of each image."""
         return [self.load(index).shape[:2] for index in range(len(self))]
 

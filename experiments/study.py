@@ -75,9 +75,8 @@ def work_through(
                     for name, image_set in test_sets(job.noise).items()
                 }
             }
-        config = form.train_config(
-            form.steps_for(images.sizes()), job.seed, sigma or 0.0, task.loss_weight, task.joint
-        )
+        steps = form.steps_for(images.image_sizes())
+        config = form.train_config(steps, job.seed, sigma or 0.0, task.loss_weight, task.joint)
         weights = best_weights(Path(output) / task.naive.folder) if task.naive else None
         row = train_and_score(
             Path(output) / job.folder,

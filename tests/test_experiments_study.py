@@ -178,7 +178,7 @@ def test_images_are_decoded_once(scenes, monkeypatch):
     images = KeptImages(find_dataset("renoir", scenes, "train"))
     first = images.load(0), images.noisy(0)
     assert images.load(0) is first[0] and images.noisy(0) is first[1]
-    assert images.sizes() == [(20, 24), (20, 24)]
+    assert images.image_sizes() == [(20, 24), (20, 24)]
 
 
 def test_supplements_form_counts_epochs_in_crops_side_by_side():
