@@ -57,6 +57,11 @@ def run(study: Study, options: Options) -> None:
         results = Results(options.output)
         if not results.rows:
             raise UserError(f"--output={options.output} holds no results.jsonl with results.")
+        if study.baseline not in {(row["variant"], row["gradient"]) for row in results.rows}:
+            raise UserError(
+                f"--output={options.output} holds no run of the {study.name} study's baseline "
+                f"({', '.join(study.baseline)}).\nGive this study's own folder."
+            )
         print(write_report(study.name, results.rows, options.output, study.baseline))
         return
     sources = Sources(options)

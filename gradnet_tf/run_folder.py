@@ -1,10 +1,47 @@
-"""What others read from the folder of a run: its best weights."""
+"""The folder of a run: its best weights, and that one process at a time works in it."""
 
+import contextlib
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
+from gradnet_tf.errors import Interrupted
 from gradnet_tf.files import sha256_of
+
+
+@contextlib.contextmanager
+def held(workdir: str | os.PathLike) -> Iterator[None]:
+    """Keeps other trainings out of a run's folder; the system frees what a killed one held.
+
+    Raises:
+        Interrupted: when another process works there, for instance one that a
+            scheduler has restarted too early.
+    """
+    import fcntl  # absent on Windows, where others of this file are of use
+
+    with open(Path(workdir) / ".lock", "a+", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            file.seek(0)
+            raise Interrupted(
+                f"--workdir={workdir} is in use by another training (process {file.read().strip()})"
+                ".\nWait until it has ended, or give another --workdir."
+            ) from error
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
+
+
+def has_weights(workdir: str | os.PathLike) -> bool:
+    """Whether anything was trained in a run's folder that could be lost."""
+    found = (Path(workdir).glob(f"{stage}{name}") for stage in ("", "naive/") for name in _TRAINED)
+    return any(True for paths in found for _ in paths)
+
+
+_TRAINED = ("checkpoints/step-*", "best/manifest.json")
 
 
 def best_weights(workdir: str | os.PathLike) -> Path | None:

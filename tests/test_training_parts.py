@@ -4,15 +4,16 @@ import dataclasses
 import errno
 import json
 import math
+import os
 
 import keras
 import numpy as np
 import pytest
 
 from gradnet_tf.config import TrainConfig, parse_duration, sigma_range
-from gradnet_tf.errors import UserError
+from gradnet_tf.errors import Interrupted, UserError
 from gradnet_tf.presets import build_model
-from gradnet_tf.run_folder import best_weights
+from gradnet_tf.run_folder import best_weights, held
 from gradnet_tf.training import checkpoints
 from gradnet_tf.training.checkpoints import CheckpointStore
 from gradnet_tf.training.records import RunLog, TensorBoardLog, panel
@@ -245,8 +246,21 @@ def test_a_workdir_belongs_to_one_configuration(tmp_path):
     written = json.loads((tmp_path / "run" / "config.json").read_text())
     assert written["preset"] == "gradnet_tiny" and written["facts"] == {"train_images": 9}
     assert written["train"]["steps"] == config.steps and "keras" in written["versions"]
+    # Nothing was trained yet: a corrected command is welcome.
+    prepare_workdir(dataclasses.replace(config, batch_size=6))
+    prepare_workdir(config)
+    (tmp_path / "run/checkpoints/step-00000005").mkdir(parents=True)
     with pytest.raises(UserError, match=r"another configuration \(seed: 0 there, 1 now\)"):
         prepare_workdir(dataclasses.replace(config, seed=1))
+
+
+def test_one_training_at_a_time_works_in_a_folder(tmp_path):
+    with held(tmp_path):
+        with pytest.raises(Interrupted, match=f"in use by another training .process {os.getpid()}"):
+            with held(tmp_path):
+                pass
+    with held(tmp_path):
+        pass
 
 
 def test_an_unwritable_workdir_is_said(tmp_path):

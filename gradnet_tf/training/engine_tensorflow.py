@@ -134,9 +134,8 @@ class TensorFlowEngine:
 
     def _check_batch_size(self) -> None:
         config = self.config
-        # Replicas of one machine may share a batch unevenly; workers and parts may not.
         parts = self.replicas * config.accumulate
-        if config.batch_size % parts and (self.team.size > 1 or config.accumulate > 1):
+        if config.batch_size % parts:
             raise UserError(
                 f"`batch_size` must be a multiple of {parts}: {self.replicas} replicas of all "
                 f"workers × accumulate={config.accumulate}.\n"

@@ -1,18 +1,19 @@
 """A whole run: its folder and config.json, the naive denoiser's stage, the main stage."""
 
+import contextlib
 import dataclasses
 import datetime
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from gradnet_tf.config import TrainConfig
 from gradnet_tf.errors import UserError
 from gradnet_tf.files import write_json
 from gradnet_tf.presets import build_model, get_preset
-from gradnet_tf.run_folder import best_weights
+from gradnet_tf.run_folder import best_weights, has_weights, held
 from gradnet_tf.training.cluster import cluster_for
 from gradnet_tf.training.engines import make_engine
 from gradnet_tf.training.loop import run_stage
@@ -57,14 +58,16 @@ def prepare_workdir(
             for name, value in fields.items()
             if name not in _FREE_FIELDS and earlier.get(name, defaults[name]) != value
         ]
-        if different:
+        if different and has_weights(workdir):
             raise UserError(
                 f"--workdir={config.workdir} holds a run of another configuration "
                 f"({'; '.join(different)}).\n"
                 "Give the same flags to resume, or another --workdir (and --init_from="
                 f"{config.workdir} to train its weights further)."
             )
-        return workdir
+        if not different:
+            return workdir
+        # A start that was refused left it; nothing was trained under it.
     try:
         write_json(
             path,
@@ -149,12 +152,25 @@ def train(
     # Other workers get everything from the chief and need no folder.
     chief = cluster_for(config.strategy).chief
     given, workdir = given_naive(config), Path(config.workdir)
-    if chief:
-        prepare_workdir(config, facts, given.of_another_kind(config) if given else None)
-        if given and given.weights:
+    naive_model = given.of_another_kind(config) if given else None
+    with _folder(config, facts, naive_model) if chief else contextlib.nullcontext():
+        if chief and given and given.weights:
             given.keep(workdir)
+        return _stages(config, make_batches, validation, given, workdir, quiet=not chief)
+
+
+@contextlib.contextmanager
+def _folder(config, facts, naive_model) -> Iterator[None]:
+    workdir = prepare_workdir(config, facts, naive_model)
+    with held(workdir):
+        # Once more: the process that held it may have been of another configuration.
+        prepare_workdir(config, facts, naive_model)
+        yield
+
+
+def _stages(config, make_batches, validation, given, workdir, quiet) -> dict:
     if config.estimator:
-        validation = with_estimates(config, validation, quiet=not chief)
+        validation = with_estimates(config, validation, quiet)
     naive_weights, naive_seconds = _naive_stage(config, make_batches, validation, workdir)
 
     def build():
