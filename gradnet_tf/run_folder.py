@@ -6,21 +6,32 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from gradnet_tf.errors import Interrupted
+from gradnet_tf.errors import Interrupted, UserError
 from gradnet_tf.files import sha256_of
+
+_TRAINED = ("checkpoints/step-*", "best/manifest.json")
 
 
 @contextlib.contextmanager
 def held(workdir: str | os.PathLike) -> Iterator[None]:
-    """Keeps other trainings out of a run's folder; the system frees what a killed one held.
+    """Makes a run's folder and keeps other trainings out; the system frees what a killed one held.
 
     Raises:
+        UserError: when the folder cannot be made or written.
         Interrupted: when another process works there, for instance one that a
             scheduler has restarted too early.
     """
     import fcntl  # absent on Windows, where others of this file are of use
 
-    with open(Path(workdir) / ".lock", "a+", encoding="utf-8") as file:
+    try:
+        Path(workdir).mkdir(parents=True, exist_ok=True)
+        file = open(Path(workdir) / ".lock", "a+", encoding="utf-8")
+    except OSError as error:
+        raise UserError(
+            f"--workdir={workdir} cannot be written: {error.strerror}.\n"
+            "Give a folder that can be created."
+        ) from error
+    with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -39,9 +50,6 @@ def has_weights(workdir: str | os.PathLike) -> bool:
     """Whether anything was trained in a run's folder that could be lost."""
     found = (Path(workdir).glob(f"{stage}{name}") for stage in ("", "naive/") for name in _TRAINED)
     return any(True for paths in found for _ in paths)
-
-
-_TRAINED = ("checkpoints/step-*", "best/manifest.json")
 
 
 def best_weights(workdir: str | os.PathLike) -> Path | None:

@@ -6,8 +6,9 @@ import pytest
 from tiny_run import make_run
 
 from gradnet_tf.config import TrainConfig
-from gradnet_tf.errors import UserError
+from gradnet_tf.errors import Interrupted, UserError
 from gradnet_tf.presets import build_model
+from gradnet_tf.run_folder import held
 from gradnet_tf.training import run
 from gradnet_tf.training.checkpoints import CheckpointStore
 
@@ -73,3 +74,19 @@ def test_weights_of_another_network_are_refused(tmp_path, stages):
     folder, _ = make_run(tmp_path / "other", "dncnn_small")
     with pytest.raises(UserError, match="--init_from=.*does not fit the network"):
         train(tmp_path, init_from=str(folder))
+
+
+def test_a_folder_in_use_keeps_its_configuration(tmp_path, stages):
+    train(tmp_path / "first")
+    folder = tmp_path / "busy/out"
+    with held(folder):
+        (folder / "config.json").write_text("theirs")
+        with pytest.raises(Interrupted, match="in use by another training"):
+            train(tmp_path / "busy")
+    assert (folder / "config.json").read_text() == "theirs"
+
+
+def test_a_folder_that_cannot_be_made_is_said(tmp_path, stages):
+    (tmp_path / "out").write_text("a file")
+    with pytest.raises(UserError, match="out cannot be written"):
+        train(tmp_path)

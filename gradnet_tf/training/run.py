@@ -161,9 +161,8 @@ def train(
 
 @contextlib.contextmanager
 def _folder(config, facts, naive_model) -> Iterator[None]:
-    workdir = prepare_workdir(config, facts, naive_model)
-    with held(workdir):
-        # Once more: the process that held it may have been of another configuration.
+    # Held first: a folder that another training works in keeps its config.json.
+    with held(config.workdir):
         prepare_workdir(config, facts, naive_model)
         yield
 
