@@ -76,7 +76,7 @@ FORMS = {
         },
         batch_size=8,
         crop_size=64,
-        steps=1000,
+        steps=1500,
         epochs=0,
         learning_rate=2e-3,
         schedule="cosine",
