@@ -87,60 +87,20 @@ FORMS = {
 }
 
 
-def _build_naive(form: Form, weights=None):
-    from gradnet_tf.models import DnCNN
-    from gradnet_tf.models.base import build_model
-
-    size = form.network
-    model = build_model(
-        DnCNN(
-            size["naive_layers"], size["naive_filters"], scale=size["scale"], dtype=form.precision
-        )
-    )
-    if weights is not None:
-        model.load_weights(weights)
-    return model
-
-
-def _build(form: Form, change: Mapping, weights):
-    from gradnet_tf.layers import GradientFilters
-    from gradnet_tf.models import GradNet, MSKResnet
-    from gradnet_tf.models.base import build_model
-
-    size = form.network
-    body = {name: size[name] for name in ("num_modules", "num_units", "scale")}
-    body |= {"reduction": change.get("reduction", 2), "dtype": form.precision}
-    if change.get("filters", "sobel") is None:
-        # The body keeps its width: features stand where the gradient's channels would.
-        return build_model(MSKResnet(size["width"], **body))
-    naive = _build_naive(form, weights)
-    naive.trainable = change.get("joint", False)
-    layer = GradientFilters(
-        change.get("filters", "sobel"), change.get("learned", False), name="gradient_filters"
-    )
-    return build_model(
-        GradNet(
-            naive,
-            size["width"] - 3 * size["scale"] ** 2,
-            attention_position=change.get("attention_position", "before_fusion"),
-            gradient_layer=layer,
-            **body,
-        )
-    )
-
-
 def tasks(asked: Options, form: Form) -> list[Task]:
     """Returns the runs: all of seed 0 first; ψ once for each seed and noise, on plain L1."""
+    from experiments.guides import build_guided, build_naive
+
     made = []
     for seed in range(asked.seeds):
         for noise in asked.noises():
             naive = Job(seed, noise, NAIVE, "none")
-            made.append(Task(naive, functools.partial(_build_naive, form)))
+            made.append(Task(naive, functools.partial(build_naive, form)))
             for (variant, gradient), change in CONFIGURATIONS.items():
                 made.append(
                     Task(
                         Job(seed, noise, variant, gradient),
-                        functools.partial(_build, form, change),
+                        functools.partial(build_guided, form, change),
                         naive,
                         change.get("loss_weight", LOSS_WEIGHT),
                         change.get("joint", False),

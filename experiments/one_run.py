@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from experiments.images import KeptImages, training_batches
+from experiments.regions import Regions
 from gradnet_tf.errors import NotFiniteError
 
 
@@ -18,6 +19,7 @@ def train_and_score(
     images: KeptImages,
     tests: Mapping[str, list],
     label: str,
+    regions: bool = False,
 ) -> dict:
     """Trains a model, or goes on with one, and returns the row of its results.
 
@@ -28,9 +30,11 @@ def train_and_score(
         images: what to train on.
         tests: by set (name, noisy, clean), see `experiments.images.scored_pairs`.
         label: what the progress line calls the run.
+        regions: score the flat and the textured parts of each set too.
 
     Returns:
-        `psnr` by set (mean over images of the clipped output, dB), `steps`,
+        `psnr` by set (mean over images of the clipped output, dB; with
+        `regions` also "SET flat" and so on, see `experiments.regions`), `steps`,
         `train_seconds` (all invocations), `seconds` (scoring too), `params`
         (ψ's included).
 
@@ -61,7 +65,9 @@ def train_and_score(
         label=label,
     )
     trained = time.monotonic()
-    psnr = {name: _mean_psnr(engine, pairs, guided) for name, pairs in tests.items()}
+    psnr: dict[str, float] = {}
+    for name, pairs in tests.items():
+        psnr |= _scores(engine, name, pairs, guided, regions)
     if not all(np.isfinite(value) for value in psnr.values()):
         raise NotFiniteError(f"{label}: an output is not finite; its weights are in {folder}.")
     return {
@@ -78,11 +84,20 @@ def with_guide(noisy: np.ndarray, clean: np.ndarray, guided: bool) -> np.ndarray
     return np.concatenate([noisy, clean], axis=-1) if guided else noisy
 
 
-def _mean_psnr(engine, pairs, guided: bool) -> float:
+def _scores(engine, name: str, pairs, guided: bool, regions: bool) -> dict[str, float]:
     from gradnet_tf.metrics import psnr
 
-    scores = []
-    for _, noisy, clean in pairs:
-        output = np.clip(engine.predict(with_guide(noisy, clean, guided)[None]), 0, 1)
-        scores.append(float(np.asarray(psnr(clean[None], output))[0]))
-    return float(np.mean(scores))
+    outputs = [
+        np.clip(engine.predict(with_guide(noisy, clean, guided)[None])[0], 0, 1)
+        for _, noisy, clean in pairs
+    ]
+    cleans = [clean for _, _, clean in pairs]
+    scores = [
+        float(np.asarray(psnr(clean[None], output[None]))[0])
+        for clean, output in zip(cleans, outputs, strict=True)
+    ]
+    made = {name: float(np.mean(scores))}
+    if regions:
+        parts = Regions(cleans).psnr(cleans, outputs)
+        made |= {f"{name} {region}": score for region, score in parts.items()}
+    return made

@@ -24,6 +24,8 @@ class Task:
         naive: the job whose weights ψ has, or `None`.
         loss_weight: λ.
         joint: ψ trains along.
+        share: part of the form's steps that the run gets.
+        regions: flat and textured regions are scored apart too.
     """
 
     job: Job
@@ -31,6 +33,8 @@ class Task:
     naive: Job | None = None
     loss_weight: float = 0.0
     joint: bool = False
+    share: float = 1.0
+    regions: bool = False
 
 
 def work_through(
@@ -75,7 +79,7 @@ def work_through(
                     for name, image_set in test_sets(job.noise).items()
                 }
             }
-        steps = form.steps_for(images.image_sizes())
+        steps = max(1, round(task.share * form.steps_for(images.image_sizes())))
         config = form.train_config(steps, job.seed, sigma or 0.0, task.loss_weight, task.joint)
         weights = best_weights(Path(output) / task.naive.folder) if task.naive else None
         row = train_and_score(
@@ -85,6 +89,7 @@ def work_through(
             images,
             tests[job.noise],
             f"{number}/{len(tasks)} {job.variant} {job.gradient} {job.noise} seed {job.seed}",
+            task.regions,
         )
         results.add(job, row)
         scores = "  ".join(f"{name} {value:.2f}" for name, value in row["psnr"].items())

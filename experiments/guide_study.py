@@ -1,0 +1,105 @@
+r"""Does the guide pay? GradNet with its gradient, without it, and with better and worse ones.
+
+At equal width and steps: no guide, λ on and off, the parameters of ψ spent on the body instead,
+the estimate itself in place of its gradient, a worse and a better ψ, and the clean image's
+gradient as the bound. Flat and textured regions are scored apart.
+
+Example:
+  python -m experiments.guide_study --form=short --data_dir=DATA --output=out/guide
+The same command goes on where it stopped; --report writes table and chart of what is there.
+"""
+
+import functools
+import os
+from collections.abc import Mapping
+from types import MappingProxyType
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+from absl import flags  # noqa: E402
+
+from experiments import options  # noqa: E402
+from experiments.command import Study, run  # noqa: E402
+from experiments.form import Form  # noqa: E402
+from experiments.gradient_study import FORMS, LOSS_WEIGHT  # noqa: E402
+from experiments.options import Options, define_flags, read_flags  # noqa: E402
+from experiments.results import Job  # noqa: E402
+from experiments.study import Task  # noqa: E402
+from experiments.summary import NAIVE  # noqa: E402
+from gradnet_tf.command import run_script  # noqa: E402
+
+BASELINE = ("no guide", "none")
+COSTLIEST = ("better ψ", "gradient of x̂")
+# ψ that ships with the package: blind, so that it serves every noise level.
+BETTER = "gradnet_small_color_blind"
+# Of a form's steps, what the worse ψ is trained for.
+WORSE_SHARE = 0.1
+# What each configuration changes; see `experiments.guides.build_guided`.
+CONFIGURATIONS: Mapping[tuple[str, str], Mapping] = MappingProxyType(
+    {
+        BASELINE: {"filters": None},
+        ("no guide, λ = 0", "none"): {"filters": None, "loss_weight": 0.0},
+        # By as much as makes its parameters those of GradNet with ψ, rounded up.
+        ("no guide, ψ's parameters in the body", "none"): {"filters": None, "larger": True},
+        ("GradNet", "gradient of x̂"): {},
+        ("GradNet, λ = 0", "gradient of x̂"): {"loss_weight": 0.0},
+        ("worse ψ", "gradient of x̂"): {"worse": True},
+        ("better ψ", "gradient of x̂"): {"naive": BETTER},
+        ("x̂ as guide", "x̂ itself"): {"guide": "estimate"},
+        ("clean gradient", "gradient of the clean image"): {"naive": "clean"},
+    }
+)
+
+
+def larger_body(form: Form) -> int:
+    """Returns by how much a body without a guide is widened to have GradNet's parameters."""
+    from experiments.guides import build_guided
+
+    wanted = build_guided(form, {}).count_params()
+    more = 0
+    while build_guided(form, {"filters": None, "more_width": more}).count_params() < wanted:
+        more += 1
+    return more
+
+
+def tasks(asked: Options, form: Form) -> list[Task]:
+    """Returns the runs: all of seed 0 first; each ψ once for each seed and noise, on plain L1."""
+    from experiments.guides import build_guided, build_naive
+
+    more = larger_body(form)
+    made = []
+    for seed in range(asked.seeds):
+        for noise in asked.noises():
+            naive = Job(seed, noise, NAIVE, "none")
+            worse = Job(seed, noise, NAIVE, "worse")
+            made.append(Task(naive, functools.partial(build_naive, form), regions=True))
+            made.append(
+                Task(worse, functools.partial(build_naive, form), share=WORSE_SHARE, regions=True)
+            )
+            for (variant, gradient), change in CONFIGURATIONS.items():
+                change = {**change, "more_width": more if change.get("larger") else 0}
+                own_naive = "naive" not in change and change.get("filters", "sobel") is not None
+                made.append(
+                    Task(
+                        Job(seed, noise, variant, gradient),
+                        functools.partial(build_guided, form, change),
+                        (worse if change.get("worse") else naive) if own_naive else None,
+                        change.get("loss_weight", LOSS_WEIGHT),
+                        regions=True,
+                    )
+                )
+    return made
+
+
+STUDY = Study("guide", FORMS, tasks, BASELINE, COSTLIEST)
+
+
+def main() -> None:
+    """Runs what is missing, then writes table and chart."""
+    run(STUDY, read_flags())
+
+
+if __name__ == "__main__":
+    define_flags(output="out/guide_study", sets=["cbsd68"], sigmas=["25"])
+    flags.adopt_module_key_flags(options)  # so that --help shows them
+    run_script(main, __doc__)
