@@ -23,6 +23,8 @@ _STYLE = {
 }
 _GREY = "#444444"
 _COLUMNS = 3
+# Of a panel, inches: the least, and by variant so that their names have room.
+_PANEL_WIDTH, _VARIANT_WIDTH, _PAGE_WIDTH = 4.4, 0.42, 15.0
 # Shortest scale above the baseline, dB: differences of hundredths are not blown up.
 _LEAST_REACH = 0.2
 
@@ -105,10 +107,16 @@ def draw_bars(lines: Sequence[Line], baseline: tuple[str, str], title: str):
     places = list(dict.fromkeys((line.test_set, line.noise) for line in bars))
     gradients = list(dict.fromkeys(line.gradient for line in bars))
     colours = {name: PALETTE[index % len(PALETTE)] for index, name in enumerate(gradients)}
-    columns = min(_COLUMNS, max(1, len(places)))
+    most = max(
+        (len({x.variant for x in bars if x.noise == noise}) for _, noise in places), default=0
+    )
+    panel_width = max(_PANEL_WIDTH, _VARIANT_WIDTH * most + 1)
+    columns = max(1, min(_COLUMNS, len(places), int(_PAGE_WIDTH / panel_width)))
     rows = max(1, math.ceil(len(places) / columns))
     with styles.context(["default", _STYLE]):
-        figure = Figure(figsize=(4.4 * columns, 3.5 * rows + 0.5), dpi=110, layout="constrained")
+        figure = Figure(
+            figsize=(panel_width * columns, 3.7 * rows + 0.7), dpi=110, layout="constrained"
+        )
         for number, (test_set, noise) in enumerate(places, 1):
             axes = figure.add_subplot(rows, columns, number)
             axes.set_label(f"{test_set} {noise}")
@@ -126,5 +134,7 @@ def draw_bars(lines: Sequence[Line], baseline: tuple[str, str], title: str):
         handles.append(Line2D([], [], color=_GREY, linestyle="--", label=f"baseline: {name}"))
         figure.legend(handles=handles, loc="outside upper right", ncols=6, frameon=False)
         figure.suptitle(title, x=0.01, ha="left", fontsize=13)
+        note = "Bars start at the baseline; whiskers: 95% interval of the difference, over seeds."
+        figure.supxlabel(note, x=0.01, ha="left", fontsize=9, color=_GREY)
         figure.draw_without_rendering()  # ticks are made when drawn, and are to have this style
     return figure
