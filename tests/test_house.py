@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from gradnet_tf import weights
+
 ROOT = Path(__file__).resolve().parent.parent
 
 # Programs stand at the top, the library at the bottom; each part may import itself and what is
@@ -248,3 +250,9 @@ def test_wheel_holds_the_library_alone(tmp_path):
     assert {name.split("/")[0].split("-")[0] for name in held} == {"gradnet_tf"}
     library = {n.as_posix() for n in project_files() if n.parts[0] == "gradnet_tf"}
     assert library <= held
+    assert wheel.stat().st_size < 40e6
+    shipped = {name for name in held if name.startswith("gradnet_tf/weights/")}
+    names = {Path(name).name.removesuffix(".json") for name in shipped if name.endswith(".json")}
+    # What `gradnet denoise` takes by default is among them, and no card is without its weights.
+    assert weights.DEFAULT in names
+    assert {f"gradnet_tf/weights/{name}.weights.h5" for name in names} <= shipped

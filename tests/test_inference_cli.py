@@ -211,6 +211,33 @@ def test_models_lists_the_weights_that_ship(tmp_path, monkeypatch, capsys):
         assert cell in table
 
 
+def test_models_with_a_name_prints_its_card(capsys):
+    """The card of every set of weights that ships, with all that a user has to know."""
+    for card in weights.list_weights():
+        assert gradnet("models", card["name"]) == 0
+        text = capsys.readouterr().out
+        assert max(map(len, text.splitlines())) <= 100 or "http" in text
+        said = " ".join(text.split())
+        for sentence in [*card["limits"], card["terms"], card["licence"], card["sha256"]]:
+            assert " ".join(sentence.split()) in said
+        for values in card["scores"].values():
+            assert all(f"{psnr:.2f} at {sigma}" in said for sigma, psnr in values.items())
+        for psnr in card["clean"].values():
+            assert f"{psnr:.2f} dB to the originals" in said
+        assert card["recipe"]["command"] in said and f"step {card['recipe']['steps']}" in said
+    assert gradnet("models", "default") == 0
+    assert capsys.readouterr().out.startswith(weights.DEFAULT + "\n")
+    assert gradnet("models", "gradnet_tiny") == 0
+    assert capsys.readouterr().out.startswith("gradnet_tiny_color_blind\n")
+
+
+def test_models_with_an_unknown_name_lists_what_ships(capsys):
+    for name in ("gradnet_huge", "gradnet", "../weights/gradnet_tiny_color_blind"):
+        assert gradnet("models", name) == 2
+        message = capsys.readouterr().err
+        assert f"Received: {name}" in message and "gradnet_tiny_color_blind" in message
+
+
 def test_models_default_prints_the_name_alone(capsys):
     assert gradnet("models", "--default") == 0
     assert capsys.readouterr().out == f"{weights.DEFAULT}\n"

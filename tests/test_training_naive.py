@@ -202,7 +202,7 @@ def test_an_estimate_outside_costs_and_cannot_be_exported(image_set, tmp_path, c
     with pytest.raises(UserError, match="opencv_nlm: no network, so there is nothing to export"):
         export(ExportConfig("opencv_nlm", str(tmp_path / "out")), None)
     with pytest.raises(UserError, match="its naive denoiser is not that of preset gradnet_tiny"):
-        ship(tmp_path / "run", "gradnet_tiny_color_s20", [], tmp_path)
+        ship(tmp_path / "run", "gradnet_tiny_color_s20", [], tmp_path, str)
     assert not (tmp_path / "out").exists()
 
 

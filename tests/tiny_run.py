@@ -20,10 +20,10 @@ def tiny_model(preset="gradnet_tiny", channels=3, gain=10.0):
     return model
 
 
-def make_run(folder, preset="gradnet_tiny", channels=3):
+def make_run(folder, preset="gradnet_tiny", channels=3, gain=10.0):
     """Writes a run of `preset` to `folder` and returns (folder, model)."""
     folder = Path(folder)
-    model = tiny_model(preset, channels)
+    model = tiny_model(preset, channels, gain)
     CheckpointStore(folder).save_best(model, 7, 20.0)
     (folder / "config.json").write_text(json.dumps({"preset": preset, "channels": channels}))
     return folder, model

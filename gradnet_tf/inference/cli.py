@@ -51,9 +51,11 @@ def _parser() -> argparse.ArgumentParser:
 
     models = commands.add_parser(
         "models",
-        help="list the weights that ship",
-        description="Lists the trained weights that ship, with sizes and scores.",
+        help="list the weights that ship, or print the card of one",
+        description="Lists the trained weights that ship, with sizes and scores; with a name, "
+        "prints that card: data, terms, recipe, scores, limits.",
     )
+    models.add_argument("name", nargs="?", metavar="NAME", help="weights whose card to print")
     models.add_argument(
         "--default", action="store_true", help="print only the name that --model=default means"
     )
@@ -104,39 +106,28 @@ def _denoise(arguments: argparse.Namespace) -> int:
 
 def _models(arguments: argparse.Namespace) -> int:
     from gradnet_tf.classical import CLASSICAL
+    from gradnet_tf.inference.model_cards import card_text, cards_table
 
     if arguments.default:
         print(weights.DEFAULT)
         return EXIT_OK
+    if arguments.name is not None:
+        card = weights.find_card(arguments.name)
+        if card is None:
+            raise UserError(
+                f"NAME: no weights of that name ship. Received: {arguments.name}.\n"
+                f"These do: {weights.shipped_names()}."
+            )
+        print(card_text(card))
+        return EXIT_OK
     cards = weights.list_weights()
     if cards:
-        rows = [("name", "parameters", "size", "sigma", "PSNR in dB")]
-        rows += [_row(card) for card in cards]
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        for row in rows:
-            cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-            print("  ".join(cells).rstrip())
+        print(cards_table(cards))
         print(f"* the default: {weights.DEFAULT}")
+        print("`gradnet models NAME` prints a card: data, terms, recipe, limits.")
     else:
         print("No weights ship with this version.")
     print("Without weights:")
     for name, description in CLASSICAL.items():
         print(f"  {name}: {description}")
     return EXIT_OK
-
-
-def _row(card: dict) -> tuple[str, ...]:
-    mark = "*" if card["name"] == weights.DEFAULT else ""
-    levels = sorted({card["sigma_min"], card["sigma_max"]})
-    scores = (
-        f"{image_set} at {sigma}: {value:.2f}"
-        for image_set, by_sigma in card.get("scores", {}).items()
-        for sigma, value in by_sigma.items()
-    )
-    return (
-        card["name"] + mark,
-        f"{card['parameters']:,}",
-        f"{card['bytes'] / 1e6:.1f} MB",
-        "-".join(f"{level:g}" for level in levels),
-        ", ".join(scores) or "-",
-    )

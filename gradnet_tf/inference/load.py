@@ -107,25 +107,17 @@ def _load_run(path: Path, precision: str) -> Denoiser:
 def _load_name(spec: str, precision: str) -> Denoiser:
     if classical_name(spec):
         return _load_classical(spec, precision)
-    name = weights.DEFAULT if spec == "default" else spec
-    card = weights.read_card(name)
-    if card is None and name in PRESETS:
-        name = f"{name}_color_blind"
-        card = weights.read_card(name)
+    card = weights.find_card(spec)
     if card is not None:
-        path = weights.weights_path(name)
-        found = sha256_of(path)
-        if found != card.get("sha256"):
-            raise UserError(
-                f"{path}: the file is damaged or was exchanged: its sha256 is {found}, expected "
-                f"{card.get('sha256')}.\nReinstall the package."
-            )
-        return _rebuild(card, path, found, "weights", precision, name, card.get("run"))
-    command = weights.train_command(name)
-    if command is not None:
+        path, run = weights.verified_path(card), card.get("run")
+        return _rebuild(card, path, card["sha256"], "weights", precision, card["name"], run)
+    missing = weights.train_command(spec)
+    if missing is not None:
+        name, command = missing
         raise UserError(
             f"--model={spec}: the weights {name} do not ship with this version. Train them:\n"
-            f"  {command}\nand give --model=runs/{name}. Weights that ship: {_shipped()}."
+            f"  {command}\nand give --model=runs/{name}. Weights that ship: "
+            f"{weights.shipped_names()}."
         )
     raise UserError(f"--model={spec}: no such file, folder or name.\n{_choices()}")
 
@@ -214,10 +206,6 @@ def _require_float32(path: Path, precision: str) -> None:
 
 def _choices() -> str:
     return (
-        f"Weights that ship: {_shipped()}. Architectures: {', '.join(PRESETS)}.\n"
+        f"Weights that ship: {weights.shipped_names()}. Architectures: {', '.join(PRESETS)}.\n"
         f"Classical: {', '.join(CLASSICAL)}. Or default, or a path: {READABLE}."
     )
-
-
-def _shipped() -> str:
-    return ", ".join(card["name"] for card in weights.list_weights()) or "none"

@@ -7,9 +7,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from gradnet_tf.errors import UserError
 from gradnet_tf.inference.architecture import rebuild
-from gradnet_tf.presets import build_model
+from gradnet_tf.pretrained import model_from_weights
 
 
 class KerasRunner:
@@ -88,7 +87,7 @@ def runner_for(model):
 def runner_from_weights(
     preset: str, channels: int, precision: str, path: Path, naive_model: dict | None = None
 ):
-    """Builds a preset under a dtype policy and loads a `.weights.h5` file into it.
+    """Returns the runner of `gradnet_tf.pretrained.model_from_weights`; see there.
 
     Args:
         preset: name of the architecture.
@@ -103,15 +102,7 @@ def runner_from_weights(
     naive = None
     if naive_model is not None:
         naive = rebuild(naive_model, precision, f"`naive_model` of {path}")
-    model = build_model(preset, channels=channels, precision=precision, naive=naive)
-    try:
-        model.load_weights(path)
-    except (ValueError, OSError, KeyError) as error:
-        reason = str(error).splitlines()[0][:200]
-        raise UserError(
-            f"{path}: the weights do not fit preset {preset} of this version: {reason}"
-        ) from error
-    return runner_for(model)
+    return runner_for(model_from_weights(preset, channels, precision, path, naive))
 
 
 def _to_numpy(function, images, sigma):

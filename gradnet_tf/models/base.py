@@ -89,6 +89,32 @@ class DenoisingModel(keras.Model):
     def from_config(cls, config, custom_objects=None):
         return cls(**config)
 
+    @classmethod
+    def from_preset(cls, preset, load_weights=True, precision="float32"):
+        """Builds a network by name, with the trained weights that ship; needs no network access.
+
+        Args:
+            preset: name of weights ("gradnet_small_color_blind", see `gradnet models`), of an
+                architecture ("gradnet_small": its colour blind weights), or "default".
+            load_weights: `False` leaves the network with fresh weights.
+            precision: dtype policy of the layers; variables and output are float32.
+
+        Returns:
+            A built model of this class. A GradNet's naive denoiser is frozen.
+
+        Raises:
+            UserError: an unknown name, weights that do not ship or whose sha256 is not that
+                of their card, or a network of another class.
+
+        Example:
+
+        >>> model = GradNet.from_preset("gradnet_small_color_blind")
+        >>> denoised = model(noisy)  # float32 (N, H, W, 3), nominal range [0, 1]
+        """
+        from gradnet_tf.pretrained import load_preset
+
+        return load_preset(preset, load_weights, precision, cls, f"{cls.__name__}.from_preset")
+
 
 def build_model(model):
     """Creates the variables of `model` for any batch, height and width, and returns it."""

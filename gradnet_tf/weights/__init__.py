@@ -5,6 +5,9 @@ import re
 from pathlib import Path
 from typing import Any
 
+from gradnet_tf.errors import UserError
+from gradnet_tf.files import sha256_of
+
 #: Where the files lie.
 FOLDER = Path(__file__).parent
 
@@ -23,12 +26,14 @@ def weights_path(name: str) -> Path:
 def read_card(name: str) -> dict[str, Any] | None:
     """Returns the card of the weights called `name`, or `None` where none ship.
 
-    A card holds at least `name`, `preset`, `channels`, `sigma_min`, `sigma_max`,
-    `sha256`, `parameters`, `bytes`, `scores` ({set: {sigma: dB}}) and `licence`.
+    A card holds at least `name`, `preset`, `channels`, `sigma_min`, `sigma_max`, `sha256`
+    (of the file beside it), `dtype` (of its arrays), `parameters`, `bytes`, `scores`
+    ({set: {sigma: dB}}), `clean` ({set: dB}), `limits` (sentences), `data`, `terms`, `licence`
+    and `recipe`.
     """
     card = FOLDER / f"{name}.json"
     # A name with a separator in it is a path, and is none of these names.
-    if card.parent != FOLDER or not card.is_file() or not weights_path(name).is_file():
+    if Path(name).name != name or not card.is_file() or not weights_path(name).is_file():
         return None
     return json.loads(card.read_text(encoding="utf-8"))
 
@@ -39,16 +44,66 @@ def list_weights() -> list[dict[str, Any]]:
     return [card for card in map(read_card, names) if card is not None]
 
 
-def train_command(name: str) -> str | None:
-    """Returns the command that trains the weights called `name`, or `None` for another name."""
+def find_card(spec: str) -> dict[str, Any] | None:
+    """Returns the card that a name means, or `None` where no such weights ship.
+
+    Args:
+        spec: a weights' name, an architecture (its colour blind weights), or `default`.
+    """
+    return read_card(_weights_name(spec))
+
+
+def verified_path(card: dict[str, Any]) -> Path:
+    """Returns the file that `card` describes.
+
+    Raises:
+        UserError: its sha256 is not that of the card.
+    """
+    path = weights_path(card["name"])
+    found = sha256_of(path)
+    if found != card.get("sha256"):
+        raise UserError(
+            f"{path}: the file is damaged or was exchanged: its sha256 is {found}, expected "
+            f"{card.get('sha256')}.\nReinstall the package."
+        )
+    return path
+
+
+def shipped_names() -> str:
+    """Returns the names of all weights that ship, for messages."""
+    return ", ".join(card["name"] for card in list_weights()) or "none"
+
+
+def parse_name(spec: str) -> tuple[str, int] | None:
+    """Returns preset and channels of a weights' or an architecture's name, `None` for another."""
     from gradnet_tf.presets import PRESETS
 
-    parts = _NAME.match(name)
+    parts = _NAME.match(_weights_name(spec))
     if parts is None or parts["preset"] not in PRESETS:
         return None
-    level = f"--sigma={parts['sigma']}" if parts["sigma"] else "--sigma_min=0 --sigma_max=55"
-    colour = " --channels=1" if parts["colour"] == "gray" else ""
-    return (
-        f"python train.py --preset={parts['preset']} --dataset=bsds500 --data_dir=DATA "
+    return parts["preset"], 1 if parts["colour"] == "gray" else 3
+
+
+def _weights_name(spec: str) -> str:
+    """Returns the full name for "default" and for an architecture, any other as it is."""
+    from gradnet_tf.presets import PRESETS
+
+    if spec == "default":
+        return DEFAULT
+    return f"{spec}_color_blind" if spec in PRESETS else spec
+
+
+def train_command(spec: str) -> tuple[str, str] | None:
+    """Returns a name of weights and the command that trains them, or `None` for another name."""
+    known, name = parse_name(spec), _weights_name(spec)
+    if known is None:
+        return None
+    preset, channels = known
+    sigma = _NAME.match(name)["sigma"]
+    level = f"--sigma={sigma}" if sigma else "--sigma_min=0 --sigma_max=55"
+    colour = " --channels=1" if channels == 1 else ""
+    command = (
+        f"python train.py --preset={preset} --dataset=bsds500 --data_dir=DATA "
         f"{level}{colour} --workdir=runs/{name}"
     )
+    return name, command
