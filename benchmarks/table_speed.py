@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 SIDE = 1024
-# What is slower than this in its first run is not run again: it compiles nothing.
+# Seconds; what takes longer is not repeated.
 _LONG = 20.0
 
 
@@ -39,7 +39,11 @@ def noisy_photograph(channels: int, sigma: float) -> np.ndarray:
 
 
 def milliseconds(
-    denoise: Callable[[np.ndarray, float], Any], images: np.ndarray, sigma: float, runs: int
+    denoise: Callable[[np.ndarray, float], Any],
+    images: np.ndarray,
+    sigma: float,
+    runs: int,
+    warm_up: bool,
 ) -> tuple[float, list[float]]:
     """Measures a denoiser on one image.
 
@@ -47,21 +51,19 @@ def milliseconds(
         denoise: called with the image and σ.
         images: (1, H, W, C).
         sigma: noise level, 0-255 scale.
-        runs: how many count, after one that does not; a first run of more than 20
-            seconds is the only one, and counts.
+        runs: how many count; none follows one of more than 20 seconds.
+        warm_up: runs once before, which does not count: networks are compiled then.
 
     Returns:
-        The median in ms per megapixel, and the seconds of each run.
+        The median in ms per megapixel, and the seconds of each run that counts.
     """
-    seconds = []
-    for number in range(runs + 1):
+    if warm_up:
+        denoise(images, sigma)
+    seconds: list[float] = []
+    while len(seconds) < runs and not (seconds and seconds[-1] > _LONG):
         start = time.perf_counter()
         denoise(images, sigma)
-        spent = time.perf_counter() - start
-        if number or spent > _LONG:
-            seconds.append(spent)
-        if not number and spent > _LONG:
-            break
+        seconds.append(time.perf_counter() - start)
     megapixels = images.shape[1] * images.shape[2] / 1e6
     return 1e3 * statistics.median(seconds) / megapixels, seconds
 
