@@ -44,9 +44,12 @@ def shipped(tmp_path, monkeypatch, run):
     return folder
 
 
-def fails(spec, words, precision="float32"):
+def fails(spec, words, precision="float32", flag="model"):
     with pytest.raises(UserError, match=words) as caught:
-        load_denoiser(str(spec), precision)
+        load_denoiser(str(spec), precision, flag)
+    assert str(caught.value).startswith(f"--{flag}={spec}: ")
+    # What was given is named once.
+    assert str(caught.value).count(f"{spec}: ") == 1
     message = str(caught.value)
     assert len(message.splitlines()) <= 3
     return message
@@ -63,6 +66,7 @@ def test_a_run_means_its_best_weights(run, expected):
         "preset": "gradnet_tiny",
         "sha256": sha256_of(best),
         "run": str(run[0]),
+        "trained_sigma": None,
     }
 
 
@@ -173,7 +177,13 @@ def test_unknown_names_list_the_choices(shipped, spec):
 
 
 def test_an_empty_model_is_refused():
-    fails("", "expected a path or a name")
+    with pytest.raises(UserError, match="^--model: expected a path or a name. Received: ''"):
+        load_denoiser("")
+
+
+@pytest.mark.parametrize("spec", ["unheard_of", "tests", "README.md"])
+def test_a_message_names_the_flag_that_was_given(spec):
+    fails(spec, f"--init_from={spec}: ", flag="init_from")
 
 
 @pytest.mark.parametrize("name", ["model.h5", "photo.png", "empty"])

@@ -5,6 +5,7 @@ import io
 from collections.abc import Sequence
 from typing import Any
 
+from gradnet_tf.inference.noise_level import scored_untrained
 from gradnet_tf.scores import SCORES
 
 # Column title, score, decimals.
@@ -69,6 +70,9 @@ def result_table(result: dict[str, Any], shown_images: int = _SHOWN_IMAGES) -> s
 def notes(result: dict[str, Any]) -> list[str]:
     """Returns what a reader must know beside the numbers, a sentence each."""
     remarks = []
+    if result["sigma"] is not None:
+        note = scored_untrained(result["model"], result["source"], result["sigma"])
+        remarks += [note] if note else []
     if result["conversion"]:
         remarks.append(f"channels: {result['conversion']}")
     if result["clip_noisy"]:
