@@ -55,13 +55,15 @@ def main() -> int:
     image_set = find_dataset(config.dataset, FLAGS.data_dir, config.split, config.max_images)
     check_images(image_set)
 
+    from gradnet_tf.backend import backend_name
     from gradnet_tf.inference.load import load_denoiser
     from gradnet_tf.quiet import quiet_native_logs
     from gradnet_tf.reporting.watch import Watch
     from gradnet_tf.versions import installed_versions
 
     with quiet_native_logs():
-        import gradnet_tf.metrics  # noqa: F401 - brings the backend and its start-up chatter
+        backend_name()
+        import gradnet_tf.metrics  # noqa: F401 - brings the backend's start-up chatter
     # All of them before the first is scored: a mistake in the last name shows now.
     denoisers = [load_denoiser(spec, config.precision) for spec in specs]
     folders = model_folders(specs, [denoiser.name for denoiser in denoisers])

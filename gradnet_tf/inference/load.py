@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from gradnet_tf import weights
+from gradnet_tf.backend import backend_name
 from gradnet_tf.classical import CLASSICAL, classical_name
 from gradnet_tf.errors import UserError
 from gradnet_tf.files import sha256_of
@@ -146,6 +147,7 @@ def _load_classical(name: str, precision: str) -> Denoiser:
 
 def _rebuild(config, path, sha256, kind, precision, name, run) -> Denoiser:
     """Builds the preset that `config` names under `precision` and loads verified weights."""
+    backend_name()
     from gradnet_tf.inference.runner_keras import runner_from_weights
 
     channels, naive_model = config.get("channels", 3), config.get("naive_model")
@@ -155,6 +157,7 @@ def _rebuild(config, path, sha256, kind, precision, name, run) -> Denoiser:
 
 
 def _load_keras(path: Path, precision: str) -> Denoiser:
+    backend_name()
     from gradnet_tf.inference.keras_file import load_keras_file
     from gradnet_tf.inference.runner_keras import runner_for
 
@@ -163,6 +166,7 @@ def _load_keras(path: Path, precision: str) -> Denoiser:
 
 
 def _load_published(path: Path, precision: str) -> Denoiser:
+    backend_name()
     from gradnet_tf.inference.runner_keras import KerasRunner
     from gradnet_tf.published.networks import load_published
 
