@@ -80,12 +80,19 @@ def _newest_version(folder: Path) -> Path | None:
 def _load_file(path: Path, precision: str) -> Denoiser:
     with open(path, "rb") as file:
         head = file.read(8)
+    if not head:
+        raise UserError(f"{path}: the file is empty. Download it or write it again.")
     if head[4:8] == b"TFL3":
         return _load_tflite(path, precision)
     if head.startswith(_ZIP) and path.suffix == ".keras":
         return _load_keras(path, precision)
     if head.startswith((_MATLAB, _ZIP, _PICKLE)) or path.suffix in (".mat", ".pth", ".pt"):
         return _load_published(path, precision)
+    if path.suffix == ".keras":
+        raise UserError(
+            f"{path}: no file of Keras', though its name says so: it begins with {head!r}.\n"
+            "Expected the zip archive that model.save(PATH) writes."
+        )
     hint = f"Expected {READABLE}."
     if path.name.endswith(".weights.h5"):
         hint = "Weights alone do not tell their network: give the run folder that holds them."

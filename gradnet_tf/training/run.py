@@ -34,6 +34,15 @@ _FREE_FIELDS = {
 }
 
 
+def _as_given(fields: dict) -> dict:
+    """Returns a configuration's fields with one `sigma`, as the flag, in place of the two."""
+    low, high = fields["sigma_min"], fields["sigma_max"]
+    sigma = low if low == high else f"{low:g} to {high:g}"
+    return {"sigma": sigma} | {
+        name: value for name, value in fields.items() if name not in ("sigma_min", "sigma_max")
+    }
+
+
 def prepare_workdir(
     config: TrainConfig, facts: dict | None = None, naive_model: dict | None = None
 ) -> Path:
@@ -52,13 +61,13 @@ def prepare_workdir(
     path = workdir / "config.json"
     fields = json.loads(json.dumps(config.to_dict()))
     if path.exists():
-        earlier = json.loads(path.read_text("utf-8"))["train"]
         # A run from before a field was added has its default.
         defaults = {field.name: field.default for field in dataclasses.fields(config)}
+        there = _as_given({**defaults, **json.loads(path.read_text("utf-8"))["train"]})
         different = [
-            f"{name}: {earlier.get(name, defaults[name])!r} there, {value!r} now"
-            for name, value in fields.items()
-            if name not in _FREE_FIELDS and earlier.get(name, defaults[name]) != value
+            f"{name}: {there.get(name)!r} there, {value!r} now"
+            for name, value in _as_given(fields).items()
+            if name not in _FREE_FIELDS and there.get(name) != value
         ]
         if different and has_weights(workdir):
             raise UserError(
