@@ -6,7 +6,8 @@ Example:
   python evaluate.py --model=runs/small,gradnet_tiny    # compares, on the sample photographs
 
 OUTPUT gets metrics.json, metrics.csv, report.html and images/. Several models get a folder each,
-and OUTPUT a ranking.json and a report.html that compares them.
+and OUTPUT a ranking.json, a gallery/ and a report.html that compares them. The files of an earlier
+evaluation in OUTPUT are replaced; what else lies there stays.
 """
 
 import os
@@ -49,7 +50,8 @@ def main() -> int:
     if not specs or len(set(specs)) < len(specs):
         raise UserError(f"`model` must be one or more different models. Received: {FLAGS.model}")
     from datasets.resolve import find_dataset
-    from gradnet_tf.reporting.folder import check_images, evaluate_into, model_folders
+    from gradnet_tf.reporting.folder import check_images, evaluate_into
+    from gradnet_tf.reporting.names import model_folders
     from gradnet_tf.reporting.tables import rank, ranking_table, result_table
 
     image_set = find_dataset(config.dataset, FLAGS.data_dir, config.split, config.max_images)
