@@ -80,7 +80,7 @@ def main() -> int:
         lambda result: print(result_table(result) + "\n"),
     )
     if len(results) > 1:
-        print(ranking_table(rank(results, folders)) + "\n")
+        print(ranking_table(rank(results, folders), results[0]) + "\n")
     print(f"The report is {os.path.join(FLAGS.output, 'report.html')}")
     broken = [name for name, result in zip(folders, results, strict=True) if result["nan_outputs"]]
     if broken:

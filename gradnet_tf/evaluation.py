@@ -180,6 +180,7 @@ def evaluate(
     return {
         "dataset": image_set.name,
         "split": image_set.split,
+        "available_images": getattr(image_set, "available", None) or len(image_set.names),
         "model": denoiser.name,
         "source": getattr(denoiser, "source", None),
         "parameters": getattr(denoiser, "parameters", None),

@@ -100,7 +100,9 @@ def test_every_flag_changes_the_outcome(run, models, photos, tmp_path):
     assert mean("--sigma=10")["mean"]["psnr"] > plain["mean"]["psnr"] + 5
     assert mean("--sigma=0")["mean"]["psnr"] is None
     assert mean("--seed=1")["mean"]["psnr"] != plain["mean"]["psnr"]
-    assert [row["name"] for row in mean("--max_images=2")["images"]] == ["a.png", "b.png"]
+    fewer = mean("--max_images=2")
+    assert [row["name"] for row in fewer["images"]] == ["a.png", "b.png"]
+    assert fewer["available_images"] == 3
     clipped = mean("--clip_noisy", "--sigma=80")
     assert clipped["clip_noisy"] is True
     assert clipped["mean"]["psnr_noisy"] > mean("--sigma=80")["mean"]["psnr_noisy"] + 0.5

@@ -20,7 +20,7 @@ from gradnet_tf.reporting.gallery import gallery_figure
 from gradnet_tf.reporting.html import report_html
 from gradnet_tf.reporting.names import file_stems
 from gradnet_tf.reporting.pictures import Picture, common_scale, with_error_maps
-from gradnet_tf.reporting.tables import metrics_csv, number, rank
+from gradnet_tf.reporting.tables import metrics_csv, noise_text, number, rank
 from gradnet_tf.scores import Example
 
 _FIRST_IMAGES = 3
@@ -156,7 +156,7 @@ def _write_comparison(stage, folders, results, image_set, stems) -> None:
         _picture(image_set, stems[index], index, badge, places, ordered)
         for index, badge in chosen_images(ordered[0]).items()
     ]
-    shared = ("dataset", "split", "sigma", "seed", "clip_noisy", "precision")
+    shared = ("dataset", "split", "available_images", "sigma", "seed", "clip_noisy", "precision")
     head = {key: ordered[0][key] for key in shared}
     write_json(stage / "ranking.json", {**head, "ranking": ranking})
     galleries = {}
@@ -164,7 +164,8 @@ def _write_comparison(stage, folders, results, image_set, stems) -> None:
         stem = stems[image_set.names.index(picture.name)]
         galleries[picture.name] = f"gallery/{stem}.png"
         box = busiest_box(picture.panel("clean").image)
-        write_image(stage / galleries[picture.name], gallery_figure(picture.panels, box))
+        title = f"{picture.name} of {head['dataset']} ({head['split']}), {noise_text(head)}"
+        write_image(stage / galleries[picture.name], gallery_figure(picture.panels, box, title))
     atomic_write(stage / "report.html", comparison_html(ordered, ranking, pictures, galleries))
 
 
