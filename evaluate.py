@@ -18,6 +18,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 from absl import flags  # noqa: E402
 
+from datasets.facts import FACTS  # noqa: E402
 from gradnet_tf.command import run_script  # noqa: E402
 from gradnet_tf.errors import EXIT_NAN, EXIT_OK, UserError  # noqa: E402
 from gradnet_tf.evaluation import EvaluateConfig  # noqa: E402
@@ -26,9 +27,9 @@ from gradnet_tf.presets import PRECISIONS  # noqa: E402
 FLAGS = flags.FLAGS
 
 flags.DEFINE_list("model", ["default"], "what to score: a path or a name; several compare")
-flags.DEFINE_string("dataset", "sample", "image set by name")
+flags.DEFINE_string("dataset", "sample", "image set: " + ", ".join(FACTS))
 flags.DEFINE_string("data_dir", None, "folder that holds the data set, or the set's parent")
-flags.DEFINE_float("sigma", 25.0, "noise level, standard deviation on the 0-255 scale")
+flags.DEFINE_float("sigma", 25.0, "noise level on the 0-255 scale; real noise has its own")
 flags.DEFINE_integer("seed", 0, "seed of the noise")
 flags.DEFINE_string("output", "out/evaluation", "folder to write")
 flags.DEFINE_string("split", None, "split of the set (default: the set's own)")
