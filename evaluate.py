@@ -6,7 +6,8 @@ Example:
   python evaluate.py --model=runs/small,gradnet_tiny    # compares, on the sample photographs
 
 OUTPUT gets metrics.json, metrics.csv, report.html and images/. Several models get a folder each,
-and OUTPUT a ranking.json and a report.html that compares them.
+and OUTPUT a ranking.json, a gallery/ and a report.html that compares them. The files of an earlier
+evaluation in OUTPUT are replaced; what else lies there stays.
 """
 
 import os
@@ -17,6 +18,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 from absl import flags  # noqa: E402
 
+from datasets.facts import FACTS  # noqa: E402
 from gradnet_tf.command import run_script  # noqa: E402
 from gradnet_tf.errors import EXIT_NAN, EXIT_OK, UserError  # noqa: E402
 from gradnet_tf.evaluation import EvaluateConfig  # noqa: E402
@@ -25,9 +27,9 @@ from gradnet_tf.presets import PRECISIONS  # noqa: E402
 FLAGS = flags.FLAGS
 
 flags.DEFINE_list("model", ["default"], "what to score: a path or a name; several compare")
-flags.DEFINE_string("dataset", "sample", "image set by name")
+flags.DEFINE_string("dataset", "sample", "image set: " + ", ".join(FACTS))
 flags.DEFINE_string("data_dir", None, "folder that holds the data set, or the set's parent")
-flags.DEFINE_float("sigma", 25.0, "noise level, standard deviation on the 0-255 scale")
+flags.DEFINE_float("sigma", 25.0, "noise level on the 0-255 scale; real noise has its own")
 flags.DEFINE_integer("seed", 0, "seed of the noise")
 flags.DEFINE_string("output", "out/evaluation", "folder to write")
 flags.DEFINE_string("split", None, "split of the set (default: the set's own)")
@@ -49,19 +51,22 @@ def main() -> int:
     if not specs or len(set(specs)) < len(specs):
         raise UserError(f"`model` must be one or more different models. Received: {FLAGS.model}")
     from datasets.resolve import find_dataset
-    from gradnet_tf.reporting.folder import check_images, evaluate_into, model_folders
+    from gradnet_tf.reporting.folder import check_images, evaluate_into
+    from gradnet_tf.reporting.names import model_folders
     from gradnet_tf.reporting.tables import rank, ranking_table, result_table
 
     image_set = find_dataset(config.dataset, FLAGS.data_dir, config.split, config.max_images)
     check_images(image_set)
 
+    from gradnet_tf.backend import backend_name
     from gradnet_tf.inference.load import load_denoiser
     from gradnet_tf.quiet import quiet_native_logs
     from gradnet_tf.reporting.watch import Watch
     from gradnet_tf.versions import installed_versions
 
     with quiet_native_logs():
-        import gradnet_tf.metrics  # noqa: F401 - brings the backend and its start-up chatter
+        backend_name()
+        import gradnet_tf.metrics  # noqa: F401 - brings the backend's start-up chatter
     # All of them before the first is scored: a mistake in the last name shows now.
     denoisers = [load_denoiser(spec, config.precision) for spec in specs]
     folders = model_folders(specs, [denoiser.name for denoiser in denoisers])
@@ -76,7 +81,7 @@ def main() -> int:
         lambda result: print(result_table(result) + "\n"),
     )
     if len(results) > 1:
-        print(ranking_table(rank(results, folders)) + "\n")
+        print(ranking_table(rank(results, folders), results[0]) + "\n")
     print(f"The report is {os.path.join(FLAGS.output, 'report.html')}")
     broken = [name for name, result in zip(folders, results, strict=True) if result["nan_outputs"]]
     if broken:

@@ -8,6 +8,7 @@ The same command with the same --workdir resumes.
 
 from absl import flags
 
+from datasets.facts import TRAINING_SETS
 from gradnet_tf.command import run_script
 from gradnet_tf.config import SCHEDULES, STRATEGIES, TrainConfig, parse_duration, sigma_range
 from gradnet_tf.presets import PRECISIONS, PRESETS
@@ -18,7 +19,7 @@ FLAGS = flags.FLAGS
 NONE_MEANS = " (default: the preset's recipe)"
 
 flags.DEFINE_string("preset", "gradnet_small", "network to train: " + ", ".join(PRESETS))
-flags.DEFINE_string("dataset", "sample", "training set: bsds500, folder or sample")
+flags.DEFINE_string("dataset", "sample", "training set: " + ", ".join(TRAINING_SETS))
 flags.DEFINE_string("data_dir", None, "folder that holds the data set, or the set's parent")
 flags.DEFINE_string("prepared_dir", None, "cache of decoded images, made there if absent")
 flags.DEFINE_string("data_service", None, "grpc://host:port of a tf.data service for the input")
@@ -67,7 +68,6 @@ def make_config() -> TrainConfig:
 def main() -> None:
     """Finds the data, trains, and says where the result is."""
     config = make_config()
-    cluster = cluster_for(config.strategy)
     from datasets.stream import TrainingInput
 
     source = TrainingInput(config, FLAGS.data_dir, FLAGS.prepared_dir, FLAGS.data_service)
@@ -77,6 +77,8 @@ def main() -> None:
         # First, since it explains a missing backend; the next import needs it.
         start_devices(config.cpu_replicas, config.strategy, config.worker_timeout)
         from gradnet_tf.training.run import train
+    # Before that, a backend that knows no clusters would not have said so.
+    cluster = cluster_for(config.strategy)
     make_batches, validation = source.batch_maker(cluster), source.validation_pairs()
     facts = {"train_images": len(source.images), "validation_images": len(validation)}
     result = train(config, make_batches, validation, facts)

@@ -192,6 +192,8 @@ _ROWS = (
 )
 
 FACTS: dict[str, DatasetFacts] = {row.name: row for row in _ROWS}
+#: Names of the sets that may be trained on.
+TRAINING_SETS = tuple(sorted(row.name for row in _ROWS if row.training_split))
 
 
 def get_facts(name: str) -> DatasetFacts:

@@ -22,6 +22,7 @@ class ImageSet:
         paths: the files, in the order of `names`.
         channels: 3 or 1; what `load` returns, whatever the files hold.
         facts: the set's row of facts.
+        available: number of images before the set was cut to its first ones; `None`: it was not.
     """
 
     name: str
@@ -30,6 +31,7 @@ class ImageSet:
     paths: list[Path]
     channels: int
     facts: DatasetFacts
+    available: int | None = dataclasses.field(default=None, kw_only=True)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -56,7 +58,12 @@ class ImageSet:
             return self
         if count < 1:
             raise UserError(f"`max_images` must be at least 1. Received: max_images={count}")
-        return dataclasses.replace(self, names=self.names[:count], paths=self.paths[:count])
+        return dataclasses.replace(
+            self,
+            names=self.names[:count],
+            paths=self.paths[:count],
+            available=self.available or len(self.names),
+        )
 
 
 def notice(text: str) -> None:

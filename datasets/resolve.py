@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from datasets import bsds500, folder, renoir, sample
-from datasets.facts import FACTS, DatasetFacts, get_facts
+from datasets.facts import TRAINING_SETS, DatasetFacts, get_facts
 from datasets.image_set import ImageSet, notice
 from gradnet_tf.errors import UserError
 from gradnet_tf.inference.image_files import list_images
@@ -89,15 +89,11 @@ def find_training_sets(
     if facts.training_split is None:
         raise UserError(
             f"dataset {facts.name} is for tests only; training on it would spoil its scores.\n"
-            f"`dataset` to train on must be one of {', '.join(_for_training())}."
+            f"`dataset` to train on must be one of {', '.join(TRAINING_SETS)}."
         )
     training = find_dataset(name, data_dir, facts.training_split, max_images, channels)
     validation = find_dataset(name, data_dir, facts.validation_split, None, channels)
     return training, validation
-
-
-def _for_training() -> list[str]:
-    return sorted(row.name for row in FACTS.values() if row.training_split)
 
 
 def _why_not(facts: DatasetFacts, split: str) -> str:

@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 
@@ -38,6 +39,8 @@ from gradnet_tf.quiet import quiet_native_logs
 _LEAST_SHARDS = 16
 _IMAGES_PER_SHARD = 64
 _DECODED_AT_ONCE = 8
+
+_LOCK = ".lock"
 
 
 def default_shards(images: int) -> int:
@@ -79,7 +82,6 @@ def prepare(
         )
     folder = prepared_folder(image_set, prepared_dir)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         with _locked(folder):
             return _prepare(image_set, folder, shards)
     except OSError as error:
@@ -212,7 +214,29 @@ def _write_shard(path: Path, image_set: ImageSet, numbers: range, line: Progress
 
 @contextlib.contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """Keeps other processes out of the folder; the system frees the lock of a killed one."""
-    with open(folder / ".lock", "a") as file:
+    """Makes the folder and keeps other processes out; the system frees the lock of a killed one.
+
+    Where nothing was written, the folder goes again.
+    """
+    with _open_lock(folder):
+        try:
+            yield
+        finally:
+            if os.listdir(folder) == [_LOCK]:
+                (folder / _LOCK).unlink()
+                folder.rmdir()
+
+
+def _open_lock(folder: Path) -> TextIO:
+    while True:
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            file = open(folder / _LOCK, "a", encoding="utf-8")
+        except FileNotFoundError:
+            continue  # The folder went away just now.
         fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+        with contextlib.suppress(FileNotFoundError):
+            # Who had the lock may have taken it away with the folder.
+            if os.path.samestat(os.fstat(file.fileno()), os.stat(folder / _LOCK)):
+                return file
+        file.close()

@@ -31,6 +31,12 @@ def licence_of(source: dict[str, Any], name: str) -> str:
     return f"code {CODE_LICENCE}; the weights follow the terms of the images they were trained on"
 
 
+def _levels(trained: list[float] | None) -> dict[str, float | None]:
+    """Returns the noise levels of the training under the names that all cards have."""
+    low, high = trained or (None, None)
+    return {"sigma_min": low, "sigma_max": high}
+
+
 def write_card(
     path: Path,
     *,
@@ -68,6 +74,7 @@ def write_card(
         "outputs": outputs,
         "preset": source["preset"],
         "run": source["run"],
+        **_levels(source["trained_sigma"]),
         "weights_sha256": source["sha256"],
         "parameters": denoiser.parameters,
         **measured,

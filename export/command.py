@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 from export.config import ExportConfig
+from gradnet_tf.backend import backend_name
 from gradnet_tf.errors import EXIT_OK, EXIT_SOME_FAILED, UserError
 from gradnet_tf.files import require_free_space
 from gradnet_tf.quiet import quiet_native_logs
@@ -16,11 +17,10 @@ def export(config: ExportConfig, images) -> int:
         0, or 1 when an artefact failed its check (its figures are on standard error).
     """
     with quiet_native_logs():
-        import keras
-
-        if keras.backend.backend() != "tensorflow":
+        backend = backend_name()
+        if backend != "tensorflow":
             raise UserError(
-                f"KERAS_BACKEND={keras.backend.backend()}: exporting needs the tensorflow backend. "
+                f"KERAS_BACKEND={backend}: exporting needs the tensorflow backend. "
                 "Unset the variable."
             )
         from export.artefacts import EXPORTERS, Job

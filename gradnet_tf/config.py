@@ -178,6 +178,15 @@ class TrainConfig:
         require(0 <= self.naive_share < 1, "naive_share", self.naive_share, "in [0, 1)")
         has_naive = get_preset(self.preset).naive is not None
         require(has_naive or not self.naive, "naive", self.naive, "absent for this preset")
+        # Refused rather than ignored; a preset's own value cannot be told from an absent flag.
+        for name, silent in (
+            ("naive_steps", (0, recipe.naive_steps)),
+            ("naive_share", (recipe.naive_share,)),
+        ):
+            free = not self.naive or getattr(self, name) in silent
+            require(
+                free, name, getattr(self, name), "absent beside --naive, which replaces the stage"
+            )
         # Frozen at its initial values, the naive denoiser would only pass the noise on.
         learns = not has_naive or self.naive_steps or self.joint or self.naive or self.init_from
         require(

@@ -12,7 +12,7 @@ from gradnet_tf.degradations import add_gaussian_noise
 from gradnet_tf.errors import UserError
 from gradnet_tf.inference.channels import adapt_channels, adaptation
 from gradnet_tf.inference.image_files import to_float
-from gradnet_tf.inference.noise_level import estimate_and_tell
+from gradnet_tf.inference.noise_level import estimate_and_tell, scored_untrained, tell
 from gradnet_tf.presets import PRECISIONS
 from gradnet_tf.sampling import evaluation_noise
 from gradnet_tf.scores import HAS_NAN, Example, finite_or_none, mean_scores, score_example
@@ -167,6 +167,8 @@ def evaluate(
     conversions = set()
     for index in range(len(image_set.names)):
         example = run_example(denoiser, image_set, index, config)
+        if index == 0 and not example.real_noise:
+            tell(scored_untrained(denoiser.name, getattr(denoiser, "source", None), config.sigma))
         conversions.add(adaptation(example.clean.shape[-1], denoiser.channels))
         real_noise = real_noise or example.real_noise
         rows.append(score_example(example))
@@ -178,6 +180,7 @@ def evaluate(
     return {
         "dataset": image_set.name,
         "split": image_set.split,
+        "available_images": getattr(image_set, "available", None) or len(image_set.names),
         "model": denoiser.name,
         "source": getattr(denoiser, "source", None),
         "parameters": getattr(denoiser, "parameters", None),

@@ -39,3 +39,35 @@ class ProgressLine:
             self.stream.write("\n")
             self.stream.flush()
             self._width = 0
+
+
+class TimeLeft:
+    """Estimates the time left by the pace so far, less the first steps, which pay for compiling.
+
+    Args:
+        step: where the work begins, or goes on.
+        untimed: steps that tell nothing about the pace.
+    """
+
+    def __init__(self, step: int, untimed: int = 5):
+        self._from = step + untimed
+        self._mark: tuple[float, float] | None = None
+
+    def text(self, step: int, done: float, seconds: float) -> str:
+        """Returns the time left as text; a dash while it cannot be known.
+
+        Args:
+            step: number of the newest step.
+            done: part of the work that is done; from 1 on nothing is left.
+            seconds: clock of the work.
+        """
+        if done >= 1:
+            return format_seconds(0)
+        if step < self._from:
+            return "–"
+        if self._mark is None:
+            self._mark = (done, seconds)
+        before, started = self._mark
+        if done <= before:
+            return "–"
+        return format_seconds((1 - done) * (seconds - started) / (done - before))

@@ -10,6 +10,7 @@ class Images:
     def __init__(self, images, noisy=None, name="made", split="test"):
         self.name, self.split = name, split
         self.names = list(images)
+        self.available = None
         self._images, self._noisy = images, noisy or {}
         self.channels = next(iter(images.values())).shape[-1] if images else 3
 

@@ -1,4 +1,4 @@
-"""TensorFlow and JAX give the same numbers for the same weights."""
+"""TensorFlow and JAX give the same numbers for the same weights; other backends are refused."""
 
 import importlib.util
 import os
@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -33,3 +34,32 @@ def test_tensorflow_and_jax_agree(tmp_path):
         np.testing.assert_allclose(theirs[name], value, atol=1e-5, rtol=0, err_msg=name)
     # The agreement is not the global skip alone.
     assert np.abs(ours["gradnet_small"] - noisy).max() > 0.01
+
+
+COMMANDS = {
+    "train": ["train.py", "--preset=gradnet_tiny", "--workdir={tmp}/out"],
+    "evaluate": ["evaluate.py", "--model=gradnet_tiny", "--max_images=1", "--output={tmp}/out"],
+    "export": ["-m", "export", "--model=gradnet_tiny", "--output={tmp}/out"],
+    "gradnet": ["-m", "gradnet_tf", "denoise", "{tmp}/a.png", "--output={tmp}/made"],
+}
+
+
+@pytest.mark.parametrize(
+    ("command", "backend"), [*((name, "tensorfow") for name in COMMANDS), ("evaluate", "torch")]
+)
+def test_a_backend_that_is_none_of_ours_is_explained(tmp_path, command, backend):
+    cv2.imwrite(str(tmp_path / "a.png"), np.zeros((4, 4, 3), np.uint8))
+    done = subprocess.run(
+        [sys.executable, *(part.format(tmp=tmp_path) for part in COMMANDS[command])],
+        cwd=ROOT,
+        env={**os.environ, "KERAS_BACKEND": backend},
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert done.returncode == 2, done.stderr
+    first, second = done.stderr.splitlines()
+    assert first.startswith("error: ")
+    assert first.endswith("the networks run on the Keras backends tensorflow and jax.")
+    assert second == f"Received: KERAS_BACKEND={backend}"
+    assert not (tmp_path / "out").exists()

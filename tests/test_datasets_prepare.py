@@ -1,7 +1,10 @@
 """Prepared shards hold what decoding gives, survive kills, and say what is wrong with them."""
 
 import dataclasses
+import fcntl
 import json
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -27,6 +30,32 @@ def images(tmp_path):
         size = (24 + number, 40 - number, 3)
         write_image(tmp_path / "own" / name, generator.integers(0, 256, size, np.uint8))
     return find_dataset("folder", tmp_path / "own")
+
+
+@pytest.mark.parametrize("readable", [0, 2])
+def test_a_refused_start_leaves_only_what_is_finished(tmp_path, images, readable):
+    images = images.first(3)
+    images.paths[readable].write_bytes(b"no image")
+    with pytest.raises(UserError, match=images.names[readable]):
+        prepare(images, tmp_path / "p", shards=3)
+    kept = [path.name for path in prepared_files(tmp_path) if path.suffix == ".tfrecord"]
+    assert len(kept) == readable
+    assert (tmp_path / "p/folder_all_3").exists() == (readable > 0)
+
+
+def test_who_waited_for_a_refused_one_makes_the_folder_anew(tmp_path, images):
+    folder = tmp_path / "p/folder_all_3"
+    folder.mkdir(parents=True)
+    lock = open(folder / ".lock", "a")
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    with ThreadPoolExecutor() as pool:
+        waiting = pool.submit(prepare, images, tmp_path / "p", 3)
+        time.sleep(0.3)  # Long enough to be waiting; where it is not, the test tells less.
+        assert not waiting.done()
+        (folder / ".lock").unlink()
+        folder.rmdir()
+        lock.close()
+        assert len(waiting.result(60)) == len(NAMES)
 
 
 def prepared_files(tmp_path):

@@ -69,6 +69,9 @@ def test_names_are_in_byte_order_and_max_images_takes_the_first(make_images):
     folder = make_images("mine", ["b.png", "a.png", "B.png", "a10.png"])
     assert find_dataset("folder", folder).names == ["B.png", "a.png", "a10.png", "b.png"]
     assert find_dataset("folder", folder, max_images=2).names == ["B.png", "a.png"]
+    # Who is told of a cut set is told of how many, however often it was cut.
+    assert find_dataset("folder", folder).available is None
+    assert find_dataset("folder", folder, max_images=3).first(2).available == 4
     with pytest.raises(UserError, match="`max_images` must be at least 1. Received: max_images=0"):
         find_dataset("folder", folder, max_images=0)
 

@@ -100,7 +100,9 @@ def test_every_flag_changes_the_outcome(run, models, photos, tmp_path):
     assert mean("--sigma=10")["mean"]["psnr"] > plain["mean"]["psnr"] + 5
     assert mean("--sigma=0")["mean"]["psnr"] is None
     assert mean("--seed=1")["mean"]["psnr"] != plain["mean"]["psnr"]
-    assert [row["name"] for row in mean("--max_images=2")["images"]] == ["a.png", "b.png"]
+    fewer = mean("--max_images=2")
+    assert [row["name"] for row in fewer["images"]] == ["a.png", "b.png"]
+    assert fewer["available_images"] == 3
     clipped = mean("--clip_noisy", "--sigma=80")
     assert clipped["clip_noisy"] is True
     assert clipped["mean"]["psnr_noisy"] > mean("--sigma=80")["mean"]["psnr_noisy"] + 0.5
@@ -212,6 +214,34 @@ def test_a_real_run_is_scored_with_its_naive_estimate(run, photos, tmp_path):
     noisy = add_gaussian_noise(clean, evaluation_noise(clean.shape, 0, "a.png"), 25.0)
     denoised = np.clip(np.asarray(model(noisy[None].astype(np.float32)))[0], 0, 1)
     assert row["psnr"] == pytest.approx(-10 * np.log10(np.mean((denoised - clean) ** 2)), abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("sigma", "noted"),
+    [(25, None), (50, "gradnet_small_color_s25 was trained for σ = 25; it is scored at σ = 50")],
+)
+def test_weights_of_another_noise_level_are_noted(run, photos, tmp_path, sigma, noted):
+    output = tmp_path / "out"
+    common = ("--dataset=folder", f"--data_dir={photos}", f"--output={output}", "--max_images=1")
+    code, shown, error = run("--model=gradnet_small_color_s25", f"--sigma={sigma}", *common)
+    assert code == 0, error
+    report = (output / "report.html").read_text("utf-8")
+    if noted is None:
+        assert "was trained for" not in error + shown + report
+    else:
+        assert error.splitlines()[0] == f"note: {noted}"
+        assert shown.count(noted) == 1 and noted in report
+
+
+def test_real_noise_has_no_level_to_note(run, models, photos, tmp_path, monkeypatch):
+    models["poor"].source["trained_sigma"] = [25.0, 25.0]
+    from datasets.image_set import ImageSet
+
+    monkeypatch.setattr(ImageSet, "noisy", lambda self, index: self.load(index))
+    common = ("--dataset=folder", f"--data_dir={photos}", f"--output={tmp_path / 'out'}")
+    code, shown, error = run("--model=poor", "--sigma=50", *common)
+    assert code == 0 and "real noise" in shown
+    assert "was trained for" not in error + shown
 
 
 def test_help_lists_the_flags(run):

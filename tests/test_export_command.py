@@ -17,6 +17,7 @@ from export.command import export
 from export.config import ExportConfig
 from gradnet_tf.errors import UserError
 from gradnet_tf.files import sha256_of
+from gradnet_tf.inference.load import load_denoiser
 
 ROOT = Path(__file__).resolve().parent.parent
 CARD_FIELDS = set(
@@ -26,7 +27,7 @@ CARD_FIELDS = set(
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    return str(make_run(tmp_path_factory.mktemp("runs") / "run")[0])
+    return str(make_run(tmp_path_factory.mktemp("runs") / "run", sigma=(10.0, 30.0))[0])
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +76,9 @@ def test_the_cards_say_what_the_artefacts_are(exported, run):
         assert card["sha256"] == found
         assert (card["format"], card["tile"], card["halo"]) == (format, None, 25)
         assert (card["preset"], card["run"]) == ("gradnet_tiny", run)
+        assert (card["sigma_min"], card["sigma_max"]) == (10.0, 30.0)
+        given = exported if path.is_dir() else path
+        assert load_denoiser(str(given)).source["trained_sigma"] == [10.0, 30.0]
         quality = card["quality"]
         assert (quality["dataset"], quality["sigma"]) == ("two", 25.0)
         assert quality["psnr_keras"] - quality["psnr"] == pytest.approx(quality["drop_db"])

@@ -44,9 +44,12 @@ def shipped(tmp_path, monkeypatch, run):
     return folder
 
 
-def fails(spec, words, precision="float32"):
+def fails(spec, words, precision="float32", flag="model"):
     with pytest.raises(UserError, match=words) as caught:
-        load_denoiser(str(spec), precision)
+        load_denoiser(str(spec), precision, flag)
+    assert str(caught.value).startswith(f"--{flag}={spec}: ")
+    # What was given is named once.
+    assert str(caught.value).count(f"{spec}: ") == 1
     message = str(caught.value)
     assert len(message.splitlines()) <= 3
     return message
@@ -63,6 +66,7 @@ def test_a_run_means_its_best_weights(run, expected):
         "preset": "gradnet_tiny",
         "sha256": sha256_of(best),
         "run": str(run[0]),
+        "trained_sigma": None,
     }
 
 
@@ -173,12 +177,36 @@ def test_unknown_names_list_the_choices(shipped, spec):
 
 
 def test_an_empty_model_is_refused():
-    fails("", "expected a path or a name")
+    with pytest.raises(UserError, match="^--model: expected a path or a name. Received: ''"):
+        load_denoiser("")
 
 
-@pytest.mark.parametrize("name", ["model.h5", "photo.png", "empty"])
+@pytest.mark.parametrize("spec", ["unheard_of", "tests", "README.md"])
+def test_a_message_names_the_flag_that_was_given(spec):
+    fails(spec, f"--init_from={spec}: ", flag="init_from")
+
+
+@pytest.mark.parametrize("name", ["a.keras", "a.tflite", "a.pth", "a.mat", "a"])
+def test_an_empty_file_is_called_empty(tmp_path, name):
+    (tmp_path / name).write_bytes(b"")
+    fails(tmp_path / name, "the file is empty")
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("a.keras", "no file of Keras', though its name says so: it begins with b'# Some "),
+        ("a.pth", "no file of PyTorch's: it begins with b'# Some t', not as an archive"),
+    ],
+)
+def test_a_text_file_under_another_name_is_told(tmp_path, name, words):
+    (tmp_path / name).write_text("# Some text")
+    fails(tmp_path / name, words)
+
+
+@pytest.mark.parametrize("name", ["model.h5", "photo.png"])
 def test_other_kinds_of_files_are_refused(tmp_path, name):
-    (tmp_path / name).write_bytes(b"" if name == "empty" else b"something else")
+    (tmp_path / name).write_bytes(b"something else")
     message = fails(tmp_path / name, "does not read this kind of file")
     assert ".keras" in message and ".tflite" in message
 

@@ -13,7 +13,7 @@ from gradnet_tf.evaluation import EvaluateConfig, evaluate
 from gradnet_tf.inference import cli
 from gradnet_tf.inference.denoiser import Denoiser
 from gradnet_tf.inference.load import load_denoiser
-from gradnet_tf.inference.noise_level import estimate_sigma
+from gradnet_tf.inference.noise_level import estimate_sigma, untrained_note
 from gradnet_tf.inference.runner_keras import KerasRunner
 from gradnet_tf.models import FFDNet, GradNet
 from gradnet_tf.models.base import build_model
@@ -164,3 +164,23 @@ def test_exporting_such_a_network_is_refused_with_the_reason(ffdnet_file, tmp_pa
     with pytest.raises(UserError, match="is told the noise level, and the exported formats take"):
         export(config, None)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("trained", "used", "words"),
+    [
+        ([25.0, 25.0], (25.0, 25.0), None),
+        ([25.0, 25.0], (50.0, 50.0), "net was trained for σ = 25; it is used at σ = 50"),
+        ([25.0, 25.0], (0.0, 25.0), "net was trained for σ = 25; it is used at σ = 0 to 25"),
+        ([0.0, 55.0], (0.0, 55.0), None),
+        ([0.0, 55.0], (55.5, 55.5), "net was trained for σ = 0 to 55; it is used at σ = 55.5"),
+        ([10.0, 55.0], (5.0, 5.0), "net was trained for σ = 10 to 55; it is used at σ = 5"),
+        (None, (70.0, 70.0), None),
+    ],
+)
+def test_levels_outside_of_the_training_are_noted(trained, used, words):
+    assert untrained_note("net", {"trained_sigma": trained}, *used, "it is used at") == words
+
+
+def test_nothing_is_noted_of_an_unknown_training():
+    assert untrained_note("net", None, 25.0, 25.0, "it is used at") is None

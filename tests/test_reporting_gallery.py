@@ -43,6 +43,27 @@ def test_the_whole_clean_image_has_the_frame_around_the_crop():
     assert abs(columns.min() - 10 - 32 * scale) <= 3 and abs(columns.max() - 10 - 48 * scale) <= 3
 
 
+def test_a_title_stands_above_and_moves_nothing_else():
+    shown, box = panels(4), Box(7, 11, 16, 16)
+    plain, titled = gallery_figure(shown, box), gallery_figure(shown, box, "a.png, σ = 25")
+    height = len(titled) - len(plain)
+    assert height == 30 and (titled[10 : 10 + height] < 128).any()
+    np.testing.assert_array_equal(titled[10 + height :], plain[10:])
+
+
+def test_the_title_names_picture_set_and_noise(tmp_path, monkeypatch):
+    titles = []
+
+    def draw(panels, box, title):
+        titles.append(title)
+        return gallery_figure(panels, box, title)
+
+    monkeypatch.setattr("gradnet_tf.reporting.folder.gallery_figure", draw)
+    denoisers = {"weak": Fake(), "strong": Fake(blur)}
+    evaluate_into(tmp_path, denoisers, Images(photographs(1)), EvaluateConfig(sigma=15))
+    assert titles == ["a.png of made (test), σ = 15"]
+
+
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (3, 200), (200, 3)])
 def test_any_size_can_be_drawn(height, width):
     box = Box(0, 0, min(height, 96), min(width, 96))

@@ -17,8 +17,6 @@ from gradnet_tf.reporting.folder import (
     check_images,
     chosen_images,
     evaluate_into,
-    file_stems,
-    model_folders,
     staged_folder,
 )
 
@@ -208,19 +206,6 @@ def test_median_worst_and_best_are_chosen_by_psnr():
     rows = [{"psnr": psnr, "problem": None} for psnr in (30, 29, 28, 25, 27, None, 31)]
     chosen = chosen_images({"images": rows})
     assert chosen == {3: "worst", 1: "median", 5: "best", 0: "image 1", 2: "image 3"}
-
-
-def test_file_stems_stay_apart():
-    names = ["a.png", "b.png", "b.jpg", "sub/a.png"]
-    assert file_stems(names) == ["a", "b.png", "b.jpg", "sub_a"]
-
-
-def test_folders_of_models_are_what_was_typed_or_the_name_of_the_file(tmp_path):
-    first, second = tmp_path / "x" / "run", tmp_path / "y" / "run"
-    specs = ["gradnet_tiny", "default", str(first), str(second)]
-    names = ["gradnet_tiny_color_blind", "gradnet_small_color_blind", "run", "run"]
-    expected = ["gradnet_tiny", "gradnet_small_color_blind", "run", "run-2"]
-    assert model_folders(specs, names) == expected
 
 
 def test_failure_leaves_no_half_output(tmp_path):

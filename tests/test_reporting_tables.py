@@ -7,6 +7,8 @@ import pytest
 from evaluation_case import Fake, Images, blur, photographs
 
 from gradnet_tf.evaluation import EvaluateConfig, evaluate
+from gradnet_tf.reporting.comparison import comparison_html
+from gradnet_tf.reporting.html import report_html
 from gradnet_tf.reporting.tables import metrics_csv, noise_text, rank, ranking_table, result_table
 from gradnet_tf.reporting.watch import Watch
 from gradnet_tf.scores import SCORES
@@ -36,6 +38,25 @@ def test_console_table_has_noisy_naive_and_denoised_columns_and_the_mean():
     assert mean.split()[1:] == shown
     # All columns end where their titles end.
     assert len({len(line) for line in lines if line[:4] in ("imag", "mean", "a.pn", "b.pn")}) == 1
+
+
+@pytest.mark.parametrize(
+    ("available", "title", "counted"),
+    [
+        (None, "fake on made (test), σ = 25", "2 images"),
+        (2, "fake on made (test), σ = 25", "2 images"),
+        (68, "fake on made (test), first 2 of 68 images, σ = 25", "first 2 of 68 images"),
+    ],
+)
+def test_a_set_that_was_cut_is_said_in_tables_and_pages(available, title, counted):
+    images = Images(photographs(2, 16, 16))
+    images.available = available
+    result = evaluate(Fake(blur), images, EvaluateConfig())
+    assert result_table(result).splitlines()[0] == title
+    assert ranking_table([], result).splitlines()[0] == title.replace("fake", "0 models")
+    for page in (report_html(result, []), comparison_html([result], rank([result], ["a"]), [])):
+        assert f"· {counted}</p></header>" in page
+        assert f"made, test split, {counted}</dd>" in page
 
 
 def test_console_table_shortens_many_images():
@@ -86,10 +107,11 @@ def test_ranking_puts_the_best_first_and_undefined_last():
         (2, "c"),
         (4, "broken"),
     ]
-    lines = ranking_table(entries).splitlines()
-    assert lines[1].split()[:3] == ["1", "a", "30.00"]
-    assert lines[4].split()[:3] == ["4", "broken", "–"]
-    assert "1,000" in lines[1]
+    lines = ranking_table(entries, scored()).splitlines()
+    assert lines[0] == "4 models on made (test), σ = 25"
+    assert lines[2].split()[:3] == ["1", "a", "30.00"]
+    assert lines[5].split()[:3] == ["4", "broken", "–"]
+    assert "1,000" in lines[2]
 
 
 class Screen(io.StringIO):

@@ -1,5 +1,6 @@
 """Several processes train as one, lose a worker with a clear message, and resume."""
 
+import importlib.util
 import json
 import os
 import signal
@@ -159,15 +160,26 @@ def test_a_worker_that_never_comes_is_named_within_the_timeout(tmp_path):
     assert "Traceback" not in err
 
 
-def test_without_a_cluster_the_environment_is_explained(tmp_path):
+@pytest.mark.parametrize(
+    ("backend", "words"),
+    [
+        ("tensorflow", "found no cluster"),
+        # Not the cluster's description first, which would not help.
+        ("jax", "--strategy=multiworker runs on TensorFlow. Received: KERAS_BACKEND=jax"),
+    ],
+)
+def test_without_a_cluster_the_environment_is_explained(tmp_path, backend, words):
+    if importlib.util.find_spec(backend) is None:
+        pytest.skip(f"{backend} is not installed")
     names = ("TF_CONFIG", "JOB_COMPLETION_INDEX", "SLURM_PROCID")
     done = subprocess.run(
         [sys.executable, "train.py", "--strategy=multiworker", f"--workdir={tmp_path}"],
         cwd=ROOT,
-        env={name: value for name, value in os.environ.items() if name not in names},
+        env={name: value for name, value in os.environ.items() if name not in names}
+        | {"KERAS_BACKEND": backend},
         capture_output=True,
         text=True,
         timeout=120,
     )
     assert done.returncode == 2
-    assert "found no cluster" in done.stderr and "Traceback" not in done.stderr
+    assert words in done.stderr and "Traceback" not in done.stderr

@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from datasets.facts import FACTS, TRAINING_SETS
+
 ROOT = Path(__file__).parents[1]
 STEPS = 50
 RUN = [
@@ -151,6 +153,21 @@ def test_mistakes_are_explained_with_exit_code_2(flags, words):
     assert code == 2
     assert words in err and "Traceback" not in err
     assert len(err.strip().splitlines()) <= 5
+
+
+@pytest.mark.parametrize(
+    ("command", "names"),
+    [
+        (["train.py"], TRAINING_SETS),
+        (["evaluate.py"], FACTS),
+        (["-m", "export"], FACTS),
+    ],
+)
+def test_help_lists_the_sets_there_are(command, names):
+    command = [sys.executable, *command, "--help"]
+    shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120).stdout
+    (line,) = [line for line in " ".join(shown.split()).split(" --") if line.startswith("dataset:")]
+    assert ", ".join(names) in line
 
 
 def test_an_empty_folder_is_said(tmp_path):

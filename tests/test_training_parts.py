@@ -220,6 +220,8 @@ def test_bad_durations(text):
         ({"naive_share": 1.0}, "`naive_share` must be in [0, 1)"),
         ({"gradient_loss_weight": -0.1}, "`gradient_loss_weight` must be at least 0"),
         ({"preset": "dncnn", "naive": "dncnn"}, "`naive` must be absent for this preset"),
+        ({"naive": "bm3d", "naive_steps": 9}, "`naive_steps` must be absent beside --naive"),
+        ({"naive": "bm3d", "naive_share": 0.9}, "`naive_share` must be absent beside --naive"),
     ],
 )
 def test_bad_configurations_are_refused_in_words(changes, words):
@@ -231,6 +233,8 @@ def test_bad_configurations_are_refused_in_words(changes, words):
 def test_the_recipe_fills_what_is_not_given():
     config = TrainConfig(preset="gradnet_tiny", steps=7)
     assert (config.steps, config.schedule, config.batch_size) == (7, "cosine", 8)
+    # What is filled in does not count as given.
+    assert dataclasses.replace(TrainConfig(naive="bm3d"), seed=3).naive_steps > 0
     assert TrainConfig(preset="gradnet").schedule == "step"
 
 
@@ -252,6 +256,11 @@ def test_a_workdir_belongs_to_one_configuration(tmp_path):
     (tmp_path / "run/checkpoints/step-00000005").mkdir(parents=True)
     with pytest.raises(UserError, match=r"another configuration \(seed: 0 there, 1 now\)"):
         prepare_workdir(dataclasses.replace(config, seed=1))
+    # One level is called what its flag is called.
+    with pytest.raises(UserError, match=r"\(sigma: 25.0 there, 50.0 now\)"):
+        prepare_workdir(dataclasses.replace(config, sigma_min=50.0, sigma_max=50.0))
+    with pytest.raises(UserError, match=r"\(sigma: 25.0 there, '0 to 50' now\)"):
+        prepare_workdir(dataclasses.replace(config, sigma_min=0.0, sigma_max=50.0))
 
 
 def test_one_training_at_a_time_works_in_a_folder(tmp_path):

@@ -70,10 +70,39 @@ def test_init_from_starts_with_those_weights(tmp_path, stages):
     assert not equal(stages[-1]["model"], build_model("gradnet_tiny"))
 
 
-def test_weights_of_another_network_are_refused(tmp_path, stages):
-    folder, _ = make_run(tmp_path / "other", "dncnn_small")
-    with pytest.raises(UserError, match="--init_from=.*does not fit the network"):
+@pytest.mark.parametrize(
+    ("preset", "channels", "words"),
+    [
+        ("dncnn_small", 3, "Received: dncnn_small of 34,700 parameters, channels=3"),
+        ("gradnet_tiny", 1, "Received: gradnet_tiny of 90,308 parameters, channels=1"),
+    ],
+)
+def test_weights_of_another_network_are_refused_before_any_stage(
+    tmp_path, stages, preset, channels, words
+):
+    folder, _ = make_run(tmp_path / "other", preset, channels)
+    with pytest.raises(UserError, match="--init_from=.*does not fit the network") as caught:
         train(tmp_path, init_from=str(folder))
+    assert words in str(caught.value) and len(str(caught.value).splitlines()) <= 3
+    assert stages == [] and not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("flag", ["init_from", "naive"])
+def test_a_model_that_is_not_there_is_named_by_its_flag_before_any_stage(tmp_path, stages, flag):
+    with pytest.raises(UserError, match=f"^--{flag}=runs/gone: no such file, folder or name"):
+        train(tmp_path, **{flag: "runs/gone"})
+    assert stages == [] and not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("levels", "words"),
+    [((25.0, 25.0), ""), ((0.0, 55.0), "σ = 25; it is the naive denoiser at σ = 0 to 55")],
+)
+def test_a_naive_denoiser_of_another_noise_level_is_noted(tmp_path, stages, capsys, levels, words):
+    folder, _ = make_run(tmp_path / "weak", "dncnn_tiny", sigma=(25.0, 25.0))
+    train(tmp_path, naive=str(folder), sigma_min=levels[0], sigma_max=levels[1])
+    noted = f"note: weak was trained for {words}\n" if words else ""
+    assert capsys.readouterr().err == noted
 
 
 def test_a_folder_in_use_keeps_its_configuration(tmp_path, stages):

@@ -20,10 +20,16 @@ def tiny_model(preset="gradnet_tiny", channels=3, gain=10.0):
     return model
 
 
-def make_run(folder, preset="gradnet_tiny", channels=3, gain=10.0):
-    """Writes a run of `preset` to `folder` and returns (folder, model)."""
+def make_run(folder, preset="gradnet_tiny", channels=3, gain=10.0, sigma=None):
+    """Writes a run of `preset` to `folder` and returns (folder, model).
+
+    `sigma` is the range of noise levels that its config.json names.
+    """
     folder = Path(folder)
     model = tiny_model(preset, channels, gain)
     CheckpointStore(folder).save_best(model, 7, 20.0)
-    (folder / "config.json").write_text(json.dumps({"preset": preset, "channels": channels}))
+    config = {"preset": preset, "channels": channels}
+    if sigma:
+        config["train"] = {"sigma_min": sigma[0], "sigma_max": sigma[1]}
+    (folder / "config.json").write_text(json.dumps(config))
     return folder, model

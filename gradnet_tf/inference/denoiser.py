@@ -37,7 +37,8 @@ class Denoiser:
     Args:
         runner: runs the network; see `Runner`.
         name: what reports and folders call it, such as "gradnet_small_color_blind".
-        source: where it came from: `kind`, `path`, `preset`, `sha256`, `run`
+        source: where it came from: `kind`, `path`, `preset`, `sha256`, `run`, and
+            `trained_sigma`, the lowest and the highest noise level of its training
             (missing values are `None`).
 
     Attributes:
@@ -55,7 +56,7 @@ class Denoiser:
     def __init__(self, runner: Runner, name: str, source: Mapping[str, Any] | None = None):
         self.runner = runner
         self.name = name
-        blank = dict.fromkeys(("kind", "path", "preset", "sha256", "run"))
+        blank = dict.fromkeys(("kind", "path", "preset", "sha256", "run", "trained_sigma"))
         self.source = {**blank, **(source or {})}
 
     @property

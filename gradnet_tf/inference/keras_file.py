@@ -24,18 +24,18 @@ def load_keras_file(path: Path, precision: str):
         model = keras.models.load_model(path, compile=False)
     except (ValueError, TypeError, OSError, KeyError) as error:
         reason = str(error).splitlines()[0][:200]
-        raise UserError(f"--model={path}: Keras does not read this file: {reason}") from error
+        raise UserError(f"{path}: Keras does not read this file: {reason}") from error
     if not isinstance(model, DenoisingModel):
         raise UserError(
-            f"--model={path}: expected a denoiser of gradnet_tf. Received: {type(model).__name__}."
+            f"{path}: expected a denoiser of gradnet_tf. Received: {type(model).__name__}."
         )
     if model.dtype_policy.name == precision:
         return model
     if precision != "float32":
         raise UserError(
-            f"--precision={precision}: {path} was saved in {model.dtype_policy.name}. "
-            "Give --model a name or a run folder for another precision."
+            f"{path}: was saved in {model.dtype_policy.name}. Received: precision={precision}.\n"
+            "Give a name or a run's folder for another precision."
         )
-    rebuilt = rebuild(describe(model), precision, f"--model={path}")
+    rebuilt = rebuild(describe(model), precision, str(path))
     rebuilt.set_weights(model.get_weights())
     return rebuilt

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from gradnet_tf import weights
+from gradnet_tf.backend import backend_name
 from gradnet_tf.classical import CLASSICAL, classical_name
 from gradnet_tf.errors import UserError
 from gradnet_tf.files import sha256_of
@@ -19,7 +20,7 @@ READABLE = (
 _MATLAB, _ZIP, _PICKLE = b"MATLAB", b"PK\x03\x04", b"\x80"
 
 
-def load_denoiser(spec: str, precision: str = "float32") -> Denoiser:
+def load_denoiser(spec: str, precision: str = "float32", flag: str = "model") -> Denoiser:
     """Returns the denoiser that `--model=spec` means.
 
     An existing path goes by its content: a run's folder (config.json; its best
@@ -32,21 +33,26 @@ def load_denoiser(spec: str, precision: str = "float32") -> Denoiser:
     Args:
         spec: path or name.
         precision: dtype policy to rebuild a Keras model under; weights stay float32.
+        flag: what messages call `spec`.
 
     Raises:
         UserError: nothing of that name or kind, a damaged file, or a precision
             that the kind of file cannot have.
     """
     if not spec:
-        raise UserError(f"--model: expected a path or a name. Received: {spec!r}.\n{_choices()}")
+        raise UserError(f"--{flag}: expected a path or a name. Received: {spec!r}.\n{_choices()}")
     path = Path(spec)
+    given = path if path.exists() else spec
     kind = _load_folder if path.is_dir() else _load_file if path.exists() else _load_name
     try:
         with quiet_native_logs():
-            return kind(path if path.exists() else spec, precision)
+            return kind(given, precision)
+    except UserError as error:
+        # What reads a file names it; who typed it wants to see where.
+        raise UserError(f"--{flag}={spec}: {str(error).removeprefix(f'{given}: ')}") from error
     except ModuleNotFoundError as error:
         raise UserError(
-            f"--model={spec}: needs {error.name}, which is not installed.\n"
+            f"--{flag}={spec}: needs {error.name}, which is not installed.\n"
             "Install it: pip install 'gradnet-tf[tensorflow]' (.tflite files: [litert])."
         ) from error
 
@@ -58,7 +64,7 @@ def _load_folder(path: Path, precision: str) -> Denoiser:
         if folder is not None and (folder / "saved_model.pb").is_file():
             return _load_saved_model(folder, precision)
     raise UserError(
-        f"--model={path}: this folder holds neither config.json (a run) nor saved_model.pb.\n"
+        f"{path}: this folder holds neither config.json (a run) nor saved_model.pb.\n"
         f"Expected {READABLE}."
     )
 
@@ -74,34 +80,42 @@ def _newest_version(folder: Path) -> Path | None:
 def _load_file(path: Path, precision: str) -> Denoiser:
     with open(path, "rb") as file:
         head = file.read(8)
+    if not head:
+        raise UserError(f"{path}: the file is empty. Download it or write it again.")
     if head[4:8] == b"TFL3":
         return _load_tflite(path, precision)
     if head.startswith(_ZIP) and path.suffix == ".keras":
         return _load_keras(path, precision)
     if head.startswith((_MATLAB, _ZIP, _PICKLE)) or path.suffix in (".mat", ".pth", ".pt"):
         return _load_published(path, precision)
+    if path.suffix == ".keras":
+        raise UserError(
+            f"{path}: no file of Keras', though its name says so: it begins with {head!r}.\n"
+            "Expected the zip archive that model.save(PATH) writes."
+        )
     hint = f"Expected {READABLE}."
     if path.name.endswith(".weights.h5"):
         hint = "Weights alone do not tell their network: give the run folder that holds them."
-    raise UserError(f"--model={path}: this version does not read this kind of file.\n{hint}")
+    raise UserError(f"{path}: this version does not read this kind of file.\n{hint}")
 
 
 def _load_run(path: Path, precision: str) -> Denoiser:
     config = _read_json(path / "config.json")
     if config.get("preset") not in PRESETS:
-        raise UserError(f"--model={path}: config.json does not name a preset of this version.")
+        raise UserError(f"{path}: config.json does not name a preset of this version.")
     goes_on = "Rerun its train.py command: the same command resumes."
     try:
         best = best_weights(path)
     except ValueError as error:
-        raise UserError(f"--model={path}: {error}.\n{goes_on}") from error
+        raise UserError(f"{path}: {error}.\n{goes_on}") from error
     if best is None:
         raise UserError(
-            f"--model={path}: the run has no best weights yet; they come with its first "
+            f"{path}: the run has no best weights yet; they come with its first "
             f"validation.\n{goes_on}"
         )
     # A folder may be given as "." or with a trailing slash; its own name is wanted.
-    return _rebuild(config, best, sha256_of(best), "run", precision, path.resolve().name, str(path))
+    facts = {**config, **_object(config.get("train"))}
+    return _rebuild(facts, best, sha256_of(best), "run", precision, path.resolve().name, str(path))
 
 
 def _load_name(spec: str, precision: str) -> Denoiser:
@@ -115,16 +129,15 @@ def _load_name(spec: str, precision: str) -> Denoiser:
     if missing is not None:
         name, command = missing
         raise UserError(
-            f"--model={spec}: the weights {name} do not ship with this version. Train them:\n"
-            f"  {command}\nand give --model=runs/{name}. Weights that ship: "
-            f"{weights.shipped_names()}."
+            f"{spec}: the weights {name} do not ship with this version. Train them:\n"
+            f"  {command}\nand give runs/{name}. Weights that ship: {weights.shipped_names()}."
         )
-    raise UserError(f"--model={spec}: no such file, folder or name.\n{_choices()}")
+    raise UserError(f"{spec}: no such file, folder or name.\n{_choices()}")
 
 
 def _load_classical(name: str, precision: str) -> Denoiser:
     if precision != "float32":
-        raise UserError(f"--precision={precision}: {name} is no network. Leave the flag out.")
+        raise UserError(f"{name}: is no network. Received: precision={precision}, which needs one.")
     from gradnet_tf.inference.runner_classical import ClassicalRunner
 
     return Denoiser(ClassicalRunner(name), name, {"kind": "classical"})
@@ -132,15 +145,17 @@ def _load_classical(name: str, precision: str) -> Denoiser:
 
 def _rebuild(config, path, sha256, kind, precision, name, run) -> Denoiser:
     """Builds the preset that `config` names under `precision` and loads verified weights."""
+    backend_name()
     from gradnet_tf.inference.runner_keras import runner_from_weights
 
     channels, naive_model = config.get("channels", 3), config.get("naive_model")
     runner = runner_from_weights(config["preset"], channels, precision, path, naive_model)
     source = {"kind": kind, "path": str(path), "preset": config["preset"], "sha256": sha256}
-    return Denoiser(runner, name, {**source, "run": run})
+    return Denoiser(runner, name, {**source, "run": run, "trained_sigma": _trained_sigma(config)})
 
 
 def _load_keras(path: Path, precision: str) -> Denoiser:
+    backend_name()
     from gradnet_tf.inference.keras_file import load_keras_file
     from gradnet_tf.inference.runner_keras import runner_for
 
@@ -149,6 +164,7 @@ def _load_keras(path: Path, precision: str) -> Denoiser:
 
 
 def _load_published(path: Path, precision: str) -> Denoiser:
+    backend_name()
     from gradnet_tf.inference.runner_keras import KerasRunner
     from gradnet_tf.published.networks import load_published
 
@@ -168,8 +184,7 @@ def _load_saved_model(folder: Path, precision: str) -> Denoiser:
     # Every export calls its folder "saved_model", so the card's or the parent's name goes before.
     name = f"{card.get('name', folder_named.parent.name)}_{folder_named.name}"
     source = {"kind": "saved_model", "path": str(folder), "sha256": card.get("sha256")}
-    source |= {key: card.get(key) for key in ("preset", "run")}
-    return Denoiser(SavedModelRunner(folder), name, source)
+    return Denoiser(SavedModelRunner(folder), name, source | _from_card(card))
 
 
 def _load_tflite(path: Path, precision: str) -> Denoiser:
@@ -177,12 +192,24 @@ def _load_tflite(path: Path, precision: str) -> Denoiser:
     from gradnet_tf.inference.runner_tflite import TFLiteRunner
 
     card = _read_json(path.with_suffix(".json"))
-    source = _file_source("tflite", path) | {key: card.get(key) for key in ("preset", "run")}
+    source = _file_source("tflite", path) | _from_card(card)
     return Denoiser(TFLiteRunner(path), path.stem, source)
 
 
 def _file_source(kind: str, path: Path) -> dict:
     return {"kind": kind, "path": str(path), "sha256": sha256_of(path)}
+
+
+def _from_card(card: dict) -> dict:
+    """Returns what an export's card tells of the weights' origin."""
+    known = {key: card.get(key) for key in ("preset", "run")}
+    return {**known, "trained_sigma": _trained_sigma(card)}
+
+
+def _trained_sigma(facts: dict) -> list[float] | None:
+    """Returns the lowest and the highest noise level of a training, where a file tells them."""
+    levels = [facts.get("sigma_min"), facts.get("sigma_max")]
+    return levels if all(isinstance(level, int | float) for level in levels) else None
 
 
 def _read_json(path: Path) -> dict:
@@ -193,14 +220,18 @@ def _read_json(path: Path) -> dict:
         return {}
     except ValueError as error:
         raise UserError(f"{path}: not readable as JSON: {error}") from error
+    return _object(value)
+
+
+def _object(value) -> dict:
     return value if isinstance(value, dict) else {}
 
 
 def _require_float32(path: Path, precision: str) -> None:
     if precision != "float32":
         raise UserError(
-            f"--precision={precision}: {path} runs in the precision it was exported in. "
-            "Leave the flag out, or give --model a name, a run folder or a .keras file."
+            f"{path}: runs in the precision it was exported in. Received: precision={precision}.\n"
+            "Give a name, a run folder or a .keras file for another precision."
         )
 
 

@@ -1,6 +1,8 @@
-"""Estimates the noise level of a picture, for networks that want to be told it."""
+"""The noise level of a picture, estimated, and the levels that a network was trained for."""
 
 import sys
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -40,3 +42,40 @@ def estimate_and_tell(image: np.ndarray, what: str) -> float:
     sigma = estimate_sigma(image)
     print(f"{what}: noise level not given, estimated: sigma={sigma:.1f}", file=sys.stderr)
     return sigma
+
+
+def levels_text(low: float, high: float) -> str:
+    """Writes noise levels for people: "σ = 25", or "σ = 0 to 55"."""
+    return f"σ = {low:g}" if low == high else f"σ = {low:g} to {high:g}"
+
+
+def untrained_note(
+    name: str, source: Mapping[str, Any] | None, low: float, high: float, use: str
+) -> str | None:
+    """Says that weights are used at noise levels that they were not trained for.
+
+    Args:
+        name: of the denoiser.
+        source: its `source`; where that does not know the levels, nothing is said.
+        low: lowest level it is used at, on the 0-255 scale.
+        high: highest level.
+        use: as "it is scored at".
+
+    Returns:
+        A sentence, or `None` where the levels lie within those of the training.
+    """
+    trained = (source or {}).get("trained_sigma")
+    if trained is None or trained[0] <= low <= high <= trained[1]:
+        return None
+    return f"{name} was trained for {levels_text(*trained)}; {use} {levels_text(low, high)}"
+
+
+def scored_untrained(name: str, source: Mapping[str, Any] | None, sigma: float) -> str | None:
+    """Returns `untrained_note` of a denoiser that is scored at one level."""
+    return untrained_note(name, source, sigma, sigma, "it is scored at")
+
+
+def tell(note: str | None) -> None:
+    """Prints a note, if there is one, on standard error."""
+    if note:
+        print(f"note: {note}", file=sys.stderr, flush=True)

@@ -32,13 +32,13 @@ class SavedModelRunner:
             self._loaded = tf.saved_model.load(str(folder))
         except (OSError, ValueError, tf.errors.OpError) as error:
             reason = str(error).splitlines()[0][:200]
-            raise UserError(f"--model={folder}: the SavedModel does not load: {reason}") from error
+            raise UserError(f"{folder}: the SavedModel does not load: {reason}") from error
         signature = self._loaded.signatures.get(SIGNATURE)
         inputs = {} if signature is None else signature.structured_input_signature[1]
         specs = list(inputs.values())
         if len(specs) != 1 or specs[0].dtype != tf.float32 or len(specs[0].shape) != 4:
             raise UserError(
-                f"--model={folder}: expected a signature {SIGNATURE!r} with one float32 input "
+                f"{folder}: expected a signature {SIGNATURE!r} with one float32 input "
                 f"(N, H, W, C). Received: {specs or 'no such signature'}."
             )
         self._signature = signature

@@ -37,14 +37,14 @@ class TFLiteRunner:
             self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
             reason = str(error).splitlines()[0][:200]
-            raise UserError(f"--model={path}: the file does not load: {reason}") from error
+            raise UserError(f"{path}: the file does not load: {reason}") from error
         inputs = self._interpreter.get_input_details()
         outputs = self._interpreter.get_output_details()
         shapes = [item["shape_signature"].tolist() for item in inputs]
         shape = shapes[0] if len(shapes) == 1 else ()
         if len(shape) != 4 or inputs[0]["dtype"] != np.float32 or len(outputs) != 1:
             raise UserError(
-                f"--model={path}: expected one float32 input (1, H, W, C) and one output. "
+                f"{path}: expected one float32 input (1, H, W, C) and one output. "
                 f"Received: inputs {shapes}, {len(outputs)} outputs."
             )
         self._input, self._output = inputs[0]["index"], outputs[0]["index"]
@@ -63,7 +63,7 @@ class TFLiteRunner:
     def _run_one(self, image: np.ndarray) -> np.ndarray:
         if self.fixed_size and self.fixed_size != image.shape[1:3]:
             raise UserError(
-                f"--model={self.path}: takes images of {self.fixed_size[0]}×{self.fixed_size[1]} "
+                f"{self.path}: takes images of {self.fixed_size[0]}×{self.fixed_size[1]} "
                 f"pixels only. Received: {image.shape[1]}×{image.shape[2]}."
             )
         if self._allocated != image.shape:

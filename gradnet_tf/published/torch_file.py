@@ -25,6 +25,7 @@ from gradnet_tf.published.torch_names import (
 
 #: Larger files are not those of the networks read here.
 MAX_BYTES = 2**28
+_PICKLE = b"\x80"
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _LEGACY_PROTOCOL = 1001
 _STATE_KEYS = ("state_dict", "params")
@@ -105,7 +106,15 @@ def _read_legacy(data: bytes):
     def read():
         return run_pickle(stream, NAMES, call_named, lambda pid: storage_of(pid, storages))
 
-    require(read() == _LEGACY_MAGIC, "it does not begin as PyTorch's files do")
+    try:
+        magic = read()
+    except UserError:
+        raise
+    except ValueError:
+        # A pickle of PyTorch's that is damaged has more to say than its first bytes.
+        require(data[:1] == _PICKLE, f"it begins with {data[:8]!r}, not as an archive or a pickle")
+        raise
+    require(magic == _LEGACY_MAGIC, "it does not begin as PyTorch's files do")
     require(read() == _LEGACY_PROTOCOL, "another version of the format")
     system = read()
     require(type(system) is dict and system.get("little_endian") is True, "another byte order")

@@ -8,7 +8,7 @@ from urllib.parse import quote
 from gradnet_tf.reporting import page
 from gradnet_tf.reporting.html import origin
 from gradnet_tf.reporting.pictures import Picture, gallery
-from gradnet_tf.reporting.tables import noise_text, notes, number
+from gradnet_tf.reporting.tables import images_text, noise_text, notes, number
 
 
 def comparison_html(
@@ -44,7 +44,7 @@ def comparison_html(
     body = (
         f"<header><h1>{page.text(title)}</h1>"
         f'<p class="soft">{page.text(noise_text(first))} · {page.text(first["split"])} split · '
-        f"{len(first['images'])} images</p></header>{page.tiles(leading)}"
+        f"{images_text(first)}</p></header>{page.tiles(leading)}"
         f"<h2>Ranking</h2>{_ranking_table(ranking)}{remarks}"
         f"{gallery(pictures, best['folder'])}{_figure_links(galleries)}"
         f"<h2>Every image, PSNR in dB</h2>{_image_table(results, ranking)}"

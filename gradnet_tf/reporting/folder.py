@@ -4,7 +4,7 @@ import contextlib
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,11 +14,13 @@ from gradnet_tf.evaluation import Denoiser, EvaluateConfig, ImageSet, evaluate
 from gradnet_tf.files import atomic_write, write_json
 from gradnet_tf.inference.image_files import read_image, to_uint8, write_image
 from gradnet_tf.reporting.comparison import comparison_html
+from gradnet_tf.reporting.earlier import replacing
 from gradnet_tf.reporting.figures import Panel, busiest_box, side_by_side
 from gradnet_tf.reporting.gallery import gallery_figure
 from gradnet_tf.reporting.html import report_html
+from gradnet_tf.reporting.names import file_stems
 from gradnet_tf.reporting.pictures import Picture, common_scale, with_error_maps
-from gradnet_tf.reporting.tables import metrics_csv, number, rank
+from gradnet_tf.reporting.tables import metrics_csv, noise_text, number, rank
 from gradnet_tf.scores import Example
 
 _FIRST_IMAGES = 3
@@ -28,8 +30,9 @@ _FIRST_IMAGES = 3
 def staged_folder(output: str | os.PathLike) -> Iterator[Path]:
     """Yields a temporary folder inside `output`; its files move into `output` on success.
 
-    Files of the same name are replaced, others are left alone. On failure the
-    temporary folder is removed, and `output` too when it was made here.
+    They take the place of an earlier evaluation's files (see `earlier`); others
+    are left alone. On failure the temporary folder is removed, and `output` too
+    when it was made here.
 
     Raises:
         UserError: when `output` is a file or cannot be made.
@@ -45,45 +48,18 @@ def staged_folder(output: str | os.PathLike) -> Iterator[Path]:
     try:
         with stage as name:
             yield Path(name)
-            for path in sorted(Path(name).rglob("*")):
-                target = output / path.relative_to(name)
-                if path.is_dir():
-                    target.mkdir(exist_ok=True)
-                else:
-                    os.replace(path, target)
+            with replacing(output, Path(name)):
+                for path in sorted(Path(name).rglob("*")):
+                    target = output / path.relative_to(name)
+                    if path.is_dir():
+                        target.mkdir(exist_ok=True)
+                    else:
+                        os.replace(path, target)
     except BaseException:
         if not existed:
             with contextlib.suppress(OSError):
                 output.rmdir()
         raise
-
-
-def file_stems(names: Sequence[str]) -> list[str]:
-    """Makes one file stem for each image name; names that differ by suffix alone keep it."""
-    flat = [name.replace("/", "_").replace("\\", "_") for name in names]
-    stems = [PurePosixPath(name).stem for name in flat]
-    return [name if stems.count(stem) > 1 else stem for name, stem in zip(flat, stems, strict=True)]
-
-
-def model_folders(specs: Sequence[str], names: Sequence[str]) -> list[str]:
-    """Names a folder for each model: what was typed for a name, the denoiser's name for a path.
-
-    Args:
-        specs: values of `--model`.
-        names: the names of the denoisers they gave.
-
-    Returns:
-        Folder names, made different by a number where they would be the same.
-    """
-    folders: list[str] = []
-    for spec, name in zip(specs, names, strict=True):
-        plain = spec != "default" and os.sep not in spec and not os.path.exists(spec)
-        base = (spec if plain else name).replace("/", "_").lstrip(".") or "model"
-        number = 1
-        while (folder := base if number == 1 else f"{base}-{number}") in folders:
-            number += 1
-        folders.append(folder)
-    return folders
 
 
 def chosen_images(result: dict[str, Any]) -> dict[int, str]:
@@ -180,7 +156,7 @@ def _write_comparison(stage, folders, results, image_set, stems) -> None:
         _picture(image_set, stems[index], index, badge, places, ordered)
         for index, badge in chosen_images(ordered[0]).items()
     ]
-    shared = ("dataset", "split", "sigma", "seed", "clip_noisy", "precision")
+    shared = ("dataset", "split", "available_images", "sigma", "seed", "clip_noisy", "precision")
     head = {key: ordered[0][key] for key in shared}
     write_json(stage / "ranking.json", {**head, "ranking": ranking})
     galleries = {}
@@ -188,7 +164,8 @@ def _write_comparison(stage, folders, results, image_set, stems) -> None:
         stem = stems[image_set.names.index(picture.name)]
         galleries[picture.name] = f"gallery/{stem}.png"
         box = busiest_box(picture.panel("clean").image)
-        write_image(stage / galleries[picture.name], gallery_figure(picture.panels, box))
+        title = f"{picture.name} of {head['dataset']} ({head['split']}), {noise_text(head)}"
+        write_image(stage / galleries[picture.name], gallery_figure(picture.panels, box, title))
     atomic_write(stage / "report.html", comparison_html(ordered, ranking, pictures, galleries))
 
 

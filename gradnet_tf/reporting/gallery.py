@@ -13,15 +13,18 @@ import numpy as np
 from gradnet_tf.reporting.figures import FRAME, PAPER, Box, Panel, as_rgb, caption
 
 _GAP = 10
-_TITLE, _NOTE = 26, 24
+_HEAD, _TITLE, _NOTE = 30, 26, 24
 
 
-def gallery_figure(panels: Sequence[Panel], box: Box, cell: int = 240) -> np.ndarray:
+def gallery_figure(
+    panels: Sequence[Panel], box: Box, title: str = "", cell: int = 240
+) -> np.ndarray:
     """Draws the figure of one image.
 
     Args:
         panels: pictures of equal size; the last one, the clean image, is shown whole at the left.
         box: the region that is zoomed; its pixels are shown as they are (nearest neighbour).
+        title: a line above everything.
         cell: side of a crop in pixels.
 
     Returns:
@@ -37,6 +40,8 @@ def gallery_figure(panels: Sequence[Panel], box: Box, cell: int = 240) -> np.nda
     whole = _framed(as_rgb(panels[-1].image), box, len(grid) - _NOTE)
     left = np.concatenate([whole, caption(panels[-1].title, whole.shape[1], _NOTE, 0.5)])
     figure = _stack([left, grid], axis=1)
+    if title:
+        figure = np.concatenate([caption(title, figure.shape[1], _HEAD, 0.6), figure])
     return cv2.copyMakeBorder(figure, *[_GAP] * 4, cv2.BORDER_CONSTANT, value=PAPER)
 
 

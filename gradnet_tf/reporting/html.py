@@ -6,14 +6,14 @@ from typing import Any
 from gradnet_tf.reporting import page
 from gradnet_tf.reporting.chart import score_chart
 from gradnet_tf.reporting.pictures import Picture, gallery
-from gradnet_tf.reporting.tables import noise_text, notes, number
+from gradnet_tf.reporting.tables import images_text, noise_text, notes, number
 
 
 def origin(result: dict[str, Any]) -> str:
     """Shows how a result was made: command, versions, settings and the weights' hash."""
     source = result.get("source") or {}
     items = [
-        ("data", f"{result['dataset']}, {result['split']} split, {len(result['images'])} images"),
+        ("data", f"{result['dataset']}, {result['split']} split, {images_text(result)}"),
         ("noise", f"{noise_text(result)}, seed {result['seed']}"),
         ("precision", result["precision"]),
         ("weights", " ".join(str(source[key]) for key in ("kind", "path") if source.get(key))),
@@ -79,7 +79,7 @@ def report_html(result: dict[str, Any], pictures: Sequence[Picture]) -> str:
     body = (
         f"<header><h1>{page.text(title)}</h1>"
         f'<p class="soft">{page.text(noise_text(result))} · {page.text(result["split"])} split · '
-        f"{len(result['images'])} images</p></header>"
+        f"{images_text(result)}</p></header>"
         f"{_summary(result)}{remarks}{gallery(pictures, 'denoised')}"
         f"<h2>Every image</h2>{score_chart(result['images'])}{_image_table(result)}{origin(result)}"
     )

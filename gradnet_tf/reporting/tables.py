@@ -5,6 +5,7 @@ import io
 from collections.abc import Sequence
 from typing import Any
 
+from gradnet_tf.inference.noise_level import scored_untrained
 from gradnet_tf.scores import SCORES
 
 # Column title, score, decimals.
@@ -31,6 +32,19 @@ def noise_text(result: dict[str, Any]) -> str:
     return f"σ = {result['sigma']:g}" + (", noisy input clipped" if result["clip_noisy"] else "")
 
 
+def images_text(result: dict[str, Any]) -> str:
+    """Says how many images were scored, and of how many."""
+    count, available = len(result["images"]), result["available_images"]
+    of = f"first {count} of {available}" if count < available else str(available)
+    return f"{of} image{'' if available == 1 else 's'}"
+
+
+def set_text(result: dict[str, Any]) -> str:
+    """Names the set of a result, `cbsd68 (test)`; where it was cut, how many images were taken."""
+    cut = len(result["images"]) < result["available_images"]
+    return f"{result['dataset']} ({result['split']})" + (f", {images_text(result)}" if cut else "")
+
+
 def result_table(result: dict[str, Any], shown_images: int = _SHOWN_IMAGES) -> str:
     """Makes the console table of one model: a line per image and the mean.
 
@@ -49,7 +63,7 @@ def result_table(result: dict[str, Any], shown_images: int = _SHOWN_IMAGES) -> s
         lines[head : head + hidden] = [(f"… {hidden} more …", None)]
     width = max([len("image"), len("mean")] + [len(name) for name, _ in lines])
     cell = 9
-    title = f"{result['model']} on {result['dataset']} ({result['split']}), {noise_text(result)}"
+    title = f"{result['model']} on {set_text(result)}, {noise_text(result)}"
     rule = "-" * (width + len(_COLUMNS) * (cell + 1) + 2)
     half = len(_COLUMNS) // 2 * (cell + 1)
 
@@ -69,6 +83,9 @@ def result_table(result: dict[str, Any], shown_images: int = _SHOWN_IMAGES) -> s
 def notes(result: dict[str, Any]) -> list[str]:
     """Returns what a reader must know beside the numbers, a sentence each."""
     remarks = []
+    if result["sigma"] is not None:
+        note = scored_untrained(result["model"], result["source"], result["sigma"])
+        remarks += [note] if note else []
     if result["conversion"]:
         remarks.append(f"channels: {result['conversion']}")
     if result["clip_noisy"]:
@@ -120,10 +137,18 @@ def rank(results: Sequence[dict[str, Any]], folders: Sequence[str]) -> list[dict
     return [{"rank": 1 + values.index(entry["psnr"]), **entry} for entry in entries]
 
 
-def ranking_table(ranking: Sequence[dict[str, Any]]) -> str:
-    """Makes the console table that compares models, named by the folders of their reports."""
+def ranking_table(ranking: Sequence[dict[str, Any]], result: dict[str, Any]) -> str:
+    """Makes the console table that compares models, named by the folders of their reports.
+
+    Args:
+        ranking: see `rank`.
+        result: of one of them; names the images and the noise of all.
+    """
     width = max([len("model")] + [len(entry["folder"]) for entry in ranking])
-    lines = [f"rank  {'model'.ljust(width)}  PSNR, dB  8-bit    SSIM    naive  s/image  parameters"]
+    lines = [f"{len(ranking)} models on {set_text(result)}, {noise_text(result)}"]
+    lines += [
+        f"rank  {'model'.ljust(width)}  PSNR, dB  8-bit    SSIM    naive  s/image  parameters"
+    ]
     for entry in ranking:
         parameters = "–" if entry["parameters"] is None else f"{entry['parameters']:,}"
         lines.append(

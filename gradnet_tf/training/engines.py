@@ -5,33 +5,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from gradnet_tf.backend import backend_name
 from gradnet_tf.errors import UserError
-
-_ENGINES = ("tensorflow", "jax")
-
-
-def _backend() -> str:
-    """Returns the name of Keras' backend, once it is one that can train here."""
-    try:
-        import keras
-
-        backend = keras.backend.backend()
-    except ImportError as error:
-        backend = (error.name or "").split(".")[0]
-        if backend in _ENGINES:
-            other = next(name for name in _ENGINES if name != backend)
-            raise UserError(
-                f"Keras' backend is {backend}, which is not installed.\nInstall it (pip install "
-                f"'gradnet-tf[{backend}]'), or choose the other with KERAS_BACKEND={other}."
-            ) from error
-        if backend not in ("torch", "openvino"):
-            raise
-    if backend not in _ENGINES:
-        raise UserError(
-            f"training runs on the Keras backends {' and '.join(_ENGINES)}.\n"
-            f"Received: KERAS_BACKEND={backend}"
-        )
-    return backend
 
 
 def start_devices(
@@ -44,7 +19,7 @@ def start_devices(
     Raises:
         UserError: when the backend cannot train, or is not installed.
     """
-    if _backend() == "jax":
+    if backend_name() == "jax":
         from gradnet_tf.training.engine_jax import start_devices as start_jax
 
         if strategy == "multiworker":
@@ -64,7 +39,7 @@ def make_engine(config, build: Callable):
 
     A run's initial values follow from its seed and its backend alone.
     """
-    backend = _backend()
+    backend = backend_name()
     if backend == "jax":
         # Keras' initialisers take their seeds from `random`; its own `set_random_seed` would
         # import TensorFlow where that is installed.

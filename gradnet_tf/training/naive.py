@@ -11,6 +11,7 @@ import numpy as np
 from gradnet_tf.classical import append_estimate, classical_denoiser
 from gradnet_tf.errors import UserError
 from gradnet_tf.inference.architecture import describe, rebuild, same_architecture
+from gradnet_tf.inference.noise_level import untrained_note
 from gradnet_tf.models import FixedSigma, GivenEstimate
 from gradnet_tf.models.base import build_model as build_variables
 from gradnet_tf.presets import build_model, get_preset
@@ -28,10 +29,12 @@ class GivenNaive:
     Attributes:
         architecture: see `inference.architecture`.
         weights: in Keras' order.
+        note: what a person should know of it.
     """
 
     architecture: dict
     weights: list[np.ndarray]
+    note: str | None = None
 
     def build(self, precision: str):
         """Makes the model, once or again, under a dtype policy."""
@@ -97,7 +100,8 @@ def _kept(config) -> GivenNaive | None:
 def _loaded(config) -> GivenNaive:
     from gradnet_tf.inference.load import load_denoiser
 
-    model = load_denoiser(config.naive).model
+    denoiser = load_denoiser(config.naive, flag="naive")
+    model = denoiser.model
     if model is None:
         raise UserError(
             f"--naive={config.naive}: an exported file holds no network that can be part of "
@@ -116,7 +120,9 @@ def _loaded(config) -> GivenNaive:
     if model.needs_sigma:
         _require_one_level(config, config.naive)
         model = build_variables(FixedSigma(model, config.sigma_min))
-    return GivenNaive(describe(model), model.get_weights())
+    levels, use = (config.sigma_min, config.sigma_max), "it is the naive denoiser at"
+    note = untrained_note(denoiser.name, denoiser.source, *levels, use)
+    return GivenNaive(describe(model), model.get_weights(), note)
 
 
 def _require_one_level(config, name: str) -> None:

@@ -12,10 +12,12 @@ from pathlib import Path
 from gradnet_tf.config import TrainConfig
 from gradnet_tf.errors import UserError
 from gradnet_tf.files import write_json
+from gradnet_tf.inference.noise_level import tell
 from gradnet_tf.presets import build_model, get_preset
 from gradnet_tf.run_folder import best_weights, has_weights, held
 from gradnet_tf.training.cluster import cluster_for
 from gradnet_tf.training.engines import make_engine
+from gradnet_tf.training.initial import initial_weights
 from gradnet_tf.training.loop import run_stage
 from gradnet_tf.training.naive import given_naive, with_estimates
 from gradnet_tf.versions import installed_versions
@@ -30,6 +32,15 @@ _FREE_FIELDS = {
     "worker_timeout",
     "nan_limit",
 }
+
+
+def _as_given(fields: dict) -> dict:
+    """Returns a configuration's fields with one `sigma`, as the flag, in place of the two."""
+    low, high = fields["sigma_min"], fields["sigma_max"]
+    sigma = low if low == high else f"{low:g} to {high:g}"
+    return {"sigma": sigma} | {
+        name: value for name, value in fields.items() if name not in ("sigma_min", "sigma_max")
+    }
 
 
 def prepare_workdir(
@@ -50,13 +61,13 @@ def prepare_workdir(
     path = workdir / "config.json"
     fields = json.loads(json.dumps(config.to_dict()))
     if path.exists():
-        earlier = json.loads(path.read_text("utf-8"))["train"]
         # A run from before a field was added has its default.
         defaults = {field.name: field.default for field in dataclasses.fields(config)}
+        there = _as_given({**defaults, **json.loads(path.read_text("utf-8"))["train"]})
         different = [
-            f"{name}: {earlier.get(name, defaults[name])!r} there, {value!r} now"
-            for name, value in fields.items()
-            if name not in _FREE_FIELDS and earlier.get(name, defaults[name]) != value
+            f"{name}: {there.get(name)!r} there, {value!r} now"
+            for name, value in _as_given(fields).items()
+            if name not in _FREE_FIELDS and there.get(name) != value
         ]
         if different and has_weights(workdir):
             raise UserError(
@@ -88,20 +99,6 @@ def prepare_workdir(
             "Give a folder that can be created."
         ) from error
     return workdir
-
-
-def _load_into(model, spec: str, what: str) -> None:
-    """Copies the weights that `spec` stands for into `model`."""
-    from gradnet_tf.inference.load import load_denoiser
-
-    source = load_denoiser(spec).model
-    shapes = [tuple(weight.shape) for weight in model.weights]
-    if source is None or [tuple(weight.shape) for weight in source.weights] != shapes:
-        raise UserError(
-            f"--{what}={spec} does not fit the network: its weights have other shapes.\n"
-            f"Expected a trained model of the same preset ({len(shapes)} weights)."
-        )
-    model.set_weights(source.get_weights())
 
 
 def _naive_stage(config, make_batches, validation, workdir) -> tuple[Path | None, float]:
@@ -152,11 +149,15 @@ def train(
     # Other workers get everything from the chief and need no folder.
     chief = cluster_for(config.strategy).chief
     given, workdir = given_naive(config), Path(config.workdir)
+    # Before the naive stage: a mistake shows now, and not after hours.
+    start = initial_weights(config, given)
     naive_model = given.of_another_kind(config) if given else None
+    if chief and given:
+        tell(given.note)
     with _folder(config, facts, naive_model) if chief else contextlib.nullcontext():
         if chief and given and given.weights:
             given.keep(workdir)
-        return _stages(config, make_batches, validation, given, workdir, quiet=not chief)
+        return _stages(config, make_batches, validation, given, start, workdir, not chief)
 
 
 @contextlib.contextmanager
@@ -167,7 +168,7 @@ def _folder(config, facts, naive_model) -> Iterator[None]:
         yield
 
 
-def _stages(config, make_batches, validation, given, workdir, quiet) -> dict:
+def _stages(config, make_batches, validation, given, start, workdir, quiet) -> dict:
     if config.estimator:
         validation = with_estimates(config, validation, quiet)
     naive_weights, naive_seconds = _naive_stage(config, make_batches, validation, workdir)
@@ -177,8 +178,8 @@ def _stages(config, make_batches, validation, given, workdir, quiet) -> dict:
         model = build_model(config.preset, config.channels, config.precision, naive, config.joint)
         if naive_weights is not None:
             model.naive_denoiser.load_weights(naive_weights)
-        if config.init_from:
-            _load_into(model, config.init_from, "init_from")
+        if start is not None:
+            model.set_weights(start)
         return model
 
     budget = max(config.time_budget - naive_seconds, 1.0) if config.time_budget else None

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from gradnet_tf.errors import Interrupted, NotFiniteError
-from gradnet_tf.progress import ProgressLine, format_seconds
+from gradnet_tf.progress import ProgressLine, TimeLeft
 from gradnet_tf.training.checkpoints import CheckpointStore
 from gradnet_tf.training.disk import write_when_there_is_space
 from gradnet_tf.training.records import NoRecords, RunLog, TensorBoardLog
@@ -48,6 +48,7 @@ class Stage:
         self.skipped = state.get("skipped", 0) if state else 0
         self.psnr, self.loss = self.best, None
         self._skipped_in_a_row = 0
+        self._left = TimeLeft(self.step)
         self._before = state["elapsed"] if state else 0.0
         self._started = time.monotonic()
         self._saved = self.step if state else None
@@ -208,15 +209,15 @@ class Stage:
 
     def show(self, examples_per_second: float, force: bool = False) -> None:
         """Shows step, rate, loss, PSNR and the time left."""
-        done = max(self.progress, 1e-9)
-        left = self.elapsed * (1 - min(done, 1.0)) / done
+        done = self.progress
+        left = self._left.text(self.step, done, self.elapsed)
         psnr = "-" if self.psnr is None else f"{self.psnr:.2f} dB"
         loss = "-" if self.loss is None else f"{self.loss:.5f}"
         skipped = f"  skipped {self.skipped}" if self.skipped else ""
         self.line.show(
             f"{self.label} step {self.step} ({100 * min(done, 1.0):.0f}%)  "
             f"{examples_per_second:.1f} examples/s  loss {loss}{skipped}  PSNR {psnr}  "
-            f"left {format_seconds(left)}",
+            f"left {left}",
             force,
         )
 
