@@ -39,3 +39,14 @@ def make_images(tmp_path):
         return folder
 
     return make
+
+
+@pytest.fixture
+def scenes(make_images):
+    """Four scenes of renoir, two of them to train on."""
+    names = [
+        f"batch{number:02d}_{kind}.png"
+        for number in (3, 8, 31, 35)
+        for kind in ("noisy", "reference", "clean")
+    ]
+    return make_images("D/renoir", names, size=(20, 24)).parent

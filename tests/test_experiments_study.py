@@ -10,77 +10,20 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from study_case import TINY, TINY_GRADNET, options, study
 
-from experiments import command, fusion_study, gradient_study, guide_study, guides
-from experiments.form import Form, scaled_to
+from experiments import command, fusion_study, gradient_study, guide_study
+from experiments.form import scaled_to
 from experiments.images import KeptImages, scored_pairs
 from experiments.options import Options
 from experiments.results import Results
 from experiments.summary import NAIVE
 from gradnet_tf.errors import Interrupted, UserError
 from gradnet_tf.files import write_json
-from gradnet_tf.inference.load import load_denoiser
-from gradnet_tf.layers import SobelGradient
 from gradnet_tf.sampling import evaluation_noise
 
 if keras.backend.backend() != "tensorflow":
     pytest.skip("the studies train with KERAS_BACKEND=tensorflow", allow_module_level=True)
-
-TINY = Form(
-    "short",
-    {"num_layers": 3, "filters": 4},
-    batch_size=2,
-    crop_size=12,
-    steps=2,
-    epochs=0,
-    test_crop=16,
-)
-TINY_GRADNET = dataclasses.replace(
-    TINY,
-    network={
-        "width": 16,
-        "num_modules": 1,
-        "num_units": 1,
-        "scale": 2,
-        "naive_layers": 2,
-        "naive_filters": 4,
-    },
-)
-
-
-@pytest.fixture
-def scenes(make_images):
-    """Four scenes of renoir, two of them to train on."""
-    names = [
-        f"batch{number:02d}_{kind}.png"
-        for number in (3, 8, 31, 35)
-        for kind in ("noisy", "reference", "clean")
-    ]
-    return make_images("D/renoir", names, size=(20, 24)).parent
-
-
-def options(scenes, tmp_path, **more):
-    values = {
-        "data_dir": str(scenes),
-        "output": str(tmp_path / "study"),
-        "form": "short",
-        "seeds": 1,
-        "sets": ("renoir",),
-    }
-    return Options(**{**values, **more})
-
-
-def study(module, form, keep=None):
-    """The module's study at another size, with the configurations in `keep` alone."""
-
-    def tasks(asked, size):
-        return [
-            task
-            for task in module.tasks(asked, size)
-            if keep is None or (task.job.variant, task.job.gradient) in keep
-        ]
-
-    return dataclasses.replace(module.STUDY, forms={"short": form}, tasks=tasks)
 
 
 def test_a_fusion_study_from_photographs_to_table_and_chart(scenes, tmp_path, capsys):
@@ -148,73 +91,6 @@ def test_all_configurations_of_the_gradient_study_can_be_built():
     assert built["attention after fusion", "fixed"][1].body.attention_position == "after_fusion"
     # Every body has the same width, with a gradient and without.
     assert {m.body.filters for _, m in built.values() if hasattr(m, "body")} == {16}
-
-
-def test_all_configurations_of_the_guide_study_can_be_built():
-    tasks = guide_study.tasks(Options(sets=("renoir",), seeds=1), TINY_GRADNET)
-    assert len(tasks) == 2 + len(guide_study.CONFIGURATIONS)
-    built = {t.job.variant: (t, t.build(None)) for t in tasks if t.job.variant != NAIVE}
-    task, own = built["GradNet"]
-    assert task.naive.gradient == "none" and not own.naive_denoiser.trainable
-    assert built["worse ψ"][0].naive.gradient == "worse"
-    bodies = {name: model.body.filters for name, (_, model) in built.items()}
-    bodies.pop("no guide, ψ's parameters in the body")
-    assert set(bodies.values()) == {16}
-
-
-def test_psi_is_paid_for_by_no_more_width_than_its_parameters_need():
-    form = guide_study.FORMS["short"]
-    more = guide_study.larger_body(form)
-
-    def parameters(**change):
-        return guides.build_guided(form, change).count_params()
-
-    assert more > 0
-    assert parameters(filters=None, more_width=more) >= parameters()
-    assert parameters(filters=None, more_width=more - 1) < parameters()
-
-
-def test_each_guide_is_what_it_is_called():
-    clean, noisy = np.random.default_rng(0).random((2, 1, 12, 12, 3), np.float32)
-    for variant, expected in (("x̂ as guide", "naive"), ("clean gradient", "clean")):
-        change = guide_study.CONFIGURATIONS[
-            next(key for key in guide_study.CONFIGURATIONS if key[0] == variant)
-        ]
-        model = guides.build_guided(TINY_GRADNET, change)
-        images = np.concatenate([noisy, clean], -1) if model.input_channels == 6 else noisy
-        parts = model(images, return_intermediates=True)
-        if expected == "naive":
-            np.testing.assert_array_equal(parts["gradient"], parts["naive"])
-        else:
-            np.testing.assert_array_equal(parts["naive"], clean)
-            np.testing.assert_allclose(parts["gradient"], SobelGradient()(clean), atol=1e-5)
-    better = guides.build_guided(TINY_GRADNET, {"naive": guide_study.BETTER})
-    expected = load_denoiser(guide_study.BETTER).denoise(noisy)
-    parts = better(noisy, return_intermediates=True)
-    np.testing.assert_allclose(np.clip(parts["naive"], 0, 1), expected, atol=1e-5)
-
-
-def test_a_guide_study_scores_regions_and_trains_the_worse_psi_less(scenes, tmp_path):
-    asked = options(scenes, tmp_path)
-    form = dataclasses.replace(TINY_GRADNET, steps=10)
-    keep = [
-        (NAIVE, "worse"),
-        ("no guide", "none"),
-        ("worse ψ", "gradient of x̂"),
-        ("clean gradient", "gradient of the clean image"),
-    ]
-    command.run(study(guide_study, form, keep), asked)
-    rows = Results(asked.output).rows
-    assert [row["steps"] for row in rows] == [1, 10, 10, 10]
-    for row in rows:
-        whole, *parts = row["psnr"].items()
-        assert whole[0] == "renoir" and [name for name, _ in parts] == [
-            "renoir flat",
-            "renoir middle",
-            "renoir textured",
-        ]
-        scores = [score for _, score in parts]
-        assert min(scores) < whole[1] + 1 and max(scores) > whole[1] - 1
 
 
 def test_seeds_come_one_after_the_other_and_psi_before_those_that_need_it():
