@@ -10,6 +10,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "ADNet": "gradnet_tf.models",
+    "CBDNet": "gradnet_tf.models",
     "Denoiser": "gradnet_tf.inference.denoiser",
     "DnCNN": "gradnet_tf.models",
     "FFDNet": "gradnet_tf.models",

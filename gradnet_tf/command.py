@@ -1,6 +1,7 @@
 """Runs a script's `main` so that no traceback reaches a user for a user's mistake."""
 
 import argparse
+import os
 import sys
 from collections.abc import Callable
 
@@ -33,12 +34,19 @@ def report_error(error: Exception) -> int:
 def guarded(main: Callable[[], int | None]) -> int:
     """Calls `main` and turns the errors meant for people into a message and an exit code."""
     try:
-        return main() or EXIT_OK
+        code = main() or EXIT_OK
+        sys.stdout.flush()  # a reader who is gone is noticed here at the latest
+        return code
     except (UserError, NotFiniteError, Interrupted) as error:
         return report_error(error)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # Who reads the output has seen enough (`… | head`). What is still buffered would be
+        # written at exit, and fail again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_OK
 
 
 def run_script(

@@ -76,7 +76,7 @@ class TrainConfig:
         crop_size: side of the training crops in pixels.
         steps: optimiser steps of the main stage.
         naive_steps: optimiser steps of the naive denoiser's own stage; 0 skips it,
-            for joint training.
+            for joint training; with `init_from`, which brings a naive denoiser, it is 0.
         naive_share: part of `time_budget` given to the naive denoiser's stage.
         naive: trained naive denoiser (anything `--model` takes) instead of a stage.
         joint: train the naive denoiser along with the main branch; its own L1
@@ -143,6 +143,9 @@ class TrainConfig:
 
     def __post_init__(self):
         recipe = get_preset(self.preset).recipe
+        if self.init_from and self.naive_steps is None:
+            # Its weights include the naive denoiser's: what a stage would make is overwritten.
+            object.__setattr__(self, "naive_steps", 0)
         for field in dataclasses.fields(recipe):
             # frozen: defaults are filled in once, here, so that config.json is complete.
             if getattr(self, field.name) is None:

@@ -105,3 +105,19 @@ def test_report_error_prints_the_message_and_returns_the_code(capsys):
 
 def test_a_user_error_is_also_a_value_error():
     assert issubclass(errors.UserError, ValueError)
+
+
+def test_a_reader_who_leaves_early_is_no_error(tmp_path, request):
+    path = tmp_path / "script.py"
+    body = 'print("line\\n" * 100_000)'
+    path.write_text(SCRIPT.format(root=str(request.config.rootpath), body=body))
+    with subprocess.Popen(
+        [sys.executable, str(path), "--output=x"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout.readline().startswith("sigma is")
+        process.stdout.close()
+        assert process.stderr.read() == ""
+        assert process.wait() == 0

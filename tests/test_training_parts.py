@@ -236,6 +236,9 @@ def test_the_recipe_fills_what_is_not_given():
     # What is filled in does not count as given.
     assert dataclasses.replace(TrainConfig(naive="bm3d"), seed=3).naive_steps > 0
     assert TrainConfig(preset="gradnet").schedule == "step"
+    # Weights to start from have a trained naive denoiser in them.
+    assert TrainConfig(init_from="default").naive_steps == 0
+    assert TrainConfig(init_from="default", naive_steps=5).naive_steps == 5
 
 
 def test_a_workdir_belongs_to_one_configuration(tmp_path):

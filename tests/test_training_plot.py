@@ -177,6 +177,15 @@ def test_names_are_as_short_as_they_can_be(tmp_path):
     figure.draw_without_rendering()
 
 
+def test_a_short_range_of_losses_has_several_labels(tmp_path):
+    rows = [{**row, "loss": 0.050 + 0.001 * (row["step"] % 7)} for row in rows_of()]
+    figure = draw_curves(read_runs([make_log(tmp_path / "a", rows)]))
+    (axes,) = [axes for axes in figure.axes if axes.get_label() == "loss"]
+    low, high = axes.get_ylim()
+    shown = [t for t in axes.yaxis.get_ticklocs() if low <= t <= high]
+    assert len(shown) >= 3 and high < 10 * low
+
+
 def test_many_runs_have_a_colour_each(tmp_path):
     runs = [make_log(tmp_path / f"run{index}", rows_of(seed=index)) for index in range(9)]
     drawn = lines(draw_curves(read_runs(runs)), "loss")

@@ -46,7 +46,10 @@ def _panels(figure, curves: Sequence[Curve], unit: str) -> dict:
     axes["psnr"] = figure.add_subplot(grid[:3, 1], **shared)
     axes["learning_rate"] = figure.add_subplot(grid[3:, 0], **shared)
     axes["examples_per_second"] = figure.add_subplot(grid[3 : 5 if waits else 6, 1], **shared)
-    axes["loss"].set(title="Training loss")
+    naive = any(curve.naive for curve in curves)
+    axes["loss"].set(
+        title="Training loss" + (" (dashed: plain L1, not to compare)" if naive else "")
+    )
     axes["psnr"].set(title="Validation PSNR (dB)")
     axes["learning_rate"].set(title="Learning rate")
     axes["examples_per_second"].set(title="Examples per second")
@@ -87,6 +90,16 @@ def _draw(axes: dict, curve: Curve, x: np.ndarray, length: float, style: dict) -
         for step in curve.resumes:
             place = np.interp(step, curve.step, x)
             panel.axvline(place, 0.0, 0.05, gid="resume", color=style["color"], linewidth=1.5)
+
+
+def _label_short_ranges(axes: dict) -> None:
+    """Gives a logarithmic axis of less than a decade even steps: those of decades are too few."""
+    from matplotlib.ticker import MaxNLocator
+
+    for panel in axes.values():
+        low, high = panel.get_ylim()
+        if panel.get_yscale() == "log" and high < 10 * low:
+            panel.yaxis.set_major_locator(MaxNLocator(5))
 
 
 def _legend(figure, curves: Sequence[Curve], colours: dict) -> None:
@@ -155,6 +168,7 @@ def draw_curves(curves: Sequence[Curve], x: str = "step", smooth: float | None =
             }
             _draw(axes, curve, places, smooth, style)
         axes["learning_rate"].set_ylim(bottom=0)
+        _label_short_ranges(axes)
         _legend(figure, curves, colours)
         figure.draw_without_rendering()  # ticks are made when drawn, and are to have this style
     return figure
