@@ -3,7 +3,8 @@
 import re
 from pathlib import Path
 
-from datasets.facts import DatasetFacts
+from datasets.dataset_facts import DatasetFacts
+from datasets.image_set import ImageSet
 from gradnet_tf.errors import UserError
 from gradnet_tf.inference.image_files import list_images
 
@@ -67,6 +68,28 @@ def not_found(facts: DatasetFacts, data_dir: Path) -> UserError:
         f"Looked for a subfolder named {' or '.join(names)} (in any case), and for its files in "
         f"the folder itself.\nTo get it: {facts.how_to_get}."
     )
+
+
+def find(facts: DatasetFacts, data_dir: str | Path | None, split: str, channels: int) -> ImageSet:
+    """Finds a set that is one flat folder; see `datasets.layouts`."""
+    named = find_flat(facts, check_data_dir(facts, data_dir))
+    return image_set(facts, split, named, channels)
+
+
+def find_own(
+    facts: DatasetFacts, data_dir: str | Path | None, split: str, channels: int
+) -> ImageSet:
+    """Finds a person's own folder; see `datasets.layouts`."""
+    paths = list_own_folder(check_data_dir(facts, data_dir), split)
+    return image_set(facts, split, [(path.name, path) for path in paths], channels)
+
+
+def image_set(
+    facts: DatasetFacts, split: str, named: list[tuple[str, Path]], channels: int
+) -> ImageSet:
+    """Makes an `ImageSet` of (name, path) pairs."""
+    names, paths = [name for name, _ in named], [path for _, path in named]
+    return ImageSet(facts.name, split, names, paths, channels, facts)
 
 
 def find_flat(facts: DatasetFacts, data_dir: Path) -> list[tuple[str, Path]]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from datasets.facts import DatasetFacts
+from datasets.dataset_facts import DatasetFacts
 from gradnet_tf.errors import UserError
 from gradnet_tf.inference.image_files import read_image
 
@@ -34,12 +34,20 @@ class ImageSet:
     def __len__(self) -> int:
         return len(self.names)
 
+    @property
+    def has_clean(self) -> bool:
+        """Tells whether `load` works; without clean images there is `noisy` alone."""
+        return self.split not in self.facts.without_clean
+
     def load(self, index: int) -> np.ndarray:
-        """Decodes one image: uint8 [H, W, `channels`], RGB order.
+        """Decodes one clean image: uint8 [H, W, `channels`], RGB order.
 
         Raises:
-            UserError: when the file cannot be read; the message names it.
+            UserError: when the file cannot be read, the message names it; or
+                when the split has no clean images.
         """
+        if not self.has_clean:
+            raise UserError(f"{self.facts.title} {self.split} has no clean images to load.")
         return read_image(self.paths[index], self.channels)
 
     def noisy(self, index: int) -> np.ndarray | None:
