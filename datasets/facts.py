@@ -3,6 +3,7 @@
 from datasets.dataset_facts import DatasetFacts
 from datasets.facts_clean import CLEAN_ROWS
 from datasets.facts_real import REAL_ROWS
+from datasets.facts_special import SPECIAL_ROWS
 from datasets.facts_training import TRAINING_ROWS
 from gradnet_tf.errors import UserError
 
@@ -33,7 +34,7 @@ _OWN_ROWS = (
     ),
 )
 
-_ROWS = (*_OWN_ROWS, *TRAINING_ROWS, *CLEAN_ROWS, *REAL_ROWS)
+_ROWS = (*_OWN_ROWS, *TRAINING_ROWS, *CLEAN_ROWS, *REAL_ROWS, *SPECIAL_ROWS)
 
 FACTS: dict[str, DatasetFacts] = {row.name: row for row in _ROWS}
 

@@ -68,16 +68,4 @@ CLEAN_ROWS = (
         "2011",
         how_to_get="download McM from https://www4.comp.polyu.edu.hk/~cslzhang/CDM_Dataset.htm",
     ),
-    DatasetFacts(
-        name="nyuv2",
-        title="NYUv2",
-        aliases=("nyuv2_sample", "NYU_v2"),
-        recursive=True,
-        origin="https://cs.nyu.edu/~silberman/datasets/nyu_depth_v2.html",
-        terms="none stated with the images",
-        citation="N. Silberman, D. Hoiem, P. Kohli, R. Fergus: Indoor Segmentation and Support "
-        "Inference from RGBD Images, ECCV 2012",
-        how_to_get="put RGB images of NYUv2 as PNG files into a folder nyuv2 (folders below it "
-        "count)",
-    ),
 )

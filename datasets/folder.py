@@ -1,6 +1,7 @@
 """Finds the folder of a set under `--data_dir`, and lists sets that are one flat folder."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from datasets.dataset_facts import DatasetFacts
@@ -148,14 +149,15 @@ def list_own_folder(data_dir: Path, split: str) -> list[Path]:
             f"folder {folder} has one image; expected at least two, since one is held out.\n"
             "Add images, or put the validation images into a subfolder named validation."
         )
-    held_out = _held_out(len(paths))
-    return [p for index, p in enumerate(paths) if (index in held_out) == (split == "validation")]
+    return hold_out(paths, split == "validation")
 
 
-def _held_out(count: int) -> set[int]:
-    """Returns which of `count` images are held out: evenly spaced, 1 to 16 of them."""
+def hold_out(items: Sequence, validation: bool) -> list:
+    """Returns the held out items, evenly spaced, 1 to 16 of them, or else all the others."""
+    count = len(items)
     number = min(_MOST_VALIDATION, max(1, count // _VALIDATION_SHARE))
-    return {(2 * index + 1) * count // (2 * number) for index in range(number)}
+    held_out = {(2 * index + 1) * count // (2 * number) for index in range(number)}
+    return [item for index, item in enumerate(items) if (index in held_out) == validation]
 
 
 def _require_images(folder: Path) -> list[Path]:

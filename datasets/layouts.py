@@ -15,7 +15,7 @@ It raises a `UserError` for what is missing: what was looked for, and how to get
 from collections.abc import Callable
 from pathlib import Path
 
-from datasets import bsds500, folder, renoir, sample
+from datasets import bsds500, dnd, folder, nyuv2, renoir, sample, sidd
 from datasets.dataset_facts import DatasetFacts
 from datasets.image_set import ImageSet
 
@@ -27,4 +27,7 @@ LAYOUTS: dict[str, Find] = {
     "sample": sample.find,
     "bsds500": bsds500.find,
     "renoir": renoir.find,
+    "sidd": sidd.find,
+    "dnd": dnd.find,
+    "nyuv2": nyuv2.find,
 }
