@@ -15,7 +15,7 @@ It raises a `UserError` for what is missing: what was looked for, and how to get
 from collections.abc import Callable
 from pathlib import Path
 
-from datasets import bsds500, folder, renoir, sample
+from datasets import bsds500, folder, paired, renoir, sample, split_folders
 from datasets.dataset_facts import DatasetFacts
 from datasets.image_set import ImageSet
 
@@ -26,5 +26,7 @@ LAYOUTS: dict[str, Find] = {
     "own_folder": folder.find_own,
     "sample": sample.find,
     "bsds500": bsds500.find,
+    "split_folders": split_folders.find,
+    "pairs": paired.find,
     "renoir": renoir.find,
 }
