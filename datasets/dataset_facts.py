@@ -44,7 +44,9 @@ class DatasetFacts:
             folder of another name can be recognised.
         recursive: whether images in folders below belong to the set.
         layout: how its files lie, a key of `datasets.layouts.LAYOUTS`.
+        split_folders: for the layout `split_folders` the subfolders that a split may lie in.
         protocol: how it is scored where scores are published.
+        split_protocols: the same for splits that are scored in a way of their own.
         without_clean: the splits whose images have no clean partner to score against.
         refused_splits: names that a person may expect among `splits`, and why they are not there.
         origin: where the images come from.
@@ -65,13 +67,19 @@ class DatasetFacts:
     pattern: str = ".*"
     recursive: bool = False
     layout: str = "flat"
+    split_folders: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
     protocol: Protocol = Protocol()
+    split_protocols: dict[str, Protocol] = dataclasses.field(default_factory=dict)
     without_clean: tuple[str, ...] = ()
     refused_splits: dict[str, str] = dataclasses.field(default_factory=dict)
     origin: str = ""
     terms: str = ""
     citation: str = ""
     how_to_get: str = ""
+
+    def protocol_of(self, split: str) -> Protocol:
+        """Returns how a split is scored."""
+        return self.split_protocols.get(split, self.protocol)
 
     @property
     def role(self) -> str:

@@ -1,6 +1,6 @@
 """What is known about each set of images, as data: where it is found, its splits and its terms."""
 
-from datasets.dataset_facts import DatasetFacts
+from datasets.dataset_facts import DatasetFacts, Protocol
 from datasets.facts_clean import CLEAN_ROWS
 from datasets.facts_real import REAL_ROWS
 from datasets.facts_special import SPECIAL_ROWS
@@ -16,6 +16,10 @@ _OWN_ROWS = (
         training_split="train",
         validation_split="validation",
         origin="photographs inside the installed scikit-image and scikit-learn packages",
+        protocol=Protocol(
+            split="chelsea and coffee are the test split; no two splits show the same scene",
+            compares_with="none; for trying things",
+        ),
         terms="each photograph its own; see datasets/sample.py",
         citation="see datasets/sample.py",
         how_to_get="pip install scikit-image scikit-learn (they are in requirements.txt)",
@@ -29,6 +33,11 @@ _OWN_ROWS = (
         evaluation_split="all",
         training_split="train",
         validation_split="validation",
+        protocol=Protocol(
+            split="all images, or the folders train, validation and test; without a folder "
+            "validation one image of twenty is held out of train, 16 at most",
+            compares_with="none: your own images",
+        ),
         origin="your own images",
         how_to_get="give --data_dir a folder of clean images",
     ),

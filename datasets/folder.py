@@ -1,7 +1,6 @@
 """Finds the folder of a set under `--data_dir`, and lists sets that are one flat folder."""
 
 import re
-from collections.abc import Sequence
 from pathlib import Path
 
 from datasets.dataset_facts import DatasetFacts
@@ -135,12 +134,10 @@ def list_own_folder(data_dir: Path, split: str) -> list[Path]:
     """
     if split in ("all", "test"):
         return _require_images(data_dir / "test" if split == "test" else data_dir)
-    separate = next(
-        (data_dir / name for name in ("validation", "val") if (data_dir / name).is_dir()), None
-    )
+    separate = validation_folder(data_dir)
     if split == "validation" and separate is not None:
         return _require_images(separate)
-    folder = data_dir / "train" if (data_dir / "train").is_dir() else data_dir
+    folder = training_folder(data_dir)
     paths = _require_images(folder)
     if separate is not None:
         return paths
@@ -149,15 +146,31 @@ def list_own_folder(data_dir: Path, split: str) -> list[Path]:
             f"folder {folder} has one image; expected at least two, since one is held out.\n"
             "Add images, or put the validation images into a subfolder named validation."
         )
-    return hold_out(paths, split == "validation")
+    return held_out_split(paths, split)
 
 
-def hold_out(items: Sequence, validation: bool) -> list:
-    """Returns the held out items, evenly spaced, 1 to 16 of them, or else all the others."""
+def validation_folder(data_dir: Path) -> Path | None:
+    """Returns D/validation or D/val where there is one."""
+    folders = (data_dir / name for name in ("validation", "val"))
+    return next((folder for folder in folders if folder.is_dir()), None)
+
+
+def training_folder(data_dir: Path) -> Path:
+    """Returns D/train where it is there, else D."""
+    folder = data_dir / "train"
+    return folder if folder.is_dir() else data_dir
+
+
+def held_out_split(items: list, split: str) -> list:
+    """Returns the items held out for `validation`, or the others for `train`.
+
+    One of twenty is held out, from 1 to 16, evenly spaced in the order given.
+    """
     count = len(items)
     number = min(_MOST_VALIDATION, max(1, count // _VALIDATION_SHARE))
     held_out = {(2 * index + 1) * count // (2 * number) for index in range(number)}
-    return [item for index, item in enumerate(items) if (index in held_out) == validation]
+    wanted = split == "validation"
+    return [item for index, item in enumerate(items) if (index in held_out) == wanted]
 
 
 def _require_images(folder: Path) -> list[Path]:

@@ -15,7 +15,17 @@ It raises a `UserError` for what is missing: what was looked for, and how to get
 from collections.abc import Callable
 from pathlib import Path
 
-from datasets import bsds500, dnd, folder, nyuv2, renoir, sample, sidd
+from datasets import (
+    bsds500,
+    dnd,
+    folder,
+    nyuv2,
+    paired,
+    renoir,
+    sample,
+    sidd,
+    split_folders,
+)
 from datasets.dataset_facts import DatasetFacts
 from datasets.image_set import ImageSet
 
@@ -26,6 +36,8 @@ LAYOUTS: dict[str, Find] = {
     "own_folder": folder.find_own,
     "sample": sample.find,
     "bsds500": bsds500.find,
+    "split_folders": split_folders.find,
+    "pairs": paired.find,
     "renoir": renoir.find,
     "sidd": sidd.find,
     "dnd": dnd.find,

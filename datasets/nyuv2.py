@@ -103,4 +103,4 @@ def _of_split(path: Path, split: str, count: int) -> list[int]:
         )
     if split in parts:
         return parts[split]
-    return folder.hold_out(parts["train"], split == "validation")
+    return folder.held_out_split(parts["train"], split)

@@ -39,7 +39,8 @@ def list_split(
     Args:
         facts: the set's row.
         root: the folder that holds the files.
-        split: `train` (scenes 1-30), `validation` (from 31) or `all`.
+        split: `train` (scenes 1-30), `validation` (from 31), `all`, or
+            `with_misaligned`, the only one with scene 17.
 
     Raises:
         UserError: when a scene lacks one of its files, or no scene is there.
@@ -52,7 +53,7 @@ def list_split(
     found = []
     for number, files in sorted(scenes.items()):
         own = "train" if number <= _LAST_TRAINING_SCENE else "validation"
-        if number == _MISALIGNED or split not in (own, "all"):
+        if split != "with_misaligned" and (number == _MISALIGNED or split not in (own, "all")):
             continue
         missing = [f"batch{number:02d}_{kind}.png" for kind in _KINDS if kind not in files]
         if missing:

@@ -5,6 +5,7 @@ import io
 from collections.abc import Sequence
 from typing import Any
 
+from gradnet_tf.reporting.protocol import departures, protocol_line
 from gradnet_tf.scores import SCORES
 
 # Column title, score, decimals.
@@ -62,13 +63,13 @@ def result_table(result: dict[str, Any], shown_images: int = _SHOWN_IMAGES) -> s
     text += ["image".ljust(width) + " " + " ".join(titles[:3]) + "  " + " ".join(titles[3:]), rule]
     text += [name if row is None else line(name, row) for name, row in lines]
     text += [rule, line("mean", result["mean"])]
-    text += notes(result)
+    text += notes(result) + protocol_line(result)
     return "\n".join(text)
 
 
 def notes(result: dict[str, Any]) -> list[str]:
     """Returns what a reader must know beside the numbers, a sentence each."""
-    remarks = []
+    remarks = departures(result)
     if result["conversion"]:
         remarks.append(f"channels: {result['conversion']}")
     if result["clip_noisy"]:
@@ -76,7 +77,7 @@ def notes(result: dict[str, Any]) -> list[str]:
     if result["nan_outputs"]:
         remarks.append(f"{result['nan_outputs']} image(s) with NaN output")
     small = sum(row["ssim"] is None and row["problem"] is None for row in result["images"])
-    if small:
+    if small and result.get("has_clean", True):
         remarks.append(f"{small} image(s) too small for SSIM, left out of its mean")
     return remarks
 
