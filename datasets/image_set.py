@@ -54,6 +54,10 @@ class ImageSet:
         """Returns the noisy photograph that belongs to a clean one; None: noise is synthetic."""
         return None
 
+    def sources(self, index: int) -> tuple[Path, ...]:
+        """Returns every file that image `index` and its noisy partner come from."""
+        return (self.paths[index],)
+
     def first(self, count: int | None) -> "ImageSet":
         """Returns the set cut to its first `count` names; None keeps all.
 

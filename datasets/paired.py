@@ -61,6 +61,10 @@ class PairedSet(ImageSet):
         """Returns the photograph with noise, uint8 [H, W, `channels`]."""
         return read_image(self.noisy_paths[index], self.channels)
 
+    def sources(self, index: int) -> tuple[Path, ...]:
+        """Returns the clean file and the noisy one."""
+        return self.paths[index], self.noisy_paths[index]
+
 
 def find(facts: DatasetFacts, data_dir: str | Path | None, split: str, channels: int) -> ImageSet:
     """Finds the pairs of a split; see `datasets.layouts`.

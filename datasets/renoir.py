@@ -90,6 +90,10 @@ class RenoirSet(ImageSet):
         """Returns the shot with real noise, uint8, of the size of `load(index)`."""
         return read_image(self.shots[index][0], self.channels)
 
+    def sources(self, index: int) -> tuple[Path, ...]:
+        """Returns the three shots."""
+        return self.shots[index]
+
     def _require_one_size(self, index: int, *images: np.ndarray) -> None:
         sizes = {image.shape for image in images}
         if len(sizes) > 1:

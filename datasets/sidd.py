@@ -19,8 +19,8 @@ from datasets import folder
 from datasets.dataset_facts import DatasetFacts
 from datasets.image_set import ImageSet
 from datasets.matlab_arrays import as_channels, read_array, require_image_array
+from datasets.paired import PairedSet
 from gradnet_tf.errors import UserError
-from gradnet_tf.inference.image_files import read_image
 
 FIRST_HELD_OUT = 192
 # Folders below D/sidd that are looked into: SIDD_Medium_Srgb/Data/<scene>/.
@@ -42,21 +42,6 @@ def find(facts: DatasetFacts, data_dir: str | Path | None, split: str, channels:
     if split in _BLOCKS:
         return _find_blocks(facts, places, split, channels)
     return _find_photographs(facts, places, split, channels)
-
-
-@dataclasses.dataclass(frozen=True)
-class SiddPhotographs(ImageSet):
-    """Whole frames; `paths` has the clean ones.
-
-    Attributes:
-        noisy_paths: the noisy frames in the order of `paths`.
-    """
-
-    noisy_paths: tuple[Path, ...] = ()
-
-    def noisy(self, index: int) -> np.ndarray:
-        """Returns the noisy frame, uint8, of the size of `load(index)`."""
-        return read_image(self.noisy_paths[index], self.channels)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,7 +125,7 @@ def _blocks(facts, split, channels, files, variables) -> SiddBlocks:
     return SiddBlocks(*fields, tuple(files), tuple(variables), shape)
 
 
-def _find_photographs(facts, places, split, channels) -> SiddPhotographs:
+def _find_photographs(facts, places, split, channels) -> PairedSet:
     pairs: dict[tuple[int, str], dict[str, Path]] = {}
     for place in places:
         for path in _files(place):
@@ -168,7 +153,7 @@ def _find_photographs(facts, places, split, channels) -> SiddPhotographs:
         )
     names, clean = [name for name, _ in chosen], [files["GT"] for _, files in chosen]
     noisy = tuple(files["NOISY"] for _, files in chosen)
-    return SiddPhotographs(facts.name, split, names, clean, channels, facts, noisy)
+    return PairedSet(facts.name, split, names, clean, channels, facts, noisy)
 
 
 def _add_photograph(facts, pairs, path: Path) -> None:

@@ -1,13 +1,19 @@
 """SIDD: scene folders, block files, and each thing that can be wrong with them."""
 
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import scipy.io
 from matlab_case import SCENE, random_uint8, write_blocks, write_hdf5, write_scenes
 
+from datasets.batches import PipelineConfig, TrainingBatches
 from datasets.resolve import find_dataset, find_training_sets
+from datasets.shard_writer import prepare
+from datasets.shards import open_prepared
+from datasets.stream import TrainingInput
+from gradnet_tf.config import TrainConfig
 from gradnet_tf.errors import UserError
 from gradnet_tf.inference.image_files import read_image, write_image
 
@@ -208,3 +214,45 @@ def test_the_real_pair(data_dir):
     noisy, clean = found.noisy(0).astype(float), found.load(0).astype(float)
     assert clean.shape == (256, 256, 3)
     assert 15 < 10 * np.log10(255**2 / np.mean((noisy - clean) ** 2)) < 45
+
+
+def test_prepared_frames_keep_their_noisy_partners(scenes, tmp_path):
+    tf = pytest.importorskip("tensorflow")
+    images, _ = find_training_sets("sidd", scenes)
+    prepared = prepare(images, tmp_path / "p", shards=3)
+    assert prepared.paired and prepared.folder.name == "sidd_train_3"
+    config = PipelineConfig(batch_size=6, crop_size=16, sigma_min=0, sigma_max=0, seed=3)
+    direct, mapped = TrainingBatches(images, config), TrainingBatches(prepared, config)
+    assert mapped.has_real_noise
+    for step in (0, 7):
+        for ours, theirs in zip(mapped.batch(step), direct.batch(step), strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+    records = sum(1 for _ in tf.data.TFRecordDataset(list(map(str, prepared.files))))
+    assert records == len(images) == 4
+    # A noisy file that changed makes the shards those of other images.
+    noisy = images.sources(0)[1]
+    noisy.write_bytes(noisy.read_bytes() + b"\0")
+    with pytest.raises(UserError, match="was made from other images"):
+        open_prepared(images, tmp_path / "p")
+
+
+def test_partners_of_another_size_are_not_prepared(scenes, tmp_path):
+    pytest.importorskip("tensorflow")
+    images, _ = find_training_sets("sidd", scenes)
+    write_image(tmp_path / "other.png", random_uint8((24, 40, 3)))
+    shutil.copy(tmp_path / "other.png", images.sources(1)[1])
+    with pytest.raises(UserError, match="0001_011.png of sidd: the noisy image has shape"):
+        prepare(images, tmp_path / "p")
+
+
+def test_a_run_reads_pairs_from_shards_and_the_service_refuses_them(scenes, tmp_path):
+    pytest.importorskip("tensorflow")
+    config = TrainConfig(dataset="sidd", sigma_min=0, sigma_max=0, batch_size=2, crop_size=16)
+    input_ = TrainingInput(config, str(scenes), str(tmp_path / "p"))
+    batches = input_.batch_maker(SimpleNamespace(index=0, size=1))(0)
+    noisy, clean = next(iter(batches))
+    assert noisy.shape == clean.shape == (2, 16, 16, 3)
+    assert (tmp_path / "p/sidd_train_3/index.json").is_file()
+    serviced = TrainingInput(config, str(scenes), str(tmp_path / "p"), "grpc://localhost:1")
+    with pytest.raises(UserError, match="--data_service adds Gaussian noise, and sidd has noisy"):
+        serviced.batch_maker(SimpleNamespace(index=0, size=1))
