@@ -51,8 +51,11 @@ class ImageSet:
         return read_image(self.paths[index], self.channels)
 
     def noisy(self, index: int) -> np.ndarray | None:
-        """Returns the noisy photograph that belongs to a clean one; None: noise is synthetic."""
-        return None
+        """Returns the noisy photograph that belongs to a clean one; None: noise is synthetic.
+
+        Of a split without clean images it is the image itself. uint8 like `load`.
+        """
+        return None if self.has_clean else read_image(self.paths[index], self.channels)
 
     def first(self, count: int | None) -> "ImageSet":
         """Returns the set cut to its first `count` names; None keeps all.
