@@ -87,6 +87,11 @@ class DatasetFacts:
         return "test" if self.training_split is None else "train"
 
     @property
+    def is_own(self) -> bool:
+        """Whether the images are a person's own, so that nothing was published about them."""
+        return not self.citation
+
+    @property
     def channels(self) -> int:
         """The number of channels that images are read with unless asked otherwise."""
         return 1 if self.colour is False else 3

@@ -32,7 +32,7 @@ REAL_ROWS = (
             "with_misaligned",
             crop="the 512×512 crops as published",
             clipping=_REAL,
-            rounding="the clean image, mean of two shots, is rounded to 8 bits (halves to even)",
+            rounding="none; the clean image is the unrounded mean of two shots",
             noise="real",
             compares_with="none known for these crops; noisy input 28.24 dB over 39 scenes, "
             "28.06 dB over 40",

@@ -8,7 +8,7 @@ import numpy as np
 
 from datasets.dataset_facts import DatasetFacts
 from gradnet_tf.errors import UserError
-from gradnet_tf.inference.image_files import read_image
+from gradnet_tf.inference.image_files import read_image, to_float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,9 +50,16 @@ class ImageSet:
             raise UserError(f"{self.facts.title} {self.split} has no clean images to load.")
         return read_image(self.paths[index], self.channels)
 
+    def clean(self, index: int) -> np.ndarray:
+        """Returns what is scored against: `load` as float32 in [0, 1], where nothing finer is."""
+        return to_float(self.load(index))
+
     def noisy(self, index: int) -> np.ndarray | None:
-        """Returns the noisy photograph that belongs to a clean one; None: noise is synthetic."""
-        return None
+        """Returns the noisy photograph that belongs to a clean one; None: noise is synthetic.
+
+        Of a split without clean images it is the image itself. uint8 like `load`.
+        """
+        return None if self.has_clean else read_image(self.paths[index], self.channels)
 
     def sources(self, index: int) -> tuple[Path, ...]:
         """Returns every file that image `index` and its noisy partner come from."""

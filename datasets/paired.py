@@ -80,6 +80,13 @@ def find(facts: DatasetFacts, data_dir: str | Path | None, split: str, channels:
     root = find_root(facts, root)
     whole = facts.training_split is None
     pairs = _whole_pairs(facts, root) if whole else _own_split(facts, root, split)
+    return make_set(facts, split, pairs, channels)
+
+
+def make_set(
+    facts: DatasetFacts, split: str, pairs: list[tuple[str, Path, Path]], channels: int
+) -> PairedSet:
+    """Makes the set of (name, noisy file, clean file)."""
     names = [name for name, _, _ in pairs]
     noisy, clean = tuple(pair[1] for pair in pairs), [pair[2] for pair in pairs]
     return PairedSet(facts.name, split, names, clean, channels, facts, noisy)

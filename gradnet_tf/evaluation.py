@@ -135,10 +135,11 @@ def run_example(
     name = image_set.names[index]
     real = image_set.noisy(index)
     if has_clean(image_set):
-        clean = image_set.load(index)
+        # Sets whose clean image is finer than 8 bits have `clean`.
+        precise = getattr(image_set, "clean", None)
+        clean = precise(index) if precise else to_float(image_set.load(index))
         if real is not None:
             require_one_size(name, clean, real)
-        clean = to_float(clean)
         noisy = noisy_input(clean, real, name, config)
     else:
         clean, noisy = None, to_float(real)

@@ -21,11 +21,12 @@ def protocol_items(result: dict[str, Any]) -> list[tuple[str, str]]:
     return [(name, protocol[key]) for key, name in _FIELDS] if protocol else []
 
 
-def protocol_line(result: dict[str, Any]) -> list[str]:
-    """Returns the protocol as the one line of a console table, in a list; empty without one."""
+def protocol_lines(result: dict[str, Any]) -> list[str]:
+    """Returns the protocol as lines for a console; empty without one."""
     items = protocol_items(result)
-    text = "; ".join(f"{name}: {value}" for name, value in items)
-    return [f"protocol: {text}"] if items else []
+    width = max((len(name) for name, _ in items), default=0)
+    lines = [f"  {name.ljust(width)}  {value}" for name, value in items]
+    return [f"protocol of {result['dataset']}", *lines] if items else []
 
 
 def departures(result: dict[str, Any]) -> list[str]:
@@ -35,7 +36,7 @@ def departures(result: dict[str, Any]) -> list[str]:
     if not protocol:
         return found
     expected, images = protocol["images"], len(result["images"])
-    if expected is not None and expected != images:
+    if not found and expected is not None and expected != images:
         found.append(
             f"{images} of {expected} images: the mean does not compare with published ones"
         )

@@ -5,7 +5,7 @@ import io
 from collections.abc import Sequence
 from typing import Any
 
-from gradnet_tf.reporting.protocol import departures, protocol_line
+from gradnet_tf.reporting.protocol import departures, protocol_lines
 from gradnet_tf.scores import SCORES
 
 # Column title, score, decimals.
@@ -63,7 +63,7 @@ def result_table(result: dict[str, Any], shown_images: int = _SHOWN_IMAGES) -> s
     text += ["image".ljust(width) + " " + " ".join(titles[:3]) + "  " + " ".join(titles[3:]), rule]
     text += [name if row is None else line(name, row) for name, row in lines]
     text += [rule, line("mean", result["mean"])]
-    text += notes(result) + protocol_line(result)
+    text += notes(result) + protocol_lines(result)
     return "\n".join(text)
 
 
