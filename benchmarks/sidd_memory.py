@@ -82,6 +82,13 @@ def _status(pid: int) -> list[str]:
         return []
 
 
+def _read_back(path: Path) -> list[str]:
+    """Returns name, shape and class of each variable of a submission."""
+    import scipy.io
+
+    return [f"{name:22}{kind:>11} {shape}" for name, shape, kind in scipy.io.whosmat(str(path))]
+
+
 def _measure(options) -> None:
     shape = (options.scenes, options.blocks, options.size, options.size, 3)
     with tempfile.TemporaryDirectory() as name:
@@ -102,6 +109,8 @@ def _measure(options) -> None:
         ):
             peak, seconds = peak_of(command)
             print(f"{title:22}{peak:11.0f}{seconds:12.0f}", flush=True)
+        for variable in _read_back(folder / "submission/SubmitSrgb.mat"):
+            print(variable)
 
 
 def main() -> int:

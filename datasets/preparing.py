@@ -1,6 +1,5 @@
 """Prepares a set by its name: what both `python -m datasets prepare` and `.prepare` do."""
 
-from datasets.facts import get_facts
 from datasets.resolve import find_training_sets
 from gradnet_tf.errors import UserError
 
@@ -16,8 +15,8 @@ def prepare_named(
     """Finds the images, writes the shards, says where they are.
 
     Raises:
-        UserError: for a set that is not trained on or has noisy partners, and
-            as `find_training_sets` and `prepare` do.
+        UserError: for a set that is not trained on, and as `find_training_sets`
+            and `prepare` do.
     """
     if not prepared_dir:
         raise UserError("--prepared_dir is missing; expected a folder for the shards.")
@@ -26,11 +25,6 @@ def prepare_named(
         raise UserError(
             f"only images to train on are prepared: `split` must be {images.split}. "
             f"Received: split={split}"
-        )
-    if get_facts(dataset).protocol_of(images.split).noise == "real":
-        raise UserError(
-            f"prepared shards hold clean images, and {images.name} has noisy partners.\n"
-            "Train from the originals: leave --prepared_dir out."
         )
     from datasets.shard_writer import prepare
 

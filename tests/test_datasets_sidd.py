@@ -8,6 +8,7 @@ import pytest
 import scipy.io
 from matlab_case import SCENE, random_uint8, write_blocks, write_hdf5, write_scenes
 
+from datasets.__main__ import main as datasets_main
 from datasets.batches import PipelineConfig, TrainingBatches
 from datasets.resolve import find_dataset, find_training_sets
 from datasets.shard_writer import prepare
@@ -234,6 +235,18 @@ def test_prepared_frames_keep_their_noisy_partners(scenes, tmp_path):
     noisy.write_bytes(noisy.read_bytes() + b"\0")
     with pytest.raises(UserError, match="was made from other images"):
         open_prepared(images, tmp_path / "p")
+
+
+def test_the_commands_prepare_and_list_know_the_pairs(scenes, tmp_path, capsys):
+    pytest.importorskip("tensorflow")
+    command = ["prepare", "sidd", f"--data_dir={scenes}", f"--prepared_dir={tmp_path / 'p'}"]
+    assert datasets_main(command) == 0
+    assert "4 images" in capsys.readouterr().out
+    assert datasets_main(command) == 0
+    assert "nothing to do" in capsys.readouterr().out
+    assert datasets_main(["list"]) == 0
+    rows = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
+    assert "no clean" in rows["dnd"] and "no clean" not in rows["sidd"]
 
 
 def test_partners_of_another_size_are_not_prepared(scenes, tmp_path):
