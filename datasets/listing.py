@@ -15,7 +15,9 @@ def list_sets(data_dir: str | None = None) -> str:
     head = ["name", "noise", "train", "splits (images)"] + (["found"] if data_dir else [])
     rows = [head]
     for facts in FACTS.values():
-        noise = facts.protocol.noise + ("" if not facts.without_clean else ", no clean")
+        noise = facts.protocol.noise + (
+            ", no clean" if set(facts.splits) <= set(facts.without_clean) else ""
+        )
         row = [facts.name, noise, "yes" if facts.training_split else "no", _splits(facts)]
         rows.append(row + ([_found(facts, data_dir)] if data_dir else []))
     widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
