@@ -16,7 +16,7 @@ def list_sets(data_dir: str | None = None) -> str:
     rows = [head]
     for facts in FACTS.values():
         noise = facts.protocol.noise + (
-            ", no clean" if facts.evaluation_split in facts.without_clean else ""
+            ", no clean" if set(facts.splits) <= set(facts.without_clean) else ""
         )
         row = [facts.name, noise, "yes" if facts.training_split else "no", _splits(facts)]
         rows.append(row + ([_found(facts, data_dir)] if data_dir else []))
