@@ -17,7 +17,7 @@ from datasets.usable import usable_images
 from gradnet_tf.classical import append_estimate, classical_denoiser
 from gradnet_tf.degradations import add_gaussian_noise
 from gradnet_tf.errors import UserError
-from gradnet_tf.inference.image_files import to_float
+from gradnet_tf.inference.image_files import require_one_size, to_float
 from gradnet_tf.sampling import CropSampler, evaluation_noise, orient
 
 SIGMA_LIMIT = 255.0
@@ -166,6 +166,10 @@ class TrainingBatches:
             sizes.append(size)
             if image is not None:
                 self._store.put(len(indices) - 1, image)
+            if image is not None and self._real:
+                noisy = image_set.noisy(index)
+                require_one_size(image_set.names[index], image, noisy)
+                self._real.put(len(indices) - 1, noisy)
         self.sampler = CropSampler(
             sizes, config.crop_size, config.sigma_min, config.sigma_max, config.seed
         )
@@ -257,6 +261,7 @@ def validation_pairs(
         clean = to_float(image[rows, columns])
         real = image_set.noisy(index)
         if real is not None:
+            require_one_size(name, image, real)
             pairs.append((to_float(real[rows, columns]), clean))
             continue
         noise = evaluation_noise(clean.shape, seed, name)

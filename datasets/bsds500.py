@@ -6,10 +6,13 @@ remain. Sixteen of these are the validation split, the other 416 the train split
 """
 
 import os
+import re
 from pathlib import Path
 
-from datasets.facts import DatasetFacts
+from datasets import folder
+from datasets.dataset_facts import DatasetFacts
 from datasets.held_out import BSD68_IMAGES
+from datasets.image_set import ImageSet
 from gradnet_tf.errors import UserError
 from gradnet_tf.inference.image_files import list_images
 
@@ -25,10 +28,30 @@ VALIDATION_IMAGES = frozenset(
 )
 
 
-def find_root(folder: Path) -> Path | None:
-    """Returns the folder at or below `folder` that holds train, val and test; None without one."""
+def find(facts: DatasetFacts, data_dir: str | Path | None, split: str, channels: int) -> ImageSet:
+    """Finds the archive in any of its nestings; see `datasets.layouts`."""
+    root = _find_below(facts, folder.check_data_dir(facts, data_dir))
+    return folder.image_set(facts, split, list_split(facts, root, split), channels)
+
+
+def _find_below(facts: DatasetFacts, data_dir: Path) -> Path:
+    for candidate in folder.named_folders(facts, data_dir):
+        root = find_root(candidate)
+        if root is not None:
+            return root
+    root = find_root(data_dir)
+    if root is not None and (
+        folder.is_named(facts, data_dir)
+        or any(re.fullmatch(facts.pattern, p.name.lower()) for p in list_images(root / "train"))
+    ):
+        return root
+    raise folder.not_found(facts, data_dir)
+
+
+def find_root(path: Path) -> Path | None:
+    """Returns the folder at or below `path` that holds train, val and test; None without one."""
     for nesting in _NESTINGS:
-        root = folder / nesting
+        root = path / nesting
         if all((root / name).is_dir() for name in SUBFOLDERS):
             return root
     return None

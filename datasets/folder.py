@@ -3,7 +3,8 @@
 import re
 from pathlib import Path
 
-from datasets.facts import DatasetFacts
+from datasets.dataset_facts import DatasetFacts
+from datasets.image_set import ImageSet
 from gradnet_tf.errors import UserError
 from gradnet_tf.inference.image_files import list_images
 
@@ -69,6 +70,28 @@ def not_found(facts: DatasetFacts, data_dir: Path) -> UserError:
     )
 
 
+def find(facts: DatasetFacts, data_dir: str | Path | None, split: str, channels: int) -> ImageSet:
+    """Finds a set that is one flat folder; see `datasets.layouts`."""
+    named = find_flat(facts, check_data_dir(facts, data_dir))
+    return image_set(facts, split, named, channels)
+
+
+def find_own(
+    facts: DatasetFacts, data_dir: str | Path | None, split: str, channels: int
+) -> ImageSet:
+    """Finds a person's own folder; see `datasets.layouts`."""
+    paths = list_own_folder(check_data_dir(facts, data_dir), split)
+    return image_set(facts, split, [(path.name, path) for path in paths], channels)
+
+
+def image_set(
+    facts: DatasetFacts, split: str, named: list[tuple[str, Path]], channels: int
+) -> ImageSet:
+    """Makes an `ImageSet` of (name, path) pairs."""
+    names, paths = [name for name, _ in named], [path for _, path in named]
+    return ImageSet(facts.name, split, names, paths, channels, facts)
+
+
 def find_flat(facts: DatasetFacts, data_dir: Path) -> list[tuple[str, Path]]:
     """Lists the images of a set that is one folder, as (name, path) in byte order of the names.
 
@@ -111,12 +134,10 @@ def list_own_folder(data_dir: Path, split: str) -> list[Path]:
     """
     if split in ("all", "test"):
         return _require_images(data_dir / "test" if split == "test" else data_dir)
-    separate = next(
-        (data_dir / name for name in ("validation", "val") if (data_dir / name).is_dir()), None
-    )
+    separate = validation_folder(data_dir)
     if split == "validation" and separate is not None:
         return _require_images(separate)
-    folder = data_dir / "train" if (data_dir / "train").is_dir() else data_dir
+    folder = training_folder(data_dir)
     paths = _require_images(folder)
     if separate is not None:
         return paths
@@ -125,14 +146,31 @@ def list_own_folder(data_dir: Path, split: str) -> list[Path]:
             f"folder {folder} has one image; expected at least two, since one is held out.\n"
             "Add images, or put the validation images into a subfolder named validation."
         )
-    held_out = _held_out(len(paths))
-    return [p for index, p in enumerate(paths) if (index in held_out) == (split == "validation")]
+    return held_out_split(paths, split)
 
 
-def _held_out(count: int) -> set[int]:
-    """Returns which of `count` images are held out: evenly spaced, 1 to 16 of them."""
+def validation_folder(data_dir: Path) -> Path | None:
+    """Returns D/validation or D/val where there is one."""
+    folders = (data_dir / name for name in ("validation", "val"))
+    return next((folder for folder in folders if folder.is_dir()), None)
+
+
+def training_folder(data_dir: Path) -> Path:
+    """Returns D/train where it is there, else D."""
+    folder = data_dir / "train"
+    return folder if folder.is_dir() else data_dir
+
+
+def held_out_split(items: list, split: str) -> list:
+    """Returns the items held out for `validation`, or the others for `train`.
+
+    One of twenty is held out, from 1 to 16, evenly spaced in the order given.
+    """
+    count = len(items)
     number = min(_MOST_VALIDATION, max(1, count // _VALIDATION_SHARE))
-    return {(2 * index + 1) * count // (2 * number) for index in range(number)}
+    held_out = {(2 * index + 1) * count // (2 * number) for index in range(number)}
+    wanted = split == "validation"
+    return [item for index, item in enumerate(items) if (index in held_out) == wanted]
 
 
 def _require_images(folder: Path) -> list[Path]:

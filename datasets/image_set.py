@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from datasets.facts import DatasetFacts
+from datasets.dataset_facts import DatasetFacts
 from gradnet_tf.errors import UserError
-from gradnet_tf.inference.image_files import read_image
+from gradnet_tf.inference.image_files import read_image, to_float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,17 +36,36 @@ class ImageSet:
     def __len__(self) -> int:
         return len(self.names)
 
+    @property
+    def has_clean(self) -> bool:
+        """Tells whether `load` works; without clean images there is `noisy` alone."""
+        return self.split not in self.facts.without_clean
+
     def load(self, index: int) -> np.ndarray:
-        """Decodes one image: uint8 [H, W, `channels`], RGB order.
+        """Decodes one clean image: uint8 [H, W, `channels`], RGB order.
 
         Raises:
-            UserError: when the file cannot be read; the message names it.
+            UserError: when the file cannot be read, the message names it; or
+                when the split has no clean images.
         """
+        if not self.has_clean:
+            raise UserError(f"{self.facts.title} {self.split} has no clean images to load.")
         return read_image(self.paths[index], self.channels)
 
+    def clean(self, index: int) -> np.ndarray:
+        """Returns what is scored against: `load` as float32 in [0, 1], where nothing finer is."""
+        return to_float(self.load(index))
+
     def noisy(self, index: int) -> np.ndarray | None:
-        """Returns the noisy photograph that belongs to a clean one; None: noise is synthetic."""
-        return None
+        """Returns the noisy photograph that belongs to a clean one; None: noise is synthetic.
+
+        Of a split without clean images it is the image itself. uint8 like `load`.
+        """
+        return None if self.has_clean else read_image(self.paths[index], self.channels)
+
+    def sources(self, index: int) -> tuple[Path, ...]:
+        """Returns every file that image `index` and its noisy partner come from."""
+        return (self.paths[index],)
 
     def first(self, count: int | None) -> "ImageSet":
         """Returns the set cut to its first `count` names; None keeps all.

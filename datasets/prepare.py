@@ -3,13 +3,13 @@ r"""Decodes the training images of a set once, into shards that training maps in
 Example:
   python -m datasets.prepare --dataset=bsds500 --data_dir=DATA --prepared_dir=PREPARED
   python train.py --dataset=bsds500 --data_dir=DATA --prepared_dir=PREPARED ...
-The same command again checks every shard's sha256 and writes what is missing or damaged.
+`python -m datasets prepare bsds500 ...` is the same. The same command again checks every shard's
+sha256 and writes what is missing or damaged.
 """
 
 from absl import flags
 
 from gradnet_tf.command import run_script
-from gradnet_tf.errors import UserError
 
 FLAGS = flags.FLAGS
 
@@ -23,20 +23,10 @@ flags.DEFINE_integer("shards", None, "number of files (default: by the number of
 
 def main() -> None:
     """Finds the images, writes the shards, says where they are."""
-    from datasets.resolve import find_training_sets
-    from datasets.shard_writer import prepare
+    from datasets.preparing import prepare_named
 
-    if not FLAGS.prepared_dir:
-        raise UserError("--prepared_dir is missing; expected a folder for the shards.")
-    images, _ = find_training_sets(FLAGS.dataset, FLAGS.data_dir, FLAGS.channels)
-    if FLAGS.split not in (None, images.split):
-        raise UserError(
-            f"only images to train on are prepared: `split` must be {images.split}. "
-            f"Received: split={FLAGS.split}"
-        )
-    prepared = prepare(images, FLAGS.prepared_dir, FLAGS.shards)
-    size = sum(shard["bytes"] for shard in prepared.index["shards"])
-    print(f"{len(prepared)} images, {size / 1e6:.1f} MB: {prepared.folder}")
+    names = ("dataset", "data_dir", "prepared_dir", "split", "channels", "shards")
+    prepare_named(*(FLAGS[name].value for name in names))
 
 
 if __name__ == "__main__":

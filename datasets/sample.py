@@ -12,6 +12,9 @@ import dataclasses
 import importlib.util
 from pathlib import Path
 
+from datasets import folder
+from datasets.dataset_facts import DatasetFacts
+from datasets.image_set import ImageSet
 from gradnet_tf.errors import UserError
 
 
@@ -63,6 +66,11 @@ PHOTOGRAPHS = (
 
 _FOLDERS = {"skimage": "data", "sklearn": "datasets/images"}
 _DISTRIBUTIONS = {"skimage": "scikit-image", "sklearn": "scikit-learn"}
+
+
+def find(facts: DatasetFacts, data_dir: str | Path | None, split: str, channels: int) -> ImageSet:
+    """Finds the photographs, wherever they are installed; see `datasets.layouts`."""
+    return folder.image_set(facts, split, list_split(split, grey=channels == 1), channels)
 
 
 def list_split(split: str, grey: bool) -> list[tuple[str, Path]]:

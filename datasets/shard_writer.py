@@ -133,6 +133,7 @@ def _prepare(image_set: ImageSet, folder: Path, shards: int | None) -> PreparedS
         "split": image_set.split,
         "channels": image_set.channels,
         "source": source,
+        "paired": image_set.noisy(0) is not None,
         "shards": [part["shard"] for part in parts],
         "images": [{**row, "shard": number % shards} for number, row in enumerate(images)],
     }
@@ -178,11 +179,23 @@ def _known(folder: Path, names: list[str], shard: int, index: dict | None, sourc
     return part
 
 
-def _decoded(image_set: ImageSet, numbers: range) -> Iterator[tuple[int, np.ndarray]]:
+def _decoded(image_set: ImageSet, numbers: range) -> Iterator[tuple[int, list[np.ndarray]]]:
+    """Yields number and pixels of images: the clean, and the noisy one where there is one."""
+
+    def decode(number):
+        clean, noisy = image_set.load(number), image_set.noisy(number)
+        if noisy is not None and noisy.shape != clean.shape:
+            raise UserError(
+                f"{image_set.names[number]} of {image_set.name}: the noisy image has shape "
+                f"{noisy.shape} and the clean one {clean.shape}.\n"
+                "Expected two images of one size that lie on each other."
+            )
+        return [clean] if noisy is None else [clean, noisy]
+
     with ThreadPoolExecutor(_DECODED_AT_ONCE) as threads:
         for start in range(0, len(numbers), _DECODED_AT_ONCE):
             some = numbers[start : start + _DECODED_AT_ONCE]
-            yield from zip(some, threads.map(image_set.load, some), strict=True)
+            yield from zip(some, threads.map(decode, some), strict=True)
 
 
 def _write_shard(path: Path, image_set: ImageSet, numbers: range, line: ProgressLine) -> list[dict]:
@@ -199,13 +212,14 @@ def _write_shard(path: Path, image_set: ImageSet, numbers: range, line: Progress
     rows, position = [], 0
     try:
         with atomic_path(path) as temporary, tf.io.TFRecordWriter(str(temporary)) as writer:
-            for number, image in _decoded(image_set, numbers):
+            for number, (image, *noisy) in _decoded(image_set, numbers):
                 refuse_test_image(image, image_set.paths[number])
                 height, width, channels = image.shape
-                writer.write(HEADER.pack(number, height, width, channels) + image.tobytes())
+                pixels = b"".join(each.tobytes() for each in (image, *noisy))
+                writer.write(HEADER.pack(number, height, width, channels) + pixels)
                 offset = position + BEFORE_RECORD + HEADER.size
                 rows.append({"height": height, "width": width, "offset": offset})
-                position = offset + image.size + AFTER_RECORD
+                position = offset + len(pixels) + AFTER_RECORD
                 line.show(f"preparing {image_set.name}: image {number} done, {path.name}")
     except tf.errors.OpError as error:
         raise UserError(f"{path} cannot be written: {error.message}") from error

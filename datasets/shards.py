@@ -2,9 +2,10 @@
 
 P/<dataset>_<split>_<channels>/ holds `shard-00000-of-0000N.tfrecord` and `index.json`. A record
 is a header (image number, height, width, channels as little-endian int32) and the pixels as
-uint8. The index says where the pixels of every image begin, so that a memory map finds them:
-nothing is decoded, what is not asked for is not read, and processes share the pages. Image i is in
-shard i mod N, so that neighbours in the list, often alike, are apart.
+uint8; where the set has noisy partners, their pixels follow the clean ones. The index says where
+the pixels of every image begin, so that a memory map finds them: nothing is decoded, what is not
+asked for is not read, and processes share the pages. Image i is in shard i mod N, so that
+neighbours in the list, often alike, are apart.
 """
 
 import dataclasses
@@ -53,12 +54,25 @@ class PreparedSet(ImageSet):
     def _maps(self) -> dict[int, np.ndarray]:
         return {}
 
+    @property
+    def paired(self) -> bool:
+        """Whether noisy partners were prepared too."""
+        return bool(self.index.get("paired"))
+
     def load(self, index: int) -> np.ndarray:
         """Returns one image as a view of its shard: uint8 [H, W, `channels`], read-only.
 
         Raises:
             UserError: when the shard does not hold the image where it should.
         """
+        return self._pixels(index, 0)
+
+    def noisy(self, index: int) -> np.ndarray | None:
+        """Returns the noisy partner, like `load`; None where the set has none."""
+        return self._pixels(index, 1) if self.paired else None
+
+    def _pixels(self, index: int, place: int) -> np.ndarray:
+        """Returns the clean pixels (`place` 0) or the noisy ones that follow them (1)."""
         row = self.index["images"][index]
         shard, end = row["shard"], row["offset"]
         if shard not in self._maps:
@@ -72,7 +86,8 @@ class PreparedSet(ImageSet):
                 f"{self.files[shard]} is damaged: expected image {index} of shape {shape} at byte "
                 f"{end}.\n{how_to_mend(self)}"
             )
-        return pixels[end : end + shape[0] * shape[1] * shape[2]].reshape(shape)
+        size = shape[0] * shape[1] * shape[2]
+        return pixels[end + place * size : end + (place + 1) * size].reshape(shape)
 
 
 def prepared_folder(image_set: ImageSet, prepared_dir: str | os.PathLike) -> Path:
@@ -85,7 +100,8 @@ def source_of(image_set: ImageSet) -> str:
     """Returns a fingerprint of the files: sha256 of their names and sizes, in order."""
     lines = [
         f"{path.stat().st_size} {name}\n"
-        for name, path in zip(image_set.names, image_set.paths, strict=True)
+        for index, name in enumerate(image_set.names)
+        for path in image_set.sources(index)
     ]
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 

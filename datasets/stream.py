@@ -74,10 +74,10 @@ class TrainingInput:
                     f"Received: --naive={config.estimator}.\nLeave one of the two out."
                 )
         if self.prepared_dir:
-            if images.noisy(0) is not None:
+            if service and images.noisy(0) is not None:
                 raise UserError(
-                    f"--prepared_dir holds clean images, and {images.name} has noisy partners.\n"
-                    "Leave --prepared_dir out."
+                    f"--data_service adds Gaussian noise, and {images.name} has noisy partners.\n"
+                    "Leave --data_service out; --prepared_dir holds the partners too."
                 )
             from datasets.shard_writer import prepared_set
 

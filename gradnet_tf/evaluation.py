@@ -11,7 +11,7 @@ from gradnet_tf.config import require, require_sigma
 from gradnet_tf.degradations import add_gaussian_noise
 from gradnet_tf.errors import UserError
 from gradnet_tf.inference.channels import adapt_channels, adaptation
-from gradnet_tf.inference.image_files import to_float
+from gradnet_tf.inference.image_files import require_one_size, to_float
 from gradnet_tf.inference.noise_level import estimate_and_tell, scored_untrained, tell
 from gradnet_tf.presets import PRECISIONS
 from gradnet_tf.sampling import evaluation_noise
@@ -64,7 +64,11 @@ class Denoiser(Protocol):
 
 
 class ImageSet(Protocol):
-    """The part of an image set that an evaluation uses."""
+    """The part of an image set that an evaluation uses.
+
+    A set without clean images says so by `has_clean`, False; it has `noisy`
+    alone. Sets with `facts` tell how they are scored where scores are published.
+    """
 
     name: str
     split: str
@@ -76,6 +80,26 @@ class ImageSet(Protocol):
 
     def noisy(self, index: int) -> np.ndarray | None:
         """Returns the image's really noisy partner, uint8, where the set has one."""
+
+
+def has_clean(image_set: ImageSet) -> bool:
+    """Tells whether a set has clean images to score against."""
+    return getattr(image_set, "has_clean", True)
+
+
+def protocol(image_set: ImageSet) -> dict[str, Any] | None:
+    """Returns how a set is scored where scores are published, as metrics.json has it.
+
+    Returns:
+        The fields of the set's protocol, and `images`, the number of images
+        that published scores are over (`None`: as many as there are); `None`
+        for a set without facts.
+    """
+    facts = getattr(image_set, "facts", None)
+    if facts is None:
+        return None
+    fields = dataclasses.asdict(facts.protocol_of(image_set.split))
+    return {**fields, "images": facts.counts.get(image_set.split)}
 
 
 def noisy_input(
@@ -109,9 +133,16 @@ def run_example(
 ) -> Example:
     """Loads image `index`, makes it noisy and denoises it; only `denoise` is timed."""
     name = image_set.names[index]
-    clean = to_float(image_set.load(index))
     real = image_set.noisy(index)
-    noisy = noisy_input(clean, real, name, config)
+    if has_clean(image_set):
+        # Sets whose clean image is finer than 8 bits have `clean`.
+        precise = getattr(image_set, "clean", None)
+        clean = precise(index) if precise else to_float(image_set.load(index))
+        if real is not None:
+            require_one_size(name, clean, real)
+        noisy = noisy_input(clean, real, name, config)
+    else:
+        clean, noisy = None, to_float(real)
     sigma = config.sigma if real is None else None
     needs_sigma = getattr(denoiser, "needs_sigma", False)
     start = time.perf_counter()
@@ -144,7 +175,7 @@ def evaluate(
     PSNR has peak 1.0 and is taken per image, then averaged. `psnr` is that of
     the float output clipped to [0, 1], `psnr_uint8` after rounding to 8 bits,
     `psnr_noisy` that of the input as the denoiser gets it, `psnr_naive` that of
-    the clipped naive estimate.
+    the clipped naive estimate. Without clean images every score is `None`.
 
     Args:
         denoiser: see `Denoiser`.
@@ -169,7 +200,7 @@ def evaluate(
         example = run_example(denoiser, image_set, index, config)
         if index == 0 and not example.real_noise:
             tell(scored_untrained(denoiser.name, getattr(denoiser, "source", None), config.sigma))
-        conversions.add(adaptation(example.clean.shape[-1], denoiser.channels))
+        conversions.add(adaptation(example.noisy.shape[-1], denoiser.channels))
         real_noise = real_noise or example.real_noise
         rows.append(score_example(example))
         if on_example:
@@ -181,6 +212,8 @@ def evaluate(
         "dataset": image_set.name,
         "split": image_set.split,
         "available_images": getattr(image_set, "available", None) or len(image_set.names),
+        "has_clean": has_clean(image_set),
+        "protocol": protocol(image_set),
         "model": denoiser.name,
         "source": getattr(denoiser, "source", None),
         "parameters": getattr(denoiser, "parameters", None),

@@ -25,10 +25,13 @@ _SSIM_WINDOW = 11
 
 @dataclasses.dataclass(frozen=True)
 class Example:
-    """One evaluated image: float32 (H, W, C) arrays, the outputs clipped to [0, 1]."""
+    """One evaluated image: float32 (H, W, C) arrays, the outputs clipped to [0, 1].
+
+    `clean` is `None` where there is nothing to score against.
+    """
 
     name: str
-    clean: np.ndarray
+    clean: np.ndarray | None
     noisy: np.ndarray
     naive: np.ndarray | None
     denoised: np.ndarray
@@ -57,25 +60,26 @@ def _ssim(clean: np.ndarray, image: np.ndarray) -> float | None:
 def score_example(example: Example) -> dict[str, Any]:
     """Returns the row of one image; values may be infinite, NaN or `None`."""
     clean, naive = example.clean, example.naive
+    broken = not np.isfinite(example.denoised).all()
     row = {
         "name": example.name,
-        "height": clean.shape[0],
-        "width": clean.shape[1],
+        "height": example.noisy.shape[0],
+        "width": example.noisy.shape[1],
+        **dict.fromkeys(SCORES),
+        "seconds": example.seconds,
+        "problem": HAS_NAN if broken else None,
+    }
+    if clean is None:
+        return row
+    return row | {
         "psnr": _psnr(clean, example.denoised),
-        "psnr_uint8": math.nan,
+        "psnr_uint8": math.nan if broken else _psnr(clean, to_float(to_uint8(example.denoised))),
         "ssim": _ssim(clean, example.denoised),
         "psnr_noisy": _psnr(clean, example.noisy),
         "ssim_noisy": _ssim(clean, example.noisy),
         "psnr_naive": None if naive is None else _psnr(clean, naive),
         "ssim_naive": None if naive is None else _ssim(clean, naive),
-        "seconds": example.seconds,
-        "problem": None,
     }
-    if np.isfinite(example.denoised).all():
-        row["psnr_uint8"] = _psnr(clean, to_float(to_uint8(example.denoised)))
-    else:
-        row["problem"] = HAS_NAN
-    return row
 
 
 def mean_scores(rows: Sequence[dict[str, Any]]) -> dict[str, float | None]:

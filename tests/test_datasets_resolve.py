@@ -175,7 +175,7 @@ def test_facts_are_complete_and_aliases_unique():
         assert row.origin and row.how_to_get
         assert row.evaluation_split in row.splits
         assert row.role == ("test" if row.training_split is None else "train")
-        assert row.name == "folder" or (row.terms and row.citation)
+        assert row.name in ("folder", "pairs") or (row.terms and row.citation)
     assert get_facts("KODAK").name == "kodak24"
 
 

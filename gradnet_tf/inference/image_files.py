@@ -47,6 +47,25 @@ def to_grey(image: np.ndarray) -> np.ndarray:
     return cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY)[..., np.newaxis]
 
 
+def require_one_size(name: str, clean: np.ndarray, noisy: np.ndarray) -> None:
+    """Refuses a pair whose images differ in size.
+
+    Args:
+        name: the pair's, for the message.
+        clean: [H, W, C].
+        noisy: expected in the same shape.
+
+    Raises:
+        UserError: names the pair and both sizes.
+    """
+    if clean.shape != noisy.shape:
+        sizes = " and ".join(f"{image.shape[0]}×{image.shape[1]}" for image in (clean, noisy))
+        raise UserError(
+            f"the clean and the noisy image of {name} have different sizes: {sizes} pixels.\n"
+            "Expected images that lie on each other."
+        )
+
+
 def list_images(folder: str | os.PathLike, recursive: bool = False) -> list[Path]:
     """Lists the image files of a folder by suffix, in byte order of their names.
 

@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import quote
 
 from gradnet_tf.reporting import page
-from gradnet_tf.reporting.html import origin
+from gradnet_tf.reporting.html import origin, protocol_section
 from gradnet_tf.reporting.pictures import Picture, gallery
 from gradnet_tf.reporting.tables import images_text, noise_text, notes, number
 
@@ -28,14 +28,14 @@ def comparison_html(
     first = results[0]
     best = ranking[0]
     title = f"{len(results)} models on {first['dataset']}"
-    leading = [(f"{number(best['psnr'], 2)} dB", f"best: {best['folder']}")]
+    scored = first.get("has_clean", True)
+    leading = [(f"{number(best['psnr'], 2)} dB", f"best: {best['folder']}")] if scored else []
     if len(ranking) > 1 and None not in (best["psnr"], ranking[1]["psnr"]):
         gap = best["psnr"] - ranking[1]["psnr"]
         leading.append((f"{gap:+.2f} dB", f"ahead of {ranking[1]['folder']}"))
-    leading += [
-        (f"{number(best['psnr_noisy'], 2)} dB", "noisy input"),
-        (str(len(first["images"])), "images"),
-    ]
+    if scored:
+        leading.append((f"{number(best['psnr_noisy'], 2)} dB", "noisy input"))
+    leading.append((str(len(first["images"])), "images"))
     remarks = "".join(
         f'<p class="soft">{page.text(entry["folder"])}: {page.text(note)}</p>'
         for entry, result in zip(ranking, results, strict=True)
@@ -49,7 +49,7 @@ def comparison_html(
         f"{gallery(pictures, best['folder'])}{_figure_links(galleries)}"
         f"<h2>Every image, PSNR in dB</h2>{_image_table(results, ranking)}"
         # Command and versions are the same for all; the weights are named in each model's report.
-        f"{origin({**first, 'source': None})}"
+        f"{protocol_section(first)}{origin({**first, 'source': None})}"
     )
     return page.document(title, body)
 

@@ -10,9 +10,14 @@ from typing import Any
 import numpy as np
 
 from gradnet_tf.errors import UserError
-from gradnet_tf.evaluation import Denoiser, EvaluateConfig, ImageSet, evaluate
+from gradnet_tf.evaluation import Denoiser, EvaluateConfig, ImageSet, evaluate, has_clean
 from gradnet_tf.files import atomic_write, write_json
-from gradnet_tf.inference.image_files import read_image, to_uint8, write_image
+from gradnet_tf.inference.image_files import (
+    read_image,
+    require_one_size,
+    to_uint8,
+    write_image,
+)
 from gradnet_tf.reporting.comparison import comparison_html
 from gradnet_tf.reporting.earlier import replacing
 from gradnet_tf.reporting.figures import Panel, busiest_box, side_by_side
@@ -77,7 +82,11 @@ def chosen_images(result: dict[str, Any]) -> dict[int, str]:
     ]
     order = np.argsort(worth, kind="stable")
     chosen: dict[int, str] = {}
-    marks = [("worst", order[0]), ("median", order[(len(order) - 1) // 2]), ("best", order[-1])]
+    marks = (
+        []
+        if not result.get("has_clean", True)
+        else [("worst", order[0]), ("median", order[(len(order) - 1) // 2]), ("best", order[-1])]
+    )
     marks += [(f"image {index + 1}", index) for index in range(min(_FIRST_IMAGES, len(rows)))]
     for badge, index in marks:
         chosen.setdefault(int(index), badge if len(rows) > 1 else "the only image")
@@ -90,9 +99,13 @@ def check_images(image_set: ImageSet) -> None:
     Raises:
         UserError: from the image set, naming the file.
     """
-    for index in range(len(image_set.names)):
-        image_set.load(index)
-        image_set.noisy(index)
+    for index, name in enumerate(image_set.names):
+        noisy = image_set.noisy(index)
+        if not has_clean(image_set):
+            continue
+        clean = image_set.load(index)
+        if noisy is not None:
+            require_one_size(name, clean, noisy)
 
 
 def evaluate_into(
@@ -156,14 +169,24 @@ def _write_comparison(stage, folders, results, image_set, stems) -> None:
         _picture(image_set, stems[index], index, badge, places, ordered)
         for index, badge in chosen_images(ordered[0]).items()
     ]
-    shared = ("dataset", "split", "available_images", "sigma", "seed", "clip_noisy", "precision")
+    shared = (
+        "dataset",
+        "split",
+        "available_images",
+        "has_clean",
+        "protocol",
+        "sigma",
+        "seed",
+        "clip_noisy",
+        "precision",
+    )
     head = {key: ordered[0][key] for key in shared}
     write_json(stage / "ranking.json", {**head, "ranking": ranking})
     galleries = {}
     for picture in pictures:
         stem = stems[image_set.names.index(picture.name)]
         galleries[picture.name] = f"gallery/{stem}.png"
-        box = busiest_box(picture.panel("clean").image)
+        box = busiest_box(picture.base.image)
         title = f"{picture.name} of {head['dataset']} ({head['split']}), {noise_text(head)}"
         write_image(stage / galleries[picture.name], gallery_figure(picture.panels, box, title))
     atomic_write(stage / "report.html", comparison_html(ordered, ranking, pictures, galleries))
@@ -188,12 +211,12 @@ class _ImageWriter:
 def _picture(image_set, stem, index, badge, places, results) -> Picture:
     """Collects the panels of one image; one result shows its naive estimate too."""
     rows = [result["images"][index] for result in results]
-    clean = image_set.load(index)
-    channels = clean.shape[-1]
+    channels = image_set.channels
     first = next(iter(places.values())) / "images"
 
     def panel(key: str, title: str, path: Path, score: str, row: dict) -> Panel:
-        note = row["problem"] if row["problem"] and score == "psnr" else _decibel(row[score])
+        note = _decibel(row[score]) if has_clean(image_set) else ""
+        note = row["problem"] if row["problem"] and score == "psnr" else note
         return Panel(key, title, read_image(path, channels), note)
 
     panels = [panel("noisy", "noisy", first / f"{stem}_noisy.png", "psnr_noisy", rows[0])]
@@ -201,8 +224,13 @@ def _picture(image_set, stem, index, badge, places, results) -> Picture:
         panels.append(panel("naive", "naive", first / f"{stem}_naive.png", "psnr_naive", rows[0]))
     for (key, place), row in zip(places.items(), rows, strict=True):
         panels.append(panel(key, key, place / "images" / f"{stem}_denoised.png", "psnr", row))
-    panels.append(Panel("clean", "clean", clean))
-    return Picture(image_set.names[index], badge, panels, list(places))
+    if has_clean(image_set):
+        panels.append(Panel("clean", "clean", image_set.load(index)))
+    else:
+        # The last one is the one that a figure shows whole.
+        panels.append(panels.pop(0))
+    estimates = list(places) if has_clean(image_set) else []
+    return Picture(image_set.names[index], badge, panels, estimates)
 
 
 def _decibel(score: float | None) -> str:
@@ -214,7 +242,9 @@ def _write_panels(folder, stems, names, pictures) -> None:
     scale = common_scale(pictures)
     for picture in pictures:
         panels = with_error_maps(picture, scale)
-        box = busiest_box(picture.panel("clean").image)
-        title = f"{picture.name} ({picture.badge}); error map from 0 to {scale} of 255 levels"
+        box = busiest_box(picture.base.image)
+        title = f"{picture.name} ({picture.badge})"
+        if picture.estimates:
+            title += f"; error map from 0 to {scale} of 255 levels"
         path = folder / f"{stems[names.index(picture.name)]}_panel.png"
         write_image(path, side_by_side(panels, box, title))

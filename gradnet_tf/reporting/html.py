@@ -6,6 +6,7 @@ from typing import Any
 from gradnet_tf.reporting import page
 from gradnet_tf.reporting.chart import score_chart
 from gradnet_tf.reporting.pictures import Picture, gallery
+from gradnet_tf.reporting.protocol import protocol_items
 from gradnet_tf.reporting.tables import images_text, noise_text, notes, number
 
 
@@ -22,6 +23,8 @@ def origin(result: dict[str, Any]) -> str:
         ("metrics", "PSNR with peak 1.0 of the float output clipped to [0, 1], mean over images"),
         ("", "SSIM with an 11×11 Gaussian window, σ = 1.5, mean over channels"),
     ]
+    if not result.get("has_clean", True):
+        items = items[:-2]  # No metric was taken.
     command = page.text(" ".join(result.get("command", [])))
     shown = page.facts([(name, value) for name, value in items if value])
     return (
@@ -30,8 +33,19 @@ def origin(result: dict[str, Any]) -> str:
     )
 
 
+def protocol_section(result: dict[str, Any]) -> str:
+    """Shows how the set is scored where scores are published."""
+    items = protocol_items(result)
+    if not items:
+        return ""
+    return f"<h2>Protocol of {page.text(result['dataset'])}</h2>{page.facts(items)}"
+
+
 def _summary(result: dict[str, Any]) -> str:
     mean = result["mean"]
+    seconds = (f"{result['seconds_per_image']:.2f} s", "per image")
+    if not result.get("has_clean", True):
+        return page.tiles([(str(len(result["images"])), "images without a clean one"), seconds])
     items = [(f"{number(mean['psnr'], 2)} dB", "mean PSNR, denoised")]
     if mean["psnr"] is not None and mean["psnr_noisy"] is not None:
         items.append((f"{mean['psnr'] - mean['psnr_noisy']:+.2f} dB", "gain over the noisy input"))
@@ -41,7 +55,7 @@ def _summary(result: dict[str, Any]) -> str:
     items += [
         (number(mean["ssim"], 4), "mean SSIM"),
         (f"{number(mean['psnr_uint8'], 2)} dB", "PSNR after rounding to 8 bits"),
-        (f"{result['seconds_per_image']:.2f} s", "per image"),
+        seconds,
     ]
     return page.tiles(items)
 
@@ -81,6 +95,7 @@ def report_html(result: dict[str, Any], pictures: Sequence[Picture]) -> str:
         f'<p class="soft">{page.text(noise_text(result))} · {page.text(result["split"])} split · '
         f"{images_text(result)}</p></header>"
         f"{_summary(result)}{remarks}{gallery(pictures, 'denoised')}"
-        f"<h2>Every image</h2>{score_chart(result['images'])}{_image_table(result)}{origin(result)}"
+        f"<h2>Every image</h2>{score_chart(result['images'])}{_image_table(result)}"
+        f"{protocol_section(result)}{origin(result)}"
     )
     return page.document(title, body)

@@ -25,7 +25,7 @@ _SHOWN_WIDTH = 900
 
 @dataclasses.dataclass(frozen=True)
 class Picture:
-    """An image of the report: pictures of it in equal size, uint8, the clean one among them.
+    """An image of the report: pictures of it in equal size, uint8, the clean one if there is one.
 
     Attributes:
         name: file name of the image.
@@ -43,9 +43,14 @@ class Picture:
         """Returns the panel of that key."""
         return next(panel for panel in self.panels if panel.key == key)
 
+    @property
+    def base(self) -> Panel:
+        """The panel that the zoomed crop is chosen on: the clean one, else the noisy one."""
+        return self.panel("clean" if any(p.key == "clean" for p in self.panels) else "noisy")
+
     def errors(self) -> dict[str, np.ndarray]:
         """Returns the absolute error of each estimate, float32 H×W in grey levels."""
-        clean = self.panel("clean").image
+        clean = self.base.image
         return {key: absolute_error(clean, self.panel(key).image) for key in self.estimates}
 
 
@@ -73,10 +78,10 @@ def picture_section(picture: Picture, scale: int, right: str) -> str:
         right: key of the panel on the wiper's right side at first; noisy is on its left.
     """
     panels = with_error_maps(picture, scale)
-    clean = picture.panel("clean").image
-    box = busiest_box(clean)
-    height, width = clean.shape[:2]
-    _, factor = fit(clean, _LARGEST)
+    base = picture.base.image
+    box = busiest_box(base)
+    height, width = base.shape[:2]
+    _, factor = fit(base, _LARGEST)
     name = page.text(picture.name)
     whole, crops = [], []
     for panel in panels:
@@ -147,6 +152,8 @@ def gallery(pictures: Sequence[Picture], right: str) -> str:
         f'yellow"> {scale} or more of 255 grey levels, |denoised − clean|, mean of the channels'
         "</div>"
     )
+    if not any(picture.estimates for picture in pictures):
+        legend = ""
     hint = (
         '<p class="soft">Move the pointer over a picture to wipe between two versions of it; click '
         "a crop to put that version on the right. The yellow frame marks the crop, the square with "

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from gradnet_tf.inference.noise_level import scored_untrained
+from gradnet_tf.reporting.protocol import departures, protocol_lines
 from gradnet_tf.scores import SCORES
 
 # Column title, score, decimals.
@@ -76,13 +77,13 @@ def result_table(result: dict[str, Any], shown_images: int = _SHOWN_IMAGES) -> s
     text += ["image".ljust(width) + " " + " ".join(titles[:3]) + "  " + " ".join(titles[3:]), rule]
     text += [name if row is None else line(name, row) for name, row in lines]
     text += [rule, line("mean", result["mean"])]
-    text += notes(result)
+    text += notes(result) + protocol_lines(result)
     return "\n".join(text)
 
 
 def notes(result: dict[str, Any]) -> list[str]:
     """Returns what a reader must know beside the numbers, a sentence each."""
-    remarks = []
+    remarks = departures(result)
     if result["sigma"] is not None:
         note = scored_untrained(result["model"], result["source"], result["sigma"])
         remarks += [note] if note else []
@@ -93,7 +94,7 @@ def notes(result: dict[str, Any]) -> list[str]:
     if result["nan_outputs"]:
         remarks.append(f"{result['nan_outputs']} image(s) with NaN output")
     small = sum(row["ssim"] is None and row["problem"] is None for row in result["images"])
-    if small:
+    if small and result.get("has_clean", True):
         remarks.append(f"{small} image(s) too small for SSIM, left out of its mean")
     return remarks
 

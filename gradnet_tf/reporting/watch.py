@@ -43,10 +43,10 @@ class Watch:
         pace = f"{rate:.1f} images/s" if rate >= 1 else f"{1 / rate:.1f} s/image"
         mean = sum(self._scores) / len(self._scores) if self._scores else None
         parts = [model] if self._show_model else []
+        score = "" if row["psnr"] is None else f" {number(row['psnr'], 2)} dB"
+        parts += [f"image {self._done}/{self.total}", f"{row['name']}{score}"]
         parts += [
-            f"image {self._done}/{self.total}",
-            f"{row['name']} {number(row['psnr'], 2)} dB",
-            f"mean {number(mean, 2)} dB",
+            *([] if mean is None else [f"mean {number(mean, 2)} dB"]),
             pace,
             f"{format_seconds((self.total - self._done) / rate)} left",
         ]

@@ -1,0 +1,45 @@
+"""How the files of a set lie: for each layout the function that finds them.
+
+A layout's `find(facts, data_dir, split, channels)` returns an `ImageSet` whose files are found
+and verified; nothing of an image is decoded. A set of a usual layout is a row of facts alone; one
+of its own has a module with such a function, and a line here.
+
+    facts: the set's row.
+    data_dir: `--data_dir` as given, or None.
+    split: one of `facts.splits`.
+    channels: 3 or 1.
+
+It raises a `UserError` for what is missing: what was looked for, and how to get it.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from datasets import (
+    bsds500,
+    dnd,
+    folder,
+    nyuv2,
+    paired,
+    renoir,
+    sample,
+    sidd,
+    split_folders,
+)
+from datasets.dataset_facts import DatasetFacts
+from datasets.image_set import ImageSet
+
+Find = Callable[[DatasetFacts, str | Path | None, str, int], ImageSet]
+
+LAYOUTS: dict[str, Find] = {
+    "flat": folder.find,
+    "own_folder": folder.find_own,
+    "sample": sample.find,
+    "bsds500": bsds500.find,
+    "split_folders": split_folders.find,
+    "pairs": paired.find,
+    "renoir": renoir.find,
+    "sidd": sidd.find,
+    "dnd": dnd.find,
+    "nyuv2": nyuv2.find,
+}
