@@ -187,8 +187,10 @@ def _write_comparison(stage, folders, results, image_set, stems) -> None:
         stem = stems[image_set.names.index(picture.name)]
         galleries[picture.name] = f"gallery/{stem}.png"
         box = busiest_box(picture.base.image)
+        # The figure shows the last one whole: the clean image, else the noisy one.
+        panels = [panel for panel in picture.panels if panel is not picture.base] + [picture.base]
         title = f"{picture.name} of {head['dataset']} ({head['split']}), {noise_text(head)}"
-        write_image(stage / galleries[picture.name], gallery_figure(picture.panels, box, title))
+        write_image(stage / galleries[picture.name], gallery_figure(panels, box, title))
     atomic_write(stage / "report.html", comparison_html(ordered, ranking, pictures, galleries))
 
 
@@ -226,9 +228,6 @@ def _picture(image_set, stem, index, badge, places, results) -> Picture:
         panels.append(panel(key, key, place / "images" / f"{stem}_denoised.png", "psnr", row))
     if has_clean(image_set):
         panels.append(Panel("clean", "clean", image_set.load(index)))
-    else:
-        # The last one is the one that a figure shows whole.
-        panels.append(panels.pop(0))
     estimates = list(places) if has_clean(image_set) else []
     return Picture(image_set.names[index], badge, panels, estimates)
 
