@@ -28,6 +28,7 @@ flags.DEFINE_list("model", ["default"], "what to score: a path or a name; severa
 flags.DEFINE_string("dataset", "sample", "image set by name")
 flags.DEFINE_string("data_dir", None, "folder that holds the data set, or the set's parent")
 flags.DEFINE_float("sigma", 25.0, "noise level, standard deviation on the 0-255 scale")
+flags.DEFINE_string("degradation", None, "other noise instead, see docs/degradations.md")
 flags.DEFINE_integer("seed", 0, "seed of the noise")
 flags.DEFINE_string("output", "out/evaluation", "folder to write")
 flags.DEFINE_string("split", None, "split of the set (default: the set's own)")
@@ -39,6 +40,8 @@ flags.DEFINE_string("precision", "float32", "one of " + ", ".join(PRECISIONS))
 def make_config() -> EvaluateConfig:
     """Fills the configuration from the flags."""
     fields = EvaluateConfig.__dataclass_fields__
+    if FLAGS.degradation and FLAGS["sigma"].present:
+        raise UserError("--sigma and --degradation both say what noise there is; give one of them.")
     return EvaluateConfig(**{name: FLAGS[name].value for name in fields})
 
 

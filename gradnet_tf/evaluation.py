@@ -9,12 +9,14 @@ import numpy as np
 
 from gradnet_tf.config import require, require_sigma
 from gradnet_tf.degradations import add_gaussian_noise
+from gradnet_tf.degradations.compose import parse_degradation
+from gradnet_tf.degradations.draws import Draws
 from gradnet_tf.errors import UserError
 from gradnet_tf.inference.channels import adapt_channels, adaptation
 from gradnet_tf.inference.image_files import to_float
 from gradnet_tf.inference.noise_level import estimate_and_tell
 from gradnet_tf.presets import PRECISIONS
-from gradnet_tf.sampling import evaluation_noise
+from gradnet_tf.sampling import evaluation_key, evaluation_noise
 from gradnet_tf.scores import HAS_NAN, Example, finite_or_none, mean_scores, score_example
 
 
@@ -25,11 +27,14 @@ class EvaluateConfig:
     Attributes:
         dataset: name of the set.
         split: split of the set; `None` takes the set's own default.
-        sigma: noise level on the 0-255 scale; `None` for sets with real noise.
+        sigma: noise level on the 0-255 scale; `None` for sets with real noise. With a
+            `degradation` its level, `None` where it is not white Gaussian noise of one σ.
         seed: seed of the noise.
         max_images: take the first so many images in byte order; `None` takes all.
         clip_noisy: clip the noisy input to [0, 1] before the denoiser sees it.
         precision: dtype policy the model is built under.
+        degradation: what makes the noise instead of σ, as
+            `gradnet_tf.degradations.compose` reads it.
     """
 
     dataset: str = "sample"
@@ -39,8 +44,14 @@ class EvaluateConfig:
     max_images: int | None = None
     clip_noisy: bool = False
     precision: str = "float32"
+    degradation: str | None = None
 
     def __post_init__(self):
+        if self.degradation:
+            degradation = parse_degradation(self.degradation)
+            # One text for one noise, however it was written.
+            object.__setattr__(self, "degradation", str(degradation))
+            object.__setattr__(self, "sigma", degradation.sigma)
         if self.sigma is not None:
             require_sigma("sigma", self.sigma)
         require(self.seed >= 0, "seed", self.seed, "at least 0")
@@ -85,15 +96,24 @@ def noisy_input(
 
     Args:
         clean: (H, W, C) float32.
-        real: the really noisy partner, uint8, or `None` to add Gaussian noise.
+        real: the really noisy partner, uint8, or `None` to make noise.
         name: file name of the image; its stem keys the noise.
-        config: σ, seed and `clip_noisy`.
+        config: σ or degradation, seed and `clip_noisy`.
 
     Returns:
         (H, W, C) float32; leaves [0, 1] unless `clip_noisy`.
     """
     if real is not None:
+        if config.degradation:
+            raise UserError(
+                f"{name} has a noisy partner, to which --degradation={config.degradation} adds "
+                "nothing.\nLeave --degradation out for sets with real noise."
+            )
         return to_float(real)
+    if config.degradation:
+        draws = Draws(evaluation_key(config.seed, name))
+        noisy = parse_degradation(config.degradation).apply(clean, draws)
+        return np.clip(noisy, 0, 1) if config.clip_noisy else noisy
     if config.sigma is None:
         raise UserError(
             f"{name} has no noisy partner, so noise is added: `sigma` must be in [0, 255]. "
@@ -183,6 +203,7 @@ def evaluate(
         "parameters": getattr(denoiser, "parameters", None),
         "precision": config.precision,
         "sigma": None if real_noise else config.sigma,
+        "degradation": config.degradation,
         "seed": config.seed,
         "clip_noisy": config.clip_noisy,
         "conversion": "; ".join(sorted(filter(None, conversions))) or None,

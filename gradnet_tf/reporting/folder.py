@@ -180,7 +180,7 @@ def _write_comparison(stage, folders, results, image_set, stems) -> None:
         _picture(image_set, stems[index], index, badge, places, ordered)
         for index, badge in chosen_images(ordered[0]).items()
     ]
-    shared = ("dataset", "split", "sigma", "seed", "clip_noisy", "precision")
+    shared = ("dataset", "split", "sigma", "degradation", "seed", "clip_noisy", "precision")
     head = {key: ordered[0][key] for key in shared}
     write_json(stage / "ranking.json", {**head, "ranking": ranking})
     galleries = {}
