@@ -106,6 +106,13 @@ def test_every_flag_changes_the_outcome(run, models, photos, tmp_path):
     assert clipped["mean"]["psnr_noisy"] > mean("--sigma=80")["mean"]["psnr_noisy"] + 0.5
     assert mean("--precision=mixed_bfloat16")["precision"] == "mixed_bfloat16"
     assert models["asked"][-1] == ("poor", "mixed_bfloat16")
+    same = mean("--degradation=gaussian(25)")
+    assert same["mean"]["psnr"] == pytest.approx(plain["mean"]["psnr"], abs=1e-4)
+    assert (same["sigma"], same["degradation"]) == (25, "gaussian(25)")
+    other = mean("--degradation=gaussian(40) + jpeg(60)")
+    assert other["mean"]["psnr_noisy"] < plain["mean"]["psnr_noisy"] - 1
+    assert (other["sigma"], other["degradation"]) == (None, "gaussian(40)+jpeg(60)")
+    assert plain["degradation"] is None
     assert mean() | {"seconds": 0, "seconds_per_image": 0, "images": 0} == plain | {
         "seconds": 0,
         "seconds_per_image": 0,
@@ -125,6 +132,8 @@ def test_every_flag_changes_the_outcome(run, models, photos, tmp_path):
         (["--split=nonesuch"], "nonesuch"),
         (["--model=good,good"], "`model` must be one or more different models"),
         (["--model="], "`model` must be one or more different models"),
+        (["--degradation=film"], "unknown stage 'film'"),
+        (["--degradation=camera", "--sigma=25"], "both say what noise there is"),
         (["--tile=256"], "tile"),
         (["--self_ensemble"], "self_ensemble"),
     ],
