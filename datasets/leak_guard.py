@@ -59,8 +59,10 @@ class LeakGuard:
                     self._add(name, size, each, True)
 
     def _add(self, name: str, size: tuple[int, int], content: str, strict: bool) -> None:
-        self._known.setdefault(size, {}).setdefault(content, (name, strict))
-        self.counts[name] = self.counts.get(name, 0) + 1
+        known = self._known.setdefault(size, {})
+        if content not in known:
+            known[content] = (name, strict)
+            self.counts[name] = self.counts.get(name, 0) + 1
 
     def add_set(self, image_set: ImageSet) -> None:
         """Adds the clean images of a set that a model is to be evaluated on.
