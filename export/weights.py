@@ -46,6 +46,11 @@ def _scores(paths: list[str], run_sha256: str) -> dict:
                 f"--metrics={path}: measured on other weights (sha256 {source}, the run's best "
                 f"are {run_sha256}).\nEvaluate the run again: python evaluate.py --model=RUN"
             )
+        if metrics["sigma"] is None:
+            raise UserError(
+                f"--metrics={path}: scores on a card stand by their noise level, and these have "
+                "none (real noise, or a degradation).\nGive scores of evaluate.py --sigma."
+            )
         row = scores.setdefault(metrics["dataset"], {})
         row[f"{metrics['sigma']:g}"] = round(metrics["mean"]["psnr"], 4)
     return scores

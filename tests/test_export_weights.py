@@ -1,6 +1,7 @@
 """Weights that ship come from a run, with scores that are its own."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -41,6 +42,25 @@ def test_a_run_becomes_weights_that_load_by_name(run, tmp_path, monkeypatch):
     images = np.random.default_rng(0).random((1, 9, 8, 3), dtype=np.float32)
     denoiser = load_denoiser("gradnet_tiny_color_s25")
     np.testing.assert_allclose(denoiser.denoise(images), np.clip(model(images), 0, 1), atol=1e-6)
+
+
+def test_a_run_with_other_noise_than_one_sigma_has_no_name_to_ship_under(run, tmp_path):
+    folder, _ = run
+    path = folder / "config.json"
+    config = json.loads(path.read_text())
+    config["train"] |= {"degradation": "camera", "sigma_min": None, "sigma_max": None}
+    path.write_text(json.dumps(config))
+    with pytest.raises(UserError, match="named by their noise level, .* --degradation=camera"):
+        ship(folder, "gradnet_tiny_color_real", [], tmp_path)
+
+
+def test_scores_without_a_noise_level_are_refused(run, tmp_path):
+    folder, _ = run
+    path = metrics_file(tmp_path, sha256_of(best_weights(folder)))
+    value = json.loads(Path(path).read_text()) | {"sigma": None}
+    (tmp_path / "metrics.json").write_text(json.dumps(value))
+    with pytest.raises(UserError, match="stand by their noise level, and these have none"):
+        ship(folder, "gradnet_tiny_color_s25", [str(tmp_path / "metrics.json")], tmp_path / "w")
 
 
 def test_another_name_or_other_weights_scores_are_refused(run, tmp_path):
