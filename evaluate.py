@@ -30,6 +30,7 @@ flags.DEFINE_list("model", ["default"], "what to score: a path or a name; severa
 flags.DEFINE_string("dataset", "sample", "image set: " + ", ".join(FACTS))
 flags.DEFINE_string("data_dir", None, "folder that holds the data set, or the set's parent")
 flags.DEFINE_float("sigma", 25.0, "noise level on the 0-255 scale; real noise has its own")
+flags.DEFINE_string("degradation", None, "other noise instead, see docs/degradations.md")
 flags.DEFINE_integer("seed", 0, "seed of the noise")
 flags.DEFINE_string("output", "out/evaluation", "folder to write")
 flags.DEFINE_string("split", None, "split of the set (default: the set's own)")
@@ -41,6 +42,8 @@ flags.DEFINE_string("precision", "float32", "one of " + ", ".join(PRECISIONS))
 def make_config() -> EvaluateConfig:
     """Fills the configuration from the flags."""
     fields = EvaluateConfig.__dataclass_fields__
+    if FLAGS.degradation and FLAGS["sigma"].present:
+        raise UserError("--sigma and --degradation both say what noise there is; give one of them.")
     return EvaluateConfig(**{name: FLAGS[name].value for name in fields})
 
 
@@ -51,11 +54,13 @@ def main() -> int:
     if not specs or len(set(specs)) < len(specs):
         raise UserError(f"`model` must be one or more different models. Received: {FLAGS.model}")
     from datasets.resolve import find_dataset
+    from gradnet_tf.evaluation import check_noise
     from gradnet_tf.reporting.folder import check_images, evaluate_into
     from gradnet_tf.reporting.names import model_folders
     from gradnet_tf.reporting.tables import rank, ranking_table, result_table
 
     image_set = find_dataset(config.dataset, FLAGS.data_dir, config.split, config.max_images)
+    check_noise(image_set, config)
     check_images(image_set)
 
     from gradnet_tf.backend import backend_name

@@ -19,14 +19,17 @@ FLAGS = flags.FLAGS
 NONE_MEANS = " (default: the preset's recipe)"
 
 flags.DEFINE_string("preset", "gradnet_small", "network to train: " + ", ".join(PRESETS))
-flags.DEFINE_string("dataset", "sample", "training set: " + ", ".join(TRAINING_SETS))
+flags.DEFINE_string("dataset", "sample", "one, or a,b or a:2,b:1, of " + ", ".join(TRAINING_SETS))
 flags.DEFINE_string("data_dir", None, "folder that holds the data set, or the set's parent")
 flags.DEFINE_string("prepared_dir", None, "cache of decoded images, made there if absent")
 flags.DEFINE_string("data_service", None, "grpc://host:port of a tf.data service for the input")
 flags.DEFINE_integer("channels", 3, "3 for RGB, 1 for grey")
-flags.DEFINE_float("sigma", 25.0, "noise level, standard deviation on the 0-255 scale")
+flags.DEFINE_float("sigma", None, "noise level, standard deviation, 0-255 scale (default: 25)")
 flags.DEFINE_float("sigma_min", None, "with --sigma_max: a blind denoiser for a range")
 flags.DEFINE_float("sigma_max", None, "highest noise level of a blind denoiser")
+flags.DEFINE_string("degradation", None, "other noise, see docs/degradations.md: 'camera|jpeg(60)'")
+flags.DEFINE_list("eval_sets", [], "sets or folders whose images must not be trained on")
+flags.DEFINE_bool("allow_test_images", False, "train on images of test sets; recorded")
 flags.DEFINE_string("strategy", "none", "one of " + ", ".join(STRATEGIES))
 flags.DEFINE_integer("cpu_replicas", 1, "split the CPU, to try --strategy=mirrored without GPUs")
 flags.DEFINE_float("worker_timeout", 300.0, "seconds until a silent worker counts as lost")
@@ -61,7 +64,7 @@ def make_config() -> TrainConfig:
     values = {name: FLAGS[name].value for name in TrainConfig.__dataclass_fields__ if name in FLAGS}
     values["time_budget"] = parse_duration("time_budget", FLAGS.time_budget)
     values["data_service"] = bool(FLAGS.data_service) or None
-    values |= sigma_range(FLAGS.sigma, FLAGS.sigma_min, FLAGS.sigma_max)
+    values |= sigma_range(FLAGS.sigma, FLAGS.sigma_min, FLAGS.sigma_max, FLAGS.degradation)
     return TrainConfig(**values)
 
 
@@ -70,7 +73,8 @@ def main() -> None:
     config = make_config()
     from datasets.stream import TrainingInput
 
-    source = TrainingInput(config, FLAGS.data_dir, FLAGS.prepared_dir, FLAGS.data_service)
+    places = FLAGS.data_dir, FLAGS.prepared_dir, FLAGS.data_service
+    source = TrainingInput(config, *places, FLAGS.eval_sets)
     with quiet_native_logs():
         from gradnet_tf.training.engines import start_devices
 
@@ -80,8 +84,7 @@ def main() -> None:
     # Before that, a backend that knows no clusters would not have said so.
     cluster = cluster_for(config.strategy)
     make_batches, validation = source.batch_maker(cluster), source.validation_pairs()
-    facts = {"train_images": len(source.images), "validation_images": len(validation)}
-    result = train(config, make_batches, validation, facts)
+    result = train(config, make_batches, validation, source.facts())
     if not cluster.chief:
         return
     print(

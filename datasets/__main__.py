@@ -38,7 +38,7 @@ def make_parser() -> argparse.ArgumentParser:
     check.add_argument("--split", help="one split (default: all that are there)")
     check.set_defaults(run=_check)
     prepare = commands.add_parser("prepare", help="decodes a training set once, into shards")
-    prepare.add_argument("name", help="name of the set")
+    prepare.add_argument("name", help="name of the set; a,b for several")
     prepare.add_argument("--data_dir", help="folder that holds the set, or the set's parent")
     prepare.add_argument("--prepared_dir", help="folder to make the set's folder of shards in")
     prepare.add_argument("--channels", type=int, choices=(1, 3), default=3, help="1 for grey")

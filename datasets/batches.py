@@ -5,129 +5,36 @@ batch_size − 1, and example n is fixed by (seed, n). Nothing here depends on
 what was asked for before, so any worker can make any batch.
 """
 
-import dataclasses
-import math
-
 import numpy as np
 
-from datasets.held_out import refuse_test_image
 from datasets.image_set import ImageSet
 from datasets.image_store import ImageStore
+from datasets.leak_guard import LeakGuard
+from datasets.mixture import MixedSet, real_sets
+from datasets.pipeline_config import PipelineConfig
 from datasets.usable import usable_images
 from gradnet_tf.classical import append_estimate, classical_denoiser
 from gradnet_tf.degradations import add_gaussian_noise
+from gradnet_tf.degradations.compose import Degradation
+from gradnet_tf.degradations.draws import Draws, box_muller
 from gradnet_tf.errors import UserError
 from gradnet_tf.inference.image_files import require_one_size, to_float
-from gradnet_tf.sampling import CropSampler, evaluation_noise, orient
-
-SIGMA_LIMIT = 255.0
-
-
-@dataclasses.dataclass(frozen=True)
-class PipelineConfig:
-    """What a run's batches are.
-
-    Attributes:
-        batch_size: examples in a batch (the global batch under a strategy).
-        crop_size: side of the square crops in pixels.
-        sigma_min: lowest noise level, 0-255 scale.
-        sigma_max: highest; σ is uniform between the two, and fixed when they are equal.
-        seed: the run's seed, 0 or more.
-        channels: 3 or 1.
-        start_step: first batch; the earlier ones are skipped without work.
-        steps: number of the run's batches in all, counted from 0; None is endless.
-        part: which part of every batch is made, from 0; for a run of several processes.
-        parts: number of equal parts that batches are cut into, in order.
-        workers: batches that are made at the same time; changes no value.
-        estimator: a name of `gradnet_tf.classical.CLASSICAL` whose estimate
-            follows the noisy image in its channels; `None` for the noisy image alone.
-        memory_limit: bytes of decoded images to keep; beyond it the images
-            used longest ago are decoded again when they are needed.
-    """
-
-    batch_size: int
-    crop_size: int
-    sigma_min: float
-    sigma_max: float
-    seed: int = 0
-    channels: int = 3
-    start_step: int = 0
-    steps: int | None = None
-    part: int = 0
-    parts: int = 1
-    workers: int = 2
-    estimator: str | None = None
-    memory_limit: int = 2**31
-
-    def __post_init__(self):
-        for name, least in (
-            ("batch_size", 1),
-            ("crop_size", 1),
-            ("seed", 0),
-            ("start_step", 0),
-            ("part", 0),
-            ("parts", 1),
-            ("workers", 1),
-            ("memory_limit", 0),
-        ):
-            value = getattr(self, name)
-            if value < least:
-                raise UserError(f"`{name}` must be at least {least}. Received: {name}={value}")
-        for name in ("sigma_min", "sigma_max"):
-            value = getattr(self, name)
-            if not 0 <= value <= SIGMA_LIMIT:  # Also refuses NaN.
-                raise UserError(f"`{name}` must be in [0, 255]. Received: {name}={value}")
-        if self.sigma_min > self.sigma_max:
-            raise UserError(
-                "`sigma_min` must not be above `sigma_max`. "
-                f"Received: sigma_min={self.sigma_min}, sigma_max={self.sigma_max}"
-            )
-        if self.channels not in (1, 3):
-            raise UserError(f"`channels` must be 3 or 1. Received: channels={self.channels}")
-        if self.part >= self.parts or self.batch_size % self.parts:
-            raise UserError(
-                "`batch_size` must be a multiple of the parts, and `part` below them. "
-                f"Received: batch_size={self.batch_size}, part={self.part}, parts={self.parts}"
-            )
-        if self.steps is not None and self.steps < self.start_step:
-            raise UserError(
-                "`steps` must not be below `start_step`. "
-                f"Received: steps={self.steps}, start_step={self.start_step}"
-            )
+from gradnet_tf.sampling import CropSampler, evaluation_key, evaluation_noise, orient
+from gradnet_tf.weighted_order import WeightedOrder
 
 
 def normal_draws(shape: tuple[int, ...], seed: tuple[int, int]) -> np.ndarray:
-    """Draws N(0, 1) numbers by the Box-Muller transform of PCG64 uniforms.
-
-    Whole-array arithmetic makes it about twice as fast as NumPy's own
-    ziggurat. Uniforms have 24 bits, so that the largest draw is 5.8.
-
-    Args:
-        shape: shape of the result.
-        seed: two integers of 0 or more.
-
-    Returns:
-        float32 array of `shape`.
-    """
-    count = math.prod(shape)
-    half = (count + 1) // 2
-    uniform = np.random.default_rng(seed).random((2, half), dtype=np.float32)
-    # 1 − u lies in (0, 1], where the logarithm is finite.
-    radius = np.sqrt(np.float32(-2) * np.log(np.float32(1) - uniform[0]))
-    angle = np.float32(2 * np.pi) * uniform[1]
-    draws = np.empty((2, half), np.float32)
-    np.multiply(radius, np.cos(angle), out=draws[0])
-    np.multiply(radius, np.sin(angle), out=draws[1])
-    return draws.reshape(-1)[:count].reshape(shape)
+    """Draws N(0, 1) numbers from a key of two integers by `box_muller`; float32 of `shape`."""
+    return box_muller(np.random.default_rng(seed), shape)
 
 
 class TrainingBatches:
     """Makes batch k of (noisy, clean) from a set of clean images.
 
-    Where the set has really noisy partners, they are cut along and no noise is added.
+    Where an image has a really noisy partner, that is cut along and no noise is added.
     """
 
-    def __init__(self, image_set: ImageSet, config: PipelineConfig):
+    def __init__(self, image_set: ImageSet, config: PipelineConfig, guard: LeakGuard | None = None):
         """Decodes every image once, to check it and to learn its size; reads no prepared one.
 
         Images smaller than the crop are left out, with a note on standard error.
@@ -135,10 +42,12 @@ class TrainingBatches:
         Args:
             image_set: clean images.
             config: what the batches are.
+            guard: knows the test images; by default those that are always known.
 
         Raises:
             UserError: when no image is as large as the crop, one cannot be
-                read or is a test image, or the channels do not agree.
+                read or is a test image, its noisy partner has another size, or
+                the channels do not agree.
         """
         if image_set.channels != config.channels:
             raise UserError(
@@ -153,26 +62,32 @@ class TrainingBatches:
         sizes: list[tuple[int, int]] = []
         indices: list[int] = []
         self._store = ImageStore(image_set.load, indices, config.memory_limit)
-        self._real = None
-        if image_set.noisy(0) is not None:
-            if name:
-                raise UserError(
-                    f"{name} needs a noise level, and the noise of {image_set.name} is real.\n"
-                    f"Give another --naive. Received: --naive={name}"
-                )
-            self._real = ImageStore(image_set.noisy, indices, config.memory_limit)
-        for index, size, image in usable_images(image_set, config.crop_size):
+        self._real = ImageStore(image_set.noisy, indices, config.memory_limit)
+        self._is_real: list[bool] = []
+        if name and real_sets(image_set):
+            raise UserError(
+                f"{name} needs a noise level, and the noise of {real_sets(image_set)[0]} is real.\n"
+                f"Give another --naive. Received: --naive={name}"
+            )
+        for index, size, image in usable_images(image_set, config.crop_size, guard):
             indices.append(index)
             sizes.append(size)
             if image is not None:
                 self._store.put(len(indices) - 1, image)
-            if image is not None and self._real:
-                noisy = image_set.noisy(index)
-                require_one_size(image_set.names[index], image, noisy)
-                self._real.put(len(indices) - 1, noisy)
+            self._is_real.append(self._keep_partner(image_set, index, image))
         self.sampler = CropSampler(
             sizes, config.crop_size, config.sigma_min, config.sigma_max, config.seed
         )
+        if isinstance(image_set, MixedSet) and image_set.weights:
+            self.sampler.order = _weighted_order(image_set, indices, config.seed)
+
+    def _keep_partner(self, image_set: ImageSet, index: int, image: np.ndarray | None) -> bool:
+        """Decodes the image's noisy partner, but of a prepared set; tells whether it has one."""
+        partner = image_set.noisy(index)
+        if partner is not None and image is not None:
+            require_one_size(image_set.names[index], image, partner)
+            self._real.put(len(self._is_real), partner)
+        return partner is not None
 
     @property
     def noisy_shape(self) -> tuple[int, int, int, int]:
@@ -181,8 +96,8 @@ class TrainingBatches:
 
     @property
     def has_real_noise(self) -> bool:
-        """Whether the noisy crops are photographs' and σ has no meaning."""
-        return self._real is not None
+        """Whether noisy crops are photographs', for which σ has no meaning."""
+        return any(self._is_real)
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
@@ -208,9 +123,11 @@ class TrainingBatches:
         """
         size, count = self.config.crop_size, self.shape[0]
         first = step * self.config.batch_size + self.config.part * count
-        pixels, real = np.empty(self.shape, np.uint8), np.empty(self.shape, np.uint8)
-        noise = np.empty(self.shape, np.float32)
-        sigma = np.empty((count, 1, 1, 1), np.float32)
+        pixels = np.empty(self.shape, np.uint8)
+        # What noise is not added to: photographs, and what a degradation made.
+        ready: dict[int, np.ndarray] = {}
+        noise = np.zeros(self.shape, np.float32)
+        sigma = np.zeros((count, 1, 1, 1), np.float32)
         for position in range(count):
             choice = self.sampler.choose(first + position)
             rows = slice(choice.top, choice.top + size)
@@ -220,22 +137,45 @@ class TrainingBatches:
                 return orient(store.get(choice.image)[rows, columns], choice.orientation)
 
             pixels[position] = cut(self._store)
-            if self._real:
-                real[position] = cut(self._real)
+            if self._is_real[choice.image]:
+                ready[position] = to_float(cut(self._real))
                 continue
             sigma[position] = choice.sigma
+            if self.config.degradation:
+                draws = Draws(choice.noise_seed, fast=True)
+                crop = to_float(pixels[position])
+                ready[position] = self.config.degradation.apply(crop, draws)
+                continue
             noise[position] = normal_draws(noise.shape[1:], choice.noise_seed)
         clean = to_float(pixels)
-        if self._real:
-            return to_float(real), clean
         noisy = add_gaussian_noise(clean, noise, sigma)
+        for position, crop in ready.items():
+            noisy[position] = crop
         if self._estimate:
             noisy = append_estimate(noisy, sigma.reshape(-1), self._estimate)
         return noisy, clean
 
 
+def _weighted_order(image_set: MixedSet, indices: list[int], seed: int) -> WeightedOrder:
+    groups: list[list[int]] = [[] for _ in image_set.parts]
+    for position, index in enumerate(indices):
+        groups[image_set.locate(index)[0]].append(position)
+    for part, images in zip(image_set.parts, groups, strict=True):
+        if not images:
+            raise UserError(
+                f"no image of {part.name} is as large as the crop, so it can have no weight.\n"
+                "Give a smaller `crop_size`, or leave the set out of --dataset."
+            )
+    return WeightedOrder(list(zip(groups, image_set.weights, strict=True)), seed)
+
+
 def validation_pairs(
-    image_set: ImageSet, sigma: float, seed: int, crop: int = 256
+    image_set: ImageSet,
+    sigma: float,
+    seed: int,
+    crop: int = 256,
+    degradation: Degradation | None = None,
+    guard: LeakGuard | None = None,
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """Makes the fixed pairs that checkpoints are chosen on.
 
@@ -244,6 +184,8 @@ def validation_pairs(
         sigma: noise level, 0-255 scale; of no meaning where the set has noisy partners.
         seed: keys the noise, together with the file's stem.
         crop: the centre of the image is taken, at most so many pixels a side.
+        degradation: what makes the noise instead of σ; the same for an image in every run.
+        guard: knows the test images; by default those that are always known.
 
     Returns:
         (noisy, clean) of each image, float32 [H, W, C]; noisy is not clipped.
@@ -252,9 +194,10 @@ def validation_pairs(
         UserError: when a file cannot be read or is a test image.
     """
     pairs = []
+    guard = guard or LeakGuard()
     for index, name in enumerate(image_set.names):
         image = image_set.load(index)
-        refuse_test_image(image, image_set.paths[index])
+        guard.check(image, image_set.paths[index], validating=True)
         height, width = min(crop, image.shape[0]), min(crop, image.shape[1])
         top, left = (image.shape[0] - height) // 2, (image.shape[1] - width) // 2
         rows, columns = slice(top, top + height), slice(left, left + width)
@@ -263,6 +206,10 @@ def validation_pairs(
         if real is not None:
             require_one_size(name, image, real)
             pairs.append((to_float(real[rows, columns]), clean))
+            continue
+        if degradation:
+            draws = Draws(evaluation_key(seed, name))
+            pairs.append((degradation.apply(clean, draws), clean))
             continue
         noise = evaluation_noise(clean.shape, seed, name)
         pairs.append((add_gaussian_noise(clean, noise, np.float32(sigma)), clean))

@@ -15,6 +15,7 @@ from datasets.batches import (
     validation_pairs,
 )
 from datasets.image_set import ImageSet
+from datasets.leak_guard import LeakGuard
 
 __all__ = ["PipelineConfig", "normal_draws", "training_dataset", "validation_pairs"]
 
@@ -74,7 +75,7 @@ def _stop_all_calls() -> None:
         time.sleep(_SETTLE_SECONDS)
 
 
-def training_dataset(image_set: ImageSet, config: PipelineConfig):
+def training_dataset(image_set: ImageSet, config: PipelineConfig, guard: LeakGuard | None = None):
     """Builds the stream of training batches.
 
     Element i is batch `start_step + i`, whatever the number of workers. All
@@ -87,6 +88,7 @@ def training_dataset(image_set: ImageSet, config: PipelineConfig):
     Args:
         image_set: clean images; all are decoded once before this returns.
         config: what the batches are.
+        guard: knows the test images, as in `TrainingBatches`.
 
     Returns:
         A `tf.data.Dataset` of (noisy, clean), float32 [B / parts, crop, crop, C]
@@ -97,7 +99,7 @@ def training_dataset(image_set: ImageSet, config: PipelineConfig):
     """
     import tensorflow as tf
 
-    batches = TrainingBatches(image_set, config)
+    batches = TrainingBatches(image_set, config, guard)
     calls = _Calls(batches)
 
     def make(step):

@@ -13,7 +13,7 @@ from gradnet_tf.command import run_script
 
 FLAGS = flags.FLAGS
 
-flags.DEFINE_string("dataset", "sample", "training set: bsds500, folder or sample")
+flags.DEFINE_string("dataset", "sample", "training set, or several as a,b: see train.py")
 flags.DEFINE_string("data_dir", None, "folder that holds the data set, or the set's parent")
 flags.DEFINE_string("prepared_dir", None, "folder to make the set's folder of shards in")
 flags.DEFINE_string("split", None, "the set's training split and nothing else (default)")
@@ -22,7 +22,7 @@ flags.DEFINE_integer("shards", None, "number of files (default: by the number of
 
 
 def main() -> None:
-    """Finds the images, writes the shards, says where they are."""
+    """Finds the images, writes the shards of each set, says where they are."""
     from datasets.preparing import prepare_named
 
     names = ("dataset", "data_dir", "prepared_dir", "split", "channels", "shards")

@@ -14,6 +14,7 @@ import math
 import tensorflow as tf
 
 from datasets.batches import PipelineConfig
+from datasets.leak_guard import LeakGuard
 from datasets.shards import HEADER, PreparedSet
 from datasets.usable import usable_images
 from gradnet_tf.degradations import add_gaussian_noise
@@ -39,13 +40,13 @@ class Epochs:
     images: int
 
     @classmethod
-    def of(cls, prepared: PreparedSet, crop_size: int) -> "Epochs":
+    def of(cls, prepared: PreparedSet, crop_size: int, guard: LeakGuard | None = None) -> "Epochs":
         """Takes the images that are at least as large as the crop.
 
         Raises:
-            UserError: when there are none.
+            UserError: when there are none, or one is a test image that `guard` knows.
         """
-        images = sum(1 for _ in usable_images(prepared, crop_size))
+        images = sum(1 for _ in usable_images(prepared, crop_size, guard))
         return cls(tuple(str(path) for path in prepared.files), images)
 
     def first(self, config: PipelineConfig) -> int:

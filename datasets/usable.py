@@ -4,21 +4,23 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from datasets.held_out import refuse_test_image
 from datasets.image_set import ImageSet, notice
+from datasets.leak_guard import LeakGuard
 from gradnet_tf.errors import UserError
 
 
 def usable_images(
-    image_set: ImageSet, crop_size: int
+    image_set: ImageSet, crop_size: int, guard: LeakGuard | None = None
 ) -> Iterator[tuple[int, tuple[int, int], np.ndarray | None]]:
     """Goes through a set and leaves out, with a note, images smaller than the crop.
 
-    A prepared set knows its sizes and has no test image: nothing of it is read.
+    A prepared set knows its sizes and has no image of BSD68: nothing of it is
+    read but images of the size of another known test image.
 
     Args:
         image_set: clean images.
         crop_size: side of the square crops in pixels.
+        guard: knows the test images; by default those that are always known.
 
     Yields:
         Number in the set, (height, width), and uint8 [H, W, C] or `None` where
@@ -28,12 +30,15 @@ def usable_images(
         UserError: when an image cannot be read or is a test image, or none is
             as large as the crop.
     """
-    sizes, found = getattr(image_set, "sizes", None), False
+    guard = guard or LeakGuard()
+    sizes, found = getattr(image_set, "sizes", None) or [None] * len(image_set), False
     for index, path in enumerate(image_set.paths):
         image = None
-        if sizes is None:
+        if sizes[index] is None:
             image = image_set.load(index)
-            refuse_test_image(image, path)
+            guard.check(image, path)
+        elif guard.may_hold(sizes[index]):
+            guard.check(image_set.load(index), path)
         height, width = sizes[index] if image is None else image.shape[:2]
         if min(height, width) < crop_size:
             notice(

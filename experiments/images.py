@@ -5,8 +5,7 @@ import numpy as np
 from datasets.batches import PipelineConfig
 from datasets.image_set import ImageSet
 from gradnet_tf.errors import UserError
-from gradnet_tf.evaluation import EvaluateConfig, noisy_input
-from gradnet_tf.inference.image_files import to_float
+from gradnet_tf.evaluation import EvaluateConfig, clean_image, noisy_input
 
 # All runs of a study are scored under the same noise.
 _NOISE_SEED = 0
@@ -36,6 +35,10 @@ class KeptImages:
         """Returns the clean image, uint8 (H, W, C)."""
         return self._keep("load", index)
 
+    def clean(self, index: int) -> np.ndarray:
+        """Returns what is scored against, float32 (H, W, C) in [0, 1]."""
+        return self._keep("clean", index)
+
     def noisy(self, index: int) -> np.ndarray | None:
         """Returns the really noisy partner, if there is one."""
         return self._keep("noisy", index)
@@ -60,7 +63,7 @@ def scored_pairs(
     config = EvaluateConfig(dataset=image_set.name, sigma=sigma, seed=_NOISE_SEED)
     pairs = []
     for index, name in enumerate(image_set.names):
-        clean = to_float(image_set.load(index))
+        clean = clean_image(image_set, index)
         noisy = noisy_input(clean, image_set.noisy(index), name, config)
         height, width = (min(crop, side) if crop else side for side in clean.shape[:2])
         top, left = (clean.shape[0] - height) // 2, (clean.shape[1] - width) // 2

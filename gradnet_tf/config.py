@@ -4,11 +4,13 @@ import dataclasses
 import re
 
 from gradnet_tf.classical import classical_name
+from gradnet_tf.degradations.compose import parse_degradation
 from gradnet_tf.errors import UserError
 from gradnet_tf.presets import PRECISIONS, get_preset
 
 STRATEGIES = ("none", "mirrored", "multiworker")
 SCHEDULES = ("cosine", "step")
+DEFAULT_SIGMA = 25.0
 
 
 def require(condition: bool, name: str, value, expected: str) -> None:
@@ -22,12 +24,29 @@ def require_sigma(name: str, value: float) -> None:
     require(0 <= value <= 255, name, value, "in [0, 255]")
 
 
-def sigma_range(sigma: float, sigma_min: float | None, sigma_max: float | None) -> dict:
+def sigma_range(
+    sigma: float | None,
+    sigma_min: float | None,
+    sigma_max: float | None,
+    degradation: str | None = None,
+) -> dict:
     """Returns the fields `sigma_min` and `sigma_max`: a range if one is given, else one level.
 
+    Without any they are 25, or what the degradation makes of them.
+
     Raises:
-        UserError: for half a range, or a level outside [0, 255].
+        UserError: for half a range, a level outside [0, 255], or one beside a degradation.
     """
+    if degradation:
+        for name, value in (("sigma", sigma), ("sigma_min", sigma_min), ("sigma_max", sigma_max)):
+            if value is not None:
+                raise UserError(
+                    f"--{name} and --degradation both say what noise there is. Received: "
+                    f"--{name}={value:g} --degradation={degradation}\n"
+                    "Give one of them; --sigma=25 is --degradation='gaussian(25)'."
+                )
+        return {}
+    sigma = DEFAULT_SIGMA if sigma is None else sigma
     if (sigma_min is None) != (sigma_max is None):
         raise UserError(
             "`sigma_min` and `sigma_max` go together. "
@@ -65,10 +84,12 @@ class TrainConfig:
 
     Attributes:
         preset: name in `gradnet_tf.presets.PRESETS`.
-        dataset: training set by name; recorded here, found by the script.
+        dataset: training set by name, or several as "a,b" or "a:2,b:1"; recorded here, found by
+            the script.
         channels: 3 for RGB, 1 for grey.
         sigma_min: lowest noise level, standard deviation on the 0-255 scale.
-        sigma_max: highest noise level; equal to `sigma_min` for one level.
+        sigma_max: highest noise level; equal to `sigma_min` for one level. With a
+            `degradation` both are its own, `None` where it is not white Gaussian noise alone.
         strategy: "none", "mirrored" (all local devices) or "multiworker" (those of all
             machines of a cluster, see `gradnet_tf.training.cluster`).
         precision: dtype policy of the layers.
@@ -105,13 +126,16 @@ class TrainConfig:
         worker_timeout: seconds after which a silent worker of a cluster counts as lost.
         data_service: true when a tf.data service makes the examples, which differ from
             those made here; its address may change within a run. `None` means no.
+        degradation: what makes the noise, as `gradnet_tf.degradations.compose` reads it;
+            `None` for Gaussian noise of the two levels.
+        allow_test_images: whether images of test sets may be trained on.
     """
 
     preset: str = "gradnet"
     dataset: str = "sample"
     channels: int = 3
-    sigma_min: float = 25.0
-    sigma_max: float = 25.0
+    sigma_min: float | None = DEFAULT_SIGMA
+    sigma_max: float | None = DEFAULT_SIGMA
     strategy: str = "none"
     precision: str = "float32"
     batch_size: int | None = None
@@ -140,8 +164,14 @@ class TrainConfig:
     init_from: str | None = None
     worker_timeout: float = 300.0
     data_service: bool | None = None
+    degradation: str | None = None
+    allow_test_images: bool = False
 
     def __post_init__(self):
+        if self.degradation:
+            self._take_degradation()
+        else:
+            self._check_sigmas()
         recipe = get_preset(self.preset).recipe
         if self.init_from and self.naive_steps is None:
             # Its weights include the naive denoiser's: what a stage would make is overwritten.
@@ -151,14 +181,6 @@ class TrainConfig:
             if getattr(self, field.name) is None:
                 object.__setattr__(self, field.name, getattr(recipe, field.name))
         require(self.channels in (1, 3), "channels", self.channels, "1 (grey) or 3 (RGB)")
-        for name in ("sigma_min", "sigma_max"):
-            require_sigma(name, getattr(self, name))
-        require(
-            self.sigma_min <= self.sigma_max,
-            "sigma_min",
-            self.sigma_min,
-            f"at most sigma_max={self.sigma_max}",
-        )
         for name, choices in (
             ("strategy", STRATEGIES),
             ("precision", PRECISIONS),
@@ -195,6 +217,21 @@ class TrainConfig:
         require(
             bool(learns), "naive_steps", 0, "at least 1 without --joint, --naive or --init_from"
         )
+
+    def _take_degradation(self) -> None:
+        degradation = parse_degradation(self.degradation)
+        # One text for one noise, however it was written.
+        object.__setattr__(self, "degradation", str(degradation))
+        low, high = degradation.sigma_range or (None, None)
+        object.__setattr__(self, "sigma_min", low)
+        object.__setattr__(self, "sigma_max", high)
+
+    def _check_sigmas(self) -> None:
+        low, high = self.sigma_min, self.sigma_max
+        require(low is not None and high is not None, "sigma_min", low, "a number")
+        require_sigma("sigma_min", low)
+        require_sigma("sigma_max", high)
+        require(low <= high, "sigma_min", low, f"at most sigma_max={high}")
 
     @property
     def estimator(self) -> str | None:

@@ -9,12 +9,14 @@ import numpy as np
 
 from gradnet_tf.config import require, require_sigma
 from gradnet_tf.degradations import add_gaussian_noise
+from gradnet_tf.degradations.compose import parse_degradation
+from gradnet_tf.degradations.draws import Draws
 from gradnet_tf.errors import UserError
 from gradnet_tf.inference.channels import adapt_channels, adaptation
 from gradnet_tf.inference.image_files import require_one_size, to_float
 from gradnet_tf.inference.noise_level import estimate_and_tell, scored_untrained, tell
 from gradnet_tf.presets import PRECISIONS
-from gradnet_tf.sampling import evaluation_noise
+from gradnet_tf.sampling import evaluation_key, evaluation_noise
 from gradnet_tf.scores import HAS_NAN, Example, finite_or_none, mean_scores, score_example
 
 
@@ -25,11 +27,14 @@ class EvaluateConfig:
     Attributes:
         dataset: name of the set.
         split: split of the set; `None` takes the set's own default.
-        sigma: noise level on the 0-255 scale; `None` for sets with real noise.
+        sigma: noise level on the 0-255 scale; `None` for sets with real noise. With a
+            `degradation` its level, `None` where it is not white Gaussian noise of one σ.
         seed: seed of the noise.
         max_images: take the first so many images in byte order; `None` takes all.
         clip_noisy: clip the noisy input to [0, 1] before the denoiser sees it.
         precision: dtype policy the model is built under.
+        degradation: what makes the noise instead of σ, as
+            `gradnet_tf.degradations.compose` reads it.
     """
 
     dataset: str = "sample"
@@ -39,8 +44,14 @@ class EvaluateConfig:
     max_images: int | None = None
     clip_noisy: bool = False
     precision: str = "float32"
+    degradation: str | None = None
 
     def __post_init__(self):
+        if self.degradation:
+            degradation = parse_degradation(self.degradation)
+            # One text for one noise, however it was written.
+            object.__setattr__(self, "degradation", str(degradation))
+            object.__setattr__(self, "sigma", degradation.sigma)
         if self.sigma is not None:
             require_sigma("sigma", self.sigma)
         require(self.seed >= 0, "seed", self.seed, "at least 0")
@@ -102,6 +113,29 @@ def protocol(image_set: ImageSet) -> dict[str, Any] | None:
     return {**fields, "images": facts.counts.get(image_set.split)}
 
 
+def clean_image(image_set: ImageSet, index: int) -> np.ndarray:
+    """Returns what an image is scored against: float32 (H, W, C) in [0, 1].
+
+    Sets whose clean images are finer than 8 bits have `clean` for that.
+    """
+    precise = getattr(image_set, "clean", None)
+    return precise(index) if precise else to_float(image_set.load(index))
+
+
+def check_noise(image_set: ImageSet, config: EvaluateConfig) -> None:
+    """Refuses a degradation of a set that has noise of its own.
+
+    Raises:
+        UserError: names the set and the degradation.
+    """
+    if config.degradation and image_set.noisy(0) is not None:
+        raise UserError(
+            f"dataset {image_set.name} has real noise, to which --degradation adds none. "
+            f"Received: --degradation={config.degradation}\n"
+            "Leave it out, or take a set of clean images alone."
+        )
+
+
 def noisy_input(
     clean: np.ndarray, real: np.ndarray | None, name: str, config: EvaluateConfig
 ) -> np.ndarray:
@@ -109,15 +143,19 @@ def noisy_input(
 
     Args:
         clean: (H, W, C) float32.
-        real: the really noisy partner, uint8, or `None` to add Gaussian noise.
+        real: the really noisy partner, uint8, or `None` to make noise.
         name: file name of the image; its stem keys the noise.
-        config: σ, seed and `clip_noisy`.
+        config: σ or degradation, seed and `clip_noisy`.
 
     Returns:
         (H, W, C) float32; leaves [0, 1] unless `clip_noisy`.
     """
     if real is not None:
         return to_float(real)
+    if config.degradation:
+        draws = Draws(evaluation_key(config.seed, name))
+        noisy = parse_degradation(config.degradation).apply(clean, draws)
+        return np.clip(noisy, 0, 1) if config.clip_noisy else noisy
     if config.sigma is None:
         raise UserError(
             f"{name} has no noisy partner, so noise is added: `sigma` must be in [0, 255]. "
@@ -135,9 +173,7 @@ def run_example(
     name = image_set.names[index]
     real = image_set.noisy(index)
     if has_clean(image_set):
-        # Sets whose clean image is finer than 8 bits have `clean`.
-        precise = getattr(image_set, "clean", None)
-        clean = precise(index) if precise else to_float(image_set.load(index))
+        clean = clean_image(image_set, index)
         if real is not None:
             require_one_size(name, clean, real)
         noisy = noisy_input(clean, real, name, config)
@@ -188,17 +224,19 @@ def evaluate(
         The contents of metrics.json; undefined and infinite values are `None`.
 
     Raises:
-        UserError: for an empty set, or a set without noisy images when σ is `None`.
+        UserError: for an empty set, a set without noisy images when σ is `None`, or as
+            `check_noise` does.
     """
     if not len(image_set.names):
         raise UserError(f"The set {image_set.name} ({image_set.split}) has no images.")
+    check_noise(image_set, config)
     start = time.perf_counter()
     rows = []
     real_noise = False
     conversions = set()
     for index in range(len(image_set.names)):
         example = run_example(denoiser, image_set, index, config)
-        if index == 0 and not example.real_noise:
+        if index == 0 and not example.real_noise and config.sigma is not None:
             tell(scored_untrained(denoiser.name, getattr(denoiser, "source", None), config.sigma))
         conversions.add(adaptation(example.noisy.shape[-1], denoiser.channels))
         real_noise = real_noise or example.real_noise
@@ -219,6 +257,7 @@ def evaluate(
         "parameters": getattr(denoiser, "parameters", None),
         "precision": config.precision,
         "sigma": None if real_noise else config.sigma,
+        "degradation": config.degradation,
         "seed": config.seed,
         "clip_noisy": config.clip_noisy,
         "conversion": "; ".join(sorted(filter(None, conversions))) or None,

@@ -12,6 +12,8 @@ from pathlib import PurePath
 
 import numpy as np
 
+from gradnet_tf.weighted_order import WeightedOrder
+
 # Streams of random numbers that must not overlap under one seed.
 _ORDER, _EXAMPLE = 0, 1
 
@@ -60,9 +62,13 @@ class CropSampler:
         self.sigma_min = sigma_min
         self.sigma_max = sigma_max
         self.seed = seed
+        # Takes the place of the plain order where parts of the set have weights.
+        self.order: WeightedOrder | None = None
         self._order: tuple[int, np.ndarray] | None = None
 
     def _image(self, n: int) -> int:
+        if self.order is not None:
+            return self.order.image(n)
         epoch, position = divmod(n, len(self.image_sizes))
         cached = self._order
         if cached is None or cached[0] != epoch:
@@ -100,6 +106,11 @@ def orient(image: np.ndarray, orientation: int) -> np.ndarray:
     return image
 
 
+def evaluation_key(seed: int, name: str) -> tuple[int, int]:
+    """Returns the key of an evaluated image's draws: the seed and the crc32 of its stem."""
+    return seed, zlib.crc32(PurePath(name).stem.encode("utf-8"))
+
+
 def evaluation_noise(shape: Sequence[int], seed: int, name: str) -> np.ndarray:
     """Draws the N(0, 1) noise of one evaluated image.
 
@@ -114,6 +125,5 @@ def evaluation_noise(shape: Sequence[int], seed: int, name: str) -> np.ndarray:
     Returns:
         float32 array of `shape`.
     """
-    stem = PurePath(name).stem
-    generator = np.random.default_rng((seed, zlib.crc32(stem.encode("utf-8"))))
+    generator = np.random.default_rng(evaluation_key(seed, name))
     return generator.standard_normal(tuple(shape), dtype=np.float32)

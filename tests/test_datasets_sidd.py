@@ -267,5 +267,5 @@ def test_a_run_reads_pairs_from_shards_and_the_service_refuses_them(scenes, tmp_
     assert noisy.shape == clean.shape == (2, 16, 16, 3)
     assert (tmp_path / "p/sidd_train_3/index.json").is_file()
     serviced = TrainingInput(config, str(scenes), str(tmp_path / "p"), "grpc://localhost:1")
-    with pytest.raises(UserError, match="--data_service adds Gaussian noise, and sidd has noisy"):
+    with pytest.raises(UserError, match="Received: --dataset=sidd, whose noise is real"):
         serviced.batch_maker(SimpleNamespace(index=0, size=1))

@@ -108,6 +108,13 @@ def test_every_flag_changes_the_outcome(run, models, photos, tmp_path):
     assert clipped["mean"]["psnr_noisy"] > mean("--sigma=80")["mean"]["psnr_noisy"] + 0.5
     assert mean("--precision=mixed_bfloat16")["precision"] == "mixed_bfloat16"
     assert models["asked"][-1] == ("poor", "mixed_bfloat16")
+    same = mean("--degradation=gaussian(25)")
+    assert same["mean"]["psnr"] == pytest.approx(plain["mean"]["psnr"], abs=1e-4)
+    assert (same["sigma"], same["degradation"]) == (25, "gaussian(25)")
+    other = mean("--degradation=gaussian(40) + jpeg(60)")
+    assert other["mean"]["psnr_noisy"] < plain["mean"]["psnr_noisy"] - 1
+    assert (other["sigma"], other["degradation"]) == (None, "gaussian(40)+jpeg(60)")
+    assert plain["degradation"] is None
     assert mean() | {"seconds": 0, "seconds_per_image": 0, "images": 0} == plain | {
         "seconds": 0,
         "seconds_per_image": 0,
@@ -127,6 +134,8 @@ def test_every_flag_changes_the_outcome(run, models, photos, tmp_path):
         (["--split=nonesuch"], "nonesuch"),
         (["--model=good,good"], "`model` must be one or more different models"),
         (["--model="], "`model` must be one or more different models"),
+        (["--degradation=film"], "unknown stage 'film'"),
+        (["--degradation=camera", "--sigma=25"], "both say what noise there is"),
         (["--tile=256"], "tile"),
         (["--self_ensemble"], "self_ensemble"),
     ],
@@ -139,6 +148,19 @@ def test_bad_usage_is_exit_code_2_before_any_model_loads(run, models, tmp_path, 
     assert len(error.splitlines()) <= 3
     assert models["asked"] == []
     assert not output.exists()
+
+
+@pytest.mark.parametrize("name", ["renoir", "rni15"])
+def test_a_degradation_of_real_noise_is_refused_before_any_model_loads(
+    run, models, make_images, tmp_path, name
+):
+    make_images("renoir", [f"batch31_{kind}.png" for kind in ("noisy", "reference", "clean")])
+    make_images("rni15", ["dog.png"])
+    where = f"--output={tmp_path / 'out'}", f"--data_dir={tmp_path}"
+    code, shown, error = run(*where, f"--dataset={name}", "--degradation=camera")
+    assert (code, shown, models["asked"]) == (2, "", [])
+    assert f"error: dataset {name} has real noise, to which --degradation adds none" in error
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(

@@ -117,6 +117,18 @@ def test_scored_noise_is_that_of_evaluate(scenes):
     assert scored_pairs(images, 25.0, 0)[2][1].shape == (20, 24, 3)
 
 
+def test_scored_clean_images_are_as_fine_as_those_of_evaluate(scenes):
+    from datasets.resolve import find_dataset
+
+    images = find_dataset("renoir", scenes, "validation")
+    for kept in (images, KeptImages(images)):
+        _, noisy, clean = scored_pairs(kept, None, 0)[1]
+        np.testing.assert_array_equal(clean, images.clean(1))
+        np.testing.assert_array_equal(np.rint(noisy * 255), images.noisy(1))
+    # The mean of two shots has half levels, which 8 bits do not hold.
+    assert not np.allclose(clean * 255, np.rint(clean * 255), atol=0.1)
+
+
 def test_images_are_decoded_once(scenes, monkeypatch):
     from datasets.resolve import find_dataset
 

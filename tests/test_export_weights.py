@@ -141,6 +141,16 @@ def test_values_beyond_float16_keep_float32(run, tmp_path):
     assert (card["dtype"], card["sha256"], card["float16"]) == ("float32", sha256, None)
 
 
+def test_a_run_with_other_noise_than_one_sigma_has_no_name_to_ship_under(run, tmp_path):
+    folder, _ = run
+    path = folder / "config.json"
+    config = json.loads(path.read_text())
+    config["train"] |= {"degradation": "camera", "sigma_min": None, "sigma_max": None}
+    path.write_text(json.dumps(config))
+    with pytest.raises(UserError, match="named by their noise level, .* --degradation=camera"):
+        ship(folder, "gradnet_tiny_color_real", [], tmp_path, terms_of)
+
+
 def test_another_name_or_other_weights_scores_are_refused(run, tmp_path):
     folder, _ = run
     with pytest.raises(UserError, match="this run's weights are called gradnet_tiny_color_s25"):

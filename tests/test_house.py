@@ -48,7 +48,7 @@ ANY_BACKEND = (
     "gradnet_tf/models/*.py",
     "gradnet_tf/losses.py",
     "gradnet_tf/metrics.py",
-    "gradnet_tf/degradations.py",
+    "gradnet_tf/degradations/gaussian.py",
 )
 BACKENDS = {"tensorflow", "jax", "torch"}
 

@@ -84,6 +84,8 @@ def test_undefined_scores_show_as_a_dash_and_remarks_follow():
 
 def test_real_noise_is_named():
     assert noise_text({"sigma": None, "clip_noisy": False}) == "real noise"
+    made = {"sigma": None, "degradation": "camera", "clip_noisy": True}
+    assert noise_text(made) == "noise camera, noisy input clipped"
     assert noise_text({"sigma": 2.5, "clip_noisy": False}) == "σ = 2.5"
 
 

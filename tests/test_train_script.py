@@ -140,6 +140,9 @@ def message(*flags):
     ("flags", "words"),
     [
         (["--preset=gradnet_smal"], "`preset` must be one of gradnet, "),
+        (["--sigma=5", "--degradation=camera"], "both say what noise there is"),
+        (["--degradation=camera(5)"], "camera takes shot=…"),
+        (["--dataset=sample:2,renoir"], "give every set a weight"),
         (["--sigma=-3"], "`sigma` must be in [0, 255]. Received: sigma=-3.0"),
         (["--time_budget=soon"], "`time_budget` must be a duration"),
         (["--dataset=bsds500", "--data_dir=/no/such/folder"], "/no/such/folder"),
@@ -168,6 +171,16 @@ def test_help_lists_the_sets_there_are(command, names):
     shown = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120).stdout
     (line,) = [line for line in " ".join(shown.split()).split(" --") if line.startswith("dataset:")]
     assert ", ".join(names) in line
+
+
+def test_a_mixture_of_noise_trains_and_is_recorded(tmp_path):
+    noise = "3*gaussian(0,55)|camera|poisson_gaussian(shot=0.01,read=5)+jpeg(60,95)"
+    short = ("--steps=2", "--naive_steps=1", f"--degradation={noise}", "--eval_sets=sample")
+    finish(tmp_path / "run", *short)
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert config["train"]["degradation"] == noise.replace(",55", "..55").replace(",95", "..95")
+    assert config["train"]["sigma_max"] is None and config["facts"]["guarded"]["sample"] == 3
+    assert np.isfinite(losses(tmp_path / "run")).all()
 
 
 def test_an_empty_folder_is_said(tmp_path):

@@ -51,6 +51,12 @@ def ship(
             "names a preset alone.\nGive the run's folder as --model; it can be shared as it is."
         )
     train, channels = config["train"], config["channels"]
+    if train.get("degradation"):
+        raise UserError(
+            f"--run={run}: weights that ship are named by their noise level, and this run was "
+            f"trained with --degradation={train['degradation']}.\n"
+            "Give the run's folder as --model; it can be shared as it is."
+        )
     level = f"s{train['sigma_max']:g}" if train["sigma_min"] == train["sigma_max"] else "blind"
     expected = f"{config['preset']}_{'color' if channels == 3 else 'gray'}_{level}"
     if name != expected:

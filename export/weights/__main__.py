@@ -37,6 +37,7 @@ def main() -> None:
         if not FLAGS[flag].value:
             raise UserError(f"--{flag} is required. See: python -m export.weights --help")
     from datasets.facts import get_facts
+    from datasets.mixture import parse_mixture
     from datasets.resolve import find_dataset
     from export.weights import ship
     from gradnet_tf.inference.model_cards import card_text
@@ -44,7 +45,10 @@ def main() -> None:
     def find_images(name):
         return find_dataset(FLAGS.dataset or name, FLAGS.data_dir, max_images=FLAGS.max_images)
 
-    def terms_of(name):
+    def terms_of(dataset):
+        return " ".join(map(terms_of_one, parse_mixture(dataset)[0]))
+
+    def terms_of_one(name):
         facts = get_facts(name)
         count = facts.counts.get(facts.training_split)
         images = f", {count} images" if count else ""

@@ -176,6 +176,7 @@ def _write_comparison(stage, folders, results, image_set, stems) -> None:
         "has_clean",
         "protocol",
         "sigma",
+        "degradation",
         "seed",
         "clip_noisy",
         "precision",

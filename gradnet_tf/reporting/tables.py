@@ -27,7 +27,10 @@ def number(value: float | None, decimals: int) -> str:
 
 
 def noise_text(result: dict[str, Any]) -> str:
-    """Names the noise of a result: `σ = 25` or `real noise`."""
+    """Names the noise of a result: `σ = 25`, `real noise` or the degradation."""
+    if result.get("degradation"):
+        clipped = ", noisy input clipped" if result["clip_noisy"] else ""
+        return f"noise {result['degradation']}{clipped}"
     if result["sigma"] is None:
         return "real noise"
     return f"σ = {result['sigma']:g}" + (", noisy input clipped" if result["clip_noisy"] else "")

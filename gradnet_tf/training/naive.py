@@ -121,11 +121,18 @@ def _loaded(config) -> GivenNaive:
         _require_one_level(config, config.naive)
         model = build_variables(FixedSigma(model, config.sigma_min))
     levels, use = (config.sigma_min, config.sigma_max), "it is the naive denoiser at"
-    note = untrained_note(denoiser.name, denoiser.source, *levels, use)
+    # A degradation may have no level to compare with.
+    known = config.sigma_min is not None
+    note = untrained_note(denoiser.name, denoiser.source, *levels, use) if known else None
     return GivenNaive(describe(model), model.get_weights(), note)
 
 
 def _require_one_level(config, name: str) -> None:
+    if config.sigma_min is None:
+        raise UserError(
+            f"--naive={name}: must be told the noise level, and a degradation of several stages "
+            f"has none.\nGive another --naive. Received: --degradation={config.degradation}"
+        )
     if config.sigma_min != config.sigma_max:
         raise UserError(
             f"--naive={name}: must be told the noise level, and a blind network does not know it.\n"

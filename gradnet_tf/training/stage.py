@@ -179,7 +179,10 @@ class Stage:
 
     def _show_validation(self) -> None:
         low, high = self.config.sigma_min, self.config.sigma_max
-        if low < high:
+        if self.config.degradation:
+            # Its levels are in the draws already, and may not be σ.
+            edges, heights = [], []
+        elif low < high:
             edges, heights = psnr_by_sigma(self.engine, self.validation, low, high)
         else:
             edges, heights = [low - 0.5, low + 0.5], [self.psnr]
@@ -187,7 +190,8 @@ class Stage:
 
         def write():
             self.board.scalars({"validation/psnr": self.psnr}, self.step)
-            self.board.bars("validation/psnr_by_sigma", edges, heights, self.step)
+            if heights:
+                self.board.bars("validation/psnr_by_sigma", edges, heights, self.step)
             self.board.image("validation", image, self.step)
 
         self._write(0, write)

@@ -1,6 +1,6 @@
-"""Noise models as pure functions of (clean image, random draws, parameters).
+"""White Gaussian noise, and the scale of noise levels: arithmetic only.
 
-They use arithmetic only, so NumPy arrays, TensorFlow and JAX tensors all pass.
+So NumPy arrays, TensorFlow and JAX tensors all pass.
 """
 
 

@@ -1,0 +1,56 @@
+"""Gaussian noise whose neighbours are alike, as resized or demosaicked photographs have it."""
+
+import cv2
+import numpy as np
+
+from gradnet_tf.degradations.draws import Draws
+from gradnet_tf.degradations.gaussian import add_gaussian_noise
+
+# The blurring Gaussian is cut off at so many standard deviations.
+_REACH = 4
+
+
+def correlated_noise(shape: tuple[int, int, int], draws: Draws, length: float) -> np.ndarray:
+    """Draws noise of variance 1: white noise, blurred by a Gaussian and scaled.
+
+    The correlation of two pixels d apart is `exp(−d² / (4 · length²))`; the
+    channels are independent. It is the same everywhere, at the borders too.
+
+    Args:
+        shape: (height, width, channels).
+        draws: the image's random numbers.
+        length: standard deviation of the blur in pixels; 0 for white noise.
+
+    Returns:
+        float32 array of `shape`.
+    """
+    reach = int(np.ceil(_REACH * length))
+    if reach == 0:
+        return draws.normal(shape)
+    kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / length) ** 2)
+    kernel /= np.sqrt(np.sum(kernel**2))  # independent draws add in quadrature
+    height, width, channels = shape
+    wide = draws.normal((height + 2 * reach, width + 2 * reach, channels))
+    blurred = cv2.sepFilter2D(wide, -1, kernel, kernel)
+    # OpenCV drops a last axis of 1.
+    blurred = blurred.reshape(wide.shape)
+    return np.ascontiguousarray(blurred[reach : reach + height, reach : reach + width])
+
+
+def add_correlated_noise(
+    clean: np.ndarray, draws: Draws, sigma: float, length: float
+) -> np.ndarray:
+    """Adds `correlated_noise` of standard deviation σ (0-255 scale); never clipped.
+
+    Args:
+        clean: float32 image (H, W, C), nominal range [0, 1].
+        draws: the image's random numbers.
+        sigma: standard deviation of each pixel, 0-255 scale.
+        length: see `correlated_noise`, in pixels.
+
+    Returns:
+        float32 image of the same shape.
+    """
+    return add_gaussian_noise(
+        clean, correlated_noise(clean.shape, draws, length), np.float32(sigma)
+    )
