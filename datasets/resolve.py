@@ -14,6 +14,7 @@ def find_dataset(
     split: str | None = None,
     max_images: int | None = None,
     channels: int | None = None,
+    tell: bool = True,
 ) -> ImageSet:
     """Finds a set of images.
 
@@ -26,6 +27,7 @@ def find_dataset(
         split: one of the set's splits; by default the one it is evaluated on.
         max_images: takes the first images in byte order of the names.
         channels: 3 or 1; by default what the set is, 3 for `folder`.
+        tell: say on standard error when there are more or fewer images than were published.
 
     Returns:
         The images; nothing is decoded yet.
@@ -46,7 +48,7 @@ def find_dataset(
     image_set = LAYOUTS[facts.layout](facts, data_dir, split, channels)
     paths = image_set.paths
     expected = facts.counts.get(split)
-    if expected is not None and len(paths) != expected:
+    if tell and expected is not None and len(paths) != expected:
         notice(
             f"{facts.title} {split} has {expected} images, but {len(paths)} were found in "
             f"{paths[0].parent if paths else data_dir}; scores will not compare."

@@ -43,13 +43,14 @@ def test_a_test_set_beside_the_training_images_is_guarded(parent):
     TrainingBatches(images.first(3), CONFIG, guard)
 
 
-def test_test_splits_of_training_sets_are_guarded_too(tmp_path):
+def test_test_splits_of_training_sets_are_guarded_too(tmp_path, capsys):
     images = write_nyuv2(tmp_path / "nyuv2")  # 1, 3, 5 train, 2, 4, 6 test
     blocks = write_blocks(
         tmp_path / "sidd", ("ValidationNoisyBlocksSrgb", "ValidationGtBlocksSrgb")
     )["ValidationGtBlocksSrgb"]
     guard = make_guard(tmp_path)
     assert (guard.counts["nyuv2"], guard.counts["sidd"]) == (3, 6)
+    assert "scores will not compare" not in capsys.readouterr().err  # nothing is scored here
     assert guard.find(images[1]) == "a test image of nyuv2" and guard.find(images[0]) is None
     assert guard.find(blocks[1, 2]) == "a test image of sidd"
     fit, _ = find_training_sets("nyuv2", tmp_path)

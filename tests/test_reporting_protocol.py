@@ -99,6 +99,13 @@ def test_what_departs_from_the_protocol_is_said(set12):
     assert "the protocol does not clip the noisy input" in shown
 
 
+@pytest.mark.parametrize(("degradation", "departs"), [("gaussian(30)", False), ("jpeg(50)", True)])
+def test_other_noise_than_the_protocols_is_said(set12, degradation, departs):
+    config = EvaluateConfig(degradation=degradation)
+    shown = result_table(evaluate(Fake(channels=1), set12.first(1), config))
+    assert (f"noise {degradation}: published scores are of AWGN" in shown) == departs
+
+
 def test_sets_without_facts_have_no_protocol():
     result = evaluate(Fake(), Images(photographs(1)), EvaluateConfig())
     assert result["protocol"] is None and "protocol" not in result_table(result)

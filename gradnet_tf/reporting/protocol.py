@@ -40,6 +40,8 @@ def departures(result: dict[str, Any]) -> list[str]:
         found.append(
             f"{images} of {expected} images: the mean does not compare with published ones"
         )
+    if result.get("degradation") and result["sigma"] is None:
+        found.append(f"noise {result['degradation']}: published scores are of {protocol['noise']}")
     if result["clip_noisy"] and protocol["noise"] == "AWGN":
         found.append("the protocol does not clip the noisy input: published scores are of another")
     return found
