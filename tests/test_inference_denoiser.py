@@ -54,7 +54,8 @@ def test_facts(denoiser, grey_denoiser):
     assert (denoiser.channels, grey_denoiser.channels) == (3, 1)
     assert denoiser.needs_sigma is False
     assert denoiser.parameters == denoiser.model.count_params()
-    assert denoiser.source == dict.fromkeys(("kind", "path", "preset", "sha256", "run"))
+    known = ("kind", "path", "preset", "sha256", "run", "trained_sigma")
+    assert denoiser.source == dict.fromkeys(known)
 
 
 def test_an_empty_batch_stays_empty(denoiser):
