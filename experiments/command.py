@@ -5,7 +5,7 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,8 @@ from experiments.options import Options
 from experiments.report import write_report
 from experiments.results import Results, agree_on_facts
 from experiments.study import Task, work_through
+from experiments.summary import NAIVE
+from gradnet_tf.config import require
 from gradnet_tf.errors import UserError
 from gradnet_tf.quiet import quiet_native_logs
 from gradnet_tf.versions import installed_versions
@@ -88,7 +90,7 @@ def run(study: Study, options: Options) -> None:
     agree_on_facts(options.output, facts)
     print(f"{study.name} study, {form}", flush=True)
     results = work_through(
-        study.tasks(options, form),
+        chosen_tasks(study.tasks(options, form), options.variants),
         form,
         options.output,
         sources.training,
@@ -147,6 +149,20 @@ def chosen_form(study: Study, options: Options) -> Form:
     tasks = study.tasks(options, form)
     task = next(t for t in tasks if (t.job.variant, t.job.gradient) == study.costliest)
     return scaled_to(form, options.budget, len(tasks), seconds_per_step(task, form))
+
+
+def chosen_tasks(tasks: Sequence[Task], variants: Sequence[str]) -> list[Task]:
+    """Returns the tasks of the variants, and of the ψ that these need; all if none is named.
+
+    Raises:
+        UserError: for a name that is no variant of the study.
+    """
+    known = dict.fromkeys(task.job.variant for task in tasks if task.job.variant != NAIVE)
+    for variant in variants:
+        require(variant in known, "variants", variant, f"of {'; '.join(known)}")
+    chosen = [task for task in tasks if not variants or task.job.variant in variants]
+    jobs = {task.job for task in chosen} | {task.naive for task in chosen}
+    return [task for task in tasks if task.job in jobs]
 
 
 def seconds_per_step(task: Task, form: Form) -> float:

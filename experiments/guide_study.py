@@ -28,7 +28,7 @@ from experiments.study import Task  # noqa: E402
 from experiments.summary import NAIVE  # noqa: E402
 from gradnet_tf.command import run_script  # noqa: E402
 
-BASELINE = ("no guide", "none")
+BASELINE = ("GradNet", "gradient of x̂")
 COSTLIEST = ("better ψ", "gradient of x̂")
 # ψ that ships with the package: blind, so that it serves every noise level.
 BETTER = "gradnet_small_color_blind"
@@ -37,11 +37,11 @@ WORSE_SHARE = 0.1
 # What each configuration changes; see `experiments.guides.build_guided`.
 CONFIGURATIONS: Mapping[tuple[str, str], Mapping] = MappingProxyType(
     {
-        BASELINE: {"filters": None},
+        ("no guide", "none"): {"filters": None},
         ("no guide, λ = 0", "none"): {"filters": None, "loss_weight": 0.0},
-        # By as much as makes its parameters those of GradNet with ψ, rounded up.
-        ("no guide, ψ's parameters in the body", "none"): {"filters": None, "larger": True},
-        ("GradNet", "gradient of x̂"): {},
+        # By as much as makes its parameters those of GradNet with ψ, rounded up: 34 for 32.
+        ("no guide, wider", "none"): {"filters": None, "larger": True},
+        BASELINE: {},
         ("GradNet, λ = 0", "gradient of x̂"): {"loss_weight": 0.0},
         ("worse ψ", "gradient of x̂"): {"worse": True},
         ("better ψ", "gradient of x̂"): {"naive": BETTER},

@@ -24,6 +24,7 @@ class Options:
             leaves the form's.
         time_budget: seconds after which no run is begun.
         seeds: how many, from 0.
+        variants: only these, by name, and the ψ that they need; empty for all.
         train_set: clean images for Gaussian noise.
         sets: test sets; those with real noise bring a training split.
         sigmas: noise levels on the 0-255 scale.
@@ -37,6 +38,7 @@ class Options:
     budget: float | None = None
     time_budget: float | None = None
     seeds: int = 3
+    variants: tuple[str, ...] = ()
     train_set: str = "bsds500"
     sets: tuple[str, ...] = ("nyuv2", "cbsd68", "renoir")
     sigmas: tuple[str, ...] = ("15", "50")
@@ -76,6 +78,7 @@ def define_flags(output: str, sets: list[str], sigmas: list[str]) -> None:
     flags.DEFINE_string("budget", None, 'scale the steps so that the study takes this, as "65m"')
     flags.DEFINE_string("time_budget", None, "begin no run after this; the same command goes on")
     flags.DEFINE_integer("seeds", 3, "runs of everything, with seeds from 0")
+    flags.DEFINE_multi_string("variants", [], "only this variant; may be repeated (default: all)")
     flags.DEFINE_string("train_set", "bsds500", "clean images to train on under Gaussian noise")
     flags.DEFINE_list("sets", sets, "test sets")
     flags.DEFINE_list("sigmas", sigmas, "Gaussian noise levels, 0-255 scale")
@@ -89,5 +92,5 @@ def read_flags() -> Options:
     values = {name: flags.FLAGS[name].value for name in Options.__dataclass_fields__}
     for name in ("budget", "time_budget"):
         values[name] = parse_duration(name, values[name])
-    values |= {name: tuple(values[name]) for name in ("sets", "sigmas")}
+    values |= {name: tuple(values[name]) for name in ("sets", "sigmas", "variants")}
     return Options(**values)

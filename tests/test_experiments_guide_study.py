@@ -11,6 +11,7 @@ from experiments import command, guide_study, guides
 from experiments.options import Options
 from experiments.results import Results
 from experiments.summary import NAIVE
+from gradnet_tf.errors import UserError
 from gradnet_tf.inference.load import load_denoiser
 from gradnet_tf.layers import SobelGradient
 
@@ -26,7 +27,7 @@ def test_all_configurations_of_the_guide_study_can_be_built():
     assert task.naive.gradient == "none" and not own.naive_denoiser.trainable
     assert built["worse ψ"][0].naive.gradient == "worse"
     bodies = {name: model.body.filters for name, (_, model) in built.items()}
-    bodies.pop("no guide, ψ's parameters in the body")
+    bodies.pop("no guide, wider")
     assert set(bodies.values()) == {16}
 
 
@@ -83,3 +84,20 @@ def test_a_guide_study_scores_regions_and_trains_the_worse_psi_less(scenes, tmp_
         ]
         scores = [score for _, score in parts]
         assert min(scores) < whole[1] + 1 and max(scores) > whole[1] - 1
+
+
+def test_single_variants_bring_the_psi_that_they_need():
+    tasks = guide_study.tasks(Options(sets=("renoir",), seeds=2), TINY_GRADNET)
+    chosen = command.chosen_tasks(tasks, ["no guide", "worse ψ"])
+    assert [(t.job.seed, t.job.variant, t.job.gradient) for t in chosen] == [
+        (seed, variant, gradient)
+        for seed in (0, 1)
+        for variant, gradient in (
+            (NAIVE, "worse"),
+            ("no guide", "none"),
+            ("worse ψ", "gradient of x̂"),
+        )
+    ]
+    assert command.chosen_tasks(tasks, []) == tasks
+    with pytest.raises(UserError, match="`variants` must be of no guide; no guide, λ = 0; "):
+        command.chosen_tasks(tasks, ["guide"])
