@@ -113,6 +113,7 @@ def draw_bars(lines: Sequence[Line], baseline: tuple[str, str], title: str):
     panel_width = max(_PANEL_WIDTH, _VARIANT_WIDTH * most + 1)
     columns = max(1, min(_COLUMNS, len(places), int(_PAGE_WIDTH / panel_width)))
     rows = max(1, math.ceil(len(places) / columns))
+    columns = max(1, math.ceil(len(places) / rows))  # two and two rather than three and one
     with styles.context(["default", _STYLE]):
         figure = Figure(
             figsize=(panel_width * columns, 3.7 * rows + 0.7), dpi=110, layout="constrained"
