@@ -13,6 +13,7 @@ from gradnet_tf.errors import UserError
 from gradnet_tf.inference.channels import adapt_channels, adaptation
 from gradnet_tf.inference.image_files import to_float
 from gradnet_tf.inference.noise_level import estimate_and_tell, scored_untrained, tell
+from gradnet_tf.inference.pictures import self_ensemble
 from gradnet_tf.presets import PRECISIONS
 from gradnet_tf.sampling import evaluation_noise
 from gradnet_tf.scores import HAS_NAN, Example, finite_or_none, mean_scores, score_example
@@ -30,6 +31,7 @@ class EvaluateConfig:
         max_images: take the first so many images in byte order; `None` takes all.
         clip_noisy: clip the noisy input to [0, 1] before the denoiser sees it.
         precision: dtype policy the model is built under.
+        self_ensemble: average the result over the eight flips and quarter turns.
     """
 
     dataset: str = "sample"
@@ -39,6 +41,7 @@ class EvaluateConfig:
     max_images: int | None = None
     clip_noisy: bool = False
     precision: str = "float32"
+    self_ensemble: bool = False
 
     def __post_init__(self):
         if self.sigma is not None:
@@ -118,9 +121,14 @@ def run_example(
     if sigma is None and needs_sigma:
         # Of the image as it is, before channels are replicated or taken one by one.
         sigma = estimate_and_tell(noisy, name)
-    denoised = adapt_channels(
-        lambda images: np.asarray(denoiser.denoise(images, sigma)), noisy[None], denoiser.channels
-    )[0]
+
+    def run(images):
+        return adapt_channels(
+            lambda adapted: np.asarray(denoiser.denoise(adapted, sigma)), images, denoiser.channels
+        )
+
+    images = noisy[None]
+    denoised = (self_ensemble(run, images) if config.self_ensemble else run(images))[0]
     seconds = time.perf_counter() - start
     more = {"sigma": sigma} if needs_sigma else {}
     naive = adapt_channels(
@@ -188,6 +196,7 @@ def evaluate(
         "sigma": None if real_noise else config.sigma,
         "seed": config.seed,
         "clip_noisy": config.clip_noisy,
+        "self_ensemble": config.self_ensemble,
         "conversion": "; ".join(sorted(filter(None, conversions))) or None,
         "seconds": time.perf_counter() - start,
         # The first image also pays for the compilation.

@@ -39,6 +39,12 @@ def floats(*values):
     return files.by_tifffile(array)
 
 
+def volume():
+    """A TIFF that claims five layers: tifffile would make room for all that such tags claim."""
+    data = files.by_tifffile(files.noise(8, 8), extratags=[(65000, 4, 1, 5, True)])
+    return data.replace(struct.pack("<HHI", 65000, 4, 1), struct.pack("<HHI", 32997, 4, 1))
+
+
 def deep_avif():
     data = bytearray(files.by_pillow(files.noise(8, 8, 3), "AVIF"))
     data[data.index(b"av1C") + 6] |= 0x40
@@ -61,6 +67,7 @@ BAD = {
     "floats to 255": (lambda: floats(0, 255), "from 0 to 255; expected"),
     "signed": (lambda: files.by_tifffile(np.zeros((4, 4), np.int16)), "16-bit signed"),
     "32 bits": (lambda: files.by_tifffile(np.zeros((4, 4), np.uint32)), "32-bit unsigned"),
+    "a volume": (volume, "is a TIFF of a volume"),
     "a deep AVIF": (deep_avif, "10 or 12 bits"),
     "an odd PNM": (lambda: b"P5 2 2 1023 12345678", "values up to 1023"),
 }

@@ -136,10 +136,30 @@ def denoise_picture(
     return result
 
 
+def to_unit(pixels: np.ndarray) -> np.ndarray:
+    """Returns uint8, uint16 or float pixels as float32, nominal range [0, 1]."""
+    if pixels.dtype.kind == "u":
+        return pixels.astype(np.float32) / np.float32(np.iinfo(pixels.dtype).max)
+    return pixels.astype(np.float32)
+
+
+def finished(denoised: np.ndarray, noisy: np.ndarray, strength: Strength) -> np.ndarray:
+    """Returns denoised pixels, float in [0, 1], blended with and stored like the noisy ones.
+
+    Args:
+        denoised: float32 (..., C).
+        noisy: uint8, uint16 or float (..., C), C = 1 or 3: all colours of a pixel.
+        strength: how much of the noise to take away.
+    """
+    blended = strength.blend(to_unit(noisy), denoised)
+    if noisy.dtype.kind != "u":
+        return blended.astype(noisy.dtype)
+    top = np.float32(np.iinfo(noisy.dtype).max)
+    return np.rint(np.clip(blended, 0.0, 1.0) * top).astype(noisy.dtype)
+
+
 def _denoise(denoiser, colours, strength: Strength, sigma, ensemble: bool) -> np.ndarray:
-    whole = colours.dtype.kind == "u"
-    scale = np.float32(np.iinfo(colours.dtype).max if whole else 1)
-    noisy = (colours.astype(np.float32) / scale)[np.newaxis]
+    noisy = to_unit(colours)[np.newaxis]
     if not np.isfinite(noisy).all():
         raise UserError("image: expected finite values. Received: NaN or infinity.")
     if sigma is None and denoiser.needs_sigma:
@@ -152,7 +172,4 @@ def _denoise(denoiser, colours, strength: Strength, sigma, ensemble: bool) -> np
         )
 
     denoised = self_ensemble(run, noisy) if ensemble else run(noisy)
-    blended = strength.blend(noisy, denoised)[0]
-    if not whole:
-        return blended.astype(colours.dtype)
-    return np.rint(np.clip(blended, 0.0, 1.0) * scale).astype(colours.dtype)
+    return finished(denoised[0], colours, strength)

@@ -39,7 +39,9 @@ def read(data: bytes, format: str, max_megapixels: float) -> Photo:
     chunks = _chunks(data)
     if chunks[0][0] != b"IHDR" or len(chunks[0][1]) != 13:
         raise UserError("is damaged: a PNG begins with its header, and this one does not")
-    width, height, depth, colour_type = struct.unpack(">IIBB", chunks[0][1][:10])
+    width, height, depth, colour_type, *methods = struct.unpack(">IIBBBBB", chunks[0][1])
+    if methods not in ([0, 0, 0], [0, 0, 1]):  # Compression, filter, interlacing.
+        raise UserError("is damaged: its PNG header names methods that do not exist")
     require_size(width, height, max_megapixels)
     for kind, content in chunks:
         if kind == b"acTL" and int.from_bytes(content[:4], "big") > 1:
@@ -48,6 +50,7 @@ def read(data: bytes, format: str, max_megapixels: float) -> Photo:
     bare = [chunk for chunk in chunks if chunk[0] in _CRITICAL]
     key = next((content for kind, content in chunks if kind == b"tRNS"), None)
     if depth == 16:
+        _require_whole_stream(bare)
         array = _decode_16(_join(bare), key)
         if colour_type == 4:
             array = array[..., [0, 3]]  # OpenCV makes grey with alpha RGBA.
@@ -134,6 +137,17 @@ def _decode_16(data: bytes, key: bytes | None) -> np.ndarray:
     # OpenCV passes a colour key by: pixels of that one colour are transparent.
     alpha = (array != np.frombuffer(key, ">u2", array.shape[2])).any(axis=2, keepdims=True)
     return np.concatenate([array, alpha * np.uint16(65535)], axis=2)
+
+
+def _require_whole_stream(chunks: Sequence[Chunk]) -> None:
+    """Raises where the compressed pixels are damaged: libpng prints that, and OpenCV goes on."""
+    stream = zlib.decompressobj()
+    for kind, content in chunks:
+        while kind == b"IDAT" and content and not stream.eof:
+            stream.decompress(content, 1 << 20)  # A piece at a time, which is let go.
+            content = stream.unconsumed_tail
+    if not stream.eof:
+        raise UserError("is truncated: its compressed pixels end too early")
 
 
 def _encode_8(array: np.ndarray) -> list[Chunk]:

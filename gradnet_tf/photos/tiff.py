@@ -22,6 +22,8 @@ from gradnet_tf.photos.tiff_tags import Entry, Layout
 _SUBFILE, _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC = 254, 256, 257, 258, 259, 262
 _ORIENTATION, _SAMPLES, _ROWS, _PLANAR, _PREDICTOR = 274, 277, 278, 284, 317
 _EXTRA, _FORMAT = 338, 339
+_TILE_WIDTH, _TILE_HEIGHT = 322, 323
+_DEPTHS = (32997, 32998)  # Of the picture and of its tiles, in layers.
 # Tags of the way pixels are stored, which are written anew or mean nothing any more: strips,
 # tiles, fill order, palette, JPEG tables, YCbCr, ranges of values, further pictures.
 _OF_THE_PIXELS = {_BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLES, _ROWS, _PLANAR, _PREDICTOR, _EXTRA,
@@ -53,6 +55,10 @@ def read(data: bytes, format: str, max_megapixels: float) -> Photo:
         name = _PHOTOMETRICS.get(photometric, f"of colour space {photometric}")
         raise UserError(f"is a TIFF {name}; expected grey or RGB: convert it first")
     _require_one_page(data, layout, entries, following)
+    if any(number(tag, 1) != 1 for tag in _DEPTHS):
+        raise UserError("is a TIFF of a volume; expected one picture")
+    # A tile may claim any size, too.
+    require_size(number(_TILE_WIDTH, 1), number(_TILE_HEIGHT, 1), max_megapixels + 1)
     extra = samples - (3 if photometric in (_RGB, _YCBCR) else 1)
     if extra not in (0, 1):
         raise UserError(f"is a TIFF of {samples} channels; expected grey or RGB, with alpha or not")
@@ -69,7 +75,7 @@ def read(data: bytes, format: str, max_megapixels: float) -> Photo:
     compression, predictor = number(_COMPRESSION, _NONE), number(_PREDICTOR, 1)
     by_pillow = False
     if plain and compression in _TIFFFILE_DECODES and predictor in (1, 2):
-        array = _by_tifffile(decoded)
+        array = _by_tifffile(decoded, height * width * samples)
     elif bits <= 8:
         array, by_pillow = _by_pillow(decoded, photometric), True
     else:
@@ -155,9 +161,11 @@ def _require_one_page(
         directory, following = tiff_tags.read_directory(data, layout, following)
 
 
-def _by_tifffile(data: bytes) -> np.ndarray:
+def _by_tifffile(data: bytes, num_values: int) -> np.ndarray:
     with tifffile.TiffFile(io.BytesIO(data)) as file:
         page = file.pages[0]
+        if page.size != num_values:
+            raise UserError("is damaged: the tags of the TIFF contradict each other")
         array = page.asarray()
         separate = page.planarconfig == 2 and page.samplesperpixel > 1
     array = array.astype(array.dtype.newbyteorder("="))
