@@ -252,3 +252,29 @@ def test_grey_jpeg_stays_grey():
     photo = decode_photo(data, "grey")
     assert photo.pixels.shape == (48, 64, 1)
     assert files.read_opencv(encode_photo(photo)).ndim == 2
+
+
+@pytest.mark.parametrize(
+    ("mode", "format", "options"),
+    [
+        ("1", "PNG", {}),
+        ("1", "TIFF", {"compression": "group4"}),
+        ("P", "TIFF", {}),
+        ("P", "TIFF", {"compression": "tiff_lzw"}),
+        ("L", "PNG", {"bits": 4}),
+        ("RGB", "TIFF", {"compression": "jpeg"}),
+        ("P", "BMP", {}),
+    ],
+)
+def test_what_has_fewer_bits_or_a_palette_gets_eight_bits_by_channel(mode, format, options):
+    """A denoised picture lies between the colours of a palette: only the pixels come back."""
+    image = Image.fromarray(smooth()).convert(mode)
+    target = io.BytesIO()
+    image.save(target, format, **options)
+    data = target.getvalue()
+    photo = decode_photo(data, mode)
+    with Image.open(io.BytesIO(data)) as reopened:
+        wanted = np.asarray(reopened.convert("RGB"))
+    found = files.read_opencv(encode_photo(photo))
+    assert found.dtype == U8
+    np.testing.assert_array_equal(found if found.ndim == 3 else np.dstack([found] * 3), wanted)

@@ -1,6 +1,7 @@
 """Photographs keep EXIF, profile, XMP, resolution and text; Pillow and tifffile are the judges."""
 
 import io
+import os
 import struct
 
 import numpy as np
@@ -9,6 +10,8 @@ import pytest
 import tifffile
 from PIL import Image, PngImagePlugin
 
+import gradnet_tf
+from gradnet_tf.errors import UserError
 from gradnet_tf.photos.files import decode_photo, encode_photo
 
 
@@ -151,3 +154,21 @@ def test_tiff_exif_and_its_directories_are_kept():
     with opened(data) as before, opened(denoised(data)) as after:
         assert files.exif_facts(before) == files.exif_facts(after) == files.EXIF_FACTS
         assert after.info["dpi"] == (240, 120)
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
+    source, target = tmp_path / "in.jpg", tmp_path / "new" / "out.jpg"
+    source.write_bytes(files.by_pillow(files.noise(8, 8, 3), "JPEG", exif=files.exif()))
+    photo = gradnet_tf.read_photo(source)
+    gradnet_tf.write_photo(target, photo.with_pixels(photo.pixels // 2))
+    with Image.open(target) as image:
+        assert files.exif_facts(image) == files.EXIF_FACTS
+    before = target.read_bytes()
+
+    def full_disk(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full_disk)
+    with pytest.raises(UserError, match="cannot write .*out.jpg: No space left on device"):
+        gradnet_tf.write_photo(target, photo)
+    assert target.read_bytes() == before and len(list(target.parent.iterdir())) == 1
