@@ -125,6 +125,8 @@ def write(photo: Photo, quality: int | None) -> bytes:
     grey = photo.pixels.shape[2] == 1
     entries: dict[int, Entry] = {
         **photo.facts["entries"],
+        _WIDTH: layout.entry("I", width),
+        _HEIGHT: layout.entry("I", height),
         _BITS: layout.entry("H", *[array.itemsize * 8] * channels),
         _COMPRESSION: layout.entry("H", _DEFLATE if compressed else _NONE),
         _PHOTOMETRIC: layout.entry(
