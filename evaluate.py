@@ -36,6 +36,7 @@ flags.DEFINE_string("output", "out/evaluation", "folder to write")
 flags.DEFINE_string("split", None, "split of the set (default: the set's own)")
 flags.DEFINE_integer("max_images", None, "take the first so many images in byte order")
 flags.DEFINE_bool("clip_noisy", False, "clip the noisy input to [0, 1]")
+flags.DEFINE_bool("self_ensemble", False, "average over the eight flips; eight times the work")
 flags.DEFINE_string("precision", "float32", "one of " + ", ".join(PRECISIONS))
 
 

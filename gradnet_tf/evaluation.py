@@ -15,6 +15,7 @@ from gradnet_tf.errors import UserError
 from gradnet_tf.inference.channels import adapt_channels, adaptation
 from gradnet_tf.inference.image_files import require_one_size, to_float
 from gradnet_tf.inference.noise_level import estimate_and_tell, scored_untrained, tell
+from gradnet_tf.inference.pictures import self_ensemble
 from gradnet_tf.presets import PRECISIONS
 from gradnet_tf.sampling import evaluation_key, evaluation_noise
 from gradnet_tf.scores import HAS_NAN, Example, finite_or_none, mean_scores, score_example
@@ -35,6 +36,7 @@ class EvaluateConfig:
         precision: dtype policy the model is built under.
         degradation: what makes the noise instead of σ, as
             `gradnet_tf.degradations.compose` reads it.
+        self_ensemble: average the result over the eight flips and quarter turns.
     """
 
     dataset: str = "sample"
@@ -45,6 +47,7 @@ class EvaluateConfig:
     clip_noisy: bool = False
     precision: str = "float32"
     degradation: str | None = None
+    self_ensemble: bool = False
 
     def __post_init__(self):
         if self.degradation:
@@ -185,9 +188,14 @@ def run_example(
     if sigma is None and needs_sigma:
         # Of the image as it is, before channels are replicated or taken one by one.
         sigma = estimate_and_tell(noisy, name)
-    denoised = adapt_channels(
-        lambda images: np.asarray(denoiser.denoise(images, sigma)), noisy[None], denoiser.channels
-    )[0]
+
+    def run(images):
+        return adapt_channels(
+            lambda adapted: np.asarray(denoiser.denoise(adapted, sigma)), images, denoiser.channels
+        )
+
+    images = noisy[None]
+    denoised = (self_ensemble(run, images) if config.self_ensemble else run(images))[0]
     seconds = time.perf_counter() - start
     more = {"sigma": sigma} if needs_sigma else {}
     naive = adapt_channels(
@@ -260,6 +268,7 @@ def evaluate(
         "degradation": config.degradation,
         "seed": config.seed,
         "clip_noisy": config.clip_noisy,
+        "self_ensemble": config.self_ensemble,
         "conversion": "; ".join(sorted(filter(None, conversions))) or None,
         "seconds": time.perf_counter() - start,
         # The first image also pays for the compilation.

@@ -6,9 +6,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from gradnet_tf.errors import UserError
-from gradnet_tf.inference.channels import adapt_channels
-from gradnet_tf.inference.image_files import to_float, to_uint8
 from gradnet_tf.inference.noise_level import estimate_and_tell, estimate_sigma
+from gradnet_tf.inference.pictures import Strength, denoise_picture
 
 
 class Runner(Protocol):
@@ -50,7 +49,7 @@ class Denoiser:
     Example:
 
     >>> denoiser = load_denoiser("gradnet_tiny")
-    >>> denoised = denoiser(photograph)  # uint8 (H, W, 3), the same out
+    >>> denoised = denoiser(photograph)  # uint8, uint16 or float; the same out
     """
 
     def __init__(self, runner: Runner, name: str, source: Mapping[str, Any] | None = None):
@@ -111,40 +110,41 @@ class Denoiser:
         return None if estimate is None else np.clip(np.asarray(estimate, np.float32), 0.0, 1.0)
 
     def __call__(
-        self, image: np.ndarray, strength: float = 1.0, sigma: float | None = None
+        self,
+        image: np.ndarray,
+        strength: float = 1.0,
+        sigma: float | None = None,
+        *,
+        luma: float = 1.0,
+        chroma: float = 1.0,
+        self_ensemble: bool = False,
     ) -> np.ndarray:
-        """Denoises one 8-bit picture.
+        """Denoises a picture, or a batch, in its own number format.
 
         Args:
-            image: uint8 (H, W, 3) RGB or (H, W, 1) grey. Where the model takes the
-                other kind, it is adapted as `adapt_channels` says.
-            strength: 1 is the network's result, 0 the picture itself, between them a blend.
+            image: uint8, uint16 or float with nominal range [0, 1], (H, W),
+                (H, W, C) or (N, H, W, C): C = 1 grey, 3 RGB, 2 and 4 the same with alpha,
+                which stays as it is. Where the model takes the other kind of colour, it
+                is adapted as `adapt_channels` says.
+            strength: 1 is the network's result, 0 the picture itself bit for bit, between
+                them a blend.
             sigma: see `denoise`.
+            luma: strength for brightness alone; multiplies `strength`. See
+                `gradnet_tf.inference.pictures.Strength`.
+            chroma: strength for colour alone.
+            self_ensemble: averages over the eight flips and quarter turns: a little better,
+                eight times slower.
 
         Returns:
-            uint8, shaped like `image`, rounded to the nearest level.
+            A new array like `image`; integers are rounded to the nearest level, floats
+            are in [0, 1] at full strength.
 
         Raises:
-            UserError: another shape or dtype, or a strength outside [0, 1].
+            UserError: another shape or dtype, values that are not finite, or a strength
+                outside [0, 1].
         """
-        image = np.asarray(image)
-        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[-1] not in (1, 3):
-            raise UserError(
-                "image: expected uint8 of shape (H, W, 3) or (H, W, 1). "
-                f"Received: {image.dtype} of shape {image.shape}."
-            )
-        if not 0.0 <= strength <= 1.0:
-            raise UserError(f"strength: expected a number in [0, 1]. Received: {strength}.")
-        if strength == 0.0:
-            return image.copy()
-        noisy = to_float(image[None])
-        if sigma is None and self.needs_sigma:
-            # Of the picture as it is, before channels are replicated or taken one by one.
-            sigma = estimate_and_tell(noisy[0], self.name)
-        denoised = adapt_channels(lambda images: self.denoise(images, sigma), noisy, self.channels)
-        if strength < 1.0:
-            denoised = noisy + np.float32(strength) * (denoised - noisy)
-        return to_uint8(denoised[0])
+        wanted = Strength(strength, luma, chroma)
+        return denoise_picture(self, image, wanted, sigma, self_ensemble)
 
     def _levels(self, images, sigma, estimate) -> np.ndarray | None:
         """Returns σ of each image, float32 (N,), or `None` where the network takes none."""

@@ -92,6 +92,8 @@ def notes(result: dict[str, Any]) -> list[str]:
         remarks += [note] if note else []
     if result["conversion"]:
         remarks.append(f"channels: {result['conversion']}")
+    if result.get("self_ensemble"):  # Metrics of earlier versions have no such row.
+        remarks.append("results are averaged over the eight flips (self-ensemble)")
     if result["clip_noisy"]:
         remarks.append("the noisy input was clipped to [0, 1]")
     if result["nan_outputs"]:
