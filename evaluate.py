@@ -22,6 +22,7 @@ from datasets.facts import FACTS  # noqa: E402
 from gradnet_tf.command import run_script  # noqa: E402
 from gradnet_tf.errors import EXIT_NAN, EXIT_OK, UserError  # noqa: E402
 from gradnet_tf.evaluation import EvaluateConfig  # noqa: E402
+from gradnet_tf.inference.tile_config import parse_tile  # noqa: E402
 from gradnet_tf.presets import PRECISIONS  # noqa: E402
 
 FLAGS = flags.FLAGS
@@ -35,13 +36,15 @@ flags.DEFINE_string("output", "out/evaluation", "folder to write")
 flags.DEFINE_string("split", None, "split of the set (default: the set's own)")
 flags.DEFINE_integer("max_images", None, "take the first so many images in byte order")
 flags.DEFINE_bool("clip_noisy", False, "clip the noisy input to [0, 1]")
+flags.DEFINE_string("tile", None, "run in tiles of this side: N, auto or whole (default: none)")
 flags.DEFINE_string("precision", "float32", "one of " + ", ".join(PRECISIONS))
 
 
 def make_config() -> EvaluateConfig:
     """Fills the configuration from the flags."""
-    fields = EvaluateConfig.__dataclass_fields__
-    return EvaluateConfig(**{name: FLAGS[name].value for name in fields})
+    fields = {name: FLAGS[name].value for name in EvaluateConfig.__dataclass_fields__}
+    tile = None if FLAGS.tile is None else parse_tile(FLAGS.tile)
+    return EvaluateConfig(**{**fields, "tile": tile})
 
 
 def main() -> int:

@@ -13,6 +13,7 @@ from gradnet_tf.errors import UserError
 from gradnet_tf.inference.channels import adapt_channels, adaptation
 from gradnet_tf.inference.image_files import to_float
 from gradnet_tf.inference.noise_level import estimate_and_tell, scored_untrained, tell
+from gradnet_tf.inference.tile_config import TileConfig
 from gradnet_tf.presets import PRECISIONS
 from gradnet_tf.sampling import evaluation_noise
 from gradnet_tf.scores import HAS_NAN, Example, finite_or_none, mean_scores, score_example
@@ -30,6 +31,8 @@ class EvaluateConfig:
         max_images: take the first so many images in byte order; `None` takes all.
         clip_noisy: clip the noisy input to [0, 1] before the denoiser sees it.
         precision: dtype policy the model is built under.
+        tile: how images are cut, a `TileConfig.tile`; `None` runs each in one piece, its
+            attention averaged over all of it.
     """
 
     dataset: str = "sample"
@@ -39,6 +42,7 @@ class EvaluateConfig:
     max_images: int | None = None
     clip_noisy: bool = False
     precision: str = "float32"
+    tile: int | str | None = None
 
     def __post_init__(self):
         if self.sigma is not None:
@@ -48,6 +52,8 @@ class EvaluateConfig:
         require(count is None or count >= 1, "max_images", count, "at least 1")
         choices = ", ".join(PRECISIONS)
         require(self.precision in PRECISIONS, "precision", self.precision, f"one of {choices}")
+        if self.tile is not None:
+            TileConfig(self.tile)
 
 
 class Denoiser(Protocol):
@@ -114,12 +120,15 @@ def run_example(
     noisy = noisy_input(clean, real, name, config)
     sigma = config.sigma if real is None else None
     needs_sigma = getattr(denoiser, "needs_sigma", False)
+    more = {} if config.tile is None else {"tiles": TileConfig(config.tile)}
     start = time.perf_counter()
     if sigma is None and needs_sigma:
         # Of the image as it is, before channels are replicated or taken one by one.
         sigma = estimate_and_tell(noisy, name)
     denoised = adapt_channels(
-        lambda images: np.asarray(denoiser.denoise(images, sigma)), noisy[None], denoiser.channels
+        lambda images: np.asarray(denoiser.denoise(images, sigma, **more)),
+        noisy[None],
+        denoiser.channels,
     )[0]
     seconds = time.perf_counter() - start
     more = {"sigma": sigma} if needs_sigma else {}
@@ -188,6 +197,7 @@ def evaluate(
         "sigma": None if real_noise else config.sigma,
         "seed": config.seed,
         "clip_noisy": config.clip_noisy,
+        "tile": config.tile,
         "conversion": "; ".join(sorted(filter(None, conversions))) or None,
         "seconds": time.perf_counter() - start,
         # The first image also pays for the compilation.

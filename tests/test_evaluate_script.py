@@ -127,7 +127,7 @@ def test_every_flag_changes_the_outcome(run, models, photos, tmp_path):
         (["--split=nonesuch"], "nonesuch"),
         (["--model=good,good"], "`model` must be one or more different models"),
         (["--model="], "`model` must be one or more different models"),
-        (["--tile=256"], "tile"),
+        (["--tile=8"], "`tile` must be auto, whole or a side of at least 16 pixels"),
         (["--self_ensemble"], "self_ensemble"),
     ],
 )

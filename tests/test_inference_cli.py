@@ -263,3 +263,35 @@ def test_an_output_that_cannot_be_made_is_said_before_the_model_loads(photos, tm
     output = tmp_path / "file" / "out"
     assert gradnet("denoise", photos, "--output", output, "--model", "no_such_model") == 2
     assert "cannot be made" in capsys.readouterr().err
+
+
+def test_tiles_do_not_change_the_result(photos, tmp_path, run):
+    outputs = []
+    for arguments in ([], ["--tile", "16"], ["--tile=auto", "--max_memory=2GB"]):
+        outputs.append(tmp_path / f"out{len(outputs)}")
+        assert gradnet("denoise", photos, "--output", outputs[-1], "--model", run, *arguments) == 0
+    for name in ("a.png", "grey.png"):
+        first, *others = (read(output / name).astype(int) for output in outputs)
+        assert all(np.abs(other - first).max() <= 1 for other in others)
+
+
+@pytest.mark.parametrize(
+    ("flag", "words"),
+    [
+        ("--tile=8", "argument --tile: `tile` must be auto, whole or a side of at least 16 pixels"),
+        ("--max_memory=much", "argument --max_memory: `max_memory` must be an amount of memory"),
+    ],
+)
+def test_bad_tiles_are_refused_before_anything_is_read(tmp_path, capsys, flag, words):
+    assert gradnet("denoise", tmp_path / "none", "--output", tmp_path / "out", flag) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_too_little_memory_is_a_failure_of_the_file(photos, tmp_path, run, capsys):
+    output = tmp_path / "out"
+    code = gradnet(
+        "denoise", photos / "a.png", "--output", output, "--model", run, "--max_memory=1MB"
+    )
+    assert code == 1
+    assert "`max_memory` must be at least" in capsys.readouterr().err
+    assert list(output.iterdir()) == []

@@ -2,11 +2,13 @@
 
 import argparse
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from gradnet_tf import weights
 from gradnet_tf.command import ArgumentParser, guarded
 from gradnet_tf.errors import EXIT_OK, UserError
+from gradnet_tf.inference.tile_config import TileConfig, parse_memory, parse_tile
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -47,6 +49,20 @@ def _parser() -> argparse.ArgumentParser:
         help="noise level, standard deviation on the 0-255 scale, for a model that needs one "
         "(default: estimated, picture by picture)",
     )
+    denoise.add_argument(
+        "--tile",
+        type=_checked(parse_tile),
+        default="auto",
+        metavar="auto|whole|N",
+        help="side of the tiles of large pictures in pixels; the result does not depend on it "
+        "(default: auto, what the memory allows)",
+    )
+    denoise.add_argument(
+        "--max_memory",
+        type=_checked(parse_memory),
+        metavar="SIZE",
+        help="what --tile=auto may use, such as 1.5GB (default: 2GB where it suffices)",
+    )
     denoise.set_defaults(run=_denoise)
 
     models = commands.add_parser(
@@ -61,6 +77,18 @@ def _parser() -> argparse.ArgumentParser:
     )
     models.set_defaults(run=_models)
     return parser
+
+
+def _checked(parse: Callable[[str], Any]) -> Callable[[str], Any]:
+    """Makes the errors of `parse` those of argparse, which names the flag itself."""
+
+    def parsed(text: str):
+        try:
+            return parse(text)
+        except UserError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
+
+    return parsed
 
 
 def _strength(text: str) -> float:
@@ -89,17 +117,18 @@ def _denoise(arguments: argparse.Namespace) -> int:
     from gradnet_tf.inference.load import load_denoiser
 
     jobs = plan_jobs(arguments.inputs, arguments.output)
+    tiles = TileConfig(arguments.tile, arguments.max_memory)
 
     def load():
         denoiser = load_denoiser(arguments.model)
         if arguments.sigma is None:
-            return denoiser
+            return functools.partial(denoiser, tiles=tiles)
         if not denoiser.needs_sigma:
             raise UserError(
                 f"--sigma={arguments.sigma:g}: {denoiser.name} takes no noise level. "
                 "Leave the flag out."
             )
-        return functools.partial(denoiser, sigma=arguments.sigma)
+        return functools.partial(denoiser, sigma=arguments.sigma, tiles=tiles)
 
     return denoise_files(jobs, load, arguments.strength)
 

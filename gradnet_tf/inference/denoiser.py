@@ -6,13 +6,19 @@ from typing import Any, Protocol
 import numpy as np
 
 from gradnet_tf.errors import UserError
-from gradnet_tf.inference.channels import adapt_channels
+from gradnet_tf.inference.channels import PER_CHANNEL, REPLICATED, adaptation
 from gradnet_tf.inference.image_files import to_float, to_uint8
 from gradnet_tf.inference.noise_level import estimate_and_tell, estimate_sigma
+from gradnet_tf.inference.tile_config import AUTO, TileConfig
+from gradnet_tf.inference.tiled import run_whole
+from gradnet_tf.inference.tiles import FLOATS, OnTile, PixelFormat
 
 
 class Runner(Protocol):
-    """What runs a network: Keras, a SavedModel or a TFLite interpreter (`runner_*.py`)."""
+    """What runs a network: Keras, a SavedModel or a TFLite interpreter (`runner_*.py`).
+
+    One that can run tiles also has `run_picture`, as `KerasRunner`.
+    """
 
     channels: int | None
     needs_sigma: bool
@@ -79,7 +85,9 @@ class Denoiser:
         """Number of weights, if known."""
         return self.runner.parameters
 
-    def denoise(self, images: np.ndarray, sigma: float | None = None) -> np.ndarray:
+    def denoise(
+        self, images: np.ndarray, sigma: float | None = None, tiles: TileConfig | None = None
+    ) -> np.ndarray:
         """Denoises a batch.
 
         Args:
@@ -88,17 +96,25 @@ class Denoiser:
             sigma: noise level on the 0-255 scale, of all images or (N,); unused
                 by blind models. Where the network needs it and none is given, it is
                 estimated, and printed for each image.
+            tiles: how images are cut. By default each is run whole, and the attention
+                averages over all of it at any size.
 
         Returns:
             float32, shaped like `images`, clipped to [0, 1].
 
         Raises:
-            UserError: `images` has another shape or dtype, or σ is outside [0, 255].
+            UserError: `images` has another shape or dtype, σ is outside [0, 255], or the
+                network cannot run in such tiles.
         """
         images = self._checked(images)
         if images.size == 0:
             return images
         sigma = self._levels(images, sigma, lambda image: estimate_and_tell(image, self.name))
+        if tiles is not None:
+            levels = [None if sigma is None else sigma[i : i + 1] for i in range(len(images))]
+            pairs = zip(images, levels, strict=True)
+            parts = [self._run_picture(image, level, tiles)[None] for image, level in pairs]
+            return parts[0] if len(parts) == 1 else np.concatenate(parts)
         return np.clip(np.asarray(self.runner.run(images, sigma), np.float32), 0.0, 1.0)
 
     def naive(self, images: np.ndarray, sigma: float | None = None) -> np.ndarray | None:
@@ -111,7 +127,12 @@ class Denoiser:
         return None if estimate is None else np.clip(np.asarray(estimate, np.float32), 0.0, 1.0)
 
     def __call__(
-        self, image: np.ndarray, strength: float = 1.0, sigma: float | None = None
+        self,
+        image: np.ndarray,
+        strength: float = 1.0,
+        sigma: float | None = None,
+        tiles: TileConfig = AUTO,
+        on_tile: OnTile | None = None,
     ) -> np.ndarray:
         """Denoises one 8-bit picture.
 
@@ -120,12 +141,16 @@ class Denoiser:
                 other kind, it is adapted as `adapt_channels` says.
             strength: 1 is the network's result, 0 the picture itself, between them a blend.
             sigma: see `denoise`.
+            tiles: how a large picture is cut; the result does not depend on it.
+            on_tile: called with the pixels done and all pixels, whenever some are done.
 
         Returns:
             uint8, shaped like `image`, rounded to the nearest level.
 
         Raises:
-            UserError: another shape or dtype, or a strength outside [0, 1].
+            UserError: another shape or dtype, a strength outside [0, 1], too little
+                memory allowed by `tiles`, or tiles that the network cannot run in.
+            MemoryError: memory does not suffice for the smallest tiles.
         """
         image = np.asarray(image)
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[-1] not in (1, 3):
@@ -137,14 +162,27 @@ class Denoiser:
             raise UserError(f"strength: expected a number in [0, 1]. Received: {strength}.")
         if strength == 0.0:
             return image.copy()
-        noisy = to_float(image[None])
+        rule = adaptation(image.shape[-1], self.channels)
         if sigma is None and self.needs_sigma:
             # Of the picture as it is, before channels are replicated or taken one by one.
-            sigma = estimate_and_tell(noisy[0], self.name)
-        denoised = adapt_channels(lambda images: self.denoise(images, sigma), noisy, self.channels)
-        if strength < 1.0:
-            denoised = noisy + np.float32(strength) * (denoised - noisy)
-        return to_uint8(denoised[0])
+            sigma = estimate_and_tell(to_float(image), self.name)
+        level = self._levels(image[None], sigma, None)
+        pixels = _eight_bit(strength, rule == REPLICATED)
+        if rule == PER_CHANNEL:
+            parts = np.split(image, image.shape[-1], axis=-1)
+            results = [self._run_picture(part, level, tiles, pixels, on_tile) for part in parts]
+            return np.concatenate(results, axis=-1)
+        return self._run_picture(image, level, tiles, pixels, on_tile)
+
+    def _run_picture(self, image, sigma, tiles, pixels=FLOATS, on_tile=None) -> np.ndarray:
+        if hasattr(self.runner, "run_picture"):
+            return self.runner.run_picture(image, sigma, tiles, pixels, on_tile)
+
+        def clipped(*inputs):
+            return np.clip(np.asarray(self.runner.run(*inputs), np.float32), 0.0, 1.0)
+
+        reason = f"{self.name} runs whole pictures only"
+        return run_whole(clipped, image, sigma, tiles, pixels, on_tile, reason)
 
     def _levels(self, images, sigma, estimate) -> np.ndarray | None:
         """Returns σ of each image, float32 (N,), or `None` where the network takes none."""
@@ -177,3 +215,21 @@ class Denoiser:
                 f"Received: {images.dtype}."
             )
         return images.astype(np.float32, copy=False)
+
+
+def _eight_bit(strength: float, replicate: bool) -> PixelFormat:
+    """Returns how 8-bit pixels are read, blended and stored; `replicate` for grey as RGB."""
+
+    def read(part):
+        part = to_float(part)
+        return np.repeat(part, 3, axis=-1) if replicate else part
+
+    def store(denoised, part):
+        if replicate:
+            denoised = denoised.mean(axis=-1, keepdims=True, dtype=denoised.dtype)
+        if strength < 1.0:
+            noisy = to_float(part)
+            denoised = noisy + np.float32(strength) * (denoised - noisy)
+        return to_uint8(denoised)
+
+    return PixelFormat(read, store)
