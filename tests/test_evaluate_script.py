@@ -12,6 +12,8 @@ from tiny_run import make_run
 from gradnet_tf.command import run_script
 from gradnet_tf.degradations import add_gaussian_noise
 from gradnet_tf.errors import UserError
+from gradnet_tf.inference import tiled
+from gradnet_tf.inference.tiles import windows
 from gradnet_tf.sampling import evaluation_noise
 
 
@@ -248,3 +250,29 @@ def test_help_lists_the_flags(run):
     code, shown, _ = run("--help")
     assert code == 0
     assert "--sigma" in shown and "OUTPUT gets metrics.json" in shown
+
+
+def test_tiles_are_recorded_and_score_the_same(run, tmp_path, monkeypatch):
+    folder, _ = make_run(tmp_path / "run")
+    photos = tmp_path / "large"
+    photos.mkdir()
+    cv2.imwrite(str(photos / "a.png"), photographs(1, 90, 140)["a.png"])
+    cuts, found = [], {}
+
+    def recorded(*arguments):
+        cuts.append(windows(*arguments))
+        return cuts[-1]
+
+    monkeypatch.setattr(tiled, "windows", recorded)
+    for tile in (None, "16"):
+        output = tmp_path / f"out_{tile}"
+        more = [] if tile is None else [f"--tile={tile}"]
+        common = ("--dataset=folder", f"--data_dir={photos}", f"--output={output}")
+        code, _, error = run(f"--model={folder}", "--max_images=1", *common, *more)
+        assert code == 0, error
+        found[tile] = metrics(output)
+    assert (found[None]["tile"], found["16"]["tile"]) == (None, 16)
+    # 90×140 pixels in windows of 68, of which 16 to 42 are kept.
+    assert [len(cut) for cut in cuts] == [3 * 6]
+    psnr = found[None]["images"][0]["psnr"]
+    assert found["16"]["images"][0]["psnr"] == pytest.approx(psnr, abs=1e-4)

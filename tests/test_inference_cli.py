@@ -266,6 +266,8 @@ def test_an_output_that_cannot_be_made_is_said_before_the_model_loads(photos, tm
 
 
 def test_tiles_do_not_change_the_result(photos, tmp_path, run):
+    large = np.random.default_rng(1).integers(0, 256, (90, 101, 3), dtype=np.uint8)
+    cv2.imwrite(str(photos / "a.png"), large)
     outputs = []
     for arguments in ([], ["--tile", "16"], ["--tile=auto", "--max_memory=2GB"]):
         outputs.append(tmp_path / f"out{len(outputs)}")

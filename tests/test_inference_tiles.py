@@ -162,6 +162,8 @@ def test_the_sample_is_fixed_and_covers_the_picture():
     crops = np.concatenate(list(sampled_parts(places)))
     assert crops.shape == (32, 80, 80, 1)
     corners = crops[:, 0, 0, 0].astype(int)
+    larger = np.broadcast_to(np.float32(0), (2000, 1500, 1))
+    assert sum(len(part) for part in sampled_parts(larger)) == 3_000_000 // 2**15
     again = np.concatenate(list(sampled_parts(places)))
     np.testing.assert_array_equal(again, crops)
     rows, columns = np.divmod(corners, width)
@@ -250,7 +252,7 @@ def test_every_network_has_an_estimate_of_its_memory():
         # At least two feature maps of its width at once, at most sixteen.
         model = tiny_model(preset)
         width = (model.body if hasattr(model, "body") else model).filters
-        unit = 4 * width / model.scale**2
+        unit = 4 * -(-width // 16) * 16 / model.scale**2
         assert 2 * unit < bytes_per_pixel(model) < 16 * unit, preset
     fixed = FixedSigma(tiny_model("ffdnet"), 25.0)
     assert bytes_per_pixel(fixed) == bytes_per_pixel(fixed.denoiser)

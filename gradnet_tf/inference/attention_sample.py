@@ -7,7 +7,9 @@ import numpy as np
 #: Pictures up to this size are pooled whole, as in training on whole pictures.
 WHOLE_PIXELS = 2**19
 CROP_SIDE = 80
-NUM_CROPS = 32
+#: Crops of a picture: one for so many pixels, within limits that bound error and time.
+PIXELS_PER_CROP = 2**15
+FEWEST, MOST = 32, 128
 _CHUNK = 8
 _SEED = 0
 
@@ -16,8 +18,8 @@ def sampled_parts(image: np.ndarray) -> Iterator[np.ndarray]:
     """Yields the batches of a picture that stand for the whole of it.
 
     A picture of up to `WHOLE_PIXELS` stands for itself. A larger one is
-    represented by `NUM_CROPS` crops of the side that the networks are trained
-    on. Their places are drawn from a generator of a fixed seed and depend on
+    represented by 32 to 128 crops of the side that the networks are trained on,
+    more for more pixels. Their places are drawn from a generator of a fixed seed and depend on
     nothing but the picture's size, so that the result does not depend on how
     the picture is cut or on how much memory there is.
 
@@ -33,9 +35,10 @@ def sampled_parts(image: np.ndarray) -> Iterator[np.ndarray]:
         return
     sides = min(CROP_SIDE, height), min(CROP_SIDE, width)
     draw = np.random.default_rng(_SEED)
-    tops = draw.integers(0, height - sides[0] + 1, NUM_CROPS)
-    lefts = draw.integers(0, width - sides[1] + 1, NUM_CROPS)
-    for begin in range(0, NUM_CROPS, _CHUNK):
+    count = min(MOST, max(FEWEST, height * width // PIXELS_PER_CROP))
+    tops = draw.integers(0, height - sides[0] + 1, count)
+    lefts = draw.integers(0, width - sides[1] + 1, count)
+    for begin in range(0, count, _CHUNK):
         chunk = zip(tops[begin : begin + _CHUNK], lefts[begin : begin + _CHUNK], strict=True)
         yield np.stack([image[t : t + sides[0], x : x + sides[1]] for t, x in chunk])
 
