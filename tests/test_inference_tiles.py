@@ -11,10 +11,10 @@ from gradnet_tf.inference.denoiser import Denoiser
 from gradnet_tf.inference.halo import block_side, receptive_radius
 from gradnet_tf.inference.memory import bytes_per_pixel, choose_tile
 from gradnet_tf.inference.runner_classical import ClassicalRunner
-from gradnet_tf.inference.runner_keras import KerasRunner
+from gradnet_tf.inference.runner_keras import KerasRunner, runner_for
 from gradnet_tf.inference.tile_config import TileConfig
 from gradnet_tf.inference.tiles import PixelFormat, map_tiles, spans, windows
-from gradnet_tf.models import DnCNN, FixedSigma, GradNet, MSKResnet
+from gradnet_tf.models import DnCNN, FixedSigma, GivenEstimate, GradNet, MSKResnet
 from gradnet_tf.models.base import build_model
 
 WHOLE = TileConfig("whole")
@@ -106,6 +106,18 @@ def test_a_naive_denoiser_with_attention_gets_its_vectors_too():
     vectors = model(images, return_intermediates=True)["attention"]
     held = model(images[:, :40], attention=[np.ones_like(v) for v in vectors])
     assert np.abs(np.asarray(held) - np.asarray(model(images[:, :40]))).max() > 1e-4
+
+
+def test_an_estimate_from_outside_is_made_once_and_then_cut():
+    given = GivenEstimate("opencv_nlm", 25.0)
+    model = build_model(GradNet(given, filters=8, num_modules=1, num_units=1))
+    model.reconstruction.kernel.assign(model.reconstruction.kernel * 300.0)
+    assert (receptive_radius(given), bytes_per_pixel(given)) == (0, 0.0)
+    denoiser = Denoiser(runner_for(model), "guided")
+    images = noisy_images(1, 50, 60, 3)
+    whole = denoiser.denoise(images)
+    np.testing.assert_allclose(denoiser.denoise(images, None, TileConfig(16)), whole, atol=2e-5)
+    assert denoiser.runner._runner.num_tile_traces == (1, 1)
 
 
 def seam(model, error, tile):
