@@ -108,24 +108,23 @@ def pictures():
 def main() -> None:
     """Prints a row for each way and a column for each kind of picture."""
     import numpy as np
-    import tensorflow as tf
 
     from gradnet_tf.inference.load import load_denoiser
 
     model = load_denoiser(FLAGS.model).model
-    images = tf.TensorSpec([None, None, None, 3])
-    vectors = tf.function(
-        lambda x: model(x, return_intermediates=True)["attention"], input_signature=[images]
-    )
-    denoise = tf.function(
-        lambda x, a: tf.clip_by_value(model(x, attention=a), 0.0, 1.0), reduce_retracing=True
-    )
+
+    def vectors(images):
+        used = model(images, return_intermediates=True)["attention"]
+        return [np.mean(vector, axis=0, keepdims=True) for vector in used]
+
+    def denoise(image, attention):
+        return np.clip(np.asarray(model(image[None], attention=attention))[0], 0, 1)
+
     rows: dict[str, dict] = {name: {} for name in ways()}
     for kind, name, clean, noisy in pictures():
         reference = None
         for way, sample in ways().items():
-            attention = [tf.reduce_mean(v, 0, keepdims=True) for v in vectors(sample(noisy))]
-            denoised = denoise(noisy[None], attention)[0].numpy()
+            denoised = denoise(noisy, vectors(sample(noisy)))
             reference = denoised if reference is None else reference
             psnr = -10 * np.log10(np.mean((denoised - clean) ** 2, dtype=np.float64))
             far = 255 * np.abs(denoised - reference).max()
