@@ -138,7 +138,7 @@ def test_every_flag_changes_the_outcome(run, models, photos, tmp_path):
         (["--model="], "`model` must be one or more different models"),
         (["--degradation=film"], "unknown stage 'film'"),
         (["--degradation=camera", "--sigma=25"], "both say what noise there is"),
-        (["--tile=256"], "tile"),
+        (["--tile=8"], "`tile` must be auto, whole or a side of at least 16 pixels"),
     ],
 )
 def test_bad_usage_is_exit_code_2_before_any_model_loads(run, models, tmp_path, arguments, words):

@@ -8,6 +8,7 @@ from gradnet_tf.errors import UserError
 from gradnet_tf.inference.denoiser import Denoiser
 from gradnet_tf.inference.pictures import Strength, self_ensemble
 from gradnet_tf.inference.runner_keras import KerasRunner
+from gradnet_tf.inference.tile_config import TileConfig
 
 
 @pytest.fixture(scope="module")
@@ -125,3 +126,34 @@ def test_a_strength_is_in_the_unit_interval(name, value):
 
 def test_an_empty_picture_stays_empty(denoiser):
     assert denoiser(np.zeros((0, 5, 3), np.uint8)).shape == (0, 5, 3)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("shape", [(61, 75), (61, 75, 4), (2, 61, 70, 3)])
+@pytest.mark.parametrize(
+    "options", [{}, {"luma": 0.4, "chroma": 0.9}, {"self_ensemble": True, "strength": 0.7}]
+)
+def test_tiles_do_not_show_whatever_is_asked_for(channels, shape, options):
+    """Tiles store part by part what one piece stores at once."""
+    tiled = Denoiser(KerasRunner(tiny_model(channels=channels)), "tiny")
+    image = picture(*shape, dtype=np.uint16)
+    calls = []
+    found = tiled(
+        image, tiles=TileConfig(16), on_tile=lambda *done: calls.append(done), **options
+    ).astype(int)
+    whole = tiled(image, tiles=TileConfig("whole"), **options).astype(int)
+    assert np.abs(found - whole).max() <= 8  # of 65535: another order of float32 sums
+    assert np.abs(whole - image).max() > 1000
+    height, width = (61, 70) if len(shape) == 4 else shape[:2]
+    assert calls[-1] == (height * width, height * width)
+
+
+def test_brightness_alone_is_denoised_by_a_grey_model_too():
+    """Which needs the results of all three channels at once."""
+    grey = Denoiser(KerasRunner(tiny_model(channels=1)), "tiny")
+    image = picture(20, 24, 3, dtype=np.float32)
+    change = grey(image) - image
+    found = grey(image, chroma=0.0, tiles=TileConfig(16)) - image
+    np.testing.assert_allclose(
+        found, np.broadcast_to(change.mean(-1, keepdims=True), image.shape), atol=1e-6
+    )

@@ -3,11 +3,13 @@
 import argparse
 import functools
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from gradnet_tf import weights
 from gradnet_tf.command import ArgumentParser, guarded
 from gradnet_tf.errors import EXIT_OK, UserError
+from gradnet_tf.inference.tile_config import TileConfig, parse_memory, parse_tile
 from gradnet_tf.photos import MAX_MEGAPIXELS
 
 
@@ -86,6 +88,21 @@ def _add_denoise(commands) -> None:
         help="average over the eight flips: a little better, eight times slower",
     )
     denoise.add_argument(
+        "--tile",
+        type=_checked(parse_tile),
+        default="auto",
+        metavar="auto|whole|N",
+        help="side of the tiles of large pictures in pixels; the result does not depend on it "
+        "(default: auto, what the memory allows)",
+    )
+    denoise.add_argument(
+        "--max-memory",
+        "--max_memory",
+        type=_checked(parse_memory),
+        metavar="SIZE",
+        help="what --tile=auto may use, such as 1.5GB (default: 2GB where it suffices)",
+    )
+    denoise.add_argument(
         "--quality",
         type=_quality,
         help="of JPEG and lossy WebP and AVIF, 1 to 100 (default: as the input, at least 90)",
@@ -107,6 +124,18 @@ def _add_denoise(commands) -> None:
         help=f"refuse larger pictures (default: {MAX_MEGAPIXELS:g})",
     )
     denoise.set_defaults(run=_denoise)
+
+
+def _checked(parse: Callable[[str], Any]) -> Callable[[str], Any]:
+    """Makes the errors of `parse` those of argparse, which names the flag itself."""
+
+    def parsed(text: str):
+        try:
+            return parse(text)
+        except UserError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
+
+    return parsed
 
 
 def _number(text: str, kind: type, low: float, high: float, expected: str):
@@ -183,6 +212,7 @@ def _load_for_files(arguments: argparse.Namespace):
         luma=arguments.luma,
         chroma=arguments.chroma,
         self_ensemble=arguments.self_ensemble,
+        tiles=TileConfig(arguments.tile, arguments.max_memory),
     )
 
 

@@ -8,10 +8,16 @@ import numpy as np
 from gradnet_tf.errors import UserError
 from gradnet_tf.inference.noise_level import estimate_and_tell, estimate_sigma
 from gradnet_tf.inference.pictures import Strength, denoise_picture
+from gradnet_tf.inference.tile_config import AUTO, TileConfig
+from gradnet_tf.inference.tiled import run_whole
+from gradnet_tf.inference.tiles import FLOATS, OnTile, PixelFormat
 
 
 class Runner(Protocol):
-    """What runs a network: Keras, a SavedModel or a TFLite interpreter (`runner_*.py`)."""
+    """What runs a network: Keras, a SavedModel or a TFLite interpreter (`runner_*.py`).
+
+    One that can run tiles also has `run_picture`, as `KerasRunner`.
+    """
 
     channels: int | None
     needs_sigma: bool
@@ -78,7 +84,9 @@ class Denoiser:
         """Number of weights, if known."""
         return self.runner.parameters
 
-    def denoise(self, images: np.ndarray, sigma: float | None = None) -> np.ndarray:
+    def denoise(
+        self, images: np.ndarray, sigma: float | None = None, tiles: TileConfig | None = None
+    ) -> np.ndarray:
         """Denoises a batch.
 
         Args:
@@ -87,17 +95,25 @@ class Denoiser:
             sigma: noise level on the 0-255 scale, of all images or (N,); unused
                 by blind models. Where the network needs it and none is given, it is
                 estimated, and printed for each image.
+            tiles: how images are cut. By default each is run whole, and the attention
+                averages over all of it at any size.
 
         Returns:
             float32, shaped like `images`, clipped to [0, 1].
 
         Raises:
-            UserError: `images` has another shape or dtype, or σ is outside [0, 255].
+            UserError: `images` has another shape or dtype, σ is outside [0, 255], or the
+                network cannot run in such tiles.
         """
         images = self._checked(images)
         if images.size == 0:
             return images
         sigma = self._levels(images, sigma, lambda image: estimate_and_tell(image, self.name))
+        if tiles is not None:
+            levels = [None if sigma is None else sigma[i : i + 1] for i in range(len(images))]
+            pairs = zip(images, levels, strict=True)
+            parts = [self.run_picture(image, level, tiles)[None] for image, level in pairs]
+            return parts[0] if len(parts) == 1 else np.concatenate(parts)
         return np.clip(np.asarray(self.runner.run(images, sigma), np.float32), 0.0, 1.0)
 
     def naive(self, images: np.ndarray, sigma: float | None = None) -> np.ndarray | None:
@@ -118,6 +134,8 @@ class Denoiser:
         luma: float = 1.0,
         chroma: float = 1.0,
         self_ensemble: bool = False,
+        tiles: TileConfig = AUTO,
+        on_tile: OnTile | None = None,
     ) -> np.ndarray:
         """Denoises a picture, or a batch, in its own number format.
 
@@ -134,17 +152,58 @@ class Denoiser:
             chroma: strength for colour alone.
             self_ensemble: averages over the eight flips and quarter turns: a little better,
                 eight times slower.
+            tiles: how a large picture is cut; the result does not depend on it.
+            on_tile: called with the pixels done and all pixels of an image, whenever some
+                are done; once for each image with `self_ensemble`.
 
         Returns:
             A new array like `image`; integers are rounded to the nearest level, floats
             are in [0, 1] at full strength.
 
         Raises:
-            UserError: another shape or dtype, values that are not finite, or a strength
-                outside [0, 1].
+            UserError: another shape or dtype, values that are not finite, a strength
+                outside [0, 1], too little memory allowed by `tiles`, or tiles that the
+                network cannot run in.
+            MemoryError: memory does not suffice for the smallest tiles.
         """
         wanted = Strength(strength, luma, chroma)
-        return denoise_picture(self, image, wanted, sigma, self_ensemble)
+        return denoise_picture(self, image, wanted, sigma, self_ensemble, tiles, on_tile)
+
+    def run_picture(
+        self,
+        image: np.ndarray,
+        sigma: float | None,
+        tiles: TileConfig,
+        pixels: PixelFormat = FLOATS,
+        on_tile: OnTile | None = None,
+    ) -> np.ndarray:
+        """Denoises one picture in tiles, its numbers read and stored part by part.
+
+        Args:
+            image: (H, W, ·), of which `pixels.read` makes float32 with `channels` channels.
+            sigma: noise level on the 0-255 scale; see `denoise`.
+            tiles: how it is cut.
+            pixels: how it is read and the result is stored.
+            on_tile: see `__call__`.
+
+        Returns:
+            (H, W, ·), what `pixels.store` makes.
+
+        Raises:
+            UserError: see `__call__`.
+            MemoryError: see `__call__`.
+        """
+        level = self._levels(
+            image[None], sigma, lambda own: estimate_and_tell(pixels.read(own[None])[0], self.name)
+        )
+        if hasattr(self.runner, "run_picture"):
+            return self.runner.run_picture(image, level, tiles, pixels, on_tile)
+
+        def clipped(*inputs):
+            return np.clip(np.asarray(self.runner.run(*inputs), np.float32), 0.0, 1.0)
+
+        reason = f"{self.name} runs whole pictures only"
+        return run_whole(clipped, image, level, tiles, pixels, on_tile, reason)
 
     def _levels(self, images, sigma, estimate) -> np.ndarray | None:
         """Returns σ of each image, float32 (N,), or `None` where the network takes none."""

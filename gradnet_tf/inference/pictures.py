@@ -6,8 +6,10 @@ from collections.abc import Callable
 import numpy as np
 
 from gradnet_tf.errors import UserError
-from gradnet_tf.inference.channels import adapt_channels
+from gradnet_tf.inference.channels import PER_CHANNEL, REPLICATED, adapt_channels, adaptation
 from gradnet_tf.inference.noise_level import estimate_and_tell
+from gradnet_tf.inference.tile_config import AUTO, TileConfig
+from gradnet_tf.inference.tiles import OnTile, PixelFormat
 from gradnet_tf.sampling import orient
 
 _DTYPES = "uint8, uint16 or float"
@@ -95,15 +97,19 @@ def denoise_picture(
     strength: Strength,
     sigma: float | None = None,
     ensemble: bool = False,
+    tiles: TileConfig = AUTO,
+    on_tile: OnTile | None = None,
 ) -> np.ndarray:
     """Denoises a picture or a batch in its own number format; see `Denoiser.__call__`.
 
     Args:
-        denoiser: with `denoise`, `channels`, `needs_sigma` and `name`.
+        denoiser: with `denoise`, `run_picture`, `channels`, `needs_sigma` and `name`.
         picture: uint8, uint16 or float: (H, W), (H, W, 1 to 4) or (N, H, W, 1 to 4).
         strength: how much of the noise to take away.
         sigma: noise level on the 0-255 scale.
         ensemble: averages over the eight flips; see `self_ensemble`.
+        tiles: how each picture is cut.
+        on_tile: called with the pixels done and all pixels of a picture.
 
     Returns:
         A new array of the same shape and dtype.
@@ -132,7 +138,7 @@ def denoise_picture(
     images = images[np.newaxis] if images.ndim == 3 else images
     for image in images:
         colours = image[..., :channels]  # Less the alpha channel, which stays as it is.
-        colours[...] = _denoise(denoiser, colours, strength, sigma, ensemble)
+        colours[...] = _denoise(denoiser, colours, strength, sigma, ensemble, tiles, on_tile)
     return result
 
 
@@ -158,18 +164,51 @@ def finished(denoised: np.ndarray, noisy: np.ndarray, strength: Strength) -> np.
     return np.rint(np.clip(blended, 0.0, 1.0) * top).astype(noisy.dtype)
 
 
-def _denoise(denoiser, colours, strength: Strength, sigma, ensemble: bool) -> np.ndarray:
-    noisy = to_unit(colours)[np.newaxis]
-    if not np.isfinite(noisy).all():
+def _denoise(denoiser, colours, strength, sigma, ensemble, tiles, on_tile) -> np.ndarray:
+    with np.errstate(over="ignore"):  # What float32 cannot hold becomes infinite, and is refused.
+        finite = colours.dtype.kind == "u" or np.isfinite(to_unit(colours)).all()
+    if not finite:
         raise UserError("image: expected finite values. Received: NaN or infinity.")
     if sigma is None and denoiser.needs_sigma:
         # Of the picture as it is, before channels are replicated or taken one by one.
-        sigma = estimate_and_tell(noisy[0], denoiser.name)
+        sigma = estimate_and_tell(to_unit(colours), denoiser.name)
+    rule = adaptation(colours.shape[-1], denoiser.channels)
+    if ensemble or (rule == PER_CHANNEL and strength.luma != strength.chroma):
+        # What is stored needs eight results, or the results of all three channels.
+        return _denoise_floats(denoiser, colours, strength, sigma, ensemble, tiles, on_tile)
+    pixels = _pixel_format(strength, rule == REPLICATED)
+    if rule != PER_CHANNEL:
+        return denoiser.run_picture(colours, sigma, tiles, pixels, on_tile)
+    parts = np.split(colours, colours.shape[-1], axis=-1)
+    results = [denoiser.run_picture(part, sigma, tiles, pixels, on_tile) for part in parts]
+    return np.concatenate(results, axis=-1)
 
+
+def _denoise_floats(denoiser, colours, strength, sigma, ensemble, tiles, on_tile) -> np.ndarray:
     def run(images):
         return adapt_channels(
-            lambda adapted: denoiser.denoise(adapted, sigma), images, denoiser.channels
+            lambda adapted: denoiser.denoise(adapted, sigma, tiles), images, denoiser.channels
         )
 
+    noisy = to_unit(colours)[np.newaxis]
     denoised = self_ensemble(run, noisy) if ensemble else run(noisy)
-    return finished(denoised[0], colours, strength)
+    result = finished(denoised[0], colours, strength)
+    if on_tile:
+        size = colours.shape[0] * colours.shape[1]
+        on_tile(size, size)
+    return result
+
+
+def _pixel_format(strength: Strength, replicate: bool) -> PixelFormat:
+    """Returns how pixels are read, blended and stored; `replicate` for grey as RGB."""
+
+    def read(part):
+        part = to_unit(part)
+        return np.repeat(part, 3, axis=-1) if replicate else part
+
+    def store(denoised, part):
+        if replicate:
+            denoised = denoised.mean(axis=-1, keepdims=True, dtype=denoised.dtype)
+        return finished(denoised, part, strength)
+
+    return PixelFormat(read, store)
