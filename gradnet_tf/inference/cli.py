@@ -64,7 +64,10 @@ def _add_denoise(commands) -> None:
         "--output", metavar="DIR", help="folder for the results, named as the inputs"
     )
     denoise.add_argument(
-        "--model", default="default", help="name, or path of a run or an exported file"
+        "--model",
+        default="default",
+        help="name, or path of a run or an exported file; with a name, grey pictures go through "
+        "the grey weights of that name where they ship",
     )
     denoise.add_argument(
         "--strength", type=_strength, default=1.0, help="0 (nothing) to 1 (all, the default)"
@@ -197,6 +200,7 @@ def _denoise(arguments: argparse.Namespace) -> int:
 
 def _load_for_files(arguments: argparse.Namespace):
     """Loads the model and returns the function that `denoise_files` applies to pixels."""
+    from gradnet_tf.inference.grey import ByColour
     from gradnet_tf.inference.load import load_denoiser
 
     denoiser = load_denoiser(arguments.model)
@@ -206,7 +210,7 @@ def _load_for_files(arguments: argparse.Namespace):
             "Leave the flag out."
         )
     return functools.partial(
-        denoiser,
+        ByColour(denoiser),
         strength=arguments.strength,
         sigma=arguments.sigma,
         luma=arguments.luma,
