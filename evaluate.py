@@ -21,7 +21,7 @@ from absl import flags  # noqa: E402
 from datasets.facts import FACTS  # noqa: E402
 from gradnet_tf.command import run_script  # noqa: E402
 from gradnet_tf.errors import EXIT_NAN, EXIT_OK, UserError  # noqa: E402
-from gradnet_tf.evaluation import EvaluateConfig  # noqa: E402
+from gradnet_tf.evaluation import EvaluateConfig, check_noise  # noqa: E402
 from gradnet_tf.presets import PRECISIONS  # noqa: E402
 
 FLAGS = flags.FLAGS
@@ -36,14 +36,16 @@ flags.DEFINE_string("output", "out/evaluation", "folder to write")
 flags.DEFINE_string("split", None, "split of the set (default: the set's own)")
 flags.DEFINE_integer("max_images", None, "take the first so many images in byte order")
 flags.DEFINE_bool("clip_noisy", False, "clip the noisy input to [0, 1]")
+flags.DEFINE_bool("self_ensemble", False, "average over the eight flips; eight times the work")
+flags.DEFINE_string("tile", None, "run in tiles of this side: N, auto or whole (default: none)")
 flags.DEFINE_string("precision", "float32", "one of " + ", ".join(PRECISIONS))
 
 
 def make_config() -> EvaluateConfig:
     """Fills the configuration from the flags."""
-    fields = EvaluateConfig.__dataclass_fields__
     if FLAGS.degradation and FLAGS["sigma"].present:
         raise UserError("--sigma and --degradation both say what noise there is; give one of them.")
+    fields = EvaluateConfig.__dataclass_fields__
     return EvaluateConfig(**{name: FLAGS[name].value for name in fields})
 
 
@@ -54,7 +56,6 @@ def main() -> int:
     if not specs or len(set(specs)) < len(specs):
         raise UserError(f"`model` must be one or more different models. Received: {FLAGS.model}")
     from datasets.resolve import find_dataset
-    from gradnet_tf.evaluation import check_noise
     from gradnet_tf.reporting.folder import check_images, evaluate_into
     from gradnet_tf.reporting.names import model_folders
     from gradnet_tf.reporting.tables import rank, ranking_table, result_table

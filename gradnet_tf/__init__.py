@@ -19,6 +19,8 @@ _HOMES = {
     "PRESETS": "gradnet_tf.presets",
     "build_model": "gradnet_tf.presets",
     "load_denoiser": "gradnet_tf.inference.load",
+    "read_photo": "gradnet_tf.photos.files",
+    "write_photo": "gradnet_tf.photos.files",
 }
 __all__ = [*sorted(_HOMES), "__version__"]
 

@@ -15,6 +15,8 @@ from gradnet_tf.errors import UserError
 from gradnet_tf.inference.channels import adapt_channels, adaptation
 from gradnet_tf.inference.image_files import require_one_size, to_float
 from gradnet_tf.inference.noise_level import estimate_and_tell, scored_untrained, tell
+from gradnet_tf.inference.pictures import self_ensemble
+from gradnet_tf.inference.tile_config import TileConfig, parse_tile
 from gradnet_tf.presets import PRECISIONS
 from gradnet_tf.sampling import evaluation_key, evaluation_noise
 from gradnet_tf.scores import HAS_NAN, Example, finite_or_none, mean_scores, score_example
@@ -35,6 +37,9 @@ class EvaluateConfig:
         precision: dtype policy the model is built under.
         degradation: what makes the noise instead of σ, as
             `gradnet_tf.degradations.compose` reads it.
+        self_ensemble: average the result over the eight flips and quarter turns.
+        tile: how images are cut, a `TileConfig.tile` or its text; `None` runs each in one
+            piece, its attention averaged over all of it.
     """
 
     dataset: str = "sample"
@@ -45,6 +50,8 @@ class EvaluateConfig:
     clip_noisy: bool = False
     precision: str = "float32"
     degradation: str | None = None
+    self_ensemble: bool = False
+    tile: int | str | None = None
 
     def __post_init__(self):
         if self.degradation:
@@ -59,6 +66,8 @@ class EvaluateConfig:
         require(count is None or count >= 1, "max_images", count, "at least 1")
         choices = ", ".join(PRECISIONS)
         require(self.precision in PRECISIONS, "precision", self.precision, f"one of {choices}")
+        if self.tile is not None:
+            object.__setattr__(self, "tile", parse_tile(str(self.tile)))
 
 
 class Denoiser(Protocol):
@@ -181,13 +190,21 @@ def run_example(
         clean, noisy = None, to_float(real)
     sigma = config.sigma if real is None else None
     needs_sigma = getattr(denoiser, "needs_sigma", False)
+    cut = {} if config.tile is None else {"tiles": TileConfig(config.tile)}
     start = time.perf_counter()
     if sigma is None and needs_sigma:
         # Of the image as it is, before channels are replicated or taken one by one.
         sigma = estimate_and_tell(noisy, name)
-    denoised = adapt_channels(
-        lambda images: np.asarray(denoiser.denoise(images, sigma)), noisy[None], denoiser.channels
-    )[0]
+
+    def run(images):
+        return adapt_channels(
+            lambda adapted: np.asarray(denoiser.denoise(adapted, sigma, **cut)),
+            images,
+            denoiser.channels,
+        )
+
+    images = noisy[None]
+    denoised = (self_ensemble(run, images) if config.self_ensemble else run(images))[0]
     seconds = time.perf_counter() - start
     more = {"sigma": sigma} if needs_sigma else {}
     naive = adapt_channels(
@@ -260,6 +277,8 @@ def evaluate(
         "degradation": config.degradation,
         "seed": config.seed,
         "clip_noisy": config.clip_noisy,
+        "self_ensemble": config.self_ensemble,
+        "tile": config.tile,
         "conversion": "; ".join(sorted(filter(None, conversions))) or None,
         "seconds": time.perf_counter() - start,
         # The first image also pays for the compilation.

@@ -46,6 +46,23 @@ def test_scores_equal_scikit_image():
         assert result["mean"][key] == pytest.approx(sum(values) / len(values))
 
 
+def test_the_self_ensemble_is_the_mean_over_eight_flips():
+    def lopsided(image):
+        return image * np.linspace(0.5, 1, image.shape[1], dtype=np.float32)[:, None]
+
+    images = photographs(1)
+    denoiser, rows = Fake(lopsided), []
+    result = evaluate(
+        denoiser, Images(images), EvaluateConfig(self_ensemble=True), on_example=rows.append
+    )
+    assert result["self_ensemble"] and len(denoiser.given) == 8
+    noisy, total = rows[0].noisy, 0
+    for turns in range(4):
+        total = total + np.rot90(lopsided(np.rot90(noisy, turns)), -turns)
+        total = total + np.rot90(lopsided(np.rot90(noisy[:, ::-1], turns)), -turns)[:, ::-1]
+    np.testing.assert_allclose(rows[0].denoised, np.clip(total / 8, 0, 1), atol=1e-6)
+
+
 def test_noisy_psnr_of_a_grey_field_is_that_of_the_noise():
     result = evaluate(Fake(), Images({"field.png": grey_field()}), EvaluateConfig(sigma=25))
     # 20 log10(255 / 25) = 20.17; nothing is clipped at mid grey, so all four agree.

@@ -60,6 +60,7 @@ DISTRIBUTIONS = {
     "absl": "absl-py",
     "cv2": "opencv-python-headless",
     "skimage": "scikit-image",
+    "PIL": "pillow",
     "sklearn": "scikit-learn",
     "ai_edge_litert": "ai-edge-litert",
     "tensorflow_datasets": "tensorflow-datasets",

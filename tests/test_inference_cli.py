@@ -11,7 +11,7 @@ import pytest
 from tiny_run import make_run
 
 from gradnet_tf import weights
-from gradnet_tf.inference import cli, denoise_files
+from gradnet_tf.inference import cli, denoise_files, denoise_plan
 from gradnet_tf.inference.load import load_denoiser
 
 
@@ -50,7 +50,7 @@ def test_a_folder_is_denoised_file_by_file(photos, tmp_path, run, capsys):
     assert sorted(path.name for path in output.iterdir()) == ["a.png", "b.jpg", "grey.png"]
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 4 and all("megapixels/s" in line for line in lines[:3])
-    assert lines[3].startswith("3 written, 0 failed")
+    assert lines[3].startswith("3 written, 0 skipped, 0 failed")
     denoiser = load_denoiser(run)
     colour = denoiser(read(photos / "a.png")[..., ::-1])
     np.testing.assert_array_equal(read(output / "a.png"), colour[..., ::-1])
@@ -76,7 +76,7 @@ def test_a_failed_file_does_not_stop_the_rest(photos, tmp_path, run, capsys):
     output = tmp_path / "out"
     assert gradnet("denoise", photos, "--output", output, "--model", run) == 1
     printed = capsys.readouterr()
-    assert printed.out.splitlines()[-1].startswith("3 written, 2 failed")
+    assert printed.out.splitlines()[-1].startswith("3 written, 0 skipped, 2 failed")
     failures = printed.err.splitlines()
     assert len(failures) == 2
     assert "aa.png is not an image" in failures[0] and "zz.jpg is truncated" in failures[1]
@@ -139,30 +139,31 @@ def test_a_result_that_cannot_be_written_keeps_the_one_before(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "replace", full_disk)
-    assert gradnet("denoise", photos / "a.png", "--output", output, "--model", run) == 1
+    arguments = ["--output", output, "--model", run, "--overwrite"]
+    assert gradnet("denoise", photos / "a.png", *arguments) == 1
     assert "No space left on device" in capsys.readouterr().err
     assert (output / "a.png").read_bytes() == b"the result of yesterday"
     assert [path.name for path in output.iterdir()] == ["a.png"]
 
 
 def test_running_out_of_memory_fails_the_file_alone(photos, tmp_path, capsys):
-    def denoiser(image, strength):
+    def denoiser(image):
         if image.shape[0] == 31:
             raise MemoryError("not enough memory for images of shape (31, 24, 3)")
         return image
 
-    jobs = denoise_files.plan_jobs([str(photos)], str(tmp_path / "out"))
-    assert denoise_files.denoise_files(jobs, lambda: denoiser, 1.0) == 1
+    plan = denoise_plan.plan_jobs([str(photos)], str(tmp_path / "out"))
+    assert denoise_files.denoise_files(plan, lambda: denoiser) == 1
     printed = capsys.readouterr()
     assert "a.png: not enough memory" in printed.err
-    assert "2 written, 1 failed" in printed.out
+    assert "2 written, 0 skipped, 1 failed" in printed.out
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         ([], "required: COMMAND"),
-        (["denoise", "a.png"], "required: --output"),
+        (["denoise", "a.png"], "--output: expected a folder for the results. Received: none"),
         (["denoise", "a.png", "--output", "o", "--strength", "2"], r"expected a number in [0, 1]"),
         (["denoise", "a.png", "--output", "o", "--strength", "nan"], "Received: nan"),
         (["sharpen"], "invalid choice: 'sharpen'"),
@@ -180,13 +181,13 @@ def test_an_output_that_is_a_file_is_refused(photos, capsys):
     assert "expected a folder. Received: a file" in capsys.readouterr().err
 
 
-def test_an_empty_folder_and_an_unknown_suffix_are_bad_input(tmp_path, capsys):
+def test_an_empty_folder_and_a_text_are_bad_input(tmp_path, capsys):
     (tmp_path / "in").mkdir()
     assert gradnet("denoise", tmp_path / "in", "--output", tmp_path / "out") == 2
     assert "no images in this folder" in capsys.readouterr().err
     (tmp_path / "notes.txt").write_text("text")
     assert gradnet("denoise", tmp_path / "notes.txt", "--output", tmp_path / "out") == 2
-    assert "unknown suffix '.txt'" in capsys.readouterr().err
+    assert "notes.txt is not an image" in capsys.readouterr().err
 
 
 def test_models_lists_the_weights_that_ship(tmp_path, monkeypatch, capsys):

@@ -9,13 +9,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from PIL import Image, ImageCms
+from PIL import Image
 
 from gradnet_tf.errors import UserError
 from gradnet_tf.inference.image_files import (
     list_images,
     read_image,
-    read_metadata,
     to_float,
     to_grey,
     to_uint8,
@@ -225,25 +224,3 @@ def test_bsds500_jpegs_decode_to_the_published_cbsd68_pixels(data_dir):
         published = read_image(data_dir / "cbsd68" / f"{number}.png")
         original = read_image(data_dir / "bsds500" / "val" / f"{number}.jpg")
         np.testing.assert_array_equal(original, published)
-
-
-@pytest.mark.parametrize("suffix", ["jpg", "png", "webp"])
-def test_orientation_and_profile_of_a_photograph_are_kept(tmp_path, suffix):
-    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    picture = Image.fromarray(np.full((8, 12, 3), 90, np.uint8))
-    exif = picture.getexif()
-    exif[274], exif[271] = 6, "Maker"  # Orientation and Make.
-    source, target = tmp_path / f"in.{suffix}", tmp_path / f"out.{suffix}"
-    picture.save(source, exif=exif.tobytes(), icc_profile=profile)
-    pixels = read_image(source)
-    assert pixels.shape == (8, 12, 3)  # As stored: the tag is kept, not carried out.
-    write_image(target, pixels, read_metadata(source))
-    with Image.open(target) as written:
-        assert written.size == (12, 8)
-        assert dict(written.getexif()) == {274: 6, 271: "Maker"}
-        assert written.info["icc_profile"] == profile
-
-
-def test_a_file_without_metadata_has_none(tmp_path):
-    write_image(tmp_path / "a.png", np.zeros((2, 2, 3), np.uint8))
-    assert read_metadata(tmp_path / "a.png") == ([], [])

@@ -6,13 +6,18 @@ from typing import Any, Protocol
 import numpy as np
 
 from gradnet_tf.errors import UserError
-from gradnet_tf.inference.channels import adapt_channels
-from gradnet_tf.inference.image_files import to_float, to_uint8
 from gradnet_tf.inference.noise_level import estimate_and_tell, estimate_sigma
+from gradnet_tf.inference.pictures import Strength, denoise_picture
+from gradnet_tf.inference.tile_config import AUTO, TileConfig
+from gradnet_tf.inference.tiled import run_whole
+from gradnet_tf.inference.tiles import FLOATS, OnTile, PixelFormat
 
 
 class Runner(Protocol):
-    """What runs a network: Keras, a SavedModel or a TFLite interpreter (`runner_*.py`)."""
+    """What runs a network: Keras, a SavedModel or a TFLite interpreter (`runner_*.py`).
+
+    One that can run tiles also has `run_picture`, as `KerasRunner`.
+    """
 
     channels: int | None
     needs_sigma: bool
@@ -50,7 +55,7 @@ class Denoiser:
     Example:
 
     >>> denoiser = load_denoiser("gradnet_tiny")
-    >>> denoised = denoiser(photograph)  # uint8 (H, W, 3), the same out
+    >>> denoised = denoiser(photograph)  # uint8, uint16 or float; the same out
     """
 
     def __init__(self, runner: Runner, name: str, source: Mapping[str, Any] | None = None):
@@ -79,7 +84,9 @@ class Denoiser:
         """Number of weights, if known."""
         return self.runner.parameters
 
-    def denoise(self, images: np.ndarray, sigma: float | None = None) -> np.ndarray:
+    def denoise(
+        self, images: np.ndarray, sigma: float | None = None, tiles: TileConfig | None = None
+    ) -> np.ndarray:
         """Denoises a batch.
 
         Args:
@@ -88,17 +95,25 @@ class Denoiser:
             sigma: noise level on the 0-255 scale, of all images or (N,); unused
                 by blind models. Where the network needs it and none is given, it is
                 estimated, and printed for each image.
+            tiles: how images are cut. By default each is run whole, and the attention
+                averages over all of it at any size.
 
         Returns:
             float32, shaped like `images`, clipped to [0, 1].
 
         Raises:
-            UserError: `images` has another shape or dtype, or σ is outside [0, 255].
+            UserError: `images` has another shape or dtype, σ is outside [0, 255], or the
+                network cannot run in such tiles.
         """
         images = self._checked(images)
         if images.size == 0:
             return images
         sigma = self._levels(images, sigma, lambda image: estimate_and_tell(image, self.name))
+        if tiles is not None:
+            levels = [None if sigma is None else sigma[i : i + 1] for i in range(len(images))]
+            pairs = zip(images, levels, strict=True)
+            parts = [self.run_picture(image, level, tiles)[None] for image, level in pairs]
+            return parts[0] if len(parts) == 1 else np.concatenate(parts)
         return np.clip(np.asarray(self.runner.run(images, sigma), np.float32), 0.0, 1.0)
 
     def naive(self, images: np.ndarray, sigma: float | None = None) -> np.ndarray | None:
@@ -111,40 +126,84 @@ class Denoiser:
         return None if estimate is None else np.clip(np.asarray(estimate, np.float32), 0.0, 1.0)
 
     def __call__(
-        self, image: np.ndarray, strength: float = 1.0, sigma: float | None = None
+        self,
+        image: np.ndarray,
+        strength: float = 1.0,
+        sigma: float | None = None,
+        *,
+        luma: float = 1.0,
+        chroma: float = 1.0,
+        self_ensemble: bool = False,
+        tiles: TileConfig = AUTO,
+        on_tile: OnTile | None = None,
     ) -> np.ndarray:
-        """Denoises one 8-bit picture.
+        """Denoises a picture, or a batch, in its own number format.
 
         Args:
-            image: uint8 (H, W, 3) RGB or (H, W, 1) grey. Where the model takes the
-                other kind, it is adapted as `adapt_channels` says.
-            strength: 1 is the network's result, 0 the picture itself, between them a blend.
+            image: uint8, uint16 or float with nominal range [0, 1], (H, W),
+                (H, W, C) or (N, H, W, C): C = 1 grey, 3 RGB, 2 and 4 the same with alpha,
+                which stays as it is. Where the model takes the other kind of colour, it
+                is adapted as `adapt_channels` says.
+            strength: 1 is the network's result, 0 the picture itself bit for bit, between
+                them a blend.
             sigma: see `denoise`.
+            luma: strength for brightness alone; multiplies `strength`. See
+                `gradnet_tf.inference.pictures.Strength`.
+            chroma: strength for colour alone.
+            self_ensemble: averages over the eight flips and quarter turns: a little better,
+                eight times slower.
+            tiles: how a large picture is cut; the result does not depend on it.
+            on_tile: called with the pixels done and all pixels of an image, whenever some
+                are done; once for each image with `self_ensemble`.
 
         Returns:
-            uint8, shaped like `image`, rounded to the nearest level.
+            A new array like `image`; integers are rounded to the nearest level, floats
+            are in [0, 1] at full strength.
 
         Raises:
-            UserError: another shape or dtype, or a strength outside [0, 1].
+            UserError: another shape or dtype, values that are not finite, a strength
+                outside [0, 1], too little memory allowed by `tiles`, or tiles that the
+                network cannot run in.
+            MemoryError: memory does not suffice for the smallest tiles.
         """
-        image = np.asarray(image)
-        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[-1] not in (1, 3):
-            raise UserError(
-                "image: expected uint8 of shape (H, W, 3) or (H, W, 1). "
-                f"Received: {image.dtype} of shape {image.shape}."
-            )
-        if not 0.0 <= strength <= 1.0:
-            raise UserError(f"strength: expected a number in [0, 1]. Received: {strength}.")
-        if strength == 0.0:
-            return image.copy()
-        noisy = to_float(image[None])
-        if sigma is None and self.needs_sigma:
-            # Of the picture as it is, before channels are replicated or taken one by one.
-            sigma = estimate_and_tell(noisy[0], self.name)
-        denoised = adapt_channels(lambda images: self.denoise(images, sigma), noisy, self.channels)
-        if strength < 1.0:
-            denoised = noisy + np.float32(strength) * (denoised - noisy)
-        return to_uint8(denoised[0])
+        wanted = Strength(strength, luma, chroma)
+        return denoise_picture(self, image, wanted, sigma, self_ensemble, tiles, on_tile)
+
+    def run_picture(
+        self,
+        image: np.ndarray,
+        sigma: float | None,
+        tiles: TileConfig,
+        pixels: PixelFormat = FLOATS,
+        on_tile: OnTile | None = None,
+    ) -> np.ndarray:
+        """Denoises one picture in tiles, its numbers read and stored part by part.
+
+        Args:
+            image: (H, W, ·), of which `pixels.read` makes float32 with `channels` channels.
+            sigma: noise level on the 0-255 scale; see `denoise`.
+            tiles: how it is cut.
+            pixels: how it is read and the result is stored.
+            on_tile: see `__call__`.
+
+        Returns:
+            (H, W, ·), what `pixels.store` makes.
+
+        Raises:
+            UserError: see `__call__`.
+            MemoryError: see `__call__`.
+        """
+        level = self._levels(
+            image[None], sigma, lambda own: estimate_and_tell(pixels.read(own[None])[0], self.name)
+        )
+        if hasattr(self.runner, "run_picture"):
+            return self.runner.run_picture(image, level, tiles, pixels, on_tile)
+
+        def clipped(*inputs):
+            return np.clip(np.asarray(self.runner.run(*inputs), np.float32), 0.0, 1.0)
+
+        reason = f"{self.name} runs whole pictures only"
+        return run_whole(clipped, image, level, tiles, pixels, on_tile, reason)
 
     def _levels(self, images, sigma, estimate) -> np.ndarray | None:
         """Returns σ of each image, float32 (N,), or `None` where the network takes none."""

@@ -9,7 +9,8 @@ def receptive_radius(model) -> int:
     this margin equals the same part of the whole image.
 
     Args:
-        model: a DnCNN, FFDNet, ADNet, MSKResnet, CBDNet or GradNet of `gradnet_tf.models`.
+        model: a DnCNN, FFDNet, ADNet, MSKResnet, CBDNet or GradNet of `gradnet_tf.models`,
+            or what stands for the naive denoiser in one.
 
     Raises:
         TypeError: for another network, whose radius this function cannot tell.
@@ -24,6 +25,8 @@ def receptive_radius(model) -> int:
         return _cbdnet_radius()
     if kind == "FixedSigma":
         return receptive_radius(model.denoiser)
+    if kind == "GivenEstimate":
+        return 0  # made outside of the network, of the whole image
     if kind not in ("MSKResnet", "GradNet"):
         raise TypeError(f"no rule for the receptive radius of {kind}")
     body = model.body
@@ -35,6 +38,22 @@ def receptive_radius(model) -> int:
         naive = receptive_radius(model.naive_denoiser) + 1
         radius = max(radius, _in_pixels(after_features, model.scale) + naive)
     return radius
+
+
+def block_side(model) -> int:
+    """Returns the side of the blocks of pixels that a network works on; tiles begin on a block.
+
+    A network that halves the resolution gives other results for a tile that
+    begins in the middle of a block of the whole image.
+
+    Args:
+        model: see `receptive_radius`.
+    """
+    kind = type(model).__name__
+    if kind == "CBDNet":
+        return 4
+    inner = {"GradNet": "naive_denoiser", "FixedSigma": "denoiser"}.get(kind)
+    return max(model.scale, 1 if inner is None else block_side(getattr(model, inner)))
 
 
 def _cbdnet_radius() -> int:

@@ -20,7 +20,6 @@ from gradnet_tf.files import atomic_write
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
 JPEG_QUALITY = 95
 
-_WITH_METADATA = (".png", ".jpg", ".jpeg", ".webp")
 _SUFFIX_LIST = ", ".join(suffix[1:] for suffix in IMAGE_SUFFIXES)
 _PNG_START = b"\x89PNG\r\n\x1a\n"
 _PNG_END = b"IEND\xaeB\x60\x82"
@@ -120,7 +119,7 @@ def read_image(path: str | os.PathLike, channels: int | None = 3) -> np.ndarray:
     """
     if channels not in (1, 3, None):
         raise ValueError(f"`channels` must be 1, 3 or None. Received: channels={channels}")
-    pixels = _decode(path, _read_bytes(path))
+    pixels = _decode(path, read_bytes(path))
     if pixels.dtype != np.uint8:
         depth = "floating point" if pixels.dtype.kind == "f" else f"{pixels.itemsize * 8}-bit"
         raise UserError(
@@ -139,25 +138,7 @@ def read_image(path: str | os.PathLike, channels: int | None = 3) -> np.ndarray:
     return to_grey(image) if channels == 1 else image
 
 
-def read_metadata(path: str | os.PathLike) -> tuple[list, list]:
-    """Reads EXIF (with the orientation), XMP and the ICC profile of an image file.
-
-    Returns:
-        (kinds, contents) as OpenCV names and passes them, for `write_image`;
-        two empty lists where the file has none.
-    """
-    with _silent():
-        try:
-            data = np.frombuffer(_read_bytes(path), np.uint8)
-            _, kinds, contents = cv2.imdecodeWithMetadata(data, cv2.IMREAD_UNCHANGED)
-        except cv2.error:
-            return [], []
-    return list(kinds), list(contents)
-
-
-def write_image(
-    path: str | os.PathLike, image: np.ndarray, metadata: tuple[list, list] = ((), ())
-) -> None:
+def write_image(path: str | os.PathLike, image: np.ndarray) -> None:
     """Writes an image, whole or not at all; the suffix chooses the format.
 
     JPEG is written at quality 95 and WebP without loss; folders are made.
@@ -165,7 +146,6 @@ def write_image(
     Args:
         path: file to write; its suffix is one of `IMAGE_SUFFIXES`.
         image: uint8 array [H, W, 3] in RGB order or [H, W, 1] grey.
-        metadata: from `read_metadata`; kept in JPEG, PNG and WebP files.
 
     Raises:
         UserError: for another suffix, or when the file cannot be written.
@@ -188,10 +168,9 @@ def write_image(
     # OpenCV writes WebP without loss when no quality is given.
     options = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY] if suffix in (".jpg", ".jpeg") else []
     pixels = np.ascontiguousarray(image[..., ::-1])
-    kept = metadata if suffix in _WITH_METADATA else ((), ())
-    with _silent():
+    with silent_opencv():
         try:
-            done, encoded = cv2.imencodeWithMetadata(suffix, pixels, *kept, options)
+            done, encoded = cv2.imencode(suffix, pixels, options)
         except cv2.error as error:
             raise UserError(f"cannot write {path}: {error.err}.\nUse png.") from error
     if not done:
@@ -202,7 +181,8 @@ def write_image(
         raise UserError(f"cannot write {path}: {error.strerror or error}.") from error
 
 
-def _read_bytes(path: str | os.PathLike) -> bytes:
+def read_bytes(path: str | os.PathLike) -> bytes:
+    """Returns the bytes of an image file; a `UserError` says why there are none."""
     path = Path(path)
     if path.is_dir():
         raise UserError(f"{path} is a folder; expected an image file.")
@@ -224,7 +204,7 @@ def _decode(path: str | os.PathLike, data: bytes) -> np.ndarray:
             "Copy or download it again."
         )
     reason = ""
-    with _silent():
+    with silent_opencv():
         try:
             # UNCHANGED keeps depth and alpha visible and includes IMREAD_IGNORE_ORIENTATION.
             pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
@@ -260,7 +240,7 @@ def _is_cut_short(data: bytes) -> bool:
 
 
 @contextlib.contextmanager
-def _silent():
+def silent_opencv():
     """Keeps OpenCV's own log lines off standard error: a user reads one message."""
     logging = cv2.utils.logging
     level = logging.getLogLevel()

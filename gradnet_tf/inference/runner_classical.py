@@ -3,6 +3,8 @@
 import numpy as np
 
 from gradnet_tf.classical import append_estimate, classical_denoiser
+from gradnet_tf.inference.tile_config import AUTO, TileConfig
+from gradnet_tf.inference.tiles import FLOATS, OnTile, PixelFormat
 
 
 class ClassicalRunner:
@@ -59,6 +61,20 @@ class GivenEstimateRunner:
     def run(self, images: np.ndarray, sigma: np.ndarray | None = None) -> np.ndarray:
         """Returns the denoised images, float32, shaped like `images`."""
         return self._runner.run(append_estimate(images, self._sigma, self._denoise))
+
+    def run_picture(
+        self,
+        image: np.ndarray,
+        sigma: np.ndarray | None = None,
+        tiles: TileConfig = AUTO,
+        pixels: PixelFormat = FLOATS,
+        on_tile: OnTile | None = None,
+    ) -> np.ndarray:
+        """Returns one denoised picture; the estimate is made of all of it, the rest in tiles."""
+        noisy = pixels.read(image[None])
+        both = append_estimate(noisy, self._sigma, self._denoise)[0]
+        denoised = self._runner.run_picture(both, None, tiles, on_tile=on_tile)
+        return pixels.store(denoised, image)
 
     def naive(self, images: np.ndarray, sigma: np.ndarray | None = None) -> np.ndarray:
         """Returns the classical denoiser's result."""

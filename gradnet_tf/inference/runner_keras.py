@@ -1,6 +1,7 @@
 """Runs a Keras model, on whichever backend Keras uses."""
 
 import functools
+from collections.abc import Sequence
 from pathlib import Path
 
 import keras
@@ -8,6 +9,9 @@ import numpy as np
 from keras import ops
 
 from gradnet_tf.inference.architecture import rebuild
+from gradnet_tf.inference.tile_config import AUTO, TileConfig
+from gradnet_tf.inference.tiled import TiledNetwork
+from gradnet_tf.inference.tiles import FLOATS, OnTile, PixelFormat
 from gradnet_tf.pretrained import model_from_weights
 
 
@@ -16,7 +20,8 @@ class KerasRunner:
 
     On the TensorFlow backend it is one `tf.function` whose signature leaves
     batch, height and width open, so that a folder of pictures of many sizes
-    is traced once. Elsewhere the model is called as it is.
+    is traced once. Elsewhere the model is called as it is. Tiles have a second
+    such function, which takes the attention's vectors, and a third computes them.
 
     Args:
         model: maps float32 (N, H, W, C), and `sigma` (N,) where it has
@@ -32,10 +37,30 @@ class KerasRunner:
         self._has_naive = getattr(model, "naive_denoiser", None) is not None
         self._denoise = self._compiled(self._call)
         self._estimate = self._compiled(self._call_naive)
+        widths = tuple(getattr(model, "attention_widths", ()))
+        self._denoise_given = self._compiled(self._call_given, widths)
+        self._vectors = self._compiled(self._call_vectors)
+        self._tiled = TiledNetwork(
+            model,
+            functools.partial(_guarded, self._denoise),
+            functools.partial(_guarded, self._denoise_given),
+            functools.partial(_guarded, self._vectors),
+        )
 
     def run(self, images: np.ndarray, sigma: np.ndarray | None = None) -> np.ndarray:
         """Returns the denoised images, float32, shaped like `images`."""
         return _to_numpy(self._denoise, images, sigma)
+
+    def run_picture(
+        self,
+        image: np.ndarray,
+        sigma: np.ndarray | None = None,
+        tiles: TileConfig = AUTO,
+        pixels: PixelFormat = FLOATS,
+        on_tile: OnTile | None = None,
+    ) -> np.ndarray:
+        """Returns one denoised picture of any size; see `TiledNetwork.run`."""
+        return self._tiled.run(image, sigma, tiles, pixels, on_tile)
 
     def naive(self, images: np.ndarray, sigma: np.ndarray | None = None) -> np.ndarray | None:
         """Returns ψ(y) of a GradNet, `None` for any other model."""
@@ -44,11 +69,27 @@ class KerasRunner:
     @property
     def num_traces(self) -> int | None:
         """How often the denoising function was traced; `None` outside TensorFlow."""
-        count = getattr(self._denoise, "experimental_get_tracing_count", None)
-        return None if count is None else count()
+        return _traces(self._denoise)
+
+    @property
+    def num_tile_traces(self) -> tuple[int | None, int | None]:
+        """The same for the two functions of tiles: with vectors given, and for vectors."""
+        return _traces(self._denoise_given), _traces(self._vectors)
 
     def _call(self, images, *sigma):
         return self._clipped(self.model, images, *sigma)
+
+    def _call_given(self, images, *more):
+        count = len(self.model.attention_widths)
+        given = {"attention": list(more[len(more) - count :])}
+        if self.needs_sigma:
+            given["sigma"] = more[0]
+        return ops.clip(self.model(images, training=False, **given), 0.0, 1.0)
+
+    def _call_vectors(self, images, *sigma):
+        more = {"sigma": sigma[0]} if sigma else {}
+        outputs = self.model(images, training=False, return_intermediates=True, **more)
+        return [ops.cast(vector, "float32") for vector in outputs["attention"]]
 
     def _call_naive(self, images, *sigma):
         # The naive denoiser by itself gives what `return_intermediates` calls "naive",
@@ -59,7 +100,7 @@ class KerasRunner:
         more = {"sigma": sigma[0]} if sigma else {}
         return ops.clip(model(images, training=False, **more), 0.0, 1.0)
 
-    def _compiled(self, function):
+    def _compiled(self, function, widths: Sequence[int] = ()):
         if keras.backend.backend() != "tensorflow":
             return lambda *inputs: function(*map(ops.convert_to_tensor, inputs))
         import tensorflow as tf
@@ -69,6 +110,7 @@ class KerasRunner:
         signature = [tf.TensorSpec([None, None, None, channels], tf.float32, name="images")]
         if self.needs_sigma:
             signature.append(tf.TensorSpec([None], tf.float32, name="sigma"))
+        signature += [tf.TensorSpec([None, 1, 1, width], tf.float32) for width in widths]
         # TensorFlow counts traces by code object, and several denoisers in one process share
         # these; a partial is counted by itself, and no false warning about retracing appears.
         return tf.function(functools.partial(function), input_signature=signature)
@@ -106,10 +148,29 @@ def runner_from_weights(
 
 
 def _to_numpy(function, images, sigma):
+    return _guarded(function, *((images,) if sigma is None else (images, sigma)))
+
+
+def _guarded(function, images, *more):
+    """Calls `function`, returns NumPy arrays; a backend's own lack of memory is `MemoryError`."""
     try:
-        inputs = (images,) if sigma is None else (images, sigma)
-        return np.asarray(ops.convert_to_numpy(function(*inputs)), np.float32)
+        outputs = function(images, *more)
+        if isinstance(outputs, list):
+            return [np.asarray(ops.convert_to_numpy(output), np.float32) for output in outputs]
+        return np.asarray(ops.convert_to_numpy(outputs), np.float32)
     except Exception as error:
-        if type(error).__name__ in ("ResourceExhaustedError", "XlaRuntimeError"):
+        if _out_of_memory(error):
             raise MemoryError(f"not enough memory for images of shape {images.shape}") from error
         raise
+
+
+def _out_of_memory(error: Exception) -> bool:
+    kind = type(error).__name__
+    if kind in ("XlaRuntimeError", "JaxRuntimeError"):  # of every kind: the text tells
+        return "RESOURCE_EXHAUSTED" in str(error) or "out of memory" in str(error).lower()
+    return kind == "ResourceExhaustedError"
+
+
+def _traces(function) -> int | None:
+    count = getattr(function, "experimental_get_tracing_count", None)
+    return None if count is None else count()

@@ -192,6 +192,11 @@ class MSKResnetBody(keras.layers.Layer):
             for index in range(num_modules)
         ]
 
+    @property
+    def attention_widths(self):
+        """Channels of each module's attention vector."""
+        return tuple(module.attention_channels for module in self.residual_modules)
+
     def build(self, input_shape):
         for module in self.residual_modules:
             module.build(input_shape)

@@ -60,6 +60,11 @@ class DenoisingModel(keras.Model):
         """Channels of the input; more than the image's where a guide image follows it."""
         return self.channels
 
+    @property
+    def attention_widths(self):
+        """Channels of each attention vector that `call` takes; () for a network without any."""
+        return ()
+
     def _check_input(self, input_shape):
         if len(input_shape) != 4 or input_shape[-1] != self.input_channels:
             raise ValueError(

@@ -37,7 +37,8 @@ class GradNet(DenoisingModel):
     Call arguments:
         images: see `DenoisingModel`.
         attention: optional list with the channel weights of each residual
-            module of the main branch.
+            module: those of a naive denoiser that has such modules, then those
+            of the main branch.
         return_intermediates: return a dict of `denoised`, `naive` and
             `gradient` (float32, shaped like `images`) and `attention` (a list
             of (N, 1, 1, ·)).
@@ -93,6 +94,15 @@ class GradNet(DenoisingModel):
         """Channels of the input: twice the image's where x̂ comes with it."""
         return getattr(self.naive_denoiser, "input_channels", self.channels)
 
+    @property
+    def attention_widths(self):
+        """Channels of each attention vector: the naive denoiser's, then the main branch's."""
+        return self._naive_widths + self.body.attention_widths
+
+    @property
+    def _naive_widths(self):
+        return getattr(self.naive_denoiser, "attention_widths", ())
+
     def build(self, input_shape):
         self._check_input(input_shape)
         if not self.naive_denoiser.built:
@@ -106,17 +116,29 @@ class GradNet(DenoisingModel):
 
     def call(self, images, attention=None, return_intermediates=False, sigma=None):
         images = ops.cast(images, "float32")
-        naive = self.naive_denoiser(images, **({"sigma": sigma} if self.needs_sigma else {}))
+        count = len(self._naive_widths)
+        own = None if attention is None else attention[count:]
+        more = {"sigma": sigma} if self.needs_sigma else {}
+        naive_used = []
+        if count:
+            given = None if attention is None else attention[:count]
+            outputs = self.naive_denoiser(
+                images, attention=given, return_intermediates=True, **more
+            )
+            naive, naive_used = outputs["denoised"], outputs["attention"]
+        else:
+            naive = self.naive_denoiser(images, **more)
         if not self.naive_denoiser.trainable:
             naive = ops.stop_gradient(naive)
         images = images[..., : self.channels]  # y, without an x̂ that was given
         gradient = self.sobel(naive)  # G(x̂); x̂ is not clipped before
         features = self.features(self.to_depth(images))  # f0
         fused = ops.concatenate([features, self.to_depth(gradient)], axis=-1)  # g0
-        fused, used = self.body(fused, attention=attention, return_attention=True)
+        fused, used = self.body(fused, attention=own, return_attention=True)
         denoised = images + self._to_image(self.reconstruction(fused), images)
         if not return_intermediates:
             return denoised
+        used = [*naive_used, *used]
         return {"denoised": denoised, "naive": naive, "gradient": gradient, "attention": used}
 
     def get_config(self):

@@ -51,6 +51,11 @@ class MSKResnet(DenoisingModel):
         )
         self.reconstruction = reconstruction_conv(self.depth, policy)
 
+    @property
+    def attention_widths(self):
+        """Channels of each attention vector."""
+        return self.body.attention_widths
+
     def build(self, input_shape):
         self._check_input(input_shape)
         self.features.build((None, None, None, self.depth))

@@ -5,9 +5,11 @@ import io
 from collections.abc import Sequence
 from typing import Any
 
+from gradnet_tf.inference.channels import REPLICATED
 from gradnet_tf.inference.noise_level import scored_untrained
 from gradnet_tf.reporting.protocol import departures, protocol_lines
 from gradnet_tf.scores import SCORES
+from gradnet_tf.weights import gray_partner
 
 # Column title, score, decimals.
 _COLUMNS = (
@@ -91,7 +93,9 @@ def notes(result: dict[str, Any]) -> list[str]:
         note = scored_untrained(result["model"], result["source"], result["sigma"])
         remarks += [note] if note else []
     if result["conversion"]:
-        remarks.append(f"channels: {result['conversion']}")
+        remarks.append(f"channels: {result['conversion']}{_grey_hint(result)}")
+    if result.get("self_ensemble"):  # Metrics of earlier versions have no such row.
+        remarks.append("results are averaged over the eight flips (self-ensemble)")
     if result["clip_noisy"]:
         remarks.append("the noisy input was clipped to [0, 1]")
     if result["nan_outputs"]:
@@ -100,6 +104,12 @@ def notes(result: dict[str, Any]) -> list[str]:
     if small and result.get("has_clean", True):
         remarks.append(f"{small} image(s) too small for SSIM, left out of its mean")
     return remarks
+
+
+def _grey_hint(result: dict[str, Any]) -> str:
+    """Names the weights that grey images are for, where colour weights were scored on them."""
+    name = gray_partner(result["model"], result["source"])
+    return f" (the grey weights are {name})" if name and REPLICATED in result["conversion"] else ""
 
 
 def metrics_csv(result: dict[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,23 @@ def find_card(spec: str) -> dict[str, Any] | None:
         spec: a weights' name, an architecture (its colour blind weights), or `default`.
     """
     return read_card(_weights_name(spec))
+
+
+def gray_partner(name: str, source: Mapping[str, Any] | None) -> str | None:
+    """Returns the grey weights that ship beside colour weights: the same preset and noise level.
+
+    Args:
+        name: of a denoiser, such as "gradnet_small_color_blind".
+        source: its `source`; a run or a file has no partner, whatever its name.
+
+    Returns:
+        Such as "gradnet_small_gray_blind"; `None` where none ship.
+    """
+    parts = _NAME.match(name)
+    if (source or {}).get("kind") != "weights" or parts is None or parts["colour"] != "color":
+        return None
+    gray = f"{parts['preset']}_gray_{parts['level']}"
+    return gray if read_card(gray) is not None else None
 
 
 def verified_path(card: dict[str, Any]) -> Path:

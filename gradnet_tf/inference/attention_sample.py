@@ -1,0 +1,60 @@
+"""Which parts of a picture the attention's vectors are taken from."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+
+#: Pictures up to this size are pooled whole, as in training on whole pictures.
+WHOLE_PIXELS = 2**19
+CROP_SIDE = 80
+#: Crops of a picture: one for so many pixels, within limits that bound error and time.
+PIXELS_PER_CROP = 2**15
+FEWEST, MOST = 32, 128
+_CHUNK = 8
+_SEED = 0
+
+
+def sampled_parts(image: np.ndarray) -> Iterator[np.ndarray]:
+    """Yields the batches of a picture that stand for the whole of it.
+
+    A picture of up to `WHOLE_PIXELS` stands for itself. A larger one is
+    represented by 32 to 128 crops of the side that the networks are trained on,
+    more for more pixels. Their places are drawn from a generator of a fixed seed and depend on
+    nothing but the picture's size, so that the result does not depend on how
+    the picture is cut or on how much memory there is.
+
+    Args:
+        image: (H, W, C).
+
+    Yields:
+        (N, h, w, C), N up to 8, all of one shape.
+    """
+    height, width = image.shape[:2]
+    if height * width <= WHOLE_PIXELS:
+        yield image[None]
+        return
+    sides = min(CROP_SIDE, height), min(CROP_SIDE, width)
+    draw = np.random.default_rng(_SEED)
+    count = min(MOST, max(FEWEST, height * width // PIXELS_PER_CROP))
+    tops = draw.integers(0, height - sides[0] + 1, count)
+    lefts = draw.integers(0, width - sides[1] + 1, count)
+    for begin in range(0, count, _CHUNK):
+        chunk = zip(tops[begin : begin + _CHUNK], lefts[begin : begin + _CHUNK], strict=True)
+        yield np.stack([image[t : t + sides[0], x : x + sides[1]] for t, x in chunk])
+
+
+def attention_vectors(
+    image: np.ndarray, function: Callable[[np.ndarray], Sequence[np.ndarray]]
+) -> list[np.ndarray]:
+    """Returns a picture's attention vectors, the mean over its sample.
+
+    Args:
+        image: (H, W, C) float32.
+        function: returns the vectors (N, 1, 1, ·) of a batch.
+
+    Returns:
+        A list of float32 (1, 1, 1, ·).
+    """
+    batches = [function(part) for part in sampled_parts(image)]
+    stacked = (np.concatenate(vectors) for vectors in zip(*batches, strict=True))
+    return [np.mean(v, axis=0, keepdims=True, dtype=np.float64).astype(np.float32) for v in stacked]

@@ -1,0 +1,127 @@
+"""What `gradnet denoise` is to do: which files, and where each result goes."""
+
+import dataclasses
+import glob
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from gradnet_tf.errors import UserError
+from gradnet_tf.photos.files import PHOTO_SUFFIXES
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """One file to denoise and where the result goes."""
+
+    source: Path
+    target: Path
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """Jobs, and what could not be looked into: a line for each."""
+
+    jobs: list[Job]
+    failures: list[str]
+
+
+def plan_jobs(inputs: Sequence[str], output: str, recursive: bool = True) -> Plan:
+    """Lists what is to be done, without reading a pixel.
+
+    A folder stands for the photographs in it and below, told by their
+    suffixes; hidden ones and the output folder are left out. A pattern (`*`,
+    `?`, `[…]`, `**`) stands for what it matches. Results keep their place
+    below the folder, or below the part of the pattern before its first wildcard.
+
+    Raises:
+        UserError: a missing input, a folder without photographs, an output that is no
+            folder, a result that would overwrite an input or another result.
+    """
+    folder = Path(output)
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"--output={output}: expected a folder. Received: a file.")
+    failures: list[str] = []
+    sources = list(_sources(inputs, folder, recursive, failures))
+    taken = {source.resolve() for source, _ in sources}
+    jobs: dict[Path, Job] = {}
+    for source, name in sources:
+        job = Job(source, folder / name)
+        place = job.target.resolve()
+        if place in taken:
+            raise UserError(
+                f"--output={output}: {job.target} is one of the inputs, and inputs are never "
+                "overwritten. Give another folder."
+            )
+        if place in jobs and jobs[place].source.resolve() != source.resolve():
+            raise UserError(
+                f"{source}: would be written to {job.target}, as would {jobs[place].source}.\n"
+                "Denoise folders with equal file names one by one, each to its own --output."
+            )
+        jobs.setdefault(place, job)
+    return Plan(list(jobs.values()), failures)
+
+
+def _sources(
+    inputs: Sequence[str], output: Path, recursive: bool, failures: list[str]
+) -> Iterator[tuple[Path, Path]]:
+    """Yields (file, its name below the output folder)."""
+    for text in inputs:
+        path = Path(text)
+        if path.is_dir():
+            before = len(failures)
+            found = list(_walk(path, output, recursive, failures))
+            if not found and len(failures) == before:
+                raise UserError(f"{path}: no images in this folder ({', '.join(PHOTO_SUFFIXES)}).")
+            yield from ((file, file.relative_to(path)) for file in found)
+        elif path.exists():
+            yield path, Path(path.name)
+        elif glob.has_magic(text):
+            yield from _matches(text, output)
+        else:
+            raise UserError(f"{path}: no such file or folder.")
+
+
+def _matches(pattern: str, output: Path) -> Iterator[tuple[Path, Path]]:
+    parts = Path(pattern).parts
+    fixed = next(number for number, part in enumerate(parts) if glob.has_magic(part))
+    base = Path(*parts[:fixed])
+    found = [Path(name) for name in glob.glob(pattern, recursive=True)]
+    output = output.resolve()
+    files = [
+        path
+        for path in found
+        if path.is_file()
+        and path.suffix.lower() in PHOTO_SUFFIXES
+        and output not in path.resolve().parents
+    ]
+    if not files:
+        raise UserError(f"{pattern}: matches no images ({', '.join(PHOTO_SUFFIXES)}).")
+    for path in sorted(files, key=os.fsencode):
+        yield path, path.relative_to(base)
+
+
+def _walk(folder: Path, output: Path, recursive: bool, failures: list[str]) -> Iterator[Path]:
+    """Yields the photographs of a folder in byte order; a folder without access is a failure."""
+
+    def failed(error: OSError) -> None:
+        failures.append(f"{error.filename}: cannot look into this folder: {error.strerror}")
+
+    output = output.resolve()
+    for place, folders, names in os.walk(folder, onerror=failed):
+        if recursive:
+            folders[:] = sorted(
+                (
+                    name
+                    for name in folders
+                    if not name.startswith(".") and Path(place, name).resolve() != output
+                ),
+                key=os.fsencode,
+            )
+        else:
+            folders.clear()
+        for name in sorted(names, key=os.fsencode):
+            path = Path(place, name)
+            hidden = name.startswith(".") or path.suffix.lower() not in PHOTO_SUFFIXES
+            if not hidden and path.is_file():
+                yield path

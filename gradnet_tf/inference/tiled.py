@@ -1,0 +1,129 @@
+"""Runs a Keras network over a picture in tiles whose size does not show in the result."""
+
+import numpy as np
+
+from gradnet_tf.errors import UserError
+from gradnet_tf.inference.attention_sample import WHOLE_PIXELS, attention_vectors
+from gradnet_tf.inference.halo import block_side, receptive_radius
+from gradnet_tf.inference.memory import bytes_per_pixel, choose_tile
+from gradnet_tf.inference.noise_level import tell
+from gradnet_tf.inference.tile_config import TileConfig
+from gradnet_tf.inference.tiles import (
+    FLOATS,
+    OnTile,
+    PixelFormat,
+    map_tiles,
+    smaller_tiles,
+    windows,
+)
+
+
+class TiledNetwork:
+    """A network as a function of one picture of any size.
+
+    The attention averages over the whole picture, so a tile by itself gets
+    another answer than the picture. Here its vectors are taken once for each
+    picture (see `attention_sample`) and given to every tile; what is left of
+    the network is convolutions, for which a margin of the receptive radius is
+    exact.
+
+    Args:
+        model: a network of `gradnet_tf.models`.
+        denoise: maps (images, *sigma) to images, the attention's vectors computed inside.
+        denoise_given: maps (images, *sigma, *vectors) to images.
+        vectors: maps (images, *sigma) to the list of vectors.
+
+    The three take and return float32 arrays, σ as (N,), and raise `MemoryError`
+    when memory does not suffice.
+    """
+
+    def __init__(self, model, denoise, denoise_given, vectors):
+        self._model = model
+        self._denoise, self._denoise_given, self._vectors = denoise, denoise_given, vectors
+        self._limit: int | None = None  # the tile that went through when memory ran out
+
+    def run(
+        self,
+        image: np.ndarray,
+        sigma: np.ndarray | None,
+        config: TileConfig,
+        pixels: PixelFormat = FLOATS,
+        on_tile: OnTile | None = None,
+    ) -> np.ndarray:
+        """Denoises one picture.
+
+        Args:
+            image: (H, W, ·), as `pixels.read` takes it.
+            sigma: its noise level, (1,), or `None` where the network takes none.
+            config: how it is cut.
+            pixels: how it is read and the result is stored.
+            on_tile: see `map_tiles`.
+
+        Returns:
+            (H, W, ·), what `pixels.store` makes.
+
+        Raises:
+            UserError: a tile size for a network that cannot be tiled, or too little
+                `max_memory`.
+            MemoryError: also the smallest tiles need too much.
+        """
+        shape = image.shape[:2]
+        try:
+            halo, block = receptive_radius(self._model), block_side(self._model)
+        except TypeError as error:
+            return run_whole(self._denoise, image, sigma, config, pixels, on_tile, str(error))
+        size = shape[0] * shape[1]
+        pooled_whole = size <= WHOLE_PIXELS or not self._model.attention_widths
+        # What is pooled whole has to fit into memory whole, once.
+        least = size if pooled_whole and self._model.attention_widths else 0
+        cost = bytes_per_pixel(self._model)
+        tile = choose_tile(shape, image.nbytes, cost, halo, config, least)
+        if self._limit is not None:
+            tile = min(tile, self._limit)
+        levels = () if sigma is None else (sigma,)
+        for side in smaller_tiles(tile, shape):
+            cut = windows(shape, side, halo, block)
+            try:
+                plain = pooled_whole and len(cut) == 1
+                function = self._function(image, pixels, levels, plain)
+                result = map_tiles(function, image, cut, pixels, on_tile)
+            except MemoryError as error:
+                failure = error
+                continue
+            if side != tile:
+                self._limit = side
+                tell(f"out of memory with tiles of {min(tile, max(shape))}; {side} went through")
+            return result
+        raise failure
+
+    def _function(self, image, pixels, levels, plain: bool):
+        """Returns the function of a window; `plain` where the network may do its own pooling."""
+        if plain or not self._model.attention_widths:
+            return lambda part: self._denoise(part, *levels)
+        given = attention_vectors(
+            image,
+            lambda part: self._vectors(
+                np.concatenate([pixels.read(crop[None]) for crop in part]),
+                *(np.repeat(level, len(part)) for level in levels),
+            ),
+        )
+        return lambda part: self._denoise_given(part, *levels, *given)
+
+
+def run_whole(denoise, image, sigma, config, pixels, on_tile, reason: str) -> np.ndarray:
+    """Denoises a picture in one piece, whatever its size; the arguments of `TiledNetwork.run`.
+
+    Args:
+        denoise: maps (images, *sigma) to images.
+        reason: why there are no tiles.
+
+    Raises:
+        UserError: a tile size was asked for.
+    """
+    if isinstance(config.tile, int):
+        raise UserError(
+            f"`tile` must be auto or whole here: {reason}. Received: tile={config.tile}"
+        )
+    levels = () if sigma is None else (sigma,)
+    cut = windows(image.shape[:2], max(image.shape[:2]), 0, 1)
+    return map_tiles(lambda part: denoise(part, *levels), image, cut, pixels, on_tile)

@@ -1,0 +1,149 @@
+"""What is no photograph, or none that can be kept whole, is refused in one line."""
+
+import io
+import struct
+import warnings
+
+import numpy as np
+import photo_files as files
+import pytest
+from PIL import Image
+
+from gradnet_tf.errors import UserError
+from gradnet_tf.photos.files import decode_photo, encode_photo, read_photo
+
+
+def two_pictures(format, **options):
+    target = io.BytesIO()
+    pictures = [Image.fromarray(files.noise(8, 8, 3, seed=seed)) for seed in (1, 2)]
+    pictures[0].save(target, format, save_all=True, append_images=pictures[1:], **options)
+    return target.getvalue()
+
+
+def cmyk(format):
+    target = io.BytesIO()
+    Image.fromarray(files.noise(8, 8, 4), "CMYK").save(target, format)
+    return target.getvalue()
+
+
+def bomb():
+    """A small PNG that claims 90,000 × 90,000 pixels."""
+    header = struct.pack(">IIBBBBB", 90000, 90000, 8, 2, 0, 0, 0)
+    chunks = files.chunk(b"IHDR", header) + files.chunk(b"IDAT", b"x") + files.chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + chunks
+
+
+def floats(*values):
+    array = np.full((4, 4), 0.5, np.float32)
+    array[0, : len(values)] = values
+    return files.by_tifffile(array)
+
+
+def volume():
+    """A TIFF that claims five layers: tifffile would make room for all that such tags claim."""
+    data = files.by_tifffile(files.noise(8, 8), extratags=[(65000, 4, 1, 5, True)])
+    return data.replace(struct.pack("<HHI", 65000, 4, 1), struct.pack("<HHI", 32997, 4, 1))
+
+
+def deep_avif():
+    data = bytearray(files.by_pillow(files.noise(8, 8, 3), "AVIF"))
+    data[data.index(b"av1C") + 6] |= 0x40
+    return bytes(data)
+
+
+BAD = {
+    "empty": (lambda: b"", "is empty"),
+    "text": (lambda: b"this is text", "is not an image: it begins with b'this is text'"),
+    "a GIF": (lambda: two_pictures("GIF"), "is GIF; expected JPEG, PNG"),
+    "a HEIC": (lambda: b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "is HEIC"),
+    "an animated PNG": (lambda: two_pictures("PNG"), "is animated"),
+    "an animated WebP": (lambda: two_pictures("WEBP"), "is animated"),
+    "an animated AVIF": (lambda: two_pictures("AVIF"), "is animated"),
+    "pages": (lambda: two_pictures("TIFF"), "several pages"),
+    "a CMYK JPEG": (lambda: cmyk("JPEG"), "CMYK"),
+    "a CMYK TIFF": (lambda: cmyk("TIFF"), "CMYK"),
+    "a bomb": (bomb, "8100 megapixels; expected at most 200"),
+    "NaN": (lambda: floats(np.nan, np.inf), "2 values that are NaN or infinite"),
+    "floats to 255": (lambda: floats(0, 255), "from 0 to 255; expected"),
+    "signed": (lambda: files.by_tifffile(np.zeros((4, 4), np.int16)), "16-bit signed"),
+    "32 bits": (lambda: files.by_tifffile(np.zeros((4, 4), np.uint32)), "32-bit unsigned"),
+    "a volume": (volume, "is a TIFF of a volume"),
+    "a deep AVIF": (deep_avif, "10 or 12 bits"),
+    "an odd PNM": (lambda: b"P5 2 2 1023 12345678", "values up to 1023"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_the_reason_is_said_in_one_line(name):
+    make, words = BAD[name]
+    with pytest.raises(UserError) as raised:
+        decode_photo(make(), "x.png")
+    message = str(raised.value)
+    assert message.startswith("x.png ") and words in message
+    assert len(message.splitlines()) == 1
+
+
+GOOD = {
+    "png": lambda: files.by_pillow(files.noise(40, 40, 3), "PNG"),
+    "png 16": lambda: files.by_opencv(files.noise(40, 40, 3, dtype=np.uint16), ".png"),
+    "jpeg": lambda: files.by_pillow(files.noise(40, 40, 3), "JPEG", exif=files.exif()),
+    "webp": lambda: files.by_pillow(files.noise(40, 40, 3), "WEBP"),
+    "avif": lambda: files.by_pillow(files.noise(40, 40, 3), "AVIF"),
+    "tiff": lambda: files.by_tifffile(files.noise(40, 40, 3, dtype=np.uint16)),
+    "tiff deflate": lambda: files.by_tifffile(files.noise(40, 40, 3), compression="zlib"),
+    "tiff lzw": lambda: files.by_opencv(files.noise(40, 40, 3, dtype=np.uint16), ".tiff"),
+    "bmp": lambda: files.by_pillow(files.noise(40, 40, 3), "BMP"),
+    "ppm": lambda: files.by_pillow(files.noise(40, 40, 3), "PPM"),
+    "ppm 16": lambda: files.by_opencv(files.noise(40, 40, 3, dtype=np.uint16), ".ppm"),
+}
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_no_cut_file_passes_for_a_whole_one(name):
+    data = GOOD[name]()
+    decode_photo(data, "x")
+    for length in {1, 5, 20, len(data) // 4, len(data) // 2, len(data) * 3 // 4}:
+        with pytest.raises(UserError, match="^x "):
+            decode_photo(data[:length], "x")
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_mutated_files_fail_politely_or_are_read(name, capfd):
+    """No other error than ours, no warning, nothing printed; what is read can be written."""
+    random = np.random.default_rng(7)
+    data = GOOD[name]()
+    for _ in range(60):
+        mutant = bytearray(data)
+        # Half the changes hit the first 200 bytes, where the headers are.
+        for _ in range(random.integers(1, 5)):
+            end = len(data) if random.random() < 0.5 else 200
+            mutant[random.integers(min(end, len(data)))] = random.integers(256)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            try:
+                photo = decode_photo(bytes(mutant), "x", max_megapixels=1)
+            except UserError as error:
+                assert len(str(error).splitlines()) == 1
+                continue
+            decode_photo(encode_photo(photo), "again")
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 3), (1, 20000, 3), (20000, 1, 3)])
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".tiff", ".bmp"])
+def test_extreme_shapes(shape, suffix):
+    photo = decode_photo(files.by_opencv(files.noise(*shape), suffix), "x")
+    assert photo.pixels.shape == shape
+    assert decode_photo(encode_photo(photo), "again").pixels.shape == shape
+
+
+def test_the_content_decides_and_not_the_suffix(tmp_path):
+    (tmp_path / "really.jpg").write_bytes(GOOD["png"]())
+    assert read_photo(tmp_path / "really.jpg").format == "png"
+
+
+def test_the_limit_of_pixels_is_an_argument():
+    data = GOOD["tiff"]()
+    with pytest.raises(UserError, match="expected at most 0.001"):
+        decode_photo(data, "x", max_megapixels=0.001)
+    assert Image.MAX_IMAGE_PIXELS  # Pillow's own limit stands as it was.
