@@ -133,7 +133,10 @@ def draw_bars(lines: Sequence[Line], baseline: tuple[str, str], title: str):
         handles = [Patch(color=colours[name], label=name) for name in gradients]
         name = " ".join(part for part in dict.fromkeys(baseline) if part)
         handles.append(Line2D([], [], color=_GREY, linestyle="--", label=f"baseline: {name}"))
-        figure.legend(handles=handles, loc="outside upper right", ncols=6, frameon=False)
+        # Two rows where one would run into the title: some eleven letters an inch.
+        letters = len(title) + sum(len(handle.get_label()) + 7 for handle in handles)
+        in_row = len(handles) if letters < 11 * panel_width * columns else 3
+        figure.legend(handles=handles, loc="outside upper right", ncols=in_row, frameon=False)
         figure.suptitle(title, x=0.01, ha="left", fontsize=13)
         note = "Bars start at the baseline; whiskers: 95% interval of the difference, over seeds."
         figure.supxlabel(note, x=0.01, ha="left", fontsize=9, color=_GREY)
