@@ -143,7 +143,8 @@ def ffdnet_file(tmp_path):
 def test_the_command_takes_a_level_for_networks_that_need_one(ffdnet_file, tmp_path, capsys):
     photo = tmp_path / "photo.png"
     cv2.imwrite(str(photo), (PICTURE[:33, :20, 0] * 255).astype(np.uint8))
-    arguments = ["denoise", str(photo), "--output", str(tmp_path / "out"), "--model"]
+    place = str(tmp_path / "out")
+    arguments = ["denoise", str(photo), "--overwrite", "--output", place, "--model"]
     assert cli.main([*arguments, str(ffdnet_file), "--sigma", "30"]) == 0
     assert "estimated" not in capsys.readouterr().err
     given = cv2.imread(str(tmp_path / "out" / "photo.png"), cv2.IMREAD_UNCHANGED)

@@ -75,7 +75,7 @@ class _Tally:
     def skip(self, job: Job) -> None:
         self.skipped += 1
         self._line.end()
-        print(f"{job.source} skipped: {job.target} exists", flush=True)
+        print(f"{job.source} skipped: {job.target} exists (--overwrite makes it anew)", flush=True)
 
     def progress(self, done: int, total: int, num_bytes: int) -> None:
         """Shows how far the work is, and the time left by the bytes that are still to be read."""
