@@ -4,20 +4,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from gradnet_tf.errors import UserError
-from gradnet_tf.training.curve_figure import PALETTE
+from gradnet_tf.training.curve_figure import PALETTE, STYLE
 
-_STYLE = {
-    "axes.axisbelow": True,
-    "axes.grid": True,
-    "axes.spines.right": False,
-    "axes.spines.top": False,
-    "axes.titlelocation": "left",
-    "axes.titlesize": 11,
-    "font.size": 9.5,
-    "grid.alpha": 0.3,
-    "grid.linewidth": 0.6,
-    "lines.solid_capstyle": "round",
-}
+_STYLE = {**STYLE, "axes.axisbelow": True}
 _GREY = "#666666"
 
 

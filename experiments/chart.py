@@ -7,20 +7,9 @@ import numpy as np
 
 from experiments.summary import NAIVE, Line, noise_name
 from gradnet_tf.errors import UserError
-from gradnet_tf.training.curve_figure import PALETTE
+from gradnet_tf.training.curve_figure import PALETTE, STYLE
 
-_STYLE = {
-    "axes.axisbelow": True,
-    "axes.grid": True,
-    "axes.grid.axis": "y",
-    "axes.spines.right": False,
-    "axes.spines.top": False,
-    "axes.titlelocation": "left",
-    "axes.titlesize": 11,
-    "font.size": 9.5,
-    "grid.alpha": 0.3,
-    "grid.linewidth": 0.6,
-}
+_STYLE = {**STYLE, "axes.axisbelow": True, "axes.grid.axis": "y"}
 _GREY = "#444444"
 _COLUMNS = 3
 # Of a panel, inches: the least, and by variant so that their names have room.

@@ -11,7 +11,8 @@ from gradnet_tf.training.curves import Curve, smoothed
 # white paper swallows; black stands last.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 _GREY = "#666666"
-_STYLE = {
+#: How the project's charts look, as matplotlib's settings.
+STYLE = {
     "axes.grid": True,
     "axes.spines.right": False,
     "axes.spines.top": False,
@@ -156,7 +157,7 @@ def draw_curves(curves: Sequence[Curve], x: str = "step", smooth: float | None =
         smooth = 0.03 * max(int(curve.step[-1]) for curve in curves)
     colours = _colours(list(dict.fromkeys(curve.name for curve in curves)))
     # The default style, whatever a user's own matplotlibrc says; no pyplot and so no window.
-    with styles.context(["default", _STYLE]):
+    with styles.context(["default", STYLE]):
         figure = Figure(figsize=(12.8, 7.2), dpi=110, layout="constrained")
         axes = _panels(figure, curves, "Step" if x == "step" else "Hours of training")
         for curve in curves:
