@@ -4,7 +4,8 @@ Example:
   python -m benchmarks.attention_vectors --data_dir=DATA --max_images=3
 Each picture is denoised with vectors taken from all of it (as the paper does) and from samples of
 it. Large pictures are CBSD68 enlarged and as mosaics, the photographs of the sample set, and the
-really noisy ones of RENOIR. docs/decisions.md has the table and what follows from it.
+really noisy ones of RENOIR, one by one and as a mosaic. docs/decisions.md has the table and what
+follows from it.
 """
 
 import os
@@ -103,6 +104,12 @@ def pictures():
     real = find_dataset("renoir", FLAGS.data_dir)
     for index in range(min(limit, len(real.names))):
         yield "renoir", real.names[index], to_float(real.load(index)), to_float(real.noisy(index))
+    scenes = range(min(_MOSAIC, len(real.names)) // 4 * 4)
+    clean, noisy_scenes = (
+        np.concatenate([np.concatenate([load(i) for i in scenes[j::4]]) for j in range(4)], axis=1)
+        for load in (real.load, real.noisy)
+    )
+    yield "renoir mosaic", "0", to_float(clean), to_float(noisy_scenes)
 
 
 def main() -> None:

@@ -1,13 +1,17 @@
 """The Denoiser: shapes, clipping, traces, channels, strength, and how far a network looks."""
 
+import os
+from pathlib import Path
+
 import numpy as np
 import pytest
-from tiny_run import tiny_model
+from tiny_run import make_run, tiny_model
 
 from gradnet_tf.errors import UserError
 from gradnet_tf.inference.channels import PER_CHANNEL, REPLICATED, adapt_channels, adaptation
 from gradnet_tf.inference.denoiser import Denoiser
 from gradnet_tf.inference.halo import receptive_radius
+from gradnet_tf.inference.load import load_denoiser
 from gradnet_tf.inference.runner_keras import KerasRunner
 
 
@@ -38,6 +42,36 @@ def test_one_trace_serves_all_sizes(denoiser):
     for shape in ((1, 1, 1, 3), (2, 5, 9, 3), (1, 64, 33, 3), (3, 2, 2, 3)):
         assert denoiser.denoise(noisy_images(*shape)).shape == shape
     assert denoiser.runner.num_traces == 1
+
+
+def resident_bytes():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="tells memory on Linux only")
+def test_200_random_sizes_leave_traces_and_memory_as_they_are(denoiser):
+    """`Model.predict` in a loop over sizes retraces and keeps what it allocates."""
+    random = np.random.default_rng(0)
+    pictures = [random.integers(0, 256, (160, 160, 3), np.uint8)]
+    pictures += [pictures[0][:h, :w] for h, w in random.integers(1, 161, (200, 2))]
+    memory = []
+    for picture in pictures:
+        assert denoiser(picture).shape == picture.shape
+        memory.append(resident_bytes())
+    assert denoiser.runner.num_traces == 1
+    assert max(memory[-50:]) - max(memory[:50]) < 16e6
+
+
+def test_a_name_or_a_path_is_enough(tmp_path):
+    picture = np.random.default_rng(0).integers(0, 256, (20, 24, 3), np.uint8)
+    run, _ = make_run(tmp_path / "run")
+    for model in ("gradnet_tiny", run):
+        named, loaded = Denoiser(model), load_denoiser(str(model))
+        assert (named.name, named.source) == (loaded.name, loaded.source)
+        np.testing.assert_array_equal(named(picture), loaded(picture))
+    assert Denoiser().name == load_denoiser("default").name
+    with pytest.raises(UserError, match="--model=nonsense: no such file, folder or name"):
+        Denoiser("nonsense")
 
 
 def test_naive_is_what_the_model_calls_naive(denoiser):

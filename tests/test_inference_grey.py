@@ -9,6 +9,8 @@ from tiny_run import make_run
 from gradnet_tf import weights
 from gradnet_tf.evaluation import EvaluateConfig, evaluate
 from gradnet_tf.inference import cli
+from gradnet_tf.inference.denoiser import Denoiser
+from gradnet_tf.inference.grey import is_grey
 from gradnet_tf.inference.load import load_denoiser
 from gradnet_tf.reporting.tables import notes, result_table
 
@@ -37,6 +39,11 @@ def photos(tmp_path):
     return folder
 
 
+def replicating(denoiser):
+    """The same network, without a grey partner: grey pictures are replicated for it."""
+    return Denoiser(denoiser.runner, denoiser.name)
+
+
 def denoised(photos, tmp_path, model):
     output = tmp_path / "out"
     arguments = ["denoise", str(photos), "--output", str(output), "--model", model]
@@ -50,7 +57,7 @@ def test_grey_pictures_go_through_the_grey_weights_that_ship(photos, tmp_path, c
     said = [line for line in capsys.readouterr().err.splitlines() if GRAY in line]
     assert len(said) == 1 and "gradnet_small_color_blind" in said[0]
     pixels = {name: read_opencv((photos / name).read_bytes()) for name in found}
-    gray, colour = load_denoiser(GRAY), load_denoiser(model)
+    gray, colour = load_denoiser(GRAY), replicating(load_denoiser(model))
     np.testing.assert_array_equal(found["a.png"], gray(pixels["a.png"]))
     np.testing.assert_array_equal(found["b.png"], gray(pixels["b.png"]))
     np.testing.assert_array_equal(found["c.png"], colour(pixels["c.png"]))
@@ -73,6 +80,34 @@ def test_a_path_stays_what_it_is(photos, tmp_path, capsys):
 def test_colour_pictures_load_no_grey_weights(photos, tmp_path, capsys):
     assert "c.png" in denoised(photos / "c.png", tmp_path, "default")
     assert GRAY not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("strength", [{}, {"luma": 0.5}, {"self_ensemble": True}])
+def test_a_denoiser_knows_grey_pictures_of_every_shape(strength, capsys):
+    """(H, W), with alpha, and stored as RGB with three equal channels."""
+    denoiser, grey = Denoiser("gradnet_small"), list(scene())[1]
+    wanted = load_denoiser(GRAY)(grey, **strength)
+    alpha = np.full_like(grey, 9)
+    np.testing.assert_array_equal(denoiser(grey, **strength), wanted)
+    as_rgb = denoiser(np.stack([grey] * 3 + [alpha], axis=-1), **strength)
+    np.testing.assert_array_equal(as_rgb, np.stack([wanted] * 3 + [alpha], axis=-1))
+    with_alpha = denoiser(np.stack([grey, alpha], axis=-1)[None], **strength)
+    np.testing.assert_array_equal(with_alpha[0], np.stack([wanted, alpha], axis=-1))
+    assert capsys.readouterr().err.count(GRAY) == 1
+
+
+def test_one_other_pixel_makes_a_picture_colour():
+    pixels = np.zeros((4, 5, 3), np.uint8)
+    assert is_grey(pixels) and is_grey(pixels[..., :1])
+    pixels[3, 4, 2] = 1
+    assert not is_grey(pixels)
+
+
+def test_without_a_partner_grey_is_replicated():
+    denoiser, grey = Denoiser("gradnet_tiny"), list(scene())[1]
+    assert denoiser.for_grey() is denoiser
+    wanted = denoiser(np.stack([grey] * 3, axis=-1)).astype(int)
+    assert np.abs(denoiser(grey) - wanted.mean(axis=-1)).max() <= 1
 
 
 @pytest.mark.parametrize(

@@ -166,7 +166,7 @@ def test_one_trace_serves_all_sizes_and_tiles():
 
 
 def test_the_sample_is_fixed_and_covers_the_picture():
-    small = noisy_images(1, 512, 1024, 3)[0]
+    small = noisy_images(1, 128, 200, 3)[0]
     (part,) = sampled_parts(small)
     np.testing.assert_array_equal(part[0], small)
     height, width = 700, 900
@@ -174,8 +174,16 @@ def test_the_sample_is_fixed_and_covers_the_picture():
     crops = np.concatenate(list(sampled_parts(places)))
     assert crops.shape == (32, 80, 80, 1)
     corners = crops[:, 0, 0, 0].astype(int)
-    larger = np.broadcast_to(np.float32(0), (2000, 1500, 1))
-    assert sum(len(part) for part in sampled_parts(larger)) == 3_000_000 // 2**15
+    # As many as have the picture's area, then 32, then one for 2**15 pixels.
+    for (rows, columns), count in {
+        (128, 201): 4,
+        (321, 481): 24,
+        (20, 2000): 25,
+        (2000, 1500): 3_000_000 // 2**15,
+        (4000, 6000): 128,
+    }.items():
+        larger = np.broadcast_to(np.float32(0), (rows, columns, 1))
+        assert sum(len(part) for part in sampled_parts(larger)) == count
     again = np.concatenate(list(sampled_parts(places)))
     np.testing.assert_array_equal(again, crops)
     rows, columns = np.divmod(corners, width)
@@ -210,7 +218,7 @@ def test_memory_that_runs_out_halves_the_tile_and_says_so_once(denoiser, capsys,
     monkeypatch.setattr(network, "_denoise_given", short)
     images = noisy_images(2, 200, 130, 3)
     found = Denoiser(runner, "short").denoise(images, None, TileConfig(100))
-    np.testing.assert_allclose(found, denoiser.denoise(images), atol=2e-5)
+    np.testing.assert_allclose(found, denoiser.denoise(images, None, WHOLE), atol=2e-5)
     said = capsys.readouterr().err.splitlines()
     # Two images; 100 and 50 need windows of 152 and 102 pixels, 25 one of 78.
     assert said == ["note: out of memory with tiles of 100; 25 went through"]

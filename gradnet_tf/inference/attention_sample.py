@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-#: Pictures up to this size are pooled whole, as in training on whole pictures.
-WHOLE_PIXELS = 2**19
 CROP_SIDE = 80
-#: Crops of a picture: one for so many pixels, within limits that bound error and time.
+#: Pictures up to this size are pooled whole: a few crops of one would not stand for it.
+WHOLE_PIXELS = 4 * CROP_SIDE**2
+#: Crops of a large picture: one for so many pixels, within limits that bound error and time.
 PIXELS_PER_CROP = 2**15
 FEWEST, MOST = 32, 128
 _CHUNK = 8
@@ -18,10 +18,12 @@ def sampled_parts(image: np.ndarray) -> Iterator[np.ndarray]:
     """Yields the batches of a picture that stand for the whole of it.
 
     A picture of up to `WHOLE_PIXELS` stands for itself. A larger one is
-    represented by 32 to 128 crops of the side that the networks are trained on,
-    more for more pixels. Their places are drawn from a generator of a fixed seed and depend on
-    nothing but the picture's size, so that the result does not depend on how
-    the picture is cut or on how much memory there is.
+    represented by crops of the side that the networks are trained on: as many
+    as have its area, but at most 32, and beyond a megapixel one for
+    `PIXELS_PER_CROP` pixels, at most 128. Their places are drawn from a
+    generator of a fixed seed and depend on nothing but the picture's size, so
+    that the result does not depend on how the picture is cut or on how much
+    memory there is.
 
     Args:
         image: (H, W, C).
@@ -36,6 +38,7 @@ def sampled_parts(image: np.ndarray) -> Iterator[np.ndarray]:
     sides = min(CROP_SIDE, height), min(CROP_SIDE, width)
     draw = np.random.default_rng(_SEED)
     count = min(MOST, max(FEWEST, height * width // PIXELS_PER_CROP))
+    count = min(count, height * width // (sides[0] * sides[1]))
     tops = draw.integers(0, height - sides[0] + 1, count)
     lefts = draw.integers(0, width - sides[1] + 1, count)
     for begin in range(0, count, _CHUNK):

@@ -200,7 +200,6 @@ def _denoise(arguments: argparse.Namespace) -> int:
 
 def _load_for_files(arguments: argparse.Namespace):
     """Loads the model and returns the function that `denoise_files` applies to pixels."""
-    from gradnet_tf.inference.grey import ByColour
     from gradnet_tf.inference.load import load_denoiser
 
     denoiser = load_denoiser(arguments.model)
@@ -210,7 +209,7 @@ def _load_for_files(arguments: argparse.Namespace):
             "Leave the flag out."
         )
     return functools.partial(
-        ByColour(denoiser),
+        denoiser,
         strength=arguments.strength,
         sigma=arguments.sigma,
         luma=arguments.luma,

@@ -1,11 +1,13 @@
 """The one object through which everything denoises: arrays in, arrays out."""
 
+import os
 from collections.abc import Mapping
 from typing import Any, Protocol
 
 import numpy as np
 
 from gradnet_tf.errors import UserError
+from gradnet_tf.inference.grey import grey_partner
 from gradnet_tf.inference.noise_level import estimate_and_tell, estimate_sigma
 from gradnet_tf.inference.pictures import Strength, denoise_picture
 from gradnet_tf.inference.tile_config import AUTO, TileConfig
@@ -37,14 +39,14 @@ class Runner(Protocol):
 class Denoiser:
     """Maps noisy images to denoised images of the same shape, at any height and width from 1 up.
 
-    Made by `gradnet_tf.inference.load.load_denoiser`.
-
     Args:
-        runner: runs the network; see `Runner`.
-        name: what reports and folders call it, such as "gradnet_small_color_blind".
+        model: a name or a path, as `gradnet_tf.inference.load.load_denoiser` takes it, or
+            what runs a network already; see `Runner`.
+        name: what reports and folders call it, such as "gradnet_small_color_blind";
+            given with a `Runner`, known where a model is named.
         source: where it came from: `kind`, `path`, `preset`, `sha256`, `run`, and
             `trained_sigma`, the lowest and the highest noise level of its training
-            (missing values are `None`).
+            (missing values are `None`); given or known like `name`.
 
     Attributes:
         channels: 3 (RGB) or 1 (grey), what `denoise` takes; `None` where it takes both.
@@ -52,17 +54,31 @@ class Denoiser:
         model: the Keras model, or `None` (SavedModel, TFLite).
         parameters: number of weights, or `None` where the file does not tell.
 
+    Raises:
+        UserError: `model` names nothing that denoises.
+
     Example:
 
-    >>> denoiser = load_denoiser("gradnet_tiny")
+    >>> denoiser = Denoiser("gradnet_tiny")
     >>> denoised = denoiser(photograph)  # uint8, uint16 or float; the same out
     """
 
-    def __init__(self, runner: Runner, name: str, source: Mapping[str, Any] | None = None):
-        self.runner = runner
+    def __init__(
+        self,
+        model: str | os.PathLike | Runner = "default",
+        name: str = "denoiser",
+        source: Mapping[str, Any] | None = None,
+    ):
+        if isinstance(model, str | os.PathLike):
+            from gradnet_tf.inference.load import load_denoiser
+
+            found = load_denoiser(os.fspath(model))
+            model, name, source = found.runner, found.name, found.source
+        self.runner = model
         self.name = name
         blank = dict.fromkeys(("kind", "path", "preset", "sha256", "run", "trained_sigma"))
         self.source = {**blank, **(source or {})}
+        self._for_grey: Denoiser | None = None
 
     @property
     def channels(self) -> int | None:
@@ -142,8 +158,9 @@ class Denoiser:
         Args:
             image: uint8, uint16 or float with nominal range [0, 1], (H, W),
                 (H, W, C) or (N, H, W, C): C = 1 grey, 3 RGB, 2 and 4 the same with alpha,
-                which stays as it is. Where the model takes the other kind of colour, it
-                is adapted as `adapt_channels` says.
+                which stays as it is. A grey picture, also one stored as RGB with equal
+                channels, goes through `for_grey`; where the model takes the other kind of
+                colour, the picture is adapted as `adapt_channels` says.
             strength: 1 is the network's result, 0 the picture itself bit for bit, between
                 them a blend.
             sigma: see `denoise`.
@@ -168,6 +185,15 @@ class Denoiser:
         """
         wanted = Strength(strength, luma, chroma)
         return denoise_picture(self, image, wanted, sigma, self_ensemble, tiles, on_tile)
+
+    def for_grey(self) -> "Denoiser":
+        """Returns what denoises grey pictures: the grey weights that ship beside these, or itself.
+
+        They are loaded, and named on standard error, by the first call.
+        """
+        if self._for_grey is None:
+            self._for_grey = grey_partner(self) or self
+        return self._for_grey
 
     def run_picture(
         self,

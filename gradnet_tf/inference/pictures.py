@@ -7,6 +7,7 @@ import numpy as np
 
 from gradnet_tf.errors import UserError
 from gradnet_tf.inference.channels import PER_CHANNEL, REPLICATED, adapt_channels, adaptation
+from gradnet_tf.inference.grey import is_grey
 from gradnet_tf.inference.noise_level import estimate_and_tell
 from gradnet_tf.inference.tile_config import AUTO, TileConfig
 from gradnet_tf.inference.tiles import OnTile, PixelFormat
@@ -103,7 +104,7 @@ def denoise_picture(
     """Denoises a picture or a batch in its own number format; see `Denoiser.__call__`.
 
     Args:
-        denoiser: with `denoise`, `run_picture`, `channels`, `needs_sigma` and `name`.
+        denoiser: with `denoise`, `run_picture`, `for_grey`, `channels`, `needs_sigma` and `name`.
         picture: uint8, uint16 or float: (H, W), (H, W, 1 to 4) or (N, H, W, 1 to 4).
         strength: how much of the noise to take away.
         sigma: noise level on the 0-255 scale.
@@ -138,7 +139,10 @@ def denoise_picture(
     images = images[np.newaxis] if images.ndim == 3 else images
     for image in images:
         colours = image[..., :channels]  # Less the alpha channel, which stays as it is.
-        colours[...] = _denoise(denoiser, colours, strength, sigma, ensemble, tiles, on_tile)
+        own, part = denoiser, colours
+        if is_grey(colours) and (own := denoiser.for_grey()) is not denoiser:
+            part = colours[..., :1]  # What is made of it goes to all channels.
+        colours[...] = _denoise(own, part, strength, sigma, ensemble, tiles, on_tile)
     return result
 
 
