@@ -23,9 +23,10 @@ def export(config: ExportConfig, images) -> int:
                 f"KERAS_BACKEND={backend}: exporting needs the tensorflow backend. "
                 "Unset the variable."
             )
-        from export.artefacts import EXPORTERS, Job
+        from export.artefacts import EXPORTERS
         from export.checks import CheckFailed
         from export.cpp_loader import LoaderError
+        from export.job import Job
         from export.measure import mean_psnr
         from gradnet_tf.inference.load import load_denoiser
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from tiny_run import make_run
 
-from export import artefacts, checks
+from export import artefact_saved_model, checks
 from export.card import sha256_of_folder
 from export.command import export
 from export.config import ExportConfig
@@ -118,11 +118,11 @@ def test_a_failed_saved_model_check_leaves_no_folder(run, images, tmp_path, monk
 def test_a_folder_takes_its_place_whole_or_not_at_all(tmp_path):
     target = tmp_path / "saved_model" / "1"
     for text in ("first", "second"):
-        with artefacts._folder_in_place(target) as new:
+        with artefact_saved_model._folder_in_place(target) as new:
             new.mkdir()
             (new / "file").write_text(text)
         assert (target / "file").read_text() == text
-    with pytest.raises(RuntimeError), artefacts._folder_in_place(target) as new:
+    with pytest.raises(RuntimeError), artefact_saved_model._folder_in_place(target) as new:
         new.mkdir()
         raise RuntimeError
     assert (target / "file").read_text() == "second"

@@ -1,0 +1,89 @@
+"""What the artefacts of one export have in common: what they are made from and judged by."""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+from export import card, measure
+from gradnet_tf.inference.denoiser import Denoiser
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """What every artefact of one export needs.
+
+    Attributes:
+        denoiser: the Keras denoiser, float32.
+        name: of the weights or the preset; artefacts are called by it.
+        output: folder for the artefacts.
+        quality: maps a denoiser to the mean PSNR in dB on the chosen images.
+        psnr_keras: `quality(denoiser)`, measured once.
+        dataset: name of those images' set.
+        sigma: their noise level, on the 0-255 scale.
+    """
+
+    denoiser: Denoiser
+    name: str
+    output: Path
+    quality: Callable[[Denoiser], float]
+    psnr_keras: float
+    dataset: str
+    sigma: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """A line of the table at the end."""
+
+    file: str
+    bytes: int
+    max_difference: float
+    psnr: float
+    drop_db: float
+    latency_ms: dict[str, float]
+
+
+def quality_of(job: Job, denoiser: Denoiser) -> dict:
+    """Returns the `quality` of a card: an artefact's PSNR beside Keras'."""
+    psnr = job.quality(denoiser)
+    return {
+        "dataset": job.dataset,
+        "sigma": job.sigma,
+        "psnr_keras": job.psnr_keras,
+        "psnr": psnr,
+        "drop_db": job.psnr_keras - psnr,
+    }
+
+
+def measurements(size: int, differences: dict, quality: dict, latency: dict) -> dict:
+    """Returns what every card has of measurements."""
+    return {
+        "bytes": size,
+        "max_difference": differences,
+        "quality": quality,
+        "latency_size": list(measure.LATENCY_SIZE),
+        "latency_ms": latency,
+    }
+
+
+def write_card(job, path, file, sha256, format, inputs, outputs, measured) -> None:
+    """Writes the card of an artefact to `path`; see `export.card.write_card`."""
+    card.write_card(
+        path,
+        file=file,
+        sha256=sha256,
+        format=format,
+        denoiser=job.denoiser,
+        name=job.name,
+        inputs=inputs,
+        outputs=outputs,
+        measured=measured,
+    )
+
+
+def row_of(file: str, measured: dict) -> Row:
+    """Returns the line of the table at the end."""
+    quality = measured["quality"]
+    difference = max(measured["max_difference"].values())
+    scores = (quality["psnr"], quality["drop_db"])
+    return Row(file, measured["bytes"], difference, *scores, measured["latency_ms"])
