@@ -100,8 +100,11 @@ def main() -> None:
 
     denoiser = load_denoiser(FLAGS.model)
     tiles = [int(tile) for tile in FLAGS.tiles]
-    print("| picture | size | largest difference, 1/255 | lowest PSNR between sizes, dB | step at")
-    print("borders / elsewhere, 1/255 | PSNR pooled whole, dB | PSNR in tiles, dB | change, dB |")
+    print(
+        "| picture | size | largest difference, 1/255 | lowest PSNR between sizes, dB | "
+        "step at borders / elsewhere, 1/255 | PSNR pooled whole, dB | PSNR in tiles, dB | "
+        "change, dB |"
+    )
     print("|---|---|---:|---:|---:|---:|---:|---:|")
     changes: dict[str, list] = {}
     for kind, name, clean, noisy in attention_vectors.pictures():
