@@ -6,26 +6,39 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from export.saved_model import write_for_conversion
+from export.tflite_graphs import write_graphs
+
+#: How weights and activations are held.
+PRECISIONS = ("float32", "float16", "dynamic", "int8")
 
 
-def write_tflite_float32(model, path: str | os.PathLike) -> None:
-    """Converts `model` to float32 TFLite with a batch of one and any height and width.
+def write_tflite(
+    model, path: str | os.PathLike, precision: str = "float32", side: int | None = None
+) -> None:
+    """Converts `model` to TFLite; `export.tflite_graphs` says which signatures the file has.
 
     Only TFLite's built-in operations are allowed, so that the file runs on
     every interpreter; the converter refuses a model that needs others.
 
     Args:
         model: a built Keras model under the float32 policy (a model built under
-            mixed precision does not convert).
+            mixed precision does not convert); for "int8" a settled
+            `export.int8_network.Int8Network`.
         path: file to write.
+        precision: "float32"; "float16", weights of half the size, computed with in float32;
+            "dynamic", weights of 8 bits and activations rounded as they come; "int8",
+            weights and most activations of 8 bits with fixed ranges.
+        side: height and width of the only images the file takes, margins included;
+            `None` for any size.
     """
     with tempfile.TemporaryDirectory(prefix="gradnet_tflite_") as folder:
-        write_for_conversion(model, folder)
-        converter = tf.lite.TFLiteConverter.from_saved_model(
-            folder, signature_keys=["serving_default"]
-        )
+        signatures = write_graphs(model, folder, side)
+        converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=signatures)
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+        if precision != "float32":
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        if precision == "float16":
+            converter.target_spec.supported_types = [tf.float16]
         Path(path).write_bytes(converter.convert())
 
 
