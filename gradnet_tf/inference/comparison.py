@@ -1,6 +1,7 @@
 """A photograph before and after, made small enough for a page: whole, and three crops."""
 
 import dataclasses
+import itertools
 
 import cv2
 import numpy as np
@@ -73,7 +74,7 @@ def compare(photo: Photo, after: np.ndarray) -> Comparison:
     pair = [upright(pixels, view.orientation) for pixels in (photo.pixels, after)]
     turned = None if alpha is None else upright(alpha, view.orientation)
     crops = []
-    for title, box in interesting_boxes(*pair):
+    for title, box in interesting_boxes(*pair, turned):
         own = None if turned is None else box.cut(turned)
         files = [encode(view.show(box.cut(pixels), own), ".png") for pixels in pair]
         crops.append(Crop(title, box, *files))
@@ -108,46 +109,57 @@ def noise_levels(before: np.ndarray, after: np.ndarray) -> tuple[float, float]:
 
 
 def interesting_boxes(
-    before: np.ndarray, after: np.ndarray, side: int = CROP
+    before: np.ndarray, after: np.ndarray, alpha: np.ndarray | None = None, side: int = CROP
 ) -> list[tuple[str, Box]]:
     """Chooses what to look at: where most was changed, as much as usual, and the most detail.
 
     Args:
         before: (H, W, C), any depth.
         after: the same, denoised.
+        alpha: (H, W); what is transparent is of no interest.
         side: of the squares, cut down to the picture where that is smaller.
 
     Returns:
-        Titles and up to three squares of a grid, none twice.
+        Titles and up to three squares of a grid that do not overlap; none of a picture
+        that is no larger than one.
     """
     height, width = min(side, before.shape[0]), min(side, before.shape[1])
     boxes, changes, details = [], [], []
     for top in _places(before.shape[0], height):
         band = slice(top, top + height)
         old, new = (to_unit(pixels[band]).mean(axis=2) for pixels in (before, after))
-        change = (new - old) ** 2
+        weight = 1.0 if alpha is None else to_unit(alpha[band])
+        change = weight * (new - old) ** 2
         # The root keeps one hard edge from outweighing a field of fine texture.
         edges = (np.abs(cv2.Sobel(new, cv2.CV_32F, *way)) for way in ((1, 0), (0, 1)))
-        detail = np.sqrt(sum(edges))
+        detail = weight * np.sqrt(sum(edges))
         for left in _places(before.shape[1], width):
             part = slice(left, left + width)
             boxes.append(Box(top, left, height, width))
             changes.append(float(change[:, part].mean()))
             details.append(float(detail[:, part].mean()))
     if len(boxes) == 1:
-        return [("the whole picture", boxes[0])]
+        return []
     usual = float(np.median(changes))
     orders = {
         "largest change": np.argsort(changes)[::-1],
         "usual change": np.argsort(np.abs(np.array(changes) - usual)),
         "most detail": np.argsort(details)[::-1],
     }
-    taken: dict[int, str] = {}
+    chosen: list[tuple[str, Box]] = []
     for title, order in orders.items():
-        best = next((int(place) for place in order if int(place) not in taken), None)
-        if best is not None:
-            taken[best] = title
-    return [(title, boxes[place]) for place, title in taken.items()]
+        apart = (
+            boxes[place]
+            for place in order
+            if not any(_overlap(boxes[place], box) for _, box in chosen)
+        )
+        chosen += [(title, box) for box in itertools.islice(apart, 1)]
+    return chosen
+
+
+def _overlap(one: Box, other: Box) -> bool:
+    rows = abs(one.top - other.top) < one.height
+    return rows and abs(one.left - other.left) < one.width
 
 
 def _places(length: int, side: int) -> list[int]:

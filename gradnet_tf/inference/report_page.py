@@ -109,13 +109,17 @@ def _hint(shown: int, more: int) -> str:
 def _section(row: Row) -> str:
     seen = row.comparison
     name = page.text(row.name)
-    width = max(1, round(min(_SHOWN_WIDTH, _SHOWN_HEIGHT * seen.width / seen.height)))
+    # A few pixels are shown large enough to see, and no larger.
+    most = min(_SHOWN_WIDTH, _SHOWN_HEIGHT * seen.width / seen.height, max(160, 8 * seen.width))
+    width = max(1, round(most))
     pixels = " pixels" if max(seen.size) < 160 else ""
     crops = "".join(_crop(row.name, crop) for crop in seen.crops)
-    zooms = "".join(
+    options = "".join(
         f'<option value="{zoom}"{" selected" if zoom == 200 else ""}>{zoom}%</option>'
         for zoom in _ZOOMS
     )
+    zooms = f"<label>crops at <select>{options}</select></label>" if crops else ""
+    crops = f'<div class="zooms">{crops}</div>' if crops else ""
     return (
         f'<section class="pair{pixels}"><div class="head"><h3>{name}</h3>'
         f'<span class="badge">{_badge(row)}</span><span class="soft">{_facts(seen)}</span></div>'
@@ -123,13 +127,12 @@ def _section(row: Row) -> str:
         f'<div class="whole" style="width:{width}px;aspect-ratio:{seen.size[1]}/{seen.size[0]}">'
         f"{_images(row.name, 'whole picture', seen.before, seen.after, 'jpeg', seen.size)}"
         '<div class="bar"></div><span class="tag l">before</span><span class="tag r">after</span>'
-        f"{''.join(_frame(crop, seen) for crop in seen.crops if len(seen.crops) > 1)}</div>"
+        f"{''.join(_frame(crop, seen) for crop in seen.crops)}</div>"
         '<div class="tools"><button type="button" value="100">before</button>'
         '<input type="range" min="0" max="100" step="any" value="50" '
         f'aria-label="line between before and after, {name}">'
         '<button type="button" value="0">after</button>'
-        f"<label>crops at <select>{zooms}</select></label></div>"
-        f'<div class="zooms">{crops}</div></section>'
+        f"{zooms}</div>{crops}</section>"
     )
 
 
