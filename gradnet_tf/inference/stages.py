@@ -27,8 +27,8 @@ def run_in_stages(
     `work` runs in the calling thread, one item at a time and in order, so a
     model needs no lock, and its results do not depend on `jobs`. With several
     jobs, threads read the next items and write the ones before meanwhile.
-    What interrupts `work` (Ctrl-C, an error) ends all: what is being written
-    is finished and handed to `done`, and nothing new is begun.
+    What interrupts `work` (Ctrl-C, an error) ends all: what was worked on is
+    written and handed to `done`, and nothing new is begun.
 
     Args:
         items: what to do.
@@ -85,7 +85,9 @@ class _Threads:
         finally:
             with self._lock:
                 self._waiting.clear()
-            self._pool.shutdown(wait=True, cancel_futures=True)
+            for _, future in self._reading:
+                future.cancel()
+            self._pool.shutdown(wait=True)  # What was worked on is written.
             self._hand_over()
 
     def _next(self) -> None:
@@ -133,8 +135,6 @@ class _Threads:
         for pair in finished:
             self._writing.remove(pair)
             item, future = pair
-            if future.cancelled():
-                continue
             try:
                 outcome = future.result()
             except FAILURES as error:
