@@ -100,9 +100,11 @@ class _Run:
         jobs = [job for job in self._plan.jobs if job not in skipped]
         paths = [job.source for job in jobs]
         estimates = estimate_megapixels(paths, [_size_of(path) for path in paths])
-        sizes = dict(zip(jobs, estimates, strict=True))
+        # What is too large will be refused, and takes neither time nor room.
+        most = self._options.max_megapixels
+        sizes = {job: size * (size <= most) for job, size in zip(jobs, estimates, strict=True)}
         self._ahead = dict(sizes)
-        self._progress.begin(len(skipped), estimates)
+        self._progress.begin(len(skipped), list(sizes.values()))
         room = self._options.waiting_memory or _quarter_of_memory()
         # The decoders' settings are global: threads find them set, and leave them so.
         with quiet_decoders() if self._options.jobs > 1 else contextlib.nullcontext():

@@ -44,7 +44,10 @@ def model_facts(spec: str) -> ModelFacts | None:
         return _folder_facts(path)
     if path.is_file():
         needs = False if path.suffix == ".tflite" else None
-        return ModelFacts(path.stem, sha256_of(path), needs)
+        try:
+            return ModelFacts(path.stem, sha256_of(path), needs)
+        except OSError:
+            return None
     if classical_name(spec):
         return ModelFacts(spec, None, True)
     card = weights.find_card(spec)
