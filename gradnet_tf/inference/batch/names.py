@@ -81,11 +81,6 @@ def matches(name: Sequence[str], pattern: Sequence[str]) -> bool:
     return fnmatch.fnmatchcase(name[0], first) and matches(name[1:], rest)
 
 
-def is_below(path: str, folder: str) -> bool:
-    """Whether a file lies in a folder or below it, symbolic links followed."""
-    return place_of(path).startswith(place_of(folder).rstrip("/") + "/")
-
-
 def place_of(path: str) -> str:
     """Returns what is equal for two paths of one file."""
     return os.path.realpath(path) if is_local(path) else path

@@ -7,6 +7,9 @@ from gradnet_tf.inference.batch.names import Source
 from gradnet_tf.inference.batch.settings import Settings
 from gradnet_tf.inference.batch.steps import denoise_place, find_files
 
+#: Files in the log folder.
+FAILURES, SUMMARY = "failures.jsonl", "summary.json"
+
 
 def build(pipeline, sources: Sequence[Source], output: str, log: str, settings: Settings) -> None:
     """Adds the work to a `beam.Pipeline`.
@@ -15,8 +18,8 @@ def build(pipeline, sources: Sequence[Source], output: str, log: str, settings: 
         pipeline: to add it to.
         sources: which files; those below `output` are left out.
         output: folder of the results.
-        log: folder of failures.jsonl, a failure a line in no order, and summary.json, how
-            many files each outcome of `gradnet_tf.inference.batch.steps` has.
+        log: folder of `FAILURES`, a line each in no order, and `SUMMARY`, how many files
+            each outcome of `gradnet_tf.inference.batch.steps` has.
         settings: how.
     """
     import apache_beam as beam
@@ -37,7 +40,7 @@ def build(pipeline, sources: Sequence[Source], output: str, log: str, settings: 
         outcomes
         | "failures" >> beam.Map(lambda outcome: outcome[1])
         | "without the rest" >> beam.Filter(bool)
-        | "failures.jsonl" >> write("failures.jsonl")
+        | FAILURES >> write(FAILURES)
     )
     (
         outcomes
@@ -45,5 +48,5 @@ def build(pipeline, sources: Sequence[Source], output: str, log: str, settings: 
         | "count" >> beam.combiners.Count.PerElement()
         | "together" >> beam.combiners.ToDict()
         | "as JSON" >> beam.Map(json.dumps)
-        | "summary.json" >> write("summary.json")
+        | SUMMARY >> write(SUMMARY)
     )

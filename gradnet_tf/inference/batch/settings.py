@@ -55,8 +55,7 @@ class Settings:
         denoiser = load_denoiser(self.model)
         if self.sigma is not None and not denoiser.needs_sigma:
             raise UserError(
-                f"--sigma={self.sigma:g}: {denoiser.name} takes no noise level. "
-                "Leave the flag out."
+                f"--sigma={self.sigma:g}: {denoiser.name} takes no noise level. Leave the flag out."
             )
         return functools.partial(
             ByColour(denoiser),

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 
 from gradnet_tf.errors import UserError
 from gradnet_tf.inference.batch import storage
-from gradnet_tf.inference.batch.names import Source, is_below, listing_of, matches, place_of
+from gradnet_tf.inference.batch.names import Source, listing_of, matches, place_of
 from gradnet_tf.inference.batch.settings import Settings
 from gradnet_tf.photos.files import PHOTO_SUFFIXES, decode_photo, encode_photo
 
@@ -32,8 +32,10 @@ def find_files(source: Source, output: str) -> Iterator[tuple[bytes, tuple[bytes
     if source.is_file:
         found = [source.base + source.pattern[0]]
     else:
-        found = [path for path in storage.list_files(listing_of(source)) if _is_meant(path, source)]
-        found = [path for path in found if not is_below(path, output)]
+        own = place_of(output).rstrip("/") + "/"
+        listed = storage.list_files(listing_of(source))
+        found = [path for path in listed if _is_meant(path, source)]
+        found = [path for path in found if not place_of(path).startswith(own)]
     for path in found:
         target = f"{output}/{path.removeprefix(source.base)}"
         yield _encoded(place_of(target)), (_encoded(path), _encoded(target))
