@@ -140,13 +140,16 @@ def check(folder: Path) -> int:
     batch = [sys.executable, "-m", "gradnet_tf.inference.batch", f"--input={folder}/in/**/*.*"]
     batch += [f"--output={folder / 'batch'}", f"--model={FLAGS.model}"]
     batch += [f"--direct_num_workers={FLAGS.processes}", "--direct_running_mode=multi_processing"]
-    first = _run("batch", batch)
+    batch += ["--default_sdk_harness_log_level=INFO"]
+    first, log = _run("batch", batch)
+    loaded = log.count(f"{FLAGS.model} loaded in")
     wanted, found, before = (
         contents(folder / "single"),
         contents(folder / "batch"),
         stamps(folder / "batch"),
     )
-    second = _run("batch, again", batch)
+    second, log = _run("batch, again", batch)
+    loaded_again = log.count(f"{FLAGS.model} loaded in")
     code = 1 if broken else 0
     differ = [name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name)]
     failures = (folder / "batch/_batch/failures.jsonl").read_text(encoding="utf-8").splitlines()
@@ -160,6 +163,10 @@ def check(folder: Path) -> int:
         ),
         f"first run: {first[1]}": first == (code, _summary(good, 0, len(broken))),
         f"second run: {second[1]}": second == (code, _summary(0, good, len(broken))),
+        f"{loaded} processes loaded the model, {FLAGS.processes} expected": (
+            loaded == FLAGS.processes
+        ),
+        f"second run: {loaded_again} loaded the model, 0 expected": not loaded_again,
         "second run: no result was touched": stamps(folder / "batch") == before,
     }
     for text, passed in checks.items():
@@ -171,15 +178,15 @@ def _summary(written: int, skipped: int, failed: int) -> str:
     return f"{written} written, {skipped} skipped, {failed} failed"
 
 
-def _run(name: str, command: list[str]) -> tuple[int, str]:
-    """Runs a command; returns its exit code and the last line it printed."""
+def _run(name: str, command: list[str]) -> tuple[tuple[int, str], str]:
+    """Runs a command; returns its exit code and the last line it printed, and its log."""
     start = time.perf_counter()
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     print(f"{name}: exit code {done.returncode}, {time.perf_counter() - start:.1f} s", flush=True)
     lines = done.stdout.splitlines()
     if done.returncode not in (EXIT_OK, EXIT_SOME_FAILED) or not lines:
         raise UserError(f"{name} gave up:\n{done.stderr[-2000:]}")
-    return done.returncode, lines[-1]
+    return (done.returncode, lines[-1]), done.stderr
 
 
 if __name__ == "__main__":

@@ -5,7 +5,9 @@ Paths are carried as bytes: names of files need not be valid UTF-8, and Beam's t
 
 import functools
 import json
+import logging
 import threading
+import time
 from collections.abc import Iterable, Iterator
 
 from gradnet_tf.errors import UserError
@@ -17,6 +19,7 @@ from gradnet_tf.photos.files import PHOTO_SUFFIXES, decode_photo, encode_photo
 #: What became of a file. An unreadable one is no photograph; another failed later.
 WRITTEN, SKIPPED, UNREADABLE, FAILED = "written", "skipped", "unreadable", "failed"
 
+_LOG = logging.getLogger(__name__)
 # One picture at a time in a process: the libraries use all cores anyway, memory is promised to
 # one, and the decoders' settings are the process's. Other threads read and write meanwhile.
 _ONE_AT_A_TIME = threading.Lock()
@@ -36,9 +39,12 @@ def find_files(source: Source, output: str) -> Iterator[tuple[bytes, tuple[bytes
         listed = storage.list_files(listing_of(source))
         found = [path for path in listed if _is_meant(path, source)]
         found = [path for path in found if not place_of(path).startswith(own)]
+    # Some engines deal places out in turn: work and marks alternating would give one of two
+    # processes all the work.
     for path in found:
         target = f"{output}/{path.removeprefix(source.base)}"
         yield _encoded(place_of(target)), (_encoded(path), _encoded(target))
+    for path in found:
         yield _encoded(place_of(path)), (_encoded(path), b"")
 
 
@@ -112,8 +118,11 @@ def denoise_file(path: str, target: str, settings: Settings) -> tuple[str, str]:
 
 @functools.lru_cache(maxsize=1)
 def load_once(settings: Settings):
-    """Returns `settings.load()`, loaded once in a process."""
-    return settings.load()
+    """Returns `settings.load()`, loaded once in a process; the engine's log says so."""
+    start = time.perf_counter()
+    denoise = settings.load()
+    _LOG.info("%s loaded in %.1f s", settings.model, time.perf_counter() - start)
+    return denoise
 
 
 def failure(path: str, error: Exception | str) -> str:
