@@ -1,5 +1,6 @@
 """Reads, lists and writes files: local ones as `gradnet denoise` does, others through Beam."""
 
+import os
 import posixpath
 import uuid
 
@@ -18,6 +19,8 @@ def list_files(pattern: str) -> list[str]:
 
 def exists(path: str) -> bool:
     """Whether there is such a file."""
+    if is_local(path):
+        return os.path.exists(path)
     from apache_beam.io.filesystems import FileSystems
 
     return FileSystems.exists(path)
