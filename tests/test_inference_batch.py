@@ -2,17 +2,18 @@
 
 import json
 import os
+import re
 import shutil
+from pathlib import Path
 
 import photo_files as files
 import pytest
 
 from benchmarks import batch_check
-from gradnet_tf.errors import UserError
 from gradnet_tf.inference import cli
 from gradnet_tf.inference.batch import __main__ as command
 from gradnet_tf.inference.batch import steps, storage
-from gradnet_tf.inference.batch.settings import Settings
+from gradnet_tf.inference.batch.settings import Settings, make_parser
 
 beam = pytest.importorskip(
     "apache_beam", reason="Apache Beam is not installed (requirements-batch.txt)"
@@ -224,6 +225,7 @@ def test_a_store_that_cannot_rename_keeps_nothing_half_done(monkeypatch):
         (["--input", "{photos}/a.jpg", "b.jpg", "--output={out}"], "put patterns in quotes"),
         (["--input={photos}", "--output={out}", "--strenght=0.5"], "Did you mean --strength?"),
         (["--input={photos}", "--output={out}", "--runner=Nobody"], "--runner=Nobody: "),
+        (["--input={photos}", "--output={out}", "--direct_num_workers=2"], "multi_processing only"),
         (["--input={photos}", "--output={out}", "--model=nonsense"], "error: --model=nonsense: no"),
         (["--input={photos}", "--output={out}", MODEL, "--sigma=5"], "takes no noise level"),
     ],
@@ -245,20 +247,37 @@ def test_nothing_but_unreadable_files_is_bad_input(tmp_path, negative, capsys):
 def test_options_of_an_engine_reach_it(photos, tmp_path, monkeypatch):
     from gradnet_tf.inference.batch import engine
 
-    pipeline = engine.make_pipeline(["--region", "here", "--direct_num_workers=3"], ["strength"])
+    mode = "--direct_running_mode=multi_processing"
+    pipeline = engine.make_pipeline(["--region", "x", "--direct_num_workers=3", mode], [])
     options = pipeline.options.get_all_options()
-    assert options["region"] == "here" and options["direct_num_workers"] == 3
+    assert options["region"] == "x" and options["direct_num_workers"] == 3
 
 
-def test_an_engine_that_gives_up_is_told():
-    from gradnet_tf.inference.batch import engine
-
-    class Cancelled:
+@pytest.mark.parametrize("end", ["CANCELLED", "Channel closed prematurely."])
+def test_an_engine_that_gives_up_is_told(end, photos, tmp_path, monkeypatch, capsys):
+    class Ended:
         def run(self):
             return self
 
         def wait_until_finish(self):
-            return "CANCELLED"
+            if end.isupper():
+                return end
+            raise RuntimeError(f"a long traceback\n{end}")
 
-    with pytest.raises(UserError, match="ended with CANCELLED"):
-        engine.run(Cancelled())
+    monkeypatch.setattr(command.engine, "make_pipeline", lambda *_: Ended())
+    monkeypatch.setattr(command, "build", lambda *_: None)
+    assert batch(f"--input={photos}", f"--output={tmp_path / 'out'}") == 75
+    told = capsys.readouterr().err.strip().splitlines()
+    assert end in told[-2] and "the same command goes on" in told[-1]
+
+
+def test_the_options_in_the_document_exist():
+    from apache_beam.options.pipeline_options import PipelineOptions
+
+    text = (Path(__file__).parent.parent / "docs/batch.md").read_text(encoding="utf-8")
+    known = PipelineOptions([]).get_all_options() | vars(
+        make_parser().parse_args(["--input=i", "--output=o"])
+    )
+    named = {name.replace("-", "_") for name in re.findall(r"(?<![\w-])--(\w[\w-]*)", text)}
+    assert named - set(known) - {"files", "broken", "processes"} == set()
+    assert {"direct_num_workers", "sdk_container_image", "flink_master"} <= named

@@ -2,9 +2,10 @@
 
 import difflib
 import logging
+import traceback
 from collections.abc import Sequence
 
-from gradnet_tf.errors import UserError
+from gradnet_tf.errors import Interrupted, UserError
 from gradnet_tf.quiet import quiet_native_logs
 
 
@@ -33,7 +34,8 @@ def make_pipeline(arguments: Sequence[str], own: Sequence[str]):
 
     Raises:
         UserError: no such engine, an option that it misses, or what Beam would drop
-            without an error: an argument that is no option, a misspelt flag of our own.
+            without an error: an argument that is no option, a misspelt flag of our own,
+            a number of workers in a mode that has one.
     """
     import apache_beam as beam
     from apache_beam.options import pipeline_options as kinds
@@ -47,6 +49,10 @@ def make_pipeline(arguments: Sequence[str], own: Sequence[str]):
     # other is a program that Beam downloads.
     options.view_as(kinds.TypeOptions).allow_unsafe_triggers = True
     local = known["runner"] in (None, *kinds.StandardOptions.LOCAL_RUNNERS)
+    if local and known["direct_num_workers"] != 1 and known["direct_running_mode"] == "in_memory":
+        raise UserError(
+            "--direct_num_workers: counts with --direct_running_mode=multi_processing only. Add it."
+        )
     workers = options.view_as(kinds.WorkerOptions)
     if local and workers.default_sdk_harness_log_level is None:
         # What goes wrong is raised as well; the rest is how processes come and go.
@@ -64,22 +70,25 @@ def run(pipeline) -> None:
     """Runs a pipeline to its end.
 
     Raises:
-        UserError: what a worker raised as such, or an engine that gave up.
-        Exception: anything else that a worker raised.
+        UserError: what a worker raised as such.
+        Interrupted: the engine gave up, or a worker was lost.
     """
+    goes_on = "What is written stays; the same command goes on with the rest."
     try:
         state = str(pipeline.run().wait_until_finish())
     except Exception as error:
         # What a worker raised arrives as text, with the worker's traceback; where this process
         # was the worker, as it is. Both with the step that it was raised in.
         _, found, told = str(error).rpartition("UserError: ")
-        if not found and not isinstance(error, UserError):
-            raise
-        raise UserError(told.split("\n\n")[0].split(" [while running")[0].strip()) from error
+        if found or isinstance(error, UserError):
+            told = told.split("\n\n")[0].split(" [while running")[0].strip()
+            raise UserError(told) from error
+        # No file's fault: those are caught. Who has to find it needs all of it.
+        traceback.print_exc()
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        raise Interrupted(f"the engine stopped: {reason[-1][:200]}\n{goes_on}") from error
     if state != "DONE":
-        raise UserError(
-            f"the engine ended with {state}; its own log says why. The same command goes on."
-        )
+        raise Interrupted(f"the engine ended with {state}; its own log says why.\n{goes_on}")
 
 
 def _refuse_strays(arguments: Sequence[str], own: Sequence[str], known: dict) -> None:
