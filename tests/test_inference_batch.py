@@ -56,6 +56,7 @@ def photos(tmp_path):
     return folder
 
 
+@pytest.mark.slow
 def test_results_are_those_of_gradnet_denoise_and_a_rerun_does_nothing(tmp_path, capsys):
     broken = batch_check.make_photos(tmp_path / "in", files=20, broken=3)
     single = ["denoise", str(tmp_path / "in"), "--output", str(tmp_path / "single"), MODEL]
