@@ -116,7 +116,9 @@ def stamps(folder: Path) -> dict[str, tuple[int, int]]:
 
 
 def _names(folder: Path) -> list[str]:
-    names = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+    files = (path for path in folder.rglob("*") if path.is_file())
+    # A hidden file is what `gradnet denoise` remembers of its settings.
+    names = (path.relative_to(folder) for path in files if not path.name.startswith("."))
     return sorted(name.as_posix() for name in names if name.parts[0] != "_batch")
 
 

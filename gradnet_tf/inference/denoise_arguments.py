@@ -27,68 +27,12 @@ def add_denoise(commands) -> argparse.ArgumentParser:
     denoise.add_argument(
         "--output", metavar="DIR", help="folder for the results, named as the inputs"
     )
-    denoise.add_argument(
-        "--model",
-        default="default",
-        help="name, or path of a run or an exported file; with a name, grey pictures go through "
-        "the grey weights of that name where they ship",
-    )
-    denoise.add_argument(
-        "--strength", type=_strength, default=1.0, help="0 (nothing) to 1 (all, the default)"
-    )
-    denoise.add_argument(
-        "--luma", type=_strength, default=1.0, help="strength for brightness alone, 0 to 1"
-    )
-    denoise.add_argument(
-        "--chroma", type=_strength, default=1.0, help="strength for colour alone, 0 to 1"
-    )
-    denoise.add_argument(
-        "--sigma",
-        type=_sigma,
-        help="noise level, standard deviation on the 0-255 scale, for a model that needs one "
-        "(default: estimated, picture by picture)",
-    )
-    denoise.add_argument(
-        "--self-ensemble",
-        "--self_ensemble",
-        action="store_true",
-        help="average over the eight flips: a little better, eight times slower",
-    )
-    denoise.add_argument(
-        "--tile",
-        type=_checked(parse_tile),
-        default="auto",
-        metavar="auto|whole|N",
-        help="side of the tiles of large pictures in pixels; the result does not depend on it "
-        "(default: auto, what the memory allows)",
-    )
-    denoise.add_argument(
-        "--max-memory",
-        "--max_memory",
-        type=_checked(parse_memory),
-        metavar="SIZE",
-        help="what --tile=auto may use, such as 1.5GB (default: 2GB where it suffices)",
-    )
-    denoise.add_argument(
-        "--quality",
-        type=_quality,
-        help="of JPEG and lossy WebP and AVIF, 1 to 100 (default: as the input, at least 90)",
-    )
+    add_result_arguments(denoise)
     denoise.add_argument(
         "--no-recursive", action="store_true", help="leave out what lies below an input folder"
     )
     denoise.add_argument(
-        "--overwrite", action="store_true", help="replace results that exist (default: skip them)"
-    )
-    denoise.add_argument(
         "--dry-run", action="store_true", help="print what would be done, and do nothing"
-    )
-    denoise.add_argument(
-        "--max-megapixels",
-        "--max_megapixels",
-        type=_megapixels,
-        default=MAX_MEGAPIXELS,
-        help=f"refuse larger pictures (default: {MAX_MEGAPIXELS:g})",
     )
     denoise.add_argument(
         "--jobs",
@@ -104,6 +48,67 @@ def add_denoise(commands) -> argparse.ArgumentParser:
         help="write a page with every picture before and after, in one file",
     )
     return denoise
+
+
+def add_result_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds what decides the results, and which are made: the same for one machine and for many."""
+    parser.add_argument(
+        "--model",
+        default="default",
+        help="name, or path of a run or an exported file; with a name, grey pictures go through "
+        "the grey weights of that name where they ship",
+    )
+    parser.add_argument(
+        "--strength", type=_strength, default=1.0, help="0 (nothing) to 1 (all, the default)"
+    )
+    parser.add_argument(
+        "--luma", type=_strength, default=1.0, help="strength for brightness alone, 0 to 1"
+    )
+    parser.add_argument(
+        "--chroma", type=_strength, default=1.0, help="strength for colour alone, 0 to 1"
+    )
+    parser.add_argument(
+        "--sigma",
+        type=_sigma,
+        help="noise level, standard deviation on the 0-255 scale, for a model that needs one "
+        "(default: estimated, picture by picture)",
+    )
+    parser.add_argument(
+        "--self-ensemble",
+        "--self_ensemble",
+        action="store_true",
+        help="average over the eight flips: a little better, eight times slower",
+    )
+    parser.add_argument(
+        "--tile",
+        type=_checked(parse_tile),
+        default="auto",
+        metavar="auto|whole|N",
+        help="side of the tiles of large pictures in pixels; the result does not depend on it "
+        "(default: auto, what the memory allows)",
+    )
+    parser.add_argument(
+        "--max-memory",
+        "--max_memory",
+        type=_checked(parse_memory),
+        metavar="SIZE",
+        help="what --tile=auto may use, such as 1.5GB (default: 2GB where it suffices)",
+    )
+    parser.add_argument(
+        "--quality",
+        type=_quality,
+        help="of JPEG and lossy WebP and AVIF, 1 to 100 (default: as the input, at least 90)",
+    )
+    parser.add_argument(
+        "--overwrite", action="store_true", help="replace results that exist (default: skip them)"
+    )
+    parser.add_argument(
+        "--max-megapixels",
+        "--max_megapixels",
+        type=_megapixels,
+        default=MAX_MEGAPIXELS,
+        help=f"refuse larger pictures (default: {MAX_MEGAPIXELS:g})",
+    )
 
 
 def _checked(parse: Callable[[str], Any]) -> Callable[[str], Any]:

@@ -12,6 +12,7 @@ from typing import Any
 from gradnet_tf.errors import UserError
 from gradnet_tf.inference.denoise_plan import Plan, dry_run, plan_jobs
 from gradnet_tf.inference.model_facts import ModelFacts, model_facts
+from gradnet_tf.inference.picture_function import picture_function, refuse_sigma
 from gradnet_tf.inference.tile_config import TileConfig
 
 
@@ -85,7 +86,7 @@ def _require_no_files(arguments: argparse.Namespace) -> None:
 def _check_sigma(arguments: argparse.Namespace, facts: ModelFacts | None) -> None:
     """Refuses a noise level for a model that is known to take none."""
     if arguments.sigma is not None and facts and facts.needs_sigma is False:
-        _refuse_sigma(arguments, facts.name)
+        refuse_sigma(arguments.sigma, facts.name)
 
 
 def _check_unloaded(arguments, facts: ModelFacts | None, plan: Plan, options) -> None:
@@ -94,12 +95,6 @@ def _check_unloaded(arguments, facts: ModelFacts | None, plan: Plan, options) ->
     skips_all = not options.overwrite and all(job.target.exists() for job in plan.jobs)
     if not known and skips_all and not options.changes_nothing:
         _load(arguments)
-
-
-def _refuse_sigma(arguments: argparse.Namespace, name: str) -> None:
-    raise UserError(
-        f"--sigma={arguments.sigma:g}: {name} takes no noise level. Leave the flag out."
-    )
 
 
 def _report(arguments, plan: Plan, settings, facts: ModelFacts | None):
@@ -114,15 +109,10 @@ def _report(arguments, plan: Plan, settings, facts: ModelFacts | None):
 
 def _load(arguments: argparse.Namespace, on_tile=None):
     """Loads the model and returns the function that `denoise_files` applies to pixels."""
-    from gradnet_tf.inference.load import load_denoiser
-
-    denoiser = load_denoiser(arguments.model)
-    if arguments.sigma is not None and not denoiser.needs_sigma:
-        _refuse_sigma(arguments, denoiser.name)
-    return functools.partial(
-        denoiser,
+    return picture_function(
+        arguments.model,
+        arguments.sigma,
         strength=arguments.strength,
-        sigma=arguments.sigma,
         luma=arguments.luma,
         chroma=arguments.chroma,
         self_ensemble=arguments.self_ensemble,

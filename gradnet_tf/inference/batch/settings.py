@@ -2,15 +2,14 @@
 
 import argparse
 import dataclasses
-import functools
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
 from gradnet_tf.command import ArgumentParser
-from gradnet_tf.errors import UserError
-from gradnet_tf.inference.tile_config import TileConfig, parse_memory, parse_tile
+from gradnet_tf.inference.denoise_arguments import add_result_arguments
+from gradnet_tf.inference.picture_function import picture_function
+from gradnet_tf.inference.tile_config import TileConfig
 from gradnet_tf.photos import MAX_MEGAPIXELS
 
 
@@ -49,23 +48,8 @@ class Settings:
         Raises:
             UserError: no such model, or a noise level for a model that takes none.
         """
-        from gradnet_tf.inference.grey import ByColour
-        from gradnet_tf.inference.load import load_denoiser
-
-        denoiser = load_denoiser(self.model)
-        if self.sigma is not None and not denoiser.needs_sigma:
-            raise UserError(
-                f"--sigma={self.sigma:g}: {denoiser.name} takes no noise level. Leave the flag out."
-            )
-        return functools.partial(
-            ByColour(denoiser),
-            strength=self.strength,
-            sigma=self.sigma,
-            luma=self.luma,
-            chroma=self.chroma,
-            self_ensemble=self.self_ensemble,
-            tiles=self.tiles,
-        )
+        same = ("strength", "sigma", "luma", "chroma", "self_ensemble", "tiles")
+        return picture_function(self.model, **{name: getattr(self, name) for name in same})
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -91,30 +75,7 @@ def make_parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help="folder for failures.jsonl and summary.json (default: _batch in the output folder)",
     )
-    add("--model", default="default", help="name, or a path on the machines that denoise")
-    unit = _number(float, 0.0, 1.0)
-    add("--strength", type=unit, default=1.0, help="0 (nothing) to 1 (all, the default)")
-    add("--luma", type=unit, default=1.0, help="strength for brightness alone, 0 to 1")
-    add("--chroma", type=unit, default=1.0, help="strength for colour alone, 0 to 1")
-    add("--sigma", type=_number(float, 0.0, 255.0), help="noise level on the 0-255 scale")
-    add("--self-ensemble", "--self_ensemble", action="store_true", help="average over eight flips")
-    add("--tile", type=_checked(parse_tile), default="auto", metavar="auto|whole|N")
-    add(
-        "--max-memory",
-        "--max_memory",
-        type=_checked(parse_memory),
-        metavar="SIZE",
-        help="what --tile=auto may use in each process, such as 1.5GB",
-    )
-    add("--quality", type=_number(int, 1, 100), help="of JPEG and lossy WebP and AVIF, 1 to 100")
-    add("--overwrite", action="store_true", help="replace results that exist (default: skip them)")
-    add(
-        "--max-megapixels",
-        "--max_megapixels",
-        type=_number(float, 1e-6, 1e6),
-        default=MAX_MEGAPIXELS,
-        help=f"refuse larger pictures (default: {MAX_MEGAPIXELS:g})",
-    )
+    add_result_arguments(parser)
     return parser
 
 
@@ -123,32 +84,3 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
     same = {field.name for field in dataclasses.fields(Settings)} - {"tiles"}
     tiles = TileConfig(arguments.tile, arguments.max_memory)
     return Settings(tiles=tiles, **{name: getattr(arguments, name) for name in same})
-
-
-def _checked(parse: Callable[[str], Any]) -> Callable[[str], Any]:
-    """Makes the errors of `parse` those of argparse, which names the flag itself."""
-
-    def parsed(text: str):
-        try:
-            return parse(text)
-        except UserError as error:
-            raise argparse.ArgumentTypeError(str(error)) from error
-
-    return parsed
-
-
-def _number(kind: type, low: float, high: float) -> Callable[[str], Any]:
-    def parsed(text: str):
-        try:
-            value = kind(text)
-        except ValueError:
-            value = None
-        # Written this way round, NaN is refused too.
-        if value is None or not low <= value <= high:
-            what = "a whole number" if kind is int else "a number"
-            raise argparse.ArgumentTypeError(
-                f"expected {what} in [{low:g}, {high:g}]. Received: {text}"
-            )
-        return value
-
-    return parsed
