@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+BATCH := .venv-batch
 DEMO := demo_output
 
 # Slow or broken connections: pip waits, asks again, and `make venv` runs it up to three times.
@@ -13,12 +14,13 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # TensorFlow's start-up notes about missing GPUs hide the lines that matter.
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: help venv demo test test-all lint clean
+.PHONY: help venv demo test test-all test-batch lint clean
 
 help:
 	@echo "make demo      train, evaluate, export and denoise on sample photographs; minutes on two cores"
 	@echo "make test      the test suite without the tests marked slow"
 	@echo "make test-all  the whole test suite"
+	@echo "make test-batch  the tests of batch inference, in an environment with Apache Beam ($(BATCH))"
 	@echo "make lint      ruff: rules and formatting"
 	@echo "make venv      only the virtual environment ($(VENV)) with everything installed"
 	@echo "make clean     removes caches, build leftovers and the demo's output; keeps $(VENV)"
@@ -62,10 +64,22 @@ test: $(INSTALLED)
 test-all: $(INSTALLED)
 	$(BIN)/python -m pytest
 
+# Beam needs other versions than the rest of the project: see requirements-batch.txt.
+$(BATCH)/.installed: requirements.txt requirements-dev.txt requirements-batch.txt pyproject.toml
+	$(PYTHON) -m venv $(BATCH)
+	$(BATCH)/bin/python -m pip install --quiet -r requirements-dev.txt
+	$(BATCH)/bin/python -m pip install --quiet -r requirements-batch.txt
+	$(BATCH)/bin/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+test-batch: $(BATCH)/.installed
+	$(BATCH)/bin/python -m pytest $(wildcard tests/test_inference_batch*.py)
+	$(BATCH)/bin/python -m benchmarks.batch_check
+
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
 clean:
 	rm -rf $(DEMO) build dist *.egg-info .pytest_cache .ruff_cache
-	find . -path ./$(VENV) -prune -o -name __pycache__ -type d -exec rm -rf {} +
+	find . -path "./.venv*" -prune -o -name __pycache__ -type d -exec rm -rf {} +

@@ -1,5 +1,6 @@
 """One progress line for long work, on standard error."""
 
+import shutil
 import sys
 import time
 
@@ -27,11 +28,21 @@ class ProgressLine:
             return
         self._last = now
         if self.stream.isatty():
+            # A line that wraps is not overwritten by the next one.
+            text = text[: shutil.get_terminal_size().columns - 1]
             self.stream.write("\r" + text.ljust(self._width))
             self._width = len(text)
         else:
             self.stream.write(text + "\n")
         self.stream.flush()
+
+    def clear(self) -> None:
+        """Wipes the line off a terminal, so that what follows takes its place."""
+        if self.stream.isatty() and self._width:
+            self.stream.write("\r" + " " * self._width + "\r")
+            self.stream.flush()
+            self._width = 0
+            self._last = float("-inf")
 
     def end(self) -> None:
         """Leaves the line, so that what follows starts on its own."""

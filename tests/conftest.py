@@ -27,6 +27,14 @@ def peers_dir() -> Path:
     return Path(folder)
 
 
+@pytest.fixture(scope="session")
+def run(tmp_path_factory) -> str:
+    """The folder of a run with a network of random weights that visibly changes its input."""
+    from tiny_run import make_run  # imports Keras, which few tests need
+
+    return str(make_run(tmp_path_factory.mktemp("runs") / "run")[0])
+
+
 @pytest.fixture
 def make_images(tmp_path):
     """Returns a function that writes random RGB images: make_images(subfolder, names, size)."""

@@ -3,6 +3,8 @@
 import hashlib
 import json
 import os
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -71,3 +73,24 @@ def test_json_has_null_for_what_json_cannot_say(tmp_path):
 def test_sha256_is_hashlibs(tmp_path):
     (tmp_path / "file").write_bytes(b"abc" * 1000)
     assert sha256_of(tmp_path / "file") == hashlib.sha256(b"abc" * 1000).hexdigest()
+
+
+def test_threads_leave_the_permissions_and_the_umask_as_they_are(tmp_path, monkeypatch):
+    """The umask can only be read by setting it, for the whole process."""
+    umask = os.umask
+
+    def slowly(mask):
+        before = umask(mask)
+        time.sleep(0.002)
+        return before
+
+    monkeypatch.setattr(os, "umask", slowly)
+    before = umask(0o027)
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda number: atomic_write(tmp_path / str(number), b"x"), range(24)))
+        after = umask(0o027)
+    finally:
+        umask(before)
+    assert after == 0o027
+    assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o640}

@@ -58,6 +58,7 @@ OPTIONAL = {"benchmarks/torch_gradnet.py": {"torch"}, "benchmarks/training_cell.
 # Distribution names where they differ from the module's.
 DISTRIBUTIONS = {
     "absl": "absl-py",
+    "apache_beam": "apache-beam",
     "cv2": "opencv-python-headless",
     "skimage": "scikit-image",
     "PIL": "pillow",

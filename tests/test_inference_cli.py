@@ -8,16 +8,11 @@ import sys
 import cv2
 import numpy as np
 import pytest
-from tiny_run import make_run
+from denoise_case import gradnet, names, read
 
 from gradnet_tf import weights
-from gradnet_tf.inference import cli, denoise_files, denoise_plan
+from gradnet_tf.inference import denoise_files, denoise_plan
 from gradnet_tf.inference.load import load_denoiser
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    return str(make_run(tmp_path_factory.mktemp("runs") / "run")[0])
 
 
 @pytest.fixture
@@ -32,22 +27,10 @@ def photos(tmp_path):
     return folder
 
 
-def gradnet(*arguments):
-    """Runs the command in this process; returns its exit code."""
-    try:
-        return cli.main([str(argument) for argument in arguments])
-    except SystemExit as leave:
-        return leave.code
-
-
-def read(path):
-    return cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-
-
 def test_a_folder_is_denoised_file_by_file(photos, tmp_path, run, capsys):
     output = tmp_path / "new" / "out"
     assert gradnet("denoise", photos, "--output", output, "--model", run) == 0
-    assert sorted(path.name for path in output.iterdir()) == ["a.png", "b.jpg", "grey.png"]
+    assert names(output) == ["a.png", "b.jpg", "grey.png"]
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 4 and all("megapixels/s" in line for line in lines[:3])
     assert lines[3].startswith("3 written, 0 skipped, 0 failed")

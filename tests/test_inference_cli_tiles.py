@@ -1,21 +1,15 @@
 """`gradnet denoise` in tiles: results, formats, and what is refused."""
 
-import cv2
 import numpy as np
 import pytest
 import tifffile
+from denoise_case import gradnet, names, read
 from photo_files import by_opencv, noise, read_opencv
 from PIL import Image
-from tiny_run import make_run
 
-from gradnet_tf.inference import cli, tiled
+from gradnet_tf.inference import tiled
 from gradnet_tf.inference.load import load_denoiser
 from gradnet_tf.inference.tile_config import TileConfig
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    return str(make_run(tmp_path_factory.mktemp("runs") / "run")[0])
 
 
 @pytest.fixture
@@ -28,18 +22,6 @@ def photos(tmp_path):
     (folder / "grey.jpg").write_bytes(by_opencv(noise(90, 70), ".jpg"))
     tifffile.imwrite(folder / "deep.tif", noise(70, 80, dtype=np.uint16))
     return folder
-
-
-def gradnet(*arguments):
-    """Runs the command in this process; returns its exit code."""
-    try:
-        return cli.main([str(argument) for argument in arguments])
-    except SystemExit as leave:
-        return leave.code
-
-
-def read(path):
-    return cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
 
 
 def test_depth_alpha_and_grey_pass_through_tiles(photos, tmp_path, run, monkeypatch):
@@ -71,9 +53,9 @@ def test_strength_0_with_tiles_gives_the_files_back(photos, tmp_path, run):
     output = tmp_path / "out"
     more = ["--tile=16", "--strength=0"]
     assert gradnet("denoise", photos, "--output", output, "--model", run, *more) == 0
-    names = sorted(path.name for path in photos.iterdir())
-    assert names == sorted(path.name for path in output.iterdir())
-    assert all((photos / name).read_bytes() == (output / name).read_bytes() for name in names)
+    found = names(photos)
+    assert found == names(output)
+    assert all((photos / name).read_bytes() == (output / name).read_bytes() for name in found)
 
 
 def test_tiles_do_not_change_the_result(photos, tmp_path, run):

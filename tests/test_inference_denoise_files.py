@@ -7,12 +7,12 @@ import sys
 import numpy as np
 import photo_files as files
 import pytest
+from denoise_case import gradnet, names, negative
 from PIL import Image
-from tiny_run import make_run
 
 from gradnet_tf.errors import Interrupted, UserError
-from gradnet_tf.inference import cli
-from gradnet_tf.inference.denoise_files import FileOptions, denoise_files
+from gradnet_tf.inference.denoise_files import denoise_files
+from gradnet_tf.inference.denoise_options import FileOptions
 from gradnet_tf.inference.denoise_plan import plan_jobs
 from gradnet_tf.inference.load import load_denoiser
 
@@ -22,11 +22,6 @@ MADE = {
     "sub/deep/b.tif": lambda: files.by_tifffile(files.noise(8, 9, 3, dtype=np.float32)),
     "c.webp": lambda: files.by_pillow(files.noise(8, 9, 4), "WEBP", lossless=True),
 }
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    return str(make_run(tmp_path_factory.mktemp("runs") / "run")[0])
 
 
 @pytest.fixture
@@ -41,25 +36,13 @@ def photos(tmp_path):
     return folder
 
 
-def negative(pixels):
-    """A denoiser that changes every pixel, and undoes itself."""
-    return ((1 if pixels.dtype.kind == "f" else np.iinfo(pixels.dtype).max) - pixels).astype(
-        pixels.dtype
-    )
-
-
-def names(folder):
-    found = (path for path in folder.rglob("*") if path.is_file())
-    return sorted(path.relative_to(folder).as_posix() for path in found)
-
-
-def gradnet(*arguments):
-    return cli.main(["denoise", *map(str, arguments)])
+def denoise(*arguments):
+    return gradnet("denoise", *arguments)
 
 
 def test_a_folder_keeps_its_structure_and_its_formats(photos, tmp_path, run):
     output = tmp_path / "out"
-    assert gradnet(photos, "--output", output, "--model", run) == 0
+    assert denoise(photos, "--output", output, "--model", run) == 0
     assert names(output) == sorted(MADE)
     denoiser = load_denoiser(run)
     array = files.noise(9, 7, 3, dtype=np.uint16)
@@ -74,7 +57,7 @@ def test_a_folder_keeps_its_structure_and_its_formats(photos, tmp_path, run):
 @pytest.mark.parametrize("flags", [["--strength", "0"], ["--luma", "0", "--chroma", "0"]])
 def test_strength_0_copies_byte_for_byte_without_a_model(photos, tmp_path, flags):
     output = tmp_path / "out"
-    assert gradnet(photos, "--output", output, "--model", "no_such_model", *flags) == 0
+    assert denoise(photos, "--output", output, "--model", "no_such_model", *flags) == 0
     assert names(output) == sorted(MADE)
     for name in MADE:
         assert (output / name).read_bytes() == (photos / name).read_bytes()
@@ -143,7 +126,7 @@ def test_nothing_but_skipped_files_needs_no_model(photos, tmp_path):
 
 def test_a_dry_run_does_nothing(photos, tmp_path, capsys):
     output = tmp_path / "out"
-    assert gradnet(photos, "--output", output, "--dry-run", "--model", "no_such_model") == 0
+    assert denoise(photos, "--output", output, "--dry-run", "--model", "no_such_model") == 0
     printed = capsys.readouterr().out
     assert "4 to write, 0 to skip" in printed and f"-> {output / 'sub' / 'a.png'}" in printed
     assert not output.exists()
@@ -227,7 +210,7 @@ def test_a_dash_is_standard_input_to_standard_output(monkeypatch, run, capsys):
     target = Stream()
     monkeypatch.setattr(sys, "stdin", Stream(data))
     monkeypatch.setattr(sys, "stdout", target)
-    assert gradnet("-", "--model", run) == 0
+    assert denoise("-", "--model", run) == 0
     wanted = load_denoiser(run)(files.noise(9, 7, 3, dtype=np.uint16))
     np.testing.assert_array_equal(files.read_opencv(target.buffer.getvalue()), wanted)
 
@@ -244,11 +227,7 @@ def test_a_dash_is_standard_input_to_standard_output(monkeypatch, run, capsys):
     ],
 )
 def test_wrong_arguments_are_told(arguments, words, capsys):
-    try:
-        code = gradnet(*arguments)
-    except SystemExit as leave:
-        code = leave.code
-    assert code == 2 and words in capsys.readouterr().err
+    assert denoise(*arguments) == 2 and words in capsys.readouterr().err
 
 
 def test_progress_on_a_terminal_names_files_speed_and_time_left(photos, tmp_path, monkeypatch):

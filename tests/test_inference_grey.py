@@ -48,7 +48,7 @@ def denoised(photos, tmp_path, model):
     output = tmp_path / "out"
     arguments = ["denoise", str(photos), "--output", str(output), "--model", model]
     assert cli.main(arguments) == 0
-    return {path.name: read_opencv(path.read_bytes()) for path in output.iterdir()}
+    return {path.name: read_opencv(path.read_bytes()) for path in output.glob("*.png")}
 
 
 @pytest.mark.parametrize("model", ["default", "gradnet_small", "gradnet_small_color_blind"])

@@ -1,14 +1,10 @@
-"""Denoises photographs into a folder, or from stdin to stdout: the work of `gradnet denoise`."""
+"""Denoises photographs into a folder: the work of `gradnet denoise`."""
 
-import dataclasses
+import contextlib
 import os
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO
-
-import numpy as np
 
 from gradnet_tf.errors import (
     EXIT_OK,
@@ -17,186 +13,166 @@ from gradnet_tf.errors import (
     Interrupted,
     UserError,
 )
+from gradnet_tf.inference.denoise_options import DEFAULTS, Denoise, FileOptions
 from gradnet_tf.inference.denoise_plan import Job, Plan
-from gradnet_tf.photos import MAX_MEGAPIXELS
-from gradnet_tf.photos.files import decode_photo, encode_photo, read_photo, write_encoded
-from gradnet_tf.photos.photo import Photo
-from gradnet_tf.progress import ProgressLine, format_seconds
+from gradnet_tf.inference.denoise_results import Results, Written
+from gradnet_tf.inference.earlier_results import EarlierResults
+from gradnet_tf.inference.file_progress import FileProgress
+from gradnet_tf.inference.picture_sizes import estimate_megapixels
+from gradnet_tf.inference.stages import FAILURES, run_in_stages
+from gradnet_tf.photos.files import encode_photo, read_photo, write_encoded
+from gradnet_tf.photos.photo import Photo, quiet_decoders
 
-#: Takes colour pixels, returns them denoised; the number format stays.
-Denoise = Callable[[np.ndarray], np.ndarray]
-
-
-@dataclasses.dataclass(frozen=True)
-class FileOptions:
-    """How files are treated.
-
-    Attributes:
-        changes_nothing: the strength is 0: files are copied byte for byte once they have
-            been read, since encoding a JPEG again would not give its pixels back.
-        quality: of JPEG and lossy WebP and AVIF; see `encode_photo`.
-        overwrite: denoises again what has a result already, instead of skipping it.
-        max_megapixels: larger pictures fail.
-    """
-
-    changes_nothing: bool = False
-    quality: int | None = None
-    overwrite: bool = False
-    max_megapixels: float = MAX_MEGAPIXELS
-
-
-class _Tally:
-    """Counts what happened and says so, a line at a time."""
-
-    def __init__(self, total_bytes: int):
-        self.written = self.skipped = self.failed = self.readable = 0
-        self.megapixels = self.seconds = 0.0
-        self._bytes = total_bytes
-        self._done_bytes = 0
-        self._timed_bytes = 0
-        self._line = ProgressLine()
-
-    def fail(self, name: object, error: Exception | str) -> None:
-        self.failed += 1
-        reason = " ".join(str(error).split()) or type(error).__name__
-        line = reason if str(name) in reason else f"{name}: {reason}"
-        self._line.end()
-        print(f"failed: {line}", file=sys.stderr, flush=True)
-
-    def write(self, job: Job, photo: Photo, seconds: float) -> None:
-        self.written += 1
-        size = photo.pixels.shape[0] * photo.pixels.shape[1] / 1e6
-        self.megapixels, self.seconds = self.megapixels + size, self.seconds + seconds
-        self._timed_bytes += len(photo.encoded)
-        self._line.end()
-        rate = f"{size / max(seconds, 1e-9):.3g} megapixels/s"
-        print(f"{job.source} -> {job.target}  {rate}", flush=True)
-
-    def skip(self, job: Job) -> None:
-        self.skipped += 1
-        self._line.end()
-        print(f"{job.source} skipped: {job.target} exists (--overwrite makes it anew)", flush=True)
-
-    def progress(self, done: int, total: int, num_bytes: int) -> None:
-        """Shows how far the work is, and the time left by the bytes that are still to be read."""
-        self._done_bytes += num_bytes
-        if total < 2 or done == total or not self._timed_bytes or not self._line.stream.isatty():
-            return
-        left = self.seconds * (self._bytes - self._done_bytes) / self._timed_bytes
-        rate = self.megapixels / max(self.seconds, 1e-9)
-        self._line.show(
-            f"{done} of {total} files  {rate:.3g} megapixels/s  {format_seconds(left)} left"
-        )
-
-    def summary(self) -> str:
-        counts = f"{self.written} written, {self.skipped} skipped, {self.failed} failed"
-        if not self.written:
-            return counts
-        return f"{counts}, {self.megapixels:.3g} megapixels in {self.seconds:.1f} s"
+# What a picture takes while it is on its way beside the one in the network, per pixel: with 8
+# bits, three colours before and after, and two encoded files of about that size.
+_BYTES_PER_PIXEL = 12
 
 
 def denoise_files(
-    plan: Plan, load: Callable[[], Denoise], options: FileOptions = FileOptions()
+    plan: Plan,
+    load: Callable[[], Denoise],
+    options: FileOptions = DEFAULTS,
+    progress: FileProgress | None = None,
+    report=None,
 ) -> int:
     """Denoises file by file; a failure costs one line and does not stop the rest.
 
     Standard output gets a line per result and a summary, standard error a line
-    per failure, and the progress on a terminal.
+    per failure, and the progress.
 
     Args:
         plan: from `plan_jobs`.
         load: returns the denoiser; called once, when the first image has been read.
         options: how files are treated.
+        progress: shows how far the work is; its `on_tile` may have been given to the denoiser.
+        report: a `gradnet_tf.inference.report.DenoiseReport` to write at the end, if wanted.
 
     Returns:
         0 when all were written or skipped, 2 when no input was a readable image, else 1.
 
     Raises:
+        UserError: from `load`, or the output folder cannot be made.
         Interrupted: by Ctrl-C, after the summary.
     """
-    sizes = [_size_of(job.source) for job in plan.jobs]
-    tally = _Tally(sum(sizes))
-    for failure in plan.failures:
-        tally.fail("", failure)
-    denoise = None
-    try:
-        for number, (job, size) in enumerate(zip(plan.jobs, sizes, strict=True), start=1):
-            if not options.overwrite and job.target.exists():
-                tally.skip(job)
-            else:
-                denoise = _do(job, denoise, load, options, tally)
-            tally.progress(number, len(plan.jobs), size)
-    except KeyboardInterrupt:
-        print(tally.summary(), flush=True)
-        raise Interrupted(
-            "interrupted: no file is half written; the same command goes on with the rest."
-        ) from None
-    print(tally.summary())
-    if not tally.readable and not tally.skipped:
-        return EXIT_USAGE
-    return EXIT_SOME_FAILED if tally.failed else EXIT_OK
+    return _Run(plan, load, options, progress or FileProgress(), report).run()
 
 
-def _do(
-    job: Job,
-    denoise: Denoise | None,
-    load: Callable[[], Denoise],
-    options: FileOptions,
-    tally: _Tally,
-) -> Denoise | None:
-    """Denoises one file; returns the denoiser, if it is loaded by now."""
-    try:
-        photo = read_photo(job.source, options.max_megapixels)
-    except (UserError, OSError, MemoryError) as error:
-        tally.fail(job.source, error)
-        return denoise
-    tally.readable += 1
-    if denoise is None and not options.changes_nothing:
-        _make_folder(job.target.parent)
-        denoise = load()
-    start = time.perf_counter()
-    try:
-        write_encoded(job.target, _denoised(photo, denoise, options))
-    except (UserError, OSError, MemoryError) as error:
-        tally.fail(job.source, error)
-    else:
-        tally.write(job, photo, time.perf_counter() - start)
-    return denoise
+class _Run:
+    """One call of `denoise_files`."""
 
+    def __init__(self, plan, load, options, progress, report):
+        self._plan, self._load, self._options = plan, load, options
+        self._progress, self._report = progress, report
+        self._results = Results(progress)
+        self._earlier = EarlierResults(plan.folder, options.settings or {})
+        self._denoise: Denoise | None = None
+        self._ahead: dict[Job, float] = {}  # megapixels of what has not come to the network
 
-def denoise_stream(
-    source: BinaryIO, target: BinaryIO, load: Callable[[], Denoise], options: FileOptions
-) -> int:
-    """Denoises one photograph from a stream to a stream, in its own format.
+    def run(self) -> int:
+        for failure in self._plan.failures:
+            self._fail(None, failure)
+        skipped = [job for job in self._plan.jobs if self._is_skipped(job)]
+        for job in skipped:
+            self._results.skip(job)
+        self._earlier.tell_differences([job.target for job in skipped])
+        try:
+            try:
+                self._do_the_rest(set(skipped))
+            finally:
+                if self._options.settings is not None:
+                    self._earlier.save()
+            if self._report:
+                self._report.add_skipped(skipped, self._earlier.settings_of)
+        except KeyboardInterrupt:
+            self._end("interrupted")
+            raise Interrupted(
+                "interrupted: no file is half written; the same command goes on with the rest."
+            ) from None
+        self._end()
+        if not self._results.readable and not self._results.skipped:
+            return EXIT_USAGE
+        return EXIT_SOME_FAILED if self._results.failed else EXIT_OK
 
-    Raises:
-        UserError: the input is no readable photograph.
-    """
-    photo = decode_photo(source.read(), "standard input", options.max_megapixels)
-    denoise = None if options.changes_nothing else load()
-    target.write(_denoised(photo, denoise, options))
-    target.flush()
-    return EXIT_OK
+    def _is_skipped(self, job: Job) -> bool:
+        return not self._options.overwrite and job.target.exists()
 
+    def _do_the_rest(self, skipped: set[Job]) -> None:
+        jobs = [job for job in self._plan.jobs if job not in skipped]
+        paths = [job.source for job in jobs]
+        estimates = estimate_megapixels(paths, [_size_of(path) for path in paths])
+        # What is too large will be refused, and takes neither time nor room.
+        most = self._options.max_megapixels
+        sizes = {job: size * (size <= most) for job, size in zip(jobs, estimates, strict=True)}
+        self._ahead = dict(sizes)
+        self._progress.begin(len(skipped), list(sizes.values()))
+        room = self._options.waiting_memory or _quarter_of_memory()
+        # The decoders' settings are global: threads find them set, and leave them so.
+        with quiet_decoders() if self._options.jobs > 1 else contextlib.nullcontext():
+            run_in_stages(
+                jobs,
+                lambda job: read_photo(job.source, self._options.max_megapixels),
+                self._work,
+                self._write,
+                self._done,
+                self._options.jobs,
+                lambda job: sizes[job] * 1e6 * _BYTES_PER_PIXEL,
+                room,
+            )
 
-def dry_run(plan: Plan, overwrite: bool) -> int:
-    """Prints what `denoise_files` would do, and does nothing."""
-    skipped = 0
-    for failure in plan.failures:
-        print(f"failed: {failure}", file=sys.stderr)
-    for job in plan.jobs:
-        skip = not overwrite and job.target.exists()
-        skipped += skip
-        what = f"skipped: {job.target} exists" if skip else f"-> {job.target}"
-        print(f"{job.source} {what}")
-    print(f"{len(plan.jobs) - skipped} to write, {skipped} to skip; nothing was done")
-    return EXIT_SOME_FAILED if plan.failures else EXIT_OK
+    def _work(self, job: Job, photo: Photo):
+        """Returns (photo, pixels, seconds), or what went wrong with this file."""
+        self._results.readable += 1
+        if self._denoise is None and not self._options.changes_nothing:
+            _make_folder(job.target.parent)
+            self._progress.loading()
+            self._denoise = self._load()
+        self._results.start()
+        self._progress.start(job.source.name, self._ahead.pop(job), _megapixels(photo))
+        start = time.perf_counter()
+        try:
+            pixels = photo.pixels
+            if self._denoise is not None:
+                pixels = self._denoise(pixels)
+        except FAILURES as error:
+            return error
+        finally:
+            self._progress.worked()
+        return photo, pixels, time.perf_counter() - start
 
+    def _write(self, job: Job, worked) -> Written:
+        photo, pixels, seconds = worked
+        start = time.perf_counter()
+        data = photo.encoded
+        if not self._options.changes_nothing:
+            data = encode_photo(photo.with_pixels(pixels), self._options.quality)
+        write_encoded(job.target, data)
+        seconds += time.perf_counter() - start
+        if self._report:
+            self._report.add_written(job, photo, pixels, seconds)
+        return Written(_megapixels(photo), seconds)
 
-def _denoised(photo: Photo, denoise: Denoise | None, options: FileOptions) -> bytes:
-    if denoise is None:
-        return photo.encoded
-    return encode_photo(photo.with_pixels(denoise(photo.pixels)), options.quality)
+    def _done(self, job: Job, outcome) -> None:
+        if isinstance(outcome, Written):
+            self._earlier.add(job.target)
+            self._results.write(job, outcome)
+        else:
+            self._fail(job, outcome)
+        self._progress.finish(self._ahead.pop(job, 0.0))
+
+    def _fail(self, job: Job | None, error: Exception | str) -> None:
+        reason = self._results.fail(job.source if job else "", error)
+        if self._report:
+            self._report.add_failed(job, reason)
+
+    def _end(self, how: str = "") -> None:
+        self._progress.clear()
+        summary = self._results.summary()
+        print(summary, flush=True)
+        if self._report:
+            try:
+                self._report.write(", ".join(filter(None, [summary, how])))
+            except UserError as error:
+                self._results.fail("--report", error)
 
 
 def _make_folder(folder: Path) -> None:
@@ -209,8 +185,16 @@ def _make_folder(folder: Path) -> None:
         ) from error
 
 
+def _megapixels(photo: Photo) -> float:
+    return photo.pixels.shape[0] * photo.pixels.shape[1] / 1e6
+
+
 def _size_of(path: Path) -> int:
     try:
         return os.stat(path).st_size
     except OSError:
         return 0
+
+
+def _quarter_of_memory() -> float:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 4

@@ -3,10 +3,11 @@
 import dataclasses
 import glob
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from gradnet_tf.errors import UserError
+from gradnet_tf.errors import EXIT_OK, EXIT_SOME_FAILED, UserError
 from gradnet_tf.photos.files import PHOTO_SUFFIXES
 
 
@@ -20,10 +21,17 @@ class Job:
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """Jobs, and what could not be looked into: a line for each."""
+    """What is to be done.
+
+    Attributes:
+        jobs: file by file.
+        failures: what could not be looked into: a line for each.
+        folder: where the results go; every target lies below it.
+    """
 
     jobs: list[Job]
     failures: list[str]
+    folder: Path
 
 
 def plan_jobs(inputs: Sequence[str], output: str, recursive: bool = True) -> Plan:
@@ -59,7 +67,7 @@ def plan_jobs(inputs: Sequence[str], output: str, recursive: bool = True) -> Pla
                 "Denoise folders with equal file names one by one, each to its own --output."
             )
         jobs.setdefault(place, job)
-    return Plan(list(jobs.values()), failures)
+    return Plan(list(jobs.values()), failures, folder)
 
 
 def _sources(
@@ -125,3 +133,17 @@ def _walk(folder: Path, output: Path, recursive: bool, failures: list[str]) -> I
             hidden = name.startswith(".") or path.suffix.lower() not in PHOTO_SUFFIXES
             if not hidden and path.is_file():
                 yield path
+
+
+def dry_run(plan: Plan, overwrite: bool) -> int:
+    """Prints what `denoise_files` would do, and does nothing."""
+    skipped = 0
+    for failure in plan.failures:
+        print(f"failed: {failure}", file=sys.stderr)
+    for job in plan.jobs:
+        skip = not overwrite and job.target.exists()
+        skipped += skip
+        what = f"skipped: {job.target} exists" if skip else f"-> {job.target}"
+        print(f"{job.source} {what}")
+    print(f"{len(plan.jobs) - skipped} to write, {skipped} to skip; nothing was done")
+    return EXIT_SOME_FAILED if plan.failures else EXIT_OK

@@ -157,6 +157,9 @@ for (const table of document.querySelectorAll('table.sortable')) {
 }
 """
 
+#: Tells our pages from other people's, within their first bytes.
+MADE_BY = '<meta name="generator" content="GradNet-TF">'
+
 text = html.escape
 
 
@@ -165,13 +168,13 @@ def data_uri(data: bytes, kind: str) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}"
 
 
-def document(title: str, body: str) -> str:
-    """Returns a whole page."""
+def document(title: str, body: str, style: str = "", script: str = "") -> str:
+    """Returns a whole page, with more style and script than all have where they are given."""
     return (
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n{MADE_BY}\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{text(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n{body}\n"
-        f"<script>{SCRIPT}</script>\n</body>\n</html>\n"
+        f"<title>{text(title)}</title>\n<style>{STYLE}{style}</style>\n</head>\n<body>\n{body}\n"
+        f"<script>{SCRIPT}{script}</script>\n</body>\n</html>\n"
     )
 
 

@@ -1,0 +1,34 @@
+"""From a model's name and the flags to the function that photographs go through."""
+
+import functools
+from collections.abc import Callable
+
+import numpy as np
+
+from gradnet_tf.errors import UserError
+
+
+def picture_function(
+    model: str, sigma: float | None, **options
+) -> Callable[[np.ndarray], np.ndarray]:
+    """Loads a model and returns the function from a photograph's pixels to denoised ones.
+
+    Args:
+        model: see `gradnet_tf.inference.load.load_denoiser`.
+        sigma: noise level on the 0-255 scale, for a model that takes one.
+        options: further arguments of `Denoiser.__call__`.
+
+    Raises:
+        UserError: no such model, or a noise level for a model that takes none.
+    """
+    from gradnet_tf.inference.load import load_denoiser
+
+    denoiser = load_denoiser(model)
+    if sigma is not None and not denoiser.needs_sigma:
+        refuse_sigma(sigma, denoiser.name)
+    return functools.partial(denoiser, sigma=sigma, **options)
+
+
+def refuse_sigma(sigma: float, name: str) -> None:
+    """Raises the error for a noise level that the model `name` does not take."""
+    raise UserError(f"--sigma={sigma:g}: {name} takes no noise level. Leave the flag out.")
