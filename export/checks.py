@@ -7,11 +7,17 @@ import numpy as np
 
 from export.cpp_loader import run_saved_model
 from export.saved_model import INPUT, OUTPUT
+from gradnet_tf.inference.tile_config import AUTO
 
 #: One pixel, two odd sides, and a photograph's size (CBSD68's).
 SIZES = ((1, 1), (37, 31), (481, 321))
 #: Largest difference from Keras, on the [0, 1] scale, that a float32 artefact may have.
 TOLERANCE = 1e-5
+
+
+#: Least PSNR in dB against Keras on the noisy slopes of `probe_image`. For 8 bits the loss in
+#: quality on real images is what judges; this finds files that compute something else.
+LEAST_AGREEMENT = {"float16": 70.0, "dynamic": 35.0, "int8": 35.0}
 
 
 class CheckFailed(RuntimeError):
@@ -64,14 +70,46 @@ def check_saved_model(
     return differences
 
 
-def check_runner(what: str, run: Callable, expected: Callable, channels: int) -> dict[str, float]:
-    """Compares a function of float32 images, such as a TFLite runner's, with Keras.
+def check_tflite(what: str, runner, denoiser, format) -> dict[str, float]:
+    """Compares a .tflite file with Keras at `SIZES`.
 
-    Args, returns and raises: see `check_saved_model`; `run` is the artefact's
-    answer, and `what` names it in the message.
+    A file of one size is compared where its tiles are exact: on a picture that
+    holds one of its windows, denoised by Keras in tiles too.
+
+    Args:
+        what: names the file in messages.
+        runner: a `TFLiteRunner` of it.
+        denoiser: the Keras denoiser.
+        format: the `TFLiteFormat`.
+
+    Returns:
+        Largest difference on the [0, 1] scale by size.
+
+    Raises:
+        CheckFailed: a difference above `TOLERANCE` in float32, an agreement below
+            `LEAST_AGREEMENT` otherwise; the message has the figures.
     """
-    images = [probe_image(*size, channels) for size in SIZES]
-    return _compare(what, images, [run(image) for image in images], expected, TOLERANCE)
+    if format.tile is None:
+        images = [probe_image(*size, denoiser.channels) for size in SIZES]
+        found, expected = [runner.run(image) for image in images], denoiser.denoise
+    else:
+        side = runner.fixed_size[0]
+        images = [probe_image(side + more, side + 7, denoiser.channels) for more in (0, 61)]
+        found = [runner.run_picture(image[0])[None] for image in images]
+
+        def expected(image):
+            return denoiser.denoise(image, None, AUTO)
+
+    if format.precision == "float32":
+        return _compare(what, images, found, expected, TOLERANCE)
+    differences = _compare(what, images, found, expected, 1.0)
+    error = np.mean([np.mean((f - expected(i)) ** 2) for i, f in zip(images, found, strict=True)])
+    agreement, least = -10 * np.log10(max(error, 1e-12)), LEAST_AGREEMENT[format.precision]
+    if not agreement >= least:
+        raise CheckFailed(
+            f"{what}: agrees with Keras to {agreement:.1f} dB, expected {least:g} at least"
+        )
+    return differences
 
 
 def _compare(

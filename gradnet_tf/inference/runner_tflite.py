@@ -4,7 +4,9 @@ import functools
 import json
 import os
 import threading
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -21,13 +23,12 @@ _SIGNATURE, _TILE, _ATTENTION = "serving_default", "tile", "attention"
 class TFLiteRunner:
     """A .tflite file as a function from arrays to arrays; the interpreter takes one image a time.
 
-    The card beside the file, of the same name with the suffix .json, tells the
-    margin of tiles. A file of one size needs it; one of any size runs whole
-    pictures only without it.
-
     Args:
         path: the .tflite file.
         num_threads: threads of the interpreter; all cores by default.
+        card: what an export tells of the file, with the margin of tiles: by default the file
+            of the same name with the suffix .json. A file of one size needs it; one of any
+            size runs whole pictures only without it.
 
     Raises:
         UserError: the file does not load, has other inputs or outputs, or is of one
@@ -38,7 +39,9 @@ class TFLiteRunner:
     model = None
     parameters = None
 
-    def __init__(self, path: Path, num_threads: int | None = None):
+    def __init__(
+        self, path: Path, num_threads: int | None = None, card: Mapping[str, Any] | None = None
+    ):
         from ai_edge_litert.interpreter import Interpreter
 
         self.path = path
@@ -57,7 +60,7 @@ class TFLiteRunner:
         self._vector_names, shape = self._checked_signature()
         self.channels = shape[-1]
         self.fixed_size = tuple(side for side in shape[1:3] if side > 0)
-        facts = self._facts()
+        facts = self._facts(_read_card(path) if card is None else card)
         self._is_fixed = isinstance(facts, TileFacts) and facts.side is not None
         given = _SIGNATURE if self._is_fixed else _TILE
         self._tiled = TiledNetwork(
@@ -111,24 +114,19 @@ class TFLiteRunner:
             )
         return vectors if len(details) > 1 else [], tuple(shape)
 
-    def _facts(self) -> TileFacts | str:
-        card = self.path.with_suffix(".json")
-        try:
-            told = json.loads(card.read_text("utf-8")) if card.is_file() else {}
-        except ValueError as error:
-            raise UserError(f"{card}: not readable as JSON: {error}") from error
-        facts = facts_from_card(told, bool(self._vector_names))
+    def _facts(self, card: Mapping[str, Any]) -> TileFacts | str:
+        facts = facts_from_card(card, bool(self._vector_names))
         fixed_to_tiles = bool(self.fixed_size and self._vector_names)
         if fixed_to_tiles and (facts is None or facts.side is None):
             raise UserError(
-                f"{self.path}: takes tiles of one size, and {card.name} beside it, which tells "
-                "their margin, is missing or does not tell.\nCopy both files of the export."
+                f"{self.path}: takes tiles of one size, and {_card_name(self.path)} beside it, which "
+                "tells their margin, is missing or does not tell.\nCopy both files of the export."
             )
         if facts is None:
-            return f"{card.name}, which tells the margin of tiles, is not beside {self.path.name}"
+            return f"{_card_name(self.path)}, which tells the margin of tiles, is not beside the file"
         if facts.side is not None and self.fixed_size != (facts.side + 2 * facts.halo,) * 2:
             raise UserError(
-                f"{self.path}: takes images of {self.fixed_size}, and {card.name} says tiles of "
+                f"{self.path}: takes images of {self.fixed_size}, and its card says tiles of "
                 f"{facts.side} with margins of {facts.halo}.\nCopy both files of one export."
             )
         return facts
@@ -154,6 +152,19 @@ class TFLiteRunner:
         with self._lock:
             found = [self._graphs[_ATTENTION](images=image[None]) for image in images]
         return [np.concatenate([vectors[name] for vectors in found]) for name in self._vector_names]
+
+
+def _card_name(path: Path) -> str:
+    return path.with_suffix(".json").name
+
+
+def _read_card(path: Path) -> dict[str, Any]:
+    card = path.with_suffix(".json")
+    try:
+        told = json.loads(card.read_text("utf-8")) if card.is_file() else {}
+    except ValueError as error:
+        raise UserError(f"{card}: not readable as JSON: {error}") from error
+    return told if isinstance(told, dict) else {}
 
 
 def _number(name: str) -> tuple[int, str]:
