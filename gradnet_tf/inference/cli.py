@@ -201,8 +201,10 @@ def _denoise(arguments: argparse.Namespace) -> int:
 def _load_for_files(arguments: argparse.Namespace):
     """Loads the model and returns the function that `denoise_files` applies to pixels."""
     from gradnet_tf.inference.load import load_denoiser
+    from gradnet_tf.inference.quick_start import quick_start
 
-    denoiser = load_denoiser(arguments.model)
+    with quick_start():
+        denoiser = load_denoiser(arguments.model)
     if arguments.sigma is not None and not denoiser.needs_sigma:
         raise UserError(
             f"--sigma={arguments.sigma:g}: {denoiser.name} takes no noise level. "
