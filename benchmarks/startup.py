@@ -10,94 +10,27 @@ runtimes: the same weights exported for LiteRT, and Keras' other backend, where 
 CPU seconds count all threads and are steadier than the clock where a machine is shared.
 """
 
-import dataclasses
 import importlib.util
-import json
-import os
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.startup_probe import REST, RUNNING, SAVINGS
+from benchmarks.startup_run import EXIT, PLAIN, Run, probe, run_command
 from benchmarks.tiled_memory import in_its_own_process
 from gradnet_tf.command import ArgumentParser, guarded
 from gradnet_tf.errors import UserError
 
-PLAIN = ["-m", "gradnet_tf"]
 AS_IT_IS = "as it is"
-START, EXIT = "starting Python", "leaving Python"
-_UNDONE = {
+#: What each saving is called where it is undone.
+UNDONE = {
     "hidden_packages": "packages not needed are imported too",
     "collector_off": "garbage is collected as ever, also at exit",
     "no_autograph": "AutoGraph translates before a trace",
 }
-
-
-@dataclasses.dataclass(frozen=True)
-class Run:
-    """One run of the command.
-
-    Attributes:
-        written: seconds until the output was written.
-        whole: seconds until the process had ended.
-        cpu: seconds of all its threads.
-        phases: seconds by phase, where it had the stopwatch.
-        warm: seconds of the picture's second time, where it had the stopwatch.
-    """
-
-    written: float
-    whole: float
-    cpu: float
-    phases: dict[str, float] = dataclasses.field(default_factory=dict)
-    warm: float = 0.0
-
-
-def run_command(start: Sequence[str], model: str, source: Path, backend: str | None = None) -> Run:
-    """Denoises `source` in a new process, and removes the result.
-
-    Args:
-        start: what comes between the interpreter and `denoise`.
-        model: a path or a name.
-        source: the photograph.
-        backend: Keras' backend; the environment's by default.
-
-    Raises:
-        UserError: the command failed.
-    """
-    environment = {**os.environ, **({"KERAS_BACKEND": backend} if backend else {})}
-    with tempfile.TemporaryDirectory(dir=source.parent) as folder:
-        command = [sys.executable, *start, "denoise", str(source), f"--output={folder}"]
-        with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
-            begin = time.time()
-            process = subprocess.Popen(
-                [*command, f"--model={model}"], stdout=out, stderr=err, env=environment
-            )
-            _, status, usage = os.wait4(process.pid, 0)
-            end = time.time()
-            process.returncode = os.waitstatus_to_exitcode(status)
-            if process.returncode:
-                err.seek(0)
-                raise UserError(f"{' '.join(command)} failed:\n{err.read().strip()[-500:]}")
-            out.seek(0)
-            last = out.read().splitlines()[-1]
-        written = (Path(folder) / source.name).stat().st_mtime - begin
-    run = Run(written, end - begin, usage.ru_utime + usage.ru_stime)
-    if not last.startswith("{"):
-        return run
-    told = json.loads(last)
-    phases = {START: told["begin"] - begin, **told["phases"], EXIT: end - told["end"]}
-    whole = run.whole - told["warm"]
-    return dataclasses.replace(run, whole=whole, phases=phases, warm=told["warm"])
-
-
-def probe(watch: bool = False, without: Sequence[str] = ()) -> list[str]:
-    """Returns the `start` of `run_command` that measures, or that undoes savings."""
-    options = json.dumps({"watch": watch, "without": list(without)})
-    return ["-m", "benchmarks.startup_probe", options]
 
 
 def spread(values: Sequence[float]) -> str:
@@ -156,7 +89,7 @@ def export_tflite(model: str, folder: Path) -> str:
         check=False,
     )
     if done.returncode:
-        raise UserError(f"{' '.join(command)} failed:\n{done.stderr.strip()[-500:]}")
+        raise UserError(f"{' '.join(command)} failed:\n{done.stderr.strip()}")
     return str(next(folder.glob("*_float32.tflite")))
 
 
@@ -193,10 +126,11 @@ def _run(arguments) -> None:
         print(phase_table(runs["watched"], runs["plain"]), flush=True)
 
         rows = {AS_IT_IS: (PLAIN, model, None)}
-        for saving, text in _UNDONE.items():
+        for saving, text in UNDONE.items():
             rows[text] = (probe(without=[saving]), model, None)
         rows["all three undone"] = (probe(without=SAVINGS), model, None)
-        if "litert" in arguments.runtimes and importlib.util.find_spec("ai_edge_litert"):
+        can_export = not model.endswith(".tflite") and importlib.util.find_spec("ai_edge_litert")
+        if "litert" in arguments.runtimes and can_export:
             rows["LiteRT"] = (PLAIN, export_tflite(model, Path(folder, "lite")), None)
         if "jax" in arguments.runtimes and importlib.util.find_spec("jax"):
             rows["Keras on JAX"] = (PLAIN, model, "jax")

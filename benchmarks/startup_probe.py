@@ -64,12 +64,13 @@ class Stopwatch:
         self._since = begin
         self._thread = threading.get_ident()
 
-    def lap(self) -> None:
-        """Books the time since the last change of phase."""
+    def lap(self) -> float:
+        """Books the time since the last change of phase; returns the time of day."""
         now = self._clock()
         phase = self._stack[-1]
         self.seconds[phase] = self.seconds.get(phase, 0.0) + now - self._since
         self._since = now
+        return now
 
     @contextlib.contextmanager
     def phase(self, name: str):
@@ -151,10 +152,9 @@ def undo(module, without) -> None:
         if "collector_off" in without:
             module.gc = _IdleCollector
     if module.__name__ == "gradnet_tf.inference.runner_keras" and "no_autograph" in without:
-        import tensorflow as tf
-
-        function = tf.function
-        tf.function = lambda *args, **options: function(*args, **options | {"autograph": True})
+        tensorflow = sys.modules["tensorflow"]
+        function = tensorflow.function
+        tensorflow.function = lambda *args, **more: function(*args, **more | {"autograph": True})
 
 
 class _IdleCollector:
@@ -182,8 +182,7 @@ def main(options: dict, arguments: list[str]) -> int:
 
     code = cli.main(arguments)
     if options["watch"]:
-        watch.lap()
-        begin = time.time()
+        begin = watch.lap()
         calls[-1]()
         end = time.time()
         times = {"begin": BEGIN, "phases": watch.seconds, "warm": end - begin, "end": end}
