@@ -1,5 +1,8 @@
 """The TFLite file is judged by LiteRT: numbers at odd sizes, built-in operations, any size."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -8,6 +11,7 @@ from tiny_run import tiny_model
 
 from export.tflite import list_operations, write_tflite_float32
 from gradnet_tf.errors import UserError
+from gradnet_tf.inference.image_files import write_image
 from gradnet_tf.inference.load import load_denoiser
 from gradnet_tf.inference.runner_tflite import TFLiteRunner
 
@@ -47,6 +51,20 @@ def test_the_runner_goes_from_size_to_size(model, path):
         wanted = np.clip(np.asarray(model(images)), 0, 1)
         np.testing.assert_allclose(denoiser.denoise(images), wanted, atol=1e-5)
     assert denoiser.naive(images) is None
+
+
+def test_the_command_needs_neither_tensorflow_nor_keras(path, tmp_path):
+    code = """
+import sys
+from gradnet_tf.inference import cli
+assert cli.main(["denoise", sys.argv[1], "--output", sys.argv[2], "--model", sys.argv[3]]) == 0
+print([name for name in ("tensorflow", "keras", "jax") if name in sys.modules])
+"""
+    write_image(tmp_path / "a.png", np.zeros((9, 14, 3), np.uint8))
+    command = [sys.executable, "-c", code, tmp_path / "a.png", tmp_path / "out", path]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+    assert (tmp_path / "out" / "a.png").is_file()
 
 
 def test_only_builtin_operations_and_no_delegate_are_listed(path):

@@ -49,17 +49,21 @@ def resident_bytes():
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="tells memory on Linux only")
-def test_200_random_sizes_leave_traces_and_memory_as_they_are(denoiser):
-    """`Model.predict` in a loop over sizes retraces and keeps what it allocates."""
+def test_random_sizes_leave_traces_and_memory_as_they_are(denoiser):
+    """`Model.predict` in a loop over sizes retraces, and keeps what it allocates for each.
+
+    TensorFlow keeps prepared kernels of the last thousand pairs of operation
+    and size, which the first 200 sizes fill; the next 200 add next to nothing.
+    """
     random = np.random.default_rng(0)
-    pictures = [random.integers(0, 256, (160, 160, 3), np.uint8)]
-    pictures += [pictures[0][:h, :w] for h, w in random.integers(1, 161, (200, 2))]
+    picture = random.integers(0, 256, (120, 120, 3), np.uint8)
     memory = []
-    for picture in pictures:
-        assert denoiser(picture).shape == picture.shape
+    for height, width in random.integers(1, 121, (400, 2)):
+        part = picture[:height, :width]
+        assert denoiser(part).shape == part.shape
         memory.append(resident_bytes())
     assert denoiser.runner.num_traces == 1
-    assert max(memory[-50:]) - max(memory[:50]) < 16e6
+    assert max(memory[200:]) - max(memory[:200]) < 60e6
 
 
 def test_a_name_or_a_path_is_enough(tmp_path):

@@ -6,12 +6,15 @@ from collections.abc import Callable
 import numpy as np
 
 from gradnet_tf.errors import UserError
+from gradnet_tf.inference.quick_start import quick_start
 
 
 def picture_function(
     model: str, sigma: float | None, **options
 ) -> Callable[[np.ndarray], np.ndarray]:
     """Loads a model and returns the function from a photograph's pixels to denoised ones.
+
+    For commands alone, see `quick_start`.
 
     Args:
         model: see `gradnet_tf.inference.load.load_denoiser`.
@@ -23,7 +26,8 @@ def picture_function(
     """
     from gradnet_tf.inference.load import load_denoiser
 
-    denoiser = load_denoiser(model)
+    with quick_start():
+        denoiser = load_denoiser(model)
     if sigma is not None and not denoiser.needs_sigma:
         refuse_sigma(sigma, denoiser.name)
     return functools.partial(denoiser, sigma=sigma, **options)

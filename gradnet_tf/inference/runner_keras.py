@@ -118,7 +118,9 @@ class KerasRunner:
         signature += [tf.TensorSpec([None, 1, 1, width], tf.float32) for width in widths]
         # TensorFlow counts traces by code object, and several denoisers in one process share
         # these; a partial is counted by itself, and no false warning about retracing appears.
-        return tf.function(functools.partial(function), input_signature=signature)
+        # The networks are written in operations, with no Python condition on a tensor for
+        # AutoGraph to translate, and its translation takes a fifth of a trace.
+        return tf.function(functools.partial(function), input_signature=signature, autograph=False)
 
 
 def runner_for(model):

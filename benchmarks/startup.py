@@ -1,0 +1,142 @@
+r"""Time from the command to the first picture written, and where it goes.
+
+Example:
+  python -m benchmarks.startup --model=default --size=1 --repeats=5
+Runs `gradnet denoise` on one generated JPEG, each time in a fresh process. First the phases, by a
+stopwatch in the command's process (see `startup_probe`): exclusive times, so that they add up;
+the sum is set against the plain command. Then what each saving is worth: the command with it
+undone, the variants taking turns, as ratios to the plain command of the same run. Last, other
+runtimes: the same weights exported for LiteRT, and Keras' other backend, where they are installed.
+CPU seconds count all threads and are steadier than the clock where a machine is shared.
+"""
+
+import importlib.util
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks.startup_probe import REST, RUNNING, SAVINGS
+from benchmarks.startup_run import EXIT, PLAIN, Run, probe, run_command
+from benchmarks.tiled_memory import in_its_own_process
+from gradnet_tf.command import ArgumentParser, guarded
+from gradnet_tf.errors import UserError
+
+AS_IT_IS = "as it is"
+#: What each saving is called where it is undone.
+UNDONE = {
+    "hidden_packages": "packages not needed are imported too",
+    "collector_off": "garbage is collected as ever, also at exit",
+    "no_autograph": "AutoGraph translates before a trace",
+}
+
+
+def spread(values: Sequence[float]) -> str:
+    """Returns "minimum | median" as cells of a table."""
+    return f"{min(values):.2f} | {statistics.median(values):.2f}"
+
+
+def phase_table(watched: Sequence[Run], plain: Sequence[Run]) -> str:
+    """Returns where the time goes, a row for each phase, and the sum beside the plain command."""
+    names = list(dict.fromkeys(name for run in watched for name in run.phases))
+    names = sorted(names, key=lambda name: (name == EXIT, name == REST))
+    lines = ["| phase | least | median, s |", "|---|---:|---:|"]
+    for name in names:
+        lines.append(f"| {name} | {spread([run.phases.get(name, 0.0) for run in watched])} |")
+        if name == RUNNING:
+            lines.append(f"| – of it a second time | {spread([run.warm for run in watched])} |")
+    lines.append(f"| sum | {spread([sum(run.phases.values()) for run in watched])} |")
+    lines.append(f"| the command itself | {spread([run.whole for run in plain])} |")
+    lines.append(f"| – until the picture is written | {spread([run.written for run in plain])} |")
+    return "\n".join(lines)
+
+
+def ratio_table(rows: dict[str, Sequence[Run]], base: str) -> str:
+    """Returns medians, and how each row compares with the row called `base`."""
+    lines = [
+        "| | written, s | ended, s | CPU, s | written | ended | CPU |",
+        "|---|---:|---:|---:|---:|---:|---:|",
+    ]
+    for name, runs in rows.items():
+        own = _medians(runs)
+        ratios = " | ".join(f"{a / b:.2f}×" for a, b in zip(own, _medians(rows[base]), strict=True))
+        lines.append(f"| {name} | {' | '.join(f'{value:.2f}' for value in own)} | {ratios} |")
+    return "\n".join(lines)
+
+
+def _medians(runs: Sequence[Run]) -> list[float]:
+    return [statistics.median(getattr(r, key) for r in runs) for key in ("written", "whole", "cpu")]
+
+
+def take_turns(rows: dict[str, tuple], source: Path, repeats: int) -> dict[str, list[Run]]:
+    """Runs every row `repeats` times, one after the other, so that all see the same machine."""
+    runs: dict[str, list[Run]] = {name: [] for name in rows}
+    for _ in range(repeats):
+        for name, (start, model, backend) in rows.items():
+            runs[name].append(run_command(start, model, source, backend))
+    return runs
+
+
+def export_tflite(model: str, folder: Path) -> str:
+    """Exports `model` as float32 .tflite file; returns its path."""
+    command = [sys.executable, "-m", "export", f"--model={model}", f"--output={folder}"]
+    done = subprocess.run(
+        [*command, "--formats=tflite_float32", "--max_images=1"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise UserError(f"{' '.join(command)} failed:\n{done.stderr.strip()}")
+    return str(next(folder.glob("*_float32.tflite")))
+
+
+def _arguments(argv: Sequence[str] | None):
+    parser = ArgumentParser(prog="startup", description=__doc__.splitlines()[0])
+    parser.add_argument("--model", default="default", help="what denoises: a path or a name")
+    parser.add_argument("--size", type=float, default=1.0, help="megapixels")
+    parser.add_argument("--repeats", type=int, default=5, help="runs of each row")
+    parser.add_argument(
+        "--runtimes", default="litert,jax", help="others to try: some of litert,jax, or nothing"
+    )
+    arguments = parser.parse_args(argv)
+    arguments.runtimes = set(filter(None, arguments.runtimes.split(",")))
+    if arguments.repeats < 1 or arguments.runtimes - {"litert", "jax"}:
+        parser.error("expected --repeats from 1, and --runtimes of litert,jax")
+    return arguments
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Prints the tables."""
+    arguments = _arguments(argv)
+    return guarded(lambda: _run(arguments))
+
+
+def _run(arguments) -> None:
+    model, repeats = arguments.model, arguments.repeats
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder, "noisy.jpg")
+        in_its_own_process("generate", str(source), arguments.size)
+        print(f"gradnet denoise --model={model}, {arguments.size:g} megapixels\n")
+        rows = {"plain": (PLAIN, model, None), "watched": (probe(watch=True), model, None)}
+        take_turns(rows, source, 1)  # files come into the disk cache
+        runs = take_turns(rows, source, repeats)
+        print(phase_table(runs["watched"], runs["plain"]), flush=True)
+
+        rows = {AS_IT_IS: (PLAIN, model, None)}
+        for saving, text in UNDONE.items():
+            rows[text] = (probe(without=[saving]), model, None)
+        rows["all three undone"] = (probe(without=SAVINGS), model, None)
+        can_export = not model.endswith(".tflite") and importlib.util.find_spec("ai_edge_litert")
+        if "litert" in arguments.runtimes and can_export:
+            rows["LiteRT"] = (PLAIN, export_tflite(model, Path(folder, "lite")), None)
+        if "jax" in arguments.runtimes and importlib.util.find_spec("jax"):
+            rows["Keras on JAX"] = (PLAIN, model, "jax")
+        runs = take_turns(rows, source, repeats)
+        print("\n" + ratio_table(runs, AS_IT_IS))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
