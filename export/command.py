@@ -1,6 +1,8 @@
 """One export from end to end: load, write and judge format by format, print the table."""
 
+import functools
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from export.config import ExportConfig
@@ -10,8 +12,14 @@ from gradnet_tf.files import require_free_space
 from gradnet_tf.quiet import quiet_native_logs
 
 
-def export(config: ExportConfig, images) -> int:
-    """Exports as `config` says; `images` is the set for the quality figures.
+def export(config: ExportConfig, images, calibration_images: Callable) -> int:
+    """Exports as `config` says.
+
+    Args:
+        config: what to export.
+        images: set for the quality figures.
+        calibration_images: maps channels to the set that the ranges of int8 files are
+            chosen on; called when there is such a file.
 
     Returns:
         0, or 1 when an artefact failed its check (its figures are on standard error).
@@ -23,11 +31,11 @@ def export(config: ExportConfig, images) -> int:
                 f"KERAS_BACKEND={backend}: exporting needs the tensorflow backend. "
                 "Unset the variable."
             )
-        from export.artefacts import EXPORTERS
+        from export.artefacts import export_format
         from export.checks import CheckFailed
         from export.cpp_loader import LoaderError
         from export.job import Job
-        from export.measure import mean_psnr
+        from export.measure import mean_agreement, mean_psnr
         from gradnet_tf.inference.load import load_denoiser
 
         denoiser = load_denoiser(config.model)
@@ -38,14 +46,31 @@ def export(config: ExportConfig, images) -> int:
     def quality(candidate):
         return mean_psnr(candidate, images, config.sigma, config.seed)
 
-    facts = (quality(denoiser), images.name, config.sigma)
-    job = Job(denoiser, name, Path(config.output), quality, *facts)
+    def agreement(candidate):
+        return mean_agreement(candidate, denoiser, images, config.sigma, config.seed)
+
+    @functools.cache
+    def int8_network():
+        return _int8_network(denoiser, calibration_images(denoiser.channels), config)
+
+    job = Job(
+        denoiser=denoiser,
+        name=name,
+        output=Path(config.output),
+        quality=quality,
+        psnr_keras=quality(denoiser),
+        dataset=images.name,
+        sigma=config.sigma,
+        agreement=agreement,
+        int8_network=int8_network,
+        max_psnr_drop=config.max_psnr_drop,
+    )
     rows, failures = [], 0
     _require_space(job.output, denoiser.parameters)
     for format in dict.fromkeys(config.formats):
         print(f"{name}: {format} ...", flush=True)
         try:
-            rows.append(EXPORTERS[format](job))
+            rows.append(export_format(job, format))
         except (CheckFailed, LoaderError) as error:
             failures += 1
             print(f"error: {format} was not written: {error}", file=sys.stderr)
@@ -53,6 +78,15 @@ def export(config: ExportConfig, images) -> int:
             raise UserError(f"--output={config.output}: cannot write: {error}") from error
     _print_table(rows, job)
     return EXIT_SOME_FAILED if failures else EXIT_OK
+
+
+def _int8_network(denoiser, images, config: ExportConfig):
+    from export.calibrate import calibrated
+
+    try:
+        return calibrated(denoiser.model, images, denoiser.source["trained_sigma"], config.seed)
+    except ValueError as error:
+        raise UserError(f"--formats: {error}. Leave int8 out.") from error
 
 
 def _require_exportable(denoiser, spec: str) -> None:

@@ -10,8 +10,8 @@ import numpy as np
 from export.checks import probe_image
 from export.cpp_loader import run_saved_model
 from export.saved_model import INPUT
-from gradnet_tf.evaluation import EvaluateConfig, evaluate
 from gradnet_tf.degradations import add_gaussian_noise
+from gradnet_tf.evaluation import EvaluateConfig, evaluate
 from gradnet_tf.inference.image_files import to_float
 from gradnet_tf.sampling import evaluation_noise
 

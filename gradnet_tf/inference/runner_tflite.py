@@ -119,11 +119,13 @@ class TFLiteRunner:
         fixed_to_tiles = bool(self.fixed_size and self._vector_names)
         if fixed_to_tiles and (facts is None or facts.side is None):
             raise UserError(
-                f"{self.path}: takes tiles of one size, and {_card_name(self.path)} beside it, which "
-                "tells their margin, is missing or does not tell.\nCopy both files of the export."
+                f"{self.path}: takes tiles of one size; {_card_name(self.path)}, which tells their "
+                "margin, is missing beside it or does not tell.\nCopy both files of the export."
             )
         if facts is None:
-            return f"{_card_name(self.path)}, which tells the margin of tiles, is not beside the file"
+            return (
+                f"{_card_name(self.path)}, which tells the margin of tiles, is not beside the file"
+            )
         if facts.side is not None and self.fixed_size != (facts.side + 2 * facts.halo,) * 2:
             raise UserError(
                 f"{self.path}: takes images of {self.fixed_size}, and its card says tiles of "
