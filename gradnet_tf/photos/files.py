@@ -6,7 +6,7 @@ from pathlib import Path
 from gradnet_tf.errors import UserError
 from gradnet_tf.files import atomic_write
 from gradnet_tf.inference.image_files import IMAGE_SUFFIXES, read_bytes
-from gradnet_tf.photos import MAX_MEGAPIXELS, jpeg, pillow_formats, png, tiff
+from gradnet_tf.photos import MAX_MEGAPIXELS, avif, jpeg, pillow_formats, png, tiff
 from gradnet_tf.photos.photo import (
     Photo,
     quiet_decoders,
@@ -21,7 +21,8 @@ _MODULES = {
     "png": png,
     "jpeg": jpeg,
     "tiff": tiff,
-    **dict.fromkeys(("webp", "avif", "bmp", "pnm"), pillow_formats),
+    "avif": avif,
+    **dict.fromkeys(("webp", "bmp", "pnm"), pillow_formats),
 }
 _STARTS = {
     b"\x89PNG\r\n\x1a\n": "png",
