@@ -57,7 +57,7 @@ def format_of(data: bytes) -> str:
         if b"avif" in brands or b"avis" in brands:
             return "avif"
         if data[8:12] in _HEIF_BRANDS:
-            raise UserError(f"is HEIC; {_EXPECTED}")
+            raise UserError(f"is HEIC; {_EXPECTED}: convert it first")
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "webp"
     for start, name in _STARTS.items():
