@@ -3,10 +3,8 @@
 What hangs is named: the first file of the folder of which the command has said nothing.
 """
 
-import contextlib
 import dataclasses
 import faulthandler
-import io
 import os
 import subprocess
 import sys
@@ -53,39 +51,68 @@ def in_process(arguments: Sequence[str], limit: float) -> Ended:
     """
     from gradnet_tf.inference import cli
 
-    output, errors = io.StringIO(), io.StringIO()
-    screen = sys.stderr
+    screen = os.fdopen(os.dup(2), "w")
     done = threading.Event()
 
     def watch():
         size, since = -1, time.monotonic()
         while not done.wait(0.5):
-            grown = output.tell() + errors.tell()
+            grown = output.size() + errors.size()
             if grown != size:
                 size, since = grown, time.monotonic()
             elif time.monotonic() - since > limit + _START:
-                text = output.getvalue() + errors.getvalue()
+                text = output.text() + errors.text()
                 print(f"hangs: {_silent(arguments[1], text)}", file=screen, flush=True)
                 os._exit(1)
 
-    watcher = threading.Thread(target=watch, daemon=True)
-    watcher.start()
-    # A decoder that hangs may never let the watcher run.
-    seconds = _START + limit * (1 + len(os.listdir(arguments[1])))
-    faulthandler.dump_traceback_later(seconds, exit=True, file=screen)
     code, wrong = -1, []
-    try:
-        with contextlib.redirect_stdout(output), contextlib.redirect_stderr(errors):
+    with screen, _Captured(1, "stdout") as output, _Captured(2, "stderr") as errors:
+        watcher = threading.Thread(target=watch, daemon=True)
+        watcher.start()
+        # A decoder that hangs may never let the watcher run.
+        seconds = _START + limit * (1 + len(os.listdir(arguments[1])))
+        faulthandler.dump_traceback_later(seconds, exit=True, file=screen)
+        try:
             code = cli.main(list(arguments))
-    except SystemExit as error:
-        code = error.code
-    except BaseException:
-        wrong.append(traceback.format_exc())
-    finally:
-        done.set()
-        watcher.join()
-        faulthandler.cancel_dump_traceback_later()
-    return Ended(code, errors.getvalue(), wrong)
+        except SystemExit as error:
+            code = error.code
+        except BaseException:
+            wrong.append(traceback.format_exc())
+        finally:
+            done.set()
+            watcher.join()
+            faulthandler.cancel_dump_traceback_later()
+        told = errors.text()
+    return Ended(code, told, wrong)
+
+
+class _Captured:
+    """Sends a stream to a file, with what libraries of C write to its descriptor."""
+
+    def __init__(self, descriptor: int, name: str):
+        self._descriptor, self._name = descriptor, name
+
+    def __enter__(self):
+        self._old = getattr(sys, self._name)
+        self._old.flush()
+        self._file = tempfile.TemporaryFile("w+", buffering=1)
+        self._saved = os.dup(self._descriptor)
+        os.dup2(self._file.fileno(), self._descriptor)
+        setattr(sys, self._name, self._file)
+        return self
+
+    def __exit__(self, *_):
+        setattr(sys, self._name, self._old)
+        os.dup2(self._saved, self._descriptor)
+        os.close(self._saved)
+        self._file.close()
+
+    def size(self) -> int:
+        return os.fstat(self._file.fileno()).st_size
+
+    def text(self) -> str:
+        self._file.flush()
+        return os.pread(self._file.fileno(), self.size(), 0).decode(errors="replace")
 
 
 def own_process(arguments: Sequence[str], limit: float) -> Ended:

@@ -3,6 +3,7 @@
 import io
 import struct
 import warnings
+import zlib
 
 import numpy as np
 import photo_files as files
@@ -44,6 +45,14 @@ def deep_avif():
     return bytes(data)
 
 
+def deep_png(colour_type=2, filter=0, rows=4, interlaced=0):
+    """16-bit RGB whose rows libpng would complain about on the screen."""
+    header = struct.pack(">IIBBBBB", 4, 4, 16, colour_type, 0, 0, interlaced)
+    content = zlib.compress((bytes([filter]) + bytes(24)) * rows)
+    chunks = files.chunk(b"IHDR", header) + files.chunk(b"IDAT", content)
+    return b"\x89PNG\r\n\x1a\n" + chunks + files.chunk(b"IEND", b"")
+
+
 BAD = {
     "empty": (lambda: b"", "is empty"),
     "text": (lambda: b"this is text", "is not an image: it begins with b'this is text'"),
@@ -61,18 +70,23 @@ BAD = {
     "32 bits": (lambda: files.by_tifffile(np.zeros((4, 4), np.uint32)), "32-bit unsigned"),
     "a volume": (volume, "is a TIFF of a volume"),
     "a deep AVIF": (deep_avif, "10 or 12 bits"),
+    "a row too few": (lambda: deep_png(rows=3), "end too early"),
+    "a pass too few": (lambda: deep_png(interlaced=1), "end too early"),
+    "an odd filter": (lambda: deep_png(filter=5), "a filter that does not exist"),
+    "a palette of 16 bits": (lambda: deep_png(colour_type=3), "a colour type without 16 bits"),
     "an odd PNM": (lambda: b"P5 2 2 1023 12345678", "values up to 1023"),
 }
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_the_reason_is_said_in_one_line(name):
+def test_the_reason_is_said_in_one_line(name, capfd):
     make, words = BAD[name]
     with pytest.raises(UserError) as raised:
         decode_photo(make(), "x.png")
     message = str(raised.value)
     assert message.startswith("x.png ") and words in message
     assert len(message.splitlines()) == 1
+    assert capfd.readouterr() == ("", "")
 
 
 GOOD = {
