@@ -191,7 +191,7 @@ def _encode_8(array: np.ndarray) -> list[Chunk]:
 
 def _encode_16(array: np.ndarray) -> list[Chunk]:
     height, width, channels = array.shape
-    rows = array.astype(">u2").reshape(height, -1).view(np.uint8)
+    rows = np.ascontiguousarray(array, ">u2").reshape(height, -1).view(np.uint8)
     filtered = np.full((height, 1 + rows.shape[1]), 2, np.uint8)  # Filter 2: less the row above.
     filtered[0, 1:] = rows[0]
     np.subtract(rows[1:], rows[:-1], out=filtered[1:, 1:])
