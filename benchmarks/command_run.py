@@ -121,11 +121,9 @@ def own_process(arguments: Sequence[str], limit: float) -> Ended:
     with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
         process = subprocess.Popen(command, stdout=output, stderr=errors)
         size, since = -1, time.monotonic()
-        wrong = []
-        while True:
-            ended, status, usage = os.wait4(process.pid, os.WNOHANG)
-            if ended:
-                break
+        wrong, peak = [], 0.0
+        while process.poll() is None:
+            peak = max(peak, _peak(process.pid))
             grown = os.fstat(output.fileno()).st_size + os.fstat(errors.fileno()).st_size
             if grown != size:
                 size, since = grown, time.monotonic()
@@ -133,12 +131,23 @@ def own_process(arguments: Sequence[str], limit: float) -> Ended:
                 wrong.append("hangs")
                 process.kill()
             time.sleep(0.1)
-        process.returncode = os.waitstatus_to_exitcode(status)
         output.seek(0), errors.seek(0)
         text, told = output.read(), errors.read()
         if wrong:
             wrong = [f"hangs: {_silent(arguments[1], text + told)}"]
-        return Ended(process.returncode, told, wrong, usage.ru_maxrss / 1e3)
+        return Ended(process.returncode, told, wrong, peak)
+
+
+def _peak(pid: int) -> float:
+    """Returns the peak of a process in MB (Linux; 0 elsewhere).
+
+    What the system tells at its end counts the memory that it had as a copy of this one, too.
+    """
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return 0.0
+    return next((float(line.split()[1]) / 1e3 for line in lines if line.startswith("VmHWM")), 0.0)
 
 
 # Seconds that imports and the loading of a network may take in addition.

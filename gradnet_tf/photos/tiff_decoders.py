@@ -12,18 +12,21 @@ from collections.abc import Mapping
 import cv2
 import numpy as np
 import tifffile
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from gradnet_tf.errors import UserError
 from gradnet_tf.photos import tiff_tags
 from gradnet_tf.photos.tiff_tags import Entry, Layout
 
-_WIDTH, _BITS, _COMPRESSION, _PHOTOMETRIC, _ORIENTATION = 256, 258, 259, 262, 274
-_SAMPLES, _PLANAR, _PREDICTOR, _TILE_WIDTH, _EXTRA, _FORMAT = 277, 284, 317, 322, 338, 339
+_WIDTH, _BITS, _COMPRESSION, _PHOTOMETRIC = 256, 258, 259, 262
+_SAMPLES, _PLANAR, _PREDICTOR, _TILE_WIDTH, _FORMAT = 277, 284, 317, 322, 339
 _STRIPS, _TILES = (273, 279), (324, 325)  # Places and sizes.
 _TIFFFILE_DECODES = (1, 8, 32946, 32773)  # Without a further package.
 _NONE, _HORIZONTAL, _SEPARATE, _UINT, _FLOAT = 1, 2, 2, 1, 3
 _COLOUR_MAP, _YCBCR = 3, 6
+_UNDECODED = "is damaged, or a kind of TIFF that cannot be decoded here: save it uncompressed"
+# What a decoder has to know of a grey picture: size, depth, compression, places; fill order.
+_OF_GREY = {256, 257, 258, 259, 262, 266, 277, 278, 284, 317, 322, 323, 339, *_STRIPS, *_TILES}
 
 
 def decode(
@@ -74,7 +77,11 @@ def _by_tifffile(data: bytes, num_values: int) -> np.ndarray:
 
 
 def _by_pillow(data: bytes, photometric: int) -> np.ndarray:
-    with Image.open(io.BytesIO(data), formats=["TIFF"]) as image:
+    try:
+        image = Image.open(io.BytesIO(data), formats=["TIFF"])
+    except UnidentifiedImageError as error:
+        raise UserError(_UNDECODED) from error
+    with image:
         image.load()
         if photometric in (_COLOUR_MAP, _YCBCR):
             return np.asarray(image.convert("RGB"))
@@ -84,9 +91,7 @@ def _by_pillow(data: bytes, photometric: int) -> np.ndarray:
 def _by_opencv(data: bytes) -> np.ndarray:
     array = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if array is None:
-        raise UserError(
-            "is damaged, or in a compression that cannot be decoded here: save it uncompressed"
-        )
+        raise UserError(_UNDECODED)
     return array if array.ndim == 2 else array[..., [2, 1, 0, 3][: array.shape[2]]]
 
 
@@ -94,7 +99,7 @@ def _plane(
     layout: Layout, entries: Mapping[int, Entry], plane: int, samples: int
 ) -> dict[int, Entry]:
     """Returns the tags of one channel of a picture that stores channel after channel."""
-    own = {tag: entry for tag, entry in entries.items() if tag != _EXTRA}
+    own = {tag: entry for tag, entry in entries.items() if tag in _OF_GREY}
     own |= dict.fromkeys((_PHOTOMETRIC, _SAMPLES, _PLANAR), layout.entry("H", 1))
     for tag in (_BITS, _FORMAT):  # Told of each channel.
         if tag in entries:
@@ -121,15 +126,13 @@ def _grey(data: bytes, layout: Layout, entries: Mapping[int, Entry]) -> np.ndarr
 
     samples, predictor = number(_SAMPLES, 1), number(_PREDICTOR, _NONE)
     half = number(_BITS, 1) == 16 and number(_FORMAT, _UINT) == _FLOAT
-    upright = layout.entry("H", 1)
+    own = {tag: entry for tag, entry in entries.items() if tag in _OF_GREY}
     if samples == 1 and not half:
-        entries = {**entries, _ORIENTATION: upright}
-        return _by_opencv(tiff_tags.with_directory(data, layout, entries))
+        return _by_opencv(tiff_tags.with_directory(data, layout, own))
     if predictor not in (_NONE, _HORIZONTAL):
         raise UserError("has differences of floats that cannot be decoded here: save it without")
-    own = {tag: entry for tag, entry in entries.items() if tag not in (_EXTRA, _PREDICTOR)}
+    own.pop(_PREDICTOR, None)
     own |= dict.fromkeys((_PHOTOMETRIC, _SAMPLES, _PLANAR), layout.entry("H", 1))
-    own[_ORIENTATION] = upright
     own[_BITS] = layout.entry("H", number(_BITS, 1))
     own[_FORMAT] = layout.entry("H", _UINT if half else number(_FORMAT, _UINT))
     for tag in (_WIDTH, _TILE_WIDTH):
