@@ -66,9 +66,21 @@ def outcomes(source: Path, target: Path, errors: str) -> dict[str, str]:
             found[path.name] = f"a result and {told} lines on standard error"
         elif result.exists():
             found[path.name] = _compare(path, result)
+        elif told != 1:
+            found[path.name] = f"no result and {told} lines"
         else:
-            found[path.name] = "refused" if told == 1 else f"no result and {told} lines"
+            found[path.name] = "no result, though it can be read" if _opens(path) else "refused"
     return found
+
+
+def _opens(path: Path) -> bool:
+    from gradnet_tf.photos.files import read_photo
+
+    try:
+        read_photo(path, MAX_MEGAPIXELS)
+    except UserError:
+        return False
+    return True
 
 
 def _compare(path: Path, result: Path) -> str:

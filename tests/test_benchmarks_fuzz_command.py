@@ -49,8 +49,11 @@ def test_what_is_wrong_with_a_file_is_seen(folders):
     assert fuzz_command.outcomes(source, target, "") == good
     assert "2 lines" in fuzz_command.outcomes(source, target, "failed: a.png\na.png")["a.png"]
     (target / "a.png").unlink()
-    assert fuzz_command.outcomes(source, target, "failed: a.png: x")["a.png"] == "refused"
+    found = fuzz_command.outcomes(source, target, "failed: a.png: x")
+    assert found["a.png"] == "no result, though it can be read"
     assert "no result" in fuzz_command.outcomes(source, target, "")["a.png"]
+    (source / "a.png").write_bytes(b"no photograph")
+    assert fuzz_command.outcomes(source, target, "failed: a.png: x")["a.png"] == "refused"
     (target / "b.bmp").write_bytes((target / "b.bmp").read_bytes()[:99])
     assert "cannot be read" in fuzz_command.outcomes(source, target, "")["b.bmp"]
     (target / "b.bmp").write_bytes(fuzz_command.make_files()["png 16"])

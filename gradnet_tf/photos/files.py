@@ -95,8 +95,11 @@ def decode_photo(data: bytes, name: str, max_megapixels: float = MAX_MEGAPIXELS)
         raise
     except Exception as error:
         # Damage makes decoders raise nearly anything: OSError, SyntaxError, struct.error...
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise UserError(f"{name} is damaged or truncated ({reason[:150]})") from error
+        raise UserError(f"{name} is damaged or truncated ({_reason(error)})") from error
+
+
+def _reason(error: Exception) -> str:
+    return (" ".join(str(error).split()) or type(error).__name__)[:150]
 
 
 def read_photo(path: str | os.PathLike, max_megapixels: float = MAX_MEGAPIXELS) -> Photo:
@@ -113,10 +116,17 @@ def encode_photo(photo: Photo, quality: int | None = None) -> bytes:
             (JPEG: its tables, and none coarser than quality 90; others: 90).
 
     Raises:
-        UserError: the format cannot hold the picture.
+        UserError: the format cannot hold the picture, or its encoder fails.
     """
-    with quiet_decoders():
-        return _MODULES[photo.format].write(photo, quality)
+    try:
+        with quiet_decoders():
+            return _MODULES[photo.format].write(photo, quality)
+    except (UserError, MemoryError):
+        raise
+    except Exception as error:
+        # One picture must not end the work on a folder of them, whatever an encoder raises.
+        reason = _reason(error)
+        raise UserError(f"cannot be written as {photo.format.upper()} ({reason})") from error
 
 
 def write_photo(path: str | os.PathLike, photo: Photo, quality: int | None = None) -> None:
