@@ -31,7 +31,7 @@ flags.DEFINE_float("limit", 10.0, "seconds that a mutant may take", lower_bound=
 def make_files(seed: int = 0) -> dict[str, bytes]:
     """Encodes noise in every format, depth and mode that libraries here write; name to file."""
     import tifffile
-    from PIL import Image
+    from PIL import Image, PngImagePlugin
 
     random = np.random.default_rng(seed)
     colour = random.integers(0, 256, (24, 20, 3), dtype=np.uint8)
@@ -40,6 +40,10 @@ def make_files(seed: int = 0) -> dict[str, bytes]:
     exif = Image.Exif()
     exif[274] = 6
     exif.get_ifd(34665)[33434] = 0.25
+
+    text = PngImagePlugin.PngInfo()
+    text.add_text("Title", "a picture", zip=True)
+    text.add_itxt("Author", "nobody", "en", "Author")
 
     def pillow(array, format, **options):
         target = io.BytesIO()
@@ -71,6 +75,11 @@ def make_files(seed: int = 0) -> dict[str, bytes]:
         "bmp": pillow(colour, "BMP"),
         "ppm": pillow(colour, "PPM"),
         "ppm 16": opencv(deep, ".ppm"),
+        # Few pixels: most mutations of the others end in what zlib does not forgive.
+        "png metadata": pillow(
+            colour[:2, :3], "PNG", exif=exif.tobytes(), pnginfo=text, dpi=(9, 9)
+        ),
+        "png 16 small": opencv(deep[:2, :2], ".png"),
     }
 
 
