@@ -5,7 +5,7 @@ Example:
 
 The mutants are those of `benchmarks.fuzz_photos`, a folder of some hundreds at a time. Each must
 become a result that opens again, of the same size and depth, or one line on standard error; the
-exit code must fit; no file of another name may be left, hidden or not; the inputs stay as they
+exit code must fit; no file of another name may be left but its own settings; the inputs stay as they
 are; no file may take longer than --limit seconds; the memory must not grow from folder to folder.
 Every --process_every-th folder goes through a process of its own. Prints a table, a line for each
 violation with the seed and the number that make the mutant again, and exits with 1 if there is one.
@@ -24,6 +24,7 @@ from benchmarks.fuzz_photos import make_files, mutate, with_checksums
 from gradnet_tf.command import run_script
 from gradnet_tf.errors import EXIT_OK, EXIT_SOME_FAILED, EXIT_USAGE, UserError
 from gradnet_tf.files import sha256_of
+from gradnet_tf.inference.earlier_results import NAME as SETTINGS_NAME
 
 FLAGS = flags.FLAGS
 
@@ -108,8 +109,9 @@ def complaints(
     if inputs != hashes:
         found.append("the inputs are not what they were")
     results = {path.name for path in target.rglob("*")} if target.exists() else set()
-    if results - set(inputs):
-        found.append(f"files that nobody asked for: {sorted(results - set(inputs))}")
+    strays = results - set(inputs) - {SETTINGS_NAME}
+    if strays:
+        found.append(f"files that nobody asked for: {sorted(strays)}")
     known = ("failed: ", "note: ")
     strange = [line for line in errors.splitlines() if line and not line.startswith(known)]
     if strange:
