@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from benchmarks import fuzz_photos
+from gradnet_tf.errors import UserError
 
 
 @pytest.fixture(scope="module")
@@ -36,5 +37,5 @@ def test_a_crash_is_not_taken_for_a_refusal(monkeypatch, made):
         raise IndexError("a mistake in a writer")
 
     monkeypatch.setattr(files._MODULES["bmp"], "write", broken)
-    with pytest.raises(IndexError):
+    with pytest.raises(UserError, match=r"cannot be written as BMP \(a mistake in a writer\)"):
         fuzz_photos.outcome(made["bmp"])

@@ -39,10 +39,11 @@ def noisy_images(*shape):
     return (steps + np.random.default_rng(5).normal(0, 0.2, shape)).astype(np.float32)
 
 
+@pytest.mark.parametrize("fixed", [False, True])
 @pytest.mark.parametrize("block", [1, 2, 4])
 @pytest.mark.parametrize("length", [1, 15, 16, 33, 34, 35, 36, 37, 63, 64, 100, 101, 102, 103])
-def test_spans_cover_an_axis_once_with_equal_windows_and_their_margins(length, block):
-    found = spans(length, 16, 9, block)
+def test_spans_cover_an_axis_once_with_equal_windows_and_their_margins(length, block, fixed):
+    found = spans(length, 16, 9, block, fixed)
     kept = [place for span in found for place in range(span.first, span.last)]
     assert kept == list(range(length))
     halo = -(-9 // block) * block
@@ -54,6 +55,15 @@ def test_spans_cover_an_axis_once_with_equal_windows_and_their_margins(length, b
         assert span.start == 0 or span.first - span.start >= halo
         assert span.stop == length or span.stop - span.last >= halo
         assert span.stop <= length
+    most = 16 + 2 * halo
+    assert max(sizes) == min(most, length) if fixed or len(found) == 1 else max(sizes) <= most
+
+
+def test_windows_are_no_larger_than_their_number_needs():
+    """2449 pixels in windows of up to 1024 take three; 2449 + 4 · 51 pixels in all do."""
+    sizes = [span.stop - span.start for span in spans(2449, 922, 51)]
+    assert sizes == [885, 885, 885]
+    assert [span.stop - span.start for span in spans(2449, 922, 51, fixed=True)] == [1024] * 3
 
 
 @pytest.mark.parametrize(

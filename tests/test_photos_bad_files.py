@@ -3,6 +3,7 @@
 import io
 import struct
 import warnings
+import zlib
 
 import numpy as np
 import photo_files as files
@@ -26,13 +27,6 @@ def cmyk(format):
     return target.getvalue()
 
 
-def bomb():
-    """A small PNG that claims 90,000 × 90,000 pixels."""
-    header = struct.pack(">IIBBBBB", 90000, 90000, 8, 2, 0, 0, 0)
-    chunks = files.chunk(b"IHDR", header) + files.chunk(b"IDAT", b"x") + files.chunk(b"IEND", b"")
-    return b"\x89PNG\r\n\x1a\n" + chunks
-
-
 def floats(*values):
     array = np.full((4, 4), 0.5, np.float32)
     array[0, : len(values)] = values
@@ -51,6 +45,14 @@ def deep_avif():
     return bytes(data)
 
 
+def deep_png(colour_type=2, filter=0, rows=4, interlaced=0):
+    """16-bit RGB whose rows libpng would complain about on the screen."""
+    header = struct.pack(">IIBBBBB", 4, 4, 16, colour_type, 0, 0, interlaced)
+    content = zlib.compress((bytes([filter]) + bytes(24)) * rows)
+    chunks = files.chunk(b"IHDR", header) + files.chunk(b"IDAT", content)
+    return b"\x89PNG\r\n\x1a\n" + chunks + files.chunk(b"IEND", b"")
+
+
 BAD = {
     "empty": (lambda: b"", "is empty"),
     "text": (lambda: b"this is text", "is not an image: it begins with b'this is text'"),
@@ -62,25 +64,29 @@ BAD = {
     "pages": (lambda: two_pictures("TIFF"), "several pages"),
     "a CMYK JPEG": (lambda: cmyk("JPEG"), "CMYK"),
     "a CMYK TIFF": (lambda: cmyk("TIFF"), "CMYK"),
-    "a bomb": (bomb, "8100 megapixels; expected at most 200"),
     "NaN": (lambda: floats(np.nan, np.inf), "2 values that are NaN or infinite"),
     "floats to 255": (lambda: floats(0, 255), "from 0 to 255; expected"),
     "signed": (lambda: files.by_tifffile(np.zeros((4, 4), np.int16)), "16-bit signed"),
     "32 bits": (lambda: files.by_tifffile(np.zeros((4, 4), np.uint32)), "32-bit unsigned"),
     "a volume": (volume, "is a TIFF of a volume"),
     "a deep AVIF": (deep_avif, "10 or 12 bits"),
+    "a row too few": (lambda: deep_png(rows=3), "end too early"),
+    "a pass too few": (lambda: deep_png(interlaced=1), "end too early"),
+    "an odd filter": (lambda: deep_png(filter=5), "a filter that does not exist"),
+    "a palette of 16 bits": (lambda: deep_png(colour_type=3), "a colour type without 16 bits"),
     "an odd PNM": (lambda: b"P5 2 2 1023 12345678", "values up to 1023"),
 }
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_the_reason_is_said_in_one_line(name):
+def test_the_reason_is_said_in_one_line(name, capfd):
     make, words = BAD[name]
     with pytest.raises(UserError) as raised:
         decode_photo(make(), "x.png")
     message = str(raised.value)
     assert message.startswith("x.png ") and words in message
     assert len(message.splitlines()) == 1
+    assert capfd.readouterr() == ("", "")
 
 
 GOOD = {
@@ -127,14 +133,6 @@ def test_mutated_files_fail_politely_or_are_read(name, capfd):
                 continue
             decode_photo(encode_photo(photo), "again")
     assert capfd.readouterr() == ("", "")
-
-
-@pytest.mark.parametrize("shape", [(1, 1, 3), (1, 20000, 3), (20000, 1, 3)])
-@pytest.mark.parametrize("suffix", [".png", ".jpg", ".tiff", ".bmp"])
-def test_extreme_shapes(shape, suffix):
-    photo = decode_photo(files.by_opencv(files.noise(*shape), suffix), "x")
-    assert photo.pixels.shape == shape
-    assert decode_photo(encode_photo(photo), "again").pixels.shape == shape
 
 
 def test_the_content_decides_and_not_the_suffix(tmp_path):

@@ -14,6 +14,8 @@ from gradnet_tf.inference.tiles import OnTile, PixelFormat
 from gradnet_tf.sampling import orient
 
 _DTYPES = "uint8, uint16 or float"
+#: Of floats, whose squares float32 would not hold for long.
+_MOST = 1e6
 
 
 @dataclasses.dataclass(frozen=True)
@@ -168,11 +170,21 @@ def finished(denoised: np.ndarray, noisy: np.ndarray, strength: Strength) -> np.
     return np.rint(np.clip(blended, 0.0, 1.0) * top).astype(noisy.dtype)
 
 
+def _require_borne(colours: np.ndarray) -> None:
+    """Raises `UserError` for floats that a network makes NaN of; integers always pass."""
+    if colours.dtype.kind == "u":
+        return
+    with np.errstate(invalid="ignore"):  # NaN is neither less nor more, and is refused, too.
+        low, high = float(colours.min()), float(colours.max())
+    if not -_MOST <= low <= high <= _MOST:
+        raise UserError(
+            "image: expected finite values, nominal range [0, 1]. "
+            f"Received: NaN, infinity or more than {_MOST:.0e}."
+        )
+
+
 def _denoise(denoiser, colours, strength, sigma, ensemble, tiles, on_tile) -> np.ndarray:
-    with np.errstate(over="ignore"):  # What float32 cannot hold becomes infinite, and is refused.
-        finite = colours.dtype.kind == "u" or np.isfinite(to_unit(colours)).all()
-    if not finite:
-        raise UserError("image: expected finite values. Received: NaN or infinity.")
+    _require_borne(colours)
     if sigma is None and denoiser.needs_sigma:
         # Of the picture as it is, before channels are replicated or taken one by one.
         sigma = estimate_and_tell(to_unit(colours), denoiser.name)

@@ -51,8 +51,8 @@ def parse_tile(text: str) -> int | str:
     Raises:
         UserError: for anything else, and for too small a number.
     """
-    tile = int(text) if re.fullmatch(r"\d{1,9}", text.strip()) else text.strip().lower()
-    return TileConfig(tile).tile
+    text = text.strip()
+    return TileConfig(int(text) if re.fullmatch(r"\d{1,9}", text) else text.lower()).tile
 
 
 def parse_memory(text: str) -> int:
@@ -63,8 +63,9 @@ def parse_memory(text: str) -> int:
     """
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?I?B?)\s*", text.upper())
     unit = _UNITS.get(match[2] if match[2] in _UNITS else match[2] + "B") if match else None
-    if not unit or not (amount := int(float(match[1]) * unit)):
+    # Digits without end are infinite.
+    if not unit or not 1 <= (amount := float(match[1]) * unit) < float("inf"):
         raise UserError(
             f"`max_memory` must be an amount of memory such as 2GB or 800MB. Received: {text!r}"
         )
-    return amount
+    return int(amount)

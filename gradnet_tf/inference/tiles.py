@@ -44,23 +44,28 @@ class Span(NamedTuple):
     last: int
 
 
-def spans(length: int, tile: int, halo: int, block: int = 1) -> list[Span]:
+def spans(length: int, tile: int, halo: int, block: int = 1, fixed: bool = False) -> list[Span]:
     """Covers one axis with windows of one size.
 
     Where a tile has no neighbour it needs no margin and contributes more. All
     windows are equally long, because a network prepares for each new size; only
-    the last may lack up to `block` - 1 pixels, when the axis is no multiple.
+    the last may lack up to `block` - 1 pixels, when the axis is no multiple. They
+    are no longer than their number needs, so that little is computed twice.
 
     Args:
         length: pixels along the axis.
-        tile: pixels that a tile between others contributes.
+        tile: pixels that a tile between others contributes, at most.
         halo: margin on either side.
         block: windows start at multiples of it; tile and halo are rounded up to it.
+        fixed: windows have `tile` + 2 · `halo` pixels, no fewer.
     """
     tile, halo = (_round_up(side, block) for side in (tile, halo))
     size = tile + 2 * halo
     if length <= size:
         return [Span(0, length, 0, length)]
+    if not fixed:
+        count = -(-(length - 2 * halo) // tile)
+        size = _round_up(-(-(length + 2 * halo * (count - 1)) // count), block)
     latest = _round_up(length - size, block)
     found, first = [], 0
     while first < length:
@@ -72,9 +77,11 @@ def spans(length: int, tile: int, halo: int, block: int = 1) -> list[Span]:
     return found
 
 
-def windows(shape: tuple[int, int], tile: int, halo: int, block: int) -> list[tuple[Span, Span]]:
+def windows(
+    shape: tuple[int, int], tile: int, halo: int, block: int, fixed: bool = False
+) -> list[tuple[Span, Span]]:
     """Returns the windows of a picture of `shape` (H, W), row by row; see `spans`."""
-    rows, columns = (spans(side, tile, halo, block) for side in shape)
+    rows, columns = (spans(side, tile, halo, block, fixed) for side in shape)
     return list(itertools.product(rows, columns))
 
 

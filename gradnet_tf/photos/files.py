@@ -6,7 +6,7 @@ from pathlib import Path
 from gradnet_tf.errors import UserError
 from gradnet_tf.files import atomic_write
 from gradnet_tf.inference.image_files import IMAGE_SUFFIXES, read_bytes
-from gradnet_tf.photos import MAX_MEGAPIXELS, jpeg, pillow_formats, png, tiff
+from gradnet_tf.photos import MAX_MEGAPIXELS, avif, jpeg, pillow_formats, png, tiff
 from gradnet_tf.photos.photo import (
     Photo,
     quiet_decoders,
@@ -21,7 +21,8 @@ _MODULES = {
     "png": png,
     "jpeg": jpeg,
     "tiff": tiff,
-    **dict.fromkeys(("webp", "avif", "bmp", "pnm"), pillow_formats),
+    "avif": avif,
+    **dict.fromkeys(("webp", "bmp", "pnm"), pillow_formats),
 }
 _STARTS = {
     b"\x89PNG\r\n\x1a\n": "png",
@@ -56,7 +57,7 @@ def format_of(data: bytes) -> str:
         if b"avif" in brands or b"avis" in brands:
             return "avif"
         if data[8:12] in _HEIF_BRANDS:
-            raise UserError(f"is HEIC; {_EXPECTED}")
+            raise UserError(f"is HEIC; {_EXPECTED}: convert it first")
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "webp"
     for start, name in _STARTS.items():
@@ -94,8 +95,11 @@ def decode_photo(data: bytes, name: str, max_megapixels: float = MAX_MEGAPIXELS)
         raise
     except Exception as error:
         # Damage makes decoders raise nearly anything: OSError, SyntaxError, struct.error...
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise UserError(f"{name} is damaged or truncated ({reason[:150]})") from error
+        raise UserError(f"{name} is damaged or truncated ({_reason(error)})") from error
+
+
+def _reason(error: Exception) -> str:
+    return (" ".join(str(error).split()) or type(error).__name__)[:150]
 
 
 def read_photo(path: str | os.PathLike, max_megapixels: float = MAX_MEGAPIXELS) -> Photo:
@@ -112,10 +116,17 @@ def encode_photo(photo: Photo, quality: int | None = None) -> bytes:
             (JPEG: its tables, and none coarser than quality 90; others: 90).
 
     Raises:
-        UserError: the format cannot hold the picture.
+        UserError: the format cannot hold the picture, or its encoder fails.
     """
-    with quiet_decoders():
-        return _MODULES[photo.format].write(photo, quality)
+    try:
+        with quiet_decoders():
+            return _MODULES[photo.format].write(photo, quality)
+    except (UserError, MemoryError):
+        raise
+    except Exception as error:
+        # One picture must not end the work on a folder of them, whatever an encoder raises.
+        reason = _reason(error)
+        raise UserError(f"cannot be written as {photo.format.upper()} ({reason})") from error
 
 
 def write_photo(path: str | os.PathLike, photo: Photo, quality: int | None = None) -> None:

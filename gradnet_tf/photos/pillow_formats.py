@@ -1,7 +1,6 @@
-"""WebP, AVIF, BMP and PNM: what Pillow reads and writes without loss of metadata.
+"""WebP, BMP and PNM: what Pillow reads and writes without loss of metadata.
 
-Pillow decodes AVIF and PNM to 8 bits. Deeper AVIF files are refused; 16-bit
-PNM goes through OpenCV.
+Pillow decodes PNM to 8 bits; 16 bits go through OpenCV.
 """
 
 import io
@@ -14,10 +13,10 @@ from PIL import Image
 from gradnet_tf.errors import UserError
 from gradnet_tf.photos.photo import Photo, require_size, split_alpha
 
-#: Of lossy WebP and AVIF, whose files do not tell the quality they were written with.
+#: Of lossy WebP, whose files do not tell the quality they were written with.
 QUALITY = 90
 
-_PILLOW_NAMES = {"webp": "WEBP", "avif": "AVIF", "bmp": "BMP", "pnm": "PPM"}
+_PILLOW_NAMES = {"webp": "WEBP", "bmp": "BMP", "pnm": "PPM"}
 _METADATA = ("icc_profile", "exif", "xmp", "dpi")
 _PNM_HEADER = re.compile(
     rb"P[2356](?:\s+|#[^\n]*\n)+(\d+)(?:\s+|#[^\n]*\n)+(\d+)"
@@ -26,12 +25,10 @@ _PNM_HEADER = re.compile(
 
 
 def read(data: bytes, format: str, max_megapixels: float) -> Photo:
-    """Reads WebP, AVIF, BMP or PNM; palettes become RGB."""
+    """Reads WebP, BMP or PNM; palettes become RGB."""
     facts = {"lossless": format in ("bmp", "pnm")}
     if format == "webp":
         facts["lossless"] = b"VP8L" in _webp_chunks(data)
-    elif format == "avif":
-        facts["subsampling"] = _avif_subsampling(data)
     elif format == "pnm" and _pnm_is_deep(data, max_megapixels):
         return _read_deep_pnm(data, format, facts)
     with Image.open(io.BytesIO(data), formats=[_PILLOW_NAMES[format]]) as image:
@@ -60,8 +57,6 @@ def write(photo: Photo, quality: int | None) -> bytes:
         options |= {"lossless": lossless, "exact": True}
         if not lossless:
             options["quality"] = quality or QUALITY
-    elif photo.format == "avif":
-        options |= {"quality": quality or QUALITY, "subsampling": photo.facts["subsampling"]}
     target = io.BytesIO()
     flat = array[..., 0] if array.shape[2] == 1 else array
     Image.fromarray(np.ascontiguousarray(flat)).save(target, _PILLOW_NAMES[photo.format], **options)
@@ -76,23 +71,6 @@ def _webp_chunks(data: bytes) -> set[bytes]:
         length = int.from_bytes(data[position + 4 : position + 8], "little")
         position += 8 + length + length % 2
     return found
-
-
-def _avif_subsampling(data: bytes) -> str:
-    """Returns the chroma subsampling from the codec's configuration box ("av1C").
-
-    Raises:
-        UserError: more than 8 bits, which Pillow would cut down to 8 in silence.
-    """
-    position = data.find(b"av1C")
-    flags = data[position + 6] if 0 <= position < len(data) - 6 else 0
-    if flags & 0x40:
-        raise UserError(
-            "is an AVIF of 10 or 12 bits; expected 8: convert it to a 16-bit PNG or TIFF first"
-        )
-    if flags & 0x10:
-        return "4:0:0"
-    return {0x00: "4:4:4", 0x08: "4:2:2", 0x0C: "4:2:0"}.get(flags & 0x0C, "4:4:4")
 
 
 def _pnm_is_deep(data: bytes, max_megapixels: float) -> bool:

@@ -31,6 +31,13 @@ _KEPT = (
     *_OF_THE_MODE,
 )
 
+_LAST_FILTER = 4
+# Of interlaced pictures, pass by pass: first column and row, and the steps between.
+_ADAM7 = (
+    *((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4)),
+    *((0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)),
+)
+
 Chunk = tuple[bytes, bytes]
 
 
@@ -50,7 +57,7 @@ def read(data: bytes, format: str, max_megapixels: float) -> Photo:
     bare = [chunk for chunk in chunks if chunk[0] in _CRITICAL]
     key = next((content for kind, content in chunks if kind == b"tRNS"), None)
     if depth == 16:
-        _require_whole_stream(bare)
+        _require_rows(bare, width, height, colour_type, interlaced=methods[2] == 1)
         array = _decode_16(_join(bare), key)
         if colour_type == 4:
             array = array[..., [0, 3]]  # OpenCV makes grey with alpha RGBA.
@@ -141,14 +148,35 @@ def _decode_16(data: bytes, key: bytes | None) -> np.ndarray:
     return np.concatenate([array, alpha * np.uint16(65535)], axis=2)
 
 
-def _require_whole_stream(chunks: Sequence[Chunk]) -> None:
-    """Raises where the compressed pixels are damaged: libpng prints that, and OpenCV goes on."""
-    stream = zlib.decompressobj()
+def _require_rows(
+    chunks: Sequence[Chunk], width: int, height: int, colour_type: int, interlaced: bool
+) -> None:
+    """Raises where 16-bit pixels are damaged: libpng prints that, and OpenCV goes on.
+
+    The compressed rows are looked at a piece at a time, which is let go: whether there are all
+    of them, and whether each begins with one of the five filters.
+    """
+    channels = {0: 1, 2: 3, 4: 2, 6: 4}.get(colour_type)
+    if channels is None:
+        raise UserError("is damaged: its PNG header names a colour type without 16 bits")
+    starts, position = [], 0
+    for left, top, across, down in _ADAM7 if interlaced else ((0, 0, 1, 1),):
+        columns, rows = -((left - width) // across), -((top - height) // down)
+        if columns > 0 and rows > 0:
+            step = 1 + 2 * channels * columns
+            starts.append(position + step * np.arange(rows))
+            position += step * rows
+    places = np.concatenate(starts)
+    stream, done = zlib.decompressobj(), 0
     for kind, content in chunks:
         while kind == b"IDAT" and content and not stream.eof:
-            stream.decompress(content, 1 << 20)  # A piece at a time, which is let go.
+            piece = np.frombuffer(stream.decompress(content, 1 << 20), np.uint8)
+            first, last = np.searchsorted(places, (done, done + len(piece)))
+            if (piece[places[first:last] - done] > _LAST_FILTER).any():
+                raise UserError("is damaged: a row of its pixels has a filter that does not exist")
+            done += len(piece)
             content = stream.unconsumed_tail
-    if not stream.eof:
+    if not stream.eof or done < position:
         raise UserError("is truncated: its compressed pixels end too early")
 
 
@@ -163,7 +191,7 @@ def _encode_8(array: np.ndarray) -> list[Chunk]:
 
 def _encode_16(array: np.ndarray) -> list[Chunk]:
     height, width, channels = array.shape
-    rows = array.astype(">u2").reshape(height, -1).view(np.uint8)
+    rows = np.ascontiguousarray(array, ">u2").reshape(height, -1).view(np.uint8)
     filtered = np.full((height, 1 + rows.shape[1]), 2, np.uint8)  # Filter 2: less the row above.
     filtered[0, 1:] = rows[0]
     np.subtract(rows[1:], rows[:-1], out=filtered[1:, 1:])

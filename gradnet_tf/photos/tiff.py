@@ -1,22 +1,14 @@
-"""TIFF: 8 and 16 bits and floats; every tag that does not describe the pixels is carried over.
+"""TIFF: 8 and 16 bits and floats; every tag that does not describe the pixels is carried over."""
 
-Three libraries decode, because none does everything: tifffile (all depths;
-LZW and others only with a further package), Pillow (all compressions, 8
-bits), OpenCV (LZW and others at 16 bits and for floats).
-"""
-
-import io
 import zlib
 from collections.abc import Mapping
 
-import cv2
 import numpy as np
-import tifffile
-from PIL import Image
 
 from gradnet_tf.errors import UserError
 from gradnet_tf.photos import tiff_tags
 from gradnet_tf.photos.photo import Photo, require_size, split_alpha
+from gradnet_tf.photos.tiff_decoders import decode
 from gradnet_tf.photos.tiff_tags import Entry, Layout
 
 _SUBFILE, _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC = 254, 256, 257, 258, 259, 262
@@ -33,7 +25,6 @@ _OF_THE_PIXELS = {_BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLES, _ROWS, _PLANAR, _
 _WHITE_IS_0, _BLACK_IS_0, _RGB, _COLOUR_MAP, _YCBCR = 0, 1, 2, 3, 6
 _PHOTOMETRICS = {5: "CMYK", 8: "Lab", 9: "Lab", 32803: "camera raw", 34892: "camera raw"}
 _NONE, _DEFLATE = 1, 8
-_TIFFFILE_DECODES = (_NONE, _DEFLATE, 32946, 32773)  # Without a further package.
 _UINT, _FLOAT = 1, 3
 _STRIP_BYTES = 1 << 20
 
@@ -71,22 +62,16 @@ def read(data: bytes, format: str, max_megapixels: float) -> Photo:
         decoded = data[:place] + upright + data[place + 2 :]
     else:
         decoded = data
-    plain = photometric in (_WHITE_IS_0, _BLACK_IS_0, _RGB) and bits >= 8
-    compression, predictor = number(_COMPRESSION, _NONE), number(_PREDICTOR, 1)
-    by_pillow = False
-    if plain and compression in _TIFFFILE_DECODES and predictor in (1, 2):
-        array = _by_tifffile(decoded, height * width * samples)
-    elif bits <= 8:
-        array, by_pillow = _by_pillow(decoded, photometric), True
-    else:
-        array = _by_opencv(decoded)
+    compression = number(_COMPRESSION, _NONE)
+    array, by_pillow = decode(decoded, layout, entries, height * width * samples)
     channels = (3 if photometric in (_RGB, _YCBCR, _COLOUR_MAP) else 1) + extra
-    if array.size != height * width * channels or (bits > 8 and array.itemsize * 8 != bits):
+    shape = (height, width, channels)
+    if (*array.shape, 1)[:3] != shape or (bits > 8 and array.itemsize * 8 != bits):
         raise UserError(
             f"is a TIFF of {samples} channels of {bits} bits in compression {compression}, which "
             "cannot be decoded here: save it uncompressed first"
         )
-    pixels, alpha = split_alpha(array.reshape(height, width, channels))
+    pixels, alpha = split_alpha(array.reshape(shape))
     inverted = photometric == _WHITE_IS_0 and pixels.dtype.kind == "u"
     if inverted and not by_pillow:  # Pillow has done it.
         pixels = np.iinfo(pixels.dtype).max - pixels
@@ -161,29 +146,3 @@ def _require_one_page(
             return
         seen.add(following)
         directory, following = tiff_tags.read_directory(data, layout, following)
-
-
-def _by_tifffile(data: bytes, num_values: int) -> np.ndarray:
-    with tifffile.TiffFile(io.BytesIO(data)) as file:
-        page = file.pages[0]
-        if page.size != num_values:
-            raise UserError("is damaged: the tags of the TIFF contradict each other")
-        array = page.asarray()
-        separate = page.planarconfig == 2 and page.samplesperpixel > 1
-    array = array.astype(array.dtype.newbyteorder("="))
-    return np.moveaxis(array, 0, -1) if separate else array
-
-
-def _by_pillow(data: bytes, photometric: int) -> np.ndarray:
-    with Image.open(io.BytesIO(data), formats=["TIFF"]) as image:
-        image.load()
-        if photometric in (_COLOUR_MAP, _YCBCR):
-            return np.asarray(image.convert("RGB"))
-        return np.asarray(image.convert("L") if image.mode == "1" else image)
-
-
-def _by_opencv(data: bytes) -> np.ndarray:
-    array = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    if array is None:
-        raise UserError("is damaged, or a TIFF that cannot be decoded here")
-    return array if array.ndim == 2 else array[..., [2, 1, 0, 3][: array.shape[2]]]
