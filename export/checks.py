@@ -73,8 +73,9 @@ def check_saved_model(
 def check_tflite(what: str, runner, denoiser, format) -> dict[str, float]:
     """Compares a .tflite file with Keras at `SIZES`.
 
-    A file of one size is compared where its tiles are exact: on a picture that
-    holds one of its windows, denoised by Keras in tiles too.
+    A file of one size is compared where its tiles are exact: on pictures that
+    hold one of its windows and whole blocks of pixels, with vectors from the
+    same crops.
 
     Args:
         what: names the file in messages.
@@ -94,7 +95,7 @@ def check_tflite(what: str, runner, denoiser, format) -> dict[str, float]:
         found, expected = [runner.run(image) for image in images], denoiser.denoise
     else:
         side = runner.fixed_size[0]
-        images = [probe_image(side + more, side + 7, denoiser.channels) for more in (0, 61)]
+        images = [probe_image(side + more, side + 8, denoiser.channels) for more in (0, 60)]
         found = [runner.run_picture(image[0])[None] for image in images]
 
         def expected(image):

@@ -23,6 +23,11 @@ _SIGNATURE, _TILE, _ATTENTION = "serving_default", "tile", "attention"
 class TFLiteRunner:
     """A .tflite file as a function from arrays to arrays; the interpreter takes one image a time.
 
+    A file of one size runs a picture in tiles, with vectors from crops of 80×80.
+    What is smaller than one of its windows is completed by mirroring, and so is
+    the last column or row where a block of the network's lacks one: near such a
+    border the result differs a little from that of a file of any size.
+
     Args:
         path: the .tflite file.
         num_threads: threads of the interpreter; all cores by default.
@@ -99,12 +104,17 @@ class TFLiteRunner:
 
     def _checked_signature(self) -> tuple[list[str], tuple[int, ...]]:
         """Returns the names of the vectors that tiles take, and the images' shape."""
-        graph = self._graphs.get(_TILE, self._graphs.get(_SIGNATURE))
-        details = graph.get_input_details() if graph else {}
+        if _SIGNATURE not in self._graphs:
+            raise UserError(
+                f"{self.path}: has no signature {_SIGNATURE}. Received: "
+                f"{', '.join(self._graphs) or 'none'}.\nConvert it with a signature of that name."
+            )
+        graph = self._graphs.get(_TILE, self._graphs[_SIGNATURE])
+        details = graph.get_input_details()
         vectors = sorted((name for name in details if name != "images"), key=_number)
         images = [details[name] for name in details if name not in vectors or len(details) == 1]
         shape = images[0]["shape_signature"].tolist() if len(images) == 1 else []
-        outputs = graph.get_output_details() if graph else {}
+        outputs = graph.get_output_details()
         known = all(name.startswith("attention_") for name in vectors) or len(details) == 1
         if len(shape) != 4 or images[0]["dtype"] != np.float32 or len(outputs) != 1 or not known:
             shapes = [item["shape_signature"].tolist() for item in details.values()]

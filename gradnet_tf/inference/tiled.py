@@ -79,7 +79,7 @@ class TiledNetwork:
         tile = self._tile(image, config, pooled_whole)
         levels = () if sigma is None else (sigma,)
         for side in [tile] if facts.side else smaller_tiles(tile, shape):
-            cut = windows(shape, side, facts.halo, facts.block)
+            cut = windows(shape, side, facts.halo, facts.block, facts.side is not None)
             try:
                 plain = pooled_whole and len(cut) == 1 and not facts.side
                 function = self._function(image, pixels, levels, plain)
