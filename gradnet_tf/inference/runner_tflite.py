@@ -54,6 +54,7 @@ class TFLiteRunner:
             self._interpreter = Interpreter(
                 model_path=str(path), num_threads=num_threads or os.cpu_count()
             )
+            self._interpreter.allocate_tensors()  # prints, and here it is held back
             self._graphs = {
                 name: self._interpreter.get_signature_runner(name)
                 for name in self._interpreter.get_signature_list()
