@@ -3,10 +3,11 @@
 import os
 from collections.abc import Callable, Sequence
 
+import cv2
 import numpy as np
 
 from export.cpp_loader import run_saved_model
-from export.saved_model import INPUT, OUTPUT
+from export.saved_model import INPUT, INPUT_BYTES, OUTPUT, OUTPUT_BYTES, SIGMA
 
 #: One pixel, two odd sides, and a photograph's size (CBSD68's).
 SIZES = ((1, 1), (37, 31), (481, 321))
@@ -31,37 +32,77 @@ def probe_image(height: int, width: int, channels: int) -> np.ndarray:
     return (slope + noise).astype(np.float32)[None]
 
 
+def probe_sigma(needs_sigma: bool, count: int) -> dict[str, np.ndarray]:
+    """Returns the further input of a network that is told the noise level, else nothing."""
+    return {SIGMA: np.full(count, 25.0, np.float32)} if needs_sigma else {}
+
+
 def check_saved_model(
-    folder: str | os.PathLike, expected: Callable, channels: int
+    folder: str | os.PathLike,
+    expected: Callable,
+    channels: int,
+    needs_sigma: bool = False,
+    tolerance: float | None = None,
 ) -> dict[str, float]:
-    """Runs both signatures with the C++ loader and compares them with Keras.
+    """Runs the three signatures with the C++ loader and compares them with Keras.
 
     Args:
         folder: holds saved_model.pb.
-        expected: Keras' answer: float32 (N, H, W, C) to the same, clipped.
+        expected: Keras' answer: float32 (N, H, W, C), and (N,) noise levels where it needs
+            them, to the denoised images, clipped.
         channels: C.
+        needs_sigma: whether the signatures have the input "sigma".
+        tolerance: largest difference on the [0, 1] scale; `TOLERANCE` by default.
 
     Returns:
-        Largest difference on the [0, 1] scale by size, such as {"37x31": 1e-7}.
+        Largest difference of the float signature by size, such as {"37x31": 1e-7}.
 
     Raises:
-        CheckFailed: a difference above `TOLERANCE`; the message has the figures.
+        CheckFailed: a difference above the tolerance; the message has the figures.
         LoaderError: the loader refuses the folder.
     """
+    tolerance = TOLERANCE if tolerance is None else tolerance
+    # Rounding to the nearest level is half a level off at most.
+    rounded = 0.5 / 255 + tolerance
+    more = probe_sigma(needs_sigma, 1)
+
+    def wanted(image):
+        return expected(image, *more.values())
+
     images = [probe_image(*size, channels) for size in SIZES]
-    result = run_saved_model(folder, [{INPUT: image} for image in images])
+    result = run_saved_model(folder, [{INPUT: image, **more} for image in images])
     found = [outputs[OUTPUT] for outputs in result.outputs]
-    differences = _compare("serving_default", images, found, expected, TOLERANCE)
+    differences = _compare("serving_default", images, found, wanted, tolerance)
+
     levels = [np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8) for image in images]
-    result = run_saved_model(folder, [{INPUT: image} for image in levels], signature="uint8")
+    requests = [{INPUT: image, **more} for image in levels]
+    result = run_saved_model(folder, requests, signature="uint8")
     found = [outputs[OUTPUT] for outputs in result.outputs]
     if any(output.dtype != np.uint8 for output in found):
         raise CheckFailed(f"signature uint8: returns {found[0].dtype}")
     in_unit = [image.astype(np.float32) / 255 for image in levels]
     found = [output.astype(np.float32) / 255 for output in found]
-    # Rounding to the nearest level is half a level off at most.
-    _compare("uint8", in_unit, found, expected, 0.5 / 255 + TOLERANCE)
+    _compare("uint8", in_unit, found, wanted, rounded)
+
+    # All sizes in one request.
+    files = np.empty(len(levels), object)
+    files[:] = [encode_png(image[0]) for image in levels]
+    request = {INPUT_BYTES: files, **probe_sigma(needs_sigma, len(files))}
+    (outputs,) = run_saved_model(folder, [request], signature="encoded").outputs
+    found = [decode_png(file)[None].astype(np.float32) / 255 for file in outputs[OUTPUT_BYTES]]
+    _compare("encoded", in_unit, found, wanted, rounded)
     return differences
+
+
+def encode_png(image: np.ndarray) -> bytes:
+    """Encodes uint8 (H, W, 1 or 3) RGB as PNG."""
+    return cv2.imencode(".png", image[..., ::-1])[1].tobytes()
+
+
+def decode_png(file: bytes) -> np.ndarray:
+    """Decodes a PNG without alpha: uint8 or uint16 (H, W, 1 or 3) RGB."""
+    pixels = cv2.imdecode(np.frombuffer(file, np.uint8), cv2.IMREAD_UNCHANGED)
+    return pixels[..., np.newaxis] if pixels.ndim == 2 else pixels[..., ::-1]
 
 
 def check_runner(what: str, run: Callable, expected: Callable, channels: int) -> dict[str, float]:

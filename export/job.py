@@ -20,6 +20,8 @@ class Job:
         psnr_keras: `quality(denoiser)`, measured once.
         dataset: name of those images' set.
         sigma: their noise level, on the 0-255 scale.
+        max_pixels: limit of the SavedModel's requests; see `export.limits`.
+        version: number of the folder that TF Serving reads.
     """
 
     denoiser: Denoiser
@@ -29,6 +31,8 @@ class Job:
     psnr_keras: float
     dataset: str
     sigma: float
+    max_pixels: int | None = None
+    version: int = 1
 
 
 @dataclasses.dataclass(frozen=True)

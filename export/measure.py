@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from export.checks import probe_image
+from export.checks import probe_image, probe_sigma
 from export.cpp_loader import run_saved_model
 from export.saved_model import INPUT
 from gradnet_tf.evaluation import EvaluateConfig, evaluate
@@ -31,9 +31,9 @@ def tflite_latency(path: Path, channels: int) -> dict[str, float]:
     return latency
 
 
-def saved_model_latency(folder: Path, channels: int) -> dict[str, float]:
+def saved_model_latency(folder: Path, channels: int, needs_sigma: bool = False) -> dict[str, float]:
     """The same for a SavedModel in the C++ loader."""
-    request = {INPUT: probe_image(*LATENCY_SIZE, channels)}
+    request = {INPUT: probe_image(*LATENCY_SIZE, channels), **probe_sigma(needs_sigma, 1)}
     latency = {}
     for threads in thread_counts():
         result = run_saved_model(folder, [request], threads=threads, repeats=_REPEATS)
