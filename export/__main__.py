@@ -13,7 +13,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 from absl import flags  # noqa: E402
 
 from datasets.facts import FACTS  # noqa: E402
-from export.config import FORMATS, ExportConfig  # noqa: E402
+from export.config import DEFAULT_FORMATS, FORMATS, ExportConfig  # noqa: E402
 from gradnet_tf.command import run_script  # noqa: E402
 from gradnet_tf.errors import UserError  # noqa: E402
 
@@ -21,12 +21,14 @@ FLAGS = flags.FLAGS
 
 flags.DEFINE_string("model", "default", "weights' name, run folder or .keras file")
 flags.DEFINE_string("output", None, "folder for the artefacts")
-flags.DEFINE_list("formats", list(FORMATS), "some of " + ", ".join(FORMATS))
+flags.DEFINE_list("formats", list(DEFAULT_FORMATS), "some of " + ", ".join(FORMATS))
 flags.DEFINE_string("dataset", "sample", "images for the quality figures: " + ", ".join(FACTS))
 flags.DEFINE_string("data_dir", None, "folder that holds the data set, or the set's parent")
 flags.DEFINE_integer("max_images", None, "take the first so many images")
 flags.DEFINE_float("sigma", 25.0, "noise level of the quality figures, on the 0-255 scale")
 flags.DEFINE_integer("seed", 0, "seed of their noise")
+flags.DEFINE_integer("max_pixels", None, "most pixels of a request to the SavedModel")
+flags.DEFINE_integer("version", 1, "number of the SavedModel's folder")
 flags.mark_flag_as_required("output")
 
 

@@ -1,4 +1,4 @@
-"""The SavedModel in bfloat16: several times as fast on CPUs with AMX, for some decibels of rounding.
+"""The SavedModel in bfloat16: several times as fast on CPUs with AMX, for a little rounding.
 
 The layers compute in bfloat16, the image and the sum stay float32, and so do
 the variables; inputs and outputs are those of the float32 SavedModel.
@@ -15,9 +15,11 @@ from gradnet_tf.inference.architecture import describe, rebuild
 from gradnet_tf.inference.runner_keras import KerasRunner
 
 PRECISION = "mixed_bfloat16"
-#: Least agreement with float32 Keras, as PSNR in dB. Measured: see docs/serving.md.
-LEAST_AGREEMENT = 45.0
-#: Largest difference from Keras in bfloat16: the same sums may be rounded in another order.
+#: Least agreement with Keras in float32, as PSNR in dB. Measured: 53 to 61 for networks that
+#: compute a residual; FFDNet's last layer gives the image itself in bfloat16, and has 45.
+LEAST_AGREEMENT = 50.0
+#: Largest difference from Keras in bfloat16. Measured: none for floats; 8-bit input differs in
+#: the last bit of float32, and so is rounded to another bfloat16 here and there.
 TOLERANCE = 2 / 255
 
 

@@ -31,7 +31,7 @@ def export(config: ExportConfig, images) -> int:
         from gradnet_tf.inference.load import load_denoiser
 
         denoiser = load_denoiser(config.model)
-    _require_exportable(denoiser, config.model)
+    _require_exportable(denoiser, config)
     source = denoiser.source
     name = source["preset"] if source["kind"] == "run" else denoiser.name
 
@@ -39,7 +39,8 @@ def export(config: ExportConfig, images) -> int:
         return mean_psnr(candidate, images, config.sigma, config.seed)
 
     facts = (quality(denoiser), images.name, config.sigma)
-    job = Job(denoiser, name, Path(config.output), quality, *facts)
+    serving = {"max_pixels": config.max_pixels, "version": config.version}
+    job = Job(denoiser, name, Path(config.output), quality, *facts, **serving)
     rows, failures = [], 0
     _require_space(job.output, denoiser.parameters)
     for format in dict.fromkeys(config.formats):
@@ -55,8 +56,11 @@ def export(config: ExportConfig, images) -> int:
     return EXIT_SOME_FAILED if failures else EXIT_OK
 
 
-def _require_exportable(denoiser, spec: str) -> None:
-    """Refuses what is no network of images alone."""
+def _require_exportable(denoiser, config: ExportConfig) -> None:
+    """Refuses what is no network, and networks that a format cannot hold."""
+    from export.limits import limits_for
+
+    spec = config.model
     if denoiser.source["kind"] == "classical":
         raise UserError(f"--model={spec}: no network, so there is nothing to export.")
     if denoiser.model is None:
@@ -64,11 +68,12 @@ def _require_exportable(denoiser, spec: str) -> None:
             f"--model={spec}: already an exported file. Expected what it was made from: "
             "weights' name, run folder or .keras file."
         )
-    if denoiser.needs_sigma:
+    tflite = [name for name in config.formats if name.startswith("tflite")]
+    if denoiser.needs_sigma and tflite:
         raise UserError(
-            f"--model={spec}: this network is told the noise level, and the exported "
-            "formats take images alone.\nExport a blind network (such as dncnn or gradnet_small); "
-            "evaluate.py and `gradnet denoise` run this one."
+            f"--model={spec}: this network is told the noise level, and {', '.join(tflite)} "
+            "takes images alone.\nExport it with --formats=saved_model, or a blind network (such "
+            "as dncnn or gradnet_small)."
         )
     if denoiser.model.input_channels != denoiser.channels:
         method = denoiser.model.naive_denoiser.method
@@ -77,6 +82,7 @@ def _require_exportable(denoiser, spec: str) -> None:
             "the exported formats hold a network alone.\nTrain with a network as --naive (or with "
             "the preset's own) to export it; evaluate.py and `gradnet denoise` run this one."
         )
+    limits_for(denoiser.model, config.max_pixels)
 
 
 def _require_space(output: Path, parameters: int) -> None:

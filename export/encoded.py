@@ -45,31 +45,20 @@ def denoise_encoded(
     with tf.control_dependencies([allowed]):
         indices = tf.range(count)
     # All of a request is judged before the first image is denoised.
-    sizes = _map(
-        lambda each: check_header(each[1], each[0], limits), indices, image_bytes, tf.int64
-    )
-
-    def one(each):
-        level = [] if sigma is None else [each[2]]
-        return _denoise_file(denoise, each[1], channels, *level)
-
-    with tf.control_dependencies([sizes]):
+    judged = _map(lambda each: check_header(*each, limits), tf.int64, image_bytes, indices)
+    with tf.control_dependencies([judged]):
         image_bytes = tf.identity(image_bytes)
-    more = () if sigma is None else (sigma,)
-    return _map(one, indices, image_bytes, *more, tf.string)
+    elements = (image_bytes,) if sigma is None else (image_bytes, sigma)
+    return _map(lambda each: _denoise_file(denoise, channels, *each), tf.string, *elements)
 
 
-def _map(function, *elements_and_dtype):
-    *elements, dtype = elements_and_dtype
-    return tf.map_fn(
-        function,
-        tuple(elements),
-        fn_output_signature=tf.TensorSpec([], dtype),
-        parallel_iterations=1,
-    )
+def _map(function, dtype, *elements):
+    """Calls `function` on one tuple of scalars after the other."""
+    spec = tf.TensorSpec([], dtype)
+    return tf.map_fn(function, elements, fn_output_signature=spec, parallel_iterations=1)
 
 
-def _denoise_file(denoise, data, channels, *sigma):
+def _denoise_file(denoise, channels, data, *sigma):
     deep = is_16_bit(data)
     pixels = tf.cond(
         deep,
