@@ -1,7 +1,7 @@
 """Serves an exported SavedModel on this machine as TF Serving would: a stand-in, for first tries.
 
 Example:
-  python -m export.serving.stand_in --model_dir=exported/saved_model --rest_port=8501 --grpc_port=8500
+  python -m export.serving.stand_in --model_dir=exported/saved_model --rest_port=8501
 It listens on 127.0.0.1 alone and has neither encryption nor batching. For users' traffic, run TF
 Serving itself: docs/serving.md.
 """

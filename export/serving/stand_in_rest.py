@@ -8,6 +8,8 @@ import re
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from tensorflow.core.framework import types_pb2
+
 from export.serving import rest_json
 from export.serving.servable import Servable
 from export.serving.status import HTTP, INTERNAL, INVALID_ARGUMENT, ServingError
@@ -111,4 +113,5 @@ def _tensor_info(spec) -> dict:
     """Returns a tensor's dtype and shape as TF Serving's metadata has them; -1 is any size."""
     sizes = [{"size": str(-1 if size is None else size), "name": ""} for size in spec.shape]
     shape = {"dim": sizes, "unknown_rank": False}
-    return {"dtype": f"DT_{spec.dtype.name.upper()}", "tensor_shape": shape, "name": ""}
+    dtype = types_pb2.DataType.Name(spec.dtype.as_datatype_enum)
+    return {"dtype": dtype, "tensor_shape": shape, "name": ""}
