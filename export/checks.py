@@ -70,26 +70,24 @@ def check_saved_model(
         return expected(image, *more.values())
 
     images = [probe_image(*size, channels) for size in SIZES]
-    result = run_saved_model(folder, [{INPUT: image, **more} for image in images])
-    found = [outputs[OUTPUT] for outputs in result.outputs]
-    differences = _compare("serving_default", images, found, wanted, tolerance)
-
     levels = [np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8) for image in images]
-    requests = [{INPUT: image, **more} for image in levels]
-    result = run_saved_model(folder, requests, signature="uint8")
-    found = [outputs[OUTPUT] for outputs in result.outputs]
-    if any(output.dtype != np.uint8 for output in found):
-        raise CheckFailed(f"signature uint8: returns {found[0].dtype}")
-    in_unit = [image.astype(np.float32) / 255 for image in levels]
-    found = [output.astype(np.float32) / 255 for output in found]
-    _compare("uint8", in_unit, found, wanted, rounded)
-
-    # All sizes in one request.
     files = np.empty(len(levels), object)
     files[:] = [encode_png(image[0]) for image in levels]
-    request = {INPUT_BYTES: files, **probe_sigma(needs_sigma, len(files))}
-    (outputs,) = run_saved_model(folder, [request], signature="encoded").outputs
-    found = [decode_png(file)[None].astype(np.float32) / 255 for file in outputs[OUTPUT_BYTES]]
+    # The files of all sizes are one request.
+    requests = [{INPUT: image, **more} for image in (*images, *levels)]
+    requests.append({INPUT_BYTES: files, **probe_sigma(needs_sigma, len(files))})
+    count = len(images)
+    signatures = ["serving_default"] * count + ["uint8"] * count + ["encoded"]
+    *arrays, encoded = run_saved_model(folder, requests, signature=signatures).outputs
+    found = [outputs[OUTPUT] for outputs in arrays]
+
+    differences = _compare("serving_default", images, found[:count], wanted, tolerance)
+    if any(output.dtype != np.uint8 for output in found[count:]):
+        raise CheckFailed(f"signature uint8: returns {found[count].dtype}")
+    in_unit = [image.astype(np.float32) / 255 for image in levels]
+    found = [output.astype(np.float32) / 255 for output in found[count:]]
+    _compare("uint8", in_unit, found, wanted, rounded)
+    found = [decode_png(file)[None].astype(np.float32) / 255 for file in encoded[OUTPUT_BYTES]]
     _compare("encoded", in_unit, found, wanted, rounded)
     return differences
 

@@ -32,7 +32,7 @@ class LoaderResult:
         seconds: duration of each repetition.
         signatures: {signature: {"inputs" and "outputs": {name: tensor name}}}.
         resident_bytes: memory that the process held after each request (Linux, else `None`).
-        peak_bytes: the most it ever held.
+        peak_bytes: the most it ever held (the same).
     """
 
     outputs: list[dict[str, np.ndarray] | None]
@@ -40,13 +40,13 @@ class LoaderResult:
     seconds: list[float]
     signatures: dict[str, dict[str, dict[str, str]]]
     resident_bytes: list[int | None]
-    peak_bytes: int
+    peak_bytes: int | None
 
 
 def run_saved_model(
     folder: str | os.PathLike,
     requests: Sequence[Mapping[str, np.ndarray]],
-    signature: str = "serving_default",
+    signature: str | Sequence[str] = "serving_default",
     threads: int = 0,
     repeats: int = 0,
     go_on: bool = False,
@@ -56,7 +56,7 @@ def run_saved_model(
     Args:
         folder: holds saved_model.pb.
         requests: arrays (float32, uint8, int32, int64, or objects that are bytes) by input name.
-        signature: which signature to run.
+        signature: which signature to run, or one for each request.
         threads: threads within an operation; 0 leaves the choice to TensorFlow.
         repeats: times to run each request again, for `seconds`.
         go_on: a request that fails is reported in `errors`, and the next one is run.
@@ -69,12 +69,13 @@ def run_saved_model(
     if tensorflow is None:
         raise LoaderError("TensorFlow is not installed")
     library_dir = next(iter(tensorflow.submodule_search_locations))
+    signatures = [signature] if isinstance(signature, str) else signature
     with tempfile.TemporaryDirectory(prefix="gradnet_cpp_") as work:
         for index, request in enumerate(requests):
             np.savez(Path(work) / f"in_{index:04d}.npz", **request)
         script = str(Path(__file__).with_name("cpp_session.py"))
         # -P keeps this folder off the child's import path.
-        command = [sys.executable, "-P", script, library_dir, os.fspath(folder), signature, work]
+        command = [sys.executable, "-P", script, library_dir, os.fspath(folder), ",".join(signatures), work]
         done = subprocess.run(
             [*command, str(threads), str(repeats), str(int(go_on))],
             env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"},

@@ -3,14 +3,14 @@
 A program of its own (`export.cpp_loader` starts it), because it must not meet
 TensorFlow's Python runtime in one process. It uses the C API that the
 tensorflow wheel exports, and knows of a SavedModel what a server knows: the
-folder. Usage: `cpp_session.py LIBRARY_DIR FOLDER SIGNATURE WORK THREADS REPEATS GO_ON`;
-reads WORK/in_K.npz, writes WORK/out_K.npz and WORK/facts.json. With GO_ON = 1 a
-request that fails is no end: its error is among the facts.
+folder. Usage: `cpp_session.py LIBRARY_DIR FOLDER SIGNATURES WORK THREADS REPEATS GO_ON`;
+reads WORK/in_K.npz, writes WORK/out_K.npz and WORK/facts.json. SIGNATURES are one
+for all requests, or one for each with commas between. With GO_ON = 1 a request
+that fails is no end: its error is among the facts.
 """
 
 import ctypes
 import json
-import resource
 import sys
 import time
 from pathlib import Path
@@ -193,22 +193,28 @@ class Session:
             raise Failed(code, f"could not {doing}: {message.splitlines()[0]}")
 
 
-def resident_bytes() -> int | None:
-    """Returns the memory that this process holds now, where the system tells (Linux)."""
+def memory_bytes(entry: str) -> int | None:
+    """Returns VmRSS (memory held now) or VmHWM (the most ever), where the system tells (Linux).
+
+    `getrusage` would not do: its maximum includes the process that started this one.
+    """
     try:
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        lines = Path("/proc/self/status").read_text().splitlines()
     except OSError:
         return None
-    return pages * resource.getpagesize()
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(entry)), None)
 
 
-def main(library_dir, folder, signature, work, threads, repeats, go_on):
-    """Runs the signature on every in_K.npz of `work`, the first `repeats` more times."""
+def main(library_dir, folder, signatures, work, threads, repeats, go_on):
+    """Runs a signature on every in_K.npz of `work`, and `repeats` more times."""
     session, work = Session(library_dir, folder, int(threads)), Path(work)
-    if signature not in session.signatures:
-        sys.exit(f"no signature {signature!r} in {sorted(session.signatures)}")
+    signatures = signatures.split(",")
+    for signature in signatures:
+        if signature not in session.signatures:
+            sys.exit(f"no signature {signature!r} in {sorted(session.signatures)}")
     seconds, errors, resident = [], {}, []
     for index, path in enumerate(sorted(work.glob("in_*.npz"))):
+        signature = signatures[index if len(signatures) > 1 else 0]
         # Bytes are pickled; the file is this program's caller's own.
         with np.load(path, allow_pickle=True) as file:
             inputs = dict(file)
@@ -223,10 +229,9 @@ def main(library_dir, folder, signature, work, threads, repeats, go_on):
             if go_on != "1":
                 raise
             errors[index] = error.args
-        resident.append(resident_bytes())
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        resident.append(memory_bytes("VmRSS"))
     facts = {"seconds": seconds, "signatures": session.signatures, "errors": errors}
-    facts = {**facts, "resident_bytes": resident, "peak_bytes": peak}
+    facts = {**facts, "resident_bytes": resident, "peak_bytes": memory_bytes("VmHWM")}
     (work / "facts.json").write_text(json.dumps(facts))
 
 

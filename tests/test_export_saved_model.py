@@ -55,6 +55,8 @@ def test_the_signatures_have_the_documented_names(in_cpp):
     for name in ("serving_default", "uint8"):
         assert list(signatures[name]["inputs"]) == ["images"]
         assert list(signatures[name]["outputs"]) == ["denoised"]
+    assert list(signatures["encoded"]["inputs"]) == ["image_bytes"]
+    assert list(signatures["encoded"]["outputs"]) == ["denoised_bytes"]
 
 
 def test_the_uint8_signature_rounds_what_keras_gives(model, folder):
@@ -113,8 +115,8 @@ def test_the_newest_version_is_served(folder, tmp_path):
 def test_the_loader_names_what_it_refuses(folder, tmp_path):
     with pytest.raises(LoaderError, match="could not load the SavedModel"):
         run_saved_model(tmp_path, [])
-    with pytest.raises(LoaderError, match="no signature 'encoded' in .*serving_default"):
-        run_saved_model(folder, [], signature="encoded")
+    with pytest.raises(LoaderError, match="no signature 'other' in .*serving_default"):
+        run_saved_model(folder, [], signature="other")
     with pytest.raises(LoaderError, match="could not run the signature 'serving_default'"):
         run_saved_model(folder, [{"images": noisy_images(1, 4, 4, 1)}])
 

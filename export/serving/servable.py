@@ -20,6 +20,7 @@ from export.serving.status import (
     ServingError,
 )
 from gradnet_tf.errors import UserError
+from gradnet_tf.inference.runner_saved_model import reason_of
 
 #: Requests that run at a time, since each may take the memory that its limits allow.
 CONCURRENCY = 2
@@ -114,7 +115,7 @@ class Servable:
             with self._slots:
                 results = function(**tensors)
         except tf.errors.OpError as error:
-            raise ServingError(error.error_code, error.message.splitlines()[0]) from error
+            raise ServingError(error.error_code, reason_of(error)) from error
         except Exception as error:
             raise ServingError(INTERNAL, f"{type(error).__name__}: {error}"[:500]) from error
         wanted = list(outputs) or list(results)

@@ -60,14 +60,19 @@ class SavedModelRunner:
         try:
             return self._signature(**inputs)[self._output].numpy()
         except self._tf.errors.InvalidArgumentError as error:
-            raise UserError(f"the SavedModel refuses the images: {_reason(error)}") from error
+            raise UserError(f"the SavedModel refuses the images: {reason_of(error)}") from error
 
     def naive(self, images: np.ndarray, sigma: np.ndarray | None = None) -> None:
         """A SavedModel does not give its naive estimate."""
         return None
 
 
-def _reason(error) -> str:
-    """Returns the first line of TensorFlow's message without what it says of its own graph."""
-    lines = error.message.splitlines() or ["no message"]
-    return lines[0].removeprefix("assertion failed: ")[:300]
+def reason_of(error) -> str:
+    """Returns the line of a TensorFlow error that says what went wrong.
+
+    The Python loader puts the place in the graph before it, and the node behind it.
+    """
+    lines = [line.strip() for line in error.message.splitlines()]
+    ends = [n for n, line in enumerate(lines) if line.startswith("[[{{node")]
+    said = [line for line in lines[: ends[0] if ends else 1] if line]
+    return said[-1] if said else type(error).__name__
