@@ -75,7 +75,15 @@ def run_saved_model(
             np.savez(Path(work) / f"in_{index:04d}.npz", **request)
         script = str(Path(__file__).with_name("cpp_session.py"))
         # -P keeps this folder off the child's import path.
-        command = [sys.executable, "-P", script, library_dir, os.fspath(folder), ",".join(signatures), work]
+        command = [
+            sys.executable,
+            "-P",
+            script,
+            library_dir,
+            os.fspath(folder),
+            ",".join(signatures),
+            work,
+        ]
         done = subprocess.run(
             [*command, str(threads), str(repeats), str(int(go_on))],
             env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"},

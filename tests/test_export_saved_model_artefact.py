@@ -14,7 +14,6 @@ from tiny_run import make_run, tiny_model
 from export import artefact_bfloat16, checks
 from export.command import export
 from export.config import ExportConfig
-from export.saved_model import write_saved_model
 from export.serving.servable import Servable
 from export.warmup import PLACE, write_warmup
 from gradnet_tf.errors import UserError
@@ -77,23 +76,12 @@ def test_the_bfloat16_network_has_the_weights_in_float32():
         np.testing.assert_array_equal(weight.numpy(), wanted.numpy())
 
 
-def test_too_little_agreement_in_bfloat16_fails_the_export(tmp_path):
-    """FFDNet, which gives the image itself in bfloat16, is the network this happens to."""
-    model = build_model(FFDNet(num_layers=2, filters=16))
-    kernel = np.zeros(model.reconstruction.kernel.shape, np.float32)
-    for block in range(12):  # The image comes out as it went in, rounded to bfloat16.
-        kernel[1, 1, block, block] = 1
-    first = model.convs[0].conv
-    assert first.kernel.shape == (3, 3, 13, 16)
-    first.kernel.assign(np.zeros(first.kernel.shape, np.float32))
-    taps = np.zeros(first.kernel.shape, np.float32)
-    for block in range(12):
-        taps[1, 1, block, block] = 1
-    first.kernel.assign(taps)
-    model.reconstruction.kernel.assign(kernel)
-    write_saved_model(artefact_bfloat16.in_bfloat16(model), tmp_path / "1")
-    with pytest.raises(checks.CheckFailed, match=r"to 5\d\.\d dB|at least"):
-        artefact_bfloat16.check_agreement(tmp_path / "1", KerasRunner(model).run, 3, True)
+def test_too_little_agreement_in_bfloat16_fails_the_export(exported):
+    folder = exported / "saved_model_bfloat16" / "3"
+    artefact_bfloat16.check_agreement(folder, KerasRunner(tiny_model()).run, 3, False)
+    other = KerasRunner(tiny_model(gain=30.0)).run
+    with pytest.raises(checks.CheckFailed, match=r"float32 to [\d.]+ dB \(at least 50 dB"):
+        artefact_bfloat16.check_agreement(folder, other, 3, False)
 
 
 def test_warm_up_has_a_request_for_each_signature_and_all_succeed(exported):
