@@ -85,7 +85,7 @@ def run_saved_model(
             work,
         ]
         done = subprocess.run(
-            [*command, str(threads), str(repeats), str(int(go_on))],
+            [*command, ",".join(signatures), work, str(threads), str(repeats), str(int(go_on))],
             env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"},
             capture_output=True,
             text=True,

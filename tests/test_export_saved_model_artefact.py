@@ -1,6 +1,8 @@
-"""The SavedModel as an artefact: bfloat16, versions, limits in the card, warm-up, saved_model_cli."""
+"""The SavedModel as an artefact: bfloat16, versions, limits, warm-up, saved_model_cli."""
 
 import json
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import numpy as np
@@ -102,16 +104,29 @@ def test_warm_up_of_a_network_that_takes_a_level_gives_one(tmp_path):
         assert tf.make_ndarray(request.inputs["sigma"]).tolist() == [25.0]
 
 
-def test_saved_model_cli_shows_the_signatures(exported, capsys):
-    folder = str(exported / "saved_model_bfloat16" / "3")
-    parser = saved_model_cli.create_parser()
-    arguments = parser.parse_args(["show", "--dir", folder, "--tag_set", "serve", "--all"])
-    arguments.func(arguments)
-    shown = capsys.readouterr().out
+def run_cli(folder, *arguments):
+    """Returns what `saved_model_cli` prints about a SavedModel."""
+    command = [sys.executable, "-m", "tensorflow.python.tools.saved_model_cli", *arguments]
+    command += ["--dir", str(folder), "--tag_set", "serve"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_saved_model_cli_shows_the_signatures(exported):
+    shown = run_cli(exported / "saved_model_bfloat16" / "3", "show", "--all")
     for name in ("serving_default", "uint8", "encoded"):
         assert f"signature_def['{name}']" in shown
     for text in ("inputs['image_bytes'] tensor_info", "dtype: DT_STRING", "shape: (-1, -1, -1, 3)"):
         assert text in shown
+
+
+@pytest.mark.slow
+def test_saved_model_cli_runs_a_signature(exported):
+    images = "images=np.full((1, 4, 5, 3), 128, dtype=np.uint8)"
+    given = ["--signature_def", "uint8", "--input_exprs", images]
+    shown = run_cli(exported / "saved_model_bfloat16" / "3", "run", *given)
+    assert "Result for output key denoised" in shown
 
 
 @pytest.mark.parametrize("version", [0, -1])
