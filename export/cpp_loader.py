@@ -75,17 +75,10 @@ def run_saved_model(
             np.savez(Path(work) / f"in_{index:04d}.npz", **request)
         script = str(Path(__file__).with_name("cpp_session.py"))
         # -P keeps this folder off the child's import path.
-        command = [
-            sys.executable,
-            "-P",
-            script,
-            library_dir,
-            os.fspath(folder),
-            ",".join(signatures),
-            work,
-        ]
+        command = [sys.executable, "-P", script, library_dir, os.fspath(folder)]
+        options = [str(threads), str(repeats), str(int(go_on))]
         done = subprocess.run(
-            [*command, ",".join(signatures), work, str(threads), str(repeats), str(int(go_on))],
+            [*command, ",".join(signatures), work, *options],
             env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"},
             capture_output=True,
             text=True,

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import serving_case as case
 import tensorflow as tf
-from tensorflow.python.tools import saved_model_cli
 from tensorflow_serving.apis import prediction_log_pb2
 from tiny_run import make_run, tiny_model
 
