@@ -121,9 +121,9 @@ def test_saved_model_cli_shows_the_signatures(exported):
 
 
 @pytest.mark.slow
-def test_saved_model_cli_runs_a_signature(exported):
-    images = "images=np.full((1, 4, 5, 3), 128, dtype=np.uint8)"
-    given = ["--signature_def", "uint8", "--input_exprs", images]
+def test_saved_model_cli_runs_a_signature(exported, tmp_path):
+    np.save(tmp_path / "images.npy", np.full((1, 4, 5, 3), 128, np.uint8))
+    given = ["--signature_def", "uint8", "--inputs", f"images={tmp_path / 'images.npy'}"]
     shown = run_cli(exported / "saved_model_bfloat16" / "3", "run", *given)
     assert "Result for output key denoised" in shown
 
