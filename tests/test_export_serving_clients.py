@@ -47,7 +47,6 @@ def image(tmp_path):
 
 @pytest.fixture
 def no_waiting(monkeypatch):
-    monkeypatch.setattr(retries.time, "sleep", lambda seconds: None)
     monkeypatch.setattr(retries.with_retries, "__defaults__", (4, 0.0, lambda seconds: None))
 
 
