@@ -1,6 +1,9 @@
 """Image files as callers send them, good and bad, and small SavedModels to send them to."""
 
+import base64
+import http.client
 import io
+import json
 import struct
 import zlib
 
@@ -124,3 +127,19 @@ def tiny_ffdnet():
     model = build_model(FFDNet(num_layers=2, filters=16, predicts="noise"))
     model.reconstruction.kernel.assign(model.reconstruction.kernel * 100)
     return model
+
+
+def b64(data):
+    """Bytes as JSON of TF Serving's REST interface has them."""
+    return {"b64": base64.b64encode(data).decode()}
+
+
+def ask_rest(port, path, body=None, raw=None):
+    """Status and JSON of a REST request to this machine: a POST of `body` or `raw`, else a GET."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    data = raw if raw is not None else None if body is None else json.dumps(body).encode()
+    connection.request("GET" if data is None else "POST", path, data)
+    answer = connection.getresponse()
+    found = answer.status, json.loads(answer.read())
+    connection.close()
+    return found
