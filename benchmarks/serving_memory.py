@@ -67,6 +67,7 @@ class Server:
             transport.close()
         self.process.terminate()
         self.process.wait(timeout=60)
+        self.process.stdout.close()
 
 
 def mixed_requests(seed: int) -> list[tuple[str, dict, bool]]:

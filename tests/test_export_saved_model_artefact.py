@@ -112,6 +112,7 @@ def run_cli(folder, *arguments):
     return done.stdout
 
 
+@pytest.mark.slow
 def test_saved_model_cli_shows_the_signatures(exported):
     shown = run_cli(exported / "saved_model_bfloat16" / "3", "show", "--all")
     for name in ("serving_default", "uint8", "encoded"):

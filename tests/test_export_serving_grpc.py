@@ -160,6 +160,7 @@ def test_the_highest_version_is_served_and_none_is_an_error(tmp_path):
         Servable(tmp_path, "denoiser")
 
 
+@pytest.mark.slow
 def test_the_command_serves_until_it_is_told_to_stop(served_folder):
     command = [sys.executable, "-m", "export.serving.stand_in", f"--model_dir={served_folder}"]
     command += ["--rest_port=0", "--grpc_port=0"]
