@@ -34,6 +34,8 @@ flags.DEFINE_string(
 flags.DEFINE_float(
     "max_psnr_drop", 0.2, "refuse what loses more decibels on those images", lower_bound=0.0
 )
+flags.DEFINE_integer("max_pixels", None, "most pixels of a request to the SavedModel")
+flags.DEFINE_integer("version", 1, "number of the SavedModel's folder")
 flags.mark_flag_as_required("output")
 
 

@@ -1,8 +1,9 @@
 """What each value of `--formats` writes."""
 
+from export.artefact_bfloat16 import export_saved_model_bfloat16
 from export.artefact_saved_model import export_saved_model
 from export.artefact_tflite import export_tflite
-from export.formats import SAVED_MODEL, parse_tflite
+from export.formats import BFLOAT16, SAVED_MODEL, parse_tflite
 from export.job import Job, Row
 
 
@@ -18,4 +19,6 @@ def export_format(job: Job, format: str) -> Row:
     """
     if format == SAVED_MODEL:
         return export_saved_model(job)
+    if format == BFLOAT16:
+        return export_saved_model_bfloat16(job)
     return export_tflite(job, parse_tflite(format))

@@ -12,14 +12,14 @@ from gradnet_tf.files import require_free_space
 from gradnet_tf.quiet import quiet_native_logs
 
 
-def export(config: ExportConfig, images, calibration_images: Callable) -> int:
+def export(config: ExportConfig, images, calibration_images: Callable | None = None) -> int:
     """Exports as `config` says.
 
     Args:
         config: what to export.
         images: set for the quality figures.
         calibration_images: maps channels to the set that the ranges of int8 files are
-            chosen on; called when there is such a file.
+            chosen on; called when there is such a file. `None`: `images`.
 
     Returns:
         0, or 1 when an artefact failed its check (its figures are on standard error).
@@ -39,7 +39,7 @@ def export(config: ExportConfig, images, calibration_images: Callable) -> int:
         from gradnet_tf.inference.load import load_denoiser
 
         denoiser = load_denoiser(config.model)
-    _require_exportable(denoiser, config.model)
+    _require_exportable(denoiser, config)
     source = denoiser.source
     name = source["preset"] if source["kind"] == "run" else denoiser.name
 
@@ -51,7 +51,8 @@ def export(config: ExportConfig, images, calibration_images: Callable) -> int:
 
     @functools.cache
     def int8_network():
-        return _int8_network(denoiser, calibration_images(denoiser.channels), config)
+        found = calibration_images(denoiser.channels) if calibration_images else images
+        return _int8_network(denoiser, found, config)
 
     job = Job(
         denoiser=denoiser,
@@ -64,6 +65,8 @@ def export(config: ExportConfig, images, calibration_images: Callable) -> int:
         agreement=agreement,
         int8_network=int8_network,
         max_psnr_drop=config.max_psnr_drop,
+        max_pixels=config.max_pixels,
+        version=config.version,
     )
     rows, failures = [], 0
     _require_space(job.output, denoiser.parameters)
@@ -89,8 +92,11 @@ def _int8_network(denoiser, images, config: ExportConfig):
         raise UserError(f"--formats: {error}. Leave int8 out.") from error
 
 
-def _require_exportable(denoiser, spec: str) -> None:
-    """Refuses what is no network of images alone."""
+def _require_exportable(denoiser, config: ExportConfig) -> None:
+    """Refuses what is no network, and networks that a format cannot hold."""
+    from export.limits import limits_for
+
+    spec = config.model
     if denoiser.source["kind"] == "classical":
         raise UserError(f"--model={spec}: no network, so there is nothing to export.")
     if denoiser.model is None:
@@ -98,11 +104,12 @@ def _require_exportable(denoiser, spec: str) -> None:
             f"--model={spec}: already an exported file. Expected what it was made from: "
             "weights' name, run folder or .keras file."
         )
-    if denoiser.needs_sigma:
+    tflite = [name for name in config.formats if name.startswith("tflite")]
+    if denoiser.needs_sigma and tflite:
         raise UserError(
-            f"--model={spec}: this network is told the noise level, and the exported "
-            "formats take images alone.\nExport a blind network (such as dncnn or gradnet_small); "
-            "evaluate.py and `gradnet denoise` run this one."
+            f"--model={spec}: this network is told the noise level, and {', '.join(tflite)} "
+            "takes images alone.\nExport it with --formats=saved_model, or a blind network (such "
+            "as dncnn or gradnet_small)."
         )
     if denoiser.model.input_channels != denoiser.channels:
         method = denoiser.model.naive_denoiser.method
@@ -111,6 +118,7 @@ def _require_exportable(denoiser, spec: str) -> None:
             "the exported formats hold a network alone.\nTrain with a network as --naive (or with "
             "the preset's own) to export it; evaluate.py and `gradnet denoise` run this one."
         )
+    limits_for(denoiser.model, config.max_pixels)
 
 
 def _require_space(output: Path, parameters: int) -> None:

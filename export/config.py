@@ -2,11 +2,12 @@
 
 import dataclasses
 
-from export.formats import DEFAULT, PRECISIONS, SAVED_MODEL, parse_tflite
+from export.formats import BFLOAT16, DEFAULT, PRECISIONS, SAVED_MODEL, parse_tflite
 from gradnet_tf.errors import UserError
 
 FORMATS = (
     SAVED_MODEL,
+    BFLOAT16,
     *(f"tflite_{precision}{tile}" for tile in ("", "_tile256") for precision in PRECISIONS),
 )
 
@@ -26,6 +27,8 @@ class ExportConfig:
         seed: seed of their noise.
         calibration: set whose training images the ranges of int8 files are chosen on.
         max_psnr_drop: an artefact that loses more decibels on those images is refused.
+        max_pixels: limit of the SavedModel's requests; `None` for what 8 GB of memory allow.
+        version: number of the SavedModel's folder, which TF Serving reads as its version.
     """
 
     model: str = "default"
@@ -38,6 +41,8 @@ class ExportConfig:
     seed: int = 0
     calibration: str = "sample"
     max_psnr_drop: float = 0.2
+    max_pixels: int | None = None
+    version: int = 1
 
     def __post_init__(self):
         known = {name for name in self.formats if name in FORMATS or parse_tflite(name)}
@@ -54,3 +59,5 @@ class ExportConfig:
                 "--max_psnr_drop: expected a number of decibels from 0. "
                 f"Received: {self.max_psnr_drop}."
             )
+        if self.version < 1:
+            raise UserError(f"--version: expected a number from 1 up. Received: {self.version}.")

@@ -6,6 +6,7 @@ import re
 from gradnet_tf.errors import UserError
 
 SAVED_MODEL = "saved_model"
+BFLOAT16 = "saved_model_bfloat16"
 #: How the weights and activations of a .tflite file are held.
 PRECISIONS = ("float32", "float16", "dynamic", "int8")
 #: What is written where nobody says.
@@ -50,8 +51,8 @@ def parse_tflite(text: str) -> TFLiteFormat | None:
     match = _TFLITE.fullmatch(text)
     if match is None or match["precision"] not in PRECISIONS:
         return None
-    tile = match["tile"] and int(match["tile"])
-    if tile and (tile % 4 or not _SMALLEST <= tile <= _LARGEST):
+    tile = None if match["tile"] is None else int(match["tile"])
+    if tile is not None and (tile % 4 or not _SMALLEST <= tile <= _LARGEST):
         raise UserError(
             f"--formats: tiles have a side from {_SMALLEST} to {_LARGEST} that 4 divides. "
             f"Received: {text}."

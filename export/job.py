@@ -25,6 +25,8 @@ class Job:
         agreement: maps a denoiser to its mean PSNR in dB against `denoiser` on such images.
         int8_network: returns the network of the int8 files; it is made once.
         max_psnr_drop: an artefact that loses more decibels is refused.
+        max_pixels: limit of the SavedModel's requests; see `export.limits`.
+        version: number of the folder that TF Serving reads.
     """
 
     denoiser: Denoiser
@@ -37,6 +39,8 @@ class Job:
     agreement: Callable[[Denoiser], float]
     int8_network: Callable[[], Any]
     max_psnr_drop: float
+    max_pixels: int | None = None
+    version: int = 1
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from export.checks import probe_image
+from export.checks import probe_image, probe_sigma
 from export.cpp_loader import run_saved_model
 from export.saved_model import INPUT
 from gradnet_tf.degradations import add_gaussian_noise
@@ -68,9 +68,9 @@ def _tensor(details) -> dict:
     return {"dtype": np.dtype(details["dtype"]).name, "shape": shape}
 
 
-def saved_model_latency(folder: Path, channels: int) -> dict[str, float]:
+def saved_model_latency(folder: Path, channels: int, needs_sigma: bool = False) -> dict[str, float]:
     """The same for a SavedModel in the C++ loader."""
-    request = {INPUT: probe_image(*LATENCY_SIZE, channels)}
+    request = {INPUT: probe_image(*LATENCY_SIZE, channels), **probe_sigma(needs_sigma, 1)}
     latency = {}
     for threads in thread_counts():
         result = run_saved_model(folder, [request], threads=threads, repeats=_REPEATS)
@@ -100,7 +100,8 @@ def mean_agreement(denoiser, other, image_set, sigma: float, seed: int, limit: i
         clean = to_float(image_set.load(index))
         noise = evaluation_noise(clean.shape, seed, image_set.names[index])
         noisy = add_gaussian_noise(clean, noise, sigma).astype(np.float32)[None]
-        error = np.mean((denoiser.denoise(noisy) - other.denoise(noisy)) ** 2, dtype=np.float64)
+        one, two = (d.denoise(noisy, sigma if d.needs_sigma else None) for d in (denoiser, other))
+        error = np.mean((one - two) ** 2, dtype=np.float64)
         found.append(-10 * np.log10(max(float(error), 10**-9.9)))
     return float(np.mean(found))
 

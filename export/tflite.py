@@ -4,12 +4,11 @@ import os
 import tempfile
 from pathlib import Path
 
+import flatbuffers
 import tensorflow as tf
+from tensorflow.lite.python import schema_py_generated as schema
 
-from export.tflite_graphs import write_graphs
-
-#: How weights and activations are held.
-PRECISIONS = ("float32", "float16", "dynamic", "int8")
+from export.tflite_graphs import MAIN, write_graphs
 
 
 def write_tflite(
@@ -39,7 +38,30 @@ def write_tflite(
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
         if precision == "float16":
             converter.target_spec.supported_types = [tf.float16]
-        Path(path).write_bytes(converter.convert())
+        content = converter.convert()
+    Path(path).write_bytes(content if len(signatures) == 1 else first_signature(content, MAIN))
+
+
+def first_signature(content: bytes, name: str) -> bytes:
+    """Returns a .tflite file in which the graph of a signature comes first.
+
+    The converter sorts signatures by name, and what runs a file without naming
+    one takes the first graph.
+
+    Args:
+        content: the file; its graphs call no other graphs.
+        name: the signature.
+    """
+    model = schema.ModelT.InitFromPackedBuf(content, 0)
+    key = name.encode()
+    first = next(s.subgraphIndex for s in model.signatureDefs if s.signatureKey == key)
+    order = sorted(range(len(model.subgraphs)), key=lambda index: index != first)
+    model.subgraphs = [model.subgraphs[index] for index in order]
+    for signature in model.signatureDefs:
+        signature.subgraphIndex = order.index(signature.subgraphIndex)
+    builder = flatbuffers.Builder(len(content))
+    builder.Finish(model.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
 
 
 def list_operations(path: str | os.PathLike) -> list[str]:

@@ -21,6 +21,7 @@ from keras import ops
 from gradnet_tf.inference.attention_sample import CROP_SIDE
 
 INPUT, OUTPUT = "images", "denoised"
+MAIN = "serving_default"
 
 
 def attention_name(index: int) -> str:
@@ -58,12 +59,12 @@ def write_graphs(model, folder: str | os.PathLike, side: int | None = None) -> l
         tf.TensorSpec([1, 1, 1, width], tf.float32, name=name)
         for name, width in zip(names, widths, strict=True)
     ]
-    endpoints = {"serving_default": (whole, [picture(side)])}
+    endpoints = {MAIN: (whole, [picture(side)])}
     if widths:
         if side is None:
             endpoints["tile"] = (tile, [picture(None), *given])
         else:
-            endpoints["serving_default"] = (tile, [picture(side), *given])
+            endpoints[MAIN] = (tile, [picture(side), *given])
         endpoints["attention"] = (attention, [picture(None if side is None else CROP_SIDE)])
     archive = keras.export.ExportArchive()
     archive.track(model)

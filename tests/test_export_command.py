@@ -48,7 +48,7 @@ def images():
 @pytest.fixture(scope="module")
 def exported(run, images, tmp_path_factory):
     output = tmp_path_factory.mktemp("exported")
-    assert export(ExportConfig(model=run, output=str(output)), images, lambda channels: images) == 0
+    assert export(ExportConfig(model=run, output=str(output)), images) == 0
     return output
 
 
@@ -96,7 +96,7 @@ def test_a_failed_check_keeps_what_was_there_and_exits_1(
     monkeypatch.setattr(checks, "TOLERANCE", -1.0)
     (tmp_path / "gradnet_tiny_float32.tflite").write_bytes(b"before")
     config = ExportConfig(model=run, output=str(tmp_path), formats=("tflite_float32",))
-    assert export(config, images, lambda channels: images) == 1
+    assert export(config, images) == 1
     message = capsys.readouterr().err
     assert "tflite_float32 was not written" in message and "481x321: " in message
     assert [path.name for path in tmp_path.iterdir()] == ["gradnet_tiny_float32.tflite"]
@@ -109,7 +109,7 @@ def test_a_failed_saved_model_check_leaves_no_folder(run, images, tmp_path, monk
 
     monkeypatch.setattr(checks, "check_saved_model", refuse)
     config = ExportConfig(model=run, output=str(tmp_path), formats=("saved_model",))
-    assert export(config, images, lambda channels: images) == 1
+    assert export(config, images) == 1
     assert "differs from Keras by 37x31: 0.5" in capsys.readouterr().err
     assert list((tmp_path / "saved_model").iterdir()) == []
     assert not (tmp_path / "saved_model.json").exists()
@@ -132,12 +132,12 @@ def test_a_folder_takes_its_place_whole_or_not_at_all(tmp_path):
 def test_an_exported_file_is_not_exported_again(exported, images):
     config = ExportConfig(model=str(exported / "gradnet_tiny_float32.tflite"), output="nowhere")
     with pytest.raises(UserError, match="already an exported file"):
-        export(config, images, lambda channels: images)
+        export(config, images)
 
 
 @pytest.mark.parametrize("formats", [("tflite_int4",), ("tflite_float32", "onnx"), ()])
 def test_formats_that_this_version_lacks_are_refused(formats):
-    with pytest.raises(UserError, match="this version writes saved_model, tflite_float32"):
+    with pytest.raises(UserError, match="this version writes saved_model, saved_model_bf"):
         ExportConfig(output="o", formats=formats)
 
 

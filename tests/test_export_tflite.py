@@ -42,6 +42,20 @@ def test_litert_agrees_with_keras_at_odd_sizes(model, path, size):
     assert np.abs(found - np.clip(np.asarray(model(images)), 0, 1)).max() <= 1e-5
 
 
+def test_who_names_no_signature_gets_the_denoiser(model, path):
+    interpreter = Interpreter(model_path=str(path))
+    images = noisy_images(1, 20, 30, 3)
+    (details,) = interpreter.get_input_details()
+    interpreter.resize_tensor_input(details["index"], images.shape)
+    interpreter.allocate_tensors()
+    interpreter.set_tensor(details["index"], images)
+    interpreter.invoke()
+    (output,) = interpreter.get_output_details()
+    found = interpreter.get_tensor(output["index"])
+    np.testing.assert_allclose(found, np.clip(np.asarray(model(images)), 0, 1), atol=1e-5)
+    assert set(interpreter.get_signature_list()) == {"serving_default", "tile", "attention"}
+
+
 def test_the_runner_goes_from_size_to_size(model, path):
     denoiser = load_denoiser(str(path))
     assert (denoiser.name, denoiser.channels) == ("gradnet_tiny_float32", 3)

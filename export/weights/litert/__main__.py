@@ -49,7 +49,7 @@ def main() -> int:
     folder.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as output:
         config = ExportConfig(model=card["name"], output=output, formats=(_FORMAT,))
-        code = export(config, images, lambda channels: images)
+        code = export(config, images)
         if code:
             return code
         (source,) = Path(output).glob("*.tflite")
