@@ -14,6 +14,7 @@ from absl import flags  # noqa: E402
 
 from datasets.facts import FACTS  # noqa: E402
 from export.config import FORMATS, ExportConfig  # noqa: E402
+from export.formats import DEFAULT  # noqa: E402
 from gradnet_tf.command import run_script  # noqa: E402
 from gradnet_tf.errors import UserError  # noqa: E402
 
@@ -21,12 +22,20 @@ FLAGS = flags.FLAGS
 
 flags.DEFINE_string("model", "default", "weights' name, run folder or .keras file")
 flags.DEFINE_string("output", None, "folder for the artefacts")
-flags.DEFINE_list("formats", list(FORMATS), "some of " + ", ".join(FORMATS))
+flags.DEFINE_list("formats", list(DEFAULT), "some of " + ", ".join(FORMATS))
 flags.DEFINE_string("dataset", "sample", "images for the quality figures: " + ", ".join(FACTS))
 flags.DEFINE_string("data_dir", None, "folder that holds the data set, or the set's parent")
 flags.DEFINE_integer("max_images", None, "take the first so many images")
 flags.DEFINE_float("sigma", 25.0, "noise level of the quality figures, on the 0-255 scale")
 flags.DEFINE_integer("seed", 0, "seed of their noise")
+flags.DEFINE_string(
+    "calibration", "sample", "set whose training images the ranges of int8 files are chosen on"
+)
+flags.DEFINE_float(
+    "max_psnr_drop", 0.2, "refuse what loses more decibels on those images", lower_bound=0.0
+)
+flags.DEFINE_integer("max_pixels", None, "most pixels of a request to the SavedModel")
+flags.DEFINE_integer("version", 1, "number of the SavedModel's folder")
 flags.mark_flag_as_required("output")
 
 
@@ -37,11 +46,15 @@ def main() -> int:
     output = Path(config.output)
     if output.exists() and not output.is_dir():
         raise UserError(f"--output={output}: expected a folder. Received: a file.")
-    from datasets.resolve import find_dataset
+    from datasets.resolve import find_dataset, find_training_sets
     from export.command import export
 
     images = find_dataset(config.dataset, config.data_dir, max_images=config.max_images)
-    return export(config, images)
+
+    def calibration_images(channels: int):
+        return find_training_sets(config.calibration, config.data_dir, channels)[0]
+
+    return export(config, images, calibration_images)
 
 
 if __name__ == "__main__":

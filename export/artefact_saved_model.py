@@ -1,49 +1,80 @@
 """The SavedModel as an artefact: written beside its place, judged by the C++ loader, then moved."""
 
 import contextlib
+import dataclasses
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from export import card, checks, measure
 from export.job import Job, Row, measurements, quality_of, row_of, write_card
-from export.saved_model import INPUT, OUTPUT, write_saved_model
+from export.limits import limits_for
+from export.saved_model import INPUT, INPUT_BYTES, OUTPUT, OUTPUT_BYTES, SIGMA, write_saved_model
+from export.warmup import write_warmup
 from gradnet_tf.inference.load import load_denoiser
 from gradnet_tf.quiet import quiet_native_logs
 
 
 def export_saved_model(job: Job) -> Row:
-    """Writes OUTPUT/saved_model/1 and its card OUTPUT/saved_model.json.
+    """Writes OUTPUT/saved_model/VERSION and its card OUTPUT/saved_model.json.
 
     Raises:
         CheckFailed, LoaderError: it is not what Keras computes; what was at the
             place before stays.
     """
-    target = job.output / "saved_model" / "1"
-    channels = job.denoiser.channels
-    with _folder_in_place(target) as folder:
+    denoiser = job.denoiser
+
+    def check(folder):
+        return checks.check_saved_model(
+            folder, denoiser.runner.run, denoiser.channels, denoiser.needs_sigma
+        )
+
+    return write_and_judge(job, "saved_model", denoiser.model, check)
+
+
+def write_and_judge(job: Job, format: str, model, check: Callable[[Path], dict]) -> Row:
+    """Writes OUTPUT/FORMAT/VERSION and its card OUTPUT/FORMAT.json.
+
+    Args:
+        job: what it is made from.
+        format: value of `--formats`, and the folder's name.
+        model: the network to write.
+        check: maps the folder to its differences by size, or raises `CheckFailed`.
+
+    Raises:
+        CheckFailed, LoaderError: see `check`; what was at the place before stays.
+    """
+    file = f"{format}/{job.version}"
+    denoiser, limits = job.denoiser, limits_for(job.denoiser.model, job.max_pixels)
+    with _folder_in_place(job.output / file) as folder:
         with quiet_native_logs():
-            write_saved_model(job.denoiser.model, folder)
-        differences = checks.check_saved_model(folder, job.denoiser.denoise, channels)
+            write_saved_model(model, folder, limits)
+            write_warmup(folder, denoiser.channels, denoiser.needs_sigma)
+        differences = check(folder)
         with quiet_native_logs():
             quality = quality_of(job, load_denoiser(str(folder)))
-        latency = measure.saved_model_latency(folder, channels)
+        latency = measure.saved_model_latency(folder, denoiser.channels, denoiser.needs_sigma)
         sha256 = card.sha256_of_folder(folder)
         size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-    dtypes = {"serving_default": "float32", "uint8": "uint8"}
-    inputs, outputs = (
-        {
-            signature: {tensor: {"dtype": dtype, "shape": [None, None, None, channels]}}
-            for signature, dtype in dtypes.items()
-        }
-        for tensor in (INPUT, OUTPUT)
-    )
+    inputs, outputs = _tensors(denoiser.channels, denoiser.needs_sigma)
     measured = measurements(size, differences, quality, latency)
-    file, place = "saved_model/1", job.output / "saved_model.json"
-    write_card(job, place, file, sha256, "saved_model", inputs, outputs, measured)
+    measured["limits"] = dataclasses.asdict(limits)
+    write_card(job, job.output / f"{format}.json", file, sha256, format, inputs, outputs, measured)
     return row_of(file, measured)
+
+
+def _tensors(channels: int, needs_sigma: bool) -> tuple[dict, dict]:
+    """Returns the card's inputs and outputs: {signature: {name: {"dtype", "shape"}}}."""
+    more = {SIGMA: {"dtype": "float32", "shape": [None]}} if needs_sigma else {}
+    inputs, outputs = {}, {}
+    for signature, dtype in (("serving_default", "float32"), ("uint8", "uint8")):
+        images = {"dtype": dtype, "shape": [None, None, None, channels]}
+        inputs[signature], outputs[signature] = {INPUT: images, **more}, {OUTPUT: images}
+    files = {"dtype": "string", "shape": [None]}
+    inputs["encoded"], outputs["encoded"] = {INPUT_BYTES: files, **more}, {OUTPUT_BYTES: files}
+    return inputs, outputs
 
 
 @contextlib.contextmanager

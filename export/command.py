@@ -1,6 +1,8 @@
 """One export from end to end: load, write and judge format by format, print the table."""
 
+import functools
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from export.config import ExportConfig
@@ -10,8 +12,14 @@ from gradnet_tf.files import require_free_space
 from gradnet_tf.quiet import quiet_native_logs
 
 
-def export(config: ExportConfig, images) -> int:
-    """Exports as `config` says; `images` is the set for the quality figures.
+def export(config: ExportConfig, images, calibration_images: Callable | None = None) -> int:
+    """Exports as `config` says.
+
+    Args:
+        config: what to export.
+        images: set for the quality figures.
+        calibration_images: maps channels to the set that the ranges of int8 files are
+            chosen on; called when there is such a file. `None`: `images`.
 
     Returns:
         0, or 1 when an artefact failed its check (its figures are on standard error).
@@ -23,29 +31,49 @@ def export(config: ExportConfig, images) -> int:
                 f"KERAS_BACKEND={backend}: exporting needs the tensorflow backend. "
                 "Unset the variable."
             )
-        from export.artefacts import EXPORTERS
+        from export.artefacts import export_format
         from export.checks import CheckFailed
         from export.cpp_loader import LoaderError
         from export.job import Job
-        from export.measure import mean_psnr
+        from export.measure import mean_agreement, mean_psnr
         from gradnet_tf.inference.load import load_denoiser
 
         denoiser = load_denoiser(config.model)
-    _require_exportable(denoiser, config.model)
+    _require_exportable(denoiser, config)
     source = denoiser.source
     name = source["preset"] if source["kind"] == "run" else denoiser.name
 
     def quality(candidate):
         return mean_psnr(candidate, images, config.sigma, config.seed)
 
-    facts = (quality(denoiser), images.name, config.sigma)
-    job = Job(denoiser, name, Path(config.output), quality, *facts)
+    def agreement(candidate):
+        return mean_agreement(candidate, denoiser, images, config.sigma, config.seed)
+
+    @functools.cache
+    def int8_network():
+        found = calibration_images(denoiser.channels) if calibration_images else images
+        return _int8_network(denoiser, found, config)
+
+    job = Job(
+        denoiser=denoiser,
+        name=name,
+        output=Path(config.output),
+        quality=quality,
+        psnr_keras=quality(denoiser),
+        dataset=images.name,
+        sigma=config.sigma,
+        agreement=agreement,
+        int8_network=int8_network,
+        max_psnr_drop=config.max_psnr_drop,
+        max_pixels=config.max_pixels,
+        version=config.version,
+    )
     rows, failures = [], 0
     _require_space(job.output, denoiser.parameters)
     for format in dict.fromkeys(config.formats):
         print(f"{name}: {format} ...", flush=True)
         try:
-            rows.append(EXPORTERS[format](job))
+            rows.append(export_format(job, format))
         except (CheckFailed, LoaderError) as error:
             failures += 1
             print(f"error: {format} was not written: {error}", file=sys.stderr)
@@ -55,8 +83,20 @@ def export(config: ExportConfig, images) -> int:
     return EXIT_SOME_FAILED if failures else EXIT_OK
 
 
-def _require_exportable(denoiser, spec: str) -> None:
-    """Refuses what is no network of images alone."""
+def _int8_network(denoiser, images, config: ExportConfig):
+    from export.calibrate import calibrated
+
+    try:
+        return calibrated(denoiser.model, images, denoiser.source["trained_sigma"], config.seed)
+    except ValueError as error:
+        raise UserError(f"--formats: {error}. Leave int8 out.") from error
+
+
+def _require_exportable(denoiser, config: ExportConfig) -> None:
+    """Refuses what is no network, and networks that a format cannot hold."""
+    from export.limits import limits_for
+
+    spec = config.model
     if denoiser.source["kind"] == "classical":
         raise UserError(f"--model={spec}: no network, so there is nothing to export.")
     if denoiser.model is None:
@@ -64,11 +104,12 @@ def _require_exportable(denoiser, spec: str) -> None:
             f"--model={spec}: already an exported file. Expected what it was made from: "
             "weights' name, run folder or .keras file."
         )
-    if denoiser.needs_sigma:
+    tflite = [name for name in config.formats if name.startswith("tflite")]
+    if denoiser.needs_sigma and tflite:
         raise UserError(
-            f"--model={spec}: this network is told the noise level, and the exported "
-            "formats take images alone.\nExport a blind network (such as dncnn or gradnet_small); "
-            "evaluate.py and `gradnet denoise` run this one."
+            f"--model={spec}: this network is told the noise level, and {', '.join(tflite)} "
+            "takes images alone.\nExport it with --formats=saved_model, or a blind network (such "
+            "as dncnn or gradnet_small)."
         )
     if denoiser.model.input_channels != denoiser.channels:
         method = denoiser.model.naive_denoiser.method
@@ -77,6 +118,7 @@ def _require_exportable(denoiser, spec: str) -> None:
             "the exported formats hold a network alone.\nTrain with a network as --naive (or with "
             "the preset's own) to export it; evaluate.py and `gradnet denoise` run this one."
         )
+    limits_for(denoiser.model, config.max_pixels)
 
 
 def _require_space(output: Path, parameters: int) -> None:

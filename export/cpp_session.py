@@ -3,8 +3,10 @@
 A program of its own (`export.cpp_loader` starts it), because it must not meet
 TensorFlow's Python runtime in one process. It uses the C API that the
 tensorflow wheel exports, and knows of a SavedModel what a server knows: the
-folder. Usage: `cpp_session.py LIBRARY_DIR FOLDER SIGNATURE WORK THREADS REPEATS`;
-reads WORK/in_K.npz, writes WORK/out_K.npz and WORK/facts.json.
+folder. Usage: `cpp_session.py LIBRARY_DIR FOLDER SIGNATURES WORK THREADS REPEATS GO_ON`;
+reads WORK/in_K.npz, writes WORK/out_K.npz and WORK/facts.json. SIGNATURES are one
+for all requests, or one for each with commas between. With GO_ON = 1 a request
+that fails is no end: its error is among the facts.
 """
 
 import ctypes
@@ -18,6 +20,8 @@ import numpy as np
 # TF_DataType of what the signatures use.
 DTYPES = {1: np.float32, 3: np.int32, 4: np.uint8, 9: np.int64}
 CODES = {np.dtype(dtype): code for code, dtype in DTYPES.items()}
+# Strings are structures of their own there; here they are bytes in an array of objects.
+STRING, STRING_SIZE = 7, 24
 POINTER = ctypes.c_void_p
 
 
@@ -27,6 +31,10 @@ class _Buffer(ctypes.Structure):
 
 class _Output(ctypes.Structure):
     _fields_ = [("operation", POINTER), ("index", ctypes.c_int)]
+
+
+class Failed(RuntimeError):
+    """TensorFlow returned an error: its code, the same number as in gRPC, and its message."""
 
 
 def _fields(data: bytes):
@@ -83,6 +91,8 @@ class Session:
             getattr(self.library, f"TF_{name}").restype = POINTER
         for name in ("GraphOperationByName", "AllocateTensor", "TensorData"):
             getattr(self.library, f"TF_{name}").restype = POINTER
+        self.library.TF_StringGetDataPointer.restype = POINTER
+        self.library.TF_StringGetSize.restype = ctypes.c_size_t
         self.library.TF_Message.restype = ctypes.c_char_p
         self.library.TF_TensorByteSize.restype = ctypes.c_size_t
         self.library.TF_Dim.restype = ctypes.c_int64
@@ -103,23 +113,31 @@ class Session:
         self.signatures = read_signatures(ctypes.string_at(meta.data, meta.length))
 
     def run(self, signature: str, inputs: dict) -> dict:
-        """Runs a signature on arrays by name and returns its outputs by name."""
+        """Runs a signature on arrays by name and returns its outputs by name.
+
+        Raises:
+            Failed: TensorFlow's error.
+        """
         maps = self.signatures[signature]
         feeds = self._ends([maps["inputs"][name] for name in inputs])
         values = (POINTER * len(inputs))(*map(self._tensor, inputs.values()))
         fetches, results = self._ends(maps["outputs"].values()), (POINTER * len(maps["outputs"]))()
-        self.library.TF_SessionRun(
-            *(self.session, None, feeds, values, len(feeds)),
-            *(fetches, results, len(fetches), None, 0, None, self.status),
-        )
-        self._check(f"run the signature {signature!r}")
-        outputs = {
-            name: self._array(POINTER(value))
-            for name, value in zip(maps["outputs"], results, strict=True)
-        }
-        for value in (*values, *results):
-            self.library.TF_DeleteTensor(POINTER(value))
-        return outputs
+        try:
+            self.library.TF_SessionRun(
+                *(self.session, None, feeds, values, len(feeds)),
+                *(fetches, results, len(fetches), None, 0, None, self.status),
+            )
+            self._check(f"run the signature {signature!r}")
+            return {
+                name: self._array(POINTER(value))
+                for name, value in zip(maps["outputs"], results, strict=True)
+            }
+        finally:
+            for value, array in zip(values, inputs.values(), strict=True):
+                self._delete(POINTER(value), np.asarray(array).dtype == object)
+            for value in filter(None, results):
+                # The strings of an output are TensorFlow's own, and go with it.
+                self._delete(POINTER(value), False)
 
     def _ends(self, names):
         ends = []
@@ -130,43 +148,95 @@ class Session:
         return (_Output * len(ends))(*ends)
 
     def _tensor(self, array):
-        array = np.ascontiguousarray(array)
+        array = np.asarray(array)
+        strings = array.dtype == object
+        size = array.size * STRING_SIZE if strings else array.nbytes
+        code = STRING if strings else CODES[array.dtype]
         shape = (ctypes.c_int64 * array.ndim)(*array.shape)
-        size = ctypes.c_size_t(array.nbytes)
-        tensor = self.library.TF_AllocateTensor(CODES[array.dtype], shape, array.ndim, size)
-        ctypes.memmove(self.library.TF_TensorData(POINTER(tensor)), array.ctypes.data, array.nbytes)
+        tensor = self.library.TF_AllocateTensor(code, shape, array.ndim, ctypes.c_size_t(size))
+        data = self.library.TF_TensorData(POINTER(tensor))
+        if not strings:
+            ctypes.memmove(data, np.ascontiguousarray(array).ctypes.data, size)
+            return tensor
+        for index, value in enumerate(array.ravel()):
+            place = POINTER(data + index * STRING_SIZE)
+            self.library.TF_StringInit(place)
+            self.library.TF_StringCopy(place, value, ctypes.c_size_t(len(value)))
         return tensor
 
     def _array(self, tensor):
         rank = self.library.TF_NumDims(tensor)
         shape = [self.library.TF_Dim(tensor, axis) for axis in range(rank)]
         size = self.library.TF_TensorByteSize(tensor)
-        data = ctypes.string_at(self.library.TF_TensorData(tensor), size)
-        return np.frombuffer(data, DTYPES[self.library.TF_TensorType(tensor)]).reshape(shape)
+        data, code = self.library.TF_TensorData(tensor), self.library.TF_TensorType(tensor)
+        if code != STRING:
+            return np.frombuffer(ctypes.string_at(data, size), DTYPES[code]).reshape(shape)
+        strings = np.empty(size // STRING_SIZE, object)
+        for index in range(len(strings)):
+            place = POINTER(data + index * STRING_SIZE)
+            length = self.library.TF_StringGetSize(place)
+            strings[index] = ctypes.string_at(self.library.TF_StringGetDataPointer(place), length)
+        return strings.reshape(shape)
+
+    def _delete(self, tensor, own_strings):
+        """Frees a tensor, and the strings of one that was made here."""
+        if own_strings:
+            data, size = self.library.TF_TensorData(tensor), self.library.TF_TensorByteSize(tensor)
+            for offset in range(0, size, STRING_SIZE):
+                self.library.TF_StringDealloc(POINTER(data + offset))
+        self.library.TF_DeleteTensor(tensor)
 
     def _check(self, doing):
-        if self.library.TF_GetCode(self.status) != 0:
+        code = self.library.TF_GetCode(self.status)
+        if code != 0:
             message = self.library.TF_Message(self.status).decode(errors="replace")
-            sys.exit(f"could not {doing}: {message.splitlines()[0]}")
+            raise Failed(code, f"could not {doing}: {message.splitlines()[0]}")
 
 
-def main(library_dir, folder, signature, work, threads, repeats):
-    """Runs the signature on every in_K.npz of `work`, the first `repeats` more times."""
-    session, work, seconds = Session(library_dir, folder, int(threads)), Path(work), []
-    if signature not in session.signatures:
-        sys.exit(f"no signature {signature!r} in {sorted(session.signatures)}")
-    for path in sorted(work.glob("in_*.npz")):
-        with np.load(path) as file:
+def memory_bytes(entry: str) -> int | None:
+    """Returns VmRSS (memory held now) or VmHWM (the most ever), where the system tells (Linux).
+
+    `getrusage` would not do: its maximum includes the process that started this one.
+    """
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(entry)), None)
+
+
+def main(library_dir, folder, signatures, work, threads, repeats, go_on):
+    """Runs a signature on every in_K.npz of `work`, and `repeats` more times."""
+    session, work = Session(library_dir, folder, int(threads)), Path(work)
+    signatures = signatures.split(",")
+    for signature in signatures:
+        if signature not in session.signatures:
+            sys.exit(f"no signature {signature!r} in {sorted(session.signatures)}")
+    seconds, errors, resident = [], {}, []
+    for index, path in enumerate(sorted(work.glob("in_*.npz"))):
+        signature = signatures[index if len(signatures) > 1 else 0]
+        # Bytes are pickled; the file is this program's caller's own.
+        with np.load(path, allow_pickle=True) as file:
             inputs = dict(file)
-        outputs = session.run(signature, inputs)
-        for _ in range(int(repeats)):
-            start = time.perf_counter()
-            session.run(signature, inputs)
-            seconds.append(time.perf_counter() - start)
-        np.savez(work / path.name.replace("in_", "out_"), **outputs)
-    facts = {"seconds": seconds, "signatures": session.signatures}
+        try:
+            outputs = session.run(signature, inputs)
+            for _ in range(int(repeats)):
+                start = time.perf_counter()
+                session.run(signature, inputs)
+                seconds.append(time.perf_counter() - start)
+            np.savez(work / path.name.replace("in_", "out_"), **outputs)
+        except Failed as error:
+            if go_on != "1":
+                raise
+            errors[index] = error.args
+        resident.append(memory_bytes("VmRSS"))
+    facts = {"seconds": seconds, "signatures": session.signatures, "errors": errors}
+    facts = {**facts, "resident_bytes": resident, "peak_bytes": memory_bytes("VmHWM")}
     (work / "facts.json").write_text(json.dumps(facts))
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    try:
+        main(*sys.argv[1:])
+    except Failed as failed:
+        sys.exit(failed.args[1])

@@ -3,8 +3,10 @@
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from export import card, measure
+from export.checks import CheckFailed
 from gradnet_tf.inference.denoiser import Denoiser
 
 
@@ -20,6 +22,11 @@ class Job:
         psnr_keras: `quality(denoiser)`, measured once.
         dataset: name of those images' set.
         sigma: their noise level, on the 0-255 scale.
+        agreement: maps a denoiser to its mean PSNR in dB against `denoiser` on such images.
+        int8_network: returns the network of the int8 files; it is made once.
+        max_psnr_drop: an artefact that loses more decibels is refused.
+        max_pixels: limit of the SavedModel's requests; see `export.limits`.
+        version: number of the folder that TF Serving reads.
     """
 
     denoiser: Denoiser
@@ -29,6 +36,11 @@ class Job:
     psnr_keras: float
     dataset: str
     sigma: float
+    agreement: Callable[[Denoiser], float]
+    int8_network: Callable[[], Any]
+    max_psnr_drop: float
+    max_pixels: int | None = None
+    version: int = 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,14 +56,26 @@ class Row:
 
 
 def quality_of(job: Job, denoiser: Denoiser) -> dict:
-    """Returns the `quality` of a card: an artefact's PSNR beside Keras'."""
+    """Returns the `quality` of a card: an artefact's PSNR beside Keras'.
+
+    Raises:
+        CheckFailed: it loses more than `job.max_psnr_drop`.
+    """
     psnr = job.quality(denoiser)
+    drop = job.psnr_keras - psnr
+    if not drop <= job.max_psnr_drop:  # so that NaN fails too
+        raise CheckFailed(
+            f"{denoiser.name}: loses {drop:.3f} dB on {job.dataset} at sigma {job.sigma:g} "
+            f"({psnr:.3f} dB, Keras {job.psnr_keras:.3f} dB); --max_psnr_drop allows "
+            f"{job.max_psnr_drop:g}"
+        )
     return {
         "dataset": job.dataset,
         "sigma": job.sigma,
         "psnr_keras": job.psnr_keras,
         "psnr": psnr,
-        "drop_db": job.psnr_keras - psnr,
+        "drop_db": drop,
+        "agreement_db": job.agreement(denoiser),
     }
 
 

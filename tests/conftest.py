@@ -5,8 +5,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from absl import flags
 
 from gradnet_tf.inference.image_files import write_image
+
+# Each benchmark is a program with flags of its own. Tests import several into one process, where
+# flags of one name would collide: here the later definition replaces the earlier.
+_defined = flags.Flag.__init__
+
+
+def _define(self, *arguments, **options):
+    _defined(self, *arguments, **{**options, "allow_override": True})
+
+
+flags.Flag.__init__ = _define
 
 
 @pytest.fixture(scope="session")
@@ -58,3 +70,42 @@ def scenes(make_images):
         for kind in ("noisy", "reference", "clean")
     ]
     return make_images("D/renoir", names, size=(20, 24)).parent
+
+
+@pytest.fixture(scope="session")
+def served_model():
+    """The network that `servable` holds."""
+    from tiny_run import tiny_model
+
+    return tiny_model()
+
+
+@pytest.fixture(scope="session")
+def served_folder(served_model, tmp_path_factory) -> Path:
+    """A folder of versions with `served_model` as version 7."""
+    from export.saved_model import write_saved_model
+
+    folder = tmp_path_factory.mktemp("served")
+    write_saved_model(served_model, folder / "7")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def servable(served_folder):
+    """`served_folder` as the stand-in for TF Serving holds it."""
+    from export.serving.servable import Servable
+
+    return Servable(served_folder, "denoiser")
+
+
+@pytest.fixture(scope="session")
+def told_servable(tmp_path_factory):
+    """The same of a network that is told the noise level."""
+    from serving_case import tiny_ffdnet
+
+    from export.saved_model import write_saved_model
+    from export.serving.servable import Servable
+
+    folder = tmp_path_factory.mktemp("told")
+    write_saved_model(tiny_ffdnet(), folder / "1")
+    return Servable(folder, "denoiser")

@@ -135,9 +135,9 @@ def test_an_exported_file_is_not_exported_again(exported, images):
         export(config, images)
 
 
-@pytest.mark.parametrize("formats", [("tflite_int8",), ("tflite_float32", "onnx"), ()])
+@pytest.mark.parametrize("formats", [("tflite_int4",), ("tflite_float32", "onnx"), ()])
 def test_formats_that_this_version_lacks_are_refused(formats):
-    with pytest.raises(UserError, match="this version writes saved_model, tflite_float32"):
+    with pytest.raises(UserError, match="this version writes saved_model, saved_model_bf"):
         ExportConfig(output="o", formats=formats)
 
 
@@ -148,7 +148,7 @@ def test_sigma_outside_its_range_is_refused(sigma):
 
 
 def test_the_command_as_a_process(tmp_path):
-    command = [sys.executable, "-m", "export", f"--output={tmp_path}", "--formats=tflite_int8"]
+    command = [sys.executable, "-m", "export", f"--output={tmp_path}", "--formats=tflite_int4"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert done.stderr.startswith("error: --formats: this version writes")

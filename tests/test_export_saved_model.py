@@ -1,5 +1,7 @@
 """The SavedModel is judged by TensorFlow's C++ loader: numbers, signatures, names, refusals."""
 
+from types import SimpleNamespace
+
 import keras
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from tiny_run import tiny_model
 from export import checks
 from export.card import sha256_of_folder
 from export.cpp_loader import LoaderError, run_saved_model
+from export.formats import TFLiteFormat
 from export.saved_model import write_saved_model
 from gradnet_tf.inference.load import load_denoiser
 from gradnet_tf.inference.runner_keras import KerasRunner
@@ -55,6 +58,8 @@ def test_the_signatures_have_the_documented_names(in_cpp):
     for name in ("serving_default", "uint8"):
         assert list(signatures[name]["inputs"]) == ["images"]
         assert list(signatures[name]["outputs"]) == ["denoised"]
+    assert list(signatures["encoded"]["inputs"]) == ["image_bytes"]
+    assert list(signatures["encoded"]["outputs"]) == ["denoised_bytes"]
 
 
 def test_the_uint8_signature_rounds_what_keras_gives(model, folder):
@@ -77,12 +82,19 @@ def test_the_check_fails_for_another_network(folder):
         checks.check_saved_model(folder, other, 3)
 
 
+def compare_as_tflite(what, function):
+    """Judges a function of images as a float32 file, against the identity."""
+    runner = SimpleNamespace(run=function)
+    denoiser = SimpleNamespace(channels=3, denoise=lambda images: images)
+    checks.check_tflite(what, runner, denoiser, TFLiteFormat("float32"))
+
+
 def test_not_a_number_fails_the_check():
     def broken(images):
         return np.full_like(images, np.nan)
 
     with pytest.raises(checks.CheckFailed, match="nan"):
-        checks.check_runner("broken", broken, lambda images: images, 3)
+        compare_as_tflite("broken", broken)
 
 
 def test_another_shape_fails_the_check():
@@ -90,7 +102,7 @@ def test_another_shape_fails_the_check():
         return images[:, :1]
 
     with pytest.raises(checks.CheckFailed, match=r"shape \(1, 1, 31, 3\) at 37x31"):
-        checks.check_runner("cropped", cropped, lambda images: images, 3)
+        compare_as_tflite("cropped", cropped)
 
 
 def test_the_python_loader_serves_it_as_a_model(model, folder):
@@ -113,8 +125,8 @@ def test_the_newest_version_is_served(folder, tmp_path):
 def test_the_loader_names_what_it_refuses(folder, tmp_path):
     with pytest.raises(LoaderError, match="could not load the SavedModel"):
         run_saved_model(tmp_path, [])
-    with pytest.raises(LoaderError, match="no signature 'encoded' in .*serving_default"):
-        run_saved_model(folder, [], signature="encoded")
+    with pytest.raises(LoaderError, match="no signature 'other' in .*serving_default"):
+        run_saved_model(folder, [], signature="other")
     with pytest.raises(LoaderError, match="could not run the signature 'serving_default'"):
         run_saved_model(folder, [{"images": noisy_images(1, 4, 4, 1)}])
 

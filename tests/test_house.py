@@ -64,7 +64,9 @@ DISTRIBUTIONS = {
     "PIL": "pillow",
     "sklearn": "scikit-learn",
     "ai_edge_litert": "ai-edge-litert",
+    "grpc": "grpcio",
     "tensorflow_datasets": "tensorflow-datasets",
+    "tensorflow_serving": "tensorflow-serving-api",
 }
 
 

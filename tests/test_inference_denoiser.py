@@ -70,7 +70,7 @@ def test_a_name_or_a_path_is_enough(tmp_path):
     picture = np.random.default_rng(0).integers(0, 256, (20, 24, 3), np.uint8)
     run, _ = make_run(tmp_path / "run")
     for model in ("gradnet_tiny", run):
-        named, loaded = Denoiser(model), load_denoiser(str(model))
+        named, loaded = Denoiser(model), load_denoiser(str(model), runtime="auto")
         assert (named.name, named.source) == (loaded.name, loaded.source)
         np.testing.assert_array_equal(named(picture), loaded(picture))
     assert Denoiser().name == load_denoiser("default").name
@@ -92,7 +92,7 @@ def test_facts(denoiser, grey_denoiser):
     assert (denoiser.channels, grey_denoiser.channels) == (3, 1)
     assert denoiser.needs_sigma is False
     assert denoiser.parameters == denoiser.model.count_params()
-    known = ("kind", "path", "preset", "sha256", "run", "trained_sigma")
+    known = ("kind", "path", "preset", "sha256", "run", "trained_sigma", "runtime")
     assert denoiser.source == dict.fromkeys(known)
 
 

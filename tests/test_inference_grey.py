@@ -57,7 +57,7 @@ def test_grey_pictures_go_through_the_grey_weights_that_ship(photos, tmp_path, c
     said = [line for line in capsys.readouterr().err.splitlines() if GRAY in line]
     assert len(said) == 1 and "gradnet_small_color_blind" in said[0]
     pixels = {name: read_opencv((photos / name).read_bytes()) for name in found}
-    gray, colour = load_denoiser(GRAY), replicating(load_denoiser(model))
+    gray, colour = Denoiser(GRAY), replicating(Denoiser(model))
     np.testing.assert_array_equal(found["a.png"], gray(pixels["a.png"]))
     np.testing.assert_array_equal(found["b.png"], gray(pixels["b.png"]))
     np.testing.assert_array_equal(found["c.png"], colour(pixels["c.png"]))
@@ -86,7 +86,7 @@ def test_colour_pictures_load_no_grey_weights(photos, tmp_path, capsys):
 def test_a_denoiser_knows_grey_pictures_of_every_shape(strength, capsys):
     """(H, W), with alpha, and stored as RGB with three equal channels."""
     denoiser, grey = Denoiser("gradnet_small"), list(scene())[1]
-    wanted = load_denoiser(GRAY)(grey, **strength)
+    wanted = Denoiser(GRAY)(grey, **strength)
     alpha = np.full_like(grey, 9)
     np.testing.assert_array_equal(denoiser(grey, **strength), wanted)
     as_rgb = denoiser(np.stack([grey] * 3 + [alpha], axis=-1), **strength)

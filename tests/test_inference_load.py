@@ -67,6 +67,7 @@ def test_a_run_means_its_best_weights(run, expected):
         "sha256": sha256_of(best),
         "run": str(run[0]),
         "trained_sigma": None,
+        "runtime": None,
     }
 
 

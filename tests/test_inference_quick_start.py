@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from gradnet_tf.inference import quick_start as module
-from gradnet_tf.inference.denoiser import Denoiser
+from gradnet_tf.inference.load import load_denoiser
 from gradnet_tf.inference.quick_start import UNUSED, quick_start
 
 FRAMEWORKS = ("keras", "tensorflow", "jax")
@@ -57,7 +57,8 @@ print(json.dumps([codes, [name for name in {FRAMEWORKS} if name in sys.modules]]
 def test_the_command_leaves_the_unused_out_and_gives_the_same_bits(photo, tmp_path):
     code = f"""
 from gradnet_tf.inference import cli
-code = cli.main(["denoise", sys.argv[1], "--output", sys.argv[2], "--model=gradnet_tiny"])
+flags = ["--model=gradnet_tiny", "--runtime=keras"]
+code = cli.main(["denoise", sys.argv[1], "--output", sys.argv[2], *flags])
 unused = [name for name in {UNUSED} if name in sys.modules]
 import matplotlib  # hidden no longer
 print(json.dumps([code, unused, gc.isenabled(), gc.get_freeze_count()]))
@@ -67,7 +68,7 @@ print(json.dumps([code, unused, gc.isenabled(), gc.get_freeze_count()]))
     code, unused, enabled, frozen = found
     assert (code, unused, enabled) == (0, [], True)
     assert frozen > 100_000
-    expected = Denoiser("gradnet_tiny")(cv2.imread(str(photo))[..., ::-1])
+    expected = load_denoiser("gradnet_tiny")(cv2.imread(str(photo))[..., ::-1])
     np.testing.assert_array_equal(cv2.imread(str(output / "a.png"))[..., ::-1], expected)
 
 

@@ -14,10 +14,10 @@ _CHUNK = 8
 _SEED = 0
 
 
-def sampled_parts(image: np.ndarray) -> Iterator[np.ndarray]:
+def sampled_parts(image: np.ndarray, whole_pixels: int = WHOLE_PIXELS) -> Iterator[np.ndarray]:
     """Yields the batches of a picture that stand for the whole of it.
 
-    A picture of up to `WHOLE_PIXELS` stands for itself. A larger one is
+    A picture of up to `whole_pixels` stands for itself. A larger one is
     represented by crops of the side that the networks are trained on: as many
     as have its area, but at most 32, and beyond a megapixel one for
     `PIXELS_PER_CROP` pixels, at most 128. Their places are drawn from a
@@ -27,18 +27,19 @@ def sampled_parts(image: np.ndarray) -> Iterator[np.ndarray]:
 
     Args:
         image: (H, W, C).
+        whole_pixels: where crops begin.
 
     Yields:
         (N, h, w, C), N up to 8, all of one shape.
     """
     height, width = image.shape[:2]
-    if height * width <= WHOLE_PIXELS:
+    if height * width <= whole_pixels:
         yield image[None]
         return
     sides = min(CROP_SIDE, height), min(CROP_SIDE, width)
     draw = np.random.default_rng(_SEED)
     count = min(MOST, max(FEWEST, height * width // PIXELS_PER_CROP))
-    count = min(count, height * width // (sides[0] * sides[1]))
+    count = min(count, max(4, height * width // (sides[0] * sides[1])))
     tops = draw.integers(0, height - sides[0] + 1, count)
     lefts = draw.integers(0, width - sides[1] + 1, count)
     for begin in range(0, count, _CHUNK):
@@ -47,17 +48,20 @@ def sampled_parts(image: np.ndarray) -> Iterator[np.ndarray]:
 
 
 def attention_vectors(
-    image: np.ndarray, function: Callable[[np.ndarray], Sequence[np.ndarray]]
+    image: np.ndarray,
+    function: Callable[[np.ndarray], Sequence[np.ndarray]],
+    whole_pixels: int = WHOLE_PIXELS,
 ) -> list[np.ndarray]:
     """Returns a picture's attention vectors, the mean over its sample.
 
     Args:
         image: (H, W, C) float32.
         function: returns the vectors (N, 1, 1, ·) of a batch.
+        whole_pixels: see `sampled_parts`.
 
     Returns:
         A list of float32 (1, 1, 1, ·).
     """
-    batches = [function(part) for part in sampled_parts(image)]
+    batches = [function(part) for part in sampled_parts(image, whole_pixels)]
     stacked = (np.concatenate(vectors) for vectors in zip(*batches, strict=True))
     return [np.mean(v, axis=0, keepdims=True, dtype=np.float64).astype(np.float32) for v in stacked]

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from gradnet_tf.errors import UserError
+from gradnet_tf.inference.runtimes import RUNTIMES
 from gradnet_tf.inference.tile_config import parse_memory, parse_tile
 from gradnet_tf.photos import MAX_MEGAPIXELS
 
@@ -57,6 +58,13 @@ def add_result_arguments(parser: argparse.ArgumentParser) -> None:
         default="default",
         help="name, or path of a run or an exported file; with a name, grey pictures go through "
         "the grey weights of that name where they ship",
+    )
+    parser.add_argument(
+        "--runtime",
+        choices=RUNTIMES,
+        default="auto",
+        help="what runs weights that ship: keras (TensorFlow or JAX), litert (no TensorFlow "
+        "needed, starts at once), or auto: litert where it is installed and there is no GPU",
     )
     parser.add_argument(
         "--strength", type=_strength, default=1.0, help="0 (nothing) to 1 (all, the default)"

@@ -112,6 +112,7 @@ def _load(arguments: argparse.Namespace, on_tile=None):
     return picture_function(
         arguments.model,
         arguments.sigma,
+        arguments.runtime,
         strength=arguments.strength,
         luma=arguments.luma,
         chroma=arguments.chroma,

@@ -14,6 +14,9 @@ from gradnet_tf.inference.tile_config import AUTO, TileConfig
 from gradnet_tf.inference.tiled import run_whole
 from gradnet_tf.inference.tiles import FLOATS, OnTile, PixelFormat
 
+#: What `Denoiser.source` holds; missing values are `None`.
+_FACTS = ("kind", "path", "preset", "sha256", "run", "trained_sigma", "runtime")
+
 
 class Runner(Protocol):
     """What runs a network: Keras, a SavedModel or a TFLite interpreter (`runner_*.py`).
@@ -40,13 +43,14 @@ class Denoiser:
     """Maps noisy images to denoised images of the same shape, at any height and width from 1 up.
 
     Args:
-        model: a name or a path, as `gradnet_tf.inference.load.load_denoiser` takes it, or
-            what runs a network already; see `Runner`.
+        model: a name or a path, as `gradnet_tf.inference.load.load_denoiser` takes it (with
+            the runtime "auto"), or what runs a network already; see `Runner`.
         name: what reports and folders call it, such as "gradnet_small_color_blind";
             given with a `Runner`, known where a model is named.
-        source: where it came from: `kind`, `path`, `preset`, `sha256`, `run`, and
-            `trained_sigma`, the lowest and the highest noise level of its training
-            (missing values are `None`); given or known like `name`.
+        source: where it came from: `kind`, `path`, `preset`, `sha256`, `run`,
+            `trained_sigma`, the lowest and the highest noise level of its training, and
+            `runtime`, "litert" for weights that ship and run there (missing values are
+            `None`); given or known like `name`.
 
     Attributes:
         channels: 3 (RGB) or 1 (grey), what `denoise` takes; `None` where it takes both.
@@ -72,11 +76,11 @@ class Denoiser:
         if isinstance(model, str | os.PathLike):
             from gradnet_tf.inference.load import load_denoiser
 
-            found = load_denoiser(os.fspath(model))
+            found = load_denoiser(os.fspath(model), runtime="auto")
             model, name, source = found.runner, found.name, found.source
         self.runner = model
         self.name = name
-        blank = dict.fromkeys(("kind", "path", "preset", "sha256", "run", "trained_sigma"))
+        blank = dict.fromkeys(_FACTS)
         self.source = {**blank, **(source or {})}
         self._for_grey: Denoiser | None = None
 

@@ -24,7 +24,8 @@ def grey_partner(denoiser):
         return None
     from gradnet_tf.inference.load import load_denoiser
 
-    partner = load_denoiser(name)
+    runtime = denoiser.source.get("runtime") or "keras"
+    partner = load_denoiser(name, runtime=runtime)
     tell(f"grey pictures go through {name}, the grey weights of {denoiser.name}")
     return partner
 

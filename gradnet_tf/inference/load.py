@@ -9,6 +9,7 @@ from gradnet_tf.classical import CLASSICAL, classical_name
 from gradnet_tf.errors import UserError
 from gradnet_tf.files import sha256_of
 from gradnet_tf.inference.denoiser import Denoiser
+from gradnet_tf.inference.runtimes import litert_file
 from gradnet_tf.presets import PRESETS
 from gradnet_tf.quiet import quiet_native_logs
 from gradnet_tf.run_folder import best_weights
@@ -20,7 +21,9 @@ READABLE = (
 _MATLAB, _ZIP, _PICKLE = b"MATLAB", b"PK\x03\x04", b"\x80"
 
 
-def load_denoiser(spec: str, precision: str = "float32", flag: str = "model") -> Denoiser:
+def load_denoiser(
+    spec: str, precision: str = "float32", flag: str = "model", runtime: str = "keras"
+) -> Denoiser:
     """Returns the denoiser that `--model=spec` means.
 
     An existing path goes by its content: a run's folder (config.json; its best
@@ -34,6 +37,8 @@ def load_denoiser(spec: str, precision: str = "float32", flag: str = "model") ->
         spec: path or name.
         precision: dtype policy to rebuild a Keras model under; weights stay float32.
         flag: what messages call `spec`.
+        runtime: what runs weights that ship: "keras", "litert" from the .tflite file that
+            ships too, or "auto"; see `gradnet_tf.inference.runtimes.litert_file`.
 
     Raises:
         UserError: nothing of that name or kind, a damaged file, or a precision
@@ -44,6 +49,8 @@ def load_denoiser(spec: str, precision: str = "float32", flag: str = "model") ->
     path = Path(spec)
     given = path if path.exists() else spec
     kind = _load_folder if path.is_dir() else _load_file if path.exists() else _load_name
+    if file := litert_file(spec, runtime):
+        given, kind = file, _load_shipped_tflite
     try:
         with quiet_native_logs():
             return kind(given, precision)
@@ -194,6 +201,20 @@ def _load_tflite(path: Path, precision: str) -> Denoiser:
     card = _read_json(path.with_suffix(".json"))
     source = _file_source("tflite", path) | _from_card(card)
     return Denoiser(TFLiteRunner(path), path.stem, source)
+
+
+def _load_shipped_tflite(path: Path, precision: str) -> Denoiser:
+    _require_float32(path, precision)
+    from gradnet_tf.inference.runner_tflite import TFLiteRunner
+
+    card = _read_json(path.with_suffix(".json"))
+    found = _file_source("weights", path)
+    if found["sha256"] != card.get("sha256"):
+        raise UserError(
+            f"{path}: the file is damaged or was exchanged: its sha256 is {found['sha256']}, "
+            f"expected {card.get('sha256')}.\nReinstall the package."
+        )
+    return Denoiser(TFLiteRunner(path), path.stem, found | _from_card(card) | {"runtime": "litert"})
 
 
 def _file_source(kind: str, path: Path) -> dict:

@@ -10,7 +10,7 @@ from gradnet_tf.inference.quick_start import quick_start
 
 
 def picture_function(
-    model: str, sigma: float | None, **options
+    model: str, sigma: float | None, runtime: str = "auto", **options
 ) -> Callable[[np.ndarray], np.ndarray]:
     """Loads a model and returns the function from a photograph's pixels to denoised ones.
 
@@ -19,6 +19,7 @@ def picture_function(
     Args:
         model: see `gradnet_tf.inference.load.load_denoiser`.
         sigma: noise level on the 0-255 scale, for a model that takes one.
+        runtime: see `load_denoiser`.
         options: further arguments of `Denoiser.__call__`.
 
     Raises:
@@ -27,7 +28,7 @@ def picture_function(
     from gradnet_tf.inference.load import load_denoiser
 
     with quick_start():
-        denoiser = load_denoiser(model)
+        denoiser = load_denoiser(model, runtime=runtime)
     if sigma is not None and not denoiser.needs_sigma:
         refuse_sigma(sigma, denoiser.name)
     return functools.partial(denoiser, sigma=sigma, **options)

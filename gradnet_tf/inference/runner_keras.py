@@ -10,6 +10,7 @@ from keras import ops
 
 from gradnet_tf.inference.architecture import rebuild
 from gradnet_tf.inference.tile_config import AUTO, TileConfig
+from gradnet_tf.inference.tile_facts import facts_of
 from gradnet_tf.inference.tiled import TiledNetwork
 from gradnet_tf.inference.tiles import FLOATS, OnTile, PixelFormat
 from gradnet_tf.pretrained import model_from_weights
@@ -40,8 +41,12 @@ class KerasRunner:
         widths = tuple(getattr(model, "attention_widths", ()))
         self._denoise_given = self._compiled(self._call_given, widths)
         self._vectors = self._compiled(self._call_vectors)
+        try:
+            facts = facts_of(model)
+        except TypeError as error:
+            facts = str(error)
         self._tiled = TiledNetwork(
-            model,
+            facts,
             functools.partial(_guarded, self._denoise),
             functools.partial(_guarded, self._denoise_given),
             functools.partial(_guarded, self._vectors),

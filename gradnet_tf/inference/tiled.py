@@ -1,13 +1,13 @@
-"""Runs a Keras network over a picture in tiles whose size does not show in the result."""
+"""Runs a network over a picture in tiles whose size does not show in the result."""
 
 import numpy as np
 
 from gradnet_tf.errors import UserError
 from gradnet_tf.inference.attention_sample import WHOLE_PIXELS, attention_vectors
-from gradnet_tf.inference.halo import block_side, receptive_radius
-from gradnet_tf.inference.memory import bytes_per_pixel, choose_tile
+from gradnet_tf.inference.memory import choose_tile
 from gradnet_tf.inference.noise_level import tell
 from gradnet_tf.inference.tile_config import TileConfig
+from gradnet_tf.inference.tile_facts import TileFacts
 from gradnet_tf.inference.tiles import (
     FLOATS,
     OnTile,
@@ -28,18 +28,23 @@ class TiledNetwork:
     exact.
 
     Args:
-        model: a network of `gradnet_tf.models`.
+        facts: of the network; or why it cannot be tiled, and runs whole pictures only.
         denoise: maps (images, *sigma) to images, the attention's vectors computed inside.
         denoise_given: maps (images, *sigma, *vectors) to images.
         vectors: maps (images, *sigma) to the list of vectors.
+        whole_pixels: larger pictures get their vectors from crops.
 
     The three take and return float32 arrays, σ as (N,), and raise `MemoryError`
-    when memory does not suffice.
+    when memory does not suffice. Of a network that takes tiles of one size,
+    `denoise` is not called, and `vectors` gets crops alone.
     """
 
-    def __init__(self, model, denoise, denoise_given, vectors):
-        self._model = model
+    def __init__(
+        self, facts: TileFacts | str, denoise, denoise_given, vectors, whole_pixels=WHOLE_PIXELS
+    ):
+        self._facts = facts
         self._denoise, self._denoise_given, self._vectors = denoise, denoise_given, vectors
+        self._whole_pixels = whole_pixels
         self._limit: int | None = None  # the tile that went through when memory ran out
 
     def run(
@@ -67,24 +72,16 @@ class TiledNetwork:
                 `max_memory`.
             MemoryError: also the smallest tiles need too much.
         """
-        shape = image.shape[:2]
-        try:
-            halo, block = receptive_radius(self._model), block_side(self._model)
-        except TypeError as error:
-            return run_whole(self._denoise, image, sigma, config, pixels, on_tile, str(error))
-        size = shape[0] * shape[1]
-        pooled_whole = size <= WHOLE_PIXELS or not self._model.attention_widths
-        # What is pooled whole has to fit into memory whole, once.
-        least = size if pooled_whole and self._model.attention_widths else 0
-        cost = bytes_per_pixel(self._model)
-        tile = choose_tile(shape, image.nbytes, cost, halo, config, least)
-        if self._limit is not None:
-            tile = min(tile, self._limit)
+        facts, shape = self._facts, image.shape[:2]
+        if isinstance(facts, str):
+            return run_whole(self._denoise, image, sigma, config, pixels, on_tile, facts)
+        pooled_whole = not facts.attention or self._is_small(shape)
+        tile = self._tile(image, config, pooled_whole)
         levels = () if sigma is None else (sigma,)
-        for side in smaller_tiles(tile, shape):
-            cut = windows(shape, side, halo, block)
+        for side in [tile] if facts.side else smaller_tiles(tile, shape):
+            cut = windows(shape, side, facts.halo, facts.block, facts.side is not None)
             try:
-                plain = pooled_whole and len(cut) == 1
+                plain = pooled_whole and len(cut) == 1 and not facts.side
                 function = self._function(image, pixels, levels, plain)
                 result = map_tiles(function, image, cut, pixels, on_tile)
             except MemoryError as error:
@@ -96,9 +93,27 @@ class TiledNetwork:
             return result
         raise failure
 
+    def _is_small(self, shape) -> bool:
+        return shape[0] * shape[1] <= self._whole_pixels
+
+    def _tile(self, image, config: TileConfig, pooled_whole: bool) -> int:
+        """Returns the side of the tiles."""
+        facts, shape = self._facts, image.shape[:2]
+        if facts.side is not None:
+            if config.tile not in ("auto", facts.side):
+                raise UserError(
+                    f"`tile` must be auto or {facts.side} here: the file takes no other. "
+                    f"Received: tile={config.tile}"
+                )
+            return facts.side
+        # What is pooled whole has to fit into memory whole, once.
+        least = shape[0] * shape[1] if pooled_whole and facts.attention else 0
+        tile = choose_tile(shape, image.nbytes, facts.bytes_per_pixel, facts.halo, config, least)
+        return tile if self._limit is None else min(tile, self._limit)
+
     def _function(self, image, pixels, levels, plain: bool):
         """Returns the function of a window; `plain` where the network may do its own pooling."""
-        if plain or not self._model.attention_widths:
+        if plain or not self._facts.attention:
             return lambda part: self._denoise(part, *levels)
         given = attention_vectors(
             image,
@@ -106,6 +121,7 @@ class TiledNetwork:
                 np.concatenate([pixels.read(crop[None]) for crop in part]),
                 *(np.repeat(level, len(part)) for level in levels),
             ),
+            self._whole_pixels,
         )
         return lambda part: self._denoise_given(part, *levels, *given)
 

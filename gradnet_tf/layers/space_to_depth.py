@@ -1,7 +1,8 @@
 """Moves between pixels and blocks of pixels, as FFDNet does, to work at a lower resolution.
 
-Both directions are convolutions with a constant 0/1 kernel: exact, and made of
-operations that every export target has at any height and width.
+The way down is a convolution with a constant 0/1 kernel, because the operation of
+that name wants sizes that the block divides, and a graph for any size should not
+do arithmetic on sizes. The way up has no such trouble. Both are exact.
 """
 
 import keras
@@ -55,10 +56,10 @@ class SpaceToDepth(_BlockLayer):
     def call(self, images):
         if self.block_size == 1:
             return images
-        # Always b - 1 more rows and columns: the valid convolution drops what
-        # does not fill a block, and the graph needs no arithmetic on sizes.
-        more = self.block_size - 1
-        padded = ops.pad(images, [[0, 0], [0, more], [0, more], [0, 0]], mode="symmetric")
+        # Always one more row and column: the valid convolution drops what does
+        # not fill a block, and the graph needs no arithmetic on sizes.
+        padded = ops.concatenate([images, images[:, -1:]], axis=1)
+        padded = ops.concatenate([padded, padded[:, :, -1:]], axis=2)
         kernel = ops.cast(_block_kernel(images.shape[-1], self.block_size), padded.dtype)
         return ops.conv(padded, kernel, strides=self.block_size, padding="valid")
 
@@ -91,9 +92,7 @@ class DepthToSpace(_BlockLayer):
     def call(self, features):
         if self.block_size == 1:
             return features
-        channels = features.shape[-1] // self.block_size**2
-        kernel = ops.cast(_block_kernel(channels, self.block_size), features.dtype)
-        return ops.conv_transpose(features, kernel, strides=self.block_size, padding="valid")
+        return ops.depth_to_space(features, self.block_size)
 
     def compute_output_shape(self, input_shape):
         batch, height, width, channels = input_shape

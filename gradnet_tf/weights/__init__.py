@@ -39,6 +39,17 @@ def read_card(name: str) -> dict[str, Any] | None:
     return json.loads(card.read_text(encoding="utf-8"))
 
 
+def find_tflite(spec: str) -> Path | None:
+    """Returns the .tflite file that ships of the weights that a name means, `None` without one.
+
+    Args:
+        spec: see `find_card`.
+    """
+    card = find_card(spec)
+    path = card and FOLDER / "litert" / f"{card['name']}.tflite"
+    return path if path and path.is_file() else None
+
+
 def list_weights() -> list[dict[str, Any]]:
     """Returns the cards of all weights that ship, by name."""
     names = sorted(path.stem for path in FOLDER.glob("*.json"))

@@ -19,6 +19,7 @@ class Settings:
 
     Attributes:
         model: see `load_denoiser`; a path is one of the machine that denoises.
+        runtime: see `load_denoiser`.
         strength: see `Denoiser.__call__`, as are `luma`, `chroma`, `sigma` and `self_ensemble`.
         tiles: how large pictures are cut, and what a process may take.
         quality: of JPEG and lossy WebP and AVIF; see `encode_photo`.
@@ -27,6 +28,7 @@ class Settings:
     """
 
     model: str = "default"
+    runtime: str = "auto"
     strength: float = 1.0
     luma: float = 1.0
     chroma: float = 1.0
@@ -48,7 +50,7 @@ class Settings:
         Raises:
             UserError: no such model, or a noise level for a model that takes none.
         """
-        same = ("strength", "sigma", "luma", "chroma", "self_ensemble", "tiles")
+        same = ("runtime", "strength", "sigma", "luma", "chroma", "self_ensemble", "tiles")
         return picture_function(self.model, **{name: getattr(self, name) for name in same})
 
 

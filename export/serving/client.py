@@ -1,0 +1,165 @@
+"""What the REST and the gRPC client have in common: their command line and the work on files."""
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from export.serving.load_test import run_load, summary
+from export.serving.retries import Refused, Unreachable, with_retries
+from gradnet_tf.command import ArgumentParser, guarded
+from gradnet_tf.errors import EXIT_OK, EXIT_SOME_FAILED, UserError
+from gradnet_tf.files import atomic_write
+from gradnet_tf.inference.image_files import (
+    read_bytes,
+    read_image,
+    to_float,
+    to_uint8,
+    write_image,
+)
+
+SIGNATURES = ("encoded", "uint8", "serving_default")
+
+
+class Transport(Protocol):
+    """How requests reach a server."""
+
+    def predict(self, signature: str, inputs: dict, timeout: float) -> list[bytes] | np.ndarray:
+        """Returns the signature's output; raises `Unreachable` or `Refused`."""
+
+    def close(self) -> None:
+        """Ends the connection."""
+
+
+def client_main(
+    make_transport: Callable[[str, str, int | None], Transport],
+    name: str,
+    doc: str,
+    url: str,
+    argv: list[str] | None = None,
+) -> int:
+    """Runs a client's command line and returns the exit code.
+
+    Args:
+        make_transport: from URL, model's name and version.
+        name: of the module, for the usage.
+        doc: what `--help` begins with.
+        url: default of `--url`.
+        argv: `sys.argv[1:]` by default.
+    """
+    arguments = _parser(name, doc, url).parse_args(argv)
+    return guarded(lambda: _run(arguments, make_transport))
+
+
+def _parser(name: str, doc: str, url: str) -> ArgumentParser:
+    parser = ArgumentParser(
+        prog=f"python -m {name}",
+        description=doc,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("images", nargs="+", metavar="IMAGE", help="PNG or JPEG files")
+    add("--output", metavar="DIR", help="folder for the results, a PNG for each image")
+    add("--url", default=url, help=f"the server (default: {url})")
+    add("--model-name", default="denoiser", help="what the server calls the model")
+    add("--version", type=int, help="the model's version (default: the server's choice)")
+    add("--signature", choices=SIGNATURES, default="encoded", help="default: encoded")
+    add("--sigma", type=float, help="noise level on the 0-255 scale, for networks that take it")
+    add("--channels", type=int, choices=(1, 3), default=3, help="of arrays: 3 (default) or 1")
+    add("--timeout", type=float, default=60.0, help="deadline of a request in seconds")
+    add("--retries", type=int, default=4, help="further tries when the server is not there")
+    add("--benchmark", type=int, metavar="N", help="send N requests and print how fast they are")
+    add("--concurrency", type=int, default=1, help="requests at a time in the benchmark")
+    return parser
+
+
+def _run(arguments, make_transport) -> int:
+    if not arguments.benchmark and not arguments.output:
+        raise UserError("--output: expected a folder for the results, or --benchmark=N.")
+    for flag, least in (("timeout", 0.001), ("retries", 0), ("benchmark", 1), ("concurrency", 1)):
+        value = getattr(arguments, flag)
+        if value is not None and not value >= least:
+            raise UserError(f"--{flag}: expected {least} or more. Received: {value}.")
+    targets = {} if arguments.benchmark else _targets(arguments.images, Path(arguments.output))
+    # All files are read before a server is asked for.
+    requests = {path: _inputs(path, arguments) for path in arguments.images}
+    transport = make_transport(arguments.url, arguments.model_name, arguments.version)
+
+    def send(path):
+        return with_retries(
+            lambda: transport.predict(arguments.signature, requests[path], arguments.timeout),
+            arguments.retries,
+        )
+
+    try:
+        if arguments.benchmark:
+            return _benchmark(arguments, send)
+        return _denoise(targets, send)
+    finally:
+        transport.close()
+
+
+def _denoise(targets: dict[str, Path], send) -> int:
+    failures = 0
+    for path, target in targets.items():
+        try:
+            answer = send(path)
+        except Refused as error:
+            failures += 1
+            print(f"error: {path}: {error}", file=sys.stderr)
+            continue
+        except Unreachable as error:
+            print(f"error: {error}\nIs the server running, and is --url right?", file=sys.stderr)
+            return EXIT_SOME_FAILED
+        try:
+            _write(target, answer[0])
+        except OSError as error:
+            raise UserError(f"cannot write {target}: {error.strerror or error}") from error
+        print(target)
+    return EXIT_SOME_FAILED if failures else EXIT_OK
+
+
+def _benchmark(arguments, send) -> int:
+    pixels = {path: _pixels(path) for path in arguments.images}
+    load = run_load(send, arguments.images, arguments.benchmark, arguments.concurrency)
+    print(summary(load, pixels))
+    if load.errors:
+        print(f"error: {len(load.errors)} requests failed: {load.errors[0]}", file=sys.stderr)
+    return EXIT_SOME_FAILED if load.errors else EXIT_OK
+
+
+def _targets(images: list[str], output: Path) -> dict[str, Path]:
+    """Returns where each result goes; two inputs of one stem are refused."""
+    targets = {path: output / f"{Path(path).stem}.png" for path in images}
+    if len(set(targets.values())) < len(images):
+        raise UserError(f"two of the images would both be written to one file in {output}.")
+    for path, target in targets.items():
+        if target.exists() and target.samefile(path):
+            raise UserError(f"{path}: the result would take its place; give another --output.")
+    return targets
+
+
+def _inputs(path: str, arguments) -> dict:
+    """Returns the inputs of a request for one image."""
+    sigma = {} if arguments.sigma is None else {"sigma": np.float32([arguments.sigma])}
+    if arguments.signature == "encoded":
+        return {"image_bytes": [read_bytes(path)], **sigma}
+    image = read_image(path, arguments.channels)[np.newaxis]
+    return {"images": image if arguments.signature == "uint8" else to_float(image), **sigma}
+
+
+def _pixels(path: str) -> int:
+    """Returns H·W of an image file."""
+    from gradnet_tf.photos.files import read_photo
+
+    return read_photo(path).pixels[..., 0].size
+
+
+def _write(target: Path, result: bytes | np.ndarray) -> None:
+    if isinstance(result, bytes):
+        atomic_write(target, result)
+    else:
+        write_image(target, result if result.dtype == np.uint8 else to_uint8(result))
