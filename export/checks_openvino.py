@@ -30,7 +30,8 @@ VARIABLE = "GRADNET_OPENVINO_PYTHON"
 def openvino_python() -> str | None:
     """Returns the Python that has OpenVINO: the variable's, or this one; `None` without any."""
     if named := os.environ.get(VARIABLE):
-        return named
+        # Not resolved: a virtual environment is known by the path of its link to Python.
+        return str(Path(named).absolute())
     return sys.executable if importlib.util.find_spec("openvino") else None
 
 

@@ -144,8 +144,8 @@ def test_mirrored_places_are_numpy_s_symmetric_padding():
 
 def test_build_puts_the_page_together(tmp_path, packages, card):
     output = tmp_path / "out" / "page"
-    for _ in range(2):  # a second time replaces the first
-        build(card, output, packages)
+    for place in (card, tmp_path):  # a second time replaces the first
+        build(place, output, packages)
     config = json.loads((output / "config.json").read_text())
     assert config["card"] == f"models/{card.name}" and config["max_megapixels"] == 40
     for name in ("index.html", config["card"], "models/tiny.tflite", config["sample"]):
@@ -167,6 +167,9 @@ def test_build_refuses_what_is_no_card_and_leaves_foreign_folders_alone(tmp_path
     assert (foreign / "letters.txt").read_text() == "dear"
     with pytest.raises(UserError, match="npm ci"):
         build(card, tmp_path / "page", tmp_path / "nowhere")
+    card.with_name("other_tile256.json").write_text(json.dumps(CARD))
+    with pytest.raises(UserError, match="one card.*other_tile256.json, tiny_tile64.json"):
+        build(tmp_path, tmp_path / "page", packages)
     card.write_text(json.dumps({**CARD, "tile": None, "format": "tflite_float32"}))
     with pytest.raises(UserError, match="fixed tile.*tflite_float32"):
         build(card, tmp_path / "page", packages)

@@ -80,6 +80,7 @@ def pictures():
 def found(page, pictures, tmp_path_factory):
     """Everything the visit wrote down; its folder is `found["folder"]`."""
     folder = Path(os.environ.get("GRADNET_WEB_VISIT") or tmp_path_factory.mktemp("visit"))
+    folder = folder.resolve()  # the driver starts in another folder
     folder.mkdir(parents=True, exist_ok=True)
     files = {name: str(folder / f"{name}.png") for name in pictures}
     for name, path in files.items():

@@ -28,7 +28,8 @@ def build(card: Path, output: Path, packages: Path = PACKAGES) -> None:
     """Writes the page into `output`, whole or not at all; what was there is replaced.
 
     Args:
-        card: JSON card of a fixed-tile .tflite file, which lies beside it.
+        card: JSON card of a fixed-tile .tflite file, which lies beside it; or a folder that
+            holds one such card.
         output: folder of the page.
         packages: node_modules with @litertjs/core.
 
@@ -36,6 +37,7 @@ def build(card: Path, output: Path, packages: Path = PACKAGES) -> None:
         UserError: the card or the packages are missing or of another kind, or `output`
             holds something else than a page.
     """
+    card = _find_card(card)
     described = _read_card(card)
     if output.exists() and not (output / "config.json").is_file() and any(output.iterdir()):
         raise UserError(f"--output={output}: holds other files. Name a new or an empty folder.")
@@ -54,6 +56,17 @@ def build(card: Path, output: Path, packages: Path = PACKAGES) -> None:
         if output.exists():
             shutil.rmtree(output)
         page.rename(output)
+
+
+def _find_card(path: Path) -> Path:
+    """Returns the card itself, or the one with a tile of a folder's cards."""
+    if not path.is_dir():
+        return path
+    found = sorted(path.glob("*_tile*.json"))
+    if len(found) != 1:
+        names = ", ".join(each.name for each in found) or "none"
+        raise UserError(f"--card={path}: expected one card *_tile*.json there. Received: {names}.")
+    return found[0]
 
 
 def _read_card(path: Path) -> dict:
@@ -100,7 +113,9 @@ def _copy_runtime(packages: Path, target: Path) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parses the command line and builds the page; returns the exit code."""
     parser = ArgumentParser(prog="python -m demo.web.build", description=__doc__.splitlines()[0])
-    parser.add_argument("--card", type=Path, required=True, help="of a fixed-tile .tflite file")
+    parser.add_argument(
+        "--card", type=Path, required=True, help="of a fixed-tile file, or its folder"
+    )
     parser.add_argument("--output", type=Path, required=True, help="folder for the page")
     options = parser.parse_args(arguments)
     build(options.card, options.output)

@@ -121,6 +121,7 @@ async function run() {
     finished = await engine.denoise(pixels, showProgress, part => {
       after.putImageData(new ImageData(part.data, part.width, part.height), part.left, part.top);
     });
+    if (finished) compare.reveal();
     const seconds = ((performance.now() - begun) / 1e3).toFixed(1);
     page.summary.textContent = finished
       ? `${name}: ${width}×${height} pixels in ${seconds} s`

@@ -1,7 +1,7 @@
 // The window on the picture: before on the left, after on the right, a line between them.
 
 /**
- * Wires the stage; returns {show(width, height), setStrength(share), setActual(on)}.
+ * Wires the stage; returns {show(width, height), reveal(), setStrength(share), setActual(on)}.
  *
  * The strength is shown by the opacity of the denoised layer over the noisy one, which is the
  * blend itself, made by the compositor.
@@ -55,8 +55,10 @@ export function wireCompare(elements) {
       stage.style.setProperty('--aspect', width / height);
       stage.style.setProperty('--width', width);
       stage.style.setProperty('--dpr', window.devicePixelRatio || 1);
-      setShare(0.5);
+      setShare(0);  // the parts are seen as they come
     },
+    /** Shows both halves, unless somebody moved the line already. */
+    reveal() { if (share === 0) setShare(0.5); },
     setStrength(strength) { after.style.opacity = strength; },
     setActual(on) {
       stage.classList.toggle('actual', on);
