@@ -20,6 +20,7 @@ from demo.web.build import build
 from demo.web.serve import make_server
 from gradnet_tf.errors import UserError
 from gradnet_tf.inference.attention_sample import attention_vectors, sampled_parts
+from gradnet_tf.inference.image_files import write_image
 from gradnet_tf.inference.tiles import spans
 
 PAGE = Path(__file__).resolve().parent.parent / "demo" / "web" / "page"
@@ -36,9 +37,10 @@ def in_node(code: str):
     """Returns the JSON that `code` prints as an ES module."""
     if shutil.which("node") is None:
         pytest.skip("Node.js is not installed")
-    tiles = (PAGE / "tiles.js").as_uri()
+    modules = {name: (PAGE / f"{name}.js").as_uri() for name in ("tiles", "picture")}
+    imports = "".join(f"import * as {name} from '{file}';\n" for name, file in modules.items())
     done = subprocess.run(
-        ["node", "--input-type=module", "-e", f"import * as tiles from '{tiles}';\n{code}"],
+        ["node", "--input-type=module", "-e", imports + code],
         capture_output=True,
         text=True,
         check=False,
@@ -103,7 +105,7 @@ def test_windows_are_those_of_the_library():
         "console.log(JSON.stringify(cases.map(c => tiles.spans(...c))));"
     )
     for case, ours in zip(cases, found, strict=True):
-        theirs = [(span.start, span.first, span.last) for span in spans(*case)]
+        theirs = [(span.start, span.first, span.last) for span in spans(*case, fixed=True)]
         assert [(span["start"], span["first"], span["last"]) for span in ours] == theirs, case
 
 
@@ -142,6 +144,28 @@ def test_mirrored_places_are_numpy_s_symmetric_padding():
         assert places == np.pad(np.arange(length), (0, 17 - length), mode="symmetric").tolist()
 
 
+@pytest.mark.parametrize("name", ["photo.png", "photo.jpg", "photo.webp"])
+def test_the_size_is_read_before_anything_is_decoded(tmp_path, name):
+    write_image(tmp_path / name, np.zeros((37, 61, 3), np.uint8))
+    found = in_node(
+        "import fs from 'node:fs';\n"
+        f"const bytes = new Uint8Array(fs.readFileSync({json.dumps(str(tmp_path / name))}));\n"
+        "console.log(JSON.stringify([0, 12, 1e9].map("
+        "n => picture.sizeInHeader(new DataView(bytes.slice(0, n).buffer)))));"
+    )
+    whole = None if name.endswith("webp") else {"width": 61, "height": 37}
+    assert found == [None, None, whole]
+
+
+def test_files_of_too_many_bytes_are_refused_by_name():
+    (found,) = in_node(
+        "const refused = file => picture.decode(file, {max_file_megabytes: 200})"
+        ".catch(error => error.message);\n"
+        "console.log(JSON.stringify([await refused({name: 'film.mov', size: 3e9})]));"
+    )
+    assert "film.mov has 3000 MB" in found and "up to 200 MB" in found
+
+
 def test_build_puts_the_page_together(tmp_path, packages, card):
     output = tmp_path / "out" / "page"
     for place in (card, tmp_path):  # a second time replaces the first
@@ -152,6 +176,7 @@ def test_build_puts_the_page_together(tmp_path, packages, card):
         assert (output / name).is_file(), name
     assert 'from "./wasm-utils.js"' in (output / "litert/core.js").read_text()
     assert (output / "litert/wasm/litert_wasm_threaded_internal.wasm").is_file()
+    assert "Apache License" in (output / "LICENSE").read_text()
     assert json.loads((output / "litert/NOTICE.json").read_text())["license"] == "Apache-2.0"
     assert [path.name for path in output.parent.iterdir()] == ["page"]
 

@@ -37,8 +37,8 @@ def denoise_in_windows(card_path: Path, image: np.ndarray) -> np.ndarray:
     vectors = {name: np.mean([one[name] for one in found], axis=0) for name in found[0]}
     result = np.empty((height, width, 3), np.float32)
     block = 1 if (tile | halo) % 2 else 2
-    for row in spans(height, tile, halo, block):
-        for column in spans(width, tile, halo, block):
+    for row in spans(height, tile, halo, block, fixed=True):
+        for column in spans(width, tile, halo, block, fixed=True):
             window = picture[:, row.start : row.start + size, column.start : column.start + size]
             output = denoise(images=window, **vectors)["denoised"][0]
             result[row.first : row.last, column.first : column.last] = output[

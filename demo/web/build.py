@@ -45,6 +45,8 @@ def build(card: Path, output: Path, packages: Path = PACKAGES) -> None:
     with tempfile.TemporaryDirectory(prefix=".partial-", dir=output.parent) as folder:
         page = Path(folder) / "page"
         shutil.copytree(HERE / "page", page)
+        # The text of Apache-2.0 goes along: it is the project's licence and the runtime's.
+        shutil.copy(HERE.parents[1] / "LICENSE", page)
         _copy_runtime(packages, page / "litert")
         (page / "models").mkdir()
         for path in (card, card.with_name(described["file"])):
@@ -90,7 +92,7 @@ def _read_card(path: Path) -> dict:
 
 
 def _copy_runtime(packages: Path, target: Path) -> None:
-    """Copies what a page loads of @litertjs/core, and its licence's name."""
+    """Copies what a page loads of @litertjs/core, and says what it is."""
     core, utilities = packages / "@litertjs/core", packages / "@litertjs/wasm-utils"
     if not (core / "package.json").is_file():
         raise UserError(f"{packages}: holds no @litertjs/core. Run: npm ci --prefix demo/web")

@@ -19,6 +19,8 @@ export function wireCompare(elements) {
     share = Math.min(1, Math.max(0, value));
     split.value = Math.round(100 * share);
     splitValue.textContent = `${split.value} %`;
+    stage.classList.toggle('all-after', share < 0.1);
+    stage.classList.toggle('all-before', share > 0.9);
     place();
   };
 
