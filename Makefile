@@ -24,7 +24,7 @@ WEB_FILES := out/web_model/$(WEB_MODEL)
 WEB_PACKAGES := demo/web/node_modules/.package-lock.json
 # The checks by other processors and other runtimes.
 ARM64_FILES := out/arm64/files
-ARM64_FORMATS ?= tflite_float32,tflite_float16,tflite_dynamic,tflite_int8
+ARM64_FORMATS ?= tflite_float32,tflite_float16,tflite_dynamic,tflite_int8,tflite_float32_tile64,tflite_int8_tile64
 OPENVINO := out/openvino
 OPENVINO_PACKAGES := openvino==2026.4.1 numpy==2.4.6
 

@@ -2,8 +2,9 @@
 
     python arm64_process.py FOLDER
 
-FOLDER holds *.tflite and inputs.npz with `images` (1, H, W, C) for files of any size, and for
-files with a tile `window` (1, S, S, C) and `crop`. Needs NumPy and LiteRT alone.
+FOLDER holds *.tflite and inputs.npz with `images` (1, H, W, C) for whole pictures, `window`
+(1, S, S, C) for tiles and `crop` (1, 80, 80, C) for the attention's vectors. Needs NumPy and LiteRT
+alone.
 """
 
 import json
@@ -25,11 +26,16 @@ def run_file(path: Path, given: dict[str, np.ndarray], threads: int) -> dict[str
         threads: of the interpreter.
     """
     interpreter = Interpreter(model_path=str(path), num_threads=threads)
-    if "attention" not in interpreter.get_signature_list():
-        return interpreter.get_signature_runner("serving_default")(images=given["images"])
+    signatures = interpreter.get_signature_list()
+    denoise = interpreter.get_signature_runner("serving_default")
+    if "attention" not in signatures:
+        return denoise(images=given["images"])
     vectors = interpreter.get_signature_runner("attention")(images=given["crop"])
-    runner = interpreter.get_signature_runner("serving_default")
-    return {**vectors, **runner(images=given["window"], **vectors)}
+    if len(signatures["serving_default"]["inputs"]) > 1:  # a fixed tile takes the vectors
+        return {**vectors, **denoise(images=given["window"], **vectors)}
+    tile = interpreter.get_signature_runner("tile")(images=given["window"], **vectors)
+    parts = {f"tile_{name}": values for name, values in tile.items()}
+    return {**vectors, **parts, **denoise(images=given["images"])}
 
 
 def main() -> int:

@@ -5,21 +5,48 @@ import types
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from tiny_run import tiny_model
 
 from export import arm64_process, arm64_root, checks_arm64
 from export.arm64_root import PROCESSORS, make_root, pinned_wheels, require_tools, run_python
 from export.checks import CheckFailed
 from export.checks_arm64 import check, decibels, inputs_for, kind_of, main
-from export.tflite import write_tflite_float32
+from export.saved_model import write_saved_model
 from gradnet_tf.errors import UserError
 
 
 @pytest.fixture(scope="module")
 def path(tmp_path_factory):
-    path = tmp_path_factory.mktemp("arm64") / "gradnet_tiny_float32.tflite"
-    write_tflite_float32(tiny_model(), path)
-    return path
+    """A file of any size with one signature."""
+    folder = tmp_path_factory.mktemp("arm64")
+    write_saved_model(tiny_model(), folder / "saved_model")
+    converter = tf.lite.TFLiteConverter.from_saved_model(
+        str(folder / "saved_model"), signature_keys=["serving_default"]
+    )
+    (folder / "gradnet_tiny_float32.tflite").write_bytes(converter.convert())
+    return folder / "gradnet_tiny_float32.tflite"
+
+
+class Signatures:
+    """Stands in for a file with signatures: notes what each is given."""
+
+    def __init__(self, names, asked):
+        self.names, self.asked = names, asked
+
+    def __call__(self, model_path, num_threads):
+        return self
+
+    def get_signature_list(self):
+        return self.names
+
+    def get_signature_runner(self, name):
+        def run(**given):
+            self.asked[name] = {key: value.shape for key, value in given.items()}
+            output = "attention_0" if name == "attention" else "denoised"
+            return {output: np.full((1, 1, 1, 4), len(name), np.float32)}
+
+        return run
 
 
 def natively(change):
@@ -71,6 +98,23 @@ def test_inputs_fit_files_of_any_size(path):
     given = inputs_for(path)
     assert given["images"].shape == (1, 64, 64, 3) and given["crop"].shape == (1, 80, 80, 3)
     assert arm64_process.run_file(path, given, 1)["denoised"].shape == (1, 64, 64, 3)
+
+
+@pytest.mark.parametrize("fixed", [True, False])
+def test_every_signature_runs_and_tiles_take_the_vectors(monkeypatch, fixed):
+    asked, images = {}, {"inputs": ["images"]}
+    given = {"inputs": ["images", "attention_0"]}
+    names = {"attention": images, "serving_default": given if fixed else images}
+    names |= {} if fixed else {"tile": given}
+    monkeypatch.setattr(arm64_process, "Interpreter", Signatures(names, asked))
+    sides = {"images": 64, "window": 116, "crop": 80}
+    arrays = {name: np.zeros((1, side, side, 3), np.float32) for name, side in sides.items()}
+    outputs = arm64_process.run_file("file.tflite", arrays, 1)
+    window = {"images": (1, 116, 116, 3), "attention_0": (1, 1, 1, 4)}
+    assert asked["attention"] == {"images": (1, 80, 80, 3)}
+    assert asked["serving_default"] == (window if fixed else {"images": (1, 64, 64, 3)})
+    assert fixed or asked["tile"] == window
+    assert set(outputs) == {"attention_0", "denoised"} | (set() if fixed else {"tile_denoised"})
 
 
 def test_each_kind_of_file_has_its_measure():
