@@ -20,11 +20,11 @@ WEB_MODEL ?= gradnet_small
 WEB_FORMAT ?= tflite_float16_tile256
 WEB_PAGE ?= out/web_demo
 WEB_PORT ?= 8000
-WEB_FILES := out/web_model/$(WEB_MODEL)
+WEB_FILES := out/web_model/$(WEB_MODEL)_$(WEB_FORMAT)
 WEB_PACKAGES := demo/web/node_modules/.package-lock.json
 # The checks by other processors and other runtimes.
 ARM64_FILES := out/arm64/files
-ARM64_FORMATS ?= tflite_float32,tflite_float16,tflite_dynamic,tflite_int8,tflite_float32_tile64,tflite_int8_tile64
+ARM64_FORMATS ?= tflite_float32,tflite_float16,tflite_dynamic,tflite_int8,tflite_float32_tile256,tflite_int8_tile256
 OPENVINO := out/openvino
 OPENVINO_PACKAGES := openvino==2026.4.1 numpy==2.4.6
 

@@ -129,7 +129,8 @@ def test_the_photograph_comes_back_denoised(found, pictures, card):
         f"gradnet denoise {psnr(keras, clean):.2f}, page to gradnet {psnr(denoised, keras):.2f} dB"
     )
     assert psnr(denoised, clean) > psnr(noisy, clean) + 7
-    assert abs(psnr(denoised, clean) - psnr(keras, clean)) < 0.05
+    allowed = 0.2 if "int8" in card[1]["file"] else 0.05
+    assert psnr(keras, clean) - psnr(denoised, clean) < allowed
     assert psnr(denoised, keras) > 45
 
 
