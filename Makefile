@@ -15,12 +15,30 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 .PHONY: help venv demo test test-all test-batch lint clean
+# The browser demo: which weights, as which format of `python -m export`, and where the page is built.
+WEB_MODEL ?= gradnet_small
+WEB_FORMAT ?= tflite_float16_tile256
+WEB_PAGE ?= out/web_demo
+WEB_PORT ?= 8000
+WEB_FILES := out/web_model/$(WEB_MODEL)_$(WEB_FORMAT)
+WEB_PACKAGES := demo/web/node_modules/.package-lock.json
+# The checks by other processors and other runtimes.
+ARM64_FILES := out/arm64/files
+ARM64_FORMATS ?= tflite_float32,tflite_float16,tflite_dynamic,tflite_int8,tflite_float32_tile256,tflite_int8_tile256
+OPENVINO := out/openvino
+OPENVINO_PACKAGES := openvino==2026.4.1 numpy==2.4.6
+
+.PHONY: web-demo web-demo-page web-demo-setup web-demo-test arm64-setup arm64-check openvino-check
 
 help:
 	@echo "make demo      train, evaluate, export and denoise on sample photographs; minutes on two cores"
 	@echo "make test      the test suite without the tests marked slow"
 	@echo "make test-all  the whole test suite"
 	@echo "make test-batch  the tests of batch inference, in an environment with Apache Beam ($(BATCH))"
+	@echo "make web-demo  the browser demo on localhost; needs Node.js and npm (docs/web.md)"
+	@echo "make web-demo-test   the same in headless Chromium, its result judged (make web-demo-setup)"
+	@echo "make arm64-check     exported files under emulated ARM64, as root (make arm64-setup)"
+	@echo "make openvino-check  exported files in OpenVINO, in an environment of its own"
 	@echo "make lint      ruff: rules and formatting"
 	@echo "make venv      only the virtual environment ($(VENV)) with everything installed"
 	@echo "make clean     removes caches, build leftovers and the demo's output; keeps $(VENV)"
@@ -79,6 +97,54 @@ test-batch: $(BATCH)/.installed
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+web-demo: web-demo-page
+	$(BIN)/python -m demo.web.serve --folder=$(WEB_PAGE) --port=$(WEB_PORT)
+
+web-demo-page: $(INSTALLED) $(WEB_PACKAGES) $(WEB_FILES)/exported
+	$(BIN)/python -m demo.web.build --card=$(WEB_FILES) --output=$(WEB_PAGE)
+
+$(WEB_FILES)/exported: $(INSTALLED)
+	$(BIN)/python -m export --model=$(WEB_MODEL) --output=$(@D) --formats=$(WEB_FORMAT)
+	@touch $@
+
+$(WEB_PACKAGES): demo/web/package.json demo/web/package-lock.json
+	@command -v npm >/dev/null || { \
+	  echo "error: npm is missing; install Node.js 20 or newer (docs/web.md)" >&2; exit 2; }
+	@for attempt in 1 2 3; do \
+	  npm ci --prefix demo/web && exit 0; sleep 5; \
+	done; echo "error: npm could not install demo/web/package-lock.json" >&2; exit 1
+	@touch $@
+
+# Chromium for the test, on Debian and Ubuntu as root; elsewhere any Chrome or Chromium will do.
+web-demo-setup:
+	sh demo/web/setup.sh
+
+web-demo-test: web-demo-page
+	GRADNET_WEB_PAGE=$(WEB_PAGE) GRADNET_WEB_VISIT=out/web_visit \
+	  $(BIN)/python -m pytest -s tests/test_demo_web_page.py
+
+arm64-setup:
+	apt-get -o DPkg::Lock::Timeout=600 update
+	apt-get -o DPkg::Lock::Timeout=600 install --yes --no-install-recommends \
+	  debootstrap qemu-user-static
+
+arm64-check: $(ARM64_FILES)/exported
+	nice $(BIN)/python -m export.checks_arm64 $(ARM64_FILES)/*.tflite
+
+# The smallest network: emulated, the others take minutes and show nothing more.
+$(ARM64_FILES)/exported: $(INSTALLED)
+	$(BIN)/python -m export --model=gradnet_tiny --output=$(@D) --formats=$(ARM64_FORMATS)
+	@touch $@
+
+openvino-check: $(INSTALLED) $(OPENVINO)/venv/installed
+	GRADNET_OPENVINO_PYTHON=$(OPENVINO)/venv/bin/python \
+	  $(BIN)/python -m pytest -s tests/test_export_openvino.py
+
+$(OPENVINO)/venv/installed:
+	$(PYTHON) -m venv $(OPENVINO)/venv
+	$(OPENVINO)/venv/bin/python -m pip install --quiet $(OPENVINO_PACKAGES)
+	@touch $@
 
 clean:
 	rm -rf $(DEMO) build dist *.egg-info .pytest_cache .ruff_cache

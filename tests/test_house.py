@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # Programs stand at the top, the library at the bottom; each part may import itself and what is
 # listed for it.
-PROGRAMS = ("train", "evaluate", "experiments", "benchmarks")
+PROGRAMS = ("train", "evaluate", "experiments", "benchmarks", "demo")
 MAY_IMPORT = {
     "gradnet_tf": {"gradnet_tf"},
     "datasets": {"datasets", "gradnet_tf"},

@@ -1,0 +1,1 @@
+"""The browser demo: builds the static page, serves it on this machine."""

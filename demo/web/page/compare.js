@@ -1,0 +1,75 @@
+// The window on the picture: before on the left, after on the right, a line between them.
+
+/**
+ * Wires the stage; returns {show(width, height), reveal(), setStrength(share), setActual(on)}.
+ *
+ * The strength is shown by the opacity of the denoised layer over the noisy one, which is the
+ * blend itself, made by the compositor.
+ */
+export function wireCompare(elements) {
+  const {stage, scroller, after, split, splitValue} = elements;
+  let share = 0.5;
+
+  const place = () => {
+    const x = share * scroller.clientWidth;
+    stage.style.setProperty('--x', `${x}px`);
+    after.style.clipPath = `inset(0 0 0 ${scroller.scrollLeft + x}px)`;
+  };
+  const setShare = value => {
+    share = Math.min(1, Math.max(0, value));
+    split.value = Math.round(100 * share);
+    splitValue.textContent = `${split.value} %`;
+    stage.classList.toggle('all-after', share < 0.1);
+    stage.classList.toggle('all-before', share > 0.9);
+    place();
+  };
+
+  split.addEventListener('input', () => setShare(split.value / 100));
+  scroller.addEventListener('scroll', place);
+  new ResizeObserver(place).observe(scroller);
+
+  let dragging = null;  // in fit mode the line follows the pointer, else the picture does
+  stage.addEventListener('pointerdown', event => {
+    const actual = stage.classList.contains('actual');
+    if (event.button !== 0 || (actual && event.pointerType !== 'mouse')) return;
+    const {scrollLeft, scrollTop} = scroller;
+    dragging = {actual, x: event.clientX, y: event.clientY, scrollLeft, scrollTop};
+    stage.setPointerCapture(event.pointerId);
+    move(event);
+  });
+  const move = event => {
+    if (!dragging) return;
+    if (dragging.actual) {
+      scroller.scrollLeft = dragging.scrollLeft + dragging.x - event.clientX;
+      scroller.scrollTop = dragging.scrollTop + dragging.y - event.clientY;
+    } else {
+      const box = scroller.getBoundingClientRect();
+      setShare((event.clientX - box.left) / box.width);
+    }
+  };
+  stage.addEventListener('pointermove', move);
+  for (const end of ['pointerup', 'pointercancel']) {
+    stage.addEventListener(end, () => { dragging = null; });
+  }
+
+  return {
+    show(width, height) {
+      stage.style.setProperty('--aspect', width / height);
+      stage.style.setProperty('--width', width);
+      stage.style.setProperty('--dpr', window.devicePixelRatio || 1);
+      setShare(0);  // the parts are seen as they come
+    },
+    /** Shows both halves, unless somebody moved the line already. */
+    reveal() { if (share === 0) setShare(0.5); },
+    setStrength(strength) { after.style.opacity = strength; },
+    setActual(on) {
+      stage.classList.toggle('actual', on);
+      stage.classList.toggle('fit', !on);
+      if (on) {  // the middle of the picture is where one looks
+        scroller.scrollLeft = (scroller.scrollWidth - scroller.clientWidth) / 2;
+        scroller.scrollTop = (scroller.scrollHeight - scroller.clientHeight) / 2;
+      }
+      place();
+    },
+  };
+}

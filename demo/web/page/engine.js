@@ -1,0 +1,77 @@
+// The page's side of the worker: one network, one picture at a time.
+
+/** Says what this browser lacks, or nothing. */
+export function missingFeature() {
+  if (typeof WebAssembly !== 'object') return 'WebAssembly';
+  if (typeof Worker !== 'function') return 'Web Workers';
+  if (typeof createImageBitmap !== 'function') return 'createImageBitmap';
+  return null;
+}
+
+/** Returns how many threads the network may use; `wanted` is a number or "auto". */
+export function threadsFor(wanted) {
+  // Shared memory, and with it threads, is given to pages with COOP and COEP headers alone.
+  if (!self.crossOriginIsolated) return 1;
+  const cores = navigator.hardwareConcurrency || 1;
+  return wanted === 'auto' ? Math.min(cores, 8) : Math.max(1, Math.min(wanted, cores));
+}
+
+export class Engine {
+  constructor(config) {
+    this._request = {
+      kind: 'load',
+      card: new URL(config.card, document.baseURI).href,
+      runtime: new URL(config.runtime, document.baseURI).href,
+      threads: threadsFor(config.threads),
+    };
+  }
+
+  /** Loads the network once; resolves to {card, threads}. */
+  load() {
+    this._loaded ??= this._load().catch(error => {
+      this._loaded = undefined;  // the next picture tries again
+      throw error;
+    });
+    return this._loaded;
+  }
+
+  async _load() {
+    this._worker = new Worker('worker.js');
+    return this._ask(this._request, {loaded: ({card, threads}) => ({card, threads})});
+  }
+
+  /**
+   * Denoises; resolves to `true`, or to `false` after `cancel`.
+   *
+   * @param {ImageData} picture its pixels move to the worker.
+   */
+  async denoise({width, height, data}, onProgress, onPart) {
+    await this.load();
+    const picture = {width, height, data};
+    return this._ask({kind: 'denoise', picture}, {
+      progress: message => { onProgress(message); },
+      part: message => { onPart(message); },
+      finished: () => true,
+      cancelled: () => false,
+    }, [data.buffer]);
+  }
+
+  cancel() {
+    this._worker?.postMessage({kind: 'cancel'});
+  }
+
+  _ask(request, answers, transfer = []) {
+    return new Promise((resolve, reject) => {
+      this._worker.onmessage = ({data}) => {
+        if (data.kind === 'failed') return reject(new Error(data.message));
+        const answer = answers[data.kind]?.(data);
+        if (answer !== undefined) resolve(answer);
+      };
+      this._worker.onerror = event => {
+        event.preventDefault();
+        reject(new Error(event.message || 'the worker does not start'));
+      };
+      this._worker.postMessage(request, transfer);
+    });
+  }
+}
