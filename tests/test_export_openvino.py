@@ -10,7 +10,7 @@ from export import checks_openvino
 from export.checks import SIZES, probe_image
 from export.checks_openvino import VARIABLE, agreement, main, openvino_python, run_openvino
 from export.saved_model import write_saved_model
-from export.tflite import write_tflite_float32 as write_tflite
+from export.tflite import write_tflite
 from gradnet_tf.errors import UserError
 from gradnet_tf.inference.load import load_denoiser
 from gradnet_tf.inference.runner_keras import KerasRunner
