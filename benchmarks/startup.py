@@ -4,15 +4,14 @@ Example:
   python -m benchmarks.startup --model=default --size=1 --repeats=5
 Runs `gradnet denoise` on one generated JPEG, each time in a fresh process. First the phases, by a
 stopwatch in the command's process (see `startup_probe`): exclusive times, so that they add up;
-the sum is set against the plain command. Then what each saving is worth: the command with it
-undone, the variants taking turns, as ratios to the plain command of the same run. Last, other
-runtimes: the same weights exported for LiteRT, and Keras' other backend, where they are installed.
+the sum is set against the plain command; once as the command is, once with Keras. Then what each
+saving is worth: the command with Keras, with a saving undone, and with Keras on JAX, the variants
+taking turns, as ratios to the plain command of the same run.
 CPU seconds count all threads and are steadier than the clock where a machine is shared.
 """
 
 import importlib.util
 import statistics
-import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -22,7 +21,6 @@ from benchmarks.startup_probe import REST, RUNNING, SAVINGS
 from benchmarks.startup_run import EXIT, PLAIN, Run, probe, run_command
 from benchmarks.tiled_memory import in_its_own_process
 from gradnet_tf.command import ArgumentParser, guarded
-from gradnet_tf.errors import UserError
 
 AS_IT_IS = "as it is"
 #: What each saving is called where it is undone.
@@ -74,23 +72,9 @@ def take_turns(rows: dict[str, tuple], source: Path, repeats: int) -> dict[str, 
     """Runs every row `repeats` times, one after the other, so that all see the same machine."""
     runs: dict[str, list[Run]] = {name: [] for name in rows}
     for _ in range(repeats):
-        for name, (start, model, backend) in rows.items():
-            runs[name].append(run_command(start, model, source, backend))
+        for name, (start, model, *how) in rows.items():
+            runs[name].append(run_command(start, model, source, *how))
     return runs
-
-
-def export_tflite(model: str, folder: Path) -> str:
-    """Exports `model` as float32 .tflite file; returns its path."""
-    command = [sys.executable, "-m", "export", f"--model={model}", f"--output={folder}"]
-    done = subprocess.run(
-        [*command, "--formats=tflite_float32", "--max_images=1"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise UserError(f"{' '.join(command)} failed:\n{done.stderr.strip()}")
-    return str(next(folder.glob("*_float32.tflite")))
 
 
 def _arguments(argv: Sequence[str] | None):
@@ -98,13 +82,10 @@ def _arguments(argv: Sequence[str] | None):
     parser.add_argument("--model", default="default", help="what denoises: a path or a name")
     parser.add_argument("--size", type=float, default=1.0, help="megapixels")
     parser.add_argument("--repeats", type=int, default=5, help="runs of each row")
-    parser.add_argument(
-        "--runtimes", default="litert,jax", help="others to try: some of litert,jax, or nothing"
-    )
+    parser.add_argument("--no-jax", action="store_true", help="leave out Keras on JAX")
     arguments = parser.parse_args(argv)
-    arguments.runtimes = set(filter(None, arguments.runtimes.split(",")))
-    if arguments.repeats < 1 or arguments.runtimes - {"litert", "jax"}:
-        parser.error("expected --repeats from 1, and --runtimes of litert,jax")
+    if arguments.repeats < 1:
+        parser.error("expected --repeats from 1")
     return arguments
 
 
@@ -119,23 +100,24 @@ def _run(arguments) -> None:
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder, "noisy.jpg")
         in_its_own_process("generate", str(source), arguments.size)
-        print(f"gradnet denoise --model={model}, {arguments.size:g} megapixels\n")
-        rows = {"plain": (PLAIN, model, None), "watched": (probe(watch=True), model, None)}
-        take_turns(rows, source, 1)  # files come into the disk cache
-        runs = take_turns(rows, source, repeats)
-        print(phase_table(runs["watched"], runs["plain"]), flush=True)
+        for runtime in ("auto", "keras"):
+            print(f"gradnet denoise --model={model} --runtime={runtime}, {arguments.size:g} MP\n")
+            rows = {
+                "plain": (PLAIN, model, runtime),
+                "watched": (probe(watch=True), model, runtime),
+            }
+            take_turns(rows, source, 1)  # files come into the disk cache
+            runs = take_turns(rows, source, repeats)
+            print(phase_table(runs["watched"], runs["plain"]) + "\n", flush=True)
 
-        rows = {AS_IT_IS: (PLAIN, model, None)}
+        rows = {AS_IT_IS: (PLAIN, model), "Keras": (PLAIN, model, "keras")}
         for saving, text in UNDONE.items():
-            rows[text] = (probe(without=[saving]), model, None)
-        rows["all three undone"] = (probe(without=SAVINGS), model, None)
-        can_export = not model.endswith(".tflite") and importlib.util.find_spec("ai_edge_litert")
-        if "litert" in arguments.runtimes and can_export:
-            rows["LiteRT"] = (PLAIN, export_tflite(model, Path(folder, "lite")), None)
-        if "jax" in arguments.runtimes and importlib.util.find_spec("jax"):
-            rows["Keras on JAX"] = (PLAIN, model, "jax")
+            rows[f"Keras, {text}"] = (probe(without=[saving]), model, "keras")
+        rows["Keras, all three undone"] = (probe(without=SAVINGS), model, "keras")
+        if not arguments.no_jax and importlib.util.find_spec("jax"):
+            rows["Keras on JAX"] = (PLAIN, model, "keras", "jax")
         runs = take_turns(rows, source, repeats)
-        print("\n" + ratio_table(runs, AS_IT_IS))
+        print(ratio_table(runs, AS_IT_IS))
 
 
 if __name__ == "__main__":

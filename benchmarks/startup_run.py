@@ -35,13 +35,20 @@ class Run:
     warm: float = 0.0
 
 
-def run_command(start: Sequence[str], model: str, source: Path, backend: str | None = None) -> Run:
+def run_command(
+    start: Sequence[str],
+    model: str,
+    source: Path,
+    runtime: str = "auto",
+    backend: str | None = None,
+) -> Run:
     """Denoises `source` in a new process, and removes the result.
 
     Args:
         start: what comes between the interpreter and `denoise`.
         model: a path or a name.
         source: the photograph.
+        runtime: value of `--runtime`.
         backend: Keras' backend; the environment's by default.
 
     Raises:
@@ -50,10 +57,14 @@ def run_command(start: Sequence[str], model: str, source: Path, backend: str | N
     environment = {**os.environ, **({"KERAS_BACKEND": backend} if backend else {})}
     with tempfile.TemporaryDirectory(dir=source.parent) as folder:
         command = [sys.executable, *start, "denoise", str(source), f"--output={folder}"]
+        command += [f"--model={model}", f"--runtime={runtime}"]
         with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
             begin = time.time()
             process = subprocess.Popen(
-                [*command, f"--model={model}"], stdout=out, stderr=err, env=environment
+                [*command, f"--model={model}", f"--runtime={runtime}"],
+                stdout=out,
+                stderr=err,
+                env=environment,
             )
             _, status, usage = os.wait4(process.pid, 0)
             end = time.time()

@@ -93,7 +93,7 @@ def test_each_saving_is_undone_by_its_name(monkeypatch):
 
 
 def test_the_phases_of_a_run_add_up_to_it(photo):
-    run = run_command(probe(watch=True), "gradnet_tiny", photo, "tensorflow")
+    run = run_command(probe(watch=True), "gradnet_tiny", photo, "keras", "tensorflow")
     loading = "building the network, loading weights"
     expected = {START, EXIT, REST, RUNNING, loading, "importing TensorFlow", "importing Keras"}
     expected |= {"tracing", "decoding", "encoding", "writing"}
@@ -136,7 +136,7 @@ def test_rows_take_turns(photo, monkeypatch):
     assert seen == ["a", "b", "a", "b"]
 
 
-@pytest.mark.parametrize("flag", ["--repeats=0", "--runtimes=onnx"])
+@pytest.mark.parametrize("flag", ["--repeats=0", "--repeats=-1"])
 def test_wrong_flags_are_refused(flag, capsys):
     with pytest.raises(SystemExit) as leave:
         startup.main([flag])

@@ -110,16 +110,20 @@ def test_wrong_numbers_of_jobs_are_told(photos, tmp_path, flag, capsys):
 
 # The first file is written slowly, half of it at once.
 SLOW = """
-import pathlib, sys, time
+import pathlib, sys, threading, time
 from gradnet_tf.inference import cli
-waits = [float(sys.argv[1])]
+waits, lock = [float(sys.argv[1])], threading.Lock()
 def slowly(path, data):
+    # Taken before anything is told: a signal may come right after, and threads come together.
+    with lock:
+        wait = waits[:1]
+        waits.clear()
     with open(path, "wb") as file:
         file.write(data[:len(data) // 2])
-        if waits:
+        if wait:
             file.flush()
             print("half", flush=True)
-            time.sleep(waits.pop())
+            time.sleep(wait[0])
         file.write(data[len(data) // 2:])
 pathlib.Path.write_bytes = slowly
 sys.exit(cli.main(sys.argv[2:]))
