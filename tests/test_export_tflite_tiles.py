@@ -1,6 +1,9 @@
 """Tiles from .tflite files, run by LiteRT alone, against Keras."""
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -103,3 +106,25 @@ def test_without_a_card_a_file_of_any_size_runs_whole_pictures(files, tmp_path):
     np.testing.assert_array_equal(denoiser.denoise(image, None, AUTO), denoiser.denoise(image))
     with pytest.raises(UserError, match="a.json, which tells the margin of tiles, is not beside"):
         denoiser.denoise(image, None, TileConfig(32))
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="limits memory as on Linux")
+def test_memory_that_runs_out_halves_the_tile(files):
+    """In a process with a limit, since LiteRT's failure is real; afterwards all is as before."""
+    code = f"""
+import resource
+import numpy as np
+from gradnet_tf.inference.load import load_denoiser
+from gradnet_tf.inference.tile_config import TileConfig
+denoiser = load_denoiser({str(files[ANY])!r})
+image = np.random.default_rng(0).random((1, 1400, 1400, 3), np.float32)
+wanted = denoiser.denoise(image[:, :300, :300], None, TileConfig(64))
+pages = int(open("/proc/self/statm").read().split()[0])
+resource.setrlimit(resource.RLIMIT_AS, (pages * 4096 + 200_000_000,) * 2)
+denoiser.denoise(image, None, TileConfig("whole"))
+found = denoiser.denoise(image[:, :300, :300], None, TileConfig(64))
+np.testing.assert_array_equal(found, wanted)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "out of memory with tiles of 1400; " in done.stderr

@@ -2,8 +2,6 @@
 
 import functools
 import json
-import os
-import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +10,7 @@ import numpy as np
 
 from gradnet_tf.errors import UserError
 from gradnet_tf.inference.attention_sample import CROP_SIDE, WHOLE_PIXELS
+from gradnet_tf.inference.litert import LiteRTFile
 from gradnet_tf.inference.tile_config import AUTO, TileConfig
 from gradnet_tf.inference.tile_facts import TileFacts, facts_from_card
 from gradnet_tf.inference.tiled import TiledNetwork
@@ -47,22 +46,8 @@ class TFLiteRunner:
     def __init__(
         self, path: Path, num_threads: int | None = None, card: Mapping[str, Any] | None = None
     ):
-        from ai_edge_litert.interpreter import Interpreter
-
         self.path = path
-        try:
-            self._interpreter = Interpreter(
-                model_path=str(path), num_threads=num_threads or os.cpu_count()
-            )
-            self._interpreter.allocate_tensors()  # prints, and here it is held back
-            self._graphs = {
-                name: self._interpreter.get_signature_runner(name)
-                for name in self._interpreter.get_signature_list()
-            }
-        except (ValueError, RuntimeError) as error:
-            reason = str(error).splitlines()[0][:200]
-            raise UserError(f"{path}: the file does not load: {reason}") from error
-        self._lock = threading.Lock()  # the interpreter holds one computation's tensors
+        self._file = LiteRTFile(path, num_threads)
         self._vector_names, shape = self._checked_signature()
         self.channels = shape[-1]
         self.fixed_size = tuple(side for side in shape[1:3] if side > 0)
@@ -105,17 +90,17 @@ class TFLiteRunner:
 
     def _checked_signature(self) -> tuple[list[str], tuple[int, ...]]:
         """Returns the names of the vectors that tiles take, and the images' shape."""
-        if _SIGNATURE not in self._graphs:
+        if _SIGNATURE not in self._file.signatures:
             raise UserError(
                 f"{self.path}: has no signature {_SIGNATURE}. Received: "
-                f"{', '.join(self._graphs) or 'none'}.\nConvert it with a signature of that name."
+                f"{', '.join(self._file.signatures) or 'none'}.\n"
+                "Convert it with a signature of that name."
             )
-        graph = self._graphs.get(_TILE, self._graphs[_SIGNATURE])
-        details = graph.get_input_details()
+        graph = _TILE if _TILE in self._file.signatures else _SIGNATURE
+        details, outputs = self._file.inputs(graph), self._file.outputs(graph)
         vectors = sorted((name for name in details if name != "images"), key=_number)
         images = [details[name] for name in details if name not in vectors or len(details) == 1]
         shape = images[0]["shape_signature"].tolist() if len(images) == 1 else []
-        outputs = graph.get_output_details()
         known = all(name.startswith("attention_") for name in vectors) or len(details) == 1
         if len(shape) != 4 or images[0]["dtype"] != np.float32 or len(outputs) != 1 or not known:
             shapes = [item["shape_signature"].tolist() for item in details.values()]
@@ -153,17 +138,14 @@ class TFLiteRunner:
         height, width = image.shape[1:3]
         if self._is_fixed:
             image = _completed(image, *self.fixed_size)
-        with self._lock:
-            inputs = self._graphs[graph].get_input_details()
-            name = next(name for name in inputs if name not in given)
-            outputs = self._graphs[graph](**{name: np.ascontiguousarray(image)}, **given)
+        name = next(name for name in self._file.inputs(graph) if name not in given)
+        outputs = self._file.call(graph, {name: np.ascontiguousarray(image), **given})
         return next(iter(outputs.values()))[:, :height, :width]
 
     def _vectors(self, images: np.ndarray) -> list[np.ndarray]:
         if self._is_fixed:
             images = _completed(images, CROP_SIDE, CROP_SIDE)
-        with self._lock:
-            found = [self._graphs[_ATTENTION](images=image[None]) for image in images]
+        found = [self._file.call(_ATTENTION, {"images": image[None]}) for image in images]
         return [np.concatenate([vectors[name] for vectors in found]) for name in self._vector_names]
 
 
