@@ -25,6 +25,7 @@ FLAGS = flags.FLAGS
 flags.DEFINE_list("sizes", ["1", "4", "12", "24"], "megapixels")
 flags.DEFINE_string("model", "gradnet_small", "what denoises: a path or a name")
 flags.DEFINE_string("tile", "auto", "side of the tiles: auto, whole or a number of pixels")
+flags.DEFINE_string("runtime", "auto", "what runs it: auto, keras or litert")
 flags.DEFINE_integer("repeats", 3, "rounds over all sizes; the best time counts", lower_bound=1)
 flags.DEFINE_string("max_memory", None, "budget for --tile=auto, such as 1.5GB")
 
@@ -48,7 +49,9 @@ def generate(path: str, megapixels: float) -> None:
     write_image(Path(path), np.clip(picture, 0, 255).astype(np.uint8))
 
 
-def measure(source: str, target: str, model: str, tile: str, max_memory: str | None) -> dict:
+def measure(
+    source: str, target: str, model: str, tile: str, max_memory: str | None, runtime: str
+) -> dict:
     """Denoises one file in this process; returns seconds and the process' peak memory in bytes."""
     import numpy as np
 
@@ -57,7 +60,7 @@ def measure(source: str, target: str, model: str, tile: str, max_memory: str | N
     from gradnet_tf.inference.tile_config import TileConfig, parse_memory, parse_tile
 
     config = TileConfig(parse_tile(tile), max_memory and parse_memory(max_memory))
-    denoiser = load_denoiser(model)
+    denoiser = load_denoiser(model, runtime=runtime)
     for warm_up in (TileConfig("whole"), TileConfig(16)):
         denoiser(np.zeros((200, 200, 3), np.uint8), tiles=warm_up)
     begin = time.perf_counter()
@@ -115,7 +118,7 @@ def main() -> None:
         sizes = [float(size) for size in FLAGS.sizes]
     except ValueError as error:
         raise UserError(f"`sizes` must be megapixels. Received: {FLAGS.sizes}") from error
-    options = (FLAGS.model, FLAGS.tile, FLAGS.max_memory)
+    options = (FLAGS.model, FLAGS.tile, FLAGS.max_memory, FLAGS.runtime)
     rows: dict[float, list[dict]] = {size: [] for size in sizes}
     with tempfile.TemporaryDirectory() as folder:
         target = f"{folder}/denoised.jpg"
@@ -128,7 +131,8 @@ def main() -> None:
                 row = json.loads(in_its_own_process("measure", source, target, *options))
                 rows[size].append(row)
                 print(f"{size:g} megapixels: {row['seconds']:.2f} s", file=sys.stderr, flush=True)
-    print(f"{FLAGS.model}, --tile={FLAGS.tile} --max_memory={FLAGS.max_memory}")
+    print(f"{FLAGS.model}, --tile={FLAGS.tile} --max_memory={FLAGS.max_memory}", end=" ")
+    print(f"--runtime={FLAGS.runtime}")
     print("| megapixels | seconds | megapixels per second | peak memory, MB |")
     print("|---:|---:|---:|---:|")
     seconds = [min(row["seconds"] for row in rows[size]) for size in sizes]
