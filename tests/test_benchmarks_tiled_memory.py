@@ -27,7 +27,8 @@ def test_the_picture_has_the_size_and_the_noise(tmp_path):
 def test_a_process_of_its_own_measures_itself(tmp_path):
     source, target = str(tmp_path / "a.png"), str(tmp_path / "b.png")
     tiled_memory.in_its_own_process("generate", source, 0.01)
-    row = tiled_memory.in_its_own_process("measure", source, target, "gradnet_tiny", "64", None)
+    options = ("gradnet_tiny", "64", None, "keras")
+    row = tiled_memory.in_its_own_process("measure", source, target, *options)
     found = json.loads(row)
     assert found["seconds"] > 0 and 50e6 < found["peak"] < 20e9
     assert cv2.imread(target).shape == cv2.imread(source).shape
