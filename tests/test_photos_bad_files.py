@@ -1,6 +1,7 @@
 """What is no photograph, or none that can be kept whole, is refused in one line."""
 
 import io
+import logging
 import struct
 import warnings
 import zlib
@@ -12,6 +13,7 @@ from PIL import Image
 
 from gradnet_tf.errors import UserError
 from gradnet_tf.photos.files import decode_photo, encode_photo, read_photo
+from gradnet_tf.photos.photo import quiet_decoders
 
 
 def two_pictures(format, **options):
@@ -145,3 +147,26 @@ def test_the_limit_of_pixels_is_an_argument():
     with pytest.raises(UserError, match="expected at most 0.001"):
         decode_photo(data, "x", max_megapixels=0.001)
     assert Image.MAX_IMAGE_PIXELS  # Pillow's own limit stands as it was.
+
+
+def test_pillows_own_messages_stay_off_the_screen(caplog):
+    """2048 samples a pixel: Pillow logs an error of its own before it refuses."""
+    data = bytearray(files.by_pillow(files.noise(8, 8, 3), "TIFF"))
+    entry = struct.pack("<HHI", 277, 3, 1)
+    place = data.index(entry) + len(entry)
+    data[place : place + 2] = struct.pack("<H", 2048)
+    with pytest.raises(UserError):
+        decode_photo(bytes(data), "a.tif")
+    assert not caplog.records
+
+
+def test_threads_leave_the_process_as_they_found_it():
+    """The first one in goes first: each by itself would restore what another one changed."""
+    before = logging.getLogger("PIL").level, Image.MAX_IMAGE_PIXELS
+    first, second = quiet_decoders(), quiet_decoders()
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert Image.MAX_IMAGE_PIXELS is None
+    second.__exit__(None, None, None)
+    assert (logging.getLogger("PIL").level, Image.MAX_IMAGE_PIXELS) == before

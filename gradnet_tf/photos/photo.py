@@ -9,6 +9,7 @@ channel, the profile and the tags matter more.
 import contextlib
 import dataclasses
 import logging
+import threading
 import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -95,16 +96,40 @@ def quiet_decoders() -> Iterator[None]:
     """Keeps the decoders' own warnings off the screen, and Pillow's limit out of the way of ours.
 
     What cannot be read raises; what a decoder merely finds odd in the
-    metadata is no news to the person whose picture is being denoised.
+    metadata is no news to the person whose picture is being denoised. What is
+    changed belongs to the whole process: of several threads the first one in
+    changes it, and the last one out changes it back.
     """
-    log = logging.getLogger("tifffile")
-    level, limit = log.level, Image.MAX_IMAGE_PIXELS
-    log.setLevel(logging.CRITICAL + 1)
+    with _lock:
+        _inside.append(None)
+        if len(_inside) == 1:
+            _changed.enter_context(_quiet())
+    try:
+        yield
+    finally:
+        with _lock:
+            _inside.pop()
+            if not _inside:
+                _changed.close()
+
+
+_lock = threading.Lock()
+_inside: list[None] = []
+_changed = contextlib.ExitStack()
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    logs = [logging.getLogger(name) for name in ("tifffile", "PIL")]
+    levels, limit = [log.level for log in logs], Image.MAX_IMAGE_PIXELS
+    for log in logs:
+        log.setLevel(logging.CRITICAL + 1)
     Image.MAX_IMAGE_PIXELS = None
     try:
         with silent_opencv(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        log.setLevel(level)
+        for log, level in zip(logs, levels, strict=True):
+            log.setLevel(level)
         Image.MAX_IMAGE_PIXELS = limit
