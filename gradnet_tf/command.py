@@ -1,6 +1,7 @@
 """Runs a script's `main` so that no traceback reaches a user for a user's mistake."""
 
 import argparse
+import errno
 import os
 import sys
 from collections.abc import Callable
@@ -37,16 +38,25 @@ def guarded(main: Callable[[], int | None]) -> int:
         code = main() or EXIT_OK
         sys.stdout.flush()  # a reader who is gone is noticed here at the latest
         return code
+    except BrokenPipeError:  # Who reads the output has seen enough (`… | head`).
+        _discard_output()
+        return EXIT_OK
     except (UserError, NotFiniteError, Interrupted) as error:
         return report_error(error)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT) or error.filename is not None:
+            raise
+        _discard_output()
+        print("error: cannot write standard output: the disk is full.", file=sys.stderr)
+        return EXIT_USAGE
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
-    except BrokenPipeError:
-        # Who reads the output has seen enough (`… | head`). What is still buffered would be
-        # written at exit, and fail again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return EXIT_OK
+
+
+def _discard_output() -> None:
+    """Lets go of what is still buffered: it would be written at exit, and fail again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def run_script(

@@ -46,9 +46,14 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
 
 
 def atomic_write(path: str | os.PathLike, data: bytes | str) -> None:
-    """Writes `data` (text as UTF-8) to `path`, whole or not at all."""
+    """Writes `data` (text as UTF-8) to `path`, whole or not at all.
+
+    Of a file name that is no UTF-8 the strange bytes become escapes, which JSON reads back.
+    """
     with atomic_path(path) as temporary:
-        temporary.write_bytes(data.encode("utf-8") if isinstance(data, str) else data)
+        temporary.write_bytes(
+            data.encode("utf-8", "backslashreplace") if isinstance(data, str) else data
+        )
 
 
 def require_free_space(folder: str | os.PathLike, num_bytes: int, what: str) -> None:

@@ -44,7 +44,7 @@ def fill(shape, dtype, content, seed):
     else:
         values = random.random(shape)
     if content == "beyond" and kind == "f":  # As noise leaves [0, 1], and a good deal further.
-        values = (values - 0.5) * 40
+        values = (values - 0.5) * 30
     return (values * top).astype(dtype)
 
 

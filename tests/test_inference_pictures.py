@@ -113,7 +113,7 @@ def test_other_arrays_are_refused(denoiser, image):
 
 
 def test_not_finite_values_are_refused(denoiser):
-    with pytest.raises(UserError, match="expected finite values"):
+    with pytest.raises(UserError, match="expected finite floats"):
         denoiser(np.full((4, 4), np.nan, np.float32))
 
 

@@ -7,13 +7,13 @@ from gradnet_tf.inference.tile_config import TileConfig, parse_memory, parse_til
 
 
 @pytest.mark.parametrize(
-    ("text", "value"), [("2GB", 2e9), ("1.5 GiB", 1.5 * 2**30), ("800m", 8e8), ("4096", 4096)]
+    ("text", "value"), [("2GB", 2e9), ("1.5 GiB", 1.5 * 2**30), ("800m", 8e8), ("4096 B", 4096)]
 )
 def test_amounts_of_memory_are_read(text, value):
     assert parse_memory(text) == value
 
 
-@pytest.mark.parametrize("text", ["", "two", "-1GB", "0", "2 parsecs", "1e9", "nan"])
+@pytest.mark.parametrize("text", ["", "two", "-1GB", "0", "1500", "2 parsecs", "1e9", "nan"])
 def test_what_is_no_amount_of_memory_is_refused(text):
     with pytest.raises(UserError, match="`max_memory` must be an amount"):
         parse_memory(text)

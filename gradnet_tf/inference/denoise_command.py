@@ -68,6 +68,7 @@ def _settings(arguments: argparse.Namespace, facts: ModelFacts | None) -> dict[s
     return {
         "model": facts.name if facts else arguments.model,
         "sha256": facts.sha256 if facts else None,
+        "gray": facts.gray if facts else None,
         "strength": arguments.strength,
         "luma": arguments.luma,
         "chroma": arguments.chroma,
@@ -81,6 +82,8 @@ def _require_no_files(arguments: argparse.Namespace) -> None:
     for flag, value in (("output", arguments.output), ("report", arguments.report)):
         if value not in (None, "-"):
             raise UserError(f"--{flag}={value}: with - as INPUT leave the flag out.")
+    if arguments.dry_run:
+        raise UserError("--dry-run: with - as INPUT leave the flag out.")
 
 
 def _check_sigma(arguments: argparse.Namespace, facts: ModelFacts | None) -> None:

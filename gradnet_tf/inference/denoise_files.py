@@ -18,14 +18,16 @@ from gradnet_tf.inference.denoise_plan import Job, Plan
 from gradnet_tf.inference.denoise_results import Results, Written
 from gradnet_tf.inference.earlier_results import EarlierResults
 from gradnet_tf.inference.file_progress import FileProgress
+from gradnet_tf.inference.noise_level import tell
 from gradnet_tf.inference.picture_sizes import estimate_megapixels
 from gradnet_tf.inference.stages import FAILURES, run_in_stages
 from gradnet_tf.photos.files import encode_photo, read_photo, write_encoded
-from gradnet_tf.photos.photo import Photo, quiet_decoders
+from gradnet_tf.photos.photo import Photo, is_dark, quiet_decoders
 
 # What a picture takes while it is on its way beside the one in the network, per pixel: with 8
 # bits, three colours before and after, and two encoded files of about that size.
 _BYTES_PER_PIXEL = 12
+_DARK = "the networks know pictures of the whole range, so spread its values first"
 
 
 def denoise_files(
@@ -69,6 +71,8 @@ class _Run:
         self._ahead: dict[Job, float] = {}  # megapixels of what has not come to the network
 
     def run(self) -> int:
+        for note in self._plan.notes:
+            tell(note)
         for failure in self._plan.failures:
             self._fail(None, failure)
         skipped = [job for job in self._plan.jobs if self._is_skipped(job)]
@@ -132,6 +136,8 @@ class _Run:
         try:
             pixels = photo.pixels
             if self._denoise is not None:
+                if is_dark(pixels):
+                    tell(f"{job.source}: uses the darkest part of its 16 bits alone; {_DARK}")
                 pixels = self._denoise(pixels)
         except FAILURES as error:
             return error

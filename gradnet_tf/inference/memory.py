@@ -6,7 +6,9 @@ from gradnet_tf.errors import UserError
 from gradnet_tf.inference.tile_config import DEFAULT_MEMORY, SMALLEST, TileConfig
 
 #: Interpreter, TensorFlow and a traced network before the first picture, measured.
-_START = 900_000_000
+START = 900_000_000
+#: The same with LiteRT.
+START_LITERT = 200_000_000
 #: Copies of a picture while it is read, denoised and written.
 _COPIES = 4
 #: Larger windows save little more of the margins, and processors' caches are small.
@@ -49,6 +51,7 @@ def choose_tile(
     halo: int,
     config: TileConfig,
     least: int = 0,
+    start: int = START,
 ) -> int:
     """Returns the side of the tiles for a picture; one of its own size or more means whole.
 
@@ -59,6 +62,7 @@ def choose_tile(
         halo: margin on either side of a tile.
         config: what was asked for.
         least: pixels that the network has to see at once in any case.
+        start: bytes that the process takes before the first picture.
 
     Raises:
         UserError: `max_memory` was given and cannot suffice.
@@ -66,7 +70,7 @@ def choose_tile(
     if config.tile != "auto":
         return max(shape) if config.tile == "whole" else config.tile
     pixels = shape[0] * shape[1]
-    fixed = _START + _COPIES * size
+    fixed = start + _COPIES * size
     least = max(least, min(pixels, (SMALLEST + 2 * halo) ** 2))
     allowed = ((config.max_memory or DEFAULT_MEMORY) - fixed) / cost
     if allowed < least:

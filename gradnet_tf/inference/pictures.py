@@ -14,8 +14,8 @@ from gradnet_tf.inference.tiles import OnTile, PixelFormat
 from gradnet_tf.sampling import orient
 
 _DTYPES = "uint8, uint16 or float"
-#: Of floats, whose squares float32 would not hold for long.
-_MOST = 1e6
+#: Of floats: far beyond what noise adds to [0, 1], and below pictures on the 0-255 scale.
+_MOST = 16.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -178,8 +178,8 @@ def _require_borne(colours: np.ndarray) -> None:
         low, high = float(colours.min()), float(colours.max())
     if not -_MOST <= low <= high <= _MOST:
         raise UserError(
-            "image: expected finite values, nominal range [0, 1]. "
-            f"Received: NaN, infinity or more than {_MOST:.0e}."
+            "image: expected finite floats, nominal range [0, 1]; scale others first. "
+            f"Received: values from {low:g} to {high:g}."
         )
 
 

@@ -126,7 +126,8 @@ class DenoiseReport:
         for job in jobs:
             known = settings_of(job.target) or {}
             text = settings_text(known) if known else ""
-            row = Row(str(job.source), "skipped", "", str(known.get("model", "")), text)
+            names = known.get("model", ""), known.get("gray") or known.get("model", "")
+            row = Row(str(job.source), "skipped", "", str(names[_looks_grey(job.source)]), text)
             self._add(job, row, lambda job=job: _from_disk(job))
 
     def write(self, summary: str) -> None:
@@ -163,11 +164,11 @@ class DenoiseReport:
 
 
 def settings_text(settings: Mapping[str, Any]) -> str:
-    """Writes settings for people, less the model and what is left as it is by default."""
+    """Writes settings for people, less the models and what is left as it is by default."""
     usual = {"strength": None, "luma": 1.0, "chroma": 1.0, "self_ensemble": False}
     shown = []
     for key, value in settings.items():
-        if key in ("model", "sha256") or value is None or value == usual.get(key):
+        if key in ("model", "sha256", "gray") or value is None or value == usual.get(key):
             continue
         name = key.replace("_", "-")
         shown.append(name if value is True else f"{name} {value:g}")
@@ -179,3 +180,11 @@ def _from_disk(job: Job) -> Comparison | None:
     if before.pixels.shape != after.pixels.shape or before.pixels.dtype != after.pixels.dtype:
         return None
     return compare(before, after.pixels)
+
+
+def _looks_grey(source: Path) -> bool:
+    """Whether a file's picture is grey; one that cannot be read any more is not."""
+    try:
+        return is_grey(read_photo(source).pixels)
+    except FAILURES:
+        return False

@@ -70,7 +70,10 @@ class _Threads:
         self._held = 0
         self._taken = 0.0
         self._reading: collections.deque[tuple[Any, Future]] = collections.deque()
-        self._writing: list[tuple[Any, Future]] = []
+        self._writing: list[Future] = []
+        # Filled by the threads: Ctrl-C may come to the calling thread while it begins a write,
+        # and what is written all the same has to be counted.
+        self._written: collections.deque[tuple[Any, Any]] = collections.deque()
         self._pool = ThreadPoolExecutor(jobs, thread_name_prefix="photos")
 
     def run(self) -> None:
@@ -81,7 +84,7 @@ class _Threads:
                 if self._reading:
                     self._next()
                 elif self._writing:
-                    wait([future for _, future in self._writing], return_when=FIRST_COMPLETED)
+                    wait(self._writing, return_when=FIRST_COMPLETED)
         finally:
             with self._lock:
                 self._waiting.clear()
@@ -102,14 +105,17 @@ class _Threads:
             self._let_out(item)
             self._done(item, value)
             return
-        self._writing.append((item, self._pool.submit(self._write_and_leave, item, value)))
+        self._writing.append(self._pool.submit(self._write_and_leave, item, value))
 
-    def _write_and_leave(self, item, value):
-        # The next item is let in before this one counts as done, or `run` might see neither.
+    def _write_and_leave(self, item, value) -> None:
         try:
-            return self._write(item, value)
+            outcome = self._write(item, value)
+        except FAILURES as error:
+            outcome = error
         finally:
+            # The next item is let in before this one counts as done, or `run` might see neither.
             self._let_out(item)
+        self._written.append((item, outcome))
 
     def _let_in(self) -> None:
         """Begins to read as many items as may be on their way."""
@@ -131,12 +137,8 @@ class _Threads:
 
     def _hand_over(self) -> None:
         """Tells the calling thread of what has been written."""
-        finished = [pair for pair in self._writing if pair[1].done()]
-        for pair in finished:
-            self._writing.remove(pair)
-            item, future = pair
-            try:
-                outcome = future.result()
-            except FAILURES as error:
-                outcome = error
-            self._done(item, outcome)
+        for future in [future for future in self._writing if future.done()]:
+            self._writing.remove(future)
+            future.result()  # raises what is no failure of one file
+        while self._written:
+            self._done(*self._written.popleft())

@@ -11,7 +11,7 @@ DEFAULT_MEMORY = 2_000_000_000
 SMALLEST = 16
 
 
-_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+_UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _UNITS |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
 
 
@@ -62,7 +62,9 @@ def parse_memory(text: str) -> int:
         UserError: for anything else.
     """
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?I?B?)\s*", text.upper())
-    unit = _UNITS.get(match[2] if match[2] in _UNITS else match[2] + "B") if match else None
+    unit = None
+    if match and match[2]:  # A bare number is a slip rather than so many bytes.
+        unit = _UNITS.get(match[2] if match[2] in _UNITS else match[2] + "B")
     # Digits without end are infinite.
     if not unit or not 1 <= (amount := float(match[1]) * unit) < float("inf"):
         raise UserError(

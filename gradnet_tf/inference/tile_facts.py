@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gradnet_tf.inference.halo import block_side, receptive_radius
-from gradnet_tf.inference.memory import bytes_per_pixel
+from gradnet_tf.inference.memory import START, START_LITERT, bytes_per_pixel
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,6 +17,7 @@ class TileFacts:
         block: tiles begin at multiples of it.
         attention: whether the network averages over the picture, so that vectors are needed.
         bytes_per_pixel: estimate of the working memory.
+        start: bytes that the process takes before the first picture.
         side: of the only tiles that the network takes, without their margins; `None`: of any.
     """
 
@@ -24,6 +25,7 @@ class TileFacts:
     block: int
     attention: bool
     bytes_per_pixel: float
+    start: int = START
     side: int | None = None
 
 
@@ -51,7 +53,7 @@ def facts_from_card(card: Mapping[str, Any], attention: bool) -> TileFacts | Non
     if not all(_positive(value) for value in values) or not (tile is None or _positive(tile)):
         return None
     halo, block, cost = values
-    return TileFacts(int(halo), int(block), attention, float(cost), tile)
+    return TileFacts(int(halo), int(block), attention, float(cost), START_LITERT, tile)
 
 
 def _positive(value) -> bool:

@@ -108,7 +108,8 @@ class TiledNetwork:
             return facts.side
         # What is pooled whole has to fit into memory whole, once.
         least = shape[0] * shape[1] if pooled_whole and facts.attention else 0
-        tile = choose_tile(shape, image.nbytes, facts.bytes_per_pixel, facts.halo, config, least)
+        known = shape, image.nbytes, facts.bytes_per_pixel, facts.halo
+        tile = choose_tile(*known, config, least, facts.start)
         return tile if self._limit is None else min(tile, self._limit)
 
     def _function(self, image, pixels, levels, plain: bool):

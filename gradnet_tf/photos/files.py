@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+from PIL import UnidentifiedImageError
+
 from gradnet_tf.errors import UserError
 from gradnet_tf.files import atomic_write
 from gradnet_tf.inference.image_files import IMAGE_SUFFIXES, read_bytes
@@ -16,6 +18,16 @@ from gradnet_tf.photos.photo import (
 #: By which names photographs are found in folders; what they are, their content tells.
 PHOTO_SUFFIXES = (*IMAGE_SUFFIXES, ".avif")
 
+#: What files of each format are called.
+_SUFFIXES = {
+    "png": (".png",),
+    "jpeg": (".jpg", ".jpeg"),
+    "tiff": (".tif", ".tiff"),
+    "webp": (".webp",),
+    "avif": (".avif",),
+    "bmp": (".bmp",),
+    "pnm": (".ppm", ".pgm"),
+}
 _EXPECTED = "expected JPEG, PNG, TIFF, WebP, AVIF, BMP or PNM"
 _MODULES = {
     "png": png,
@@ -99,6 +111,8 @@ def decode_photo(data: bytes, name: str, max_megapixels: float = MAX_MEGAPIXELS)
 
 
 def _reason(error: Exception) -> str:
+    if isinstance(error, UnidentifiedImageError):  # Its text is an address in memory.
+        return "cannot be identified"
     return (" ".join(str(error).split()) or type(error).__name__)[:150]
 
 
@@ -133,8 +147,14 @@ def write_photo(path: str | os.PathLike, photo: Photo, quality: int | None = Non
     """Writes a photograph, whole or not at all; folders are made; see `encode_photo`.
 
     Raises:
-        UserError: the file cannot be written.
+        UserError: the file cannot be written, or its suffix is that of another format.
     """
+    suffix = Path(path).suffix.lower()
+    if suffix in PHOTO_SUFFIXES and suffix not in _SUFFIXES[photo.format]:
+        raise UserError(
+            f"cannot write {path}: the photograph was read as {photo.format.upper()} and is "
+            f"written as such; expected one of {', '.join(_SUFFIXES[photo.format])}."
+        )
     write_encoded(path, encode_photo(photo, quality))
 
 

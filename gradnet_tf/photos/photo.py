@@ -71,7 +71,7 @@ def require_size(width: int, height: int, max_megapixels: float) -> None:
         raise UserError(f"has {width}×{height} pixels; expected at least 1×1")
     if width * height > max_megapixels * 1e6:
         raise UserError(
-            f"has {width}×{height} pixels, or {width * height / 1e6:.0f} megapixels; "
+            f"has {width}×{height} pixels, or {width * height / 1e6:.4g} megapixels; "
             f"expected at most {max_megapixels:g} (see --max-megapixels)"
         )
 
@@ -89,6 +89,11 @@ def require_floats_in_range(pixels: np.ndarray) -> None:
         raise UserError(
             f"has float values from {low:.4g} to {high:.4g}; expected [0, 1]: scale them first"
         )
+
+
+def is_dark(pixels: np.ndarray) -> bool:
+    """Whether 16-bit pixels use an eighth of their range or less, as 12 bits in a file of 16 do."""
+    return pixels.dtype == np.uint16 and 0 < int(pixels.max()) <= 2**13
 
 
 @contextlib.contextmanager
