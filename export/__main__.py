@@ -51,8 +51,11 @@ def main() -> int:
 
     images = find_dataset(config.dataset, config.data_dir, max_images=config.max_images)
 
-    def calibration_images(channels: int):
+    def calibration_images(channels: int | None = None):
         return find_training_sets(config.calibration, config.data_dir, channels)[0]
+
+    if any("int8" in name for name in config.formats):
+        calibration_images()  # a missing set is said before the first format is written
 
     return export(config, images, calibration_images)
 

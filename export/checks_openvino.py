@@ -28,7 +28,7 @@ VARIABLE = "GRADNET_OPENVINO_PYTHON"
 #: Agreement with Keras in dB that passes. 8 bits lose some; what computes something else is far
 #: below.
 FLOAT_LEAST = 90.0
-LEAST = {"int8": 35.0, "dynamic": 35.0}
+LEAST = {"int8": 35.0, "dynamic": 35.0, "bfloat16": 45.0}
 
 
 def openvino_python() -> str | None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from export.config import ExportConfig
 from gradnet_tf.backend import backend_name
+from gradnet_tf.command import remembered_interrupt
 from gradnet_tf.errors import EXIT_OK, EXIT_SOME_FAILED, UserError
 from gradnet_tf.files import require_free_space
 from gradnet_tf.quiet import quiet_native_logs
@@ -73,7 +74,8 @@ def export(config: ExportConfig, images, calibration_images: Callable | None = N
     for format in dict.fromkeys(config.formats):
         print(f"{name}: {format} ...", flush=True)
         try:
-            rows.append(export_format(job, format))
+            with remembered_interrupt():
+                rows.append(export_format(job, format))
         except (CheckFailed, LoaderError) as error:
             failures += 1
             print(f"error: {format} was not written: {error}", file=sys.stderr)
@@ -134,7 +136,7 @@ def _print_table(rows, job) -> None:
     if not rows:
         return
     print(f"\n{job.name}: Keras {job.psnr_keras:.3f} dB on {job.dataset}, sigma {job.sigma:g}")
-    lines = [("file", "size", "max difference", "PSNR in dB", "loss in dB", "ms at 256x256")]
+    lines = [("file", "size", "max difference", "PSNR in dB", "loss in dB", "ms")]
     for row in rows:
         # -0.0000 would look like a gain.
         drop = round(row.drop_db, 4) + 0.0

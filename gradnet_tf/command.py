@@ -1,10 +1,13 @@
 """Runs a script's `main` so that no traceback reaches a user for a user's mistake."""
 
 import argparse
+import contextlib
 import errno
 import os
+import signal
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 
 from absl import flags
 
@@ -52,6 +55,31 @@ def guarded(main: Callable[[], int | None]) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
+
+
+@contextlib.contextmanager
+def remembered_interrupt() -> Iterator[None]:
+    """Raises Ctrl-C again at the end of the block, where a library within swallowed it.
+
+    TensorFlow's converters do: an exception that a callback of theirs raises is lost.
+    """
+    seen: list[int] = []
+
+    def interrupt(number, frame):
+        seen.append(number)
+        raise KeyboardInterrupt
+
+    usual = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if not usual or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if seen:
+        raise KeyboardInterrupt
 
 
 def _discard_output() -> None:

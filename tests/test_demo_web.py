@@ -225,3 +225,10 @@ def test_the_server_isolates_the_page_and_serves_its_kinds_of_files(tmp_path):
         server.shutdown()
     with pytest.raises(UserError, match="index.html"):
         make_server(tmp_path / "folder")
+
+
+@pytest.mark.parametrize("port", [80_000, -1])
+def test_a_port_that_is_none_is_refused(tmp_path, port):
+    (tmp_path / "index.html").write_text("")
+    with pytest.raises(UserError, match=f"--port={port}: .* Choose another"):
+        make_server(tmp_path, port=port)

@@ -1,12 +1,14 @@
 """Exit codes and messages of a script: what a person sees when something goes wrong."""
 
+import contextlib
+import signal
 import subprocess
 import sys
 
 import pytest
 
 from gradnet_tf import errors
-from gradnet_tf.command import guarded, report_error
+from gradnet_tf.command import guarded, remembered_interrupt, report_error
 
 SCRIPT = """
 import sys
@@ -121,3 +123,17 @@ def test_a_reader_who_leaves_early_is_no_error(tmp_path, request):
         process.stdout.close()
         assert process.stderr.read() == ""
         assert process.wait() == 0
+
+
+def test_ctrl_c_that_a_library_swallows_is_raised_at_the_end():
+    def library():
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+
+    done = []
+    with pytest.raises(KeyboardInterrupt), remembered_interrupt():
+        library()
+        done.append(True)
+    assert done and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    with remembered_interrupt():
+        pass

@@ -166,3 +166,15 @@ def test_every_field_of_the_configuration_is_a_flag():
     assert done.returncode == 0
     for field in dataclasses.fields(ExportConfig):
         assert f"--{field.name}" in done.stdout
+
+
+def test_a_calibration_set_that_is_missing_is_said_before_anything_is_written(tmp_path):
+    flags = [
+        "--formats=tflite_float32,tflite_int8",
+        "--calibration=bsds500",
+        "--model=gradnet_tiny",
+    ]
+    command = [sys.executable, "-m", "export", f"--output={tmp_path / 'o'}", *flags]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and done.stderr.startswith("error: ")
+    assert not (tmp_path / "o").exists()

@@ -71,8 +71,9 @@ def make_server(folder: Path, host: str = "127.0.0.1", port: int = 0):
     try:
         handler = partial(Handler, directory=str(folder))
         return http.server.ThreadingHTTPServer((host, port), handler)
-    except OSError as error:
-        raise UserError(f"--port={port}: {error.strerror}. Choose another, such as 0.") from error
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"--port={port}: {reason}. Choose another, such as 0.") from error
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

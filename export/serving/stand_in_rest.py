@@ -89,11 +89,14 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, code: int, value: dict | bytes):
         body = value if isinstance(value, bytes) else json.dumps(value).encode()
-        self.send_response(code)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
+        try:
+            self.send_response(code)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+        except (BrokenPipeError, ConnectionResetError):  # The client has given up.
+            self.close_connection = True
 
 
 def start_rest(servable: Servable, port: int = 0) -> tuple[ThreadingHTTPServer, int]:
