@@ -1,7 +1,5 @@
 """TFLite files as artefacts: each written beside its place, judged, then moved."""
 
-from pathlib import Path
-
 from export import checks, measure
 from export.formats import TFLiteFormat
 from export.job import Job, Row, measurements, quality_of, row_of, write_card
@@ -65,8 +63,3 @@ def tile_facts(model, format: TFLiteFormat) -> dict:
         "block": facts.block,
         "bytes_per_pixel": facts.bytes_per_pixel,
     }
-
-
-def written(output: Path, name: str, format: TFLiteFormat) -> Path:
-    """Returns where `export_tflite` writes the file."""
-    return output / f"{name}_{format.suffix}.tflite"

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from gradnet_tf.errors import UserError
-from gradnet_tf.inference.attention_sample import CROP_SIDE, WHOLE_PIXELS
+from gradnet_tf.inference.attention_sample import CROP_SIDE
 from gradnet_tf.inference.litert import LiteRTFile
 from gradnet_tf.inference.tile_config import AUTO, TileConfig
 from gradnet_tf.inference.tile_facts import TileFacts, facts_from_card
@@ -59,7 +59,7 @@ class TFLiteRunner:
             functools.partial(self._batch, _SIGNATURE),
             functools.partial(self._batch, given),
             self._vectors,
-            CROP_SIDE**2 if self._is_fixed else WHOLE_PIXELS,
+            CROP_SIDE**2 if self._is_fixed else None,
         )
 
     def run(self, images: np.ndarray, sigma: None = None) -> np.ndarray:

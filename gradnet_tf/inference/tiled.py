@@ -32,16 +32,14 @@ class TiledNetwork:
         denoise: maps (images, *sigma) to images, the attention's vectors computed inside.
         denoise_given: maps (images, *sigma, *vectors) to images.
         vectors: maps (images, *sigma) to the list of vectors.
-        whole_pixels: larger pictures get their vectors from crops.
+        whole_pixels: larger pictures get their vectors from crops; `WHOLE_PIXELS` by default.
 
     The three take and return float32 arrays, σ as (N,), and raise `MemoryError`
     when memory does not suffice. Of a network that takes tiles of one size,
     `denoise` is not called, and `vectors` gets crops alone.
     """
 
-    def __init__(
-        self, facts: TileFacts | str, denoise, denoise_given, vectors, whole_pixels=WHOLE_PIXELS
-    ):
+    def __init__(self, facts: TileFacts | str, denoise, denoise_given, vectors, whole_pixels=None):
         self._facts = facts
         self._denoise, self._denoise_given, self._vectors = denoise, denoise_given, vectors
         self._whole_pixels = whole_pixels
@@ -94,7 +92,11 @@ class TiledNetwork:
         raise failure
 
     def _is_small(self, shape) -> bool:
-        return shape[0] * shape[1] <= self._whole_pixels
+        return shape[0] * shape[1] <= self._limit_of_whole
+
+    @property
+    def _limit_of_whole(self) -> int:
+        return WHOLE_PIXELS if self._whole_pixels is None else self._whole_pixels
 
     def _tile(self, image, config: TileConfig, pooled_whole: bool) -> int:
         """Returns the side of the tiles."""
@@ -122,7 +124,7 @@ class TiledNetwork:
                 np.concatenate([pixels.read(crop[None]) for crop in part]),
                 *(np.repeat(level, len(part)) for level in levels),
             ),
-            self._whole_pixels,
+            self._limit_of_whole,
         )
         return lambda part: self._denoise_given(part, *levels, *given)
 
