@@ -10,7 +10,14 @@ from absl import flags
 
 from datasets.facts import TRAINING_SETS
 from gradnet_tf.command import run_script
-from gradnet_tf.config import SCHEDULES, STRATEGIES, TrainConfig, parse_duration, sigma_range
+from gradnet_tf.config import (
+    OPTIMIZERS,
+    SCHEDULES,
+    STRATEGIES,
+    TrainConfig,
+    parse_duration,
+    sigma_range,
+)
 from gradnet_tf.presets import PRECISIONS, PRESETS
 from gradnet_tf.quiet import quiet_native_logs
 from gradnet_tf.training.cluster import cluster_for
@@ -42,6 +49,7 @@ flags.DEFINE_float("naive_share", None, "part of --time_budget for the naive sta
 flags.DEFINE_string("naive", None, "naive denoiser instead of a stage: as --model takes it")
 flags.DEFINE_bool("joint", None, "train the naive denoiser along" + NONE_MEANS)
 flags.DEFINE_float("gradient_loss_weight", 0.1, "weight λ of the gradient consistency loss")
+flags.DEFINE_string("optimizer", None, "one of " + ", ".join(OPTIMIZERS) + NONE_MEANS)
 flags.DEFINE_float("learning_rate", None, "peak learning rate" + NONE_MEANS)
 flags.DEFINE_string("schedule", None, "one of " + ", ".join(SCHEDULES) + NONE_MEANS)
 flags.DEFINE_integer("warmup_steps", 100, "steps of linear warm-up")
@@ -56,6 +64,10 @@ flags.DEFINE_integer("log_every", 50, "steps between rows of log.jsonl")
 flags.DEFINE_integer("checkpoint_every", 500, "steps between checkpoints")
 flags.DEFINE_integer("validate_every", 1000, "steps between validations")
 flags.DEFINE_integer("workers", 2, "input threads; never changes an example")
+flags.DEFINE_list("scales", ["1"], "sizes at which every image is shown, as 1,0.7,0.5")
+flags.DEFINE_integer("crop_candidates", 1, "the most textured of so many crops is taken")
+flags.DEFINE_float("color_jitter", 0.0, "share of the crops whose colours are changed")
+flags.DEFINE_float("frame_share", 0.0, "share of the crops that get a flat frame without noise")
 flags.DEFINE_string("init_from", None, "trained weights of the same preset to start from")
 
 

@@ -7,6 +7,7 @@ what was asked for before, so any worker can make any batch.
 
 import numpy as np
 
+from datasets.augmentation import change_colours, frame_of
 from datasets.image_set import ImageSet
 from datasets.image_store import ImageStore
 from datasets.leak_guard import LeakGuard
@@ -19,8 +20,11 @@ from gradnet_tf.degradations.compose import Degradation
 from gradnet_tf.degradations.draws import Draws, box_muller
 from gradnet_tf.errors import UserError
 from gradnet_tf.inference.image_files import require_one_size, to_float
-from gradnet_tf.sampling import CropSampler, evaluation_key, evaluation_noise, orient
+from gradnet_tf.sampling import CropSampler, TextureChoice, evaluation_key, evaluation_noise, orient
 from gradnet_tf.weighted_order import WeightedOrder
+
+# Its stream of random numbers, apart from those of the noise (see `Draws`).
+_AUGMENTATION = 2
 
 
 def normal_draws(shape: tuple[int, ...], seed: tuple[int, int]) -> np.ndarray:
@@ -78,6 +82,10 @@ class TrainingBatches:
         self.sampler = CropSampler(
             sizes, config.crop_size, config.sigma_min, config.sigma_max, config.seed
         )
+        if config.crop_candidates > 1:
+            self.sampler.texture = TextureChoice(
+                self._store.get, sizes, config.crop_size, config.crop_candidates
+            )
         if isinstance(image_set, MixedSet) and image_set.weights:
             self.sampler.order = _weighted_order(image_set, indices, config.seed)
 
@@ -126,6 +134,7 @@ class TrainingBatches:
         pixels = np.empty(self.shape, np.uint8)
         # What noise is not added to: photographs, and what a degradation made.
         ready: dict[int, np.ndarray] = {}
+        frames: dict[int, tuple] = {}
         noise = np.zeros(self.shape, np.float32)
         sigma = np.zeros((count, 1, 1, 1), np.float32)
         for position in range(count):
@@ -140,6 +149,12 @@ class TrainingBatches:
             if self._is_real[choice.image]:
                 ready[position] = to_float(cut(self._real))
                 continue
+            if self.config.color_jitter or self.config.frame_share:
+                augmentation = np.random.default_rng((*choice.noise_seed, _AUGMENTATION))
+                if augmentation.random() < self.config.color_jitter:
+                    pixels[position] = change_colours(pixels[position], augmentation)
+                if augmentation.random() < self.config.frame_share:
+                    frames[position] = frame_of(pixels[position], augmentation)
             sigma[position] = choice.sigma
             if self.config.degradation:
                 draws = Draws(choice.noise_seed, fast=True)
@@ -151,6 +166,8 @@ class TrainingBatches:
         noisy = add_gaussian_noise(clean, noise, sigma)
         for position, crop in ready.items():
             noisy[position] = crop
+        for position, (outside, colour) in frames.items():
+            clean[position][outside] = noisy[position][outside] = colour
         if self._estimate:
             noisy = append_estimate(noisy, sigma.reshape(-1), self._estimate)
         return noisy, clean

@@ -5,6 +5,17 @@ from datasets.dataset_facts import DatasetFacts, Protocol
 BSD_TERMS = "non-commercial research and education; asks for citation"
 _HELD_OUT = "the split train; 16 images, evenly spaced in byte order, are held out for validation"
 
+_CHOOSING = "none; for training and for choosing checkpoints"
+_FREE_SPLIT = (
+    "all but 16 named photographs of CID22 train; these 16, by the smallest sha256 of their names, "
+    "choose checkpoints"
+)
+_FREE_ORIGIN = (
+    "wallpapers of Budgie, elementary, Fedora, Lomiri, openSUSE, Pop!_OS and Ubuntu MATE, gb82, "
+    "and CID22's references"
+)
+_FREE_HOW = "docs/free_photos.md lists every photograph with its source"
+
 TRAINING_ROWS = (
     DatasetFacts(
         name="bsds500",
@@ -98,5 +109,55 @@ TRAINING_ROWS = (
         "Database: New Challenges for Image Quality Assessment Models, IEEE TIP 26(2), 2017",
         how_to_get="unpack the archive of https://ece.uwaterloo.ca/~k29ma/exploration/ into a "
         "folder WED; its images are in pristine_images",
+    ),
+    DatasetFacts(
+        name="free_photos",
+        title="free photographs",
+        layout="free_photos",
+        splits=("train", "validation"),
+        evaluation_split="validation",
+        training_split="train",
+        validation_split="validation",
+        counts={"train": 317, "validation": 16},
+        protocol=Protocol(split=_FREE_SPLIT, compares_with=_CHOOSING),
+        origin=_FREE_ORIGIN,
+        terms="each photograph its own: CC0, CC-BY or CC-BY-SA, see docs/free_photos.md",
+        citation="see docs/free_photos.md",
+        how_to_get=_FREE_HOW,
+    ),
+    DatasetFacts(
+        name="free_photos_cc_by",
+        title="free photographs under CC0 and CC-BY",
+        layout="free_photos_cc_by",
+        aliases=("free_photos",),
+        splits=("train", "validation"),
+        evaluation_split="validation",
+        training_split="train",
+        validation_split="validation",
+        counts={"train": 78, "validation": 16},
+        protocol=Protocol(split=_FREE_SPLIT, compares_with=_CHOOSING),
+        origin=_FREE_ORIGIN,
+        terms="CC0 or CC-BY (ask for attribution at most), see docs/free_photos.md; the "
+        "photographs that choose checkpoints are under CC-BY-SA",
+        citation="see docs/free_photos.md",
+        how_to_get=_FREE_HOW,
+    ),
+    DatasetFacts(
+        name="drawings",
+        title="drawings",
+        layout="drawings",
+        splits=("train", "validation"),
+        evaluation_split="validation",
+        training_split="train",
+        validation_split="validation",
+        counts={"train": 240, "validation": 8},
+        protocol=Protocol(
+            split="made here, from their number: text, line art, screenshots, surfaces",
+            compares_with="none; for training beside photographs",
+        ),
+        origin="made by datasets/drawings.py",
+        terms="none",
+        citation="datasets/drawings.py",
+        how_to_get="nothing to get: they are drawn when they are asked for",
     ),
 )

@@ -29,6 +29,9 @@ class PipelineConfig:
         memory_limit: bytes of decoded images to keep; beyond it the images
             used longest ago are decoded again when they are needed.
         degradation: makes the noisy crops instead of Gaussian noise of the two levels.
+        crop_candidates: the most textured of so many crops is taken.
+        color_jitter: share of the crops whose colours are changed (`datasets.augmentation`).
+        frame_share: share of the crops that get a flat frame without noise.
     """
 
     batch_size: int
@@ -45,6 +48,9 @@ class PipelineConfig:
     estimator: str | None = None
     memory_limit: int = 2**31
     degradation: Degradation | None = None
+    crop_candidates: int = 1
+    color_jitter: float = 0.0
+    frame_share: float = 0.0
 
     def __post_init__(self):
         for name, least in (
@@ -56,10 +62,15 @@ class PipelineConfig:
             ("parts", 1),
             ("workers", 1),
             ("memory_limit", 0),
+            ("crop_candidates", 1),
         ):
             value = getattr(self, name)
             if value < least:
                 raise UserError(f"`{name}` must be at least {least}. Received: {name}={value}")
+        for name in ("color_jitter", "frame_share"):
+            value = getattr(self, name)
+            if not 0 <= value <= 1:
+                raise UserError(f"`{name}` must be in [0, 1]. Received: {name}={value}")
         for name in ("sigma_min", "sigma_max"):
             value = getattr(self, name)
             if not 0 <= value <= SIGMA_LIMIT:  # Also refuses NaN.

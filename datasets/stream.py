@@ -8,12 +8,15 @@ from datasets.batches import PipelineConfig, TrainingBatches, validation_pairs
 from datasets.image_set import ImageSet
 from datasets.leak_guard import LeakGuard, make_guard
 from datasets.mixture import MixedSet, find_training_mixture, parts_of, real_sets
+from datasets.scaled import at_scales
 from datasets.service_client import check_flags, check_service, new_job_name
 from gradnet_tf.degradations.compose import parse_degradation
 from gradnet_tf.errors import UserError
 
 # What a run's batches take from its `TrainConfig`.
-_PIPELINE_FIELDS = "channels batch_size crop_size seed workers estimator".split()
+_PIPELINE_FIELDS = (
+    "channels batch_size crop_size seed workers estimator crop_candidates color_jitter frame_share"
+).split()
 
 
 class TrainingInput:
@@ -89,6 +92,10 @@ class TrainingInput:
             (self.degradation, f"--degradation={config.degradation}"),
             (isinstance(images, MixedSet), f"--dataset={config.dataset}"),
             (real_sets(images), f"--dataset={config.dataset}, whose noise is real"),
+            (config.scales != (1.0,), "--scales"),
+            (config.crop_candidates > 1, f"--crop_candidates={config.crop_candidates}"),
+            (config.color_jitter, f"--color_jitter={config.color_jitter:g}"),
+            (config.frame_share, f"--frame_share={config.frame_share:g}"),
         ):
             if given:
                 raise UserError(
@@ -124,6 +131,7 @@ class TrainingInput:
             self._check_service()
         if self.prepared_dir:
             images = self._prepared()
+        images = at_scales(images, config.scales)
         if service:
             check_service(service, images, config.worker_timeout)
 
@@ -175,7 +183,8 @@ def training_stream(image_set: ImageSet, config: PipelineConfig, guard: LeakGuar
     import keras
 
     if keras.backend.backend() == "jax":
-        if config.estimator or config.degradation or real_sets(image_set):
+        made_here = config.estimator or config.degradation or real_sets(image_set)
+        if made_here or config.color_jitter or config.frame_share:
             return host_batches(image_set, config, guard)
         return device_batches(image_set, config, guard)
     from datasets.pipeline import training_dataset

@@ -10,7 +10,10 @@ from gradnet_tf.presets import PRECISIONS, get_preset
 
 STRATEGIES = ("none", "mirrored", "multiworker")
 SCHEDULES = ("cosine", "step")
+OPTIMIZERS = ("adam", "muon")
 DEFAULT_SIGMA = 25.0
+# Peak rates for an optimiser that is not the one of the preset's recipe.
+LEARNING_RATES = {"adam": 1.5e-3, "muon": 2e-3}
 
 
 def require(condition: bool, name: str, value, expected: str) -> None:
@@ -103,6 +106,7 @@ class TrainConfig:
         joint: train the naive denoiser along with the main branch; its own L1
             is added to the loss.
         gradient_loss_weight: λ of the paper.
+        optimizer: "adam", or "muon" (see `gradnet_tf.training.optimizers`).
         learning_rate: peak of the schedule.
         schedule: "cosine" (to zero) or "step" (the supplement's: a fifth after 60%).
         warmup_steps: steps over which the learning rate grows linearly from zero.
@@ -129,6 +133,13 @@ class TrainConfig:
         degradation: what makes the noise, as `gradnet_tf.degradations.compose` reads it;
             `None` for Gaussian noise of the two levels.
         allow_test_images: whether images of test sets may be trained on.
+        scales: sizes at which every image is shown, relative to its own; large photographs are
+            smooth pixel by pixel, and smaller copies of them have texture as other pictures have.
+        crop_candidates: the most textured of so many random crops is taken; 1 for any crop.
+        color_jitter: share of the crops, 0 to 1, whose channels are permuted, and whose saturation
+            and brightness by channel are changed.
+        frame_share: share of the crops, 0 to 1, that get a flat frame without noise around a
+            part of them, like a letterbox or a passe-partout.
     """
 
     preset: str = "gradnet"
@@ -146,6 +157,7 @@ class TrainConfig:
     naive: str | None = None
     joint: bool | None = None
     gradient_loss_weight: float = 0.1
+    optimizer: str | None = None
     learning_rate: float | None = None
     schedule: str | None = None
     warmup_steps: int = 100
@@ -166,6 +178,10 @@ class TrainConfig:
     data_service: bool | None = None
     degradation: str | None = None
     allow_test_images: bool = False
+    scales: tuple[float, ...] = (1.0,)
+    crop_candidates: int = 1
+    color_jitter: float = 0.0
+    frame_share: float = 0.0
 
     def __post_init__(self):
         if self.degradation:
@@ -173,6 +189,10 @@ class TrainConfig:
         else:
             self._check_sigmas()
         recipe = get_preset(self.preset).recipe
+        if self.learning_rate is None and self.optimizer not in (None, recipe.optimizer):
+            # The recipe's rate is its own optimiser's.
+            object.__setattr__(self, "learning_rate", LEARNING_RATES.get(self.optimizer))
+        object.__setattr__(self, "scales", tuple(float(scale) for scale in self.scales))
         if self.init_from and self.naive_steps is None:
             # Its weights include the naive denoiser's: what a stage would make is overwritten.
             object.__setattr__(self, "naive_steps", 0)
@@ -185,11 +205,12 @@ class TrainConfig:
             ("strategy", STRATEGIES),
             ("precision", PRECISIONS),
             ("schedule", SCHEDULES),
+            ("optimizer", OPTIMIZERS),
         ):
             value = getattr(self, name)
             require(value in choices, name, value, f"one of {', '.join(choices)}")
         counts = "batch_size crop_size steps log_every checkpoint_every validate_every workers"
-        for name in [*counts.split(), "cpu_replicas", "accumulate"]:
+        for name in [*counts.split(), "cpu_replicas", "accumulate", "crop_candidates"]:
             require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
         single = self.cpu_replicas == 1 or self.strategy != "multiworker"
         require(single, "cpu_replicas", self.cpu_replicas, '1 with strategy="multiworker"')
@@ -200,6 +221,10 @@ class TrainConfig:
         for name in "learning_rate clip_norm worker_timeout".split():
             require(getattr(self, name) > 0, name, getattr(self, name), "greater than 0")
         require(0 <= self.ema < 1, "ema", self.ema, "in [0, 1)")
+        for name in ("color_jitter", "frame_share"):
+            require(0 <= getattr(self, name) <= 1, name, getattr(self, name), "in [0, 1]")
+        fit = self.scales and all(0 < scale <= 1 for scale in self.scales)
+        require(bool(fit), "scales", self.scales, "one or more numbers in (0, 1]")
         require(0 <= self.naive_share < 1, "naive_share", self.naive_share, "in [0, 1)")
         has_naive = get_preset(self.preset).naive is not None
         require(has_naive or not self.naive, "naive", self.naive, "absent for this preset")

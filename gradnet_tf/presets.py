@@ -18,6 +18,7 @@ class Recipe:
         batch_size: images per step over all replicas.
         crop_size: side of the training crops in pixels.
         steps: optimiser steps of the main stage.
+        optimizer: "adam" or "muon" (see `gradnet_tf.training.optimizers`).
         learning_rate: the peak of the schedule.
         schedule: "cosine" or "step" (see `gradnet_tf.training.schedules`).
         naive_steps: optimiser steps of the naive denoiser's own stage.
@@ -28,6 +29,7 @@ class Recipe:
     batch_size: int = 64
     crop_size: int = 80
     steps: int = 300_000
+    optimizer: str = "adam"
     learning_rate: float = 1e-3
     schedule: str = "step"
     naive_steps: int = 150_000

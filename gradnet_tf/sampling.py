@@ -7,7 +7,7 @@ and repeated, and every backend makes the same choices.
 
 import dataclasses
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import PurePath
 
 import numpy as np
@@ -28,7 +28,7 @@ class Choice:
         left: first column of the crop.
         orientation: 0-7, see `orient`.
         sigma: noise level on the 0-255 scale.
-        noise_seed: two 31-bit integers that key the noise draws.
+        noise_seed: two 31-bit integers that key the noise draws, and those of the augmentation.
     """
 
     image: int
@@ -64,6 +64,8 @@ class CropSampler:
         self.seed = seed
         # Takes the place of the plain order where parts of the set have weights.
         self.order: WeightedOrder | None = None
+        # Chooses the most textured of several crops where it is set.
+        self.texture: TextureChoice | None = None
         self._order: tuple[int, np.ndarray] | None = None
 
     def _image(self, n: int) -> int:
@@ -87,7 +89,65 @@ class CropSampler:
         orientation = int(generator.integers(8))
         sigma = self.sigma_min + (self.sigma_max - self.sigma_min) * float(generator.random())
         first, second = generator.integers(2**31, size=2)
+        if self.texture is not None:
+            # Drawn last, so that σ, orientation and noise are those of a run without it.
+            top, left = self.texture.choose(image, (top, left), generator)
         return Choice(image, top, left, orientation, sigma, (int(first), int(second)))
+
+
+class TextureChoice:
+    """Takes the most textured of several random crops, by the mean gradient of the luma."""
+
+    #: Side of the cells, in pixels, in which gradients are summed up.
+    CELL = 8
+
+    def __init__(
+        self, load: Callable[[int], np.ndarray], sizes: Sequence[tuple[int, int]], crop_size: int,
+        candidates: int,
+    ):  # fmt: skip
+        """Args:
+        load: returns image number i, uint8 (H, W, C); called once for each image.
+        sizes: (height, width) of each image.
+        crop_size: side of the crops in pixels.
+        candidates: crops to choose from, at least 2.
+        """
+        self._load, self._sizes = load, sizes
+        self._crop_size, self._candidates = crop_size, candidates
+        self._sums: dict[int, np.ndarray] = {}
+
+    def _integral(self, image: int) -> np.ndarray:
+        """Returns the gradients of an image, summed over all cells above and to the left."""
+        if image not in self._sums:
+            luma = self._load(image).astype(np.float32).mean(axis=2)
+            steps = np.abs(np.diff(luma[:-1], axis=1)) + np.abs(np.diff(luma[:, :-1], axis=0))
+            rows, columns = (max(1, side // self.CELL) for side in steps.shape)
+            cells = steps[: rows * self.CELL, : columns * self.CELL]
+            cells = cells.reshape(rows, -1, columns, cells.shape[1] // columns).sum(axis=(1, 3))
+            self._sums[image] = np.pad(cells.cumsum(axis=0).cumsum(axis=1), ((1, 0), (1, 0)))
+        return self._sums[image]
+
+    def _texture(self, image: int, top: int, left: int) -> float:
+        sums, side = self._integral(image), max(1, self._crop_size // self.CELL)
+        bottom = min(top // self.CELL + side, sums.shape[0] - 1)
+        right = min(left // self.CELL + side, sums.shape[1] - 1)
+        top, left = bottom - side, right - side
+        return float(sums[bottom, right] - sums[top, right] - sums[bottom, left] + sums[top, left])
+
+    def choose(
+        self, image: int, first: tuple[int, int], generator: np.random.Generator
+    ) -> tuple[int, int]:
+        """Returns top and left of the chosen crop.
+
+        Args:
+            image: number of the image.
+            first: one of the candidates; the others are drawn.
+            generator: where the others come from.
+        """
+        height, width = self._sizes[image]
+        limits = (height - self._crop_size + 1, width - self._crop_size + 1)
+        others = generator.integers(limits, size=(self._candidates - 1, 2))
+        candidates = [first, *((int(top), int(left)) for top, left in others)]
+        return max(candidates, key=lambda place: self._texture(image, *place))
 
 
 def orient(image: np.ndarray, orientation: int) -> np.ndarray:

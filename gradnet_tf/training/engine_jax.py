@@ -20,6 +20,7 @@ from gradnet_tf.errors import UserError
 from gradnet_tf.training.averages import assign, averages_in_place, make_averages, values_of
 from gradnet_tf.training.device_batches import Choices, DeviceBatches, make_batch
 from gradnet_tf.training.objective import objective_per_image
+from gradnet_tf.training.optimizers import make_optimizer
 from gradnet_tf.training.step_result import StepResult
 
 
@@ -82,9 +83,7 @@ class JaxEngine:
         self.replicas = len(devices)
         self._model = build()
         self.needs_sigma = getattr(self._model, "needs_sigma", False)
-        self._optimizer = keras.optimizers.Adam(config.learning_rate)
-        if config.precision == "mixed_float16":
-            self._optimizer = keras.optimizers.LossScaleOptimizer(self._optimizer)
+        self._optimizer = make_optimizer(config)
         self._optimizer.build(self._model.trainable_variables)
         self._averages = make_averages(self._model, config.ema)
         self._state: _State | None = None  # None: the Keras variables hold the truth

@@ -27,6 +27,7 @@ from gradnet_tf.training.averages import assign, averages_in_place, make_average
 from gradnet_tf.training.cluster import cluster_for
 from gradnet_tf.training.moving_statistics import moving_statistics
 from gradnet_tf.training.objective import objective_per_image
+from gradnet_tf.training.optimizers import make_optimizer
 from gradnet_tf.training.step_result import StepResult
 from gradnet_tf.training.team import Team
 from gradnet_tf.training.team_tensorflow import TensorFlowTeam, connect_workers, losses_reported
@@ -99,9 +100,7 @@ class TensorFlowEngine:
             self.team.check_equal("configuration", fields)
         with self.strategy.scope(), losses_reported():
             self.model = build()
-            optimizer = keras.optimizers.Adam(config.learning_rate)
-            if config.precision == "mixed_float16":
-                optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+            optimizer = make_optimizer(config)
             optimizer.build(self.model.trainable_variables)
             self._averages = make_averages(self.model, config.ema)
         self.optimizer = optimizer

@@ -1,0 +1,80 @@
+"""The optimisers of a training: Adam, and Muon for convolutions."""
+
+import math
+
+import keras
+from keras import ops
+
+# Kernels with fewer input or output channels than this are no matrices worth orthogonalising: the
+# first and the last convolution, and those of very thin networks.
+_MOST_THIN_CHANNELS = 16
+
+
+@keras.saving.register_keras_serializable(package="gradnet_tf")
+class Muon(keras.optimizers.Muon):
+    """Muon for convolutional networks: each kernel moves along an orthogonalised direction.
+
+    The momentum of a convolution's kernel, flattened to a matrix (height · width · input channels,
+    output channels), is replaced by the nearest semi-orthogonal matrix, approximated by five
+    Newton–Schulz iterations, and scaled by 0.2·√max(rows, columns), so that its root mean square
+    is about that of an Adam update and both share one learning rate. Keras' own class does this
+    for matrices only and leaves all convolutions to Adam.
+
+    Every other variable (biases, 1×1 kernels of the attention, kernels with 16 or fewer input or
+    output channels, so also the first and the last convolution) is updated by Adam with the same
+    learning rate. There is no weight decay.
+
+    Sources: Jordan et al., "Muon", 2024; the scale is that of arXiv 2502.16982; on a denoising
+    U-Net: arXiv 2510.19376.
+
+    Args:
+        learning_rate: a float or a schedule, for both kinds of variables.
+        name: the optimiser's name.
+    """
+
+    def __init__(self, learning_rate=2e-3, name="muon", **kwargs):
+        super().__init__(
+            learning_rate,
+            name=name,
+            **{"weight_decay": None, "adam_weight_decay": None, **kwargs},
+        )
+
+    def _should_use_adamw(self, variable):
+        shape = tuple(variable.shape)
+        if len(shape) != 4 or math.prod(shape[:2]) == 1:
+            return True
+        return min(shape[2:]) <= _MOST_THIN_CHANNELS or shape[3] > math.prod(shape[:3])
+
+    def zeropower_via_newtonschulz5(self, x, steps):
+        shape = tuple(x.shape)
+        matrix = ops.reshape(x, (math.prod(shape[:-1]), shape[-1]))
+        matrix = matrix / (ops.sqrt(ops.sum(ops.square(matrix))) + 1e-7)
+        # X ← X(a + b·XᵀX + c·(XᵀX)²): all factors commute, so the small Gram matrix is iterated
+        # alone and the long matrix multiplied once, which is twice as fast.
+        gram, identity = ops.transpose(matrix) @ matrix, ops.eye(shape[-1])
+        total = identity
+        for step in range(steps):
+            factor = self.muon_a * identity + self.muon_b * gram + self.muon_c * gram @ gram
+            total = total @ factor
+            if step < steps - 1:
+                gram = factor @ gram @ factor
+        return ops.reshape(matrix @ total, shape)
+
+    def lr_adjust(self, x):
+        shape = tuple(x.shape)
+        return x * (self.rms_rate * math.sqrt(max(math.prod(shape[:-1]), shape[-1])))
+
+
+def make_optimizer(config) -> keras.optimizers.Optimizer:
+    """Returns the optimiser of a run, with dynamic loss scaling under "mixed_float16".
+
+    To be called where the model was built (inside a strategy's scope).
+
+    Args:
+        config: a `TrainConfig`.
+    """
+    kinds = {"adam": keras.optimizers.Adam, "muon": Muon}
+    optimizer = kinds[config.optimizer](config.learning_rate)
+    if config.precision == "mixed_float16":
+        return keras.optimizers.LossScaleOptimizer(optimizer)
+    return optimizer
