@@ -15,19 +15,10 @@ It raises a `UserError` for what is missing: what was looked for, and how to get
 from collections.abc import Callable
 from pathlib import Path
 
-from datasets import (
-    bsds500,
-    dnd,
-    folder,
-    nyuv2,
-    paired,
-    renoir,
-    sample,
-    sidd,
-    split_folders,
-)
-from datasets.dataset_facts import DatasetFacts
-from datasets.image_set import ImageSet
+from datasets.facts.dataset_facts import DatasetFacts
+from datasets.sets import bsds500, dnd, nyuv2, paired, renoir, sample, sidd, split_folders
+from datasets.sets import set_folder as folder
+from datasets.sets.image_set import ImageSet
 
 Find = Callable[[DatasetFacts, str | Path | None, str, int], ImageSet]
 

@@ -3,8 +3,8 @@
 import keras
 from keras import ops
 
-from gradnet_tf.classical import CLASSICAL
 from gradnet_tf.models.base import DenoisingModel
+from gradnet_tf.models.classical import CLASSICAL
 
 
 @keras.saving.register_keras_serializable(package="gradnet_tf")
@@ -13,11 +13,11 @@ class GivenEstimate(DenoisingModel):
 
     A classical denoiser such as BM3D runs outside of the graph. What it made
     of y comes with y in one tensor, y first
-    (`gradnet_tf.classical.append_estimate`), and a GradNet with this ψ takes
+    (`gradnet_tf.models.classical.append_estimate`), and a GradNet with this ψ takes
     that tensor: its main branch sees y, its gradient is that of x̂.
 
     Args:
-        method: the classical denoiser, a name of `gradnet_tf.classical.CLASSICAL`.
+        method: the classical denoiser, a name of `gradnet_tf.models.classical.CLASSICAL`.
         sigma: the noise level that it is given, 0-255 scale.
         channels: C of y and of x̂, 3 for RGB, 1 for grey.
 

@@ -1,0 +1,102 @@
+"""Rows of facts: sets to train on, clean photographs to which noise is added."""
+
+from datasets.facts.dataset_facts import DatasetFacts, Protocol
+
+BSD_TERMS = "non-commercial research and education; asks for citation"
+_HELD_OUT = "the split train; 16 images, evenly spaced in byte order, are held out for validation"
+
+TRAINING_ROWS = (
+    DatasetFacts(
+        name="bsds500",
+        title="BSDS500",
+        layout="bsds500",
+        aliases=("BSDS500", "BSR", "BSDS"),
+        splits=("train", "validation", "trainable"),
+        evaluation_split="validation",
+        training_split="train",
+        validation_split="validation",
+        refused_splits=dict.fromkeys(
+            ("val", "test", "all"),
+            "the official val folder holds the 68 test images of CBSD68, which are kept out "
+            "(evaluate on them with --dataset=cbsd68)",
+        ),
+        counts={"train": 416, "validation": 16, "trainable": 432},
+        pattern=r"\d+\.jpe?g",
+        protocol=Protocol(
+            split="432 of the 500 images, those that are not in BSD68; 16 of them, the ones with "
+            "the smallest sha256 of their number, are the validation split",
+            compares_with="none; for training and for choosing checkpoints",
+        ),
+        origin="https://github.com/BIDS/BSDS500",
+        terms=BSD_TERMS,
+        citation="P. Arbelaez, M. Maire, C. Fowlkes, J. Malik: Contour Detection and Hierarchical "
+        "Image Segmentation, IEEE TPAMI 33(5), 2011",
+        how_to_get="clone https://github.com/BIDS/BSDS500; its images are in "
+        "BSDS500/data/images/{train,val,test}",
+    ),
+    DatasetFacts(
+        name="div2k",
+        title="DIV2K",
+        layout="split_folders",
+        splits=("train", "validation"),
+        evaluation_split="validation",
+        training_split="train",
+        validation_split="validation",
+        counts={"train": 800, "validation": 100},
+        pattern=r"\d{4}\.png",
+        split_folders={"train": ("DIV2K_train_HR",), "validation": ("DIV2K_valid_HR",)},
+        protocol=Protocol(
+            split="the 800 of DIV2K_train_HR train, the 100 of DIV2K_valid_HR validate",
+            compares_with="none; for training and for choosing checkpoints",
+        ),
+        origin="https://data.vision.ee.ethz.ch/cvl/DIV2K/",
+        terms="academic research only; the photographs belong to their owners",
+        citation="E. Agustsson, R. Timofte: NTIRE 2017 Challenge on Single Image "
+        "Super-Resolution: Dataset and Study, CVPR Workshops 2017",
+        how_to_get="unpack DIV2K_train_HR.zip and DIV2K_valid_HR.zip of "
+        "https://data.vision.ee.ethz.ch/cvl/DIV2K/ into a folder DIV2K",
+    ),
+    DatasetFacts(
+        name="flickr2k",
+        title="Flickr2K",
+        layout="split_folders",
+        splits=("train", "validation", "all"),
+        evaluation_split="validation",
+        training_split="train",
+        validation_split="validation",
+        counts={"train": 2634, "validation": 16, "all": 2650},
+        pattern=r"\d{6}\.png",
+        split_folders={"train": ("Flickr2K_HR", ".")},
+        protocol=Protocol(
+            split=_HELD_OUT, compares_with="none; for training and for choosing checkpoints"
+        ),
+        origin="https://github.com/limbee/NTIRE2017",
+        terms="none stated with the images; the photographs belong to their owners on Flickr",
+        citation="B. Lim, S. Son, H. Kim, S. Nah, K. M. Lee: Enhanced Deep Residual Networks for "
+        "Single Image Super-Resolution, CVPR Workshops 2017",
+        how_to_get="unpack Flickr2K.tar, linked at https://github.com/limbee/NTIRE2017; its images "
+        "are in Flickr2K/Flickr2K_HR",
+    ),
+    DatasetFacts(
+        name="wed",
+        title="WED",
+        layout="split_folders",
+        aliases=("WaterlooED", "WED4744", "exploration_database_and_code"),
+        splits=("train", "validation", "all"),
+        evaluation_split="validation",
+        training_split="train",
+        validation_split="validation",
+        counts={"train": 4728, "validation": 16, "all": 4744},
+        pattern=r"\d{5}\.(bmp|png)",
+        split_folders={"train": ("pristine_images", ".")},
+        protocol=Protocol(
+            split=_HELD_OUT, compares_with="none; for training and for choosing checkpoints"
+        ),
+        origin="https://ece.uwaterloo.ca/~k29ma/exploration/",
+        terms="research use; asks for citation",
+        citation="K. Ma, Z. Duanmu, Q. Wu, Z. Wang, H. Yong, H. Li, L. Zhang: Waterloo Exploration "
+        "Database: New Challenges for Image Quality Assessment Models, IEEE TIP 26(2), 2017",
+        how_to_get="unpack the archive of https://ece.uwaterloo.ca/~k29ma/exploration/ into a "
+        "folder WED; its images are in pristine_images",
+    ),
+)

@@ -1,0 +1,129 @@
+"""Which image, crop, orientation, σ and noise make example number n of a run (NumPy only).
+
+Everything about an example follows from (seed, n): never from batch size,
+worker count, strategy or time. So a run can be resumed, spread over machines
+and repeated, and every backend makes the same choices.
+"""
+
+import dataclasses
+import zlib
+from collections.abc import Sequence
+from pathlib import PurePath
+
+import numpy as np
+
+from gradnet_tf.degradations.weighted_order import WeightedOrder
+
+# Streams of random numbers that must not overlap under one seed.
+_ORDER, _EXAMPLE = 0, 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Choice:
+    """What makes one training example.
+
+    Attributes:
+        image: index of the image.
+        top: first row of the crop.
+        left: first column of the crop.
+        orientation: 0-7, see `orient`.
+        sigma: noise level on the 0-255 scale.
+        noise_seed: two 31-bit integers that key the noise draws.
+    """
+
+    image: int
+    top: int
+    left: int
+    orientation: int
+    sigma: float
+    noise_seed: tuple[int, int]
+
+
+class CropSampler:
+    """Chooses example n: every image once an epoch in a new order, a uniform crop of it."""
+
+    def __init__(
+        self,
+        image_sizes: Sequence[tuple[int, int]],
+        crop_size: int,
+        sigma_min: float,
+        sigma_max: float,
+        seed: int,
+    ):
+        """Args:
+        image_sizes: (height, width) of each image, each at least `crop_size`.
+        crop_size: side of the square crop in pixels.
+        sigma_min: lowest noise level, 0-255 scale.
+        sigma_max: highest noise level; σ is uniform between the two.
+        seed: the run's seed.
+        """
+        self.image_sizes = [(int(height), int(width)) for height, width in image_sizes]
+        self.crop_size = crop_size
+        self.sigma_min = sigma_min
+        self.sigma_max = sigma_max
+        self.seed = seed
+        # Takes the place of the plain order where parts of the set have weights.
+        self.order: WeightedOrder | None = None
+        self._order: tuple[int, np.ndarray] | None = None
+
+    def _image(self, n: int) -> int:
+        if self.order is not None:
+            return self.order.image(n)
+        epoch, position = divmod(n, len(self.image_sizes))
+        cached = self._order
+        if cached is None or cached[0] != epoch:
+            generator = np.random.default_rng((self.seed, _ORDER, epoch))
+            # One assignment, so that threads see either the old or the new pair.
+            self._order = cached = (epoch, generator.permutation(len(self.image_sizes)))
+        return int(cached[1][position])
+
+    def choose(self, n: int) -> Choice:
+        """Returns the choice for example `n` (from 0)."""
+        image = self._image(n)
+        height, width = self.image_sizes[image]
+        generator = np.random.default_rng((self.seed, _EXAMPLE, n))
+        top = int(generator.integers(height - self.crop_size + 1))
+        left = int(generator.integers(width - self.crop_size + 1))
+        orientation = int(generator.integers(8))
+        sigma = self.sigma_min + (self.sigma_max - self.sigma_min) * float(generator.random())
+        first, second = generator.integers(2**31, size=2)
+        return Choice(image, top, left, orientation, sigma, (int(first), int(second)))
+
+
+def orient(image: np.ndarray, orientation: int) -> np.ndarray:
+    """Returns one of the eight flips and quarter turns of an H×W×C image.
+
+    Args:
+        image: array with height and width first.
+        orientation: bit 0 flips left-right, bit 1 up-down, bit 2 transposes.
+    """
+    if orientation & 1:
+        image = image[:, ::-1]
+    if orientation & 2:
+        image = image[::-1]
+    if orientation & 4:
+        image = image.swapaxes(0, 1)
+    return image
+
+
+def evaluation_key(seed: int, name: str) -> tuple[int, int]:
+    """Returns the key of an evaluated image's draws: the seed and the crc32 of its stem."""
+    return seed, zlib.crc32(PurePath(name).stem.encode("utf-8"))
+
+
+def evaluation_noise(shape: Sequence[int], seed: int, name: str) -> np.ndarray:
+    """Draws the N(0, 1) noise of one evaluated image.
+
+    The draws depend on the seed and on the file's stem alone, so that they are
+    the same for any batch, subset or order.
+
+    Args:
+        shape: shape of the image.
+        seed: the evaluation's seed.
+        name: file name of the image; folder and suffix do not count.
+
+    Returns:
+        float32 array of `shape`.
+    """
+    generator = np.random.default_rng(evaluation_key(seed, name))
+    return generator.standard_normal(tuple(shape), dtype=np.float32)
