@@ -64,7 +64,7 @@ def main() -> int:
     check_noise(image_set, config)
     check_images(image_set)
 
-    from gradnet_tf.loading.load import load_denoiser
+    from gradnet_tf.denoiser import load_denoiser
     from gradnet_tf.reporting.watch import Watch
     from gradnet_tf.utils.backend import backend_name
     from gradnet_tf.utils.quiet import quiet_native_logs

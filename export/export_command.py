@@ -37,7 +37,7 @@ def export(config: ExportConfig, images, calibration_images: Callable | None = N
         from export.verify.checks import CheckFailed
         from export.verify.cpp_loader import LoaderError
         from export.verify.measure import mean_agreement, mean_psnr
-        from gradnet_tf.loading.load import load_denoiser
+        from gradnet_tf.denoiser import load_denoiser
 
         denoiser = load_denoiser(config.model)
     _require_exportable(denoiser, config)

@@ -18,7 +18,7 @@ _HOMES = {
     "MSKResnet": "gradnet_tf.models",
     "PRESETS": "gradnet_tf.models.presets",
     "build_model": "gradnet_tf.models.presets",
-    "load_denoiser": "gradnet_tf.loading.load",
+    "load_denoiser": "gradnet_tf.denoiser",
     "read_photo": "gradnet_tf.images.photo_files",
     "write_photo": "gradnet_tf.images.photo_files",
 }

@@ -96,7 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     cards = [card for card in cards if card.get("file") and not card.get("tile")]
     if not cards:
         raise UserError(f"{options.folder}: holds no artefact without a tile, with its card.")
-    from gradnet_tf.loading.load import load_denoiser
+    from gradnet_tf.denoiser import load_denoiser
 
     expected, code = {}, EXIT_OK
     print(f"{'file':<44}{'largest difference':>20}{'agreement':>12}{'f32':>10}{'bf16':>10}")

@@ -55,8 +55,8 @@ def measure(
     """Denoises one file in this process; returns seconds and the process' peak memory in bytes."""
     import numpy as np
 
+    from gradnet_tf.denoiser import load_denoiser
     from gradnet_tf.images.image_files import read_image, write_image
-    from gradnet_tf.loading.load import load_denoiser
     from gradnet_tf.tiling.tile_config import TileConfig, parse_memory, parse_tile
 
     config = TileConfig(parse_tile(tile), max_memory and parse_memory(max_memory))

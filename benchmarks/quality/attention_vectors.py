@@ -116,7 +116,7 @@ def main() -> None:
     """Prints a row for each way and a column for each kind of picture."""
     import numpy as np
 
-    from gradnet_tf.loading.load import load_denoiser
+    from gradnet_tf.denoiser import load_denoiser
 
     model = load_denoiser(FLAGS.model).model
 

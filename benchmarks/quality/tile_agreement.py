@@ -4,9 +4,9 @@ Example:
   python -m benchmarks.quality.tile_agreement --data_dir=DATA --max_images=3 --output=out/tiles
 The pictures are those of `benchmarks.quality.attention_vectors`. Each is denoised in tiles of
 every size; the table has the largest difference between any two, the PSNR of one against another
-(the lowest), the mean step of the difference across the borders of tiles and elsewhere, and the PSNR against the
-clean picture beside that of the network pooled over all of the picture. The pictures in --output
-show the differences, amplified 1,000 times, of each tile size from the whole.
+(the lowest), the mean step of the difference across the borders of tiles and elsewhere, and the
+PSNR against the clean picture beside that of the network pooled over all of the picture. The
+pictures in --output show the differences, amplified 1,000 times, of each tile size from the whole.
 """
 
 import itertools
@@ -95,8 +95,8 @@ def main() -> None:
     """Prints a row for each picture, then the means by kind."""
     import numpy as np
 
+    from gradnet_tf.denoiser import load_denoiser
     from gradnet_tf.images.image_files import to_uint8, write_image
-    from gradnet_tf.loading.load import load_denoiser
 
     denoiser = load_denoiser(FLAGS.model)
     tiles = [int(tile) for tile in FLAGS.tiles]

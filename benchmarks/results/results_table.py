@@ -46,7 +46,7 @@ class Loader:
 
     def __call__(self, spec: str):
         """Returns the denoiser of a spec."""
-        from gradnet_tf.loading.load import load_denoiser
+        from gradnet_tf.denoiser import load_denoiser
         from gradnet_tf.models.classical import classical_name
 
         if spec not in self._loaded:

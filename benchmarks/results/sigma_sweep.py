@@ -95,7 +95,7 @@ def main() -> None:
         raise UserError(f"`model` must be one or more different models. Received: {FLAGS.model}")
     from benchmarks.results.sweep_figure import draw_sweep
     from benchmarks.results.table_work import find_sets
-    from gradnet_tf.loading.load import load_denoiser
+    from gradnet_tf.denoiser import load_denoiser
     from gradnet_tf.utils.files import atomic_path, write_json
     from gradnet_tf.utils.quiet import quiet_native_logs
 

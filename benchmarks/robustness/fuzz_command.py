@@ -6,8 +6,8 @@ Example:
 The mutants are those of `benchmarks.robustness.fuzz_photos`, a folder of some hundreds at a time.
 Each must become a result that opens again, of the same size and depth, or one line on standard
 error; the exit code must fit; no file of another name may be left, but for the command's own
-settings; the inputs stay as they are; no file may take longer than --limit seconds; the memory must not grow
-from folder to folder.
+settings; the inputs stay as they are; no file may take longer than --limit seconds; the
+memory must not grow from folder to folder.
 Every --process_every-th folder goes through a process of its own. Prints a table, a line for each
 violation with the seed and the number that make the mutant again, and exits with 1 if there is one.
 """

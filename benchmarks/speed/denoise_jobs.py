@@ -20,8 +20,7 @@ import numpy as np
 from absl import flags
 
 from gradnet_tf.cli.denoise_files import denoise_files
-from gradnet_tf.cli.denoise_options import FileOptions
-from gradnet_tf.cli.denoise_plan import plan_jobs
+from gradnet_tf.cli.denoise_plan import FileOptions, plan_jobs
 from gradnet_tf.images.image_files import write_image
 from gradnet_tf.utils.command import run_script
 from gradnet_tf.utils.errors import UserError
@@ -63,7 +62,7 @@ def load(model: str) -> Callable[[np.ndarray], np.ndarray]:
     """Returns the denoiser of a name or path; the identity for "none"."""
     if model == "none":
         return np.copy
-    from gradnet_tf.loading.load import load_denoiser
+    from gradnet_tf.denoiser import load_denoiser
 
     return load_denoiser(model)
 

@@ -62,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     from datasets.commands import submission_dnd, submission_sidd
     from datasets.commands.submission import Submission
-    from gradnet_tf.loading.load import load_denoiser
+    from gradnet_tf.denoiser import load_denoiser
     from gradnet_tf.utils.versions import installed_versions
 
     denoiser = load_denoiser(options.model, options.precision)

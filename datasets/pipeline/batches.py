@@ -16,8 +16,13 @@ from datasets.sets.image_set import ImageSet
 from gradnet_tf.degradations import add_gaussian_noise
 from gradnet_tf.degradations.compose import Degradation
 from gradnet_tf.degradations.draws import Draws, box_muller
-from gradnet_tf.degradations.sampling import CropSampler, evaluation_key, evaluation_noise, orient
-from gradnet_tf.degradations.weighted_order import WeightedOrder
+from gradnet_tf.degradations.sampling import (
+    CropSampler,
+    WeightedOrder,
+    evaluation_key,
+    evaluation_noise,
+    orient,
+)
 from gradnet_tf.images.image_files import require_one_size, to_float
 from gradnet_tf.models.classical import append_estimate, classical_denoiser
 from gradnet_tf.utils.errors import UserError

@@ -11,7 +11,7 @@ from export.savedmodel.artefact_saved_model import write_and_judge
 from export.savedmodel.saved_model import INPUT, OUTPUT
 from export.verify import checks
 from export.verify.cpp_loader import run_saved_model
-from gradnet_tf.runtimes.architecture import describe, rebuild
+from gradnet_tf.runtimes.keras_file import describe, rebuild
 from gradnet_tf.runtimes.keras_runtime import KerasRunner
 
 PRECISION = "mixed_bfloat16"

@@ -21,7 +21,7 @@ from export.savedmodel.saved_model import (
 )
 from export.savedmodel.warmup import write_warmup
 from export.verify import checks, measure
-from gradnet_tf.loading.load import load_denoiser
+from gradnet_tf.denoiser import load_denoiser
 from gradnet_tf.utils.quiet import quiet_native_logs
 
 

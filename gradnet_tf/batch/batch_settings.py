@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from gradnet_tf.cli.denoise_arguments import add_result_arguments
-from gradnet_tf.cli.picture_function import picture_function
+from gradnet_tf.cli.quick_start import picture_function
 from gradnet_tf.images import MAX_MEGAPIXELS
 from gradnet_tf.tiling.tile_config import TileConfig
 from gradnet_tf.utils.command import ArgumentParser

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from gradnet_tf.cli.denoise_plan import Plan, dry_run, plan_jobs
-from gradnet_tf.cli.picture_function import picture_function, refuse_sigma
+from gradnet_tf.cli.quick_start import picture_function, refuse_sigma
 from gradnet_tf.loading.model_info import ModelFacts, model_facts
 from gradnet_tf.tiling.tile_config import TileConfig
 from gradnet_tf.utils.errors import UserError
@@ -26,9 +26,8 @@ def denoise(arguments: argparse.Namespace) -> int:
         UserError: for what is said before the work begins.
         Interrupted: see `denoise_files`.
     """
-    from gradnet_tf.cli.denoise_files import denoise_files
-    from gradnet_tf.cli.denoise_options import FileOptions
-    from gradnet_tf.cli.denoise_stream import denoise_stream
+    from gradnet_tf.cli.denoise_files import denoise_files, denoise_stream
+    from gradnet_tf.cli.denoise_plan import FileOptions
     from gradnet_tf.cli.file_progress import FileProgress
 
     facts = model_facts(arguments.model)

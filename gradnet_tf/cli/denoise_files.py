@@ -1,20 +1,21 @@
 """Denoises photographs into a folder: the work of `gradnet denoise`."""
 
 import contextlib
+import dataclasses
 import os
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
-from gradnet_tf.cli.denoise_options import DEFAULTS, Denoise, FileOptions
-from gradnet_tf.cli.denoise_plan import Job, Plan
-from gradnet_tf.cli.denoise_results import Results, Written
+from gradnet_tf.cli.denoise_plan import DEFAULTS, Denoise, FileOptions, Job, Plan
 from gradnet_tf.cli.earlier_results import EarlierResults
 from gradnet_tf.cli.file_progress import FileProgress
 from gradnet_tf.cli.file_stages import FAILURES, run_in_stages
 from gradnet_tf.degradations.noise_level import tell
 from gradnet_tf.images.photo import Photo, is_dark, quiet_decoders
-from gradnet_tf.images.photo_files import encode_photo, read_photo, write_encoded
+from gradnet_tf.images.photo_files import decode_photo, encode_photo, read_photo, write_encoded
 from gradnet_tf.images.picture_sizes import estimate_megapixels
 from gradnet_tf.utils.errors import (
     EXIT_OK,
@@ -23,6 +24,68 @@ from gradnet_tf.utils.errors import (
     Interrupted,
     UserError,
 )
+
+
+@dataclasses.dataclass(frozen=True)
+class Written:
+    """A result that lies in its place.
+
+    Attributes:
+        megapixels: of the picture.
+        seconds: for denoising, encoding and writing.
+    """
+
+    megapixels: float
+    seconds: float
+
+
+class Results:
+    """Counts and prints; each call is for one file.
+
+    Standard output gets a line per result and per skipped file, standard error
+    a line per failure.
+    """
+
+    def __init__(self, progress: FileProgress):
+        self.written = self.skipped = self.failed = self.readable = 0
+        self._megapixels = 0.0
+        self._progress = progress
+        self._start: float | None = None
+
+    def start(self) -> None:
+        """The work begins; what was before (loading the model) is not counted."""
+        if self._start is None:
+            self._start = time.perf_counter()
+
+    def fail(self, name: object, error: Exception | str) -> str:
+        """Returns the reason, one line."""
+        self.failed += 1
+        reason = " ".join(str(error).split()) or type(error).__name__
+        self._progress.clear()
+        line = reason if str(name) in reason else f"{name}: {reason}"
+        print(f"failed: {line}", file=sys.stderr, flush=True)
+        return reason
+
+    def write(self, job: Job, outcome: Written) -> None:
+        self.written += 1
+        self._megapixels += outcome.megapixels
+        self._progress.clear()
+        rate = f"{outcome.megapixels / max(outcome.seconds, 1e-9):.3g} megapixels/s"
+        print(f"{job.source} -> {job.target}  {rate}", flush=True)
+
+    def skip(self, job: Job) -> None:
+        self.skipped += 1
+        self._progress.clear()
+        print(f"{job.source} skipped: {job.target} exists (--overwrite makes it anew)", flush=True)
+
+    def summary(self) -> str:
+        """Returns the counts, and with results their size and the time from `start` on."""
+        counts = f"{self.written} written, {self.skipped} skipped, {self.failed} failed"
+        if not self.written:
+            return counts
+        seconds = time.perf_counter() - (self._start or time.perf_counter())
+        return f"{counts}, {self._megapixels:.3g} megapixels in {seconds:.1f} s"
+
 
 # What a picture takes while it is on its way beside the one in the network, per pixel: with 8
 # bits, three colours before and after, and two encoded files of about that size.
@@ -204,3 +267,20 @@ def _size_of(path: Path) -> int:
 
 def _quarter_of_memory() -> float:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 4
+
+
+def denoise_stream(
+    source: BinaryIO, target: BinaryIO, load: Callable[[], Denoise], options: FileOptions
+) -> int:
+    """Denoises one photograph from a stream to a stream, in its own format.
+
+    Raises:
+        UserError: the input is no readable photograph.
+    """
+    photo = decode_photo(source.read(), "standard input", options.max_megapixels)
+    data = photo.encoded
+    if not options.changes_nothing:
+        data = encode_photo(photo.with_pixels(load()(photo.pixels)), options.quality)
+    target.write(data)
+    target.flush()
+    return EXIT_OK

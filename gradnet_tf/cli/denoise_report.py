@@ -11,7 +11,8 @@ import numpy as np
 from gradnet_tf.cli.before_after import Comparison, compare
 from gradnet_tf.cli.denoise_plan import Job, Plan
 from gradnet_tf.cli.file_stages import FAILURES
-from gradnet_tf.grey import is_grey
+from gradnet_tf.cli.report_page import Row, report_page, settings_text
+from gradnet_tf.images.channels import is_grey
 from gradnet_tf.images.photo import Photo
 from gradnet_tf.images.photo_files import read_photo
 from gradnet_tf.reporting.page import MADE_BY
@@ -22,29 +23,6 @@ from gradnet_tf.utils.files import atomic_write
 #: hold the page. The others are rows of its table.
 MOST_SHOWN = 40
 MOST_BYTES = 48_000_000
-
-
-@dataclasses.dataclass(frozen=True)
-class Row:
-    """What became of one file.
-
-    Attributes:
-        name: of the file, as it was found.
-        state: "written", "skipped" or "failed".
-        reason: why it failed.
-        model: what denoised it.
-        settings: such as "strength 0.7".
-        seconds: for denoising, encoding and writing.
-        comparison: what is shown of it, if it is shown.
-    """
-
-    name: str
-    state: str
-    reason: str = ""
-    model: str = ""
-    settings: str = ""
-    seconds: float | None = None
-    comparison: Comparison | None = None
 
 
 def check_report_path(path: str, plan: Plan) -> Path:
@@ -136,8 +114,6 @@ class DenoiseReport:
         Raises:
             UserError: it cannot be written.
         """
-        from gradnet_tf.cli.report_page import report_page
-
         rows = [row for _, row in sorted(self._rows, key=lambda pair: pair[0])]
         text = report_page(rows, summary, self._settings, self._names, self._command)
         try:
@@ -161,18 +137,6 @@ class DenoiseReport:
             self._shown -= shown and found is None
             self._bytes += found.num_bytes if found else 0
             self._rows.append((self._order[job], dataclasses.replace(row, comparison=found)))
-
-
-def settings_text(settings: Mapping[str, Any]) -> str:
-    """Writes settings for people, less the models and what is left as it is by default."""
-    usual = {"strength": None, "luma": 1.0, "chroma": 1.0, "self_ensemble": False}
-    shown = []
-    for key, value in settings.items():
-        if key in ("model", "sha256", "gray") or value is None or value == usual.get(key):
-            continue
-        name = key.replace("_", "-")
-        shown.append(name if value is True else f"{name} {value:g}")
-    return ", ".join(shown)
 
 
 def _from_disk(job: Job) -> Comparison | None:

@@ -1,11 +1,11 @@
 """The page of `--report`: sliders over photographs before and after, and a table of all files."""
 
+import dataclasses
 import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gradnet_tf.cli.before_after import LARGEST, Comparison, Crop
-from gradnet_tf.cli.denoise_report import Row, settings_text
 from gradnet_tf.reporting import page
 
 _SHOWN_WIDTH, _SHOWN_HEIGHT = 1080, 720
@@ -54,6 +54,41 @@ for (const pair of document.querySelectorAll('.pair')) {
   show();
 }
 """
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """What became of one file.
+
+    Attributes:
+        name: of the file, as it was found.
+        state: "written", "skipped" or "failed".
+        reason: why it failed.
+        model: what denoised it.
+        settings: such as "strength 0.7".
+        seconds: for denoising, encoding and writing.
+        comparison: what is shown of it, if it is shown.
+    """
+
+    name: str
+    state: str
+    reason: str = ""
+    model: str = ""
+    settings: str = ""
+    seconds: float | None = None
+    comparison: Comparison | None = None
+
+
+def settings_text(settings: Mapping[str, Any]) -> str:
+    """Writes settings for people, less the models and what is left as it is by default."""
+    usual = {"strength": None, "luma": 1.0, "chroma": 1.0, "self_ensemble": False}
+    shown = []
+    for key, value in settings.items():
+        if key in ("model", "sha256", "gray") or value is None or value == usual.get(key):
+            continue
+        name = key.replace("_", "-")
+        shown.append(name if value is True else f"{name} {value:g}")
+    return ", ".join(shown)
 
 
 def report_page(

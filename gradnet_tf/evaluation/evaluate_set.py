@@ -12,6 +12,7 @@ from gradnet_tf.degradations.compose import parse_degradation
 from gradnet_tf.degradations.draws import Draws
 from gradnet_tf.degradations.noise_level import estimate_and_tell, scored_untrained, tell
 from gradnet_tf.degradations.sampling import evaluation_key, evaluation_noise
+from gradnet_tf.denoiser import self_ensemble
 from gradnet_tf.evaluation.scores import (
     HAS_NAN,
     Example,
@@ -22,7 +23,6 @@ from gradnet_tf.evaluation.scores import (
 from gradnet_tf.images.channels import adapt_channels, adaptation
 from gradnet_tf.images.image_files import require_one_size, to_float
 from gradnet_tf.models.presets import PRECISIONS
-from gradnet_tf.pictures import self_ensemble
 from gradnet_tf.tiling.tile_config import TileConfig, parse_tile
 from gradnet_tf.training.config import require, require_sigma
 from gradnet_tf.utils.errors import UserError

@@ -60,3 +60,15 @@ def adapt_channels(
         return None if result is None else result.mean(axis=-1, keepdims=True, dtype=result.dtype)
     results = [function(images[..., channel : channel + 1]) for channel in range(3)]
     return None if results[0] is None else np.concatenate(results, axis=-1)
+
+
+def is_grey(colours: np.ndarray) -> bool:
+    """Whether a picture (H, W, C) has one colour channel, or three that are equal everywhere."""
+    if colours.shape[-1] == 1:
+        return True
+    # The first row tells nearly always, and spares the look at all of a large picture.
+    return all(
+        np.array_equal(part[..., :1], part[..., channel : channel + 1])
+        for part in (colours[:1], colours)
+        for channel in (1, 2)
+    )

@@ -1,10 +1,11 @@
 """The one place where `--model=` is resolved: a path by its content, else a name."""
 
+import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 from gradnet_tf import weights
-from gradnet_tf.denoiser import Denoiser
 from gradnet_tf.loading.run_folder import best_weights
 from gradnet_tf.models.classical import CLASSICAL, classical_name
 from gradnet_tf.models.presets import PRESETS
@@ -21,29 +22,23 @@ READABLE = (
 _MATLAB, _ZIP, _PICKLE = b"MATLAB", b"PK\x03\x04", b"\x80"
 
 
-def load_denoiser(
-    spec: str, precision: str = "float32", flag: str = "model", runtime: str = "keras"
-) -> Denoiser:
-    """Returns the denoiser that `--model=spec` means.
+@dataclasses.dataclass(frozen=True)
+class Loaded:
+    """What `--model=` means, for `gradnet_tf.denoiser.Denoiser`.
 
-    An existing path goes by its content: a run's folder (config.json; its best
-    weights), a folder with saved_model.pb, a folder of numbered versions of
-    those, an export's output folder (saved_model/1), a `.keras` or a `.tflite`
-    file, or published weights of another project (`.mat`, `.pth`). Anything else
-    is a name: of weights that ship, of an architecture (its colour blind
-    weights), of a classical denoiser, or `default`.
-
-    Args:
-        spec: path or name.
-        precision: dtype policy to rebuild a Keras model under; weights stay float32.
-        flag: what messages call `spec`.
-        runtime: what runs weights that ship: "keras", "litert" from the .tflite file that
-            ships too, or "auto"; see `gradnet_tf.runtimes.choose_runtime.litert_file`.
-
-    Raises:
-        UserError: nothing of that name or kind, a damaged file, or a precision
-            that the kind of file cannot have.
+    Attributes:
+        runner: what runs it; see `gradnet_tf.denoiser.Runner`.
+        name: what reports and folders call it.
+        source: where it came from; see `Denoiser`.
     """
+
+    runner: Any
+    name: str
+    source: dict[str, Any]
+
+
+def load_runner(spec: str, precision: str, flag: str, runtime: str) -> Loaded:
+    """Returns what `--model=spec` means; see `gradnet_tf.denoiser.load_denoiser`."""
     if not spec:
         raise UserError(f"--{flag}: expected a path or a name. Received: {spec!r}.\n{_choices()}")
     path = Path(spec)
@@ -64,7 +59,7 @@ def load_denoiser(
         ) from error
 
 
-def _load_folder(path: Path, precision: str) -> Denoiser:
+def _load_folder(path: Path, precision: str) -> Loaded:
     if (path / "config.json").is_file():
         return _load_run(path, precision)
     for folder in (path, _newest_version(path), _newest_version(path / "saved_model")):
@@ -84,7 +79,7 @@ def _newest_version(folder: Path) -> Path | None:
     return max(versions, key=lambda entry: int(entry.name), default=None)
 
 
-def _load_file(path: Path, precision: str) -> Denoiser:
+def _load_file(path: Path, precision: str) -> Loaded:
     with open(path, "rb") as file:
         head = file.read(8)
     if not head:
@@ -106,7 +101,7 @@ def _load_file(path: Path, precision: str) -> Denoiser:
     raise UserError(f"{path}: this version does not read this kind of file.\n{hint}")
 
 
-def _load_run(path: Path, precision: str) -> Denoiser:
+def _load_run(path: Path, precision: str) -> Loaded:
     config = _read_json(path / "config.json")
     if config.get("preset") not in PRESETS:
         raise UserError(f"{path}: config.json does not name a preset of this version.")
@@ -125,7 +120,7 @@ def _load_run(path: Path, precision: str) -> Denoiser:
     return _rebuild(facts, best, sha256_of(best), "run", precision, path.resolve().name, str(path))
 
 
-def _load_name(spec: str, precision: str) -> Denoiser:
+def _load_name(spec: str, precision: str) -> Loaded:
     if classical_name(spec):
         return _load_classical(spec, precision)
     card = weights.find_card(spec)
@@ -142,15 +137,15 @@ def _load_name(spec: str, precision: str) -> Denoiser:
     raise UserError(f"{spec}: no such file, folder or name.\n{_choices()}")
 
 
-def _load_classical(name: str, precision: str) -> Denoiser:
+def _load_classical(name: str, precision: str) -> Loaded:
     if precision != "float32":
         raise UserError(f"{name}: is no network. Received: precision={precision}, which needs one.")
     from gradnet_tf.runtimes.classical_runtime import ClassicalRunner
 
-    return Denoiser(ClassicalRunner(name), name, {"kind": "classical"})
+    return Loaded(ClassicalRunner(name), name, {"kind": "classical"})
 
 
-def _rebuild(config, path, sha256, kind, precision, name, run) -> Denoiser:
+def _rebuild(config, path, sha256, kind, precision, name, run) -> Loaded:
     """Builds the preset that `config` names under `precision` and loads verified weights."""
     backend_name()
     from gradnet_tf.runtimes.keras_runtime import runner_from_weights
@@ -158,29 +153,29 @@ def _rebuild(config, path, sha256, kind, precision, name, run) -> Denoiser:
     channels, naive_model = config.get("channels", 3), config.get("naive_model")
     runner = runner_from_weights(config["preset"], channels, precision, path, naive_model)
     source = {"kind": kind, "path": str(path), "preset": config["preset"], "sha256": sha256}
-    return Denoiser(runner, name, {**source, "run": run, "trained_sigma": _trained_sigma(config)})
+    return Loaded(runner, name, {**source, "run": run, "trained_sigma": _trained_sigma(config)})
 
 
-def _load_keras(path: Path, precision: str) -> Denoiser:
+def _load_keras(path: Path, precision: str) -> Loaded:
     backend_name()
     from gradnet_tf.runtimes.keras_file import load_keras_file
     from gradnet_tf.runtimes.keras_runtime import runner_for
 
     runner = runner_for(load_keras_file(path, precision))
-    return Denoiser(runner, path.stem, _file_source("keras", path))
+    return Loaded(runner, path.stem, _file_source("keras", path))
 
 
-def _load_published(path: Path, precision: str) -> Denoiser:
+def _load_published(path: Path, precision: str) -> Loaded:
     backend_name()
     from gradnet_tf.loading.published_networks import load_published
     from gradnet_tf.runtimes.keras_runtime import KerasRunner
 
     model, network = load_published(path, precision)
     source = {**_file_source("published", path), "network": network}
-    return Denoiser(KerasRunner(model), path.stem, source)
+    return Loaded(KerasRunner(model), path.stem, source)
 
 
-def _load_saved_model(folder: Path, precision: str) -> Denoiser:
+def _load_saved_model(folder: Path, precision: str) -> Loaded:
     _require_float32(folder, precision)
     from gradnet_tf.runtimes.saved_model_runtime import SavedModelRunner
 
@@ -191,19 +186,19 @@ def _load_saved_model(folder: Path, precision: str) -> Denoiser:
     # Every export calls its folder "saved_model", so the card's or the parent's name goes before.
     name = f"{card.get('name', folder_named.parent.name)}_{folder_named.name}"
     source = {"kind": "saved_model", "path": str(folder), "sha256": card.get("sha256")}
-    return Denoiser(SavedModelRunner(folder), name, source | _from_card(card))
+    return Loaded(SavedModelRunner(folder), name, source | _from_card(card))
 
 
-def _load_tflite(path: Path, precision: str) -> Denoiser:
+def _load_tflite(path: Path, precision: str) -> Loaded:
     _require_float32(path, precision)
     from gradnet_tf.runtimes.litert_runtime import TFLiteRunner
 
     card = _read_json(path.with_suffix(".json"))
     source = _file_source("tflite", path) | _from_card(card)
-    return Denoiser(TFLiteRunner(path), path.stem, source)
+    return Loaded(TFLiteRunner(path), path.stem, source)
 
 
-def _load_shipped_tflite(path: Path, precision: str) -> Denoiser:
+def _load_shipped_tflite(path: Path, precision: str) -> Loaded:
     _require_float32(path, precision)
     from gradnet_tf.runtimes.litert_runtime import TFLiteRunner
 
@@ -214,7 +209,7 @@ def _load_shipped_tflite(path: Path, precision: str) -> Denoiser:
             f"{path}: the file is damaged or was exchanged: its sha256 is {found['sha256']}, "
             f"expected {card.get('sha256')}.\nReinstall the package."
         )
-    return Denoiser(TFLiteRunner(path), path.stem, found | _from_card(card) | {"runtime": "litert"})
+    return Loaded(TFLiteRunner(path), path.stem, found | _from_card(card) | {"runtime": "litert"})
 
 
 def _file_source(kind: str, path: Path) -> dict:

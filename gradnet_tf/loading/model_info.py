@@ -35,7 +35,7 @@ def model_facts(spec: str) -> ModelFacts | None:
     """Returns what is known of a model; `None` where loading has to tell whether it exists.
 
     Args:
-        spec: path or name, as `gradnet_tf.loading.load.load_denoiser` takes it.
+        spec: path or name, as `gradnet_tf.denoiser.load_denoiser` takes it.
     """
     path = Path(spec)
     if not spec:

@@ -225,7 +225,6 @@ def build_model(preset, channels=3, precision="float32", naive=None, joint=False
             given to a network that has none.
     """
     from gradnet_tf import models
-    from gradnet_tf.models.base import build_model as build_variables
 
     preset = get_preset(preset) if isinstance(preset, str) else preset
     if precision not in PRECISIONS:
@@ -246,4 +245,6 @@ def build_model(preset, channels=3, precision="float32", naive=None, joint=False
             f"`naive` goes with a GradNet preset. Received: preset={preset.name!r}, which has "
             "no naive denoiser"
         )
-    return build_variables(getattr(models, preset.architecture)(**arguments))
+    model = getattr(models, preset.architecture)(**arguments)
+    model.build((None, None, None, model.input_channels))
+    return model

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from gradnet_tf.runtimes.architecture import rebuild
+from gradnet_tf.runtimes.keras_file import rebuild
 from gradnet_tf.tiling.tile_config import AUTO, TileConfig
 from gradnet_tf.tiling.tile_facts import facts_of
 from gradnet_tf.tiling.tiled import TiledNetwork

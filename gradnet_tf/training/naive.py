@@ -14,7 +14,7 @@ from gradnet_tf.models import FixedSigma, GivenEstimate
 from gradnet_tf.models.base import build_model as build_variables
 from gradnet_tf.models.classical import append_estimate, classical_denoiser
 from gradnet_tf.models.presets import build_model, get_preset
-from gradnet_tf.runtimes.architecture import describe, rebuild, same_architecture
+from gradnet_tf.runtimes.keras_file import describe, rebuild, same_architecture
 from gradnet_tf.training.checkpoints import CheckpointStore
 from gradnet_tf.utils.errors import UserError
 from gradnet_tf.utils.progress import format_seconds
@@ -98,7 +98,7 @@ def _kept(config) -> GivenNaive | None:
 
 
 def _loaded(config) -> GivenNaive:
-    from gradnet_tf.loading.load import load_denoiser
+    from gradnet_tf.denoiser import load_denoiser
 
     denoiser = load_denoiser(config.naive, flag="naive")
     model = denoiser.model

@@ -12,7 +12,7 @@ from denoise_case import gradnet, names, read
 
 from gradnet_tf import weights
 from gradnet_tf.cli import denoise_files, denoise_plan
-from gradnet_tf.loading.load import load_denoiser
+from gradnet_tf.denoiser import load_denoiser
 
 
 @pytest.fixture

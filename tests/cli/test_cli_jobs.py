@@ -16,8 +16,7 @@ from PIL import Image
 
 from gradnet_tf.cli import denoise_files as module
 from gradnet_tf.cli.denoise_files import denoise_files
-from gradnet_tf.cli.denoise_options import FileOptions
-from gradnet_tf.cli.denoise_plan import plan_jobs
+from gradnet_tf.cli.denoise_plan import FileOptions, plan_jobs
 
 
 @pytest.fixture

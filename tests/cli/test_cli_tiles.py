@@ -7,7 +7,7 @@ from denoise_case import gradnet, names, read
 from photo_files import by_opencv, noise, read_opencv
 from PIL import Image
 
-from gradnet_tf.loading.load import load_denoiser
+from gradnet_tf.denoiser import load_denoiser
 from gradnet_tf.tiling import tiled
 from gradnet_tf.tiling.tile_config import TileConfig
 

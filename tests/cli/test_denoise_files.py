@@ -11,9 +11,8 @@ from denoise_case import gradnet, names, negative
 from PIL import Image
 
 from gradnet_tf.cli.denoise_files import denoise_files
-from gradnet_tf.cli.denoise_options import FileOptions
-from gradnet_tf.cli.denoise_plan import plan_jobs
-from gradnet_tf.loading.load import load_denoiser
+from gradnet_tf.cli.denoise_plan import FileOptions, plan_jobs
+from gradnet_tf.denoiser import load_denoiser
 from gradnet_tf.utils.errors import Interrupted, UserError
 
 MADE = {

@@ -9,12 +9,18 @@ import numpy as np
 import photo_files as files
 import pytest
 from denoise_case import gradnet, names
+from page_reader import read_page
 from PIL import Image, ImageCms, ImageOps
-from test_reporting_html import read_page
 
 from gradnet_tf.cli import denoise_report as report_module
-from gradnet_tf.cli.before_after import compare, interesting_boxes, noise_levels
-from gradnet_tf.cli.viewing import shrink, upright, view_of
+from gradnet_tf.cli.before_after import (
+    compare,
+    interesting_boxes,
+    noise_levels,
+    shrink,
+    upright,
+    view_of,
+)
 from gradnet_tf.images.photo_files import decode_photo
 
 
@@ -181,7 +187,7 @@ def test_skipped_files_are_shown_from_disk(photos, tmp_path, run, monkeypatch):
     flags = ["denoise", photos, "--output", tmp_path / "out", "--model", run]
     assert gradnet(*flags, "--strength", "0.5") == 1
     before = (tmp_path / "out" / "sub" / "grey.png").read_bytes()
-    monkeypatch.setattr("gradnet_tf.loading.load.load_denoiser", None)  # No model is needed.
+    monkeypatch.setattr("gradnet_tf.denoiser.load_denoiser", None)  # No model is needed.
     assert gradnet(*flags, "--report", tmp_path / "r.html") == 1
     page = read_page(tmp_path / "r.html")
     assert "made earlier" in page.text and "run · strength 0.5 · estimated" in page.text

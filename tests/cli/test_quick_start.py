@@ -13,7 +13,7 @@ import pytest
 
 from gradnet_tf.cli import quick_start as module
 from gradnet_tf.cli.quick_start import UNUSED, quick_start
-from gradnet_tf.loading.load import load_denoiser
+from gradnet_tf.denoiser import load_denoiser
 
 FRAMEWORKS = ("keras", "tensorflow", "jax")
 

@@ -20,7 +20,7 @@ def evaluate(capsys, tmp_path, monkeypatch):
     def never(*_):
         raise AssertionError("the model was loaded")
 
-    monkeypatch.setattr("gradnet_tf.loading.load.load_denoiser", never)
+    monkeypatch.setattr("gradnet_tf.denoiser.load_denoiser", never)
 
     def call(dataset, data_dir):
         output = tmp_path / "out"

@@ -10,8 +10,7 @@ from datasets.pipeline.mixture import find_training_mixture, parse_mixture, real
 from datasets.resolve import find_training_sets
 from gradnet_tf.degradations.compose import parse_degradation
 from gradnet_tf.degradations.draws import Draws
-from gradnet_tf.degradations.sampling import orient
-from gradnet_tf.degradations.weighted_order import WeightedOrder
+from gradnet_tf.degradations.sampling import WeightedOrder, orient
 from gradnet_tf.images.image_files import to_float, write_image
 from gradnet_tf.utils.errors import UserError
 

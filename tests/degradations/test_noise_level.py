@@ -10,9 +10,8 @@ from export.export_config import ExportConfig
 from gradnet_tf.cli import main as cli
 from gradnet_tf.degradations import add_gaussian_noise
 from gradnet_tf.degradations.noise_level import estimate_sigma, untrained_note
-from gradnet_tf.denoiser import Denoiser
+from gradnet_tf.denoiser import Denoiser, load_denoiser
 from gradnet_tf.evaluation.evaluate_set import EvaluateConfig, evaluate
-from gradnet_tf.loading.load import load_denoiser
 from gradnet_tf.models import FFDNet, GradNet
 from gradnet_tf.models.base import build_model
 from gradnet_tf.runtimes.keras_runtime import KerasRunner

@@ -23,8 +23,8 @@ from datasets.commands.noisy_photo import noisy_uint8
 from datasets.resolve import find_dataset
 from demo.web.build import PACKAGES
 from demo.web.serve import make_server
+from gradnet_tf.denoiser import load_denoiser
 from gradnet_tf.images.image_files import read_image, write_image
-from gradnet_tf.loading.load import load_denoiser
 
 if "GRADNET_WEB_PAGE" not in os.environ:
     pytest.skip("GRADNET_WEB_PAGE is not set: see make web-demo-test", allow_module_level=True)

@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 from tiny_run import make_run, tiny_model
 
-from gradnet_tf.denoiser import Denoiser
+from gradnet_tf.denoiser import Denoiser, load_denoiser
 from gradnet_tf.images.channels import PER_CHANNEL, REPLICATED, adapt_channels, adaptation
-from gradnet_tf.loading.load import load_denoiser
 from gradnet_tf.runtimes.keras_runtime import KerasRunner
 from gradnet_tf.tiling.halo import receptive_radius
 from gradnet_tf.utils.errors import UserError

@@ -8,11 +8,10 @@ from tiny_run import make_run
 
 from gradnet_tf import weights
 from gradnet_tf.cli import main as cli
-from gradnet_tf.denoiser import Denoiser
+from gradnet_tf.denoiser import Denoiser, load_denoiser
 from gradnet_tf.evaluation.evaluate_set import EvaluateConfig, evaluate
 from gradnet_tf.evaluation.tables import notes, result_table
-from gradnet_tf.grey import is_grey
-from gradnet_tf.loading.load import load_denoiser
+from gradnet_tf.images.channels import is_grey
 
 GRAY = "gradnet_small_gray_blind"
 SHIPPED = {"kind": "weights"}

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from tiny_run import tiny_model
 
-from gradnet_tf.denoiser import Denoiser
-from gradnet_tf.pictures import Strength, self_ensemble
+from gradnet_tf.denoiser import Denoiser, Strength, self_ensemble
 from gradnet_tf.runtimes.keras_runtime import KerasRunner
 from gradnet_tf.tiling.tile_config import TileConfig
 from gradnet_tf.utils.errors import UserError

@@ -27,7 +27,7 @@ def models(monkeypatch):
             raise UserError(f"--model={spec}: no such file, folder or name.")
         return known[spec]
 
-    monkeypatch.setattr("gradnet_tf.loading.load.load_denoiser", load)
+    monkeypatch.setattr("gradnet_tf.denoiser.load_denoiser", load)
     known["asked"] = asked
     return known
 

@@ -12,8 +12,8 @@ from experiments import study_command as command
 from experiments.study_options import Options
 from experiments.tables.finished_runs import Results
 from experiments.tables.summary import NAIVE
+from gradnet_tf.denoiser import load_denoiser
 from gradnet_tf.layers import SobelGradient
-from gradnet_tf.loading.load import load_denoiser
 from gradnet_tf.utils.errors import UserError
 
 if keras.backend.backend() != "tensorflow":

@@ -16,7 +16,7 @@ from export.export_command import export
 from export.export_config import ExportConfig
 from export.savedmodel import artefact_saved_model
 from export.verify import checks
-from gradnet_tf.loading.load import load_denoiser
+from gradnet_tf.denoiser import load_denoiser
 from gradnet_tf.utils.errors import UserError
 from gradnet_tf.utils.files import sha256_of
 

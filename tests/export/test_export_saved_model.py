@@ -13,7 +13,7 @@ from export.formats import TFLiteFormat
 from export.savedmodel.saved_model import write_saved_model
 from export.verify import checks
 from export.verify.cpp_loader import LoaderError, run_saved_model
-from gradnet_tf.loading.load import load_denoiser
+from gradnet_tf.denoiser import load_denoiser
 from gradnet_tf.runtimes.keras_runtime import KerasRunner
 
 SIZES = [(1, 1), (37, 31), (481, 321)]

@@ -9,7 +9,7 @@ from export.savedmodel.limits import MOST_PIXELS, Limits, limits_for
 from export.savedmodel.saved_model import write_saved_model
 from export.verify import checks
 from export.verify.cpp_loader import run_saved_model
-from gradnet_tf.loading.load import load_denoiser
+from gradnet_tf.denoiser import load_denoiser
 from gradnet_tf.runtimes.keras_runtime import KerasRunner
 from gradnet_tf.utils.errors import UserError
 

@@ -10,8 +10,8 @@ from ai_edge_litert.interpreter import Interpreter
 from tiny_run import tiny_model
 
 from export.litert.tflite import list_operations, write_tflite
+from gradnet_tf.denoiser import load_denoiser
 from gradnet_tf.images.image_files import write_image
-from gradnet_tf.loading.load import load_denoiser
 from gradnet_tf.runtimes.litert_runtime import TFLiteRunner
 from gradnet_tf.utils.errors import UserError
 

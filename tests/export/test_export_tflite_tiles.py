@@ -12,8 +12,7 @@ from tiny_run import tiny_model
 from export.formats import TFLiteFormat
 from export.litert.artefact_tflite import tile_facts
 from export.litert.tflite import write_tflite
-from gradnet_tf.denoiser import Denoiser
-from gradnet_tf.loading.load import load_denoiser
+from gradnet_tf.denoiser import Denoiser, load_denoiser
 from gradnet_tf.runtimes.keras_runtime import KerasRunner
 from gradnet_tf.tiling.tile_config import AUTO, TileConfig
 from gradnet_tf.utils.errors import UserError

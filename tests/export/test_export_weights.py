@@ -11,7 +11,7 @@ from tiny_run import make_run
 
 from export.weights import half, ship
 from gradnet_tf import weights
-from gradnet_tf.loading.load import load_denoiser
+from gradnet_tf.denoiser import load_denoiser
 from gradnet_tf.loading.run_folder import best_weights
 from gradnet_tf.models.presets import build_model
 from gradnet_tf.training.checkpoints import CheckpointStore

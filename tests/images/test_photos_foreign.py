@@ -143,7 +143,7 @@ def test_a_denoised_file_keeps_its_metadata(name, denoised):
 
 def test_exif_of_an_avif_is_kept_byte_for_byte(denoised):
     """Pillow tells another orientation than the tag's: that of the file's own properties."""
-    from gradnet_tf.images import avif_boxes
+    from gradnet_tf.images import avif as avif_boxes
 
     for name in NAMES:
         if name.startswith("avif"):

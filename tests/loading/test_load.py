@@ -8,7 +8,7 @@ import pytest
 from tiny_run import make_run, tiny_model
 
 from gradnet_tf import weights
-from gradnet_tf.loading.load import load_denoiser
+from gradnet_tf.denoiser import load_denoiser
 from gradnet_tf.utils.errors import UserError
 from gradnet_tf.utils.files import sha256_of
 

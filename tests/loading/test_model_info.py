@@ -8,7 +8,7 @@ from denoise_case import gradnet
 from photo_files import noise
 
 from gradnet_tf import models, weights
-from gradnet_tf.loading.load import load_denoiser
+from gradnet_tf.denoiser import load_denoiser
 from gradnet_tf.loading.model_info import TOLD_SIGMA, ModelFacts, model_facts
 from gradnet_tf.models.presets import PRESETS
 from gradnet_tf.utils.files import sha256_of
@@ -59,7 +59,7 @@ def done(tmp_path, run):
 
 @pytest.mark.parametrize("more", [[], ["--dry-run"], ["--strength", "0"]])
 def test_a_wrong_sigma_is_refused_though_there_is_nothing_to_do(done, more, capsys, monkeypatch):
-    monkeypatch.setattr("gradnet_tf.loading.load.load_denoiser", None)  # Not even loaded.
+    monkeypatch.setattr("gradnet_tf.denoiser.load_denoiser", None)  # Not even loaded.
     assert gradnet(*done, "--sigma", "15", *more) == 2
     assert f"--sigma=15: {weights.DEFAULT} takes no noise level" in capsys.readouterr().err
 

@@ -15,7 +15,7 @@ from published_networks import (
     tensor,
 )
 
-from gradnet_tf.loading.load import load_denoiser
+from gradnet_tf.denoiser import load_denoiser
 from gradnet_tf.loading.published_networks import load_published
 from gradnet_tf.utils.errors import UserError
 

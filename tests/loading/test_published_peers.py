@@ -6,8 +6,8 @@ The scores over whole sets stand in docs/results.md, with their commands.
 import pytest
 
 from datasets.resolve import find_dataset
+from gradnet_tf.denoiser import load_denoiser
 from gradnet_tf.evaluation.evaluate_set import EvaluateConfig, evaluate
-from gradnet_tf.loading.load import load_denoiser
 
 DNCNN = "DnCNN, colour, 20 layers of 64"
 ADNET = "ADNet, colour, 17 layers of 64, normalised"

@@ -23,7 +23,7 @@ from published_files import (
 )
 from published_networks import chain_tensors, tensor
 
-from gradnet_tf.loading.load import load_denoiser
+from gradnet_tf.denoiser import load_denoiser
 from gradnet_tf.loading.pickle_machine import run_pickle
 from gradnet_tf.utils.errors import UserError
 

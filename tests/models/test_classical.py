@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from gradnet_tf.cli.main import main as gradnet
-from gradnet_tf.loading.load import load_denoiser
+from gradnet_tf.denoiser import load_denoiser
 from gradnet_tf.models.classical import (
     CLASSICAL,
     append_estimate,

@@ -8,9 +8,8 @@ import pytest
 
 from gradnet_tf import weights
 from gradnet_tf.cli.main import main
-from gradnet_tf.denoiser import Denoiser
+from gradnet_tf.denoiser import Denoiser, load_denoiser
 from gradnet_tf.images.image_files import read_image, write_image
-from gradnet_tf.loading.load import load_denoiser
 from gradnet_tf.runtimes import choose_runtime as runtimes
 from gradnet_tf.runtimes.choose_runtime import litert_file
 from gradnet_tf.utils.errors import UserError

@@ -9,7 +9,7 @@ from tiny_run import tiny_model
 from export.litert.tflite import write_tflite
 from export.savedmodel.saved_model import write_saved_model
 from export.verify.checks import SIZES, probe_image
-from gradnet_tf.loading.load import load_denoiser
+from gradnet_tf.denoiser import load_denoiser
 from gradnet_tf.runtimes.keras_runtime import KerasRunner
 from gradnet_tf.utils.errors import UserError
 from tools import checks_openvino

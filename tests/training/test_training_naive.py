@@ -15,7 +15,7 @@ from datasets.pipeline.batches import PipelineConfig, TrainingBatches, validatio
 from datasets.pipeline.stream import training_stream
 from datasets.resolve import find_dataset
 from gradnet_tf import models
-from gradnet_tf.loading.load import load_denoiser
+from gradnet_tf.denoiser import load_denoiser
 from gradnet_tf.models.base import build_model
 from gradnet_tf.models.classical import CLASSICAL, append_estimate, classical_denoiser
 from gradnet_tf.training.config import TrainConfig

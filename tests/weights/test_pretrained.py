@@ -9,7 +9,7 @@ import pytest
 from tiny_run import tiny_model
 
 from gradnet_tf import weights
-from gradnet_tf.loading.load import load_denoiser
+from gradnet_tf.denoiser import load_denoiser
 from gradnet_tf.models import DnCNN, GradNet, MSKResnet
 from gradnet_tf.models.base import DenoisingModel
 from gradnet_tf.utils.errors import UserError
