@@ -77,7 +77,7 @@ def make_config() -> TrainConfig:
 def main() -> None:
     """Finds the data, trains, and says where the result is."""
     config = make_config()
-    from datasets.pipeline.stream import TrainingInput
+    from datasets.stream import TrainingInput
 
     places = FLAGS.data_dir, FLAGS.prepared_dir, FLAGS.data_service
     source = TrainingInput(config, *places, FLAGS.eval_sets)

@@ -15,7 +15,7 @@ _HOMES = {
     "GivenEstimate": "estimates",
     "GradNet": "gradnet",
     "MSKResnet": "mskresnet",
-    "SKDnCNN": "fusion_study",
+    "SKDnCNN": "skdncnn",
 }
 __all__ = sorted(_HOMES)
 

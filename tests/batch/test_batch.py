@@ -6,7 +6,7 @@ import re
 import shutil
 from pathlib import Path
 
-import photo_files as files
+import photo_samples as files
 import pytest
 
 from benchmarks.robustness import batch_check

@@ -2,7 +2,7 @@
 
 import os
 
-import photo_files as files
+import photo_samples as files
 import pytest
 
 from gradnet_tf.batch import batch_steps as steps

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from evaluation_case import Fake, blur
 from published_files import write_zip
-from published_networks import chain_tensors
+from published_tensors import chain_tensors
 from script_case import loaded_script
 
 from benchmarks.results.cells import Cells, cell_key

@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import numpy as np
-import photo_files as files
+import photo_samples as files
 import pytest
 from denoise_case import gradnet, names, negative
 from PIL import Image

@@ -8,7 +8,7 @@ import threading
 
 import cv2
 import numpy as np
-import photo_files as files
+import photo_samples as files
 import pytest
 import tifffile
 from denoise_case import gradnet, names, negative

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from denoise_case import gradnet
-from photo_files import by_opencv, by_pillow, noise
+from photo_samples import by_opencv, by_pillow, noise
 
 from gradnet_tf import read_photo, write_photo
 from gradnet_tf.denoiser import Denoiser

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tifffile
 from denoise_case import gradnet, names, read
-from photo_files import by_opencv, noise, read_opencv
+from photo_samples import by_opencv, noise, read_opencv
 from PIL import Image
 
 from gradnet_tf.denoiser import load_denoiser

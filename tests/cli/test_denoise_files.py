@@ -5,7 +5,7 @@ import os
 import sys
 
 import numpy as np
-import photo_files as files
+import photo_samples as files
 import pytest
 from denoise_case import gradnet, names, negative
 from PIL import Image

@@ -2,7 +2,7 @@
 
 import pytest
 from denoise_case import gradnet
-from photo_files import by_pillow, noise
+from photo_samples import by_pillow, noise
 
 from gradnet_tf.cli.denoise_plan import plan_jobs
 from gradnet_tf.utils.errors import UserError

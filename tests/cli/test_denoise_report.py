@@ -6,7 +6,7 @@ import re
 
 import cv2
 import numpy as np
-import photo_files as files
+import photo_samples as files
 import pytest
 from denoise_case import gradnet, names
 from page_reader import read_page

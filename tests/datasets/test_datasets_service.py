@@ -15,9 +15,9 @@ pytest.importorskip("tensorflow")
 
 from service_case import prepared_images, running_service  # noqa: E402
 
-from datasets.pipeline.stream import require_tensorflow  # noqa: E402
 from datasets.shards.service_client import check_flags, check_service, dispatcher_address  # noqa: E402
 from datasets.shards.shard_writer import prepare  # noqa: E402
+from datasets.stream import require_tensorflow  # noqa: E402
 from gradnet_tf.training.config import TrainConfig  # noqa: E402
 from gradnet_tf.utils.command import run_script  # noqa: E402
 from gradnet_tf.utils.errors import UserError  # noqa: E402

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from evaluation_case import Fake, Images, blur, photographs
-from photo_files import by_opencv, read_opencv
+from photo_samples import by_opencv, read_opencv
 from tiny_run import make_run
 
 from gradnet_tf import weights

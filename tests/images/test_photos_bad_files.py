@@ -7,7 +7,7 @@ import warnings
 import zlib
 
 import numpy as np
-import photo_files as files
+import photo_samples as files
 import pytest
 from PIL import Image
 

@@ -10,7 +10,7 @@ import zlib
 from pathlib import Path
 
 import numpy as np
-import photo_files as files
+import photo_samples as files
 import pytest
 from PIL import Image
 

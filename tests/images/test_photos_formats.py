@@ -4,7 +4,7 @@ import io
 
 import cv2
 import numpy as np
-import photo_files as files
+import photo_samples as files
 import pytest
 import tifffile
 from PIL import Image

@@ -5,7 +5,7 @@ import os
 import struct
 
 import numpy as np
-import photo_files as files
+import photo_samples as files
 import pytest
 import tifffile
 from PIL import Image, PngImagePlugin

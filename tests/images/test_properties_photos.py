@@ -1,7 +1,7 @@
 """What holds for photographs of every shape, depth and mode: what is written is read again."""
 
 import numpy as np
-import photo_files as files
+import photo_samples as files
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st

@@ -5,7 +5,7 @@ import json
 import cv2
 import pytest
 from denoise_case import gradnet
-from photo_files import noise
+from photo_samples import noise
 
 from gradnet_tf import models, weights
 from gradnet_tf.denoiser import load_denoiser

@@ -5,7 +5,7 @@ import sys
 import numpy as np
 import pytest
 from published_files import state_of, write_legacy, write_mat, write_zip
-from published_networks import (
+from published_tensors import (
     RNG,
     adnet_tensors,
     chain_tensors,

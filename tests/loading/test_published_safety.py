@@ -21,7 +21,7 @@ from published_files import (
     write_mat,
     write_zip,
 )
-from published_networks import chain_tensors, tensor
+from published_tensors import chain_tensors, tensor
 
 from gradnet_tf.denoiser import load_denoiser
 from gradnet_tf.loading.pickle_machine import run_pickle
