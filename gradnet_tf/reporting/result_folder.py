@@ -41,7 +41,7 @@ _FIRST_IMAGES = 3
 def staged_folder(output: str | os.PathLike) -> Iterator[Path]:
     """Yields a temporary folder inside `output`; its files move into `output` on success.
 
-    They take the place of an earlier evaluation's files (see `earlier`); others
+    They take the place of an earlier evaluation's files (see `earlier_report`); others
     are left alone. On failure the temporary folder is removed, and `output` too
     when it was made here.
 

@@ -27,7 +27,7 @@ class GivenNaive:
     """A network with its weights.
 
     Attributes:
-        architecture: see `inference.architecture`.
+        architecture: see `runtimes.keras_file`.
         weights: in Keras' order.
         note: what a person should know of it.
     """

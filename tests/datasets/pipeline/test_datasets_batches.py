@@ -211,7 +211,7 @@ def test_finding_and_batching_need_neither_tensorflow_nor_keras():
         "import sys, datasets.pipeline.batches, datasets.pipeline.tf_pipeline, datasets.resolve; "
         "print([name for name in ('tensorflow', 'keras', 'jax') if name in sys.modules])"
     )
-    root = Path(__file__).parents[2]
+    root = Path(__file__).parents[3]
     result = subprocess.run(
         [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True
     )

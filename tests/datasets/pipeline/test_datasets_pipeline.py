@@ -129,7 +129,7 @@ def test_replicas_share_a_batch_in_order_and_the_process_ends(image_set):
     # Ends with iterators alive and batches under way: without the exit hook this hangs.
     result = subprocess.run(
         [sys.executable, "-c", _TWO_REPLICAS_AND_EXIT, str(image_set.paths[0].parent)],
-        cwd=Path(__file__).parents[2],
+        cwd=Path(__file__).parents[3],
         capture_output=True,
         text=True,
         timeout=300,
