@@ -67,7 +67,7 @@ demo: $(INSTALLED)
 	  --output=$(DEMO)/evaluation
 	$(BIN)/python -m export --model=$(DEMO)/run --output=$(DEMO)/artefacts \
 	  --formats=saved_model,tflite_float32
-	$(BIN)/python -m datasets.noisy_photo --dataset=sample --sigma=25 --output=$(DEMO)/noisy.png
+	$(BIN)/python -m datasets.commands.noisy_photo --dataset=sample --sigma=25 --output=$(DEMO)/noisy.png
 	$(BIN)/gradnet denoise $(DEMO)/noisy.png --output $(DEMO)/denoised \
 	  --model $(DEMO)/artefacts/gradnet_tiny_float32.tflite
 	@echo
@@ -91,8 +91,8 @@ $(BATCH)/.installed: requirements.txt requirements-dev.txt requirements-batch.tx
 	@touch $@
 
 test-batch: $(BATCH)/.installed
-	$(BATCH)/bin/python -m pytest $(wildcard tests/test_inference_batch*.py)
-	$(BATCH)/bin/python -m benchmarks.batch_check
+	$(BATCH)/bin/python -m pytest tests/batch
+	$(BATCH)/bin/python -m benchmarks.robustness.batch_check
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
@@ -122,7 +122,7 @@ web-demo-setup:
 
 web-demo-test: web-demo-page
 	GRADNET_WEB_PAGE=$(WEB_PAGE) GRADNET_WEB_VISIT=out/web_visit \
-	  $(BIN)/python -m pytest -s tests/test_demo_web_page.py
+	  $(BIN)/python -m pytest -s tests/demo/test_demo_web_page.py
 
 arm64-setup:
 	apt-get -o DPkg::Lock::Timeout=600 update
@@ -130,7 +130,7 @@ arm64-setup:
 	  debootstrap qemu-user-static
 
 arm64-check: $(ARM64_FILES)/exported
-	nice $(BIN)/python -m export.checks_arm64 $(ARM64_FILES)/*.tflite
+	nice $(BIN)/python -m tools.checks_arm64 $(ARM64_FILES)/*.tflite
 
 # The smallest network: emulated, the others take minutes and show nothing more.
 $(ARM64_FILES)/exported: $(INSTALLED)
@@ -139,7 +139,7 @@ $(ARM64_FILES)/exported: $(INSTALLED)
 
 openvino-check: $(INSTALLED) $(OPENVINO)/venv/installed
 	GRADNET_OPENVINO_PYTHON=$(OPENVINO)/venv/bin/python \
-	  $(BIN)/python -m pytest -s tests/test_export_openvino.py
+	  $(BIN)/python -m pytest -s tests/tools/test_checks_openvino.py
 
 $(OPENVINO)/venv/installed:
 	$(PYTHON) -m venv $(OPENVINO)/venv

@@ -18,11 +18,11 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 from absl import flags  # noqa: E402
 
-from datasets.facts import FACTS  # noqa: E402
-from gradnet_tf.command import run_script  # noqa: E402
-from gradnet_tf.errors import EXIT_NAN, EXIT_OK, UserError  # noqa: E402
-from gradnet_tf.evaluation import EvaluateConfig, check_noise  # noqa: E402
-from gradnet_tf.presets import PRECISIONS  # noqa: E402
+from datasets.facts.all_facts import FACTS  # noqa: E402
+from gradnet_tf.evaluation.evaluate_set import EvaluateConfig, check_noise  # noqa: E402
+from gradnet_tf.models.presets import PRECISIONS  # noqa: E402
+from gradnet_tf.utils.command import run_script  # noqa: E402
+from gradnet_tf.utils.errors import EXIT_NAN, EXIT_OK, UserError  # noqa: E402
 
 FLAGS = flags.FLAGS
 
@@ -56,23 +56,23 @@ def main() -> int:
     if not specs or len(set(specs)) < len(specs):
         raise UserError(f"`model` must be one or more different models. Received: {FLAGS.model}")
     from datasets.resolve import find_dataset
-    from gradnet_tf.reporting.folder import check_images, evaluate_into
-    from gradnet_tf.reporting.names import model_folders
-    from gradnet_tf.reporting.tables import rank, ranking_table, result_table
+    from gradnet_tf.evaluation.tables import rank, ranking_table, result_table
+    from gradnet_tf.reporting.result_folder import check_images, evaluate_into
+    from gradnet_tf.reporting.result_names import model_folders
 
     image_set = find_dataset(config.dataset, FLAGS.data_dir, config.split, config.max_images)
     check_noise(image_set, config)
     check_images(image_set)
 
-    from gradnet_tf.backend import backend_name
-    from gradnet_tf.inference.load import load_denoiser
-    from gradnet_tf.quiet import quiet_native_logs
+    from gradnet_tf.denoiser import load_denoiser
     from gradnet_tf.reporting.watch import Watch
-    from gradnet_tf.versions import installed_versions
+    from gradnet_tf.utils.backend import backend_name
+    from gradnet_tf.utils.quiet import quiet_native_logs
+    from gradnet_tf.utils.versions import installed_versions
 
     with quiet_native_logs():
         backend_name()
-        import gradnet_tf.metrics  # noqa: F401 - brings the backend's start-up chatter
+        import gradnet_tf.evaluation.metrics  # noqa: F401 - brings the backend's start-up chatter
     # All of them before the first is scored: a mistake in the last name shows now.
     denoisers = [load_denoiser(spec, config.precision) for spec in specs]
     folders = model_folders(specs, [denoiser.name for denoiser in denoisers])

@@ -8,9 +8,9 @@ The same command with the same --workdir resumes.
 
 from absl import flags
 
-from datasets.facts import TRAINING_SETS
-from gradnet_tf.command import run_script
-from gradnet_tf.config import (
+from datasets.facts.all_facts import TRAINING_SETS
+from gradnet_tf.models.presets import PRECISIONS, PRESETS
+from gradnet_tf.training.config import (
     OPTIMIZERS,
     SCHEDULES,
     STRATEGIES,
@@ -18,9 +18,9 @@ from gradnet_tf.config import (
     parse_duration,
     sigma_range,
 )
-from gradnet_tf.presets import PRECISIONS, PRESETS
-from gradnet_tf.quiet import quiet_native_logs
-from gradnet_tf.training.cluster import cluster_for
+from gradnet_tf.training.workers.cluster import cluster_for
+from gradnet_tf.utils.command import run_script
+from gradnet_tf.utils.quiet import quiet_native_logs
 
 FLAGS = flags.FLAGS
 NONE_MEANS = " (default: the preset's recipe)"
@@ -88,7 +88,7 @@ def main() -> None:
     places = FLAGS.data_dir, FLAGS.prepared_dir, FLAGS.data_service
     source = TrainingInput(config, *places, FLAGS.eval_sets)
     with quiet_native_logs():
-        from gradnet_tf.training.engines import start_devices
+        from gradnet_tf.training.engines.choose_engine import start_devices
 
         # First, since it explains a missing backend; the next import needs it.
         start_devices(config.cpu_replicas, config.strategy, config.worker_timeout)

@@ -14,8 +14,8 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from gradnet_tf.command import ArgumentParser, guarded
-from gradnet_tf.errors import EXIT_OK, EXIT_SOME_FAILED
+from gradnet_tf.utils.command import ArgumentParser, guarded
+from gradnet_tf.utils.errors import EXIT_OK, EXIT_SOME_FAILED
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -48,23 +48,23 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def _list(options: argparse.Namespace) -> int:
-    from datasets.listing import list_sets
+    from datasets.commands.listing import list_sets
 
     print(list_sets(options.data_dir))
     return EXIT_OK
 
 
 def _info(options: argparse.Namespace) -> int:
-    from datasets.facts import get_facts
-    from datasets.listing import describe
+    from datasets.commands.listing import describe
+    from datasets.facts.all_facts import get_facts
 
     print(describe(get_facts(options.name)))
     return EXIT_OK
 
 
 def _check(options: argparse.Namespace) -> int:
-    from datasets.check import check_set
-    from gradnet_tf.progress import ProgressLine
+    from datasets.commands.check import check_set
+    from gradnet_tf.utils.progress import ProgressLine
 
     checked = check_set(options.name, options.data_dir, options.split, ProgressLine())
     for finding in checked.findings:
@@ -76,7 +76,7 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _prepare(options: argparse.Namespace) -> int:
-    from datasets.preparing import prepare_named
+    from datasets.shards.preparing import prepare_named
 
     prepare_named(
         options.name,

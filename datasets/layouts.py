@@ -15,11 +15,11 @@ It raises a `UserError` for what is missing: what was looked for, and how to get
 from collections.abc import Callable
 from pathlib import Path
 
-from datasets import (
+from datasets.facts.dataset_facts import DatasetFacts
+from datasets.sets import (
     bsds500,
     dnd,
     drawings,
-    folder,
     free_photos,
     nyuv2,
     paired,
@@ -28,8 +28,8 @@ from datasets import (
     sidd,
     split_folders,
 )
-from datasets.dataset_facts import DatasetFacts
-from datasets.image_set import ImageSet
+from datasets.sets import set_folder as folder
+from datasets.sets.image_set import ImageSet
 
 Find = Callable[[DatasetFacts, str | Path | None, str, int], ImageSet]
 

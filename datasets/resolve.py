@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from datasets.facts import TRAINING_SETS, get_facts
-from datasets.image_set import ImageSet, notice
+from datasets.facts.all_facts import TRAINING_SETS, get_facts
 from datasets.layouts import LAYOUTS
-from gradnet_tf.errors import UserError
+from datasets.sets.image_set import ImageSet, notice
+from gradnet_tf.utils.errors import UserError
 
 
 def find_dataset(
@@ -22,7 +22,7 @@ def find_dataset(
     when its files fit; `folder` takes D itself and `sample` needs none.
 
     Args:
-        name: a name or alias of `datasets.facts`.
+        name: a name or alias of `datasets.facts.all_facts`.
         data_dir: see above.
         split: one of the set's splits; by default the one it is evaluated on.
         max_images: takes the first images in byte order of the names.
@@ -65,7 +65,7 @@ def find_training_sets(
     """Finds the images to train on and those to choose checkpoints on.
 
     Args:
-        name: a name or alias of `datasets.facts`.
+        name: a name or alias of `datasets.facts.all_facts`.
         data_dir: as in `find_dataset`.
         channels: 3 or 1, as in `find_dataset`.
         max_images: takes the first images of the training split only.

@@ -4,14 +4,15 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from datasets.batches import PipelineConfig, TrainingBatches, validation_pairs
-from datasets.image_set import ImageSet
-from datasets.leak_guard import LeakGuard, make_guard
-from datasets.mixture import MixedSet, find_training_mixture, parts_of, real_sets
-from datasets.scaled import at_scales
-from datasets.service_client import check_flags, check_service, new_job_name
+from datasets.pipeline.batches import TrainingBatches, validation_pairs
+from datasets.pipeline.leak_guard import LeakGuard, make_guard
+from datasets.pipeline.mixture import MixedSet, find_training_mixture, parts_of, real_sets
+from datasets.pipeline.pipeline_config import PipelineConfig
+from datasets.pipeline.scaled import at_scales
+from datasets.sets.image_set import ImageSet
+from datasets.shards.service_client import check_flags, check_service, new_job_name
 from gradnet_tf.degradations.compose import parse_degradation
-from gradnet_tf.errors import UserError
+from gradnet_tf.utils.errors import UserError
 
 # What a run's batches take from its `TrainConfig`.
 _PIPELINE_FIELDS = (
@@ -105,7 +106,7 @@ class TrainingInput:
 
     def _prepared(self) -> ImageSet:
         """Returns the images, those of every set read from its shards."""
-        from datasets.shard_writer import prepared_set
+        from datasets.shards.shard_writer import prepared_set
 
         def prepare(part):
             return prepared_set(part, self.prepared_dir)
@@ -119,7 +120,7 @@ class TrainingInput:
         The backend's devices must be started.
 
         Args:
-            cluster: the run's processes, see `gradnet_tf.training.cluster`.
+            cluster: the run's processes, see `gradnet_tf.training.workers.cluster`.
 
         Raises:
             UserError: when the shards cannot be made or read, or the service
@@ -144,7 +145,7 @@ class TrainingInput:
             pipeline = PipelineConfig(**fields)
             if not service:
                 return training_stream(images, pipeline, self.guard)
-            from datasets.service_pipeline import Epochs, service_dataset
+            from datasets.shards.service_pipeline import Epochs, service_dataset
 
             epochs = Epochs.of(images, pipeline.crop_size, self.guard)
             return service_dataset(epochs, pipeline, service, new_job_name(config))
@@ -187,14 +188,14 @@ def training_stream(image_set: ImageSet, config: PipelineConfig, guard: LeakGuar
         if made_here or config.color_jitter or config.frame_share:
             return host_batches(image_set, config, guard)
         return device_batches(image_set, config, guard)
-    from datasets.pipeline import training_dataset
+    from datasets.pipeline.tf_pipeline import training_dataset
 
     return training_dataset(image_set, config, guard)
 
 
 def device_batches(image_set: ImageSet, config: PipelineConfig, guard: LeakGuard | None = None):
-    """Decodes the images for `gradnet_tf.training.device_batches.DeviceBatches`."""
-    from gradnet_tf.training.device_batches import DeviceBatches
+    """Decodes the images for `gradnet_tf.training.engines.device_batches.DeviceBatches`."""
+    from gradnet_tf.training.engines.device_batches import DeviceBatches
 
     batches = TrainingBatches(image_set, config, guard)
     images = [batches.image(index) for index in range(len(batches.sampler.image_sizes))]

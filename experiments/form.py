@@ -4,8 +4,8 @@ import dataclasses
 import math
 from collections.abc import Mapping
 
-from gradnet_tf.config import TrainConfig
-from gradnet_tf.errors import UserError
+from gradnet_tf.training.config import TrainConfig
+from gradnet_tf.utils.errors import UserError
 
 # Of a budget, what the steps get; the rest is for compiling, decoding and scoring.
 _SHARE_OF_STEPS = 0.6

@@ -12,14 +12,14 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 from absl import flags  # noqa: E402
 
-from experiments import options  # noqa: E402
-from experiments.command import Study, run  # noqa: E402
+from experiments import study_options as options  # noqa: E402
 from experiments.form import Form  # noqa: E402
-from experiments.options import Options, define_flags, read_flags  # noqa: E402
-from experiments.results import Job  # noqa: E402
 from experiments.study import Task  # noqa: E402
-from experiments.summary import NAIVE  # noqa: E402
-from gradnet_tf.command import run_script  # noqa: E402
+from experiments.study_command import Study, run  # noqa: E402
+from experiments.study_options import Options, define_flags, read_flags  # noqa: E402
+from experiments.tables.finished_runs import Job  # noqa: E402
+from experiments.tables.summary import NAIVE  # noqa: E402
+from gradnet_tf.utils.command import run_script  # noqa: E402
 
 # The paper's figures: every place, with the clean gradient (figure 3) and with the approximate
 # one (the supplement's figure 1); the noisy image's own at the paper's place as a control.

@@ -17,14 +17,14 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 from absl import flags  # noqa: E402
 
-from experiments import options  # noqa: E402
-from experiments.command import Study, run  # noqa: E402
+from experiments import study_options as options  # noqa: E402
 from experiments.form import Form  # noqa: E402
-from experiments.options import Options, define_flags, read_flags  # noqa: E402
-from experiments.results import Job  # noqa: E402
 from experiments.study import Task  # noqa: E402
-from experiments.summary import NAIVE  # noqa: E402
-from gradnet_tf.command import run_script  # noqa: E402
+from experiments.study_command import Study, run  # noqa: E402
+from experiments.study_options import Options, define_flags, read_flags  # noqa: E402
+from experiments.tables.finished_runs import Job  # noqa: E402
+from experiments.tables.summary import NAIVE  # noqa: E402
+from gradnet_tf.utils.command import run_script  # noqa: E402
 
 LOSS_WEIGHT = 0.1
 BASELINE = ("Sobel", "fixed")
@@ -47,7 +47,7 @@ CONFIGURATIONS: Mapping[tuple[str, str], Mapping] = MappingProxyType(
 )
 COSTLIEST = ("ψ fine-tuned", "fixed")
 
-# Sizes of `gradnet` and of `gradnet_tiny`, see gradnet_tf/presets.py.
+# Sizes of `gradnet` and of `gradnet_tiny`, see gradnet_tf/models/presets.py.
 FORMS = {
     "supplement": Form(
         "supplement",

@@ -90,6 +90,6 @@ def _naive(form: Form, kind: str | None, weights):
         return build_naive(form, weights)
     if kind == "clean":
         return CleanImage()
-    from gradnet_tf.inference.load import load_denoiser
+    from gradnet_tf.denoiser import load_denoiser
 
     return load_denoiser(kind, form.precision).model

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.images import KeptImages, training_batches
-from experiments.regions import Regions
-from gradnet_tf.errors import NotFiniteError
+from experiments.study_images import KeptImages, training_batches
+from experiments.tables.regions import Regions
+from gradnet_tf.utils.errors import NotFiniteError
 
 
 def train_and_score(
@@ -28,13 +28,13 @@ def train_and_score(
         config: its `TrainConfig`.
         build: returns a built denoising model.
         images: what to train on.
-        tests: by set (name, noisy, clean), see `experiments.images.scored_pairs`.
+        tests: by set (name, noisy, clean), see `experiments.study_images.scored_pairs`.
         label: what the progress line calls the run.
         regions: score the flat and the textured parts of each set too.
 
     Returns:
         `psnr` by set (mean over images of the clipped output, dB; with
-        `regions` also "SET flat" and so on, see `experiments.regions`), `steps`,
+        `regions` also "SET flat" and so on, see `experiments.tables.regions`), `steps`,
         `train_seconds` (all invocations), `seconds` (scoring too), `params`
         (ψ's included).
 
@@ -44,7 +44,7 @@ def train_and_score(
     """
     import keras
 
-    from gradnet_tf.training.engines import make_engine
+    from gradnet_tf.training.engines.choose_engine import make_engine
     from gradnet_tf.training.loop import run_stage
 
     # What the runs before left behind; the seed of this one is set with its engine.
@@ -85,7 +85,7 @@ def with_guide(noisy: np.ndarray, clean: np.ndarray, guided: bool) -> np.ndarray
 
 
 def _scores(engine, name: str, pairs, guided: bool, regions: bool) -> dict[str, float]:
-    from gradnet_tf.metrics import psnr
+    from gradnet_tf.evaluation.metrics import psnr
 
     outputs = [
         np.clip(engine.predict(with_guide(noisy, clean, guided)[None])[0], 0, 1)

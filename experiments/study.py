@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from experiments.form import Form
-from experiments.images import KeptImages, scored_pairs
 from experiments.one_run import train_and_score
-from experiments.results import Job, Results
-from gradnet_tf.errors import Interrupted
-from gradnet_tf.progress import format_seconds
-from gradnet_tf.run_folder import best_weights
+from experiments.study_images import KeptImages, scored_pairs
+from experiments.tables.finished_runs import Job, Results
+from gradnet_tf.loading.run_folder import best_weights
+from gradnet_tf.utils.errors import Interrupted
+from gradnet_tf.utils.progress import format_seconds
 
 
 @dataclasses.dataclass(frozen=True)

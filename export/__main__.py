@@ -12,11 +12,11 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 from absl import flags  # noqa: E402
 
-from datasets.facts import FACTS  # noqa: E402
-from export.config import FORMATS, ExportConfig  # noqa: E402
+from datasets.facts.all_facts import FACTS  # noqa: E402
+from export.export_config import FORMATS, ExportConfig  # noqa: E402
 from export.formats import DEFAULT  # noqa: E402
-from gradnet_tf.command import run_script  # noqa: E402
-from gradnet_tf.errors import UserError  # noqa: E402
+from gradnet_tf.utils.command import run_script  # noqa: E402
+from gradnet_tf.utils.errors import UserError  # noqa: E402
 
 FLAGS = flags.FLAGS
 
@@ -47,7 +47,7 @@ def main() -> int:
     if output.exists() and not output.is_dir():
         raise UserError(f"--output={output}: expected a folder. Received: a file.")
     from datasets.resolve import find_dataset, find_training_sets
-    from export.command import export
+    from export.export_command import export
 
     images = find_dataset(config.dataset, config.data_dir, max_images=config.max_images)
 

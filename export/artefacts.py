@@ -1,10 +1,10 @@
 """What each value of `--formats` writes."""
 
-from export.artefact_bfloat16 import export_saved_model_bfloat16
-from export.artefact_saved_model import export_saved_model
-from export.artefact_tflite import export_tflite
 from export.formats import BFLOAT16, SAVED_MODEL, parse_tflite
 from export.job import Job, Row
+from export.litert.artefact_tflite import export_tflite
+from export.savedmodel.artefact_bfloat16 import export_saved_model_bfloat16
+from export.savedmodel.artefact_saved_model import export_saved_model
 
 
 def export_format(job: Job, format: str) -> Row:

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from gradnet_tf import weights
-from gradnet_tf.files import sha256_of, write_json
-from gradnet_tf.inference.halo import receptive_radius
+from gradnet_tf.tiling.halo import receptive_radius
+from gradnet_tf.utils.files import sha256_of, write_json
 
 CODE_LICENCE = "Apache-2.0"
 

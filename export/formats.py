@@ -3,7 +3,7 @@
 import dataclasses
 import re
 
-from gradnet_tf.errors import UserError
+from gradnet_tf.utils.errors import UserError
 
 SAVED_MODEL = "saved_model"
 BFLOAT16 = "saved_model_bfloat16"

@@ -5,9 +5,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from export import card, measure
-from export.checks import CheckFailed
-from gradnet_tf.inference.denoiser import Denoiser
+from export import card
+from export.verify import measure
+from export.verify.checks import CheckFailed
+from gradnet_tf.denoiser import Denoiser
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Job:
         agreement: maps a denoiser to its mean PSNR in dB against `denoiser` on such images.
         int8_network: returns the network of the int8 files; it is made once.
         max_psnr_drop: an artefact that loses more decibels is refused.
-        max_pixels: limit of the SavedModel's requests; see `export.limits`.
+        max_pixels: limit of the SavedModel's requests; see `export.savedmodel.limits`.
         version: number of the folder that TF Serving reads.
     """
 

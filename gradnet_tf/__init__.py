@@ -11,16 +11,16 @@ __version__ = "0.1.0"
 _HOMES = {
     "ADNet": "gradnet_tf.models",
     "CBDNet": "gradnet_tf.models",
-    "Denoiser": "gradnet_tf.inference.denoiser",
+    "Denoiser": "gradnet_tf.denoiser",
     "DnCNN": "gradnet_tf.models",
     "FFDNet": "gradnet_tf.models",
     "GradNet": "gradnet_tf.models",
     "MSKResnet": "gradnet_tf.models",
-    "PRESETS": "gradnet_tf.presets",
-    "build_model": "gradnet_tf.presets",
-    "load_denoiser": "gradnet_tf.inference.load",
-    "read_photo": "gradnet_tf.photos.files",
-    "write_photo": "gradnet_tf.photos.files",
+    "PRESETS": "gradnet_tf.models.presets",
+    "build_model": "gradnet_tf.models.presets",
+    "load_denoiser": "gradnet_tf.denoiser",
+    "read_photo": "gradnet_tf.images.photo_files",
+    "write_photo": "gradnet_tf.images.photo_files",
 }
 __all__ = [*sorted(_HOMES), "__version__"]
 

@@ -2,7 +2,7 @@
 
 import sys
 
-from gradnet_tf.inference.cli import main
+from gradnet_tf.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

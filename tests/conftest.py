@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from absl import flags
 
-from gradnet_tf.inference.image_files import write_image
+from gradnet_tf.images.image_files import write_image
 
 # Each benchmark is a program with flags of its own. Tests import several into one process, where
 # flags of one name would collide: here the later definition replaces the earlier.
@@ -83,7 +83,7 @@ def served_model():
 @pytest.fixture(scope="session")
 def served_folder(served_model, tmp_path_factory) -> Path:
     """A folder of versions with `served_model` as version 7."""
-    from export.saved_model import write_saved_model
+    from export.savedmodel.saved_model import write_saved_model
 
     folder = tmp_path_factory.mktemp("served")
     write_saved_model(served_model, folder / "7")
@@ -93,7 +93,7 @@ def served_folder(served_model, tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def servable(served_folder):
     """`served_folder` as the stand-in for TF Serving holds it."""
-    from export.serving.servable import Servable
+    from tools.stand_in_model import Servable
 
     return Servable(served_folder, "denoiser")
 
@@ -103,8 +103,8 @@ def told_servable(tmp_path_factory):
     """The same of a network that is told the noise level."""
     from serving_case import tiny_ffdnet
 
-    from export.saved_model import write_saved_model
-    from export.serving.servable import Servable
+    from export.savedmodel.saved_model import write_saved_model
+    from tools.stand_in_model import Servable
 
     folder = tmp_path_factory.mktemp("told")
     write_saved_model(tiny_ffdnet(), folder / "1")

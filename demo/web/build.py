@@ -12,10 +12,10 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from datasets.noisy_photo import write_noisy_photo
-from gradnet_tf.command import ArgumentParser, guarded
-from gradnet_tf.errors import UserError
-from gradnet_tf.files import write_json
+from datasets.commands.noisy_photo import write_noisy_photo
+from gradnet_tf.utils.command import ArgumentParser, guarded
+from gradnet_tf.utils.errors import UserError
+from gradnet_tf.utils.files import write_json
 
 HERE = Path(__file__).resolve().parent
 #: Where `npm ci` puts the packages of package.json.

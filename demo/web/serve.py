@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from gradnet_tf.command import ArgumentParser, guarded
-from gradnet_tf.errors import UserError
+from gradnet_tf.utils.command import ArgumentParser, guarded
+from gradnet_tf.utils.errors import UserError
 
 HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",

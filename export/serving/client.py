@@ -10,16 +10,16 @@ import numpy as np
 
 from export.serving.load_test import run_load, summary
 from export.serving.retries import Refused, Unreachable, with_retries
-from gradnet_tf.command import ArgumentParser, guarded
-from gradnet_tf.errors import EXIT_OK, EXIT_SOME_FAILED, UserError
-from gradnet_tf.files import atomic_write
-from gradnet_tf.inference.image_files import (
+from gradnet_tf.images.image_files import (
     read_bytes,
     read_image,
     to_float,
     to_uint8,
     write_image,
 )
+from gradnet_tf.utils.command import ArgumentParser, guarded
+from gradnet_tf.utils.errors import EXIT_OK, EXIT_SOME_FAILED, UserError
+from gradnet_tf.utils.files import atomic_write
 
 SIGNATURES = ("encoded", "uint8", "serving_default")
 
@@ -153,7 +153,7 @@ def _inputs(path: str, arguments) -> dict:
 
 def _pixels(path: str) -> int:
     """Returns H·W of an image file."""
-    from gradnet_tf.photos.files import read_photo
+    from gradnet_tf.images.photo_files import read_photo
 
     return read_photo(path).pixels[..., 0].size
 

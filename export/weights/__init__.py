@@ -7,10 +7,10 @@ from typing import Any
 
 from export.weights.half import measure_losses, write_half
 from export.weights.texts import LICENCES, limits
-from gradnet_tf.errors import UserError
-from gradnet_tf.files import atomic_path, sha256_of, write_json
-from gradnet_tf.presets import PRESETS
-from gradnet_tf.run_folder import best_weights
+from gradnet_tf.loading.run_folder import best_weights
+from gradnet_tf.models.presets import PRESETS
+from gradnet_tf.utils.errors import UserError
+from gradnet_tf.utils.files import atomic_path, sha256_of, write_json
 
 
 def ship(

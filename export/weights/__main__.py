@@ -16,8 +16,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 from absl import flags  # noqa: E402
 
 from gradnet_tf import weights  # noqa: E402
-from gradnet_tf.command import run_script  # noqa: E402
-from gradnet_tf.errors import UserError  # noqa: E402
+from gradnet_tf.utils.command import run_script  # noqa: E402
+from gradnet_tf.utils.errors import UserError  # noqa: E402
 
 FLAGS = flags.FLAGS
 
@@ -36,11 +36,11 @@ def main() -> None:
     for flag in ("run", "name"):
         if not FLAGS[flag].value:
             raise UserError(f"--{flag} is required. See: python -m export.weights --help")
-    from datasets.facts import get_facts
-    from datasets.mixture import parse_mixture
+    from datasets.facts.all_facts import get_facts
+    from datasets.pipeline.mixture import parse_mixture
     from datasets.resolve import find_dataset
     from export.weights import ship
-    from gradnet_tf.inference.model_cards import card_text
+    from gradnet_tf.weights.model_cards import card_text
 
     def find_images(name):
         return find_dataset(FLAGS.dataset or name, FLAGS.data_dir, max_images=FLAGS.max_images)

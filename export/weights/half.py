@@ -7,9 +7,9 @@ from typing import Any
 import h5py
 import numpy as np
 
-from gradnet_tf.evaluation import EvaluateConfig, evaluate
-from gradnet_tf.inference.denoiser import Denoiser
-from gradnet_tf.quiet import quiet_native_logs
+from gradnet_tf.denoiser import Denoiser
+from gradnet_tf.evaluation.evaluate_set import EvaluateConfig, evaluate
+from gradnet_tf.utils.quiet import quiet_native_logs
 
 #: float16 ships where it loses less than this at every noise level.
 MAX_LOSS_DB = 0.005
@@ -67,7 +67,7 @@ def measure_losses(
         and `loss_db` ({set: {σ: dB}}, below zero for a gain; `None` where it is not finite).
     """
     with quiet_native_logs():
-        from gradnet_tf.inference.runner_keras import runner_from_weights
+        from gradnet_tf.runtimes.keras_runtime import runner_from_weights
 
         whole, half = (
             Denoiser(runner_from_weights(preset, channels, "float32", path), kind)

@@ -3,7 +3,7 @@
 #: What weights may be used for, by training set.
 LICENCES = {
     "bsds500": "non-commercial research and education (the terms of BSDS500, the training images)",
-    "sample": "the terms of the sample photographs, see datasets/sample.py",
+    "sample": "the terms of the sample photographs, see datasets/sets/sample.py",
 }
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from gradnet_tf.degradations.bayer import demosaic, mosaic
 from gradnet_tf.degradations.draws import Draws
-from gradnet_tf.degradations.files import jpeg
+from gradnet_tf.degradations.eight_bits import jpeg
 from gradnet_tf.degradations.response import Response
 from gradnet_tf.degradations.sensor import add_signal_dependent_noise
 

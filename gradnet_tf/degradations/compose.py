@@ -14,8 +14,8 @@ import re
 import numpy as np
 
 from gradnet_tf.degradations.draws import Draws
-from gradnet_tf.degradations.stages import STAGES, Gaussian, Range
-from gradnet_tf.errors import UserError
+from gradnet_tf.degradations.noise_models import STAGES, Gaussian, Range
+from gradnet_tf.utils.errors import UserError
 
 _NAMES = {kind: name for name, kind in STAGES.items()}
 

@@ -1,23 +1,37 @@
-"""Denoising networks as registered, serialisable Keras models."""
+"""Denoising networks as registered, serialisable Keras models.
 
-from gradnet_tf.models.adnet import ADNet
-from gradnet_tf.models.cbdnet import CBDNet
-from gradnet_tf.models.dncnn import DnCNN
-from gradnet_tf.models.ffdnet import FFDNet
-from gradnet_tf.models.fixed_sigma import FixedSigma
-from gradnet_tf.models.fusion_study import SKDnCNN
-from gradnet_tf.models.given_estimate import GivenEstimate
-from gradnet_tf.models.gradnet import GradNet
-from gradnet_tf.models.mskresnet import MSKResnet
+The networks are imported, all of them, when the first one is asked for: presets and classical
+denoisers beside them need no Keras, and `gradnet denoise` starts without it.
+"""
 
-__all__ = [
-    "ADNet",
-    "CBDNet",
-    "DnCNN",
-    "FFDNet",
-    "FixedSigma",
-    "GivenEstimate",
-    "GradNet",
-    "MSKResnet",
-    "SKDnCNN",
-]
+import importlib
+
+_HOMES = {
+    "ADNet": "adnet",
+    "CBDNet": "cbdnet",
+    "DnCNN": "dncnn",
+    "FFDNet": "ffdnet",
+    "FixedSigma": "estimates",
+    "GivenEstimate": "estimates",
+    "GradNet": "gradnet",
+    "MSKResnet": "mskresnet",
+    "SKDnCNN": "skdncnn",
+}
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name):
+    if name not in _HOMES:
+        raise AttributeError(f"module 'gradnet_tf.models' has no attribute {name!r}")
+    register_all()
+    return globals()[name]
+
+
+def __dir__():
+    return __all__
+
+
+def register_all() -> None:
+    """Imports every network, so that Keras knows the classes that a file may name."""
+    for name, home in _HOMES.items():
+        globals()[name] = getattr(importlib.import_module(f"gradnet_tf.models.{home}"), name)

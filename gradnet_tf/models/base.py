@@ -116,7 +116,7 @@ class DenoisingModel(keras.Model):
         >>> model = GradNet.from_preset("gradnet_small_color_blind")
         >>> denoised = model(noisy)  # float32 (N, H, W, 3), nominal range [0, 1]
         """
-        from gradnet_tf.pretrained import load_preset
+        from gradnet_tf.weights.pretrained import load_preset
 
         return load_preset(preset, load_weights, precision, cls, f"{cls.__name__}.from_preset")
 

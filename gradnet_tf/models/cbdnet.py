@@ -4,8 +4,12 @@ import keras
 from keras import ops
 
 from gradnet_tf.layers.residual import conv3x3
-from gradnet_tf.losses import asymmetric_loss_per_image, gradnet_loss_per_image, tv_loss_per_image
 from gradnet_tf.models.base import DenoisingModel, reconstruction_conv
+from gradnet_tf.models.losses import (
+    asymmetric_loss_per_image,
+    gradnet_loss_per_image,
+    tv_loss_per_image,
+)
 
 ESTIMATOR_LAYERS = 5
 # Convolutions of the U-Net: on pixels, on blocks of 2×2, of 4×4, and the same way back.

@@ -3,8 +3,8 @@
 import time
 from typing import Any, TextIO
 
-from gradnet_tf.progress import ProgressLine, format_seconds
-from gradnet_tf.reporting.tables import number
+from gradnet_tf.evaluation.tables import number
+from gradnet_tf.utils.progress import ProgressLine, format_seconds
 
 
 class Watch:

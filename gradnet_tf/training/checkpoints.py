@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gradnet_tf.files import atomic_path, sha256_of, write_json
+from gradnet_tf.utils.files import atomic_path, sha256_of, write_json
 
 WEIGHTS = "model.weights.h5"
 _PART_BYTES = 15 * 2**20

@@ -4,7 +4,7 @@ import errno
 import os
 from collections.abc import Callable
 
-from gradnet_tf.files import require_free_space
+from gradnet_tf.utils.files import require_free_space
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from gradnet_tf.errors import UserError
-from gradnet_tf.presets import build_model
+from gradnet_tf.models.presets import build_model
+from gradnet_tf.utils.errors import UserError
 
 
 def initial_weights(config, given=None) -> list[np.ndarray] | None:
@@ -20,7 +20,7 @@ def initial_weights(config, given=None) -> list[np.ndarray] | None:
     """
     if not config.init_from:
         return None
-    from gradnet_tf.inference.load import load_denoiser
+    from gradnet_tf.denoiser import load_denoiser
 
     denoiser = load_denoiser(config.init_from, flag="init_from")
     said = f"--init_from={config.init_from}"

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from gradnet_tf.errors import Interrupted
 from gradnet_tf.training.schedules import ema_decay_at, learning_rate_at
 from gradnet_tf.training.stage import Stage
+from gradnet_tf.utils.errors import Interrupted
 
 # Steps that are started before the result of one is read, so that a fast device is never idle.
 _STEPS_AHEAD = 2

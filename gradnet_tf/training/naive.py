@@ -8,16 +8,16 @@ from pathlib import Path
 
 import numpy as np
 
-from gradnet_tf.classical import append_estimate, classical_denoiser
-from gradnet_tf.errors import UserError
-from gradnet_tf.inference.architecture import describe, rebuild, same_architecture
-from gradnet_tf.inference.noise_level import untrained_note
+from gradnet_tf.degradations.noise_level import untrained_note
+from gradnet_tf.loading.run_folder import best_weights
 from gradnet_tf.models import FixedSigma, GivenEstimate
 from gradnet_tf.models.base import build_model as build_variables
-from gradnet_tf.presets import build_model, get_preset
-from gradnet_tf.progress import format_seconds
-from gradnet_tf.run_folder import best_weights
+from gradnet_tf.models.classical import append_estimate, classical_denoiser
+from gradnet_tf.models.presets import build_model, get_preset
+from gradnet_tf.runtimes.keras_file import describe, rebuild, same_architecture
 from gradnet_tf.training.checkpoints import CheckpointStore
+from gradnet_tf.utils.errors import UserError
+from gradnet_tf.utils.progress import format_seconds
 
 _TIMED_CROPS = 3
 
@@ -27,7 +27,7 @@ class GivenNaive:
     """A network with its weights.
 
     Attributes:
-        architecture: see `inference.architecture`.
+        architecture: see `runtimes.keras_file`.
         weights: in Keras' order.
         note: what a person should know of it.
     """
@@ -98,7 +98,7 @@ def _kept(config) -> GivenNaive | None:
 
 
 def _loaded(config) -> GivenNaive:
-    from gradnet_tf.inference.load import load_denoiser
+    from gradnet_tf.denoiser import load_denoiser
 
     denoiser = load_denoiser(config.naive, flag="naive")
     model = denoiser.model

@@ -12,8 +12,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from gradnet_tf.files import atomic_write, jsonable
-from gradnet_tf.inference.image_files import to_uint8
+from gradnet_tf.images.image_files import to_uint8
+from gradnet_tf.utils.files import atomic_write, jsonable
 
 
 def _rows_up_to(path: Path, step: int) -> list[str]:

@@ -9,18 +9,18 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from gradnet_tf.config import TrainConfig
-from gradnet_tf.errors import UserError
-from gradnet_tf.files import write_json
-from gradnet_tf.inference.noise_level import tell
-from gradnet_tf.presets import build_model, get_preset
-from gradnet_tf.run_folder import best_weights, has_weights, held
-from gradnet_tf.training.cluster import cluster_for
-from gradnet_tf.training.engines import make_engine
+from gradnet_tf.degradations.noise_level import tell
+from gradnet_tf.loading.run_folder import best_weights, has_weights, held
+from gradnet_tf.models.presets import build_model, get_preset
+from gradnet_tf.training.config import TrainConfig
+from gradnet_tf.training.engines.choose_engine import make_engine
 from gradnet_tf.training.initial import initial_weights
 from gradnet_tf.training.loop import run_stage
 from gradnet_tf.training.naive import given_naive, with_estimates
-from gradnet_tf.versions import installed_versions
+from gradnet_tf.training.workers.cluster import cluster_for
+from gradnet_tf.utils.errors import UserError
+from gradnet_tf.utils.files import write_json
+from gradnet_tf.utils.versions import installed_versions
 
 # Fields that may differ between the invocations of one run: they decide no weight.
 _FREE_FIELDS = {

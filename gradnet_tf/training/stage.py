@@ -5,14 +5,14 @@ from pathlib import Path
 
 import numpy as np
 
-from gradnet_tf.errors import Interrupted, NotFiniteError
-from gradnet_tf.progress import ProgressLine, TimeLeft
 from gradnet_tf.training.checkpoints import CheckpointStore
 from gradnet_tf.training.disk import write_when_there_is_space
+from gradnet_tf.training.engines.step_result import StepResult
 from gradnet_tf.training.records import NoRecords, RunLog, TensorBoardLog
-from gradnet_tf.training.step_result import StepResult
-from gradnet_tf.training.team import Team
 from gradnet_tf.training.validation import image_panel, mean_psnr, psnr_by_sigma
+from gradnet_tf.training.workers.team import Team
+from gradnet_tf.utils.errors import Interrupted, NotFiniteError
+from gradnet_tf.utils.progress import ProgressLine, TimeLeft
 
 _DISK_POLL_SECONDS = 2.0
 

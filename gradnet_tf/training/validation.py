@@ -4,7 +4,7 @@ import numpy as np
 
 from gradnet_tf.degradations import unit_to_sigma
 from gradnet_tf.training.records import panel
-from gradnet_tf.training.team import Team
+from gradnet_tf.training.workers.team import Team
 
 _LEVELS = 8
 _IMAGES_PER_LEVEL = 2

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from gradnet_tf.errors import UserError
-from gradnet_tf.files import sha256_of
+from gradnet_tf.utils.errors import UserError
+from gradnet_tf.utils.files import sha256_of
 
 #: Where the files lie.
 FOLDER = Path(__file__).parent
@@ -105,7 +105,7 @@ def shipped_names() -> str:
 
 def parse_name(spec: str) -> tuple[str, int] | None:
     """Returns preset and channels of a weights' or an architecture's name, `None` for another."""
-    from gradnet_tf.presets import PRESETS
+    from gradnet_tf.models.presets import PRESETS
 
     parts = _NAME.match(_weights_name(spec))
     if parts is None or parts["preset"] not in PRESETS:
@@ -115,7 +115,7 @@ def parse_name(spec: str) -> tuple[str, int] | None:
 
 def _weights_name(spec: str) -> str:
     """Returns the full name for "default" and for an architecture, any other as it is."""
-    from gradnet_tf.presets import PRESETS
+    from gradnet_tf.models.presets import PRESETS
 
     if spec == "default":
         return DEFAULT

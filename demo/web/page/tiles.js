@@ -1,4 +1,4 @@
-// How a picture is cut into windows of one size: the rule of gradnet_tf/inference/tiles.py, for a
+// How a picture is cut into windows of one size: the rule of gradnet_tf/tiling/tiles.py, for a
 // network that takes no other size.
 
 /**
@@ -44,7 +44,7 @@ export function mirrored(index, length) {
 /**
  * Returns the top left corners of the crops that the attention's vectors are averaged over.
  *
- * As many as gradnet_tf/inference/attention_sample.py takes: one for 2¹⁵ pixels, from 32 to 128,
+ * As many as gradnet_tf/tiling/attention_sample.py takes: one for 2¹⁵ pixels, from 32 to 128,
  * and no more than have the picture's area. Their places are the first points of the R2 sequence
  * (the plastic number's powers, added up modulo 1), which covers a rectangle evenly for any
  * count; NumPy's generator, which draws the places there, has no counterpart in a browser.

@@ -15,9 +15,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 from absl import flags  # noqa: E402
 
 from gradnet_tf import weights  # noqa: E402
-from gradnet_tf.command import run_script  # noqa: E402
-from gradnet_tf.errors import UserError  # noqa: E402
-from gradnet_tf.files import atomic_write, write_json  # noqa: E402
+from gradnet_tf.utils.command import run_script  # noqa: E402
+from gradnet_tf.utils.errors import UserError  # noqa: E402
+from gradnet_tf.utils.files import atomic_write, write_json  # noqa: E402
 
 FLAGS = flags.FLAGS
 
@@ -39,8 +39,8 @@ def main() -> int:
             f"--model={FLAGS.model}: no such weights ship. These do: {weights.shipped_names()}."
         )
     from datasets.resolve import find_dataset
-    from export.command import export
-    from export.config import ExportConfig
+    from export.export_command import export
+    from export.export_config import ExportConfig
 
     images = find_dataset(
         FLAGS.dataset, FLAGS.data_dir, max_images=FLAGS.max_images, channels=card["channels"]

@@ -1,0 +1,148 @@
+r"""Time and memory of denoising large photographs: a row for each size, and a straight line.
+
+Example:
+  python -m benchmarks.memory.tiled_memory --sizes=1,4,12,24
+A photograph of each size (in megapixels, 3:2) is generated, written as JPEG, and read, denoised
+and written by a process of its own, which reports its peak resident memory. Start-up (imports,
+weights, traces) is left out of the time and counted in the memory.
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from absl import flags
+
+from gradnet_tf.utils.command import run_script
+from gradnet_tf.utils.errors import UserError
+
+FLAGS = flags.FLAGS
+
+flags.DEFINE_list("sizes", ["1", "4", "12", "24"], "megapixels")
+flags.DEFINE_string("model", "gradnet_small", "what denoises: a path or a name")
+flags.DEFINE_string("tile", "auto", "side of the tiles: auto, whole or a number of pixels")
+flags.DEFINE_string("runtime", "auto", "what runs it: auto, keras or litert")
+flags.DEFINE_integer("repeats", 3, "rounds over all sizes; the best time counts", lower_bound=1)
+flags.DEFINE_string("max_memory", None, "budget for --tile=auto, such as 1.5GB")
+
+
+def generate(path: str, megapixels: float) -> None:
+    """Writes a photograph-like picture with noise: details of all scales, as in nature."""
+    import cv2
+    import numpy as np
+
+    from gradnet_tf.images.image_files import write_image
+
+    width = round((1.5e6 * megapixels) ** 0.5)
+    height = round(width / 1.5)
+    draw = np.random.default_rng(0)
+    picture = np.full((height, width, 3), 110, np.float32)
+    for octave in range(1, 9):
+        coarse = draw.normal(0, 30 / octave, (2**octave + 1, 2**octave + 1, 3)).astype(np.float32)
+        picture += cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR)
+    for row in picture:
+        row += draw.normal(0, 15, row.shape)
+    write_image(Path(path), np.clip(picture, 0, 255).astype(np.uint8))
+
+
+def measure(
+    source: str, target: str, model: str, tile: str, max_memory: str | None, runtime: str
+) -> dict:
+    """Denoises one file in this process; returns seconds and the process' peak memory in bytes."""
+    import numpy as np
+
+    from gradnet_tf.denoiser import load_denoiser
+    from gradnet_tf.images.image_files import read_image, write_image
+    from gradnet_tf.tiling.tile_config import TileConfig, parse_memory, parse_tile
+
+    config = TileConfig(parse_tile(tile), max_memory and parse_memory(max_memory))
+    denoiser = load_denoiser(model, runtime=runtime)
+    for warm_up in (TileConfig("whole"), TileConfig(16)):
+        denoiser(np.zeros((200, 200, 3), np.uint8), tiles=warm_up)
+    begin = time.perf_counter()
+    write_image(Path(target), denoiser(read_image(source), tiles=config))
+    return {"seconds": time.perf_counter() - begin, "peak": peak_memory()}
+
+
+def peak_memory() -> int:
+    """Returns the most resident memory that this process has had, in bytes."""
+    status = Path("/proc/self/status")
+    if status.is_file():  # of this program alone; getrusage's begins with what started it
+        line = next(x for x in status.read_text().splitlines() if x.startswith("VmHWM:"))
+        return int(line.split()[1]) * 1024
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def straight_line(sizes: Sequence[float], seconds: Sequence[float]) -> tuple[float, float, float]:
+    """Fits seconds = a + b · size with equal relative weights.
+
+    Returns:
+        a, b and the largest relative deviation of a point from the line.
+    """
+    import numpy as np
+
+    sizes, seconds = np.asarray(sizes, float), np.asarray(seconds, float)
+    terms = np.stack([np.ones_like(sizes), sizes], axis=1) / seconds[:, None]
+    (start, slope), *_ = np.linalg.lstsq(terms, np.ones_like(sizes), rcond=None)
+    return start, slope, float(np.abs((start + slope * sizes) / seconds - 1).max())
+
+
+def in_its_own_process(function: str, *arguments) -> str:
+    """Calls a function of this module in a new process; returns the last line it prints."""
+    code = f"""
+import json, sys
+from benchmarks import tiled_memory
+print(json.dumps(tiled_memory.{function}(*json.loads(sys.argv[1]))))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, json.dumps(arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise UserError(f"{function}{arguments} failed:\n{done.stderr.splitlines()[-1]}")
+    return done.stdout.splitlines()[-1]
+
+
+def main() -> None:
+    """Measures, then prints the table."""
+    try:
+        sizes = [float(size) for size in FLAGS.sizes]
+    except ValueError as error:
+        raise UserError(f"`sizes` must be megapixels. Received: {FLAGS.sizes}") from error
+    options = (FLAGS.model, FLAGS.tile, FLAGS.max_memory, FLAGS.runtime)
+    rows: dict[float, list[dict]] = {size: [] for size in sizes}
+    with tempfile.TemporaryDirectory() as folder:
+        target = f"{folder}/denoised.jpg"
+        for size in sizes:
+            in_its_own_process("generate", f"{folder}/{size}.jpg", size)
+        # Round by round, so that what else the machine does meets all sizes alike.
+        for _ in range(FLAGS.repeats):
+            for size in sizes:
+                source = f"{folder}/{size}.jpg"
+                row = json.loads(in_its_own_process("measure", source, target, *options))
+                rows[size].append(row)
+                print(f"{size:g} megapixels: {row['seconds']:.2f} s", file=sys.stderr, flush=True)
+    print(f"{FLAGS.model}, --tile={FLAGS.tile} --max_memory={FLAGS.max_memory}", end=" ")
+    print(f"--runtime={FLAGS.runtime}")
+    print("| megapixels | seconds | megapixels per second | peak memory, MB |")
+    print("|---:|---:|---:|---:|")
+    seconds = [min(row["seconds"] for row in rows[size]) for size in sizes]
+    for size, best in zip(sizes, seconds, strict=True):
+        peak = max(row["peak"] for row in rows[size]) / 1e6
+        print(f"| {size:g} | {best:.2f} | {size / best:.2f} | {peak:.0f} |")
+    if len(sizes) > 2:
+        start, slope, far = straight_line(sizes, seconds)
+        print(f"line: {start:.2f} s + {slope:.3f} s per megapixel, at most {far:.0%} off")
+
+
+if __name__ == "__main__":
+    run_script(main, __doc__)

@@ -1,0 +1,152 @@
+r"""Where the attention's vectors of a large picture should come from: a table of PSNR.
+
+Example:
+  python -m benchmarks.quality.attention_vectors --data_dir=DATA --max_images=3
+Each picture is denoised with vectors taken from all of it (as the paper does) and from samples of
+it. Large pictures are CBSD68 enlarged and as mosaics, the photographs of the sample set, and the
+really noisy ones of RENOIR, one by one and as a mosaic. docs/decisions.md has the table and what
+follows from it.
+"""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+from absl import flags  # noqa: E402
+
+from gradnet_tf.utils.command import run_script  # noqa: E402
+
+FLAGS = flags.FLAGS
+
+flags.DEFINE_string("model", "gradnet_small_color_blind", "a network with attention")
+flags.DEFINE_string("data_dir", None, "folder with CBSD68 and RENOIR")
+flags.DEFINE_float("sigma", 25.0, "noise level, 0-255 scale; RENOIR has its own noise")
+flags.DEFINE_integer("max_images", 3, "pictures of each kind")
+flags.DEFINE_integer("enlarge", 3, "by how much CBSD68 is enlarged")
+
+_MOSAIC = 8
+
+
+def ways():
+    """Returns what is compared: name to a function from a picture to a batch for its vectors."""
+    import numpy as np
+
+    def random(count, side):
+        def crops(noisy):
+            draw = np.random.default_rng(0)
+            height, width = noisy.shape[:2]
+            tops = draw.integers(0, height - side + 1, count)
+            lefts = draw.integers(0, width - side + 1, count)
+            return np.stack(
+                [noisy[t : t + side, x : x + side] for t, x in zip(tops, lefts, strict=True)]
+            )
+
+        return crops
+
+    def even(rows, columns, side):
+        def crops(noisy):
+            height, width = noisy.shape[:2]
+            return np.stack(
+                [
+                    noisy[t : t + side, x : x + side]
+                    for t in np.linspace(0, height - side, rows).astype(int)
+                    for x in np.linspace(0, width - side, columns).astype(int)
+                ]
+            )
+
+        return crops
+
+    def strided(noisy):
+        step = max(1, round((noisy.shape[0] * noisy.shape[1] / (32 * 80**2)) ** 0.5))
+        return noisy[None, ::step, ::step]
+
+    return {
+        "all of the picture": lambda noisy: noisy[None],
+        "8 random crops of 80": random(8, 80),
+        "32 random crops of 80": random(32, 80),
+        "128 random crops of 80": random(128, 80),
+        "32 crops of 80 in a grid": even(4, 8, 80),
+        "every n-th pixel": strided,
+    }
+
+
+def pictures():
+    """Yields (kind, name, clean, noisy), float32 (H, W, 3)."""
+    import cv2
+    import numpy as np
+
+    from datasets.resolve import find_dataset
+    from gradnet_tf.degradations import add_gaussian_noise
+    from gradnet_tf.degradations.sampling import evaluation_noise
+    from gradnet_tf.images.image_files import to_float
+
+    def noisy(clean, name):
+        noise = evaluation_noise(clean.shape, 0, name)
+        return add_gaussian_noise(clean, noise, FLAGS.sigma).astype(np.float32)
+
+    limit = FLAGS.max_images
+    small = find_dataset("cbsd68", FLAGS.data_dir)
+    for index in range(limit):
+        size = [side * FLAGS.enlarge for side in small.load(index).shape[1::-1]]
+        clean = cv2.resize(small.load(index), size, interpolation=cv2.INTER_LANCZOS4)
+        yield "enlarged", small.names[index], to_float(clean), noisy(to_float(clean), "e")
+    wide = [i for i in range(len(small.names)) if small.load(i).shape[0] == 321]
+    for index in range(min(limit, len(wide) // _MOSAIC)):
+        parts = [small.load(i) for i in wide[index * _MOSAIC : (index + 1) * _MOSAIC]]
+        rows = [np.concatenate(parts[i : i + 2], axis=1) for i in range(0, _MOSAIC, 2)]
+        clean = to_float(np.concatenate(rows))
+        yield "mosaic", f"{index}", clean, noisy(clean, f"m{index}")
+    sample = find_dataset("sample", split="all")
+    large = [i for i in range(len(sample.names)) if np.prod(sample.load(i).shape[:2]) > 5e5]
+    for index in large[:limit]:
+        clean = to_float(sample.load(index))
+        yield "sample", sample.names[index], clean, noisy(clean, sample.names[index])
+    real = find_dataset("renoir", FLAGS.data_dir)
+    for index in range(min(limit, len(real.names))):
+        yield "renoir", real.names[index], to_float(real.load(index)), to_float(real.noisy(index))
+    scenes = range(min(_MOSAIC, len(real.names)) // 4 * 4)
+    clean, noisy_scenes = (
+        np.concatenate([np.concatenate([load(i) for i in scenes[j::4]]) for j in range(4)], axis=1)
+        for load in (real.load, real.noisy)
+    )
+    yield "renoir mosaic", "0", to_float(clean), to_float(noisy_scenes)
+
+
+def main() -> None:
+    """Prints a row for each way and a column for each kind of picture."""
+    import numpy as np
+
+    from gradnet_tf.denoiser import load_denoiser
+
+    model = load_denoiser(FLAGS.model).model
+
+    def vectors(images):
+        used = model(images, return_intermediates=True)["attention"]
+        return [np.mean(vector, axis=0, keepdims=True) for vector in used]
+
+    def denoise(image, attention):
+        return np.clip(np.asarray(model(image[None], attention=attention))[0], 0, 1)
+
+    rows: dict[str, dict] = {name: {} for name in ways()}
+    for kind, name, clean, noisy in pictures():
+        reference = None
+        for way, sample in ways().items():
+            denoised = denoise(noisy, vectors(sample(noisy)))
+            reference = denoised if reference is None else reference
+            psnr = -10 * np.log10(np.mean((denoised - clean) ** 2, dtype=np.float64))
+            far = 255 * np.abs(denoised - reference).max()
+            rows[way].setdefault(kind, []).append((psnr, far))
+        scores = " ".join(f"{found[kind][-1][0]:.4f}" for found in rows.values())
+        print(f"{kind} {name} {clean.shape[1]}×{clean.shape[0]}: {scores}", flush=True)
+    kinds = list(next(iter(rows.values())))
+    print("| vectors from | " + " | ".join(kinds) + " |\n|---|" + "---|" * len(kinds))
+    for way, found in rows.items():
+        cells = []
+        for kind in kinds:
+            psnr, far = np.array(found[kind]).T
+            cells.append(f"{psnr.mean():.4f} ({far.max():.2f})")
+        print(f"| {way} | " + " | ".join(cells) + " |")
+
+
+if __name__ == "__main__":
+    run_script(main, __doc__)

@@ -1,0 +1,77 @@
+r"""Which strength h OpenCV's non-local means should have for a noise level: a table of PSNR.
+
+Example:
+  python -m benchmarks.quality.nlm_strength --split=train --crop=256
+Rows are noise levels, columns h / σ, over the photographs of the sample set (or --dataset).
+`gradnet_tf.models.classical.NLM_STRENGTH` holds what it found; docs/decisions.md has the table.
+"""
+
+from absl import flags
+
+from gradnet_tf.utils.command import run_script
+
+FLAGS = flags.FLAGS
+FACTORS = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.2)
+SIGMAS = (15, 25, 50)
+
+flags.DEFINE_string("dataset", "sample", "photographs to measure on")
+flags.DEFINE_string("data_dir", None, "folder that holds the data set, or the set's parent")
+flags.DEFINE_string("split", "train", "split of the set; the test split is not for choosing")
+flags.DEFINE_integer("max_images", None, "take the first so many images in byte order")
+flags.DEFINE_integer("crop", 256, "side of the centre that is taken of each")
+flags.DEFINE_integer("seed", 0, "seed of the noise")
+
+
+def mean_psnr(pairs, denoise) -> float:
+    """Returns the mean PSNR in dB of `denoise` (uint8 to uint8) over (noisy, clean) images."""
+    import numpy as np
+
+    from gradnet_tf.images.image_files import to_float, to_uint8
+
+    errors = [np.mean((to_float(denoise(to_uint8(noisy))) - clean) ** 2) for noisy, clean in pairs]
+    return float(np.mean(-10 * np.log10(errors)))
+
+
+def joint(strength: float):
+    """Non-local means that compares patches in all channels at once; ours."""
+    import cv2
+
+    def denoise(pixels):
+        denoised = cv2.fastNlMeansDenoising(pixels, None, strength, 7, 21)
+        return denoised.reshape(pixels.shape)
+
+    return denoise
+
+
+def lab(strength: float):
+    """OpenCV's own function for colour, which separates lightness and colour (Lab)."""
+    import cv2
+
+    def denoise(pixels):
+        pixels = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
+        denoised = cv2.fastNlMeansDenoisingColored(pixels, None, strength, strength, 7, 21)
+        return cv2.cvtColor(denoised, cv2.COLOR_BGR2RGB)
+
+    return denoise
+
+
+def main() -> None:
+    """Prints a table for grey and two for colour."""
+    from datasets.pipeline.batches import validation_pairs
+    from datasets.resolve import find_dataset
+
+    for channels, method in ((1, joint), (3, joint), (3, lab)):
+        images = find_dataset(
+            FLAGS.dataset, FLAGS.data_dir, FLAGS.split, FLAGS.max_images, channels
+        )
+        colour = "colour" if channels == 3 else "grey"
+        print(f"{colour}, {method.__name__}: {len(images)} images of {images.name}")
+        print("sigma  " + "  ".join(f"h={factor:.1f}σ" for factor in FACTORS))
+        for sigma in SIGMAS:
+            pairs = validation_pairs(images, sigma, FLAGS.seed, FLAGS.crop)
+            row = [mean_psnr(pairs, method(factor * sigma)) for factor in FACTORS]
+            print(f"{sigma:5}  " + "  ".join(f"{value:6.2f}" for value in row), flush=True)
+
+
+if __name__ == "__main__":
+    run_script(main, __doc__)

@@ -1,0 +1,1 @@
+"""The results table and the curve over the noise level."""

@@ -1,0 +1,101 @@
+"""Scores of one model on one set at one noise level, each kept in a file: done once, then read."""
+
+import hashlib
+import importlib.metadata
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from gradnet_tf.evaluation.evaluate_set import Denoiser, EvaluateConfig, ImageSet, evaluate
+from gradnet_tf.models.classical import NLM_STRENGTH
+from gradnet_tf.utils.files import write_json
+from gradnet_tf.utils.versions import installed_versions
+
+_OPTIONS = ("sigma", "seed", "clip_noisy", "precision")
+
+
+def cell_key(denoiser: Denoiser, image_set: ImageSet, config: EvaluateConfig) -> dict[str, Any]:
+    """Returns all that decides a score: weights, images and options.
+
+    Args:
+        denoiser: from `load_denoiser`.
+        image_set: the images, by name and number.
+        config: noise and precision.
+    """
+    source = denoiser.source
+    weights = source["sha256"] or _package(denoiser.name) or source["path"]
+    names = hashlib.sha256("\n".join(image_set.names).encode()).hexdigest()
+    return {
+        "weights": weights,
+        "dataset": image_set.name,
+        "split": image_set.split,
+        "images": len(image_set.names),
+        "names": names[:16],
+        **{option: getattr(config, option) for option in _OPTIONS},
+    }
+
+
+def _package(name: str) -> str | None:
+    """What a classical denoiser has for weights: its package's version and our strength."""
+    package = {"bm3d": "bm3d", "opencv_nlm": "opencv-python-headless"}.get(name)
+    if package is None:
+        return None
+    try:
+        version = importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:  # OpenCV has four names for one module
+        version = "unknown"
+    return f"{name} {version}" + (f" h={NLM_STRENGTH}" if name == "opencv_nlm" else "")
+
+
+class Cells:
+    """The folder of finished cells.
+
+    Args:
+        folder: made when the first cell is written.
+    """
+
+    def __init__(self, folder: str | Path):
+        self.folder = Path(folder)
+
+    def path(self, denoiser: Denoiser, key: dict[str, Any]) -> Path:
+        """Returns the file of a cell; its name can be read, and differs with any of the key."""
+        digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
+        name = f"{key['dataset']}_s{key['sigma']:g}_{denoiser.name}_{digest[:10]}.json"
+        return self.folder / re.sub(r"[^\w.-]", "-", name)
+
+    def read(self, denoiser, image_set, config) -> dict[str, Any] | None:
+        """Returns a finished cell, or `None` where there is none or its file is damaged."""
+        key = cell_key(denoiser, image_set, config)
+        try:
+            cell = json.loads(self.path(denoiser, key).read_text("utf-8"))
+        except (FileNotFoundError, ValueError):
+            return None
+        return cell if isinstance(cell, dict) and cell.get("key") == key else None
+
+    def score(
+        self,
+        denoiser: Denoiser,
+        image_set: ImageSet,
+        config: EvaluateConfig,
+        progress: Callable[[dict[str, Any]], None] | None = None,
+    ) -> dict[str, Any]:
+        """Returns a cell: read where it is finished, else made and written.
+
+        Args:
+            denoiser: from `load_denoiser`.
+            image_set: the images.
+            config: noise and precision.
+            progress: called with the row of each image that is scored.
+
+        Returns:
+            What `evaluate` returns, with `key` and `versions`.
+        """
+        cell = self.read(denoiser, image_set, config)
+        if cell is None:
+            key = cell_key(denoiser, image_set, config)
+            result = evaluate(denoiser, image_set, config, progress)
+            cell = {"key": key, **result, "versions": installed_versions()}
+            write_json(self.path(denoiser, key), cell)
+        return cell

@@ -1,0 +1,117 @@
+r"""PSNR of models over the noise level, inside and beyond what they were trained for.
+
+Example:
+  python -m benchmarks.results.sigma_sweep --model=gradnet_small,gradnet_tiny --dataset=cbsd68 \
+      --data_dir=DATA --max_images=16 --output=out/sweep
+OUTPUT gets sweep.json, sweep.png and a file for each finished level: the same command goes on.
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+from absl import flags  # noqa: E402
+
+from benchmarks.results.levels import parse_sigmas  # noqa: E402
+from gradnet_tf.models.presets import PRECISIONS  # noqa: E402
+from gradnet_tf.utils.command import run_script  # noqa: E402
+from gradnet_tf.utils.errors import UserError  # noqa: E402
+
+FLAGS = flags.FLAGS
+
+flags.DEFINE_list("model", ["default"], "what to score: a path or a name; several compare")
+flags.DEFINE_string("dataset", "cbsd68", "image set by name")
+flags.DEFINE_string("data_dir", None, "folder that holds the data set, or the set's parent")
+flags.DEFINE_list("sigmas", [str(s) for s in range(0, 80, 5)], "noise levels, 0-255 scale")
+flags.DEFINE_integer("max_images", None, "take the first so many images in byte order")
+flags.DEFINE_integer("seed", 0, "seed of the noise")
+flags.DEFINE_string("precision", "float32", "one of " + ", ".join(PRECISIONS))
+flags.DEFINE_string("output", "out/sweep", "folder to write")
+
+
+def make_sweep(denoisers, image_set, sigmas, options: dict[str, Any], output: Path) -> dict:
+    """Scores every model at every level.
+
+    Args:
+        denoisers: from `load_denoiser`.
+        image_set: the images.
+        sigmas: levels in ascending order.
+        options: fields of `EvaluateConfig`: `seed`, `precision`, `max_images`.
+        output: folder whose cells/ keeps what is done.
+
+    Returns:
+        What sweep.json holds: `dataset`, `images`, `sigmas`, `noisy` (PSNR in dB by level,
+        `None` without noise) and `models` (`model`, `weights`, `trained`, `psnr`, `ssim`).
+    """
+    from benchmarks.results.cells import Cells
+    from benchmarks.results.table_models import trained_range
+    from gradnet_tf.evaluation.evaluate_set import EvaluateConfig
+    from gradnet_tf.reporting.watch import Watch
+
+    cells, curves, noisy = Cells(output / "cells"), [], []
+    watch = Watch(len(image_set.names) * len(sigmas), show_model=True)
+    for denoiser in denoisers:
+        done = []
+        for sigma in sigmas:
+            config = EvaluateConfig(dataset=image_set.name, sigma=sigma, **options)
+            name = f"{denoiser.name} σ={sigma:g}"
+            done.append(
+                cells.score(denoiser, image_set, config, lambda row, name=name: watch(name, row))
+            )
+        noisy = [cell["mean"]["psnr_noisy"] for cell in done]
+        curves.append(
+            {
+                "model": denoiser.name,
+                "weights": done[0]["key"]["weights"],
+                "trained": trained_range(denoiser),
+                "psnr": [cell["mean"]["psnr"] for cell in done],
+                "ssim": [cell["mean"]["ssim"] for cell in done],
+            }
+        )
+    size = len(image_set.names)
+    head = {"dataset": image_set.name, "images": size, **options}
+    return {**head, "sigmas": list(sigmas), "noisy": noisy, "models": curves}
+
+
+def table(sweep: dict[str, Any]) -> str:
+    """Returns the sweep as Markdown: a row for each level."""
+    from gradnet_tf.evaluation.tables import number
+
+    names = [curve["model"] for curve in sweep["models"]]
+    rows = [["σ", "noisy input", *names], ["---:"] * (2 + len(names))]
+    for place, sigma in enumerate(sweep["sigmas"]):
+        values = [sweep["noisy"][place], *(curve["psnr"][place] for curve in sweep["models"])]
+        rows.append([f"{sigma:g}", *(number(value, 2) for value in values)])
+    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+
+
+def main() -> None:
+    """Scores, writes sweep.json and sweep.png and prints the table."""
+    sigmas = parse_sigmas(FLAGS.sigmas)
+    specs = [spec.strip() for spec in FLAGS.model if spec.strip()]
+    if not specs or len(set(specs)) < len(specs):
+        raise UserError(f"`model` must be one or more different models. Received: {FLAGS.model}")
+    from benchmarks.results.sweep_figure import draw_sweep
+    from benchmarks.results.table_work import find_sets
+    from gradnet_tf.denoiser import load_denoiser
+    from gradnet_tf.utils.files import atomic_path, write_json
+    from gradnet_tf.utils.quiet import quiet_native_logs
+
+    image_set = find_sets([FLAGS.dataset], FLAGS.data_dir, FLAGS.max_images)[0]
+    with quiet_native_logs():
+        import gradnet_tf.evaluation.metrics  # noqa: F401 - brings the backend and its start-up chatter
+    denoisers = [load_denoiser(spec, FLAGS.precision) for spec in specs]
+    options = {"seed": FLAGS.seed, "precision": FLAGS.precision, "max_images": FLAGS.max_images}
+    output = Path(FLAGS.output)
+    sweep = make_sweep(denoisers, image_set, sigmas, options, output)
+    write_json(output / "sweep.json", sweep)
+    print(table(sweep))
+    with atomic_path(output / "sweep.png") as path:
+        draw_sweep(sweep).savefig(path, format="png")
+    print(f"The picture is {output / 'sweep.png'}")
+
+
+if __name__ == "__main__":
+    run_script(main, __doc__)

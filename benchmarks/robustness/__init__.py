@@ -1,0 +1,1 @@
+"""What happens to bad files, killed runs and batches of files."""

@@ -1,0 +1,186 @@
+r"""Gives mutated photographs to `gradnet denoise` and checks all that the command promises.
+
+Example:
+  python -m benchmarks.robustness.fuzz_command --mutations=10000 --seed=0
+
+The mutants are those of `benchmarks.robustness.fuzz_photos`, a folder of some hundreds at a time.
+Each must become a result that opens again, of the same size and depth, or one line on standard
+error; the exit code must fit; no file of another name may be left, but for the command's own
+settings; the inputs stay as they are; no file may take longer than --limit seconds; the
+memory must not grow from folder to folder.
+Every --process_every-th folder goes through a process of its own. Prints a table, a line for each
+violation with the seed and the number that make the mutant again, and exits with 1 if there is one.
+"""
+
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+from absl import flags
+
+from benchmarks.robustness.command_run import in_process, own_process, resident
+from benchmarks.robustness.fuzz_photos import make_files, mutate, with_checksums
+from gradnet_tf.cli.earlier_results import NAME as SETTINGS_NAME
+from gradnet_tf.utils.command import run_script
+from gradnet_tf.utils.errors import EXIT_OK, EXIT_SOME_FAILED, EXIT_USAGE, UserError
+from gradnet_tf.utils.files import sha256_of
+
+FLAGS = flags.FLAGS
+
+# --mutations, --seed, --first and --limit are those of fuzz_photos.
+flags.DEFINE_integer("folder", 500, "mutants in a folder", lower_bound=1)
+flags.DEFINE_integer("process_every", 4, "every so many folders a process of its own; 0: never")
+flags.DEFINE_string("model", "gradnet_tiny_color_blind", "what denoises")
+flags.DEFINE_float("growth", 100.0, "MB by which the memory may grow after the first two folders")
+
+#: A mutant may claim any size; larger ones are refused, so that the network is not what is timed.
+MAX_MEGAPIXELS = 0.05
+_SUFFIXES = {"jpeg": ".jpg", "tiff": ".tif"}
+
+
+def write_mutants(folder: Path, numbers: range, seed: int) -> dict[str, str]:
+    """Writes mutants into a folder; returns file name to the name of what was mutated."""
+    originals = make_files()
+    names = list(originals)
+    written = {}
+    for number in numbers:
+        name = names[number % len(names)]
+        data = mutate(originals[name], np.random.default_rng((seed, number)))
+        if number // len(names) % 2:
+            data = with_checksums(data)
+        kind = name.split()[0]
+        file = f"{number:07d}{_SUFFIXES.get(kind, '.' + kind)}"
+        (folder / file).write_bytes(data)
+        written[file] = name
+    return written
+
+
+def outcomes(source: Path, target: Path, errors: str) -> dict[str, str]:
+    """Returns "written", "refused", or what is wrong, of every file of a folder."""
+    lines = errors.splitlines()
+    found = {}
+    for path in sorted(source.iterdir()):
+        told = sum(path.name in line for line in lines)
+        result = target / path.name
+        if result.exists() and told:
+            found[path.name] = f"a result and {told} lines on standard error"
+        elif result.exists():
+            found[path.name] = _compare(path, result)
+        elif told != 1:
+            found[path.name] = f"no result and {told} lines"
+        else:
+            found[path.name] = "no result, though it can be read" if _opens(path) else "refused"
+    return found
+
+
+def _opens(path: Path) -> bool:
+    from gradnet_tf.images.photo_files import read_photo
+
+    try:
+        read_photo(path, MAX_MEGAPIXELS)
+    except UserError:
+        return False
+    return True
+
+
+def _compare(path: Path, result: Path) -> str:
+    from gradnet_tf.images.photo_files import read_photo
+
+    try:
+        before, after = read_photo(path), read_photo(result)
+    except UserError as error:
+        return f"a result that cannot be read: {error}"
+    same = after.array.shape == before.array.shape and after.array.dtype == before.array.dtype
+    if not same or after.format != before.format:
+        return f"{before.format} {before.array.shape} became {after.format} {after.array.shape}"
+    return "written"
+
+
+def complaints(
+    source: Path, target: Path, hashes: dict[str, str], code: int, errors: str, counts: Counter
+) -> list[str]:
+    """Returns what is wrong with a folder as a whole."""
+    wanted = EXIT_SOME_FAILED if counts["refused"] else EXIT_OK
+    if not counts["written"]:
+        wanted = EXIT_USAGE
+    found = [] if code == wanted else [f"exit code {code}, expected {wanted}"]
+    inputs = {path.name: sha256_of(path) for path in source.iterdir()}
+    if inputs != hashes:
+        found.append("the inputs are not what they were")
+    results = {path.name for path in target.rglob("*")} if target.exists() else set()
+    strays = results - set(inputs) - {SETTINGS_NAME}
+    if strays:
+        found.append(f"files that nobody asked for: {sorted(strays)}")
+    known = ("failed: ", "note: ")
+    strange = [line for line in errors.splitlines() if line and not line.startswith(known)]
+    if strange:
+        found.append(f"{len(strange)} other lines on standard error: {strange[0]}")
+    return found
+
+
+def fuzz_folder(numbers: range, seed: int, model: str, limit: float, alone: bool):
+    """Runs the command on one folder of mutants.
+
+    Returns:
+        Counts by (what was mutated, outcome), a list of violations, and the peak memory of
+        the process in MB, `None` where it was not its own.
+    """
+    with tempfile.TemporaryDirectory() as temporary:
+        source, target = Path(temporary, "mutants"), Path(temporary, "results")
+        source.mkdir()
+        originals = write_mutants(source, numbers, seed)
+        hashes = {path.name: sha256_of(path) for path in source.iterdir()}
+        options = [f"--output={target}", f"--model={model}", f"--max-megapixels={MAX_MEGAPIXELS}"]
+        run = own_process if alone else in_process
+        ended = run(["denoise", str(source), *options], limit)
+        by_file = outcomes(source, target, ended.errors)
+        counts = Counter(by_file.values())
+        found = complaints(source, target, hashes, ended.code, ended.errors, counts)
+        violations = [f"folder from {numbers.start}: {text}" for text in [*ended.wrong, *found]]
+        table: Counter = Counter()
+        for file, outcome in by_file.items():
+            good = outcome in ("written", "refused")
+            table[originals[file], outcome if good else "wrong"] += 1
+            if not good:
+                violations.append(f"{file}, seed {seed}, {originals[file]}: {outcome}")
+        return table, violations, ended.peak
+
+
+def main() -> int:
+    """Runs folder after folder and prints the table."""
+    table: Counter = Counter()
+    violations: list[str] = []
+    memory, peaks = [], []
+    start = time.perf_counter()
+    stop = FLAGS.first + FLAGS.mutations
+    for count, first in enumerate(range(FLAGS.first, stop, FLAGS.folder)):
+        numbers = range(first, min(first + FLAGS.folder, stop))
+        alone = bool(FLAGS.process_every) and (count + 1) % FLAGS.process_every == 0
+        counts, found, peak = fuzz_folder(numbers, FLAGS.seed, FLAGS.model, FLAGS.limit, alone)
+        table += counts
+        violations += found
+        for text in found:
+            print(text, flush=True)
+        if alone:
+            peaks.append(peak)
+        else:
+            memory.append(resident())
+    # The first folder loads the network, the second the grey one at the latest.
+    if len(memory) > 2 and memory[-1] > memory[1] + FLAGS.growth:
+        violations.append(f"the memory has grown from {memory[1]:.0f} to {memory[-1]:.0f} MB")
+        print(violations[-1])
+    kinds = ("written", "refused", "wrong")
+    for name in [*dict.fromkeys(key[0] for key in table), "all"]:
+        row = [sum(n for k, n in table.items() if name in (k[0], "all") and k[1] == kind)
+               for kind in kinds]  # fmt: skip
+        print(f"{name:18}" + "".join(f"{n:7} {k}" for n, k in zip(row, kinds, strict=True)))
+    print(f"{len(violations)} violations in {time.perf_counter() - start:.0f} s")
+    print("memory after folders in MB: " + " ".join(f"{value:.0f}" for value in memory))
+    print("peaks of processes of their own in MB: " + " ".join(f"{peak:.0f}" for peak in peaks))
+    return EXIT_SOME_FAILED if violations else EXIT_OK
+
+
+if __name__ == "__main__":
+    run_script(main, __doc__)

@@ -1,0 +1,170 @@
+r"""Mutates photographs of every format and counts what becomes of them.
+
+Example:
+  python -m benchmarks.robustness.fuzz_photos --mutations=10000
+
+Each mutant is read and, where it can be read, written and read again. It must end as a photograph
+or as a message of one line; anything else is printed with the seed and the number that make it
+again, and the exit code is 1. A mutant that takes longer than --limit seconds counts as hanging.
+"""
+
+import io
+import time
+import zlib
+from collections import Counter
+
+import cv2
+import numpy as np
+from absl import flags
+
+from gradnet_tf.utils.command import run_script
+from gradnet_tf.utils.errors import EXIT_OK, EXIT_SOME_FAILED, UserError
+
+FLAGS = flags.FLAGS
+
+flags.DEFINE_integer("mutations", 1000, "how many mutants", lower_bound=1)
+flags.DEFINE_integer("seed", 0, "seed of the mutations", lower_bound=0)
+flags.DEFINE_integer("first", 0, "number of the first mutant", lower_bound=0)
+flags.DEFINE_float("limit", 10.0, "seconds that a mutant may take", lower_bound=0.0)
+
+
+def make_files(seed: int = 0) -> dict[str, bytes]:
+    """Encodes noise in every format, depth and mode that libraries here write; name to file."""
+    import tifffile
+    from PIL import Image, PngImagePlugin
+
+    random = np.random.default_rng(seed)
+    colour = random.integers(0, 256, (24, 20, 3), dtype=np.uint8)
+    alpha = np.dstack([colour, colour[..., 0]])
+    deep = random.integers(0, 65536, (24, 20, 3), dtype=np.uint16)
+    exif = Image.Exif()
+    exif[274] = 6
+    exif.get_ifd(34665)[33434] = 0.25
+
+    text = PngImagePlugin.PngInfo()
+    text.add_text("Title", "a picture", zip=True)
+    text.add_itxt("Author", "nobody", "en", "Author")
+
+    def pillow(array, format, **options):
+        target = io.BytesIO()
+        Image.fromarray(array).save(target, format, **options)
+        return target.getvalue()
+
+    def tiff(array, **options):
+        target = io.BytesIO()
+        tifffile.imwrite(target, array, photometric="rgb", **options)
+        return target.getvalue()
+
+    def opencv(array, suffix):
+        return cv2.imencode(suffix, array)[1].tobytes()
+
+    return {
+        "jpeg": pillow(colour, "JPEG", exif=exif.tobytes()),
+        "jpeg progressive": pillow(colour, "JPEG", progressive=True),
+        "png": pillow(colour, "PNG", exif=exif.tobytes()),
+        "png alpha": pillow(alpha, "PNG"),
+        "png 16": opencv(deep, ".png"),
+        "webp": pillow(colour, "WEBP", exif=exif.tobytes()),
+        "webp lossless": pillow(alpha, "WEBP", lossless=True),
+        "avif": pillow(alpha, "AVIF", exif=exif.tobytes()),
+        "tiff": pillow(colour, "TIFF", exif=exif),
+        "tiff 16": tiff(deep),
+        "tiff deflate": tiff(deep, compression="zlib", predictor=2, tile=(16, 16)),
+        "tiff float": tiff((deep / 65535).astype(np.float32)),
+        "tiff lzw": opencv(deep, ".tiff"),
+        "bmp": pillow(colour, "BMP"),
+        "ppm": pillow(colour, "PPM"),
+        "ppm 16": opencv(deep, ".ppm"),
+        # Few pixels: most mutations of the others end in what zlib does not forgive.
+        "png metadata": pillow(
+            colour[:2, :3], "PNG", exif=exif.tobytes(), pnginfo=text, dpi=(9, 9)
+        ),
+        "png 16 small": opencv(deep[:2, :2], ".png"),
+    }
+
+
+def mutate(data: bytes, random: np.random.Generator) -> bytes:
+    """Returns a file with some bytes changed, cut out, doubled or put in; often in the header.
+
+    Every other one has a single byte changed, so that many remain that can be read.
+    """
+    mutant = bytearray(data)
+    gentle = random.random() < 0.5
+    for _ in range(1 if gentle else random.integers(1, 6)):
+        if not mutant:
+            break
+        end = min(len(mutant), 200) if random.random() < 0.5 else len(mutant)
+        place = int(random.integers(end))
+        kind = random.integers(3 if gentle else 6)
+        if kind < 3:
+            mutant[place] = random.choice([0, 1, 127, 128, 255, random.integers(256)])
+        elif kind == 3:
+            del mutant[place : place + int(random.integers(1, 40))]
+        elif kind == 4:
+            mutant[place:place] = mutant[place : place + int(random.integers(1, 40))]
+        else:
+            del mutant[place:]
+    return bytes(mutant)
+
+
+def with_checksums(data: bytes) -> bytes:
+    """Returns a PNG with the checksums that its mutated chunks need to be looked at at all."""
+    if not data.startswith(b"\x89PNG\r\n\x1a\n"):
+        return data
+    mended, position = bytearray(data), 8
+    while position + 12 <= len(mended):
+        end = position + 8 + int.from_bytes(mended[position : position + 4], "big")
+        if end + 4 > len(mended):
+            break
+        mended[end : end + 4] = zlib.crc32(mended[position + 4 : end]).to_bytes(4, "big")
+        position = end + 4
+    return bytes(mended)
+
+
+def outcome(data: bytes) -> str:
+    """Returns "read" or "refused"; raises what must not happen."""
+    from gradnet_tf.images.photo_files import decode_photo, encode_photo
+
+    try:
+        photo = decode_photo(data, "mutant", max_megapixels=4)
+    except UserError as error:
+        if len(str(error).splitlines()) != 1:
+            raise AssertionError(f"a message of several lines: {error}") from error
+        return "refused"
+    again = decode_photo(encode_photo(photo), "again", max_megapixels=4)
+    if again.array.shape != photo.array.shape or again.array.dtype != photo.array.dtype:
+        raise AssertionError(f"{photo.array.shape} became {again.array.shape}")
+    return "read"
+
+
+def main() -> int:
+    """Prints a line per format, and one per mutant that ended otherwise."""
+    files = make_files()
+    names = list(files)
+    counts: dict[str, Counter] = {name: Counter() for name in names}
+    for number in range(FLAGS.first, FLAGS.first + FLAGS.mutations):
+        name = names[number % len(names)]
+        data = mutate(files[name], np.random.default_rng((FLAGS.seed, number)))
+        if number // len(names) % 2:
+            data = with_checksums(data)
+        start = time.perf_counter()
+        try:
+            result = outcome(data)
+        except Exception as error:  # Whatever it is, it is what this command looks for.
+            result = "failed"
+            print(f"number {number}, seed {FLAGS.seed}, {name}: {type(error).__name__}: {error}")
+        if time.perf_counter() - start > FLAGS.limit:
+            result = "hung"
+            print(f"number {number}, seed {FLAGS.seed}, {name}: took over {FLAGS.limit:g} s")
+        counts[name][result] += 1
+    for name, count in counts.items():
+        print(f"{name:18}" + "".join(f"{count[key]:6} {key}" for key in _OUTCOMES))
+    total = sum(counts.values(), Counter())
+    print(f"{'all':18}" + "".join(f"{total[key]:6} {key}" for key in _OUTCOMES))
+    return EXIT_SOME_FAILED if total["failed"] or total["hung"] else EXIT_OK
+
+
+_OUTCOMES = ("read", "refused", "failed", "hung")
+
+if __name__ == "__main__":
+    run_script(main, __doc__)

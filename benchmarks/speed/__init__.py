@@ -1,0 +1,1 @@
+"""How fast things are: commands, training, exported files."""

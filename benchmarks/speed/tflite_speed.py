@@ -1,0 +1,113 @@
+r"""What each .tflite file of an export costs and how fast it is beside float32: one table.
+
+Example:
+  python -m export --model=default --output=out/lite --dataset=cbsd68 --data_dir=DATA \
+      --calibration=bsds500 \
+      --formats=tflite_float32,tflite_float16,tflite_dynamic,tflite_int8,tflite_float32_tile256,\
+tflite_float16_tile256,tflite_dynamic_tile256,tflite_int8_tile256
+  python -m benchmarks.speed.tflite_speed --folder=out/lite
+Quality comes from the cards. The files of one size are timed in turn, round after round, so that
+what else the machine does meets all alike; the best round counts. Files of any size get an image
+of 256×256, files of tiles a whole window.
+"""
+
+import json
+import time
+from pathlib import Path
+
+from absl import flags
+
+from gradnet_tf.utils.command import run_script
+from gradnet_tf.utils.errors import UserError
+
+FLAGS = flags.FLAGS
+
+flags.DEFINE_string("folder", None, "output folder of an export", required=True)
+flags.DEFINE_integer("rounds", 20, "how often each file is timed", lower_bound=1)
+flags.DEFINE_list("threads", ["1", "2"], "threads of the interpreter")
+
+_SIDE = 256
+
+
+def find_cards(folder: Path) -> list[dict]:
+    """Returns the cards of a folder's .tflite files, float32 first, files of any size first."""
+    cards = [json.loads(path.read_text("utf-8")) for path in sorted(folder.glob("*.json"))]
+    cards = [card for card in cards if card.get("format", "").startswith("tflite_")]
+    if not cards:
+        raise UserError(
+            f"--folder={folder}: no cards of .tflite files. Run python -m export first."
+        )
+    order = ["float32", "float16", "dynamic", "int8"]
+    return sorted(cards, key=lambda card: (card["tile"] or 0, order.index(precision(card))))
+
+
+def precision(card: dict) -> str:
+    """Returns how a file holds its numbers, from its card."""
+    return card["format"].split("_")[1]
+
+
+def best_times(paths: list[Path], threads: int, rounds: int) -> list[float]:
+    """Returns the best time of each file's `serving_default` in seconds, timed in turn."""
+    import numpy as np
+    from ai_edge_litert.interpreter import Interpreter
+
+    from gradnet_tf.utils.quiet import quiet_native_logs
+
+    calls = []
+    with quiet_native_logs():
+        for path in paths:
+            interpreter = Interpreter(model_path=str(path), num_threads=threads)
+            run = interpreter.get_signature_runner("serving_default")
+            draw, inputs = np.random.default_rng(0), {}
+            for name, details in run.get_input_details().items():
+                shape = [side if side > 0 else _SIDE for side in details["shape_signature"]]
+                inputs[name] = draw.random(shape, np.float32)
+            run(**inputs)
+            calls.append((run, inputs))
+    best = [float("inf")] * len(calls)
+    for _ in range(rounds):
+        for index, (run, inputs) in enumerate(calls):
+            start = time.perf_counter()
+            run(**inputs)
+            best[index] = min(best[index], time.perf_counter() - start)
+    return best
+
+
+def main() -> None:
+    """Prints the table."""
+    folder = Path(FLAGS.folder)
+    try:
+        threads = [int(count) for count in FLAGS.threads]
+    except ValueError as error:
+        raise UserError(f"--threads: expected numbers. Received: {FLAGS.threads}") from error
+    cards = find_cards(folder)
+    quality = cards[0]["quality"]
+    print(f"{cards[0]['name']}, {quality['dataset']} at sigma {quality['sigma']:g}, ", end="")
+    print(f"Keras {quality['psnr_keras']:.3f} dB\n")
+    heads = [f"ms, {count} thread{'s' * (count > 1)} (speed)" for count in threads]
+    print("| file | MB | PSNR, dB | loss, dB | agreement, dB | " + " | ".join(heads) + " |")
+    print("|---|---:|---:|---:|---:|" + "---:|" * len(threads))
+    times: dict[tuple, float] = {}
+    for tile in dict.fromkeys(card["tile"] for card in cards):
+        group = [card for card in cards if card["tile"] == tile]
+        for count in threads:
+            found = best_times([folder / card["file"] for card in group], count, FLAGS.rounds)
+            times |= {(card["file"], count): t for card, t in zip(group, found, strict=True)}
+    for card in cards:
+        first = next(other for other in cards if other["tile"] == card["tile"])
+        cells = []
+        for count in threads:
+            own, base = times[card["file"], count], times[first["file"], count]
+            cells.append(f"{own * 1e3:.1f} ({base / own:.2f}×)")
+        quality = card["quality"]
+        what = precision(card) + (f", tile {card['tile']}" if card["tile"] else "")
+        print(
+            f"| {what} | {card['bytes'] / 1e6:.2f} | {quality['psnr']:.3f} | "
+            f"{quality['drop_db'] + 0.0:.3f} | {quality['agreement_db']:.1f} | "
+            + " | ".join(cells)
+            + " |"
+        )
+
+
+if __name__ == "__main__":
+    run_script(main, __doc__)

@@ -1,0 +1,129 @@
+r"""Prints a table of training patches per second, by network, precision and engine.
+
+Example:
+  python -m benchmarks.speed.train_throughput --presets=gradnet,gradnet_small \
+      --precisions=float32,mixed_bfloat16 --batch_size=64 --crop_size=80 --steps=10
+A cell is the median of --steps steps after two of warm-up, in a process of its
+own. The batch lies ready on the device, but for jax_with_input, which also
+chooses, cuts, turns and adds noise. What could not be measured stays blank,
+with the reason below the table.
+"""
+
+import importlib.util
+import json
+import os
+import re
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+from absl import flags
+
+from gradnet_tf.models.presets import PRECISIONS, get_preset
+from gradnet_tf.utils.command import run_script
+from gradnet_tf.utils.errors import UserError
+from gradnet_tf.utils.files import write_json
+from gradnet_tf.utils.versions import installed_versions
+
+ROOT = Path(__file__).resolve().parents[2]
+# Column → the package it needs.
+ENGINES = {
+    "tensorflow": "tensorflow",
+    "jax": "jax",
+    "jax_with_input": "jax",
+    "torch": "torch",
+    "torch_compile": "torch",
+}
+FLAGS = flags.FLAGS
+
+flags.DEFINE_list("presets", ["gradnet", "gradnet_small"], "networks")
+flags.DEFINE_list("precisions", ["float32", "mixed_bfloat16"], "of " + ", ".join(PRECISIONS[:2]))
+flags.DEFINE_list("engines", list(ENGINES), "columns, of " + ", ".join(ENGINES))
+flags.DEFINE_integer("batch_size", 64, "patches in a step", lower_bound=1)
+flags.DEFINE_integer("crop_size", 80, "side of a patch in pixels; even", lower_bound=2)
+flags.DEFINE_integer("steps", 10, "steps that are timed", lower_bound=1)
+flags.DEFINE_integer("timeout", 900, "seconds after which a cell is given up", lower_bound=1)
+flags.DEFINE_string("output", None, "JSON file for the cells, with the seconds of every step")
+
+
+def measure_cell(engine: str, preset: str, precision: str) -> dict:
+    """Measures one cell; returns its fields with `seconds` and `device`, or with `reason`."""
+    cell = {"engine": engine, "preset": preset, "precision": precision}
+    if importlib.util.find_spec(ENGINES[engine]) is None:
+        return {**cell, "reason": f"{ENGINES[engine]} is not installed"}
+    sizes = {name: FLAGS[name].value for name in ("batch_size", "crop_size", "steps")}
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.speed.training_cell",
+        json.dumps({**cell, **sizes}),
+    ]
+    backend = {} if engine.startswith("torch") else {"KERAS_BACKEND": ENGINES[engine]}
+    try:
+        done = subprocess.run(
+            command,
+            cwd=ROOT,
+            env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", **backend},
+            capture_output=True,
+            text=True,
+            timeout=FLAGS.timeout,
+        )
+    except subprocess.TimeoutExpired:
+        return {**cell, "reason": f"took more than {FLAGS.timeout} s"}
+    if done.returncode:
+        lines = done.stderr.strip().splitlines() or [f"ended with code {done.returncode}"]
+        # The last line that names an exception; frameworks add advice after it.
+        named = [line for line in lines if re.match(r"[\w.]*Error\b", line)]
+        return {**cell, "reason": (named or lines)[-1][:200]}
+    result = json.loads(done.stdout.splitlines()[-1])
+    speed = FLAGS.batch_size / statistics.median(result["seconds"])
+    return {**cell, **result, "patches_per_second": speed}
+
+
+def table(cells: list[dict]) -> str:
+    """Returns the cells as Markdown: a row for each network and precision, then the reasons."""
+    lines = [
+        "| network | precision | " + " | ".join(FLAGS.engines) + " |",
+        "|---|---|" + "---:|" * len(FLAGS.engines),
+    ]
+    rows: dict[tuple[str, str], list[str]] = {}
+    for cell in cells:
+        speed = cell.get("patches_per_second")
+        text = "" if speed is None else f"{speed:.4g}"
+        rows.setdefault((cell["preset"], cell["precision"]), []).append(text)
+    lines += ["| " + " | ".join([*key, *texts]) + " |" for key, texts in rows.items()]
+    devices = {f"{cell['engine']} on {cell['device']}" for cell in cells if "device" in cell}
+    lines.append(
+        f"\nTraining patches per second, {FLAGS.crop_size}×{FLAGS.crop_size}, batch "
+        f"{FLAGS.batch_size}; {', '.join(sorted(devices)) or 'nothing measured'}."
+    )
+    # The same reason for several cells is said once.
+    reasons = dict.fromkeys(f"{c['engine']}: {c['reason']}" for c in cells if "reason" in c)
+    lines += [f"Blank: {reason}." for reason in reasons]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Measures all cells one after another and prints the table."""
+    for name, choices in (("engines", ENGINES), ("precisions", PRECISIONS[:2])):
+        wrong = [value for value in FLAGS[name].value if value not in choices]
+        if wrong:
+            raise UserError(
+                f"`{name}` must be of {', '.join(choices)}. Received: {name}={','.join(wrong)}"
+            )
+    for preset in FLAGS.presets:
+        get_preset(preset)
+    cells = []
+    for preset in FLAGS.presets:
+        for precision in FLAGS.precisions:
+            for engine in FLAGS.engines:
+                print(f"measuring {preset} {precision} {engine}", file=sys.stderr)
+                cells.append(measure_cell(engine, preset, precision))
+    print(table(cells))
+    if FLAGS.output:
+        write_json(FLAGS.output, {"cells": cells, "versions": installed_versions()})
+
+
+if __name__ == "__main__":
+    run_script(main, __doc__)

@@ -1,0 +1,1 @@
+"""Commands about sets of images, each `python -m datasets.commands.NAME`."""

@@ -1,0 +1,173 @@
+"""Looks through a set of images for everything that would spoil a training or a score."""
+
+import contextlib
+import dataclasses
+import io
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from datasets.commands.alignment import find_shift, shows_same_scene
+from datasets.facts.all_facts import get_facts
+from datasets.facts.dataset_facts import DatasetFacts
+from datasets.resolve import find_dataset
+from datasets.sets import paired
+from datasets.sets import set_folder as folder
+from datasets.sets.held_out import find_test_image
+from datasets.sets.image_set import ImageSet
+from gradnet_tf.utils.errors import UserError
+from gradnet_tf.utils.progress import ProgressLine
+
+
+@dataclasses.dataclass(frozen=True)
+class Finding:
+    """One thing that was found.
+
+    Attributes:
+        kind: what it is, in a word or two.
+        text: which files, and what about them.
+        spoils: False for what is as its authors published it, or does not matter.
+    """
+
+    kind: str
+    text: str
+    spoils: bool = True
+
+
+@dataclasses.dataclass(frozen=True)
+class Checked:
+    """What a check looked at and what it found."""
+
+    images: dict[str, int]
+    findings: list[Finding]
+
+    @property
+    def is_good(self) -> bool:
+        """Whether nothing was found that spoils."""
+        return not any(finding.spoils for finding in self.findings)
+
+
+def check_set(
+    name: str,
+    data_dir: str | Path | None = None,
+    split: str | None = None,
+    line: ProgressLine | None = None,
+) -> Checked:
+    """Decodes every image of a set and compares what is there with the facts.
+
+    Args:
+        name: a name or alias of `datasets.facts.all_facts`.
+        data_dir: as in `find_dataset`.
+        split: one split; by default all that are there.
+        line: shows how far it is.
+
+    Raises:
+        UserError: for an unknown name or split, or when no split is there.
+    """
+    facts = get_facts(name)
+    findings: list[Finding] = []
+    if facts.layout == "pairs":
+        findings += _unmatched(
+            facts, paired.find_root(facts, folder.check_data_dir(facts, data_dir))
+        )
+    sets = _found_splits(facts, data_dir, split, findings)
+    images, seen = {}, set()
+    line = line or ProgressLine(io.StringIO())
+    for image_set in sets:
+        images[image_set.split] = len(image_set)
+        findings += _wrong_number(image_set)
+        for index, key in enumerate(zip(image_set.names, image_set.paths, strict=True)):
+            line.show(f"checking {facts.name} {image_set.split}: {index + 1}/{len(image_set)}")
+            if key not in seen:
+                seen.add(key)
+                findings += _look_at(image_set, index)
+    line.end()
+    return Checked(images, findings)
+
+
+def _found_splits(
+    facts: DatasetFacts, data_dir: str | Path | None, split: str | None, findings: list[Finding]
+) -> list[ImageSet]:
+    """Finds what is there; a pair without a partner is known already and stops nothing."""
+    found, errors = [], []
+    default = (facts.evaluation_split, *facts.splits) if not facts.is_own else ("all",)
+    for wanted in dict.fromkeys((split,) if split else default):
+        # Numbers that do not fit are findings here, not notes.
+        with contextlib.redirect_stderr(io.StringIO()):
+            try:
+                found.append(find_dataset(facts.name, data_dir, wanted))
+            except UserError as error:
+                errors.append((wanted, error))
+    if not found and not findings:
+        raise errors[0][1]
+    for wanted, error in errors:
+        if facts.layout != "pairs" or not findings:
+            findings.append(Finding("split not there", f"{wanted}: {_one_line(error)}", False))
+    if not found and facts.layout == "pairs":
+        found = [_matched_alone(facts, data_dir)]
+    return found
+
+
+def _matched_alone(facts: DatasetFacts, data_dir: str | Path | None) -> ImageSet:
+    """Returns the pairs that do match in a folder where some do not."""
+    root = paired.find_root(facts, folder.check_data_dir(facts, data_dir))
+    pairs = paired.match_pairs(facts, root).pairs
+    return paired.make_set(facts, facts.evaluation_split, pairs, facts.channels)
+
+
+def _unmatched(facts: DatasetFacts, root: Path) -> Iterator[Finding]:
+    found = paired.match_pairs(facts, root)
+    for path in found.alone:
+        yield Finding("unpaired", f"{path.relative_to(root)} has no partner, or several")
+    for path in found.others:
+        text = f"{path.relative_to(root)} is neither noisy nor clean by its name"
+        yield Finding("extra", text, facts.is_own)
+
+
+def _wrong_number(image_set: ImageSet) -> Iterator[Finding]:
+    facts, expected = image_set.facts, image_set.facts.counts.get(image_set.split)
+    if expected is not None and expected != len(image_set):
+        text = f"{image_set.split} has {expected} images, but {len(image_set)} were found"
+        yield Finding("number of images", text)
+    if facts.layout in ("flat", "bsds500", "split_folders"):
+        for path in image_set.paths:
+            if not re.fullmatch(facts.pattern, path.name.lower()):
+                yield Finding("name", f"{path} is not named as the files of {facts.title} are")
+
+
+def _look_at(image_set: ImageSet, index: int) -> Iterator[Finding]:
+    """Decodes one image and its partner."""
+    name, facts = image_set.names[index], image_set.facts
+    images = []
+    for load in (image_set.load, image_set.noisy) if image_set.has_clean else (image_set.noisy,):
+        try:
+            images.append(load(index))
+        except UserError as error:
+            yield Finding("unreadable", f"{name}: {_one_line(error)}")
+    if facts.training_split and image_set.has_clean and images:
+        number = find_test_image(images[0])
+        if number is not None:
+            yield Finding("test image", f"{image_set.paths[index]} is {number} of BSD68/CBSD68")
+    if len(images) < 2 or images[1] is None:
+        return
+    clean, noisy = images
+    if clean.shape != noisy.shape:
+        sizes = " and ".join(f"{image.shape[0]}×{image.shape[1]}" for image in (clean, noisy))
+        yield Finding("sizes differ", f"{name}: clean and noisy are {sizes} pixels")
+    elif not shows_same_scene(noisy, clean):
+        yield Finding(
+            "different scenes", f"{name}: noisy and clean do not look alike", facts.is_own
+        )
+    else:
+        shift = find_shift(noisy, clean)
+        if shift.is_misaligned:
+            text = (
+                f"{name}: the noisy image looks {shift.down:+d} pixels down and {shift.right:+d} "
+                f"right of the clean one (moved back, their difference is {shift.gain_db:.1f} dB "
+                "smaller)"
+            )
+            yield Finding("misaligned", text, facts.is_own)
+
+
+def _one_line(error: UserError) -> str:
+    return str(error).splitlines()[0]

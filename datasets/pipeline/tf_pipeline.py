@@ -1,0 +1,119 @@
+"""The tf.data pipeline: `datasets.pipeline.batches` made ahead of time in TensorFlow's threads.
+
+TensorFlow is imported when a pipeline is built, not with this module.
+"""
+
+import atexit
+import threading
+import time
+import weakref
+
+from datasets.pipeline.batches import (
+    PipelineConfig,
+    TrainingBatches,
+    normal_draws,
+    validation_pairs,
+)
+from datasets.pipeline.leak_guard import LeakGuard
+from datasets.sets.image_set import ImageSet
+
+__all__ = ["PipelineConfig", "normal_draws", "training_dataset", "validation_pairs"]
+
+_ENDLESS = 2**62
+_BATCHES_AHEAD = 2
+
+# At exit: longest wait for a batch that is being made, and for the last calls to begin and end.
+_STOP_SECONDS = 10.0
+_SETTLE_SECONDS = 0.05
+
+
+class _Calls:
+    """Makes batches in TensorFlow's threads, and none any more once Python shuts down.
+
+    A thread that comes back to a Python that is shutting down never returns,
+    and TensorFlow then waits for its batch for ever while it takes the
+    iterator apart: the process would hang at exit. So an exit hook, which runs
+    before the shutdown, lets the calls under way end and turns new ones away.
+    """
+
+    def __init__(self, batches: TrainingBatches):
+        self._batches = batches
+        self._changed = threading.Condition()
+        self._running = 0
+        self._stopped = False
+        _all_calls.add(self)
+
+    def __call__(self, step):
+        with self._changed:
+            if self._stopped:
+                raise StopIteration  # TensorFlow's "out of range": the stream ends.
+            self._running += 1
+        try:
+            return self._batches.batch(int(step))
+        finally:
+            with self._changed:
+                self._running -= 1
+                self._changed.notify_all()
+
+    def stop(self) -> None:
+        """Turns new calls away and waits for those under way."""
+        with self._changed:
+            self._stopped = True
+            self._changed.wait_for(lambda: self._running == 0, timeout=_STOP_SECONDS)
+
+
+_all_calls: "weakref.WeakSet[_Calls]" = weakref.WeakSet()
+
+
+@atexit.register
+def _stop_all_calls() -> None:
+    calls = list(_all_calls)
+    for each in calls:
+        each.stop()
+    if calls:
+        # A thread may stand between TensorFlow and `__call__`, where it cannot be counted.
+        time.sleep(_SETTLE_SECONDS)
+
+
+def training_dataset(image_set: ImageSet, config: PipelineConfig, guard: LeakGuard | None = None):
+    """Builds the stream of training batches.
+
+    Element i is batch `start_step + i`, whatever the number of workers. All
+    values come from NumPy (see `datasets.pipeline.batches`), so that they do not depend
+    on TensorFlow's kernels or devices either. On one machine, pass the dataset
+    to `experimental_distribute_dataset`: each global batch is cut into the
+    replicas' parts in order. With several processes, each makes its own
+    `config.part` of every batch.
+
+    Args:
+        image_set: clean images; all are decoded once before this returns.
+        config: what the batches are.
+        guard: knows the test images, as in `TrainingBatches`.
+
+    Returns:
+        A `tf.data.Dataset` of (noisy, clean), float32 [B / parts, crop, crop, C]
+        with static shapes; clean is in [0, 1] and noisy is not clipped.
+
+    Raises:
+        UserError: as `TrainingBatches` does.
+    """
+    import tensorflow as tf
+
+    batches = TrainingBatches(image_set, config, guard)
+    calls = _Calls(batches)
+
+    def make(step):
+        noisy, clean = tf.numpy_function(calls, [step], (tf.float32, tf.float32))
+        noisy.set_shape(batches.noisy_shape)
+        clean.set_shape(batches.shape)
+        return noisy, clean
+
+    stop = _ENDLESS if config.steps is None else config.steps
+    dataset = tf.data.Dataset.range(config.start_step, stop)
+    dataset = dataset.map(make, num_parallel_calls=config.workers, deterministic=True)
+    options = tf.data.Options()
+    options.deterministic = True
+    # Every worker process makes the same batches and keeps its part of each.
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
+    options.threading.private_threadpool_size = config.workers
+    return dataset.prefetch(_BATCHES_AHEAD).with_options(options)

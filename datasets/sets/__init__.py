@@ -1,0 +1,1 @@
+"""Readers of the sets of images, one module for each layout of files."""

@@ -1,0 +1,113 @@
+"""DND: 50 photographs with real noise, 20 boxes in each; the clean ones are not published.
+
+`info.mat` holds the boxes, `images_srgb/0001.mat` … the photographs, all MATLAB 7.3 (HDF5). The
+sRGB values are single precision in [0, 1] and no multiples of 1/255: what a benchmark receives
+is denoised from them as they are (`noisy_float`), while pictures and reports show them rounded.
+"""
+
+import dataclasses
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from datasets.facts.dataset_facts import DatasetFacts
+from datasets.sets import set_folder as folder
+from datasets.sets.image_set import ImageSet
+from datasets.sets.matlab_arrays import as_channels, damaged, open_hdf5
+from gradnet_tf.images.image_files import to_uint8
+from gradnet_tf.utils.errors import UserError
+
+_IMAGES = "images_srgb"
+_VARIABLE = "InoisySRGB"
+
+
+def find(facts: DatasetFacts, data_dir: str | Path | None, split: str, channels: int) -> ImageSet:
+    """Finds the boxes; see `datasets.layouts`."""
+    root = folder.check_data_dir(facts, data_dir)
+    places = [*folder.named_folders(facts, root), root]
+    place = next((p for p in places if (p / "info.mat").is_file()), None)
+    if place is None:
+        raise UserError(
+            f"dataset {facts.name}: no info.mat in {' or '.join(map(str, places))}.\n"
+            f"Expected info.mat and {_IMAGES}/0001.mat …; to get it: {facts.how_to_get}."
+        )
+    names, paths, boxes = [], [], []
+    for number, of_image in enumerate(_read_boxes(place / "info.mat"), start=1):
+        path = place / _IMAGES / f"{number:04d}.mat"
+        if not path.is_file():
+            raise UserError(
+                f"dataset {facts.name}: {path} is missing, and info.mat has boxes of it.\n"
+                f"To get it: {facts.how_to_get}."
+            )
+        _check(path, of_image)
+        for count, box in enumerate(of_image, start=1):
+            names.append(f"{number:04d}_{count:02d}")
+            paths.append(path)
+            boxes.append(box)
+    return DndBoxes(facts.name, split, names, paths, channels, facts, tuple(boxes))
+
+
+@dataclasses.dataclass(frozen=True)
+class DndBoxes(ImageSet):
+    """Boxes of the photographs; each is read alone.
+
+    Attributes:
+        boxes: of each name (top, left, bottom, right), the last two exclusive.
+    """
+
+    boxes: tuple[tuple[int, int, int, int], ...] = ()
+
+    def noisy_float(self, index: int) -> np.ndarray:
+        """Returns a box as published: float32 [H, W, 3], nominal range [0, 1]."""
+        top, left, bottom, right = self.boxes[index]
+        path = self.paths[index]
+        with open_hdf5(path) as file:
+            box = np.asarray(file[_VARIABLE][:, left:right, top:bottom], np.float32).T
+        if not np.isfinite(box).all():
+            raise damaged(path, f"{_VARIABLE} holds values that are no numbers")
+        return np.ascontiguousarray(box)
+
+    def noisy(self, index: int) -> np.ndarray:
+        """Returns a box rounded to uint8 [H, W, `channels`]."""
+        return as_channels(to_uint8(self.noisy_float(index)), self.channels)
+
+
+def _read_boxes(path: Path) -> list[list[tuple[int, int, int, int]]]:
+    """Reads the boxes of each image.
+
+    MATLAB's are rows (top, left, bottom, right), counted from 1, all inclusive.
+    """
+    with open_hdf5(path) as file:
+        info = file.get("info")
+        cells = info.get("boundingboxes") if isinstance(info, h5py.Group) else None
+        if not isinstance(cells, h5py.Dataset) or cells.dtype != h5py.ref_dtype:
+            raise damaged(path, "no cell array info.boundingboxes")
+        found = []
+        for reference in cells[()].ravel():
+            boxes = np.asarray(file[reference]).T
+            if boxes.ndim != 2 or boxes.shape[1] != 4 or not len(boxes):
+                raise damaged(path, f"boxes of shape {boxes.shape}; expected (20, 4)")
+            found.append([(int(t) - 1, int(el) - 1, int(b), int(r)) for t, el, b, r in boxes])
+    return found
+
+
+def _check(path: Path, boxes) -> None:
+    """Compares an image's shape, dtype and size with its boxes; reads no pixels."""
+    with open_hdf5(path) as file:
+        image = file.get(_VARIABLE)
+        if not isinstance(image, h5py.Dataset):
+            raise damaged(path, f"no variable {_VARIABLE}")
+        shape, dtype = image.shape[::-1], image.dtype
+        if len(shape) != 3 or shape[2] != 3 or dtype.kind != "f":
+            raise UserError(
+                f"{path}: {_VARIABLE} is {dtype} of shape {shape}; expected floating point of "
+                "shape (height, width, 3).\nTake the sRGB images as they are published."
+            )
+        for top, left, bottom, right in boxes:
+            if not (0 <= top < bottom <= shape[0] and 0 <= left < right <= shape[1]):
+                raise UserError(
+                    f"{path} has {shape[0]}×{shape[1]} pixels, and info.mat a box of rows "
+                    f"{top + 1}-{bottom} and columns {left + 1}-{right} in it.\n"
+                    "Expected both files of one download."
+                )

@@ -1,0 +1,173 @@
+"""Drawings made here: text, line art, screenshots, charts, flat and clipped surfaces.
+
+Photographs alone teach a denoiser that everything has texture: it then eats letters, and flat
+black, white or saturated surfaces get stains and rims. Image i of a split is drawn from the number
+i alone, so the set needs no files and has no terms.
+"""
+
+import dataclasses
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from datasets.facts.dataset_facts import DatasetFacts
+from datasets.sets.image_set import ImageSet
+from gradnet_tf.images.image_files import to_grey
+
+SIZE = 256
+COUNTS = {"train": 240, "validation": 8}
+# Image numbers of the splits do not overlap.
+_FIRST = {"train": 0, "validation": 1_000_000}
+_LETTERS = np.array(list("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.,;:-()!?"))
+
+
+@dataclasses.dataclass(frozen=True)
+class DrawingSet(ImageSet):
+    """An `ImageSet` whose images are drawn when they are asked for; `paths` name no files."""
+
+    def load(self, index: int) -> np.ndarray:
+        """Draws one image: uint8 [256, 256, `channels`], RGB order."""
+        number = _FIRST[self.split] + index
+        image = KINDS[number % len(KINDS)](np.random.default_rng((20, number)))
+        image = np.ascontiguousarray(image)
+        return image if self.channels == 3 else to_grey(image)[..., np.newaxis]
+
+
+def find(facts: DatasetFacts, data_dir: str | Path | None, split: str, channels: int) -> ImageSet:
+    """Lists a split; see `datasets.layouts`. `data_dir` is not needed."""
+    names = [f"{split}_{index:04d}" for index in range(COUNTS[split])]
+    paths = [Path("drawings") / name for name in names]
+    return DrawingSet(facts.name, split, names, paths, channels, facts)
+
+
+def _colour(generator) -> tuple[int, int, int]:
+    """Draws black, white, a grey, a fully saturated or any colour."""
+    kind = generator.integers(6)
+    if kind == 0:
+        return 0, 0, 0
+    if kind == 1:
+        return 255, 255, 255
+    if kind == 2:
+        return (int(generator.integers(256)),) * 3
+    if kind == 3:
+        return tuple(int(value) for value in 255 * generator.integers(2, size=3))
+    return tuple(int(value) for value in generator.integers(256, size=3))
+
+
+def _ink_and_paper(generator):
+    """Draws two colours that can be told apart; black on white most often."""
+    if generator.random() < 0.4:
+        pair = [(0, 0, 0), (255, 255, 255)]
+        return pair if generator.random() < 0.7 else pair[::-1]
+    while True:
+        ink, paper = _colour(generator), _colour(generator)
+        if abs(sum(ink) - sum(paper)) > 150:
+            return ink, paper
+
+
+def _words(generator, letters: int) -> str:
+    lengths = generator.integers(1, 10, size=letters // 3 + 1)
+    text = " ".join("".join(generator.choice(_LETTERS, size=length)) for length in lengths)
+    return text[:letters]
+
+
+def _write_lines(generator, draw, box, ink) -> None:
+    """Fills a box (left, top, right, bottom) with lines of text of one size."""
+    left, top, right, bottom = box
+    size = int(generator.integers(8, 30))
+    font = ImageFont.load_default(size)
+    for y in range(top, bottom - size, int(size * 1.4)):
+        draw.text((left, y), _words(generator, max(1, (right - left) * 2 // size)), ink, font)
+
+
+def _text(generator) -> np.ndarray:
+    ink, paper = _ink_and_paper(generator)
+    image = Image.new("RGB", (SIZE, SIZE), paper)
+    _write_lines(generator, ImageDraw.Draw(image), (4, 4, SIZE, SIZE), ink)
+    return np.asarray(image)
+
+
+def _line_art(generator) -> np.ndarray:
+    ink, paper = _ink_and_paper(generator)
+    image = np.full((SIZE, SIZE, 3), paper, np.uint8)
+    line_type = cv2.LINE_AA if generator.random() < 0.6 else cv2.LINE_8
+    for _ in range(int(generator.integers(5, 30))):
+        thickness = int(generator.integers(1, 5))
+        kind = generator.integers(4)
+        if kind == 0:
+            ends = generator.integers(-20, SIZE + 20, size=(2, 2)).tolist()
+            cv2.line(image, *ends, ink, thickness, line_type)
+        elif kind == 1:
+            centre, radius = generator.integers(SIZE, size=2).tolist(), generator.integers(3, 90)
+            cv2.circle(image, centre, int(radius), ink, thickness, line_type)
+        elif kind == 2:
+            steps = generator.normal(0, 18, size=(14, 2)).cumsum(axis=0)
+            points = (generator.integers(SIZE, size=2) + steps).astype(np.int32)
+            cv2.polylines(image, [points], False, ink, thickness, line_type)
+        else:
+            centre = generator.integers(SIZE, size=2).tolist()
+            axes = generator.integers(3, 80, size=2).tolist()
+            angle = int(generator.integers(180))
+            cv2.ellipse(image, centre, axes, angle, 0, 360, ink, thickness, line_type)
+    return image
+
+
+def _screenshot(generator) -> np.ndarray:
+    image = Image.new("RGB", (SIZE, SIZE), _colour(generator))
+    draw = ImageDraw.Draw(image)
+    for _ in range(int(generator.integers(2, 7))):
+        left, top = generator.integers(-30, SIZE - 40, size=2).tolist()
+        right, bottom = (
+            (left + int(generator.integers(40, 220))),
+            top + int(generator.integers(30, 200)),
+        )
+        ink, paper = _ink_and_paper(generator)
+        draw.rectangle((left, top, right, bottom), paper, ink if generator.random() < 0.5 else None)
+        if generator.random() < 0.6:
+            _write_lines(generator, draw, (left + 4, top + 4, right, bottom), ink)
+    return np.asarray(image)
+
+
+def _flat(generator) -> np.ndarray:
+    """One colour, or a few large surfaces that meet at straight borders."""
+    image = np.full((SIZE, SIZE, 3), _colour(generator), np.uint8)
+    for _ in range(int(generator.integers(0, 3))):
+        at = int(generator.integers(20, SIZE - 20))
+        if generator.random() < 0.5:
+            image[at:] = _colour(generator)
+        else:
+            image[:, at:] = _colour(generator)
+    return image
+
+
+def _gradient(generator) -> np.ndarray:
+    """A smooth shading between two colours, which may clip at both ends."""
+    ends = np.array([_colour(generator), _colour(generator)], np.float32)
+    angle = generator.uniform(0, 2 * np.pi)
+    rows, columns = np.mgrid[0:SIZE, 0:SIZE] / SIZE - 0.5
+    along = rows * np.sin(angle) + columns * np.cos(angle)
+    along = np.clip(0.5 + along * generator.uniform(0.6, 2.5), 0, 1)[..., np.newaxis]
+    return np.round(ends[0] + (ends[1] - ends[0]) * along).astype(np.uint8)
+
+
+def _pattern(generator) -> np.ndarray:
+    """Stripes, a checkerboard or dots, with a period from two pixels."""
+    first, second = _ink_and_paper(generator)
+    period = int(generator.integers(1, 12))
+    rows, columns = np.mgrid[0:SIZE, 0:SIZE]
+    kind = generator.integers(4)
+    if kind == 0:
+        mask = (rows // period) % 2
+    elif kind == 1:
+        mask = (columns // period) % 2
+    elif kind == 2:
+        mask = (rows // period + columns // period) % 2
+    else:
+        mask = ((rows % (period + 2)) == 0) & ((columns % (period + 2)) == 0)
+    mask = mask.astype(bool)
+    return np.where(mask[..., np.newaxis], np.uint8(first), np.uint8(second))
+
+
+KINDS = (_text, _line_art, _screenshot, _flat, _gradient, _pattern)

@@ -1,0 +1,106 @@
+"""NYUv2: 1449 indoor photographs in one HDF5 file, or PNG files of some of them in a folder.
+
+`nyu_depth_v2_labeled.mat` holds `images` as uint8, in HDF5's order of axes (image, colour, column,
+row). The usual split into 795 and 654 is in a file of its own, `splits.mat`, whose numbers count
+from 1. `fit` and `validation` part the 795, so that checkpoints are chosen on images that are
+neither trained on nor tested on.
+"""
+
+import dataclasses
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from datasets.facts.dataset_facts import DatasetFacts
+from datasets.sets import set_folder as folder
+from datasets.sets.image_set import ImageSet, notice
+from datasets.sets.matlab_arrays import as_channels, open_hdf5, read_array
+from gradnet_tf.utils.errors import UserError
+
+_FILE = "nyu_depth_v2_labeled.mat"
+_SPLITS_FILE = "splits.mat"
+_VARIABLES = {"train": "trainNdxs", "test": "testNdxs"}
+
+
+def find(facts: DatasetFacts, data_dir: str | Path | None, split: str, channels: int) -> ImageSet:
+    """Finds the file, else a folder of images; see `datasets.layouts`."""
+    root = folder.check_data_dir(facts, data_dir)
+    places = [*folder.named_folders(facts, root), root]
+    place = next((p for p in places if (p / _FILE).is_file()), None)
+    if place is not None:
+        return _find_labeled(facts, place, split, channels)
+    if split not in ("test", "all"):
+        raise UserError(
+            f"dataset {facts.name} has its split {split} in {_FILE}, which is in none of "
+            f"{', '.join(map(str, places))}.\nA folder of images is for tests only; "
+            f"{facts.how_to_get}."
+        )
+    return folder.image_set(facts, split, folder.find_flat(facts, root), channels)
+
+
+@dataclasses.dataclass(frozen=True)
+class LabeledImages(ImageSet):
+    """Images of the HDF5 file, each read alone.
+
+    Attributes:
+        numbers: of each name its place in the file, from 0.
+    """
+
+    numbers: tuple[int, ...] = ()
+
+    def load(self, index: int) -> np.ndarray:
+        """Returns one image: uint8 [480, 640, `channels`]."""
+        with open_hdf5(self.paths[index]) as file:
+            image = file["images"][self.numbers[index]].T
+        return as_channels(image, self.channels)
+
+
+def _find_labeled(facts, place: Path, split: str, channels: int) -> LabeledImages:
+    path = place / _FILE
+    with open_hdf5(path) as file:
+        images = file.get("images")
+        shape = images.shape if isinstance(images, h5py.Dataset) else None
+        dtype = images.dtype if shape else None
+    if not shape or len(shape) != 4 or shape[1] != 3 or dtype != np.uint8:
+        raise UserError(
+            f"{path}: images is {dtype} of shape {shape}; expected uint8 of shape (1449, 3, 640, "
+            f"480).\nTo get it: {facts.how_to_get}."
+        )
+    count = shape[0]
+    if split == "all":
+        numbers = range(count)
+    elif (place / _SPLITS_FILE).is_file():
+        numbers = _of_split(place / _SPLITS_FILE, split, count)
+    elif split == "test":
+        # Called by what it is, in the results too.
+        split, numbers = "all", range(count)
+        notice(
+            f"{place} has no {_SPLITS_FILE}, so that the split into 795 and 654 is not known: all "
+            f"{count} images are taken, and scores do not compare with those of the 654."
+        )
+    else:
+        raise UserError(
+            f"dataset {facts.name}: {place} has no {_SPLITS_FILE}, which says what its split "
+            f"{split} is.\nPut it beside {_FILE}, or take --split=all; {facts.how_to_get}."
+        )
+    names = [f"{number + 1:04d}" for number in numbers]
+    paths = [path] * len(names)
+    return LabeledImages(facts.name, split, names, paths, channels, facts, tuple(numbers))
+
+
+def _of_split(path: Path, split: str, count: int) -> list[int]:
+    """Returns the places from 0 of a split's images, in order."""
+    parts = {
+        name: sorted(int(number) - 1 for number in read_array(path, variable).ravel())
+        for name, variable in _VARIABLES.items()
+    }
+    both = [*parts["train"], *parts["test"]]
+    if len(set(both)) < len(both) or not all(0 <= number < count for number in both):
+        raise UserError(
+            f"{path}: trainNdxs and testNdxs share images, repeat some, or name others than 1 to "
+            f"{count}.\nExpected 795 and 654 different numbers of one download with {_FILE}."
+        )
+    if split in parts:
+        return parts[split]
+    return folder.held_out_split(parts["train"], split)

@@ -1,0 +1,109 @@
+"""The embedded default: photographs that ship inside scikit-image and scikit-learn.
+
+Nothing is downloaded and nothing is copied; the files are read where the two
+packages are installed. Drawings and test patterns among them are left out, and
+so are the grey photographs unless grey is asked for.
+
+The splits are by name. No two splits show the same scene: both views of the
+motorcycle are in `train`.
+"""
+
+import dataclasses
+import importlib.util
+from pathlib import Path
+
+from datasets.facts.dataset_facts import DatasetFacts
+from datasets.sets import set_folder as folder
+from datasets.sets.image_set import ImageSet
+from gradnet_tf.utils.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class Photograph:
+    """One file: where it ships, the split it belongs to and its terms."""
+
+    name: str
+    package: str
+    split: str
+    colour: bool
+    terms: str
+
+
+_CC_BY = "Creative Commons BY 2.0"
+
+# Terms as the two packages state them beside the images.
+PHOTOGRAPHS = (
+    Photograph("astronaut.png", "skimage", "train", True, "public domain (NASA)"),
+    Photograph("china.jpg", "sklearn", "train", True, f"{_CC_BY}, danielbuechele"),
+    Photograph("hubble_deep_field.jpg", "skimage", "train", True, "public domain (NASA)"),
+    Photograph("ihc.png", "skimage", "train", True, "no known copyright restrictions (CMMI)"),
+    Photograph(
+        "motorcycle_left.png",
+        "skimage",
+        "train",
+        True,
+        "none stated; Middlebury Stereo 2014, cite Scharstein et al., GCPR 2014",
+    ),
+    Photograph(
+        "motorcycle_right.png",
+        "skimage",
+        "train",
+        True,
+        "none stated; Middlebury Stereo 2014, cite Scharstein et al., GCPR 2014",
+    ),
+    Photograph("retina.jpg", "skimage", "train", True, "CC0, M. Häggström"),
+    Photograph("rocket.jpg", "skimage", "train", True, "public domain (SpaceX)"),
+    Photograph("flower.jpg", "sklearn", "validation", True, f"{_CC_BY}, vultilion"),
+    Photograph("chelsea.png", "skimage", "test", True, "CC0, S. van der Walt"),
+    Photograph("coffee.png", "skimage", "test", True, "CC0, R. Michetti"),
+    Photograph("brick.png", "skimage", "train", False, "CC0 (CC0 Textures)"),
+    Photograph("coins.png", "skimage", "train", False, "no known copyright restrictions"),
+    Photograph("grass.png", "skimage", "train", False, "CC0, linolafett"),
+    Photograph("gravel.png", "skimage", "train", False, "CC0 (CC0 Textures)"),
+    Photograph("moon.png", "skimage", "train", False, "none stated"),
+    Photograph("camera.png", "skimage", "test", False, "CC0, L. Varshney"),
+)
+
+_FOLDERS = {"skimage": "data", "sklearn": "datasets/images"}
+_DISTRIBUTIONS = {"skimage": "scikit-image", "sklearn": "scikit-learn"}
+
+
+def find(facts: DatasetFacts, data_dir: str | Path | None, split: str, channels: int) -> ImageSet:
+    """Finds the photographs, wherever they are installed; see `datasets.layouts`."""
+    return folder.image_set(facts, split, list_split(split, grey=channels == 1), channels)
+
+
+def list_split(split: str, grey: bool) -> list[tuple[str, Path]]:
+    """Lists a split as (file name, path), in byte order of the names.
+
+    Args:
+        split: `train`, `validation`, `test` or `all`.
+        grey: also lists the photographs that exist in grey only.
+
+    Raises:
+        UserError: when a package is not installed or does not ship a file.
+    """
+    wanted = [
+        photograph
+        for photograph in PHOTOGRAPHS
+        if split in (photograph.split, "all") and (photograph.colour or grey)
+    ]
+    return [(p.name, _locate(p)) for p in sorted(wanted, key=lambda p: p.name.encode())]
+
+
+def _locate(photograph: Photograph) -> Path:
+    distribution = _DISTRIBUTIONS[photograph.package]
+    spec = importlib.util.find_spec(photograph.package)
+    if spec is None or spec.origin is None:
+        raise UserError(
+            f"the sample photograph {photograph.name} ships inside {distribution}, which is not "
+            f"installed.\nRun: pip install {distribution}, or name another --dataset."
+        )
+    path = Path(spec.origin).parent / _FOLDERS[photograph.package] / photograph.name
+    if not path.is_file():
+        raise UserError(
+            f"the installed {distribution} has no sample photograph {photograph.name} "
+            f"(looked for {path}).\nInstall the version in requirements.txt, or name another "
+            "--dataset."
+        )
+    return path

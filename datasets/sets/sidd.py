@@ -1,0 +1,212 @@
+"""SIDD: smartphone photographs with real noise, as whole frames to train on and as blocks to score.
+
+`train` and `held_out` are the frames of the medium (or small) sRGB set, a folder for each scene
+instance. The instances of a scene show the same objects, so scenes are held out and not frames:
+009 and 010, which are the instances from 0192 on. `validation` and `benchmark` are blocks in
+MATLAB files; the benchmark's clean blocks are not published.
+"""
+
+import dataclasses
+import functools
+import re
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from datasets.facts.dataset_facts import DatasetFacts
+from datasets.sets import set_folder as folder
+from datasets.sets.image_set import ImageSet
+from datasets.sets.matlab_arrays import as_channels, read_array, require_image_array
+from datasets.sets.paired import PairedSet
+from gradnet_tf.utils.errors import UserError
+
+FIRST_HELD_OUT = 192
+# Folders below D/sidd that are looked into: SIDD_Medium_Srgb/Data/<scene>/.
+_DEPTH = 3
+_PHOTOGRAPH = re.compile(r"(?:(\d{4})_(?:\w+_)?)?(NOISY|GT)_SRGB_(\d{3})\.png", re.IGNORECASE)
+_SCENE = re.compile(r"(\d{4})_\d{3}_\w+", re.IGNORECASE)
+_BLOCK_SHAPE = "(40, 32, 256, 256, 3)"
+# Of a split: the variables of the noisy and the clean blocks; the files are called like them.
+_BLOCKS = {
+    "validation": ("ValidationNoisyBlocksSrgb", "ValidationGtBlocksSrgb"),
+    "benchmark": ("BenchmarkNoisyBlocksSrgb", None),
+}
+
+
+def find(facts: DatasetFacts, data_dir: str | Path | None, split: str, channels: int) -> ImageSet:
+    """Finds a split; see `datasets.layouts`."""
+    root = folder.check_data_dir(facts, data_dir)
+    places = [*folder.named_folders(facts, root), root]
+    if split in _BLOCKS:
+        return _find_blocks(facts, places, split, channels)
+    return _find_photographs(facts, places, split, channels)
+
+
+@dataclasses.dataclass(frozen=True)
+class SiddBlocks(ImageSet):
+    """Blocks of arrays [scene, block, H, W, 3], which are read once and kept as uint8.
+
+    Attributes:
+        files: the noisy file and the clean one, or None where there is none.
+        variables: their variables.
+        shape: that of the arrays.
+    """
+
+    files: tuple[Path, Path | None] = (Path(), None)
+    variables: tuple[str, str | None] = ("", None)
+    shape: tuple[int, ...] = ()
+
+    def load(self, index: int) -> np.ndarray:
+        """Returns a clean block: uint8 [H, W, `channels`]."""
+        if not self.has_clean:
+            return super().load(index)
+        return self._block(self._clean, index)
+
+    def noisy(self, index: int) -> np.ndarray:
+        """Returns a noisy block, shaped like the clean one."""
+        return self._block(self._noisy, index)
+
+    def _block(self, array: np.ndarray, index: int) -> np.ndarray:
+        return as_channels(array[divmod(index, self.shape[1])], self.channels)
+
+    @functools.cached_property
+    def _noisy(self) -> np.ndarray:
+        return read_array(self.files[0], self.variables[0]).reshape(self.shape)
+
+    @functools.cached_property
+    def _clean(self) -> np.ndarray:
+        return read_array(self.files[1], self.variables[1]).reshape(self.shape)
+
+
+def _find_blocks(facts, places, split, channels) -> SiddBlocks:
+    variables = _BLOCKS[split]
+    wanted = [f"{name}.mat" for name in variables if name]
+    for place in places:
+        found = {path.name.lower(): path for path in _files(place) if path.suffix.lower() == ".mat"}
+        files = [found.get(name.lower()) for name in wanted]
+        if any(files):
+            missing = [name for name, path in zip(wanted, files, strict=True) if path is None]
+            if missing:
+                raise UserError(
+                    f"dataset {facts.name}: {missing[0]} is missing below {place}; it holds the "
+                    f"partners of the blocks there.\nTo get it: {facts.how_to_get}."
+                )
+            return _blocks(facts, split, channels, [*files, None][:2], variables)
+        pair = found.get("noisy.mat"), found.get("gt.mat")
+        if split == "validation" and all(pair):
+            return _blocks(facts, split, channels, pair, ("im_noisy", "im_gt"))
+    raise UserError(
+        f"dataset {facts.name} {split}: no {' and '.join(wanted)} in --data_dir={places[-1]} or up "
+        f"to {_DEPTH} folders below it.\nTo get it: {facts.how_to_get}."
+    )
+
+
+def _blocks(facts, split, channels, files, variables) -> SiddBlocks:
+    """Checks the arrays of one split without reading them; a single pair counts as one block."""
+    single = variables[0] == "im_noisy"
+    shapes = [
+        require_image_array(path, name, *((3, "(256, 256, 3)") if single else (5, _BLOCK_SHAPE)))
+        for path, name in zip(files, variables, strict=True)
+        if path
+    ]
+    if len(set(shapes)) > 1:
+        raise UserError(
+            f"dataset {facts.name}: {files[0]} has shape {shapes[0]} and {files[1]} has shape "
+            f"{shapes[1]}.\nExpected noisy and clean blocks of one shape, {_BLOCK_SHAPE}."
+        )
+    shape = (1, 1, *shapes[0]) if single else shapes[0]
+    names = [f"{s + 1:04d}_{b + 1:02d}" for s in range(shape[0]) for b in range(shape[1])]
+    if single:
+        names = [files[0].parent.name]
+    paths = [files[1] or files[0]] * len(names)
+    fields = (facts.name, split, names, paths, channels, facts)
+    return SiddBlocks(*fields, tuple(files), tuple(variables), shape)
+
+
+def _find_photographs(facts, places, split, channels) -> PairedSet:
+    pairs: dict[tuple[int, str], dict[str, Path]] = {}
+    for place in places:
+        for path in _files(place):
+            _add_photograph(facts, pairs, path)
+        if pairs:
+            break
+    else:
+        raise UserError(
+            f"dataset {facts.name} {split}: no frames like Data/0001_001_S6_00100_00060_3200_L/"
+            f"0001_NOISY_SRGB_010.PNG in --data_dir={places[-1]} or up to {_DEPTH} folders below "
+            f"it.\nTo get it: {facts.how_to_get}."
+        )
+    chosen = []
+    for (instance, shot), files in sorted(pairs.items()):
+        if (instance >= FIRST_HELD_OUT) != (split == "held_out"):
+            continue
+        _check_pair(facts, files)
+        chosen.append((f"{instance:04d}_{shot}.png", files))
+    if not chosen:
+        which = f"from {FIRST_HELD_OUT:04d} on" if split == "held_out" else "before the held out"
+        raise UserError(
+            f"dataset {facts.name} {split}: {place} has no scene instance {which}.\n"
+            f"Instances 0001-0191 (scenes 001-008) train, 0192-0200 (009, 010) are held out; "
+            f"{facts.how_to_get}."
+        )
+    names, clean = [name for name, _ in chosen], [files["GT"] for _, files in chosen]
+    noisy = tuple(files["NOISY"] for _, files in chosen)
+    return PairedSet(facts.name, split, names, clean, channels, facts, noisy)
+
+
+def _add_photograph(facts, pairs, path: Path) -> None:
+    """Enters a file as the noisy or the clean frame of its (instance, shot), if it is one."""
+    named, scene = _PHOTOGRAPH.fullmatch(path.name), _SCENE.fullmatch(path.parent.name)
+    if not named or not (named[1] or scene):
+        return
+    instance = named[1] or scene[1]
+    if scene and scene[1] != instance:
+        raise UserError(
+            f"dataset {facts.name}: {path} is named after scene instance {instance} and lies in "
+            f"the folder of {scene[1]}.\nExpected one number; it was renamed or moved."
+        )
+    files = pairs.setdefault((int(instance), named[3]), {})
+    other = files.setdefault(named[2].upper(), path)
+    if other != path:
+        raise UserError(
+            f"dataset {facts.name}: {other} and {path} are the same frame.\n"
+            "Give --data_dir the folder of one of the two sets."
+        )
+
+
+def _check_pair(facts, files: dict[str, Path]) -> None:
+    for kind, other in (("NOISY", "GT"), ("GT", "NOISY")):
+        if kind not in files:
+            raise UserError(
+                f"dataset {facts.name}: {files[other]} has no partner {kind}_SRGB beside it.\n"
+                f"Expected a noisy and a clean frame of each shot; {facts.how_to_get}."
+            )
+    sizes = {kind: _png_size(path) for kind, path in files.items()}
+    if sizes["NOISY"] != sizes["GT"]:
+        raise UserError(
+            f"dataset {facts.name}: {files['NOISY']} has {sizes['NOISY']} pixels and "
+            f"{files['GT'].name} {sizes['GT']} (width, height).\nExpected two frames of one size."
+        )
+
+
+def _png_size(path: Path) -> tuple[int, int]:
+    """Reads width and height from a PNG file's header."""
+    with open(path, "rb") as file:
+        start = file.read(24)
+    if len(start) < 24 or start[:4] != b"\x89PNG":
+        raise UserError(f"{path} is empty, cut off or no PNG file.\nCopy the original again.")
+    return struct.unpack(">2I", start[16:24])
+
+
+def _files(place: Path, depth: int = _DEPTH) -> Iterator[Path]:
+    """Yields the files of a folder and of those below it, hidden ones left out, in order."""
+    for path in sorted(place.iterdir()):
+        if path.name.startswith("."):
+            continue
+        if path.is_dir():
+            if depth:
+                yield from _files(path, depth - 1)
+        else:
+            yield path

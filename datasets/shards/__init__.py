@@ -1,0 +1,1 @@
+"""Images decoded once into files, and the service that reads them."""

@@ -1,0 +1,256 @@
+"""Writes the shards of `datasets.shards.shard_files`; can be killed at any moment and repeated.
+
+A finished shard has its rows of the index in a file beside it until the index
+is written, last of all. A repeated run keeps what is whole and writes the rest.
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TextIO
+
+import numpy as np
+
+from datasets.sets.held_out import refuse_test_image
+from datasets.sets.image_set import ImageSet, notice
+from datasets.shards.shard_files import (
+    AFTER_RECORD,
+    BEFORE_RECORD,
+    FORMAT,
+    HEADER,
+    INDEX,
+    PreparedSet,
+    open_prepared,
+    prepared_folder,
+    read_index,
+    source_of,
+    with_index,
+)
+from gradnet_tf.utils.errors import UserError
+from gradnet_tf.utils.files import atomic_path, sha256_of, write_json
+from gradnet_tf.utils.progress import ProgressLine
+from gradnet_tf.utils.quiet import quiet_native_logs
+
+# Enough shards for several readers each to have one of its own, none of them small.
+_LEAST_SHARDS = 16
+_IMAGES_PER_SHARD = 64
+_DECODED_AT_ONCE = 8
+
+_LOCK = ".lock"
+
+
+def default_shards(images: int) -> int:
+    """Returns the number of shards for so many images."""
+    return min(images, max(_LEAST_SHARDS, -(-images // _IMAGES_PER_SHARD)))
+
+
+def prepared_set(image_set: ImageSet, prepared_dir: str | os.PathLike) -> PreparedSet:
+    """Opens the shards of a set, and makes them first where there are none.
+
+    Raises:
+        UserError: when the shards are of other images, or damaged, and as `prepare` does.
+    """
+    found = open_prepared(image_set, prepared_dir)
+    return prepare(image_set, prepared_dir) if found is None else found
+
+
+def prepare(
+    image_set: ImageSet, prepared_dir: str | os.PathLike, shards: int | None = None
+) -> PreparedSet:
+    """Writes what is missing, damaged or out of date; compares the sha256 of what is there.
+
+    Several processes may ask at once; one works and the others wait for it.
+
+    Args:
+        image_set: the images; each is decoded once and must be no test image.
+        prepared_dir: where the set's folder is made.
+        shards: number of files; by default that of the shards there, else by
+            the number of images.
+
+    Raises:
+        UserError: for an image that cannot be read or is a test image, a
+            folder that cannot be written, or a number of shards out of range.
+    """
+    count = len(image_set)
+    if shards is not None and not 1 <= shards <= count:
+        raise UserError(
+            f"`shards` must be from 1 to the number of images, {count}. Received: shards={shards}"
+        )
+    folder = prepared_folder(image_set, prepared_dir)
+    try:
+        with _locked(folder):
+            return _prepare(image_set, folder, shards)
+    except OSError as error:
+        raise UserError(
+            f"--prepared_dir={prepared_dir} cannot be written: {error.strerror or error}.\n"
+            f"Expected a folder with room for the decoded images ({folder}); what is finished "
+            "there is kept when the command runs again."
+        ) from error
+
+
+def _prepare(image_set: ImageSet, folder: Path, shards: int | None) -> PreparedSet:
+    source, index = source_of(image_set), None
+    try:
+        index = read_index(folder)
+    except UserError as error:
+        notice(f"{str(error).splitlines()[0]} It is written anew.")
+    if index and index["source"] != source:
+        notice(f"{folder} was made from other images; it is written anew.")
+        index = None
+    if shards is None:
+        shards = len(index["shards"]) if index else default_shards(len(image_set))
+    if index and len(index["shards"]) != shards:
+        index = None
+    for path in folder.glob(".partial-*"):  # of a run that was killed
+        path.unlink()
+    names = [f"shard-{shard:05d}-of-{shards:05d}.tfrecord" for shard in range(shards)]
+    parts = [_known(folder, names, shard, index, source) for shard in range(shards)]
+    if index and all(parts):
+        print(f"{folder} is complete: {len(image_set)} images in {shards} shards, nothing to do.")
+        return with_index(image_set, folder, index)
+    # No index while shards change: half of them must not pass for a set.
+    (folder / INDEX).unlink(missing_ok=True)
+    line = ProgressLine()
+    for shard, name in enumerate(names):
+        if parts[shard] is None:
+            rows = _write_shard(
+                folder / name, image_set, range(shard, len(image_set), shards), line
+            )
+            parts[shard] = {"source": source, "shard": _facts(folder / name), "images": rows}
+        # Those of an index that is gone now as well.
+        write_json(_beside(folder / name), parts[shard])
+    images = [
+        {"name": name, **parts[number % shards]["images"][number // shards]}
+        for number, name in enumerate(image_set.names)
+    ]
+    index = {
+        "format": FORMAT,
+        "dataset": image_set.name,
+        "split": image_set.split,
+        "channels": image_set.channels,
+        "source": source,
+        "paired": image_set.noisy(0) is not None,
+        "shards": [part["shard"] for part in parts],
+        "images": [{**row, "shard": number % shards} for number, row in enumerate(images)],
+    }
+    write_json(folder / INDEX, index)
+    for path in [*folder.glob("shard-*.tfrecord"), *folder.glob("shard-*.json")]:
+        if path.name not in names:
+            path.unlink()
+    line.show(f"{folder}: {len(images)} images in {shards} shards", force=True)
+    line.end()
+    return with_index(image_set, folder, index)
+
+
+def _beside(path: Path) -> Path:
+    return path.with_suffix(".json")
+
+
+def _facts(path: Path) -> dict:
+    return {"file": path.name, "bytes": path.stat().st_size, "sha256": sha256_of(path)}
+
+
+def _known(folder: Path, names: list[str], shard: int, index: dict | None, source: str):
+    """Returns what is known of a whole shard, from the index or the file beside it, or `None`."""
+    path = folder / names[shard]
+    if index:
+        rows = index["images"][shard :: len(names)]
+        rows = [{key: row[key] for key in ("height", "width", "offset")} for row in rows]
+        part = {"source": source, "shard": index["shards"][shard], "images": rows}
+    else:
+        try:
+            part = json.loads(_beside(path).read_text("utf-8"))
+        except (OSError, ValueError):
+            return None
+    if part.get("source") != source or not path.is_file():
+        return None
+    found = _facts(path)
+    if found != part["shard"]:
+        notice(
+            f"{path} is damaged: expected {part['shard']['bytes']} bytes with sha256 "
+            f"{part['shard']['sha256'][:12]}…, found {found['bytes']} bytes with sha256 "
+            f"{found['sha256'][:12]}…. It is written anew."
+        )
+        return None
+    return part
+
+
+def _decoded(image_set: ImageSet, numbers: range) -> Iterator[tuple[int, list[np.ndarray]]]:
+    """Yields number and pixels of images: the clean, and the noisy one where there is one."""
+
+    def decode(number):
+        clean, noisy = image_set.load(number), image_set.noisy(number)
+        if noisy is not None and noisy.shape != clean.shape:
+            raise UserError(
+                f"{image_set.names[number]} of {image_set.name}: the noisy image has shape "
+                f"{noisy.shape} and the clean one {clean.shape}.\n"
+                "Expected two images of one size that lie on each other."
+            )
+        return [clean] if noisy is None else [clean, noisy]
+
+    with ThreadPoolExecutor(_DECODED_AT_ONCE) as threads:
+        for start in range(0, len(numbers), _DECODED_AT_ONCE):
+            some = numbers[start : start + _DECODED_AT_ONCE]
+            yield from zip(some, threads.map(decode, some), strict=True)
+
+
+def _write_shard(path: Path, image_set: ImageSet, numbers: range, line: ProgressLine) -> list[dict]:
+    """Writes one shard; returns height, width and offset of its images."""
+    try:
+        with quiet_native_logs():
+            import tensorflow as tf
+    except ImportError as error:
+        raise UserError(
+            "writing prepared shards needs TensorFlow, which is not installed (reading them does "
+            "not).\nInstall it (pip install 'gradnet-tf[tensorflow]'), or run python -m "
+            "datasets.commands.prepare where it is."
+        ) from error
+    rows, position = [], 0
+    try:
+        with atomic_path(path) as temporary, tf.io.TFRecordWriter(str(temporary)) as writer:
+            for number, (image, *noisy) in _decoded(image_set, numbers):
+                refuse_test_image(image, image_set.paths[number])
+                height, width, channels = image.shape
+                pixels = b"".join(each.tobytes() for each in (image, *noisy))
+                writer.write(HEADER.pack(number, height, width, channels) + pixels)
+                offset = position + BEFORE_RECORD + HEADER.size
+                rows.append({"height": height, "width": width, "offset": offset})
+                position = offset + len(pixels) + AFTER_RECORD
+                line.show(f"preparing {image_set.name}: image {number} done, {path.name}")
+    except tf.errors.OpError as error:
+        raise UserError(f"{path} cannot be written: {error.message}") from error
+    return rows
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Makes the folder and keeps other processes out; the system frees the lock of a killed one.
+
+    Where nothing was written, the folder goes again.
+    """
+    with _open_lock(folder):
+        try:
+            yield
+        finally:
+            if os.listdir(folder) == [_LOCK]:
+                (folder / _LOCK).unlink()
+                folder.rmdir()
+
+
+def _open_lock(folder: Path) -> TextIO:
+    while True:
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            file = open(folder / _LOCK, "a", encoding="utf-8")
+        except FileNotFoundError:
+            continue  # The folder went away just now.
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with contextlib.suppress(FileNotFoundError):
+            # Who had the lock may have taken it away with the folder.
+            if os.path.samestat(os.fstat(file.fileno()), os.stat(folder / _LOCK)):
+                return file
+        file.close()

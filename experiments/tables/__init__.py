@@ -1,0 +1,1 @@
+"""Results of a study and what is made of them: statistics, table, chart."""

@@ -1,0 +1,150 @@
+"""One export from end to end: load, write and judge format by format, print the table."""
+
+import functools
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from export.export_config import ExportConfig
+from gradnet_tf.utils.backend import backend_name
+from gradnet_tf.utils.command import remembered_interrupt
+from gradnet_tf.utils.errors import EXIT_OK, EXIT_SOME_FAILED, UserError
+from gradnet_tf.utils.files import require_free_space
+from gradnet_tf.utils.quiet import quiet_native_logs
+
+
+def export(config: ExportConfig, images, calibration_images: Callable | None = None) -> int:
+    """Exports as `config` says.
+
+    Args:
+        config: what to export.
+        images: set for the quality figures.
+        calibration_images: maps channels to the set that the ranges of int8 files are
+            chosen on; called when there is such a file. `None`: `images`.
+
+    Returns:
+        0, or 1 when an artefact failed its check (its figures are on standard error).
+    """
+    with quiet_native_logs():
+        backend = backend_name()
+        if backend != "tensorflow":
+            raise UserError(
+                f"KERAS_BACKEND={backend}: exporting needs the tensorflow backend. "
+                "Unset the variable."
+            )
+        from export.artefacts import export_format
+        from export.job import Job
+        from export.verify.checks import CheckFailed
+        from export.verify.cpp_loader import LoaderError
+        from export.verify.measure import mean_agreement, mean_psnr
+        from gradnet_tf.denoiser import load_denoiser
+
+        denoiser = load_denoiser(config.model)
+    _require_exportable(denoiser, config)
+    source = denoiser.source
+    name = source["preset"] if source["kind"] == "run" else denoiser.name
+
+    def quality(candidate):
+        return mean_psnr(candidate, images, config.sigma, config.seed)
+
+    def agreement(candidate):
+        return mean_agreement(candidate, denoiser, images, config.sigma, config.seed)
+
+    @functools.cache
+    def int8_network():
+        found = calibration_images(denoiser.channels) if calibration_images else images
+        return _int8_network(denoiser, found, config)
+
+    job = Job(
+        denoiser=denoiser,
+        name=name,
+        output=Path(config.output),
+        quality=quality,
+        psnr_keras=quality(denoiser),
+        dataset=images.name,
+        sigma=config.sigma,
+        agreement=agreement,
+        int8_network=int8_network,
+        max_psnr_drop=config.max_psnr_drop,
+        max_pixels=config.max_pixels,
+        version=config.version,
+    )
+    rows, failures = [], 0
+    _require_space(job.output, denoiser.parameters)
+    for format in dict.fromkeys(config.formats):
+        print(f"{name}: {format} ...", flush=True)
+        try:
+            with remembered_interrupt():
+                rows.append(export_format(job, format))
+        except (CheckFailed, LoaderError) as error:
+            failures += 1
+            print(f"error: {format} was not written: {error}", file=sys.stderr)
+        except OSError as error:
+            raise UserError(f"--output={config.output}: cannot write: {error}") from error
+    _print_table(rows, job)
+    return EXIT_SOME_FAILED if failures else EXIT_OK
+
+
+def _int8_network(denoiser, images, config: ExportConfig):
+    from export.litert.calibrate import calibrated
+
+    try:
+        return calibrated(denoiser.model, images, denoiser.source["trained_sigma"], config.seed)
+    except ValueError as error:
+        raise UserError(f"--formats: {error}. Leave int8 out.") from error
+
+
+def _require_exportable(denoiser, config: ExportConfig) -> None:
+    """Refuses what is no network, and networks that a format cannot hold."""
+    from export.savedmodel.limits import limits_for
+
+    spec = config.model
+    if denoiser.source["kind"] == "classical":
+        raise UserError(f"--model={spec}: no network, so there is nothing to export.")
+    if denoiser.model is None:
+        raise UserError(
+            f"--model={spec}: already an exported file. Expected what it was made from: "
+            "weights' name, run folder or .keras file."
+        )
+    tflite = [name for name in config.formats if name.startswith("tflite")]
+    if denoiser.needs_sigma and tflite:
+        raise UserError(
+            f"--model={spec}: this network is told the noise level, and {', '.join(tflite)} "
+            "takes images alone.\nExport it with --formats=saved_model, or a blind network (such "
+            "as dncnn or gradnet_small)."
+        )
+    if denoiser.model.input_channels != denoiser.channels:
+        method = denoiser.model.naive_denoiser.method
+        raise UserError(
+            f"--model={spec}: its naive denoiser is {method}, which is no part of the network, and "
+            "the exported formats hold a network alone.\nTrain with a network as --naive (or with "
+            "the preset's own) to export it; evaluate.py and `gradnet denoise` run this one."
+        )
+    limits_for(denoiser.model, config.max_pixels)
+
+
+def _require_space(output: Path, parameters: int) -> None:
+    """Refuses a disk that the artefacts would fill: TensorFlow's writers end in tracebacks."""
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        require_free_space(output, 5 * 4 * parameters + 2**20, "the export")
+    except OSError as error:
+        raise UserError(f"--output={output}: cannot write: {error.strerror or error}") from error
+
+
+def _print_table(rows, job) -> None:
+    if not rows:
+        return
+    print(f"\n{job.name}: Keras {job.psnr_keras:.3f} dB on {job.dataset}, sigma {job.sigma:g}")
+    lines = [("file", "size", "max difference", "PSNR in dB", "loss in dB", "ms")]
+    for row in rows:
+        # -0.0000 would look like a gain.
+        drop = round(row.drop_db, 4) + 0.0
+        times = ", ".join(f"{ms:.1f} ({n} threads)" for n, ms in row.latency_ms.items())
+        figures = (f"{row.max_difference:.1e}", f"{row.psnr:.3f}", f"{drop:.4f}", times)
+        lines.append((row.file, f"{row.bytes / 1e6:.2f} MB", *figures))
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+        print("  ".join(cells).rstrip())
+    print(f"written to {job.output}, with a .json card beside each")

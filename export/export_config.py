@@ -1,0 +1,63 @@
+"""Configuration of an export as a frozen dataclass."""
+
+import dataclasses
+
+from export.formats import BFLOAT16, DEFAULT, PRECISIONS, SAVED_MODEL, parse_tflite
+from gradnet_tf.utils.errors import UserError
+
+FORMATS = (
+    SAVED_MODEL,
+    BFLOAT16,
+    *(f"tflite_{precision}{tile}" for tile in ("", "_tile256") for precision in PRECISIONS),
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class ExportConfig:
+    """What is exported, and on which images its quality is measured.
+
+    Attributes:
+        model: anything `--model` takes that is a Keras model.
+        output: folder for the artefacts.
+        formats: some of `FORMATS`; another number of pixels may follow "tile".
+        dataset: set by name for the quality figures.
+        data_dir: where that set lies; `None` for the sample photographs.
+        max_images: take the first so many images; `None` takes all.
+        sigma: noise level of the quality figures, on the 0-255 scale.
+        seed: seed of their noise.
+        calibration: set whose training images the ranges of int8 files are chosen on.
+        max_psnr_drop: an artefact that loses more decibels on those images is refused.
+        max_pixels: limit of the SavedModel's requests; `None` for what 8 GB of memory allow.
+        version: number of the SavedModel's folder, which TF Serving reads as its version.
+    """
+
+    model: str = "default"
+    output: str = "exported"
+    formats: tuple[str, ...] = DEFAULT
+    dataset: str = "sample"
+    data_dir: str | None = None
+    max_images: int | None = None
+    sigma: float = 25.0
+    seed: int = 0
+    calibration: str = "sample"
+    max_psnr_drop: float = 0.2
+    max_pixels: int | None = None
+    version: int = 1
+
+    def __post_init__(self):
+        known = {name for name in self.formats if name in FORMATS or parse_tflite(name)}
+        unknown = [name for name in self.formats if name not in known]
+        if unknown or not self.formats:
+            raise UserError(
+                f"--formats: this version writes {', '.join(FORMATS)}. "
+                f"Received: {', '.join(unknown) or 'nothing'}."
+            )
+        if not 0 <= self.sigma <= 255:
+            raise UserError(f"--sigma: expected a number in [0, 255]. Received: {self.sigma}.")
+        if not self.max_psnr_drop >= 0:
+            raise UserError(
+                "--max_psnr_drop: expected a number of decibels from 0. "
+                f"Received: {self.max_psnr_drop}."
+            )
+        if self.version < 1:
+            raise UserError(f"--version: expected a number from 1 up. Received: {self.version}.")

@@ -1,0 +1,186 @@
+"""GradNet and its relatives as TFLite's 8-bit arithmetic computes them.
+
+8 bits where the work is, float where they cost quality: the image itself, the
+gradient's magnitude, the attention's vectors, and the convolutions that touch
+the image. docs/decisions.md has what each choice is worth.
+"""
+
+import keras
+from keras import ops
+
+from export.litert.int8_ranges import ActivationRange, rounded_kernel
+from gradnet_tf.models import DnCNN, GradNet, MSKResnet
+
+
+class Int8Conv(keras.layers.Layer):
+    """A convolution of the float network with an 8-bit kernel and 8-bit outputs.
+
+    Args:
+        conv: the `keras.layers.Conv2D`, whose weights stay as they are.
+
+    Call arguments:
+        features: float32 (N, H, W, ·), rounded before.
+    """
+
+    def __init__(self, conv):
+        super().__init__(dtype="float32")
+        self.conv = conv
+        self.range = ActivationRange()
+        self.built = True
+
+    def call(self, features):
+        output = ops.conv(features, rounded_kernel(self.conv.kernel), padding="same")
+        return self.range(self.conv.activation(output + self.conv.bias))
+
+
+class Int8Chain(keras.layers.Layer):
+    """A DnCNN's convolutions, of which the first reads the image and the last writes it.
+
+    Args:
+        network: a DnCNN without normalisation.
+        float_ends: leave the first and the last convolution in float. A naive denoiser
+            needs no such care: the gradient of its estimate forgives.
+
+    Call arguments:
+        images: float32 (N, H, W, C).
+
+    Returns:
+        The denoised images.
+    """
+
+    def __init__(self, network, float_ends):
+        super().__init__(dtype="float32")
+        self.network, self.float_ends = network, float_ends
+        first, *others = network.convs
+        self.range = ActivationRange()
+        self.first = first if float_ends else Int8Conv(first)
+        self.others = [Int8Conv(conv) for conv in others]
+        self.last = network.reconstruction if float_ends else Int8Conv(network.reconstruction)
+        self.built = True
+
+    def call(self, images):
+        blocks = self.network.to_depth(images)
+        features = self.first(blocks if self.float_ends else self.range(blocks))
+        features = self.range(features) if self.float_ends else features
+        for conv in self.others:
+            features = conv(features)
+        return images - self.network._to_image(self.last(features), images)
+
+
+class Int8Module(keras.layers.Layer):
+    """A residual module; see `gradnet_tf.layers.residual.ResidualModule`.
+
+    The two halves of the concatenation keep a range each: they are multiplied
+    by the attention first, and put together where they share one.
+
+    Args:
+        module: the float module, with the attention before the fusion.
+
+    Call arguments:
+        features: float32 (N, H, W, C), rounded before.
+        attention: optional (N, 1, 1, 2C).
+
+    Returns:
+        The output, and the attention used.
+    """
+
+    def __init__(self, module):
+        super().__init__(dtype="float32")
+        if module.attention_position != "before_fusion":
+            raise ValueError(
+                "`attention_position` must be before_fusion. "
+                f"Received: {module.attention_position!r}"
+            )
+        self.squeeze_excitation = module.squeeze_excitation
+        self.convs = [(Int8Conv(unit.conv1), Int8Conv(unit.conv2)) for unit in module.units]
+        self.sums = [ActivationRange() for _ in module.units]
+        self.weights_range, self.weighted = ActivationRange(), ActivationRange()
+        self.fusion = Int8Conv(module.fusion)
+        self.built = True
+
+    def call(self, features, attention=None):
+        output = features
+        for (conv1, conv2), total in zip(self.convs, self.sums, strict=True):
+            output = total(ops.relu(conv2(conv1(output)) + output))
+        if attention is None:
+            pooled = [ops.mean(part, axis=(1, 2), keepdims=True) for part in (features, output)]
+            squeeze = self.squeeze_excitation
+            attention = squeeze.expand(squeeze.shrink(ops.concatenate(pooled, axis=-1)))
+        rounded, count = self.weights_range(attention), features.shape[-1]
+        parts = features * rounded[..., :count], output * rounded[..., count:]
+        weighted = ops.concatenate([self.weighted(part) for part in parts], axis=-1)
+        return self.fusion(weighted), attention
+
+
+class Int8Network(keras.Model):
+    """A network that rounds as its 8-bit TFLite file will.
+
+    Called once for each of some images, then `settle`d, it computes what the
+    file computes, and TFLite's converter makes the file of it.
+
+    Args:
+        model: a GradNet, MSKResnet or DnCNN of `gradnet_tf.models`, float32. The naive
+            denoiser of a GradNet stays in float where it is no DnCNN without normalisation.
+
+    Call arguments and output: see `gradnet_tf.models.GradNet`.
+
+    Raises:
+        ValueError: another network.
+    """
+
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+        self.channels, self.attention_widths = model.channels, model.attention_widths
+        naive = getattr(model, "naive_denoiser", None)
+        if not (isinstance(model, GradNet | MSKResnet) or is_plain_chain(model)):
+            raise ValueError(
+                "8-bit files are made of GradNet, MSKResnet and DnCNN without normalisation. "
+                f"Received: {type(model).__name__}"
+            )
+        chain = model if is_plain_chain(model) else naive
+        self.chain = Int8Chain(chain, chain is model) if is_plain_chain(chain) else None
+        body = getattr(model, "body", None)
+        self.fused = None if body is None else ActivationRange()
+        self.body_modules = [] if body is None else [Int8Module(m) for m in body.residual_modules]
+        self.built = True
+
+    def call(self, images, attention=None, return_intermediates=False, training=False):
+        model, used = self.model, []
+        if self.fused is None:
+            return self.chain(images)
+        features = model.features(model.to_depth(images))
+        if isinstance(model, GradNet):
+            estimate, used = self._estimate(images, attention)
+            gradient = model.to_depth(model.sobel(estimate))
+            features = ops.concatenate([features, gradient], axis=-1)
+        output = self.fused(features)
+        for module in self.body_modules:
+            output, weights = module(output, None if attention is None else attention[len(used)])
+            used.append(weights)
+        residual = model.reconstruction(output + features)
+        denoised = images + model._to_image(residual, images)
+        return {"denoised": denoised, "attention": used} if return_intermediates else denoised
+
+    def _estimate(self, images, attention):
+        """Returns the naive estimate and the attention vectors that it took."""
+        naive = self.model.naive_denoiser
+        if self.chain is not None:
+            return self.chain(images), []
+        count = len(getattr(naive, "attention_widths", ()))
+        if not count:
+            return naive(images), []
+        given = None if attention is None else attention[:count]
+        outputs = naive(images, attention=given, return_intermediates=True)
+        return outputs["denoised"], list(outputs["attention"])
+
+    def settle(self):
+        """Ends the observation: from now on every `ActivationRange` rounds."""
+        for layer in self._flatten_layers(include_self=False):
+            if isinstance(layer, ActivationRange):
+                layer.settle()
+
+
+def is_plain_chain(model) -> bool:
+    """Whether a network is a DnCNN without batch normalisation."""
+    return isinstance(model, DnCNN) and not model.batch_norm

@@ -1,0 +1,1 @@
+"""Compares what was written with the Keras model, and measures it."""

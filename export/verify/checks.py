@@ -1,0 +1,176 @@
+"""Compares an artefact with the Keras model it was made from, before anyone relies on it."""
+
+import os
+from collections.abc import Callable, Sequence
+
+import cv2
+import numpy as np
+
+from export.savedmodel.saved_model import INPUT, INPUT_BYTES, OUTPUT, OUTPUT_BYTES, SIGMA
+from export.verify.cpp_loader import run_saved_model
+from gradnet_tf.tiling.tile_config import AUTO
+
+#: One pixel, two odd sides, and a photograph's size (CBSD68's).
+SIZES = ((1, 1), (37, 31), (481, 321))
+#: Largest difference from Keras, on the [0, 1] scale, that a float32 artefact may have.
+TOLERANCE = 1e-5
+
+
+#: Least PSNR in dB against Keras on the noisy slopes of `probe_image`. For 8 bits the loss in
+#: quality on real images is what judges; this finds files that compute something else.
+LEAST_AGREEMENT = {"float16": 70.0, "dynamic": 35.0, "int8": 35.0}
+
+
+class CheckFailed(RuntimeError):
+    """An artefact does not do what the Keras model does."""
+
+
+def probe_image(height: int, width: int, channels: int) -> np.ndarray:
+    """Returns a reproducible noisy picture: a slope per channel and noise that leaves [0, 1].
+
+    Returns:
+        float32 (1, height, width, channels).
+    """
+    rows = np.linspace(0, 1, height, dtype=np.float32)[:, None, None]
+    columns = np.linspace(0, 1, width, dtype=np.float32)[None, :, None]
+    slope = (rows + columns * np.linspace(0.5, 1, channels, dtype=np.float32)) / 2
+    noise = np.random.default_rng(height * 10_000 + width).normal(0, 0.1, slope.shape)
+    return (slope + noise).astype(np.float32)[None]
+
+
+def probe_sigma(needs_sigma: bool, count: int) -> dict[str, np.ndarray]:
+    """Returns the further input of a network that is told the noise level, else nothing."""
+    return {SIGMA: np.full(count, 25.0, np.float32)} if needs_sigma else {}
+
+
+def check_saved_model(
+    folder: str | os.PathLike,
+    expected: Callable,
+    channels: int,
+    needs_sigma: bool = False,
+    tolerance: float | None = None,
+) -> dict[str, float]:
+    """Runs the three signatures with the C++ loader and compares them with Keras.
+
+    Args:
+        folder: holds saved_model.pb.
+        expected: Keras' answer: float32 (N, H, W, C), and (N,) noise levels where it needs
+            them, to the denoised images, clipped.
+        channels: C.
+        needs_sigma: whether the signatures have the input "sigma".
+        tolerance: largest difference on the [0, 1] scale; `TOLERANCE` by default.
+
+    Returns:
+        Largest difference of the float signature by size, such as {"37x31": 1e-7}.
+
+    Raises:
+        CheckFailed: a difference above the tolerance; the message has the figures.
+        LoaderError: the loader refuses the folder.
+    """
+    tolerance = TOLERANCE if tolerance is None else tolerance
+    # Rounding to the nearest level is half a level off at most.
+    rounded = 0.5 / 255 + tolerance
+    more = probe_sigma(needs_sigma, 1)
+
+    def wanted(image):
+        return expected(image, *more.values())
+
+    images = [probe_image(*size, channels) for size in SIZES]
+    levels = [np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8) for image in images]
+    files = np.empty(len(levels), object)
+    files[:] = [encode_png(image[0]) for image in levels]
+    # The files of all sizes are one request.
+    requests = [{INPUT: image, **more} for image in (*images, *levels)]
+    requests.append({INPUT_BYTES: files, **probe_sigma(needs_sigma, len(files))})
+    count = len(images)
+    signatures = ["serving_default"] * count + ["uint8"] * count + ["encoded"]
+    *arrays, encoded = run_saved_model(folder, requests, signature=signatures).outputs
+    found = [outputs[OUTPUT] for outputs in arrays]
+
+    differences = _compare("serving_default", images, found[:count], wanted, tolerance)
+    if any(output.dtype != np.uint8 for output in found[count:]):
+        raise CheckFailed(f"signature uint8: returns {found[count].dtype}")
+    in_unit = [image.astype(np.float32) / 255 for image in levels]
+    found = [output.astype(np.float32) / 255 for output in found[count:]]
+    _compare("uint8", in_unit, found, wanted, rounded)
+    found = [decode_png(file)[None].astype(np.float32) / 255 for file in encoded[OUTPUT_BYTES]]
+    _compare("encoded", in_unit, found, wanted, rounded)
+    return differences
+
+
+def encode_png(image: np.ndarray) -> bytes:
+    """Encodes uint8 (H, W, 1 or 3) RGB as PNG."""
+    return cv2.imencode(".png", image[..., ::-1])[1].tobytes()
+
+
+def decode_png(file: bytes) -> np.ndarray:
+    """Decodes a PNG without alpha: uint8 or uint16 (H, W, 1 or 3) RGB."""
+    pixels = cv2.imdecode(np.frombuffer(file, np.uint8), cv2.IMREAD_UNCHANGED)
+    return pixels[..., np.newaxis] if pixels.ndim == 2 else pixels[..., ::-1]
+
+
+def check_tflite(what: str, runner, denoiser, format) -> dict[str, float]:
+    """Compares a .tflite file with Keras at `SIZES`.
+
+    A file of one size is compared where its tiles are exact: on pictures that
+    hold one of its windows and whole blocks of pixels, with vectors from the
+    same crops.
+
+    Args:
+        what: names the file in messages.
+        runner: a `TFLiteRunner` of it.
+        denoiser: the Keras denoiser.
+        format: the `TFLiteFormat`.
+
+    Returns:
+        Largest difference on the [0, 1] scale by size.
+
+    Raises:
+        CheckFailed: a difference above `TOLERANCE` in float32, an agreement below
+            `LEAST_AGREEMENT` otherwise; the message has the figures.
+    """
+    if format.tile is None:
+        images = [probe_image(*size, denoiser.channels) for size in SIZES]
+        found, expected = [runner.run(image) for image in images], denoiser.denoise
+    else:
+        side = max(runner.fixed_size[0], 164)  # smaller pictures Keras pools whole
+        images = [probe_image(side + more, side + 8, denoiser.channels) for more in (0, 60)]
+        found = [runner.run_picture(image[0])[None] for image in images]
+
+        def expected(image):
+            return denoiser.denoise(image, None, AUTO)
+
+    if format.precision == "float32":
+        return _compare(what, images, found, expected, TOLERANCE)
+    differences = _compare(what, images, found, expected, 1.0)
+    error = np.mean([np.mean((f - expected(i)) ** 2) for i, f in zip(images, found, strict=True)])
+    agreement, least = -10 * np.log10(max(error, 1e-12)), LEAST_AGREEMENT[format.precision]
+    if not agreement >= least:
+        raise CheckFailed(
+            f"{what}: agrees with Keras to {agreement:.1f} dB, expected {least:g} at least"
+        )
+    return differences
+
+
+def _compare(
+    what: str,
+    images: Sequence[np.ndarray],
+    found: Sequence[np.ndarray],
+    expected: Callable,
+    tolerance: float,
+) -> dict[str, float]:
+    differences = {}
+    for image, output in zip(images, found, strict=True):
+        size = f"{image.shape[1]}x{image.shape[2]}"
+        wanted = expected(image)
+        if output.shape != wanted.shape:
+            raise CheckFailed(f"{what}: shape {output.shape} at {size}, expected {wanted.shape}")
+        differences[size] = float(np.abs(output - wanted).max())
+    # Written this way round, NaN fails too.
+    if not all(value <= tolerance for value in differences.values()):
+        figures = ", ".join(f"{size}: {value:.3g}" for size, value in differences.items())
+        raise CheckFailed(
+            f"{what}: differs from Keras by {figures} (largest difference, at most "
+            f"{tolerance:.3g} allowed)"
+        )
+    return differences

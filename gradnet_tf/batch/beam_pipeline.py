@@ -1,0 +1,52 @@
+"""The steps as a Beam pipeline."""
+
+import json
+from collections.abc import Sequence
+
+from gradnet_tf.batch.batch_names import Source
+from gradnet_tf.batch.batch_settings import Settings
+from gradnet_tf.batch.batch_steps import denoise_place, find_files
+
+#: Files in the log folder.
+FAILURES, SUMMARY = "failures.jsonl", "summary.json"
+
+
+def build(pipeline, sources: Sequence[Source], output: str, log: str, settings: Settings) -> None:
+    """Adds the work to a `beam.Pipeline`.
+
+    Args:
+        pipeline: to add it to.
+        sources: which files; those below `output` are left out.
+        output: folder of the results.
+        log: folder of `FAILURES`, a line each in no order, and `SUMMARY`, how many files
+            each outcome of `gradnet_tf.batch.batch_steps` has.
+        settings: how.
+    """
+    import apache_beam as beam
+
+    def write(name: str) -> beam.PTransform:
+        # One shard without a number: one file of that very name, renamed when it is whole.
+        return beam.io.WriteToText(f"{log}/{name}", num_shards=1, shard_name_template="")
+
+    outcomes = (
+        pipeline
+        | "inputs" >> beam.Create(list(sources))
+        | "list files" >> beam.FlatMap(find_files, output)
+        # Finds results that meet, and spreads the files over the workers.
+        | "by place of the result" >> beam.GroupByKey()
+        | "denoise" >> beam.FlatMap(denoise_place, settings)
+    )
+    (
+        outcomes
+        | "failures" >> beam.Map(lambda outcome: outcome[1])
+        | "without the rest" >> beam.Filter(bool)
+        | FAILURES >> write(FAILURES)
+    )
+    (
+        outcomes
+        | "what became of it" >> beam.Map(lambda outcome: outcome[0])
+        | "count" >> beam.combiners.Count.PerElement()
+        | "together" >> beam.combiners.ToDict()
+        | "as JSON" >> beam.Map(json.dumps)
+        | SUMMARY >> write(SUMMARY)
+    )

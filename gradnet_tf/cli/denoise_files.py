@@ -1,0 +1,286 @@
+"""Denoises photographs into a folder: the work of `gradnet denoise`."""
+
+import contextlib
+import dataclasses
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+
+from gradnet_tf.cli.denoise_plan import DEFAULTS, Denoise, FileOptions, Job, Plan
+from gradnet_tf.cli.earlier_results import EarlierResults
+from gradnet_tf.cli.file_progress import FileProgress
+from gradnet_tf.cli.file_stages import FAILURES, run_in_stages
+from gradnet_tf.degradations.noise_level import tell
+from gradnet_tf.images.photo import Photo, is_dark, quiet_decoders
+from gradnet_tf.images.photo_files import decode_photo, encode_photo, read_photo, write_encoded
+from gradnet_tf.images.picture_sizes import estimate_megapixels
+from gradnet_tf.utils.errors import (
+    EXIT_OK,
+    EXIT_SOME_FAILED,
+    EXIT_USAGE,
+    Interrupted,
+    UserError,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Written:
+    """A result that lies in its place.
+
+    Attributes:
+        megapixels: of the picture.
+        seconds: for denoising, encoding and writing.
+    """
+
+    megapixels: float
+    seconds: float
+
+
+class Results:
+    """Counts and prints; each call is for one file.
+
+    Standard output gets a line per result and per skipped file, standard error
+    a line per failure.
+    """
+
+    def __init__(self, progress: FileProgress):
+        self.written = self.skipped = self.failed = self.readable = 0
+        self._megapixels = 0.0
+        self._progress = progress
+        self._start: float | None = None
+
+    def start(self) -> None:
+        """The work begins; what was before (loading the model) is not counted."""
+        if self._start is None:
+            self._start = time.perf_counter()
+
+    def fail(self, name: object, error: Exception | str) -> str:
+        """Returns the reason, one line."""
+        self.failed += 1
+        reason = " ".join(str(error).split()) or type(error).__name__
+        self._progress.clear()
+        line = reason if str(name) in reason else f"{name}: {reason}"
+        print(f"failed: {line}", file=sys.stderr, flush=True)
+        return reason
+
+    def write(self, job: Job, outcome: Written) -> None:
+        self.written += 1
+        self._megapixels += outcome.megapixels
+        self._progress.clear()
+        rate = f"{outcome.megapixels / max(outcome.seconds, 1e-9):.3g} megapixels/s"
+        print(f"{job.source} -> {job.target}  {rate}", flush=True)
+
+    def skip(self, job: Job) -> None:
+        self.skipped += 1
+        self._progress.clear()
+        print(f"{job.source} skipped: {job.target} exists (--overwrite makes it anew)", flush=True)
+
+    def summary(self) -> str:
+        """Returns the counts, and with results their size and the time from `start` on."""
+        counts = f"{self.written} written, {self.skipped} skipped, {self.failed} failed"
+        if not self.written:
+            return counts
+        seconds = time.perf_counter() - (self._start or time.perf_counter())
+        return f"{counts}, {self._megapixels:.3g} megapixels in {seconds:.1f} s"
+
+
+# What a picture takes while it is on its way beside the one in the network, per pixel: with 8
+# bits, three colours before and after, and two encoded files of about that size.
+_BYTES_PER_PIXEL = 12
+_DARK = "the networks know pictures of the whole range, so spread its values first"
+
+
+def denoise_files(
+    plan: Plan,
+    load: Callable[[], Denoise],
+    options: FileOptions = DEFAULTS,
+    progress: FileProgress | None = None,
+    report=None,
+) -> int:
+    """Denoises file by file; a failure costs one line and does not stop the rest.
+
+    Standard output gets a line per result and a summary, standard error a line
+    per failure, and the progress.
+
+    Args:
+        plan: from `plan_jobs`.
+        load: returns the denoiser; called once, when the first image has been read.
+        options: how files are treated.
+        progress: shows how far the work is; its `on_tile` may have been given to the denoiser.
+        report: a `gradnet_tf.cli.denoise_report.DenoiseReport` to write at the end, if wanted.
+
+    Returns:
+        0 when all were written or skipped, 2 when no input was a readable image, else 1.
+
+    Raises:
+        UserError: from `load`, or the output folder cannot be made.
+        Interrupted: by Ctrl-C, after the summary.
+    """
+    return _Run(plan, load, options, progress or FileProgress(), report).run()
+
+
+class _Run:
+    """One call of `denoise_files`."""
+
+    def __init__(self, plan, load, options, progress, report):
+        self._plan, self._load, self._options = plan, load, options
+        self._progress, self._report = progress, report
+        self._results = Results(progress)
+        self._earlier = EarlierResults(plan.folder, options.settings or {})
+        self._denoise: Denoise | None = None
+        self._ahead: dict[Job, float] = {}  # megapixels of what has not come to the network
+
+    def run(self) -> int:
+        for note in self._plan.notes:
+            tell(note)
+        for failure in self._plan.failures:
+            self._fail(None, failure)
+        skipped = [job for job in self._plan.jobs if self._is_skipped(job)]
+        for job in skipped:
+            self._results.skip(job)
+        self._earlier.tell_differences([job.target for job in skipped])
+        try:
+            try:
+                self._do_the_rest(set(skipped))
+            finally:
+                if self._options.settings is not None:
+                    self._earlier.save()
+            if self._report:
+                self._report.add_skipped(skipped, self._earlier.settings_of)
+        except KeyboardInterrupt:
+            self._end("interrupted")
+            raise Interrupted(
+                "interrupted: no file is half written; the same command goes on with the rest."
+            ) from None
+        self._end()
+        if not self._results.readable and not self._results.skipped:
+            return EXIT_USAGE
+        return EXIT_SOME_FAILED if self._results.failed else EXIT_OK
+
+    def _is_skipped(self, job: Job) -> bool:
+        return not self._options.overwrite and job.target.exists()
+
+    def _do_the_rest(self, skipped: set[Job]) -> None:
+        jobs = [job for job in self._plan.jobs if job not in skipped]
+        paths = [job.source for job in jobs]
+        estimates = estimate_megapixels(paths, [_size_of(path) for path in paths])
+        # What is too large will be refused, and takes neither time nor room.
+        most = self._options.max_megapixels
+        sizes = {job: size * (size <= most) for job, size in zip(jobs, estimates, strict=True)}
+        self._ahead = dict(sizes)
+        self._progress.begin(len(skipped), list(sizes.values()))
+        room = self._options.waiting_memory or _quarter_of_memory()
+        # The decoders' settings are global: threads find them set, and leave them so.
+        with quiet_decoders() if self._options.jobs > 1 else contextlib.nullcontext():
+            run_in_stages(
+                jobs,
+                lambda job: read_photo(job.source, self._options.max_megapixels),
+                self._work,
+                self._write,
+                self._done,
+                self._options.jobs,
+                lambda job: sizes[job] * 1e6 * _BYTES_PER_PIXEL,
+                room,
+            )
+
+    def _work(self, job: Job, photo: Photo):
+        """Returns (photo, pixels, seconds), or what went wrong with this file."""
+        self._results.readable += 1
+        if self._denoise is None and not self._options.changes_nothing:
+            _make_folder(job.target.parent)
+            self._progress.loading()
+            self._denoise = self._load()
+        self._results.start()
+        self._progress.start(job.source.name, self._ahead.pop(job), _megapixels(photo))
+        start = time.perf_counter()
+        try:
+            pixels = photo.pixels
+            if self._denoise is not None:
+                if is_dark(pixels):
+                    tell(f"{job.source}: uses the darkest part of its 16 bits alone; {_DARK}")
+                pixels = self._denoise(pixels)
+        except FAILURES as error:
+            return error
+        finally:
+            self._progress.worked()
+        return photo, pixels, time.perf_counter() - start
+
+    def _write(self, job: Job, worked) -> Written:
+        photo, pixels, seconds = worked
+        start = time.perf_counter()
+        data = photo.encoded
+        if not self._options.changes_nothing:
+            data = encode_photo(photo.with_pixels(pixels), self._options.quality)
+        write_encoded(job.target, data)
+        seconds += time.perf_counter() - start
+        if self._report:
+            self._report.add_written(job, photo, pixels, seconds)
+        return Written(_megapixels(photo), seconds)
+
+    def _done(self, job: Job, outcome) -> None:
+        if isinstance(outcome, Written):
+            self._earlier.add(job.target)
+            self._results.write(job, outcome)
+        else:
+            self._fail(job, outcome)
+        self._progress.finish(self._ahead.pop(job, 0.0))
+
+    def _fail(self, job: Job | None, error: Exception | str) -> None:
+        reason = self._results.fail(job.source if job else "", error)
+        if self._report:
+            self._report.add_failed(job, reason)
+
+    def _end(self, how: str = "") -> None:
+        self._progress.clear()
+        summary = self._results.summary()
+        print(summary, flush=True)
+        if self._report:
+            try:
+                self._report.write(", ".join(filter(None, [summary, how])))
+            except UserError as error:
+                self._results.fail("--report", error)
+
+
+def _make_folder(folder: Path) -> None:
+    """Makes the output folder before the model loads, which takes seconds."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"--output={folder}: cannot be made: {error.strerror}. Give a folder that can."
+        ) from error
+
+
+def _megapixels(photo: Photo) -> float:
+    return photo.pixels.shape[0] * photo.pixels.shape[1] / 1e6
+
+
+def _size_of(path: Path) -> int:
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return 0
+
+
+def _quarter_of_memory() -> float:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 4
+
+
+def denoise_stream(
+    source: BinaryIO, target: BinaryIO, load: Callable[[], Denoise], options: FileOptions
+) -> int:
+    """Denoises one photograph from a stream to a stream, in its own format.
+
+    Raises:
+        UserError: the input is no readable photograph.
+    """
+    photo = decode_photo(source.read(), "standard input", options.max_megapixels)
+    data = photo.encoded
+    if not options.changes_nothing:
+        data = encode_photo(photo.with_pixels(load()(photo.pixels)), options.quality)
+    target.write(data)
+    target.flush()
+    return EXIT_OK

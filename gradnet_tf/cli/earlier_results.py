@@ -1,0 +1,98 @@
+"""With which settings the results in a folder were made: a hidden file beside them.
+
+A result that exists is skipped. Whether it is the one that was asked for, its
+pixels do not tell, so the settings are kept: a person who changes the strength
+and runs again is told that the old results stand. Nothing depends on the
+file: without it, or where it is damaged, nothing is said.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from gradnet_tf.degradations.noise_level import tell
+from gradnet_tf.utils.files import write_json
+
+NAME = ".gradnet.json"
+
+Settings = Mapping[str, Any]
+
+
+class EarlierResults:
+    """The settings that each result of a folder was made with.
+
+    Args:
+        folder: the output folder.
+        settings: those of this run; texts, numbers and `None`.
+    """
+
+    def __init__(self, folder: Path, settings: Settings):
+        self._folder = folder
+        self._settings = dict(settings)
+        self._made: list[str] = []
+        self._stored, self._results = _read(folder / NAME)
+
+    def add(self, target: Path) -> None:
+        """A result has been written with the settings of this run."""
+        self._made.append(self._name(target))
+
+    def settings_of(self, target: Path) -> Settings | None:
+        """Returns the settings that a result was made with, `None` where nobody knows."""
+        number = self._results.get(self._name(target))
+        known = isinstance(number, int) and 0 <= number < len(self._stored)
+        return self._stored[number] if known else None
+
+    def differences(self, target: Path) -> dict[str, tuple[Any, Any]]:
+        """Returns what differs, as {setting: (then, now)}; nothing where nobody knows."""
+        then = self.settings_of(target)
+        if then is None:
+            return {}
+        keys = [key for key in self._settings if then.get(key) != self._settings[key]]
+        return {key: (then.get(key), self._settings[key]) for key in keys}
+
+    def tell_differences(self, skipped: Iterable[Path]) -> None:
+        """Says in one line that skipped results were made otherwise, if any were."""
+        found = [found for target in skipped if (found := self.differences(target))]
+        if not found:
+            return
+        # The first one stands for all: more would be no line.
+        shown = ", ".join(
+            f"{key}={_shown(then)} and not {_shown(now)}" for key, (then, now) in found[0].items()
+        )
+        some = "1 skipped result was" if len(found) == 1 else f"{len(found)} skipped results were"
+        tell(f"{some} made with other settings ({shown}); --overwrite makes them anew")
+
+    def save(self) -> None:
+        """Writes the file anew, if there is anything to add."""
+        if not self._made:
+            return
+        # Another process may have added to it since.
+        stored, results = _read(self._folder / NAME)
+        if self._settings not in stored:
+            stored.append(self._settings)
+        results |= dict.fromkeys(self._made, stored.index(self._settings))
+        try:
+            write_json(self._folder / NAME, {"settings": stored, "results": results})
+        except OSError as error:
+            tell(f"{self._folder / NAME} cannot be written: {error.strerror or error}")
+
+    def _name(self, target: Path) -> str:
+        return target.relative_to(self._folder).as_posix()
+
+
+def _shown(value: Any) -> str:
+    """Writes a value for people; of a hash they need the beginning."""
+    text = f"{value:g}" if isinstance(value, float) else str(value)
+    return text[:8] if len(text) == 64 else text
+
+
+def _read(path: Path) -> tuple[list[dict], dict[str, int]]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        stored, results = content["settings"], content["results"]
+        if all(isinstance(each, dict) for each in stored) and isinstance(results, dict):
+            return list(stored), dict(results)
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    return [], {}

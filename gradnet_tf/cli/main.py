@@ -1,0 +1,77 @@
+"""The `gradnet` command: `gradnet denoise` and `gradnet models`."""
+
+import argparse
+from collections.abc import Sequence
+
+from gradnet_tf import weights
+from gradnet_tf.cli.denoise_arguments import add_denoise
+from gradnet_tf.utils.command import ArgumentParser, guarded
+from gradnet_tf.utils.errors import EXIT_OK, UserError
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command line and returns its exit code.
+
+    Args:
+        argv: arguments without the program's name; `sys.argv` by default.
+
+    Raises:
+        SystemExit: `--help`, or arguments that argparse refuses.
+    """
+    arguments = _parser().parse_args(argv)
+    return guarded(lambda: arguments.run(arguments))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = ArgumentParser(prog="gradnet", description="Denoises photographs with GradNet.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    add_denoise(commands).set_defaults(run=_denoise)
+
+    models = commands.add_parser(
+        "models",
+        help="list the weights that ship, or print the card of one",
+        description="Lists the trained weights that ship, with sizes and scores; with a name, "
+        "prints that card: data, terms, recipe, scores, limits.",
+    )
+    models.add_argument("name", nargs="?", metavar="NAME", help="weights whose card to print")
+    models.add_argument(
+        "--default", action="store_true", help="print only the name that --model=default means"
+    )
+    models.set_defaults(run=_models)
+    return parser
+
+
+def _denoise(arguments: argparse.Namespace) -> int:
+    from gradnet_tf.cli.denoise_command import denoise
+
+    return denoise(arguments)
+
+
+def _models(arguments: argparse.Namespace) -> int:
+    from gradnet_tf.models.classical import CLASSICAL
+    from gradnet_tf.weights.model_cards import card_text, cards_table
+
+    if arguments.default:
+        print(weights.DEFAULT)
+        return EXIT_OK
+    if arguments.name is not None:
+        card = weights.find_card(arguments.name)
+        if card is None:
+            raise UserError(
+                f"NAME: no weights of that name ship. Received: {arguments.name}.\n"
+                f"These do: {weights.shipped_names()}."
+            )
+        print(card_text(card))
+        return EXIT_OK
+    cards = weights.list_weights()
+    if cards:
+        print(cards_table(cards))
+        print(f"* the default: {weights.DEFAULT}")
+        print("`gradnet models NAME` prints a card: data, terms, recipe, limits.")
+    else:
+        print("No weights ship with this version.")
+    print("Without weights:")
+    for name, description in CLASSICAL.items():
+        print(f"  {name}: {description}")
+    return EXIT_OK

@@ -1,0 +1,117 @@
+"""Draws the curves of one or several runs into a PNG and prints a table of them.
+
+Example:
+  python -m gradnet_tf.curves.plot runs/small_s25 runs/tiny_blind --output=curves.png
+It reads log.jsonl of each run and of its naive denoiser's stage, so it works
+while a run is going on, on any machine that sees the folder.
+"""
+
+import argparse
+import math
+import os
+import sys
+from collections.abc import Sequence
+
+import numpy as np
+
+from gradnet_tf.curves.curve_figure import draw_curves
+from gradnet_tf.curves.run_curves import Curve, read_runs
+from gradnet_tf.utils.command import ArgumentParser, guarded
+from gradnet_tf.utils.errors import UserError
+from gradnet_tf.utils.files import atomic_path
+
+
+def _length(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0.0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"expected steps, from 0 up. Received: {text}")
+    return value
+
+
+def _parser() -> ArgumentParser:
+    parser = ArgumentParser(
+        prog="python -m gradnet_tf.curves.plot",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("runs", nargs="+", metavar="RUN", help="a run's folder (--workdir)")
+    parser.add_argument("--output", default="curves.png", metavar="FILE", help="PNG to write")
+    parser.add_argument(
+        "--x",
+        choices=("step", "hours"),
+        default="step",
+        help="hours of training are computed from the examples per second",
+    )
+    parser.add_argument(
+        "--smooth",
+        type=_length,
+        metavar="STEPS",
+        help="over how many steps the loss is averaged; 0: not at all; "
+        "by default 3%% of the longest run",
+    )
+    return parser
+
+
+def table(curves: Sequence[Curve]) -> str:
+    """Returns a line for each stage: where it stands, its best PSNR and its median speed."""
+    rows = [("run", "last step", "last loss", "best PSNR", "at step", "examples/s")]
+    # Counted from the stage's start, so its last value is all of them.
+    skipped = [int(curve.known("skipped")[1][-1:].sum()) for curve in curves]
+    if any(skipped):
+        rows[0] += ("skipped steps",)
+    for curve, count in zip(curves, skipped, strict=True):
+        loss, speed = curve.known("loss")[1], curve.known("examples_per_second")[1]
+        index, psnr = curve.known("psnr")
+        best = np.argmax(psnr) if psnr.size else None
+        row = (
+            curve.name + (" (naive)" if curve.naive else ""),
+            str(curve.step[-1]),
+            f"{loss[-1]:.4g}" if loss.size else "–",
+            "–" if best is None else f"{psnr[best]:.2f} dB",
+            "–" if best is None else str(curve.step[index[best]]),
+            f"{np.median(speed):.4g}" if speed.size else "–",
+        )
+        rows.append(row + (str(count),) * any(skipped))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for name, *numbers in rows:
+        cells = [text.rjust(width) for text, width in zip(numbers, widths[1:], strict=True)]
+        lines.append("  ".join([name.ljust(widths[0]), *cells]))
+    return "\n".join(lines)
+
+
+def _run(arguments: argparse.Namespace) -> None:
+    output = arguments.output
+    if not output.lower().endswith(".png") or os.path.isdir(output):
+        raise UserError(f"--output must be a file name that ends in .png. Received: {output}")
+    curves = read_runs(arguments.runs)
+    figure = draw_curves(curves, arguments.x, arguments.smooth)
+    try:
+        with atomic_path(output) as temporary:
+            figure.savefig(temporary)
+    except OSError as error:
+        raise UserError(
+            f"--output={output} cannot be written: {error.strerror or error}"
+        ) from error
+    print(table(curves))
+    print(f"wrote {output}")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command line and returns its exit code.
+
+    Args:
+        argv: arguments without the program's name; `sys.argv` by default.
+
+    Raises:
+        SystemExit: `--help`, or arguments that argparse refuses.
+    """
+    arguments = _parser().parse_args(argv)
+    return guarded(lambda: _run(arguments))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

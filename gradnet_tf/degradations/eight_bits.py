@@ -1,0 +1,32 @@
+"""What a file of 8 bits does to an image: limits, levels and the blocks of JPEG."""
+
+import cv2
+import numpy as np
+
+from gradnet_tf.images.image_files import to_float, to_uint8
+
+
+def round_to_8_bits(image: np.ndarray) -> np.ndarray:
+    """Clips to [0, 1] and rounds to 256 levels (halves to even); float32, same shape."""
+    return to_float(to_uint8(image))
+
+
+def jpeg(image: np.ndarray, quality: int) -> np.ndarray:
+    """Writes an image as JPEG in memory and reads it back; clips and rounds on the way.
+
+    Args:
+        image: float32 (H, W, 3) in RGB order or (H, W, 1), nominal range [0, 1].
+        quality: libjpeg's, 1 (worst) to 100; chroma is halved both ways, as in most files.
+
+    Returns:
+        float32 image of the same shape, of 256 levels in [0, 1].
+    """
+    pixels = to_uint8(image)
+    colour = pixels.shape[-1] == 3
+    pixels = pixels[..., ::-1] if colour else pixels  # OpenCV's order is BGR
+    _, content = cv2.imencode(
+        ".jpg", np.ascontiguousarray(pixels), [cv2.IMWRITE_JPEG_QUALITY, int(quality)]
+    )
+    back = cv2.imdecode(content, cv2.IMREAD_COLOR if colour else cv2.IMREAD_GRAYSCALE)
+    back = back[..., ::-1] if colour else back[..., np.newaxis]
+    return to_float(np.ascontiguousarray(back))

@@ -1,0 +1,535 @@
+"""The one object through which everything denoises: arrays in, arrays out."""
+
+import dataclasses
+import os
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import numpy as np
+
+from gradnet_tf import weights
+from gradnet_tf.degradations.noise_level import estimate_and_tell, estimate_sigma, tell
+from gradnet_tf.degradations.sampling import orient
+from gradnet_tf.images.channels import PER_CHANNEL, REPLICATED, adapt_channels, adaptation, is_grey
+from gradnet_tf.loading.load import load_runner
+from gradnet_tf.tiling.tile_config import AUTO, TileConfig
+from gradnet_tf.tiling.tiled import run_whole
+from gradnet_tf.tiling.tiles import FLOATS, OnTile, PixelFormat
+from gradnet_tf.utils.errors import UserError
+
+_DTYPES = "uint8, uint16 or float"
+#: Of floats: far beyond what noise adds to [0, 1], and below pictures on the 0-255 scale.
+_MOST = 16.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Strength:
+    """How much of the noise to take away.
+
+    The change that the network makes to a pixel is split along orthonormal
+    axes of RGB: luma is its part along grey, (1, 1, 1)/√3, chroma the rest, in
+    the plane of (1, -1, 0)/√2 and (1, 1, -2)/√6. White noise is equally strong
+    along all three. (The Y of YCbCr weighs green most, after the eye, and its
+    axes are not orthogonal: there, less chroma would change brightness.)
+
+    Attributes:
+        overall: 1 is the network's result, 0 the picture itself, between them a blend.
+        luma: the same for the luma part alone; multiplies `overall`.
+        chroma: the same for the chroma part; a grey picture has none.
+
+    Raises:
+        UserError: a value outside [0, 1].
+    """
+
+    overall: float = 1.0
+    luma: float = 1.0
+    chroma: float = 1.0
+
+    def __post_init__(self):
+        for name, value in (
+            ("strength", self.overall),
+            ("luma", self.luma),
+            ("chroma", self.chroma),
+        ):
+            if not 0.0 <= value <= 1.0:
+                raise UserError(f"{name}: expected a number in [0, 1]. Received: {value}.")
+
+    def is_nothing(self, channels: int = 3) -> bool:
+        """Whether pictures of so many colour channels stay as they are."""
+        chroma = self.chroma if channels == 3 else 0.0
+        return self.overall == 0.0 or (self.luma == 0.0 and chroma == 0.0)
+
+    def blend(self, noisy: np.ndarray, denoised: np.ndarray) -> np.ndarray:
+        """Returns a picture between two, float (..., C) with C = 1 or 3."""
+        luma = np.float32(self.overall * self.luma)
+        chroma = np.float32(self.overall * self.chroma)
+        if noisy.shape[-1] == 1:
+            chroma = luma
+        if luma == chroma == 1.0:
+            return denoised
+        change = denoised - noisy
+        if luma == chroma:
+            return noisy + luma * change
+        grey = change.mean(axis=-1, keepdims=True)
+        return noisy + chroma * change + (luma - chroma) * grey
+
+
+def self_ensemble(function: Callable[[np.ndarray], np.ndarray], images: np.ndarray) -> np.ndarray:
+    """Averages a denoiser's results over the eight flips and quarter turns of its input.
+
+    Args:
+        function: maps (N, H, W, C) to the same shape, any H and W.
+        images: (N, H, W, C) float.
+
+    Returns:
+        float32, shaped like `images`; eight times the work.
+    """
+    total = np.zeros(images.shape, np.float32)
+    for orientation in range(8):
+        turned = np.stack([orient(image, orientation) for image in images])
+        for place, result in zip(total, function(turned), strict=True):
+            place += _orient_back(result, orientation)
+    return total / np.float32(8)
+
+
+def _orient_back(image: np.ndarray, orientation: int) -> np.ndarray:
+    if orientation & 4:
+        image = image.swapaxes(0, 1)
+    return orient(image, orientation & 3)  # Flips undo themselves.
+
+
+def denoise_picture(
+    denoiser,
+    picture: np.ndarray,
+    strength: Strength,
+    sigma: float | None = None,
+    ensemble: bool = False,
+    tiles: TileConfig = AUTO,
+    on_tile: OnTile | None = None,
+) -> np.ndarray:
+    """Denoises a picture or a batch in its own number format; see `Denoiser.__call__`.
+
+    Args:
+        denoiser: with `denoise`, `run_picture`, `for_grey`, `channels`, `needs_sigma` and `name`.
+        picture: uint8, uint16 or float: (H, W), (H, W, 1 to 4) or (N, H, W, 1 to 4).
+        strength: how much of the noise to take away.
+        sigma: noise level on the 0-255 scale.
+        ensemble: averages over the eight flips; see `self_ensemble`.
+        tiles: how each picture is cut.
+        on_tile: called with the pixels done and all pixels of a picture.
+
+    Returns:
+        A new array of the same shape and dtype.
+
+    Raises:
+        UserError: another shape or dtype.
+    """
+    picture = np.asarray(picture)
+    known = picture.dtype in (np.uint8, np.uint16) or picture.dtype.kind == "f"
+    shape = picture.shape
+    if (
+        not known
+        or len(shape) not in (2, 3, 4)
+        or (len(shape) > 2 and shape[-1] not in (1, 2, 3, 4))
+    ):
+        raise UserError(
+            f"image: expected {_DTYPES} of shape (H, W), (H, W, 1 to 4) or (N, H, W, 1 to 4). "
+            f"Received: {picture.dtype} of shape {shape}."
+        )
+    result = picture.copy()
+    channels = 1 if len(shape) == 2 else shape[-1] - 1 + shape[-1] % 2
+    if picture.size == 0 or strength.is_nothing(channels):
+        return result
+    # Views, (N, H, W, 1 to 4): what is written to `images` stands in `result`.
+    images = result[..., np.newaxis] if len(shape) == 2 else result
+    images = images[np.newaxis] if images.ndim == 3 else images
+    for image in images:
+        colours = image[..., :channels]  # Less the alpha channel, which stays as it is.
+        own, part = denoiser, colours
+        if is_grey(colours) and (own := denoiser.for_grey()) is not denoiser:
+            part = colours[..., :1]  # What is made of it goes to all channels.
+        colours[...] = _denoise(own, part, strength, sigma, ensemble, tiles, on_tile)
+    return result
+
+
+def to_unit(pixels: np.ndarray) -> np.ndarray:
+    """Returns uint8, uint16 or float pixels as float32, nominal range [0, 1]."""
+    if pixels.dtype.kind == "u":
+        return pixels.astype(np.float32) / np.float32(np.iinfo(pixels.dtype).max)
+    return pixels.astype(np.float32)
+
+
+def finished(denoised: np.ndarray, noisy: np.ndarray, strength: Strength) -> np.ndarray:
+    """Returns denoised pixels, float in [0, 1], blended with and stored like the noisy ones.
+
+    Args:
+        denoised: float32 (..., C).
+        noisy: uint8, uint16 or float (..., C), C = 1 or 3: all colours of a pixel.
+        strength: how much of the noise to take away.
+    """
+    blended = strength.blend(to_unit(noisy), denoised)
+    if noisy.dtype.kind != "u":
+        return blended.astype(noisy.dtype)
+    top = np.float32(np.iinfo(noisy.dtype).max)
+    return np.rint(np.clip(blended, 0.0, 1.0) * top).astype(noisy.dtype)
+
+
+def _require_borne(colours: np.ndarray) -> None:
+    """Raises `UserError` for floats that a network makes NaN of; integers always pass."""
+    if colours.dtype.kind == "u":
+        return
+    with np.errstate(invalid="ignore"):  # NaN is neither less nor more, and is refused, too.
+        low, high = float(colours.min()), float(colours.max())
+    if not -_MOST <= low <= high <= _MOST:
+        raise UserError(
+            "image: expected finite floats, nominal range [0, 1]; scale others first. "
+            f"Received: values from {low:g} to {high:g}."
+        )
+
+
+def _denoise(denoiser, colours, strength, sigma, ensemble, tiles, on_tile) -> np.ndarray:
+    _require_borne(colours)
+    if sigma is None and denoiser.needs_sigma:
+        # Of the picture as it is, before channels are replicated or taken one by one.
+        sigma = estimate_and_tell(to_unit(colours), denoiser.name)
+    rule = adaptation(colours.shape[-1], denoiser.channels)
+    if ensemble or (rule == PER_CHANNEL and strength.luma != strength.chroma):
+        # What is stored needs eight results, or the results of all three channels.
+        return _denoise_floats(denoiser, colours, strength, sigma, ensemble, tiles, on_tile)
+    pixels = _pixel_format(strength, rule == REPLICATED)
+    if rule != PER_CHANNEL:
+        return denoiser.run_picture(colours, sigma, tiles, pixels, on_tile)
+    parts = np.split(colours, colours.shape[-1], axis=-1)
+    results = [denoiser.run_picture(part, sigma, tiles, pixels, on_tile) for part in parts]
+    return np.concatenate(results, axis=-1)
+
+
+def _denoise_floats(denoiser, colours, strength, sigma, ensemble, tiles, on_tile) -> np.ndarray:
+    def run(images):
+        return adapt_channels(
+            lambda adapted: denoiser.denoise(adapted, sigma, tiles), images, denoiser.channels
+        )
+
+    noisy = to_unit(colours)[np.newaxis]
+    denoised = self_ensemble(run, noisy) if ensemble else run(noisy)
+    result = finished(denoised[0], colours, strength)
+    if on_tile:
+        size = colours.shape[0] * colours.shape[1]
+        on_tile(size, size)
+    return result
+
+
+def _pixel_format(strength: Strength, replicate: bool) -> PixelFormat:
+    """Returns how pixels are read, blended and stored; `replicate` for grey as RGB."""
+
+    def read(part):
+        part = to_unit(part)
+        return np.repeat(part, 3, axis=-1) if replicate else part
+
+    def store(denoised, part):
+        if replicate:
+            denoised = denoised.mean(axis=-1, keepdims=True, dtype=denoised.dtype)
+        return finished(denoised, part, strength)
+
+    return PixelFormat(read, store)
+
+
+#: What `Denoiser.source` holds; missing values are `None`.
+_FACTS = ("kind", "path", "preset", "sha256", "run", "trained_sigma", "runtime")
+
+
+class Runner(Protocol):
+    """What runs a network: Keras, a SavedModel or a TFLite interpreter (`gradnet_tf.runtimes`).
+
+    One that can run tiles also has `run_picture`, as `KerasRunner`.
+    """
+
+    channels: int | None
+    needs_sigma: bool
+    parameters: int | None
+    model: Any
+
+    def run(self, images: np.ndarray, sigma: np.ndarray | None = None) -> np.ndarray:
+        """Maps float32 (N, H, W, C) to the denoised images of the same shape.
+
+        With `needs_sigma`, `sigma` is float32 (N,) on the 0-255 scale, else `None`.
+        """
+
+    def naive(self, images: np.ndarray, sigma: np.ndarray | None = None) -> np.ndarray | None:
+        """Returns the naive estimate, or `None` where the network has none."""
+
+
+class Denoiser:
+    """Maps noisy images to denoised images of the same shape, at any height and width from 1 up.
+
+    Args:
+        model: a name or a path, as `gradnet_tf.denoiser.load_denoiser` takes it (with
+            the runtime "auto"), or what runs a network already; see `Runner`.
+        name: what reports and folders call it, such as "gradnet_small_color_blind";
+            given with a `Runner`, known where a model is named.
+        source: where it came from: `kind`, `path`, `preset`, `sha256`, `run`,
+            `trained_sigma`, the lowest and the highest noise level of its training, and
+            `runtime`, "litert" for weights that ship and run there (missing values are
+            `None`); given or known like `name`.
+
+    Attributes:
+        channels: 3 (RGB) or 1 (grey), what `denoise` takes; `None` where it takes both.
+        needs_sigma: whether the network wants the noise level.
+        model: the Keras model, or `None` (SavedModel, TFLite).
+        parameters: number of weights, or `None` where the file does not tell.
+
+    Raises:
+        UserError: `model` names nothing that denoises.
+
+    Example:
+
+    >>> denoiser = Denoiser("gradnet_tiny")
+    >>> denoised = denoiser(photograph)  # uint8, uint16 or float; the same out
+    """
+
+    def __init__(
+        self,
+        model: str | os.PathLike | Runner = "default",
+        name: str = "denoiser",
+        source: Mapping[str, Any] | None = None,
+    ):
+        if isinstance(model, str | os.PathLike):
+            found = load_denoiser(os.fspath(model), runtime="auto")
+            model, name, source = found.runner, found.name, found.source
+        self.runner = model
+        self.name = name
+        blank = dict.fromkeys(_FACTS)
+        self.source = {**blank, **(source or {})}
+        self._for_grey: Denoiser | None = None
+
+    @property
+    def channels(self) -> int | None:
+        """Channels of the images that `denoise` takes; `None` for 1 and 3."""
+        return self.runner.channels
+
+    @property
+    def needs_sigma(self) -> bool:
+        """Whether the network wants the noise level as a second input."""
+        return self.runner.needs_sigma
+
+    @property
+    def model(self):
+        """The Keras model behind it, if there is one."""
+        return self.runner.model
+
+    @property
+    def parameters(self) -> int | None:
+        """Number of weights, if known."""
+        return self.runner.parameters
+
+    def denoise(
+        self, images: np.ndarray, sigma: float | None = None, tiles: TileConfig | None = None
+    ) -> np.ndarray:
+        """Denoises a batch.
+
+        Args:
+            images: (N, H, W, C), float, nominal range [0, 1] (noise may leave it),
+                C = `channels`.
+            sigma: noise level on the 0-255 scale, of all images or (N,); unused
+                by blind models. Where the network needs it and none is given, it is
+                estimated, and printed for each image.
+            tiles: how images are cut. By default each is run whole, and the attention
+                averages over all of it at any size.
+
+        Returns:
+            float32, shaped like `images`, clipped to [0, 1].
+
+        Raises:
+            UserError: `images` has another shape or dtype, σ is outside [0, 255], or the
+                network cannot run in such tiles.
+        """
+        images = self._checked(images)
+        if images.size == 0:
+            return images
+        sigma = self._levels(images, sigma, lambda image: estimate_and_tell(image, self.name))
+        if tiles is not None:
+            levels = [None if sigma is None else sigma[i : i + 1] for i in range(len(images))]
+            pairs = zip(images, levels, strict=True)
+            parts = [self.run_picture(image, level, tiles)[None] for image, level in pairs]
+            return parts[0] if len(parts) == 1 else np.concatenate(parts)
+        return np.clip(np.asarray(self.runner.run(images, sigma), np.float32), 0.0, 1.0)
+
+    def naive(self, images: np.ndarray, sigma: float | None = None) -> np.ndarray | None:
+        """Returns the naive estimate ψ(y), clipped to [0, 1], or `None` where there is none.
+
+        Takes what `denoise` takes. Only a GradNet held as a Keras model has one.
+        """
+        images = self._checked(images)
+        estimate = self.runner.naive(images, self._levels(images, sigma, estimate_sigma))
+        return None if estimate is None else np.clip(np.asarray(estimate, np.float32), 0.0, 1.0)
+
+    def __call__(
+        self,
+        image: np.ndarray,
+        strength: float = 1.0,
+        sigma: float | None = None,
+        *,
+        luma: float = 1.0,
+        chroma: float = 1.0,
+        self_ensemble: bool = False,
+        tiles: TileConfig = AUTO,
+        on_tile: OnTile | None = None,
+    ) -> np.ndarray:
+        """Denoises a picture, or a batch, in its own number format.
+
+        Args:
+            image: uint8, uint16 or float with nominal range [0, 1], (H, W),
+                (H, W, C) or (N, H, W, C): C = 1 grey, 3 RGB, 2 and 4 the same with alpha,
+                which stays as it is. A grey picture, also one stored as RGB with equal
+                channels, goes through `for_grey`; where the model takes the other kind of
+                colour, the picture is adapted as `adapt_channels` says.
+            strength: 1 is the network's result, 0 the picture itself bit for bit, between
+                them a blend.
+            sigma: see `denoise`.
+            luma: strength for brightness alone; multiplies `strength`. See
+                `gradnet_tf.denoiser.Strength`.
+            chroma: strength for colour alone.
+            self_ensemble: averages over the eight flips and quarter turns: a little better,
+                eight times slower.
+            tiles: how a large picture is cut; the result does not depend on it.
+            on_tile: called with the pixels done and all pixels of an image, whenever some
+                are done; once for each image with `self_ensemble`.
+
+        Returns:
+            A new array like `image`; integers are rounded to the nearest level, floats
+            are in [0, 1] at full strength.
+
+        Raises:
+            UserError: another shape or dtype, values that are not finite, a strength
+                outside [0, 1], too little memory allowed by `tiles`, or tiles that the
+                network cannot run in.
+            MemoryError: memory does not suffice for the smallest tiles.
+        """
+        wanted = Strength(strength, luma, chroma)
+        return denoise_picture(self, image, wanted, sigma, self_ensemble, tiles, on_tile)
+
+    def for_grey(self) -> "Denoiser":
+        """Returns what denoises grey pictures: the grey weights that ship beside these, or itself.
+
+        They are loaded, and named on standard error, by the first call.
+        """
+        if self._for_grey is None:
+            self._for_grey = grey_partner(self) or self
+        return self._for_grey
+
+    def run_picture(
+        self,
+        image: np.ndarray,
+        sigma: float | None,
+        tiles: TileConfig,
+        pixels: PixelFormat = FLOATS,
+        on_tile: OnTile | None = None,
+    ) -> np.ndarray:
+        """Denoises one picture in tiles, its numbers read and stored part by part.
+
+        Args:
+            image: (H, W, ·), of which `pixels.read` makes float32 with `channels` channels.
+            sigma: noise level on the 0-255 scale; see `denoise`.
+            tiles: how it is cut.
+            pixels: how it is read and the result is stored.
+            on_tile: see `__call__`.
+
+        Returns:
+            (H, W, ·), what `pixels.store` makes.
+
+        Raises:
+            UserError: see `__call__`.
+            MemoryError: see `__call__`.
+        """
+        level = self._levels(
+            image[None], sigma, lambda own: estimate_and_tell(pixels.read(own[None])[0], self.name)
+        )
+        if hasattr(self.runner, "run_picture"):
+            return self.runner.run_picture(image, level, tiles, pixels, on_tile)
+
+        def clipped(*inputs):
+            return np.clip(np.asarray(self.runner.run(*inputs), np.float32), 0.0, 1.0)
+
+        reason = f"{self.name} runs whole pictures only"
+        return run_whole(clipped, image, level, tiles, pixels, on_tile, reason)
+
+    def _levels(self, images, sigma, estimate) -> np.ndarray | None:
+        """Returns σ of each image, float32 (N,), or `None` where the network takes none."""
+        if not self.needs_sigma:
+            return None
+        if sigma is None:
+            return np.array([estimate(image) for image in images], np.float32)
+        levels = np.asarray(sigma, np.float32)
+        if (
+            levels.shape not in ((), (1,), (len(images),))
+            or not ((levels >= 0) & (levels <= 255)).all()
+        ):
+            raise UserError(
+                f"sigma: expected a number in [0, 255], or one for each of {len(images)} images. "
+                f"Received: {sigma}."
+            )
+        return np.broadcast_to(levels, (len(images),))
+
+    def _checked(self, images: np.ndarray) -> np.ndarray:
+        images = np.asarray(images)
+        taken = (1, 3) if self.channels is None else (self.channels,)
+        if images.ndim != 4 or images.shape[-1] not in taken:
+            raise UserError(
+                f"images: {self.name} takes (N, H, W, {' or '.join(map(str, taken))}). "
+                f"Received: shape {images.shape}."
+            )
+        if not np.issubdtype(images.dtype, np.floating):
+            raise UserError(
+                "images: expected float values with nominal range [0, 1]. "
+                f"Received: {images.dtype}."
+            )
+        return images.astype(np.float32, copy=False)
+
+
+def grey_partner(denoiser):
+    """Loads the grey weights that ship beside a denoiser's colour weights, and says so.
+
+    A grey picture replicated for a colour network has the same noise in all
+    three channels, which no colour network here was trained on.
+
+    Args:
+        denoiser: with `name` and `source`.
+
+    Returns:
+        A `Denoiser`; `None` where this one is not made of weights that ship
+        (`source["kind"]`), or those have no partner.
+    """
+    name = weights.gray_partner(denoiser.name, denoiser.source)
+    if name is None:
+        return None
+    runtime = denoiser.source.get("runtime") or "keras"
+    partner = load_denoiser(name, runtime=runtime)
+    tell(f"grey pictures go through {name}, the grey weights of {denoiser.name}")
+    return partner
+
+
+def load_denoiser(
+    spec: str, precision: str = "float32", flag: str = "model", runtime: str = "keras"
+) -> Denoiser:
+    """Returns the denoiser that `--model=spec` means.
+
+    An existing path goes by its content: a run's folder (config.json; its best
+    weights), a folder with saved_model.pb, a folder of numbered versions of
+    those, an export's output folder (saved_model/1), a `.keras` or a `.tflite`
+    file, or published weights of another project (`.mat`, `.pth`). Anything else
+    is a name: of weights that ship, of an architecture (its colour blind
+    weights), of a classical denoiser, or `default`.
+
+    Args:
+        spec: path or name.
+        precision: dtype policy to rebuild a Keras model under; weights stay float32.
+        flag: what messages call `spec`.
+        runtime: what runs weights that ship: "keras", "litert" from the .tflite file that
+            ships too, or "auto"; see `gradnet_tf.runtimes.choose_runtime.litert_file`.
+
+    Raises:
+        UserError: nothing of that name or kind, a damaged file, or a precision
+            that the kind of file cannot have.
+    """
+    loaded = load_runner(spec, precision, flag, runtime)
+    return Denoiser(loaded.runner, loaded.name, loaded.source)

@@ -1,0 +1,1 @@
+"""Scores denoisers on sets of images, and prints the scores."""

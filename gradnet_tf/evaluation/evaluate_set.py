@@ -1,0 +1,295 @@
+"""Scores a denoiser on a set of images: which noise, which channels, which numbers."""
+
+import dataclasses
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from gradnet_tf.degradations import add_gaussian_noise
+from gradnet_tf.degradations.compose import parse_degradation
+from gradnet_tf.degradations.draws import Draws
+from gradnet_tf.degradations.noise_level import estimate_and_tell, scored_untrained, tell
+from gradnet_tf.degradations.sampling import evaluation_key, evaluation_noise
+from gradnet_tf.denoiser import self_ensemble
+from gradnet_tf.evaluation.scores import (
+    HAS_NAN,
+    Example,
+    finite_or_none,
+    mean_scores,
+    score_example,
+)
+from gradnet_tf.images.channels import adapt_channels, adaptation
+from gradnet_tf.images.image_files import require_one_size, to_float
+from gradnet_tf.models.presets import PRECISIONS
+from gradnet_tf.tiling.tile_config import TileConfig, parse_tile
+from gradnet_tf.training.config import require, require_sigma
+from gradnet_tf.utils.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluateConfig:
+    """What is evaluated, and how.
+
+    Attributes:
+        dataset: name of the set.
+        split: split of the set; `None` takes the set's own default.
+        sigma: noise level on the 0-255 scale; `None` for sets with real noise. With a
+            `degradation` its level, `None` where it is not white Gaussian noise of one σ.
+        seed: seed of the noise.
+        max_images: take the first so many images in byte order; `None` takes all.
+        clip_noisy: clip the noisy input to [0, 1] before the denoiser sees it.
+        precision: dtype policy the model is built under.
+        degradation: what makes the noise instead of σ, as
+            `gradnet_tf.degradations.compose` reads it.
+        self_ensemble: average the result over the eight flips and quarter turns.
+        tile: how images are cut, a `TileConfig.tile` or its text; `None` runs each in one
+            piece, its attention averaged over all of it.
+    """
+
+    dataset: str = "sample"
+    split: str | None = None
+    sigma: float | None = 25.0
+    seed: int = 0
+    max_images: int | None = None
+    clip_noisy: bool = False
+    precision: str = "float32"
+    degradation: str | None = None
+    self_ensemble: bool = False
+    tile: int | str | None = None
+
+    def __post_init__(self):
+        if self.degradation:
+            degradation = parse_degradation(self.degradation)
+            # One text for one noise, however it was written.
+            object.__setattr__(self, "degradation", str(degradation))
+            object.__setattr__(self, "sigma", degradation.sigma)
+        if self.sigma is not None:
+            require_sigma("sigma", self.sigma)
+        require(self.seed >= 0, "seed", self.seed, "at least 0")
+        count = self.max_images
+        require(count is None or count >= 1, "max_images", count, "at least 1")
+        choices = ", ".join(PRECISIONS)
+        require(self.precision in PRECISIONS, "precision", self.precision, f"one of {choices}")
+        if self.tile is not None:
+            object.__setattr__(self, "tile", parse_tile(str(self.tile)))
+
+
+class Denoiser(Protocol):
+    """The part of a denoiser that an evaluation uses."""
+
+    name: str
+    channels: int
+
+    def denoise(self, images: np.ndarray, sigma: float | None = None) -> np.ndarray:
+        """Denoises float32 (N, H, W, C), nominal range [0, 1]; same shape back."""
+
+    def naive(self, images: np.ndarray) -> np.ndarray | None:
+        """Returns the naive estimate where the denoiser has one."""
+
+
+class ImageSet(Protocol):
+    """The part of an image set that an evaluation uses.
+
+    A set without clean images says so by `has_clean`, False; it has `noisy`
+    alone. Sets with `facts` tell how they are scored where scores are published.
+    """
+
+    name: str
+    split: str
+    names: Sequence[str]
+    channels: int
+
+    def load(self, index: int) -> np.ndarray:
+        """Returns the clean image, uint8 (H, W, C)."""
+
+    def noisy(self, index: int) -> np.ndarray | None:
+        """Returns the image's really noisy partner, uint8, where the set has one."""
+
+
+def has_clean(image_set: ImageSet) -> bool:
+    """Tells whether a set has clean images to score against."""
+    return getattr(image_set, "has_clean", True)
+
+
+def protocol(image_set: ImageSet) -> dict[str, Any] | None:
+    """Returns how a set is scored where scores are published, as metrics.json has it.
+
+    Returns:
+        The fields of the set's protocol, and `images`, the number of images
+        that published scores are over (`None`: as many as there are); `None`
+        for a set without facts.
+    """
+    facts = getattr(image_set, "facts", None)
+    if facts is None:
+        return None
+    fields = dataclasses.asdict(facts.protocol_of(image_set.split))
+    return {**fields, "images": facts.counts.get(image_set.split)}
+
+
+def clean_image(image_set: ImageSet, index: int) -> np.ndarray:
+    """Returns what an image is scored against: float32 (H, W, C) in [0, 1].
+
+    Sets whose clean images are finer than 8 bits have `clean` for that.
+    """
+    precise = getattr(image_set, "clean", None)
+    return precise(index) if precise else to_float(image_set.load(index))
+
+
+def check_noise(image_set: ImageSet, config: EvaluateConfig) -> None:
+    """Refuses a degradation of a set that has noise of its own.
+
+    Raises:
+        UserError: names the set and the degradation.
+    """
+    if config.degradation and image_set.noisy(0) is not None:
+        raise UserError(
+            f"dataset {image_set.name} has real noise, to which --degradation adds none. "
+            f"Received: --degradation={config.degradation}\n"
+            "Leave it out, or take a set of clean images alone."
+        )
+
+
+def noisy_input(
+    clean: np.ndarray, real: np.ndarray | None, name: str, config: EvaluateConfig
+) -> np.ndarray:
+    """Returns what the denoiser gets for one image.
+
+    Args:
+        clean: (H, W, C) float32.
+        real: the really noisy partner, uint8, or `None` to make noise.
+        name: file name of the image; its stem keys the noise.
+        config: σ or degradation, seed and `clip_noisy`.
+
+    Returns:
+        (H, W, C) float32; leaves [0, 1] unless `clip_noisy`.
+    """
+    if real is not None:
+        return to_float(real)
+    if config.degradation:
+        draws = Draws(evaluation_key(config.seed, name))
+        noisy = parse_degradation(config.degradation).apply(clean, draws)
+        return np.clip(noisy, 0, 1) if config.clip_noisy else noisy
+    if config.sigma is None:
+        raise UserError(
+            f"{name} has no noisy partner, so noise is added: `sigma` must be in [0, 255]. "
+            "Received: sigma=None"
+        )
+    noise = evaluation_noise(clean.shape, config.seed, name)
+    noisy = add_gaussian_noise(clean, noise, config.sigma).astype(np.float32)
+    return np.clip(noisy, 0, 1) if config.clip_noisy else noisy
+
+
+def run_example(
+    denoiser: Denoiser, image_set: ImageSet, index: int, config: EvaluateConfig
+) -> Example:
+    """Loads image `index`, makes it noisy and denoises it; only `denoise` is timed."""
+    name = image_set.names[index]
+    real = image_set.noisy(index)
+    if has_clean(image_set):
+        clean = clean_image(image_set, index)
+        if real is not None:
+            require_one_size(name, clean, real)
+        noisy = noisy_input(clean, real, name, config)
+    else:
+        clean, noisy = None, to_float(real)
+    sigma = config.sigma if real is None else None
+    needs_sigma = getattr(denoiser, "needs_sigma", False)
+    cut = {} if config.tile is None else {"tiles": TileConfig(config.tile)}
+    start = time.perf_counter()
+    if sigma is None and needs_sigma:
+        # Of the image as it is, before channels are replicated or taken one by one.
+        sigma = estimate_and_tell(noisy, name)
+
+    def run(images):
+        return adapt_channels(
+            lambda adapted: np.asarray(denoiser.denoise(adapted, sigma, **cut)),
+            images,
+            denoiser.channels,
+        )
+
+    images = noisy[None]
+    denoised = (self_ensemble(run, images) if config.self_ensemble else run(images))[0]
+    seconds = time.perf_counter() - start
+    more = {"sigma": sigma} if needs_sigma else {}
+    naive = adapt_channels(
+        lambda images: denoiser.naive(images, **more), noisy[None], denoiser.channels
+    )
+    # np.clip keeps NaN, so a broken output is still seen by the scores.
+    naive = None if naive is None else np.clip(naive[0], 0, 1)
+    denoised = np.clip(denoised, 0, 1)
+    return Example(name, clean, noisy, naive, denoised, seconds, real is not None)
+
+
+def evaluate(
+    denoiser: Denoiser,
+    image_set: ImageSet,
+    config: EvaluateConfig,
+    progress: Callable[[dict[str, Any]], None] | None = None,
+    on_example: Callable[[Example], None] | None = None,
+) -> dict[str, Any]:
+    """Scores a denoiser on every image of a set, one image at a time.
+
+    PSNR has peak 1.0 and is taken per image, then averaged. `psnr` is that of
+    the float output clipped to [0, 1], `psnr_uint8` after rounding to 8 bits,
+    `psnr_noisy` that of the input as the denoiser gets it, `psnr_naive` that of
+    the clipped naive estimate. Without clean images every score is `None`.
+
+    Args:
+        denoiser: see `Denoiser`.
+        image_set: see `ImageSet`.
+        config: see `EvaluateConfig`.
+        progress: called with each image's row as soon as it is there.
+        on_example: called with each image's arrays, to keep or to write them.
+
+    Returns:
+        The contents of metrics.json; undefined and infinite values are `None`.
+
+    Raises:
+        UserError: for an empty set, a set without noisy images when σ is `None`, or as
+            `check_noise` does.
+    """
+    if not len(image_set.names):
+        raise UserError(f"The set {image_set.name} ({image_set.split}) has no images.")
+    check_noise(image_set, config)
+    start = time.perf_counter()
+    rows = []
+    real_noise = False
+    conversions = set()
+    for index in range(len(image_set.names)):
+        example = run_example(denoiser, image_set, index, config)
+        if index == 0 and not example.real_noise and config.sigma is not None:
+            tell(scored_untrained(denoiser.name, getattr(denoiser, "source", None), config.sigma))
+        conversions.add(adaptation(example.noisy.shape[-1], denoiser.channels))
+        real_noise = real_noise or example.real_noise
+        rows.append(score_example(example))
+        if on_example:
+            on_example(example)
+        if progress:
+            progress(rows[-1])
+    means = mean_scores(rows)
+    return {
+        "dataset": image_set.name,
+        "split": image_set.split,
+        "available_images": getattr(image_set, "available", None) or len(image_set.names),
+        "has_clean": has_clean(image_set),
+        "protocol": protocol(image_set),
+        "model": denoiser.name,
+        "source": getattr(denoiser, "source", None),
+        "parameters": getattr(denoiser, "parameters", None),
+        "precision": config.precision,
+        "sigma": None if real_noise else config.sigma,
+        "degradation": config.degradation,
+        "seed": config.seed,
+        "clip_noisy": config.clip_noisy,
+        "self_ensemble": config.self_ensemble,
+        "tile": config.tile,
+        "conversion": "; ".join(sorted(filter(None, conversions))) or None,
+        "seconds": time.perf_counter() - start,
+        # The first image also pays for the compilation.
+        "seconds_per_image": float(np.mean([row["seconds"] for row in rows[1:] or rows])),
+        "nan_outputs": sum(row["problem"] == HAS_NAN for row in rows),
+        "images": [{key: finite_or_none(item) for key, item in row.items()} for row in rows],
+        "mean": {key: finite_or_none(value) for key, value in means.items()},
+    }

@@ -1,0 +1,174 @@
+"""The numbers of an evaluation as text: console tables and metrics.csv."""
+
+import csv
+import io
+from collections.abc import Sequence
+from typing import Any
+
+from gradnet_tf.degradations.noise_level import scored_untrained
+from gradnet_tf.evaluation.protocol import departures, protocol_lines
+from gradnet_tf.evaluation.scores import SCORES
+from gradnet_tf.images.channels import REPLICATED
+from gradnet_tf.weights import gray_partner
+
+# Column title, score, decimals.
+_COLUMNS = (
+    ("noisy", "psnr_noisy", 2),
+    ("naive", "psnr_naive", 2),
+    ("denoised", "psnr", 2),
+    ("noisy", "ssim_noisy", 4),
+    ("naive", "ssim_naive", 4),
+    ("denoised", "ssim", 4),
+)
+_SHOWN_IMAGES = 12
+
+
+def number(value: float | None, decimals: int) -> str:
+    """Writes a score; a dash where it is undefined, infinite or does not apply."""
+    return "–" if value is None else f"{value:.{decimals}f}"
+
+
+def noise_text(result: dict[str, Any]) -> str:
+    """Names the noise of a result: `σ = 25`, `real noise` or the degradation."""
+    if result.get("degradation"):
+        clipped = ", noisy input clipped" if result["clip_noisy"] else ""
+        return f"noise {result['degradation']}{clipped}"
+    if result["sigma"] is None:
+        return "real noise"
+    return f"σ = {result['sigma']:g}" + (", noisy input clipped" if result["clip_noisy"] else "")
+
+
+def images_text(result: dict[str, Any]) -> str:
+    """Says how many images were scored, and of how many."""
+    count, available = len(result["images"]), result["available_images"]
+    of = f"first {count} of {available}" if count < available else str(available)
+    return f"{of} image{'' if available == 1 else 's'}"
+
+
+def set_text(result: dict[str, Any]) -> str:
+    """Names the set of a result, `cbsd68 (test)`; where it was cut, how many images were taken."""
+    cut = len(result["images"]) < result["available_images"]
+    return f"{result['dataset']} ({result['split']})" + (f", {images_text(result)}" if cut else "")
+
+
+def result_table(result: dict[str, Any], shown_images: int = _SHOWN_IMAGES) -> str:
+    """Makes the console table of one model: a line per image and the mean.
+
+    Args:
+        result: see `gradnet_tf.evaluation.evaluate_set.evaluate`.
+        shown_images: of more images than this, the first and the last half are shown.
+
+    Returns:
+        Lines without a trailing newline.
+    """
+    rows = result["images"]
+    lines = [(row["name"], row) for row in rows]
+    if len(rows) > shown_images:
+        head = (shown_images + 1) // 2
+        hidden = len(rows) - shown_images
+        lines[head : head + hidden] = [(f"… {hidden} more …", None)]
+    width = max([len("image"), len("mean")] + [len(name) for name, _ in lines])
+    cell = 9
+    title = f"{result['model']} on {set_text(result)}, {noise_text(result)}"
+    rule = "-" * (width + len(_COLUMNS) * (cell + 1) + 2)
+    half = len(_COLUMNS) // 2 * (cell + 1)
+
+    def line(name: str, scores: dict[str, Any]) -> str:
+        cells = [number(scores[key], decimals).rjust(cell) for _, key, decimals in _COLUMNS]
+        return name.ljust(width) + " " + " ".join(cells[:3]) + "  " + " ".join(cells[3:])
+
+    text = [title, rule, " " * width + "PSNR, dB".rjust(half) + "SSIM".rjust(half + 1)]
+    titles = [title.rjust(cell) for title, _, _ in _COLUMNS]
+    text += ["image".ljust(width) + " " + " ".join(titles[:3]) + "  " + " ".join(titles[3:]), rule]
+    text += [name if row is None else line(name, row) for name, row in lines]
+    text += [rule, line("mean", result["mean"])]
+    text += notes(result) + protocol_lines(result)
+    return "\n".join(text)
+
+
+def notes(result: dict[str, Any]) -> list[str]:
+    """Returns what a reader must know beside the numbers, a sentence each."""
+    remarks = departures(result)
+    if result["sigma"] is not None:
+        note = scored_untrained(result["model"], result["source"], result["sigma"])
+        remarks += [note] if note else []
+    if result["conversion"]:
+        remarks.append(f"channels: {result['conversion']}{_grey_hint(result)}")
+    if result.get("self_ensemble"):  # Metrics of earlier versions have no such row.
+        remarks.append("results are averaged over the eight flips (self-ensemble)")
+    if result["clip_noisy"]:
+        remarks.append("the noisy input was clipped to [0, 1]")
+    if result["nan_outputs"]:
+        remarks.append(f"{result['nan_outputs']} image(s) with NaN output")
+    small = sum(row["ssim"] is None and row["problem"] is None for row in result["images"])
+    if small and result.get("has_clean", True):
+        remarks.append(f"{small} image(s) too small for SSIM, left out of its mean")
+    return remarks
+
+
+def _grey_hint(result: dict[str, Any]) -> str:
+    """Names the weights that grey images are for, where colour weights were scored on them."""
+    name = gray_partner(result["model"], result["source"])
+    return f" (the grey weights are {name})" if name and REPLICATED in result["conversion"] else ""
+
+
+def metrics_csv(result: dict[str, Any]) -> str:
+    """Returns metrics.csv: a row per image, then the mean; empty cells where undefined."""
+    columns = ["name", "height", "width", *SCORES, "seconds", "problem"]
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, columns, lineterminator="\n")
+    writer.writeheader()
+    for row in result["images"]:
+        writer.writerow({key: "" if row[key] is None else row[key] for key in columns})
+    mean = {key: "" if value is None else value for key, value in result["mean"].items()}
+    writer.writerow({"name": "mean", "seconds": result["seconds_per_image"], **mean})
+    return buffer.getvalue()
+
+
+def rank(results: Sequence[dict[str, Any]], folders: Sequence[str]) -> list[dict[str, Any]]:
+    """Orders models by mean PSNR, the best first; models without one come last.
+
+    Args:
+        results: one per model, from the same images and noise.
+        folders: the folder of each model's own report, relative to the output.
+
+    Returns:
+        One object per model for ranking.json; models with equal PSNR share a rank.
+    """
+    entries = [
+        {
+            "model": result["model"],
+            "folder": folder,
+            **result["mean"],
+            "seconds_per_image": result["seconds_per_image"],
+            "parameters": result["parameters"],
+            "conversion": result["conversion"],
+        }
+        for result, folder in zip(results, folders, strict=True)
+    ]
+    entries.sort(key=lambda entry: (entry["psnr"] is None, -(entry["psnr"] or 0.0)))
+    values = [entry["psnr"] for entry in entries]
+    return [{"rank": 1 + values.index(entry["psnr"]), **entry} for entry in entries]
+
+
+def ranking_table(ranking: Sequence[dict[str, Any]], result: dict[str, Any]) -> str:
+    """Makes the console table that compares models, named by the folders of their reports.
+
+    Args:
+        ranking: see `rank`.
+        result: of one of them; names the images and the noise of all.
+    """
+    width = max([len("model")] + [len(entry["folder"]) for entry in ranking])
+    lines = [f"{len(ranking)} models on {set_text(result)}, {noise_text(result)}"]
+    lines += [
+        f"rank  {'model'.ljust(width)}  PSNR, dB  8-bit    SSIM    naive  s/image  parameters"
+    ]
+    for entry in ranking:
+        parameters = "–" if entry["parameters"] is None else f"{entry['parameters']:,}"
+        lines.append(
+            f"{entry['rank']:>4}  {entry['folder'].ljust(width)}  {number(entry['psnr'], 2):>8}"
+            f"  {number(entry['psnr_uint8'], 2):>5}  {number(entry['ssim'], 4):>6}"
+            f"  {number(entry['psnr_naive'], 2):>7}  {entry['seconds_per_image']:>7.3f}"
+            f"  {parameters:>10}"
+        )
+    return "\n".join(lines)

@@ -1,0 +1,251 @@
+"""Image files: the one place that decodes and encodes them, and their two number formats.
+
+Every part of the project reads pixels through `read_image`, because decoders
+differ: TensorFlow's default JPEG decoder is up to ten grey levels away from
+the accurate one, so that scores and content checks would not agree. OpenCV
+uses libjpeg-turbo's accurate integer DCT, as Pillow does, and the pixels of
+both are equal.
+"""
+
+import contextlib
+import os
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from gradnet_tf.utils.errors import UserError
+from gradnet_tf.utils.files import atomic_write
+
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
+JPEG_QUALITY = 95
+
+_SUFFIX_LIST = ", ".join(suffix[1:] for suffix in IMAGE_SUFFIXES)
+_PNG_START = b"\x89PNG\r\n\x1a\n"
+_PNG_END = b"IEND\xaeB\x60\x82"
+_JPEG_START = b"\xff\xd8\xff"
+
+
+def to_float(image: np.ndarray) -> np.ndarray:
+    """Converts uint8 pixels to float32 in [0, 1]: 0 is 0.0 and 255 is 1.0."""
+    return image.astype(np.float32) / np.float32(255)
+
+
+def to_uint8(image: np.ndarray) -> np.ndarray:
+    """Converts float pixels to uint8: clipped to [0, 1], times 255, halves round to even."""
+    scaled = np.clip(image, 0.0, 1.0) * np.float32(255)
+    return np.rint(scaled).astype(np.uint8)
+
+
+def to_grey(image: np.ndarray) -> np.ndarray:
+    """Converts uint8 RGB [H, W, 3] to luma [H, W, 1], Y = 0.299 R + 0.587 G + 0.114 B.
+
+    These are the weights of ITU-R BT.601 as OpenCV applies them (in integers,
+    rounded). A picture whose channels are equal keeps its values exactly.
+    """
+    return cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY)[..., np.newaxis]
+
+
+def require_one_size(name: str, clean: np.ndarray, noisy: np.ndarray) -> None:
+    """Refuses a pair whose images differ in size.
+
+    Args:
+        name: the pair's, for the message.
+        clean: [H, W, C].
+        noisy: expected in the same shape.
+
+    Raises:
+        UserError: names the pair and both sizes.
+    """
+    if clean.shape != noisy.shape:
+        sizes = " and ".join(f"{image.shape[0]}×{image.shape[1]}" for image in (clean, noisy))
+        raise UserError(
+            f"the clean and the noisy image of {name} have different sizes: {sizes} pixels.\n"
+            "Expected images that lie on each other."
+        )
+
+
+def list_images(folder: str | os.PathLike, recursive: bool = False) -> list[Path]:
+    """Lists the image files of a folder by suffix, in byte order of their names.
+
+    Args:
+        folder: folder to list. Hidden files (a leading dot) are left out.
+        recursive: also lists the folders below, hidden ones left out.
+
+    Returns:
+        Paths that start with `folder`, ordered by the bytes of the path
+        relative to it (with `/`); empty when there are none.
+
+    Raises:
+        UserError: when `folder` is missing or not a folder.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        what = "is not a folder" if folder.exists() else "does not exist"
+        raise UserError(f"folder {folder} {what}.\nExpected a folder of images ({_SUFFIX_LIST}).")
+    found = []
+    for path in folder.rglob("*") if recursive else folder.iterdir():
+        relative = path.relative_to(folder)
+        if path.suffix.lower() not in IMAGE_SUFFIXES or not path.is_file():
+            continue
+        if not any(part.startswith(".") for part in relative.parts):
+            found.append((os.fsencode(relative.as_posix()), path))
+    return [path for _, path in sorted(found)]
+
+
+def read_image(path: str | os.PathLike, channels: int | None = 3) -> np.ndarray:
+    """Reads an 8-bit image file; the format is told by the content, not by the suffix.
+
+    Pixels come as stored: an EXIF orientation tag does not turn them (OpenCV
+    turns TIFF files by their own tag nevertheless). Grey is replicated for
+    `channels=3`; colour becomes luma for `channels=1` (see `to_grey`). An
+    alpha channel is dropped when it is opaque everywhere and refused
+    otherwise, since what lies behind a transparent pixel is undefined. Of
+    files with several pictures the first is read.
+
+    Damage is reported when the decoder cannot go on or the end of a PNG or
+    JPEG is missing. Some damage inside a complete JPEG decodes to wrong pixels.
+
+    Args:
+        path: file to read.
+        channels: 3 for RGB, 1 for grey, None for what the file holds.
+
+    Returns:
+        uint8 array [H, W, C], channels in RGB order.
+
+    Raises:
+        UserError: when the file is missing, empty, no image, truncated,
+            deeper than 8 bits or partly transparent.
+    """
+    if channels not in (1, 3, None):
+        raise ValueError(f"`channels` must be 1, 3 or None. Received: channels={channels}")
+    pixels = _decode(path, read_bytes(path))
+    if pixels.dtype != np.uint8:
+        depth = "floating point" if pixels.dtype.kind == "f" else f"{pixels.itemsize * 8}-bit"
+        raise UserError(
+            f"image {path} is {depth}; expected 8 bits per channel.\n"
+            "Convert it to 8 bits first: the rounding is a loss that is yours to choose."
+        )
+    if pixels.ndim == 2:
+        grey = pixels[..., np.newaxis]
+        return np.repeat(grey, 3, axis=2) if channels == 3 else grey
+    if pixels.shape[2] == 4 and not (pixels[..., 3] == 255).all():
+        raise UserError(
+            f"image {path} has transparent pixels; expected opaque RGB or grey.\n"
+            "Flatten it onto a background first."
+        )
+    image = np.ascontiguousarray(pixels[..., 2::-1])
+    return to_grey(image) if channels == 1 else image
+
+
+def write_image(path: str | os.PathLike, image: np.ndarray) -> None:
+    """Writes an image, whole or not at all; the suffix chooses the format.
+
+    JPEG is written at quality 95 and WebP without loss; folders are made.
+
+    Args:
+        path: file to write; its suffix is one of `IMAGE_SUFFIXES`.
+        image: uint8 array [H, W, 3] in RGB order or [H, W, 1] grey.
+
+    Raises:
+        UserError: for another suffix, or when the file cannot be written.
+    """
+    path = Path(path)
+    suffix = path.suffix.lower()
+    if suffix not in IMAGE_SUFFIXES:
+        raise UserError(
+            f"cannot write {path}: unknown image suffix {path.suffix!r}.\n"
+            f"Expected one of {_SUFFIX_LIST}."
+        )
+    image = np.asarray(image)
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] not in (1, 3):
+        raise ValueError(
+            "`image` must be uint8 [H, W, 3] or [H, W, 1]. "
+            f"Received: dtype={image.dtype}, shape={image.shape}"
+        )
+    if suffix == ".pgm" and image.shape[2] == 3:
+        raise UserError(f"cannot write {path}: pgm holds grey images only.\nUse ppm or png.")
+    # OpenCV writes WebP without loss when no quality is given.
+    options = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY] if suffix in (".jpg", ".jpeg") else []
+    pixels = np.ascontiguousarray(image[..., ::-1])
+    with silent_opencv():
+        try:
+            done, encoded = cv2.imencode(suffix, pixels, options)
+        except cv2.error as error:
+            raise UserError(f"cannot write {path}: {error.err}.\nUse png.") from error
+    if not done:
+        raise UserError(f"cannot write {path}: OpenCV has no encoder for {suffix} here.\nUse png.")
+    try:
+        atomic_write(path, encoded.tobytes())
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror or error}.") from error
+
+
+def read_bytes(path: str | os.PathLike) -> bytes:
+    """Returns the bytes of an image file; a `UserError` says why there are none."""
+    path = Path(path)
+    if path.is_dir():
+        raise UserError(f"{path} is a folder; expected an image file.")
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise UserError(f"image file {path} does not exist.") from None
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or error}.") from error
+    if not data:
+        raise UserError(f"image file {path} is empty (0 bytes).\nCopy or download it again.")
+    return data
+
+
+def _decode(path: str | os.PathLike, data: bytes) -> np.ndarray:
+    if _is_cut_short(data):
+        raise UserError(
+            f"image file {path} is truncated: its end is missing after {len(data)} bytes.\n"
+            "Copy or download it again."
+        )
+    reason = ""
+    with silent_opencv():
+        try:
+            # UNCHANGED keeps depth and alpha visible and includes IMREAD_IGNORE_ORIENTATION.
+            pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+        except cv2.error as error:
+            pixels, reason = None, f" (OpenCV: {error.err})"
+    if pixels is None:
+        known = data.startswith((_PNG_START, _JPEG_START, b"BM", b"II*\0", b"MM\0*", b"RIFF"))
+        what = "is damaged" if known else f"is not an image: it begins with {data[:12]!r}"
+        raise UserError(f"{path} {what}{reason}.\nExpected an image file ({_SUFFIX_LIST}).")
+    return pixels
+
+
+def _is_cut_short(data: bytes) -> bool:
+    """Tells whether the end mark of a PNG or JPEG is missing.
+
+    OpenCV before version 5 returns the part it could read, the rest grey.
+    """
+    if data.startswith(_PNG_START):
+        return _PNG_END not in data
+    if not data.startswith(_JPEG_START):
+        return False
+    # The segments before the scan are stepped over, because a thumbnail in one has its own end.
+    position = 2
+    while data[position : position + 1] == b"\xff":
+        marker = data[position + 1 : position + 2]
+        if marker == b"\xff":  # Fill byte.
+            position += 1
+            continue
+        if marker == b"\xda":  # Start of scan.
+            return b"\xff\xd9" not in data[position:]
+        position += 2 + int.from_bytes(data[position + 2 : position + 4], "big")
+    return position >= len(data)
+
+
+@contextlib.contextmanager
+def silent_opencv():
+    """Keeps OpenCV's own log lines off standard error: a user reads one message."""
+    logging = cv2.utils.logging
+    level = logging.getLogLevel()
+    logging.setLogLevel(logging.LOG_LEVEL_SILENT)
+    try:
+        yield
+    finally:
+        logging.setLogLevel(level)

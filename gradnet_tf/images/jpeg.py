@@ -1,0 +1,118 @@
+"""JPEG: pixels through Pillow, the segments with metadata carried over byte for byte."""
+
+import io
+import struct
+
+import numpy as np
+from PIL import Image
+
+from gradnet_tf.images.photo import Photo, require_size
+from gradnet_tf.utils.errors import UserError
+
+#: Tables of the input that are coarser than this quality's are not used: what they would take
+#: from the denoised picture is more than the compression it came with.
+LEAST_QUALITY = 90
+
+_FRAMES = {0xC0 + low for low in range(16)} - {0xC4, 0xC8, 0xCC}
+_PROGRESSIVE = 0xC2
+_APP0, _APP2, _APP14, _APP15, _COMMENT = 0xE0, 0xE2, 0xEE, 0xEF, 0xFE
+# Pillow's names of the sampling factors of luma.
+_SUBSAMPLING = {(1, 1): 0, (2, 1): 1, (2, 2): 2}
+
+Segment = tuple[int, bytes]
+
+
+def read(data: bytes, format: str, max_megapixels: float) -> Photo:
+    """Reads a JPEG, grey or colour; of several pictures in one file (MPF) the first."""
+    segments, _ = _segments(data)
+    frames = [(marker, content) for marker, content in segments if marker in _FRAMES]
+    if not frames:
+        raise UserError("is truncated: the JPEG ends before its picture begins")
+    marker, frame = frames[0]
+    precision, height, width, components = struct.unpack_from(">BHHB", frame)
+    require_size(width, height, max_megapixels)
+    if components == 4:
+        raise UserError("is a CMYK JPEG; expected grey or RGB: convert it first")
+    if precision != 8:
+        raise UserError(f"is a JPEG of {precision} bits; expected 8")
+    with Image.open(io.BytesIO(data), formats=["JPEG"]) as image:
+        tables = image.quantization
+        if image.mode not in ("L", "RGB"):
+            raise UserError(f"is a JPEG of mode {image.mode}; expected grey or RGB")
+        pixels = np.asarray(image)
+    parts = [frame[6 + 3 * part : 9 + 3 * part] for part in range(components)]
+    facts = {
+        "segments": [segment for segment in segments if _is_kept(*segment)],
+        "tables": [list(tables[part[2]]) for part in parts],
+        "subsampling": _subsampling([(part[1] >> 4, part[1] & 15) for part in parts]),
+        "progressive": marker == _PROGRESSIVE,
+    }
+    return Photo(pixels.reshape(height, width, -1), None, format, data, facts)
+
+
+def write(photo: Photo, quality: int | None) -> bytes:
+    """Writes a JPEG with the metadata, the chroma subsampling and the tables of the input."""
+    target = io.BytesIO()
+    grey = photo.pixels.shape[2] == 1
+    image = Image.fromarray(np.ascontiguousarray(photo.pixels[..., 0] if grey else photo.pixels))
+    options = {"quality": quality} if quality else {"qtables": _tables(photo.facts["tables"])}
+    if not grey:
+        options["subsampling"] = photo.facts["subsampling"]
+    image.save(target, "JPEG", progressive=photo.facts["progressive"], **options)
+    encoded = target.getvalue()
+    segments, scan = _segments(encoded)
+    # The encoder's own JFIF header gives way to the input's, if that has one.
+    own = [segment for segment in segments if segment[0] != _APP0]
+    parts = [b"\xff\xd8"]
+    for marker, content in [*photo.facts["segments"], *own]:
+        parts.append(struct.pack(">BBH", 0xFF, marker, len(content) + 2) + content)
+    return b"".join([*parts, encoded[scan:]])
+
+
+def _is_kept(marker: int, content: bytes) -> bool:
+    if marker == _APP14:
+        return False  # Adobe's: how the old scan stored colours.
+    if marker == _APP2 and content.startswith(b"MPF\0"):
+        return False  # Places of further pictures behind this one, which are not written.
+    return _APP0 <= marker <= _APP15 or marker == _COMMENT
+
+
+def _segments(data: bytes) -> tuple[list[Segment], int]:
+    """Returns the segments before the first scan as (marker, content), and where the scan is."""
+    found, position = [], 2
+    while position + 4 <= len(data):
+        if data[position] != 0xFF:
+            position += 1  # Stray bytes between segments, which decoders pass over.
+            continue
+        marker = data[position + 1]
+        if marker == 0xDA:
+            return found, position
+        if marker in (0x00, 0x01, 0xFF) or 0xD0 <= marker <= 0xD8:
+            position += 1 if marker == 0xFF else 2
+            continue
+        length = int.from_bytes(data[position + 2 : position + 4], "big")
+        if marker == 0xD9 or length < 2 or position + 2 + length > len(data):
+            break
+        found.append((marker, data[position + 4 : position + 2 + length]))
+        position += 2 + length
+    raise UserError(f"is truncated: the JPEG's picture is missing after {len(data)} bytes")
+
+
+def _subsampling(factors: list[tuple[int, int]]) -> int:
+    """Returns Pillow's number for the factors; rare ones become 4:4:4, which loses none."""
+    if len(factors) != 3 or factors[1] != (1, 1) or factors[2] != (1, 1):
+        return 0
+    return _SUBSAMPLING.get(factors[0], 0)
+
+
+def _tables(tables: list[list[int]]) -> list[list[int]]:
+    """Returns the quantisation tables to write: of each coefficient the finer of two."""
+    target = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(target, "JPEG", quality=LEAST_QUALITY)
+    with Image.open(target) as image:
+        standard = [image.quantization[0], image.quantization[1], image.quantization[1]]
+    finer = [
+        [min(pair) for pair in zip(table, least, strict=True)]
+        for table, least in zip(tables, standard, strict=False)
+    ]
+    return finer[:2] if len(finer) == 3 and finer[1] == finer[2] else finer

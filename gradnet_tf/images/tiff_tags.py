@@ -1,0 +1,192 @@
+"""TIFF directories as raw entries, so that tags nobody here knows survive too.
+
+TIFF 6.0 (Adobe, 1992) and BigTIFF. Values keep the byte order of the file.
+"""
+
+import dataclasses
+import struct
+from collections.abc import Mapping, Sequence
+
+from gradnet_tf.utils.errors import UserError
+
+EXIF, GPS, INTEROPERABILITY = 34665, 34853, 40965
+#: Tags whose value is the place of another directory.
+POINTERS = (EXIF, GPS, INTEROPERABILITY)
+
+_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4,
+          16: 8, 17: 8, 18: 8}  # fmt: skip
+_INTEGERS = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """One tag: type and count as TIFF numbers them, the value as bytes in file order."""
+
+    kind: int
+    count: int
+    value: bytes
+    place: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Layout:
+    """Byte order ("<" or ">") and whether the file is a BigTIFF."""
+
+    order: str
+    big: bool
+
+    @property
+    def word(self) -> str:
+        """The struct letter of an offset."""
+        return "Q" if self.big else "I"
+
+    @property
+    def word_size(self) -> int:
+        """Bytes of an offset, and of a value that stands in its entry."""
+        return 8 if self.big else 4
+
+    def pack(self, code: str, *values: int) -> bytes:
+        """Packs numbers in the file's byte order."""
+        return struct.pack(self.order + code, *values)
+
+    def entry(self, kind: str, *values: int) -> Entry:
+        """Makes an entry of integers; `kind` is "H" (SHORT) or "I" (LONG)."""
+        number = {"H": 3, "I": 4, "Q": 16}[kind]
+        return Entry(number, len(values), self.pack(f"{len(values)}{kind}", *values))
+
+    def integers(self, entry: Entry) -> tuple[int, ...]:
+        """Returns the numbers of an entry of an unsigned integer type."""
+        if entry.kind not in _INTEGERS:
+            raise UserError(f"is damaged: a TIFF tag of type {entry.kind} where numbers belong")
+        return struct.unpack(f"{self.order}{entry.count}{_INTEGERS[entry.kind]}", entry.value)
+
+
+def read_layout(data: bytes) -> tuple[Layout, int]:
+    """Returns the layout of a TIFF file, and where its first directory is."""
+    order = "<" if data[:2] == b"II" else ">"
+    big = struct.unpack_from(order + "H", data, 2)[0] == 43
+    layout = Layout(order, big)
+    return layout, struct.unpack_from(order + layout.word, data, 8 if big else 4)[0]
+
+
+def read_directory(data: bytes, layout: Layout, start: int) -> tuple[dict[int, Entry], int]:
+    """Returns the entries of a directory by tag, and where the next directory is (0: nowhere)."""
+    counter, entry_code = ("Q", "HHQ") if layout.big else ("H", "HHI")
+    head = struct.calcsize("<" + counter)
+    step = struct.calcsize("<" + entry_code) + layout.word_size
+    try:
+        count = struct.unpack_from(layout.order + counter, data, start)[0]
+        entries = {}
+        if start + head + step * count > len(data):
+            raise struct.error
+        for number in range(count):
+            place = start + head + step * number
+            tag, kind, values = struct.unpack_from(layout.order + entry_code, data, place)
+            place += step - layout.word_size
+            size = _SIZES.get(kind, 0) * values
+            if size > layout.word_size:
+                place = struct.unpack_from(layout.order + layout.word, data, place)[0]
+            if size and place + size <= len(data):
+                entries[tag] = Entry(kind, values, data[place : place + size], place)
+        following = struct.unpack_from(
+            layout.order + layout.word, data, start + head + step * count
+        )
+    except struct.error:
+        raise UserError(
+            f"is truncated: a directory of the TIFF lies beyond {len(data)} bytes"
+        ) from None
+    return entries, following[0]
+
+
+def read_children(
+    data: bytes, layout: Layout, entries: Mapping[int, Entry], depth: int = 0
+) -> dict[int, tuple]:
+    """Returns the directories that a directory points to: tag to (entries, their children).
+
+    A pointer that leads nowhere is left out: the pixels do not need it.
+    """
+    found = {}
+    for tag in POINTERS:
+        if tag not in entries or depth > 2:
+            continue
+        try:
+            start = layout.integers(entries[tag])[0]
+            child, _ = read_directory(data, layout, start)
+        except UserError:
+            continue
+        found[tag] = (child, read_children(data, layout, child, depth + 1))
+    return found
+
+
+def with_directory(data: bytes, layout: Layout, entries: Mapping[int, Entry]) -> bytes:
+    """Returns a file whose first picture is described by other entries; its pixels stay."""
+    begin = len(data) + len(data) % 2
+    head = 8 if layout.big else 4
+    rest = data[head + layout.word_size :].ljust(begin - head - layout.word_size, b"\0")
+    start = data[:head] + layout.pack(layout.word, begin)
+    return start + rest + _directory(layout, entries, {}, begin)
+
+
+def build_file(
+    layout: Layout,
+    entries: Mapping[int, Entry],
+    children: Mapping[int, tuple],
+    strips: Sequence[bytes],
+) -> bytes:
+    """Puts a TIFF file of one picture together.
+
+    Args:
+        layout: of the file.
+        entries: all tags but the places and sizes of the strips.
+        children: from `read_children`.
+        strips: encoded pixels.
+
+    Raises:
+        UserError: 4 GB or more in a file that is no BigTIFF.
+    """
+    head = 16 if layout.big else 8
+    places, position = [], head
+    for strip in strips:
+        places.append(position)
+        position += len(strip)
+    if position >= 2**32 - 2**24 and not layout.big:
+        raise UserError("becomes a TIFF of more than 4 GB; expected less, or a BigTIFF")
+    padding = b"\0" * (-position % 8)
+    position += len(padding)
+    entries = {
+        **entries,
+        273: layout.entry(layout.word, *places),
+        279: layout.entry(layout.word, *map(len, strips)),
+    }
+    start = b"II" if layout.order == "<" else b"MM"
+    if layout.big:
+        header = start + layout.pack("HHHQ", 43, 8, 0, position)
+    else:
+        header = start + layout.pack("HI", 42, position)
+    return b"".join([header, *strips, padding, _directory(layout, entries, children, position)])
+
+
+def _directory(
+    layout: Layout, entries: Mapping[int, Entry], children: Mapping[int, tuple], start: int
+) -> bytes:
+    """Encodes a directory that will stand at `start`, followed by its values and children."""
+    kept = {tag: e for tag, e in entries.items() if tag not in POINTERS or tag in children}
+    counter, entry_code = ("Q", "HHQ") if layout.big else ("H", "HHI")
+    step = struct.calcsize("<" + entry_code) + layout.word_size
+    table = layout.pack(counter, len(kept))
+    behind = b""
+    free = start + len(table) + step * len(kept) + layout.word_size
+    for tag in sorted(kept):
+        entry = kept[tag]
+        kind, count, value = entry.kind, entry.count, entry.value
+        if tag in children:
+            kind, count = (16, 1) if layout.big else (4, 1)
+            value = layout.pack(layout.word, free + len(behind))
+            behind += _directory(layout, *children[tag], free + len(behind))
+        elif len(value) > layout.word_size:
+            place = layout.pack(layout.word, free + len(behind))
+            behind += value
+            value = place
+        behind += b"\0" * (-len(behind) % 2)  # Values begin at even places.
+        table += layout.pack(entry_code, tag, kind, count) + value.ljust(layout.word_size, b"\0")
+    return table + layout.pack(layout.word, 0) + behind

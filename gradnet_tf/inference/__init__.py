@@ -1,1 +1,0 @@
-"""Loading denoisers and running them on image files and folders."""

@@ -1,0 +1,258 @@
+"""The one place where `--model=` is resolved: a path by its content, else a name."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+from gradnet_tf import weights
+from gradnet_tf.loading.run_folder import best_weights
+from gradnet_tf.models.classical import CLASSICAL, classical_name
+from gradnet_tf.models.presets import PRESETS
+from gradnet_tf.runtimes.choose_runtime import litert_file
+from gradnet_tf.utils.backend import backend_name
+from gradnet_tf.utils.errors import UserError
+from gradnet_tf.utils.files import sha256_of
+from gradnet_tf.utils.quiet import quiet_native_logs
+
+READABLE = (
+    "a run folder of train.py, a SavedModel folder, an export's output folder, a .keras file, "
+    "a .tflite file, published weights (.mat, .pth)"
+)
+_MATLAB, _ZIP, _PICKLE = b"MATLAB", b"PK\x03\x04", b"\x80"
+
+
+@dataclasses.dataclass(frozen=True)
+class Loaded:
+    """What `--model=` means, for `gradnet_tf.denoiser.Denoiser`.
+
+    Attributes:
+        runner: what runs it; see `gradnet_tf.denoiser.Runner`.
+        name: what reports and folders call it.
+        source: where it came from; see `Denoiser`.
+    """
+
+    runner: Any
+    name: str
+    source: dict[str, Any]
+
+
+def load_runner(spec: str, precision: str, flag: str, runtime: str) -> Loaded:
+    """Returns what `--model=spec` means; see `gradnet_tf.denoiser.load_denoiser`."""
+    if not spec:
+        raise UserError(f"--{flag}: expected a path or a name. Received: {spec!r}.\n{_choices()}")
+    path = Path(spec)
+    given = path if path.exists() else spec
+    kind = _load_folder if path.is_dir() else _load_file if path.exists() else _load_name
+    if file := litert_file(spec, runtime):
+        given, kind = file, _load_shipped_tflite
+    try:
+        with quiet_native_logs():
+            return kind(given, precision)
+    except UserError as error:
+        # What reads a file names it; who typed it wants to see where.
+        raise UserError(f"--{flag}={spec}: {str(error).removeprefix(f'{given}: ')}") from error
+    except ModuleNotFoundError as error:
+        raise UserError(
+            f"--{flag}={spec}: needs {error.name}, which is not installed.\n"
+            "Install it: pip install 'gradnet-tf[tensorflow]' (.tflite files: [litert])."
+        ) from error
+
+
+def _load_folder(path: Path, precision: str) -> Loaded:
+    if (path / "config.json").is_file():
+        return _load_run(path, precision)
+    for folder in (path, _newest_version(path), _newest_version(path / "saved_model")):
+        if folder is not None and (folder / "saved_model.pb").is_file():
+            return _load_saved_model(folder, precision)
+    raise UserError(
+        f"{path}: this folder holds neither config.json (a run) nor saved_model.pb.\n"
+        f"Expected {READABLE}."
+    )
+
+
+def _newest_version(folder: Path) -> Path | None:
+    """Returns the subfolder with the greatest number for a name, as TF Serving picks it."""
+    if not folder.is_dir():
+        return None
+    versions = [entry for entry in folder.iterdir() if entry.is_dir() and entry.name.isdecimal()]
+    return max(versions, key=lambda entry: int(entry.name), default=None)
+
+
+def _load_file(path: Path, precision: str) -> Loaded:
+    with open(path, "rb") as file:
+        head = file.read(8)
+    if not head:
+        raise UserError(f"{path}: the file is empty. Download it or write it again.")
+    if head[4:8] == b"TFL3":
+        return _load_tflite(path, precision)
+    if head.startswith(_ZIP) and path.suffix == ".keras":
+        return _load_keras(path, precision)
+    if head.startswith((_MATLAB, _ZIP, _PICKLE)) or path.suffix in (".mat", ".pth", ".pt"):
+        return _load_published(path, precision)
+    if path.suffix == ".keras":
+        raise UserError(
+            f"{path}: no file of Keras', though its name says so: it begins with {head!r}.\n"
+            "Expected the zip archive that model.save(PATH) writes."
+        )
+    hint = f"Expected {READABLE}."
+    if path.name.endswith(".weights.h5"):
+        hint = "Weights alone do not tell their network: give the run folder that holds them."
+    raise UserError(f"{path}: this version does not read this kind of file.\n{hint}")
+
+
+def _load_run(path: Path, precision: str) -> Loaded:
+    config = _read_json(path / "config.json")
+    if config.get("preset") not in PRESETS:
+        raise UserError(f"{path}: config.json does not name a preset of this version.")
+    goes_on = "Rerun its train.py command: the same command resumes."
+    try:
+        best = best_weights(path)
+    except ValueError as error:
+        raise UserError(f"{path}: {error}.\n{goes_on}") from error
+    if best is None:
+        raise UserError(
+            f"{path}: the run has no best weights yet; they come with its first "
+            f"validation.\n{goes_on}"
+        )
+    # A folder may be given as "." or with a trailing slash; its own name is wanted.
+    facts = {**config, **_object(config.get("train"))}
+    return _rebuild(facts, best, sha256_of(best), "run", precision, path.resolve().name, str(path))
+
+
+def _load_name(spec: str, precision: str) -> Loaded:
+    if classical_name(spec):
+        return _load_classical(spec, precision)
+    card = weights.find_card(spec)
+    if card is not None:
+        path, run = weights.verified_path(card), card.get("run")
+        return _rebuild(card, path, card["sha256"], "weights", precision, card["name"], run)
+    missing = weights.train_command(spec)
+    if missing is not None:
+        name, command = missing
+        raise UserError(
+            f"{spec}: the weights {name} do not ship with this version. Train them:\n"
+            f"  {command}\nand give runs/{name}. Weights that ship: {weights.shipped_names()}."
+        )
+    raise UserError(f"{spec}: no such file, folder or name.\n{_choices()}")
+
+
+def _load_classical(name: str, precision: str) -> Loaded:
+    if precision != "float32":
+        raise UserError(f"{name}: is no network. Received: precision={precision}, which needs one.")
+    from gradnet_tf.runtimes.classical_runtime import ClassicalRunner
+
+    return Loaded(ClassicalRunner(name), name, {"kind": "classical"})
+
+
+def _rebuild(config, path, sha256, kind, precision, name, run) -> Loaded:
+    """Builds the preset that `config` names under `precision` and loads verified weights."""
+    backend_name()
+    from gradnet_tf.runtimes.keras_runtime import runner_from_weights
+
+    channels, naive_model = config.get("channels", 3), config.get("naive_model")
+    runner = runner_from_weights(config["preset"], channels, precision, path, naive_model)
+    source = {"kind": kind, "path": str(path), "preset": config["preset"], "sha256": sha256}
+    return Loaded(runner, name, {**source, "run": run, "trained_sigma": _trained_sigma(config)})
+
+
+def _load_keras(path: Path, precision: str) -> Loaded:
+    backend_name()
+    from gradnet_tf.runtimes.keras_file import load_keras_file
+    from gradnet_tf.runtimes.keras_runtime import runner_for
+
+    runner = runner_for(load_keras_file(path, precision))
+    return Loaded(runner, path.stem, _file_source("keras", path))
+
+
+def _load_published(path: Path, precision: str) -> Loaded:
+    backend_name()
+    from gradnet_tf.loading.published_networks import load_published
+    from gradnet_tf.runtimes.keras_runtime import KerasRunner
+
+    model, network = load_published(path, precision)
+    source = {**_file_source("published", path), "network": network}
+    return Loaded(KerasRunner(model), path.stem, source)
+
+
+def _load_saved_model(folder: Path, precision: str) -> Loaded:
+    _require_float32(folder, precision)
+    from gradnet_tf.runtimes.saved_model_runtime import SavedModelRunner
+
+    folder_named = folder.resolve()
+    if folder_named.name.isdecimal():
+        folder_named = folder_named.parent
+    card = _read_json(folder_named.parent / f"{folder_named.name}.json")
+    # Every export calls its folder "saved_model", so the card's or the parent's name goes before.
+    name = f"{card.get('name', folder_named.parent.name)}_{folder_named.name}"
+    source = {"kind": "saved_model", "path": str(folder), "sha256": card.get("sha256")}
+    return Loaded(SavedModelRunner(folder), name, source | _from_card(card))
+
+
+def _load_tflite(path: Path, precision: str) -> Loaded:
+    _require_float32(path, precision)
+    from gradnet_tf.runtimes.litert_runtime import TFLiteRunner
+
+    card = _read_json(path.with_suffix(".json"))
+    source = _file_source("tflite", path) | _from_card(card)
+    return Loaded(TFLiteRunner(path), path.stem, source)
+
+
+def _load_shipped_tflite(path: Path, precision: str) -> Loaded:
+    _require_float32(path, precision)
+    from gradnet_tf.runtimes.litert_runtime import TFLiteRunner
+
+    card = _read_json(path.with_suffix(".json"))
+    found = _file_source("weights", path)
+    if found["sha256"] != card.get("sha256"):
+        raise UserError(
+            f"{path}: the file is damaged or was exchanged: its sha256 is {found['sha256']}, "
+            f"expected {card.get('sha256')}.\nReinstall the package."
+        )
+    return Loaded(TFLiteRunner(path), path.stem, found | _from_card(card) | {"runtime": "litert"})
+
+
+def _file_source(kind: str, path: Path) -> dict:
+    return {"kind": kind, "path": str(path), "sha256": sha256_of(path)}
+
+
+def _from_card(card: dict) -> dict:
+    """Returns what an export's card tells of the weights' origin."""
+    known = {key: card.get(key) for key in ("preset", "run")}
+    return {**known, "trained_sigma": _trained_sigma(card)}
+
+
+def _trained_sigma(facts: dict) -> list[float] | None:
+    """Returns the lowest and the highest noise level of a training, where a file tells them."""
+    levels = [facts.get("sigma_min"), facts.get("sigma_max")]
+    return levels if all(isinstance(level, int | float) for level in levels) else None
+
+
+def _read_json(path: Path) -> dict:
+    """Returns a JSON file's object, `{}` where there is no such file."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except ValueError as error:
+        raise UserError(f"{path}: not readable as JSON: {error}") from error
+    return _object(value)
+
+
+def _object(value) -> dict:
+    return value if isinstance(value, dict) else {}
+
+
+def _require_float32(path: Path, precision: str) -> None:
+    if precision != "float32":
+        raise UserError(
+            f"{path}: runs in the precision it was exported in. Received: precision={precision}.\n"
+            "Give a name, a run folder or a .keras file for another precision."
+        )
+
+
+def _choices() -> str:
+    return (
+        f"Weights that ship: {weights.shipped_names()}. Architectures: {', '.join(PRESETS)}.\n"
+        f"Classical: {', '.join(CLASSICAL)}. Or default, or a path: {READABLE}."
+    )

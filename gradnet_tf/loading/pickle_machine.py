@@ -1,0 +1,164 @@
+"""Interprets the pickles in PyTorch's files without being able to run anything.
+
+Python's `pickle` calls what a file names; even restricted to harmless names it
+allots memory as the file says. This interpreter knows the few operations that
+`torch.save` writes for dictionaries of tensors. Names are looked up in a table
+of the caller's, and a "call" is a function of the caller's that decides what it
+means; nothing is imported, and no other object is ever made.
+"""
+
+import io
+import pickletools
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from gradnet_tf.utils.errors import UserError
+
+_CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
+_VALUES = {"BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT"} | {
+    "BINUNICODE",
+    "SHORT_BINUNICODE",
+    "SHORT_BINSTRING",
+    "BINSTRING",
+}
+_PUT = {"BINPUT", "LONG_BINPUT", "PUT"}
+_GET = {"BINGET", "LONG_BINGET", "GET"}
+_TUPLES = {"EMPTY_TUPLE": 0, "TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
+_NAMED = {"GLOBAL", "INST"}
+_SILENT = {"PROTO", "FRAME"}
+
+
+def run_pickle(
+    stream: io.BytesIO,
+    names: Mapping[str, Any],
+    call: Callable[[Any, tuple], Any],
+    persistent: Callable[[Any], Any],
+) -> Any:
+    """Returns the object that the next pickle of a stream describes.
+
+    Args:
+        stream: positioned at a pickle; left after it. In memory, so that a
+            length that the pickle claims allots nothing.
+        names: what "module.name" stands for. What is in it is passed around and
+            never called.
+        call: returns what calling a value of `names` with a tuple of arguments means.
+        persistent: returns what a persistent id stands for.
+
+    Returns:
+        Numbers, strings, `None`, tuples, lists, dictionaries, and what `call`
+        and `persistent` return.
+
+    Raises:
+        UserError: the pickle names something else, or holds an operation that
+            dictionaries of tensors do not need.
+        ValueError: it is damaged.
+    """
+    try:
+        return _Machine(names, call, persistent).run(pickletools.genops(stream))
+    except UserError:
+        raise
+    except (ValueError, IndexError, KeyError, TypeError, OverflowError, MemoryError) as error:
+        raise ValueError(f"damaged pickle ({type(error).__name__}: {str(error)[:80]})") from error
+
+
+class _Machine:
+    """The stack, the marks in it and the memo of one pickle."""
+
+    def __init__(self, names, call, persistent):
+        self._names, self._call, self._persistent = names, call, persistent
+        self._stack: list[Any] = []
+        self._below: list[list[Any]] = []  # stacks under the marks
+        self._memo: dict[int, Any] = {}
+
+    def run(self, operations) -> Any:
+        for operation, argument, _ in operations:
+            name = operation.name
+            if name == "STOP":
+                return self._stack.pop()
+            self._do(name, argument)
+        raise ValueError("no end")
+
+    def _do(self, name, argument):
+        stack = self._stack
+        if name in _VALUES:
+            stack.append(argument)
+        elif name in _CONSTANTS:
+            stack.append(_CONSTANTS[name])
+        elif name in _PUT:
+            self._memo[argument] = stack[-1]
+        elif name == "MEMOIZE":
+            self._memo[len(self._memo)] = stack[-1]
+        elif name in _GET:
+            stack.append(self._memo[argument])
+        elif name == "MARK":
+            self._below.append(stack)
+            self._stack = []
+        elif name in _TUPLES:
+            stack.append(self._pop(_TUPLES[name]))
+        elif name == "TUPLE":
+            items = self._since_mark()
+            self._stack.append(tuple(items))
+        elif name in _NAMED:
+            stack.append(self._named(*argument.split(" ", 1)))
+        elif name == "STACK_GLOBAL":
+            stack.append(self._named(*self._pop(2)))
+        elif name == "BINPERSID":
+            stack.append(self._persistent(stack.pop()))
+        elif name == "REDUCE":
+            function, arguments = self._pop(2)
+            if not isinstance(arguments, tuple):
+                raise ValueError("arguments that are no tuple")
+            stack.append(self._call(function, arguments))
+        elif not self._collect(name) and name not in _SILENT:
+            raise UserError(f"it holds the pickle operation {name}, which no weights need")
+
+    def _collect(self, name) -> bool:
+        """Does what makes and fills dictionaries and lists; says whether `name` is of those."""
+        if name in ("EMPTY_DICT", "EMPTY_LIST"):
+            self._stack.append({} if name == "EMPTY_DICT" else [])
+        elif name == "APPEND":
+            (item,) = self._pop(1)
+            self._top(list).append(item)
+        elif name == "APPENDS":
+            items = self._since_mark()
+            self._top(list).extend(items)
+        elif name == "SETITEM":
+            self._fill(self._pop(2))
+        elif name == "SETITEMS":
+            self._fill(self._since_mark())
+        elif name == "BUILD":
+            # Attributes of a dictionary (PyTorch notes versions there) are left out.
+            self._pop(1)
+            self._top(dict)
+        else:
+            return False
+        return True
+
+    def _fill(self, items):
+        pairs = list(zip(items[::2], items[1::2], strict=True))
+        # A nested tuple as a key could take for ever to hash.
+        if not all(isinstance(key, (str, int)) for key, _ in pairs):
+            raise ValueError("a key that is no name")
+        self._top(dict).update(pairs)
+
+    def _named(self, module, name):
+        found = f"{module}.{name}"
+        if found not in self._names:
+            raise UserError(f"it names {found[:120]!r}, which weights have no use for")
+        return self._names[found]
+
+    def _pop(self, count) -> tuple:
+        if len(self._stack) < count:
+            raise ValueError("an empty stack")
+        popped = tuple(self._stack[len(self._stack) - count :])
+        del self._stack[len(self._stack) - count :]
+        return popped
+
+    def _since_mark(self) -> list:
+        items, self._stack = self._stack, self._below.pop()
+        return items
+
+    def _top(self, kind):
+        if type(self._stack[-1]) is not kind:
+            raise ValueError(f"expected a {kind.__name__}")
+        return self._stack[-1]

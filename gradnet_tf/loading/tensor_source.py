@@ -1,0 +1,103 @@
+"""The tensors of a file, each of which must find its place exactly once."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+
+from gradnet_tf.utils.errors import UserError
+
+
+@dataclasses.dataclass
+class Convolution:
+    """A convolution of a file and the normalisation after it, with the axes of Keras.
+
+    Attributes:
+        name: for messages.
+        kernel: (3, 3, in, out) float32.
+        bias: (out,) float32.
+        norm: γ, β, mean and variance, (out,) float32 each, or `None`.
+    """
+
+    name: str
+    kernel: np.ndarray
+    bias: np.ndarray
+    norm: tuple[np.ndarray, ...] | None = None
+
+    def set_norm(self, gamma, beta, mean, variance) -> None:
+        """Takes a normalisation; a bias before it is the same as a smaller mean."""
+        self.norm = (gamma, beta, mean - self.bias, variance)
+        self.bias = np.zeros_like(self.bias)
+
+
+class Source:
+    """Tensors by name that are taken one by one.
+
+    Args:
+        path: the file, for messages.
+        tensors: by name; filters with PyTorch's axes (out, in, height, width).
+    """
+
+    def __init__(self, path: Path, tensors: dict[str, np.ndarray]):
+        self.path = path
+        self._left = dict(tensors)
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the tensors that were not taken yet."""
+        return list(self._left)
+
+    def axes(self, name: str) -> int | None:
+        """Returns the number of axes of a tensor, `None` where there is none."""
+        return self._left[name].ndim if name in self._left else None
+
+    def error(self, what: str) -> UserError:
+        """Returns an error that names the file."""
+        return UserError(
+            f"{self.path}: {what}.\nThe file is damaged, or of another network than its names say."
+        )
+
+    def take(self, name: str, shape: tuple[int | None, ...]) -> np.ndarray:
+        """Takes a tensor; `None` in `shape` is any length.
+
+        Raises:
+            UserError: there is none (any more), or it has another shape, NaN or infinities.
+        """
+        if name not in self._left:
+            raise self.error(f"the tensor {name!r} is missing")
+        value = self._left.pop(name)
+        fits = value.ndim == len(shape) and all(
+            wanted in (None, found) for found, wanted in zip(value.shape, shape, strict=True)
+        )
+        if not fits:
+            wanted = "×".join("any" if side is None else str(side) for side in shape)
+            raise self.error(f"the tensor {name!r} has shape {value.shape}, expected {wanted}")
+        if not np.isfinite(value).all():
+            raise self.error(f"the tensor {name!r} holds NaN or infinities")
+        return value
+
+    def convolution(self, name: str, size: int = 3, inputs: int | None = None) -> Convolution:
+        """Takes a convolution's filter and, where it has one, its bias."""
+        kernel = self.take(f"{name}.weight", (None, inputs, size, size)).transpose(2, 3, 1, 0)
+        bias = np.zeros(kernel.shape[-1], np.float32)
+        if f"{name}.bias" in self._left:
+            bias = self.take(f"{name}.bias", bias.shape)
+        return Convolution(name, kernel, bias)
+
+    def norm(self, name: str, filters: int) -> list[np.ndarray]:
+        """Takes γ, β, mean and variance of a normalisation, and its count of batches if any."""
+        parts = ("weight", "bias", "running_mean", "running_var")
+        found = [self.take(f"{name}.{part}", (filters,)) for part in parts]
+        if f"{name}.num_batches_tracked" in self._left:
+            self.take(f"{name}.num_batches_tracked", ())
+        return found
+
+    def finish(self) -> None:
+        """Checks that nothing is left.
+
+        Raises:
+            UserError: names what is.
+        """
+        if self._left:
+            more = f" and {len(self._left) - 1} more" if len(self._left) > 1 else ""
+            raise self.error(f"the tensor {next(iter(self._left))!r}{more} has no place")

@@ -1,0 +1,146 @@
+"""Reads the tensors of a PyTorch file (`torch.save` of a state_dict), without PyTorch.
+
+A file is refused unless all it names is an ordered dictionary, tensors and
+their storages: see `pickle_machine`. Both formats are read: a zip archive
+(PyTorch from 1.6), and the earlier sequence of pickles and raw storages.
+"""
+
+import io
+import math
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from gradnet_tf.loading.pickle_machine import run_pickle
+from gradnet_tf.loading.torch_names import (
+    NAMES,
+    Storage,
+    Tensor,
+    call_named,
+    require,
+    storage_of,
+)
+from gradnet_tf.utils.errors import UserError
+
+#: Larger files are not those of the networks read here.
+MAX_BYTES = 2**28
+_PICKLE = b"\x80"
+_LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
+_LEGACY_PROTOCOL = 1001
+_STATE_KEYS = ("state_dict", "params")
+
+
+def read_torch(path: Path) -> dict[str, np.ndarray]:
+    """Returns the tensors of a `.pth` file by name, as float32 (whole numbers as int64).
+
+    A dictionary under the key "state_dict" or "params" stands for the whole.
+    The prefix "module." that DataParallel puts before every name is left out.
+
+    Raises:
+        UserError: the file is damaged, is none of PyTorch's, or holds anything
+            but tensors.
+    """
+    size = path.stat().st_size
+    if not 0 < size <= MAX_BYTES:
+        what = f"{size / 2**20:.0f} MB, at most {MAX_BYTES >> 20} are read" if size else "empty"
+        raise UserError(f"{path}: the file is {what}.")
+    data = path.read_bytes()
+    try:
+        found = _read_zip(data) if data[:4] == b"PK\x03\x04" else _read_legacy(data)
+        return _named_arrays(found)
+    except UserError as error:
+        raise UserError(
+            f"{path}: refused, and nothing in it was run: {error}.\n"
+            "Expected a state_dict: names and tensors alone, as torch.save(model.state_dict())."
+        ) from error
+    except (ValueError, IndexError, KeyError, TypeError, OverflowError, MemoryError) as error:
+        reason = str(error).splitlines()[0][:160] if str(error) else type(error).__name__
+        raise UserError(
+            f"{path}: damaged, cut off or no file of PyTorch's: {reason}.\n"
+            "Download it again, or save it again with torch.save(model.state_dict(), PATH)."
+        ) from error
+
+
+def _read_zip(data: bytes):
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            entries = _checked_entries(archive, len(data))
+            pickles = [name for name in entries if name.endswith("/data.pkl")]
+            require(len(pickles) == 1, f"an archive with {len(pickles)} entries data.pkl")
+            root = pickles[0].removesuffix("data.pkl")
+            order = archive.read(root + "byteorder") if root + "byteorder" in entries else b"little"
+            require(order == b"little", "numbers in another byte order")
+            stream = io.BytesIO(archive.read(pickles[0]))
+            storages: dict[str, Storage] = {}
+            found = run_pickle(stream, NAMES, call_named, lambda pid: storage_of(pid, storages))
+            for key, storage in storages.items():
+                storage.fill(archive.read(f"{root}data/{key}"))
+            return found
+    except (zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError) as error:
+        raise ValueError(f"not a readable archive ({str(error)[:80]})") from error
+
+
+def _checked_entries(archive: zipfile.ZipFile, size: int) -> set[str]:
+    """Returns the names in an archive that holds no more than its own bytes."""
+    entries = archive.infolist()
+    names = [entry.filename for entry in entries]
+    require(len(set(names)) == len(names), "an archive with two entries of one name")
+    for entry in entries:
+        # PyTorch stores without compression, so no entry can be larger than the file.
+        if entry.compress_type != zipfile.ZIP_STORED or entry.file_size != entry.compress_size:
+            raise UserError(
+                f"its entry {entry.filename[:80]!r} is compressed, which PyTorch's are not"
+            )
+        if entry.filename.startswith("/") or ".." in entry.filename.split("/"):
+            raise UserError(f"its entry {entry.filename[:80]!r} leads out of the archive")
+    total = sum(entry.file_size for entry in entries)
+    require(total <= size, f"{total} bytes in a file of {size}")
+    return set(names)
+
+
+def _read_legacy(data: bytes):
+    stream = io.BytesIO(data)
+    storages: dict[str, Storage] = {}
+
+    def read():
+        return run_pickle(stream, NAMES, call_named, lambda pid: storage_of(pid, storages))
+
+    try:
+        magic = read()
+    except UserError:
+        raise
+    except ValueError:
+        # A pickle of PyTorch's that is damaged has more to say than its first bytes.
+        require(data[:1] == _PICKLE, f"it begins with {data[:8]!r}, not as an archive or a pickle")
+        raise
+    require(magic == _LEGACY_MAGIC, "it does not begin as PyTorch's files do")
+    require(read() == _LEGACY_PROTOCOL, "another version of the format")
+    system = read()
+    require(type(system) is dict and system.get("little_endian") is True, "another byte order")
+    found, keys = read(), read()
+    require(type(keys) is list and set(keys) == set(storages), "other storages than its tensors'")
+    for key in keys:
+        storage = storages[key]
+        count = int.from_bytes(stream.read(8), "little")
+        require(count == storage.count, f"a storage of {count} numbers instead of {storage.count}")
+        storage.fill(stream.read(count * storage.dtype.itemsize))
+    require(not stream.read(1), "more bytes than its tensors have")
+    return found
+
+
+def _named_arrays(found) -> dict[str, np.ndarray]:
+    require(type(found) is dict, "no dictionary of tensors")
+    for key in _STATE_KEYS:
+        if type(found.get(key)) is dict:
+            found = found[key]
+    others = [str(name)[:80] for name, value in found.items() if not isinstance(value, Tensor)]
+    if others:
+        raise UserError(f"it holds {others[0]!r}, which is no tensor")
+    require(bool(found), "no tensors")
+    if all(str(name).startswith("module.") for name in found):
+        found = {name.removeprefix("module."): value for name, value in found.items()}
+    # What views share is counted once for each: a few bytes cannot become gigabytes.
+    total = sum(math.prod(tensor.shape) for tensor in found.values())
+    require(total <= MAX_BYTES // 2, f"{total} numbers")
+    return {str(name): tensor.array(str(name)) for name, tensor in found.items()}

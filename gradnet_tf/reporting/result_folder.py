@@ -1,0 +1,256 @@
+"""Evaluates models into a folder: metrics, tables, pictures and pages, all of it or nothing."""
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gradnet_tf.evaluation.evaluate_set import (
+    Denoiser,
+    EvaluateConfig,
+    ImageSet,
+    evaluate,
+    has_clean,
+)
+from gradnet_tf.evaluation.scores import Example
+from gradnet_tf.evaluation.tables import metrics_csv, noise_text, number, rank
+from gradnet_tf.images.image_files import (
+    read_image,
+    require_one_size,
+    to_uint8,
+    write_image,
+)
+from gradnet_tf.reporting.comparison_page import comparison_html
+from gradnet_tf.reporting.earlier_report import replacing
+from gradnet_tf.reporting.figures import Panel, busiest_box, side_by_side
+from gradnet_tf.reporting.gallery import gallery_figure
+from gradnet_tf.reporting.model_page import report_html
+from gradnet_tf.reporting.page_pictures import Picture, common_scale, with_error_maps
+from gradnet_tf.reporting.result_names import file_stems
+from gradnet_tf.utils.errors import UserError
+from gradnet_tf.utils.files import atomic_write, write_json
+
+_FIRST_IMAGES = 3
+
+
+@contextlib.contextmanager
+def staged_folder(output: str | os.PathLike) -> Iterator[Path]:
+    """Yields a temporary folder inside `output`; its files move into `output` on success.
+
+    They take the place of an earlier evaluation's files (see `earlier_report`); others
+    are left alone. On failure the temporary folder is removed, and `output` too
+    when it was made here.
+
+    Raises:
+        UserError: when `output` is a file or cannot be made.
+    """
+    output = Path(output)
+    existed = output.exists()
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        stage = tempfile.TemporaryDirectory(prefix=".partial-", dir=output)
+    except OSError as error:
+        reason = error.strerror or error
+        raise UserError(f"--output={output}: no folder can be made there: {reason}") from error
+    try:
+        with stage as name:
+            yield Path(name)
+            with replacing(output, Path(name)):
+                for path in sorted(Path(name).rglob("*")):
+                    target = output / path.relative_to(name)
+                    if path.is_dir():
+                        target.mkdir(exist_ok=True)
+                    else:
+                        os.replace(path, target)
+    except BaseException:
+        if not existed:
+            with contextlib.suppress(OSError):
+                output.rmdir()
+        raise
+
+
+def chosen_images(result: dict[str, Any]) -> dict[int, str]:
+    """Chooses the images a report shows: the worst, the median, the best and the first few.
+
+    Images with a broken output count as the worst.
+
+    Returns:
+        Index and badge, in the order they are shown.
+    """
+    rows = result["images"]
+    worth = [
+        -np.inf if row["problem"] else np.inf if row["psnr"] is None else row["psnr"]
+        for row in rows
+    ]
+    order = np.argsort(worth, kind="stable")
+    chosen: dict[int, str] = {}
+    marks = (
+        []
+        if not result.get("has_clean", True)
+        else [("worst", order[0]), ("median", order[(len(order) - 1) // 2]), ("best", order[-1])]
+    )
+    marks += [(f"image {index + 1}", index) for index in range(min(_FIRST_IMAGES, len(rows)))]
+    for badge, index in marks:
+        chosen.setdefault(int(index), badge if len(rows) > 1 else "the only image")
+    return chosen
+
+
+def check_images(image_set: ImageSet) -> None:
+    """Decodes every image once, so that a bad file is named before any model loads.
+
+    Raises:
+        UserError: from the image set, naming the file.
+    """
+    for index, name in enumerate(image_set.names):
+        noisy = image_set.noisy(index)
+        if not has_clean(image_set):
+            continue
+        clean = image_set.load(index)
+        if noisy is not None:
+            require_one_size(name, clean, noisy)
+
+
+def evaluate_into(
+    output: str | os.PathLike,
+    denoisers: dict[str, Denoiser],
+    image_set: ImageSet,
+    config: EvaluateConfig,
+    facts: dict[str, Any] | None = None,
+    progress: Callable[[str, dict[str, Any]], None] | None = None,
+    on_result: Callable[[dict[str, Any]], None] | None = None,
+) -> list[dict[str, Any]]:
+    """Evaluates one or more models on the same images and writes the folder of results.
+
+    One model: metrics.json, metrics.csv, report.html and images/ in `output`.
+    Several: the same in `output`/<folder> each, and ranking.json, a report.html
+    that compares them and gallery/ with a figure of each picture in it in `output`.
+
+    Args:
+        output: folder to write; made if needed, see `staged_folder`.
+        denoisers: the models by the name of their folder.
+        image_set: the images.
+        config: noise, seed and so on.
+        facts: more to record in metrics.json, such as the command and the versions.
+        progress: called with the model's folder and the row of each image.
+        on_result: called with each model's result.
+
+    Returns:
+        The results, in the order of `denoisers`.
+    """
+    stems = file_stems(image_set.names)
+    folders = list(denoisers)
+    single = len(folders) == 1
+    results = []
+    with staged_folder(output) as stage:
+        for folder, denoiser in denoisers.items():
+            place = stage if single else stage / folder
+            writer = _ImageWriter(place / "images", image_set.names, stems)
+            tell = None if progress is None else (lambda row, folder=folder: progress(folder, row))
+            result = {**evaluate(denoiser, image_set, config, tell, writer), **(facts or {})}
+            results.append(result)
+            pictures = [
+                _picture(image_set, stems[index], index, badge, {"denoised": place}, [result])
+                for index, badge in chosen_images(result).items()
+            ]
+            _write_panels(place / "images", stems, image_set.names, pictures)
+            write_json(place / "metrics.json", result)
+            atomic_write(place / "metrics.csv", metrics_csv(result))
+            atomic_write(place / "report.html", report_html(result, pictures))
+            if on_result:
+                on_result(result)
+        if not single:
+            _write_comparison(stage, folders, results, image_set, stems)
+    return results
+
+
+def _write_comparison(stage, folders, results, image_set, stems) -> None:
+    ranking = rank(results, folders)
+    places = {entry["folder"]: stage / entry["folder"] for entry in ranking}
+    ordered = [results[folders.index(folder)] for folder in places]
+    pictures = [
+        _picture(image_set, stems[index], index, badge, places, ordered)
+        for index, badge in chosen_images(ordered[0]).items()
+    ]
+    shared = (
+        "dataset",
+        "split",
+        "available_images",
+        "has_clean",
+        "protocol",
+        "sigma",
+        "degradation",
+        "seed",
+        "clip_noisy",
+        "precision",
+    )
+    head = {key: ordered[0][key] for key in shared}
+    write_json(stage / "ranking.json", {**head, "ranking": ranking})
+    galleries = {}
+    for picture in pictures:
+        stem = stems[image_set.names.index(picture.name)]
+        galleries[picture.name] = f"gallery/{stem}.png"
+        box = busiest_box(picture.base.image)
+        # The figure shows the last one whole: the clean image, else the noisy one.
+        panels = [panel for panel in picture.panels if panel is not picture.base] + [picture.base]
+        title = f"{picture.name} of {head['dataset']} ({head['split']}), {noise_text(head)}"
+        write_image(stage / galleries[picture.name], gallery_figure(panels, box, title))
+    atomic_write(stage / "report.html", comparison_html(ordered, ranking, pictures, galleries))
+
+
+class _ImageWriter:
+    """Writes what each image became: NAME_noisy.png, NAME_naive.png, NAME_denoised.png."""
+
+    def __init__(self, folder: Path, names: Sequence[str], stems: Sequence[str]):
+        self._folder = folder
+        self._stems = dict(zip(names, stems, strict=True))
+
+    def __call__(self, example: Example) -> None:
+        for key in ("noisy", "naive", "denoised"):
+            image = getattr(example, key)
+            if image is not None:
+                # Black where the output is not a number; the report says so beside it.
+                path = self._folder / f"{self._stems[example.name]}_{key}.png"
+                write_image(path, to_uint8(np.nan_to_num(image)))
+
+
+def _picture(image_set, stem, index, badge, places, results) -> Picture:
+    """Collects the panels of one image; one result shows its naive estimate too."""
+    rows = [result["images"][index] for result in results]
+    channels = image_set.channels
+    first = next(iter(places.values())) / "images"
+
+    def panel(key: str, title: str, path: Path, score: str, row: dict) -> Panel:
+        note = _decibel(row[score]) if has_clean(image_set) else ""
+        note = row["problem"] if row["problem"] and score == "psnr" else note
+        return Panel(key, title, read_image(path, channels), note)
+
+    panels = [panel("noisy", "noisy", first / f"{stem}_noisy.png", "psnr_noisy", rows[0])]
+    if len(results) == 1 and (first / f"{stem}_naive.png").exists():
+        panels.append(panel("naive", "naive", first / f"{stem}_naive.png", "psnr_naive", rows[0]))
+    for (key, place), row in zip(places.items(), rows, strict=True):
+        panels.append(panel(key, key, place / "images" / f"{stem}_denoised.png", "psnr", row))
+    if has_clean(image_set):
+        panels.append(Panel("clean", "clean", image_set.load(index)))
+    estimates = list(places) if has_clean(image_set) else []
+    return Picture(image_set.names[index], badge, panels, estimates)
+
+
+def _decibel(score: float | None) -> str:
+    return f"{number(score, 2)} dB"
+
+
+def _write_panels(folder, stems, names, pictures) -> None:
+    """Writes NAME_panel.png, the same comparison as one picture, for slides and pages."""
+    scale = common_scale(pictures)
+    for picture in pictures:
+        panels = with_error_maps(picture, scale)
+        box = busiest_box(picture.base.image)
+        title = f"{picture.name} ({picture.badge})"
+        if picture.estimates:
+            title += f"; error map from 0 to {scale} of 255 levels"
+        path = folder / f"{stems[names.index(picture.name)]}_panel.png"
+        write_image(path, side_by_side(panels, box, title))

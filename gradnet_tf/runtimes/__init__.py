@@ -1,0 +1,1 @@
+"""What runs a network: Keras, LiteRT, TensorFlow for SavedModels, or no network at all."""

@@ -1,0 +1,81 @@
+"""Runs what has a classical denoiser in it: alone, or as the naive denoiser of a GradNet."""
+
+import numpy as np
+
+from gradnet_tf.models.classical import append_estimate, classical_denoiser
+from gradnet_tf.tiling.tile_config import AUTO, TileConfig
+from gradnet_tf.tiling.tiles import FLOATS, OnTile, PixelFormat
+
+
+class ClassicalRunner:
+    """A classical denoiser as a function from arrays to arrays, clipped to [0, 1].
+
+    Args:
+        name: one of `gradnet_tf.models.classical.CLASSICAL`.
+
+    Raises:
+        UserError: the package behind it is not installed.
+    """
+
+    needs_sigma = True
+    model = None
+    parameters = None
+    #: It takes images of one channel and of three.
+    channels = None
+
+    def __init__(self, name: str):
+        self._denoise = classical_denoiser(name)
+
+    def run(self, images: np.ndarray, sigma: np.ndarray | None = None) -> np.ndarray:
+        """Returns the denoised images, float32, shaped like `images`."""
+        return self._denoise(images, sigma)
+
+    def naive(self, images: np.ndarray, sigma: np.ndarray | None = None) -> None:
+        """A classical denoiser has no naive estimate."""
+        return None
+
+
+class GivenEstimateRunner:
+    """A GradNet whose naive estimate a classical denoiser makes, outside of the network.
+
+    The noise level of the estimate is the one that the network was trained
+    with: its main branch knows no other.
+
+    Args:
+        runner: runs the network on images with the estimate behind them.
+
+    Raises:
+        UserError: the package behind the classical denoiser is not installed.
+    """
+
+    needs_sigma = False
+
+    def __init__(self, runner):
+        naive = runner.model.naive_denoiser
+        self._runner = runner
+        self._sigma = naive.sigma
+        self._denoise = classical_denoiser(naive.method)
+        self.model, self.parameters = runner.model, runner.parameters
+        self.channels = runner.model.channels
+
+    def run(self, images: np.ndarray, sigma: np.ndarray | None = None) -> np.ndarray:
+        """Returns the denoised images, float32, shaped like `images`."""
+        return self._runner.run(append_estimate(images, self._sigma, self._denoise))
+
+    def run_picture(
+        self,
+        image: np.ndarray,
+        sigma: np.ndarray | None = None,
+        tiles: TileConfig = AUTO,
+        pixels: PixelFormat = FLOATS,
+        on_tile: OnTile | None = None,
+    ) -> np.ndarray:
+        """Returns one denoised picture; the estimate is made of all of it, the rest in tiles."""
+        noisy = pixels.read(image[None])
+        both = append_estimate(noisy, self._sigma, self._denoise)[0]
+        denoised = self._runner.run_picture(both, None, tiles, on_tile=on_tile)
+        return pixels.store(denoised, image)
+
+    def naive(self, images: np.ndarray, sigma: np.ndarray | None = None) -> np.ndarray:
+        """Returns the classical denoiser's result."""
+        return self._denoise(images, self._sigma)

@@ -1,0 +1,183 @@
+"""Runs a Keras model, on whichever backend Keras uses."""
+
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+
+import keras
+import numpy as np
+from keras import ops
+
+from gradnet_tf.runtimes.keras_file import rebuild
+from gradnet_tf.tiling.tile_config import AUTO, TileConfig
+from gradnet_tf.tiling.tile_facts import facts_of
+from gradnet_tf.tiling.tiled import TiledNetwork
+from gradnet_tf.tiling.tiles import FLOATS, OnTile, PixelFormat
+from gradnet_tf.weights.pretrained import model_from_weights
+
+
+class KerasRunner:
+    """A Keras denoiser as a function from arrays to arrays, clipped to [0, 1].
+
+    On the TensorFlow backend it is one `tf.function` whose signature leaves
+    batch, height and width open, so that a folder of pictures of many sizes
+    is traced once. Elsewhere the model is called as it is. Tiles have a second
+    such function, which takes the attention's vectors, and a third computes them.
+
+    Args:
+        model: maps float32 (N, H, W, C), and `sigma` (N,) where it has
+            `needs_sigma`, to the same shape; `channels` is read from it, or from
+            its input where it has no such attribute.
+    """
+
+    def __init__(self, model):
+        self.model = model
+        self.channels = getattr(model, "channels", None) or model.input_shape[-1]
+        self.needs_sigma = bool(getattr(model, "needs_sigma", False))
+        self.parameters = model.count_params()
+        self._has_naive = getattr(model, "naive_denoiser", None) is not None
+        self._denoise = self._compiled(self._call)
+        self._estimate = self._compiled(self._call_naive)
+        widths = tuple(getattr(model, "attention_widths", ()))
+        self._denoise_given = self._compiled(self._call_given, widths)
+        self._vectors = self._compiled(self._call_vectors)
+        try:
+            facts = facts_of(model)
+        except TypeError as error:
+            facts = str(error)
+        self._tiled = TiledNetwork(
+            facts,
+            functools.partial(_guarded, self._denoise),
+            functools.partial(_guarded, self._denoise_given),
+            functools.partial(_guarded, self._vectors),
+        )
+
+    def run(self, images: np.ndarray, sigma: np.ndarray | None = None) -> np.ndarray:
+        """Returns the denoised images, float32, shaped like `images`."""
+        return _to_numpy(self._denoise, images, sigma)
+
+    def run_picture(
+        self,
+        image: np.ndarray,
+        sigma: np.ndarray | None = None,
+        tiles: TileConfig = AUTO,
+        pixels: PixelFormat = FLOATS,
+        on_tile: OnTile | None = None,
+    ) -> np.ndarray:
+        """Returns one denoised picture of any size; see `TiledNetwork.run`."""
+        return self._tiled.run(image, sigma, tiles, pixels, on_tile)
+
+    def naive(self, images: np.ndarray, sigma: np.ndarray | None = None) -> np.ndarray | None:
+        """Returns ψ(y) of a GradNet, `None` for any other model."""
+        return _to_numpy(self._estimate, images, sigma) if self._has_naive else None
+
+    @property
+    def num_traces(self) -> int | None:
+        """How often the denoising function was traced; `None` outside TensorFlow."""
+        return _traces(self._denoise)
+
+    @property
+    def num_tile_traces(self) -> tuple[int | None, int | None]:
+        """The same for the two functions of tiles: with vectors given, and for vectors."""
+        return _traces(self._denoise_given), _traces(self._vectors)
+
+    def _call(self, images, *sigma):
+        return self._clipped(self.model, images, *sigma)
+
+    def _call_given(self, images, *more):
+        count = len(self.model.attention_widths)
+        given = {"attention": list(more[len(more) - count :])}
+        if self.needs_sigma:
+            given["sigma"] = more[0]
+        return ops.clip(self.model(images, training=False, **given), 0.0, 1.0)
+
+    def _call_vectors(self, images, *sigma):
+        more = {"sigma": sigma[0]} if sigma else {}
+        outputs = self.model(images, training=False, return_intermediates=True, **more)
+        return [ops.cast(vector, "float32") for vector in outputs["attention"]]
+
+    def _call_naive(self, images, *sigma):
+        # The naive denoiser by itself gives what `return_intermediates` calls "naive",
+        # at the cost of ψ alone.
+        return self._clipped(self.model.naive_denoiser, images, *sigma)
+
+    def _clipped(self, model, images, *sigma):
+        more = {"sigma": sigma[0]} if sigma else {}
+        return ops.clip(model(images, training=False, **more), 0.0, 1.0)
+
+    def _compiled(self, function, widths: Sequence[int] = ()):
+        if keras.backend.backend() != "tensorflow":
+            return lambda *inputs: function(*map(ops.convert_to_tensor, inputs))
+        import tensorflow as tf
+
+        # A model may take more than the image, see `models.GivenEstimate`.
+        channels = getattr(self.model, "input_channels", self.channels)
+        signature = [tf.TensorSpec([None, None, None, channels], tf.float32, name="images")]
+        if self.needs_sigma:
+            signature.append(tf.TensorSpec([None], tf.float32, name="sigma"))
+        signature += [tf.TensorSpec([None, 1, 1, width], tf.float32) for width in widths]
+        # TensorFlow counts traces by code object, and several denoisers in one process share
+        # these; a partial is counted by itself, and no false warning about retracing appears.
+        # The networks are written in operations, with no Python condition on a tensor for
+        # AutoGraph to translate, and its translation takes a fifth of a trace.
+        return tf.function(functools.partial(function), input_signature=signature, autograph=False)
+
+
+def runner_for(model):
+    """Returns the runner of a Keras model; it makes what the model takes beside the image."""
+    from gradnet_tf.models import GivenEstimate
+    from gradnet_tf.runtimes.classical_runtime import GivenEstimateRunner
+
+    runner = KerasRunner(model)
+    given = isinstance(getattr(model, "naive_denoiser", None), GivenEstimate)
+    return GivenEstimateRunner(runner) if given else runner
+
+
+def runner_from_weights(
+    preset: str, channels: int, precision: str, path: Path, naive_model: dict | None = None
+):
+    """Returns the runner of `gradnet_tf.weights.pretrained.model_from_weights`; see there.
+
+    Args:
+        preset: name of the architecture.
+        channels: 3 or 1.
+        precision: dtype policy.
+        path: the weights.
+        naive_model: architecture of a naive denoiser that is not the preset's own.
+
+    Raises:
+        UserError: the file is not of that preset.
+    """
+    naive = None
+    if naive_model is not None:
+        naive = rebuild(naive_model, precision, f"`naive_model` of {path}")
+    return runner_for(model_from_weights(preset, channels, precision, path, naive))
+
+
+def _to_numpy(function, images, sigma):
+    return _guarded(function, *((images,) if sigma is None else (images, sigma)))
+
+
+def _guarded(function, images, *more):
+    """Calls `function`, returns NumPy arrays; a backend's own lack of memory is `MemoryError`."""
+    try:
+        outputs = function(images, *more)
+        if isinstance(outputs, list):
+            return [np.asarray(ops.convert_to_numpy(output), np.float32) for output in outputs]
+        return np.asarray(ops.convert_to_numpy(outputs), np.float32)
+    except Exception as error:
+        if _out_of_memory(error):
+            raise MemoryError(f"not enough memory for images of shape {images.shape}") from error
+        raise
+
+
+def _out_of_memory(error: Exception) -> bool:
+    kind = type(error).__name__
+    if kind in ("XlaRuntimeError", "JaxRuntimeError"):  # of every kind: the text tells
+        return "RESOURCE_EXHAUSTED" in str(error) or "out of memory" in str(error).lower()
+    return kind == "ResourceExhaustedError"
+
+
+def _traces(function) -> int | None:
+    count = getattr(function, "experimental_get_tracing_count", None)
+    return None if count is None else count()

@@ -1,0 +1,242 @@
+"""Runs a .tflite file through LiteRT; TensorFlow and Keras are not needed."""
+
+import functools
+import json
+import os
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gradnet_tf.tiling.attention_sample import CROP_SIDE
+from gradnet_tf.tiling.tile_config import AUTO, TileConfig
+from gradnet_tf.tiling.tile_facts import TileFacts, facts_from_card
+from gradnet_tf.tiling.tiled import TiledNetwork
+from gradnet_tf.tiling.tiles import FLOATS, OnTile, PixelFormat
+from gradnet_tf.utils.errors import UserError
+
+
+class LiteRTFile:
+    """A .tflite file in LiteRT's interpreter; several threads may call.
+
+    Args:
+        path: the file.
+        num_threads: threads of the interpreter; all cores by default.
+
+    Raises:
+        UserError: the file does not load.
+    """
+
+    def __init__(self, path: Path, num_threads: int | None = None):
+        self.path = path
+        self._num_threads = num_threads or os.cpu_count()
+        self._lock = threading.Lock()  # the interpreter holds one computation's tensors
+        self._open()
+
+    def _open(self) -> None:
+        from ai_edge_litert.interpreter import Interpreter
+
+        try:
+            interpreter = Interpreter(model_path=str(self.path), num_threads=self._num_threads)
+            interpreter.allocate_tensors()  # prints, where a caller can hold it back
+            self._graphs = {
+                name: interpreter.get_signature_runner(name)
+                for name in interpreter.get_signature_list()
+            }
+        except (ValueError, RuntimeError) as error:
+            reason = str(error).splitlines()[0][:200]
+            raise UserError(f"{self.path}: the file does not load: {reason}") from error
+
+    @property
+    def signatures(self) -> list[str]:
+        """Names of the graphs."""
+        return list(self._graphs)
+
+    def inputs(self, signature: str) -> dict:
+        """Returns LiteRT's details of each input by name."""
+        return self._graphs[signature].get_input_details()
+
+    def outputs(self, signature: str) -> dict:
+        """Returns LiteRT's details of each output by name."""
+        return self._graphs[signature].get_output_details()
+
+    def call(self, signature: str, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Runs a graph.
+
+        Args:
+            signature: its name.
+            inputs: arrays of the right dtype and of a shape that the graph takes, by name.
+
+        Raises:
+            MemoryError: memory does not suffice.
+        """
+        with self._lock:
+            try:
+                return self._graphs[signature](**inputs)
+            except RuntimeError as error:
+                # A second call of the same interpreter would end the process.
+                self._open()
+                shapes = ", ".join(str(array.shape) for array in inputs.values())
+                # LiteRT does not say why; what else could be wrong has been checked before.
+                raise MemoryError(
+                    f"LiteRT could not run {shapes}, most likely for lack of memory {error}".strip()
+                ) from error
+
+
+_SIGNATURE, _TILE, _ATTENTION = "serving_default", "tile", "attention"
+
+
+class TFLiteRunner:
+    """A .tflite file as a function from arrays to arrays; the interpreter takes one image a time.
+
+    A file of one size runs a picture in tiles, with vectors from crops of 80×80.
+    What is smaller than one of its windows is completed by mirroring, and so is
+    the last column or row where a block of the network's lacks one: near such a
+    border the result differs a little from that of a file of any size.
+
+    Args:
+        path: the .tflite file.
+        num_threads: threads of the interpreter; all cores by default.
+        card: what an export tells of the file, with the margin of tiles: by default the file
+            of the same name with the suffix .json. A file of one size needs it; one of any
+            size runs whole pictures only without it.
+
+    Raises:
+        UserError: the file does not load, has other inputs or outputs, or is of one
+            size without a card.
+    """
+
+    needs_sigma = False
+    model = None
+    parameters = None
+
+    def __init__(
+        self, path: Path, num_threads: int | None = None, card: Mapping[str, Any] | None = None
+    ):
+        self.path = path
+        self._file = LiteRTFile(path, num_threads)
+        self._vector_names, shape = self._checked_signature()
+        self.channels = shape[-1]
+        self.fixed_size = tuple(side for side in shape[1:3] if side > 0)
+        facts = self._facts(_read_card(path) if card is None else card)
+        self._is_fixed = isinstance(facts, TileFacts) and facts.side is not None
+        given = _SIGNATURE if self._is_fixed else _TILE
+        self._tiled = TiledNetwork(
+            facts,
+            functools.partial(self._batch, _SIGNATURE),
+            functools.partial(self._batch, given),
+            self._vectors,
+            CROP_SIDE**2 if self._is_fixed else None,
+        )
+
+    def run(self, images: np.ndarray, sigma: None = None) -> np.ndarray:
+        """Returns the denoised images, float32, shaped like `images`."""
+        if self._is_fixed:
+            return np.stack([self.run_picture(image) for image in images])
+        if self.fixed_size and self.fixed_size != images.shape[1:3]:
+            raise UserError(
+                f"{self.path}: takes images of {self.fixed_size[0]}×{self.fixed_size[1]} "
+                f"pixels only. Received: {images.shape[1]}×{images.shape[2]}."
+            )
+        return self._batch(_SIGNATURE, images)
+
+    def run_picture(
+        self,
+        image: np.ndarray,
+        sigma: None = None,
+        tiles: TileConfig = AUTO,
+        pixels: PixelFormat = FLOATS,
+        on_tile: OnTile | None = None,
+    ) -> np.ndarray:
+        """Returns one denoised picture of any size; see `TiledNetwork.run`."""
+        return self._tiled.run(image, None, tiles, pixels, on_tile)
+
+    def naive(self, images: np.ndarray, sigma: None = None) -> None:
+        """A .tflite file does not give its naive estimate."""
+        return None
+
+    def _checked_signature(self) -> tuple[list[str], tuple[int, ...]]:
+        """Returns the names of the vectors that tiles take, and the images' shape."""
+        if _SIGNATURE not in self._file.signatures:
+            raise UserError(
+                f"{self.path}: has no signature {_SIGNATURE}. Received: "
+                f"{', '.join(self._file.signatures) or 'none'}.\n"
+                "Convert it with a signature of that name."
+            )
+        graph = _TILE if _TILE in self._file.signatures else _SIGNATURE
+        details, outputs = self._file.inputs(graph), self._file.outputs(graph)
+        vectors = sorted((name for name in details if name != "images"), key=_number)
+        images = [details[name] for name in details if name not in vectors or len(details) == 1]
+        shape = images[0]["shape_signature"].tolist() if len(images) == 1 else []
+        known = all(name.startswith("attention_") for name in vectors) or len(details) == 1
+        if len(shape) != 4 or images[0]["dtype"] != np.float32 or len(outputs) != 1 or not known:
+            shapes = [item["shape_signature"].tolist() for item in details.values()]
+            raise UserError(
+                f"{self.path}: expected one float32 input (1, H, W, C) and one output, and beside "
+                f"them the vectors of a tile. Received: inputs {shapes}, {len(outputs)} outputs."
+            )
+        return vectors if len(details) > 1 else [], tuple(shape)
+
+    def _facts(self, card: Mapping[str, Any]) -> TileFacts | str:
+        facts = facts_from_card(card, bool(self._vector_names))
+        fixed_to_tiles = bool(self.fixed_size and self._vector_names)
+        if fixed_to_tiles and (facts is None or facts.side is None):
+            raise UserError(
+                f"{self.path}: takes tiles of one size; {_card_name(self.path)}, which tells their "
+                "margin, is missing beside it or does not tell.\nCopy both files of the export."
+            )
+        if facts is None:
+            return (
+                f"{_card_name(self.path)}, which tells the margin of tiles, is not beside the file"
+            )
+        if facts.side is not None and self.fixed_size != (facts.side + 2 * facts.halo,) * 2:
+            raise UserError(
+                f"{self.path}: takes images of {self.fixed_size}, and its card says tiles of "
+                f"{facts.side} with margins of {facts.halo}.\nCopy both files of one export."
+            )
+        return facts
+
+    def _batch(self, graph: str, images: np.ndarray, *vectors: np.ndarray) -> np.ndarray:
+        given = dict(zip(self._vector_names, vectors, strict=False)) if vectors else {}
+        return np.concatenate([self._call(graph, image[None], given) for image in images])
+
+    def _call(self, graph: str, image: np.ndarray, given: dict) -> np.ndarray:
+        """Runs one image; one that is smaller than a file of one size is completed by mirroring."""
+        height, width = image.shape[1:3]
+        if self._is_fixed:
+            image = _completed(image, *self.fixed_size)
+        name = next(name for name in self._file.inputs(graph) if name not in given)
+        outputs = self._file.call(graph, {name: np.ascontiguousarray(image), **given})
+        return next(iter(outputs.values()))[:, :height, :width]
+
+    def _vectors(self, images: np.ndarray) -> list[np.ndarray]:
+        if self._is_fixed:
+            images = _completed(images, CROP_SIDE, CROP_SIDE)
+        found = [self._file.call(_ATTENTION, {"images": image[None]}) for image in images]
+        return [np.concatenate([vectors[name] for vectors in found]) for name in self._vector_names]
+
+
+def _card_name(path: Path) -> str:
+    return path.with_suffix(".json").name
+
+
+def _read_card(path: Path) -> dict[str, Any]:
+    card = path.with_suffix(".json")
+    try:
+        told = json.loads(card.read_text("utf-8")) if card.is_file() else {}
+    except ValueError as error:
+        raise UserError(f"{card}: not readable as JSON: {error}") from error
+    return told if isinstance(told, dict) else {}
+
+
+def _number(name: str) -> tuple[int, str]:
+    digits = name.rpartition("_")[2]
+    return (int(digits) if digits.isdecimal() else 0), name
+
+
+def _completed(images: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Mirrors images at the bottom and on the right up to a size."""
+    more = [(0, 0), (0, height - images.shape[1]), (0, width - images.shape[2]), (0, 0)]
+    return np.pad(images, more, mode="symmetric") if any(sum(more, ())) else images

@@ -1,0 +1,1 @@
+"""Running a network over a picture in tiles: geometry, attention vectors, memory."""

@@ -1,0 +1,268 @@
+"""Configuration of training as a frozen dataclass; flags fill it, nothing else reads flags."""
+
+import dataclasses
+import re
+
+from gradnet_tf.degradations.compose import parse_degradation
+from gradnet_tf.models.classical import classical_name
+from gradnet_tf.models.presets import PRECISIONS, get_preset
+from gradnet_tf.utils.errors import UserError
+
+STRATEGIES = ("none", "mirrored", "multiworker")
+SCHEDULES = ("cosine", "step")
+OPTIMIZERS = ("adam", "muon")
+DEFAULT_SIGMA = 25.0
+# Peak rates for an optimiser that is not the one of the preset's recipe.
+LEARNING_RATES = {"adam": 1.5e-3, "muon": 2e-3}
+
+
+def require(condition: bool, name: str, value, expected: str) -> None:
+    """Raises a `UserError` in the project's wording unless `condition` holds."""
+    if not condition:
+        raise UserError(f"`{name}` must be {expected}. Received: {name}={value!r}")
+
+
+def require_sigma(name: str, value: float) -> None:
+    """Checks a noise level on the 0-255 scale."""
+    require(0 <= value <= 255, name, value, "in [0, 255]")
+
+
+def sigma_range(
+    sigma: float | None,
+    sigma_min: float | None,
+    sigma_max: float | None,
+    degradation: str | None = None,
+) -> dict:
+    """Returns the fields `sigma_min` and `sigma_max`: a range if one is given, else one level.
+
+    Without any they are 25, or what the degradation makes of them.
+
+    Raises:
+        UserError: for half a range, a level outside [0, 255], or one beside a degradation.
+    """
+    if degradation:
+        for name, value in (("sigma", sigma), ("sigma_min", sigma_min), ("sigma_max", sigma_max)):
+            if value is not None:
+                raise UserError(
+                    f"--{name} and --degradation both say what noise there is. Received: "
+                    f"--{name}={value:g} --degradation={degradation}\n"
+                    "Give one of them; --sigma=25 is --degradation='gaussian(25)'."
+                )
+        return {}
+    sigma = DEFAULT_SIGMA if sigma is None else sigma
+    if (sigma_min is None) != (sigma_max is None):
+        raise UserError(
+            "`sigma_min` and `sigma_max` go together. "
+            f"Received: sigma_min={sigma_min}, sigma_max={sigma_max}"
+        )
+    if sigma_min is None:
+        require_sigma("sigma", sigma)
+        sigma_min = sigma_max = sigma
+    return {"sigma_min": sigma_min, "sigma_max": sigma_max}
+
+
+def parse_duration(name: str, text: str | None) -> float | None:
+    """Reads "90s", "12m", "1.5h" or plain seconds.
+
+    Returns:
+        Seconds, or `None` for `None` or an empty text.
+
+    Raises:
+        UserError: for anything else.
+    """
+    if not text:
+        return None
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text.strip())
+    require(match is not None, name, text, 'a duration such as "90s", "12m" or "1.5h"')
+    seconds = float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
+    require(seconds > 0, name, text, "longer than zero")
+    return seconds
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig:
+    """Everything that decides a training run.
+
+    A field of the recipe that is `None` takes the preset's value.
+
+    Attributes:
+        preset: name in `gradnet_tf.models.presets.PRESETS`.
+        dataset: training set by name, or several as "a,b" or "a:2,b:1"; recorded here, found by
+            the script.
+        channels: 3 for RGB, 1 for grey.
+        sigma_min: lowest noise level, standard deviation on the 0-255 scale.
+        sigma_max: highest noise level; equal to `sigma_min` for one level. With a
+            `degradation` both are its own, `None` where it is not white Gaussian noise alone.
+        strategy: "none", "mirrored" (all local devices) or "multiworker" (those of all
+            machines of a cluster, see `gradnet_tf.training.workers.cluster`).
+        precision: dtype policy of the layers.
+        batch_size: images per step over all replicas.
+        crop_size: side of the training crops in pixels.
+        steps: optimiser steps of the main stage.
+        naive_steps: optimiser steps of the naive denoiser's own stage; 0 skips it,
+            for joint training; with `init_from`, which brings a naive denoiser, it is 0.
+        naive_share: part of `time_budget` given to the naive denoiser's stage.
+        naive: trained naive denoiser (anything `--model` takes) instead of a stage.
+        joint: train the naive denoiser along with the main branch; its own L1
+            is added to the loss.
+        gradient_loss_weight: λ of the paper.
+        optimizer: "adam", or "muon" (see `gradnet_tf.training.optimizers`).
+        learning_rate: peak of the schedule.
+        schedule: "cosine" (to zero) or "step" (the supplement's: a fifth after 60%).
+        warmup_steps: steps over which the learning rate grows linearly from zero.
+        clip_norm: bound on the global norm of the loss gradients.
+        accumulate: parts that a batch is worked through in, one after the other, for
+            batches that do not fit into memory; changes nothing but rounding.
+        ema: decay of the moving average of the weights, which is then what is validated
+            and kept as best; 0 for none.
+        nan_limit: steps in a row that are skipped because the loss or its gradient is
+            not finite, before the run stops.
+        time_budget: seconds for both stages over all invocations, or `None`.
+        workdir: folder of the run.
+        seed: decides initial values and every example.
+        log_every: steps between rows of log.jsonl.
+        checkpoint_every: steps between checkpoints.
+        validate_every: steps between validations; every validation may update the best weights.
+        workers: input threads; never changes an example.
+        cpu_replicas: logical devices that the CPU is split into, to try
+            "mirrored" on a machine without GPUs.
+        init_from: weights to start from (anything `--model` takes), same preset.
+        worker_timeout: seconds after which a silent worker of a cluster counts as lost.
+        data_service: true when a tf.data service makes the examples, which differ from
+            those made here; its address may change within a run. `None` means no.
+        degradation: what makes the noise, as `gradnet_tf.degradations.compose` reads it;
+            `None` for Gaussian noise of the two levels.
+        allow_test_images: whether images of test sets may be trained on.
+        scales: sizes at which every image is shown, relative to its own; large photographs are
+            smooth pixel by pixel, and smaller copies of them have texture as other pictures have.
+        crop_candidates: the most textured of so many random crops is taken; 1 for any crop.
+        color_jitter: share of the crops, 0 to 1, whose channels are permuted, and whose saturation
+            and brightness by channel are changed.
+        frame_share: share of the crops, 0 to 1, that get a flat frame without noise around a
+            part of them, like a letterbox or a passe-partout.
+    """
+
+    preset: str = "gradnet"
+    dataset: str = "sample"
+    channels: int = 3
+    sigma_min: float | None = DEFAULT_SIGMA
+    sigma_max: float | None = DEFAULT_SIGMA
+    strategy: str = "none"
+    precision: str = "float32"
+    batch_size: int | None = None
+    crop_size: int | None = None
+    steps: int | None = None
+    naive_steps: int | None = None
+    naive_share: float | None = None
+    naive: str | None = None
+    joint: bool | None = None
+    gradient_loss_weight: float = 0.1
+    optimizer: str | None = None
+    learning_rate: float | None = None
+    schedule: str | None = None
+    warmup_steps: int = 100
+    clip_norm: float = 1.0
+    accumulate: int = 1
+    ema: float = 0.0
+    nan_limit: int = 10
+    time_budget: float | None = None
+    workdir: str = "runs/gradnet"
+    seed: int = 0
+    log_every: int = 50
+    checkpoint_every: int = 500
+    validate_every: int = 1000
+    workers: int = 2
+    cpu_replicas: int = 1
+    init_from: str | None = None
+    worker_timeout: float = 300.0
+    data_service: bool | None = None
+    degradation: str | None = None
+    allow_test_images: bool = False
+    scales: tuple[float, ...] = (1.0,)
+    crop_candidates: int = 1
+    color_jitter: float = 0.0
+    frame_share: float = 0.0
+
+    def __post_init__(self):
+        if self.degradation:
+            self._take_degradation()
+        else:
+            self._check_sigmas()
+        recipe = get_preset(self.preset).recipe
+        if self.learning_rate is None and self.optimizer not in (None, recipe.optimizer):
+            # The recipe's rate is its own optimiser's.
+            object.__setattr__(self, "learning_rate", LEARNING_RATES.get(self.optimizer))
+        object.__setattr__(self, "scales", tuple(float(scale) for scale in self.scales))
+        if self.init_from and self.naive_steps is None:
+            # Its weights include the naive denoiser's: what a stage would make is overwritten.
+            object.__setattr__(self, "naive_steps", 0)
+        for field in dataclasses.fields(recipe):
+            # frozen: defaults are filled in once, here, so that config.json is complete.
+            if getattr(self, field.name) is None:
+                object.__setattr__(self, field.name, getattr(recipe, field.name))
+        require(self.channels in (1, 3), "channels", self.channels, "1 (grey) or 3 (RGB)")
+        for name, choices in (
+            ("strategy", STRATEGIES),
+            ("precision", PRECISIONS),
+            ("schedule", SCHEDULES),
+            ("optimizer", OPTIMIZERS),
+        ):
+            value = getattr(self, name)
+            require(value in choices, name, value, f"one of {', '.join(choices)}")
+        counts = "batch_size crop_size steps log_every checkpoint_every validate_every workers"
+        for name in [*counts.split(), "cpu_replicas", "accumulate", "crop_candidates"]:
+            require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
+        single = self.cpu_replicas == 1 or self.strategy != "multiworker"
+        require(single, "cpu_replicas", self.cpu_replicas, '1 with strategy="multiworker"')
+        even = self.batch_size % self.accumulate == 0
+        require(even, "accumulate", self.accumulate, f"a divisor of batch_size={self.batch_size}")
+        for name in "naive_steps warmup_steps gradient_loss_weight seed nan_limit".split():
+            require(getattr(self, name) >= 0, name, getattr(self, name), "at least 0")
+        for name in "learning_rate clip_norm worker_timeout".split():
+            require(getattr(self, name) > 0, name, getattr(self, name), "greater than 0")
+        require(0 <= self.ema < 1, "ema", self.ema, "in [0, 1)")
+        for name in ("color_jitter", "frame_share"):
+            require(0 <= getattr(self, name) <= 1, name, getattr(self, name), "in [0, 1]")
+        fit = self.scales and all(0 < scale <= 1 for scale in self.scales)
+        require(bool(fit), "scales", self.scales, "one or more numbers in (0, 1]")
+        require(0 <= self.naive_share < 1, "naive_share", self.naive_share, "in [0, 1)")
+        has_naive = get_preset(self.preset).naive is not None
+        require(has_naive or not self.naive, "naive", self.naive, "absent for this preset")
+        # Refused rather than ignored; a preset's own value cannot be told from an absent flag.
+        for name, silent in (
+            ("naive_steps", (0, recipe.naive_steps)),
+            ("naive_share", (recipe.naive_share,)),
+        ):
+            free = not self.naive or getattr(self, name) in silent
+            require(
+                free, name, getattr(self, name), "absent beside --naive, which replaces the stage"
+            )
+        # Frozen at its initial values, the naive denoiser would only pass the noise on.
+        learns = not has_naive or self.naive_steps or self.joint or self.naive or self.init_from
+        require(
+            bool(learns), "naive_steps", 0, "at least 1 without --joint, --naive or --init_from"
+        )
+
+    def _take_degradation(self) -> None:
+        degradation = parse_degradation(self.degradation)
+        # One text for one noise, however it was written.
+        object.__setattr__(self, "degradation", str(degradation))
+        low, high = degradation.sigma_range or (None, None)
+        object.__setattr__(self, "sigma_min", low)
+        object.__setattr__(self, "sigma_max", high)
+
+    def _check_sigmas(self) -> None:
+        low, high = self.sigma_min, self.sigma_max
+        require(low is not None and high is not None, "sigma_min", low, "a number")
+        require_sigma("sigma_min", low)
+        require_sigma("sigma_max", high)
+        require(low <= high, "sigma_min", low, f"at most sigma_max={high}")
+
+    @property
+    def estimator(self) -> str | None:
+        """The classical denoiser that is the naive one, by name; its estimates are input."""
+        return classical_name(self.naive)
+
+    def to_dict(self) -> dict:
+        """Returns the fields as plain values, for config.json."""
+        return dataclasses.asdict(self)

@@ -1,0 +1,1 @@
+"""The training step, on TensorFlow and on JAX."""

@@ -1,0 +1,46 @@
+"""What a training step minimises; the same function under every engine (keras.ops only)."""
+
+from keras import ops
+
+from gradnet_tf.degradations import unit_to_sigma
+from gradnet_tf.models.losses import gradnet_loss_per_image, l1_per_image
+
+
+def realised_sigma(noisy, clean):
+    """Returns the standard deviation of each image's own noise, (N,) float32, 0-255 scale.
+
+    A batch holds no noise levels. For white Gaussian noise the deviation of
+    the draws themselves is the level to well under a percent on a training
+    crop, and the network is told what is there.
+
+    Args:
+        noisy: (N, H, W, C) float32.
+        clean: (N, H, W, C) float32.
+    """
+    return unit_to_sigma(ops.sqrt(ops.mean(ops.square(noisy - clean), axis=(1, 2, 3))))
+
+
+def objective_per_image(model, noisy, clean, gradient_loss_weight, joint):
+    """Returns the loss of each image, (N,) float32.
+
+    A model with a method `loss_per_image(noisy, clean, gradient_loss_weight)`
+    has the last word on what it minimises.
+
+    Args:
+        model: a denoising model; with `needs_sigma` it is told `realised_sigma`.
+        noisy: (N, H, W, C) float32.
+        clean: (N, H, W, C) float32.
+        gradient_loss_weight: λ of the paper.
+        joint: add the L1 of the naive estimate, for a naive denoiser that
+            trains along with the main branch.
+    """
+    if hasattr(model, "loss_per_image"):
+        return model.loss_per_image(noisy, clean, gradient_loss_weight)
+    needs_sigma = getattr(model, "needs_sigma", False)
+    more = {"sigma": realised_sigma(noisy, clean)} if needs_sigma else {}
+    if not joint:
+        denoised = model(noisy, training=True, **more)
+        return gradnet_loss_per_image(clean, denoised, gradient_loss_weight)
+    outputs = model(noisy, training=True, return_intermediates=True, **more)
+    loss = gradnet_loss_per_image(clean, outputs["denoised"], gradient_loss_weight)
+    return loss + l1_per_image(clean, outputs["naive"])

@@ -1,0 +1,38 @@
+"""The Keras backend in use, explained where it is missing or none of ours."""
+
+from gradnet_tf.utils.errors import UserError
+
+BACKENDS = ("tensorflow", "jax")
+
+
+def backend_name() -> str:
+    """Imports Keras and returns the name of its backend.
+
+    Raises:
+        UserError: the backend is not installed, or not one that the networks run on.
+    """
+    try:
+        import keras
+
+        name = keras.backend.backend()
+    except ImportError as error:
+        name = (error.name or "").split(".")[0]
+        if name in BACKENDS:
+            other = next(backend for backend in BACKENDS if backend != name)
+            raise UserError(
+                f"Keras' backend is {name}, which is not installed.\nInstall it (pip install "
+                f"'gradnet-tf[{name}]'), or choose the other with KERAS_BACKEND={other}."
+            ) from error
+        if name not in ("torch", "openvino"):
+            raise
+    except ValueError as error:
+        # Keras' "Unable to import backend : NAME", for a name that it does not know.
+        lead, _, name = str(error).rpartition(" : ")
+        if "backend" not in lead:
+            raise
+    if name not in BACKENDS:
+        raise UserError(
+            f"the networks run on the Keras backends {' and '.join(BACKENDS)}.\n"
+            f"Received: KERAS_BACKEND={name}"
+        )
+    return name

@@ -1,0 +1,114 @@
+"""Runs a script's `main` so that no traceback reaches a user for a user's mistake."""
+
+import argparse
+import contextlib
+import errno
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+
+from absl import flags
+
+from gradnet_tf.utils.errors import (
+    EXIT_INTERRUPTED,
+    EXIT_OK,
+    EXIT_USAGE,
+    Interrupted,
+    NotFiniteError,
+    UserError,
+)
+
+
+class ArgumentParser(argparse.ArgumentParser):
+    """Reports a wrong argument in one line, as the scripts do."""
+
+    def error(self, message):
+        print(f"error: {message} (see: {self.prog} --help)", file=sys.stderr)
+        sys.exit(EXIT_USAGE)
+
+
+def report_error(error: Exception) -> int:
+    """Prints `error` on standard error and returns the exit code it stands for."""
+    print(f"error: {error}", file=sys.stderr)
+    return getattr(error, "exit_code", EXIT_USAGE)
+
+
+def guarded(main: Callable[[], int | None]) -> int:
+    """Calls `main` and turns the errors meant for people into a message and an exit code."""
+    try:
+        code = main() or EXIT_OK
+        sys.stdout.flush()  # a reader who is gone is noticed here at the latest
+        return code
+    except BrokenPipeError:  # Who reads the output has seen enough (`… | head`).
+        _discard_output()
+        return EXIT_OK
+    except (UserError, NotFiniteError, Interrupted) as error:
+        return report_error(error)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT) or error.filename is not None:
+            raise
+        _discard_output()
+        print("error: cannot write standard output: the disk is full.", file=sys.stderr)
+        return EXIT_USAGE
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return EXIT_INTERRUPTED
+
+
+@contextlib.contextmanager
+def remembered_interrupt() -> Iterator[None]:
+    """Raises Ctrl-C again at the end of the block, where a library within swallowed it.
+
+    TensorFlow's converters do: an exception that a callback of theirs raises is lost.
+    """
+    seen: list[int] = []
+
+    def interrupt(number, frame):
+        seen.append(number)
+        raise KeyboardInterrupt
+
+    usual = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if not usual or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if seen:
+        raise KeyboardInterrupt
+
+
+def _discard_output() -> None:
+    """Lets go of what is still buffered: it would be written at exit, and fail again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def run_script(
+    main: Callable[[], int | None], doc: str | None = None, argv: list[str] | None = None
+) -> None:
+    """Parses absl flags, runs `main` and exits with its code.
+
+    Args:
+        main: the script's work; returns an exit code or `None` for success.
+        doc: text printed above the flags by `--help`.
+        argv: the command line, `sys.argv` by default.
+
+    Raises:
+        SystemExit: always, with an exit code of `gradnet_tf.utils.errors`.
+    """
+    argv = list(sys.argv if argv is None else argv)
+    if any(argument in ("--help", "-h", "--helpfull", "-help") for argument in argv[1:]):
+        print((doc or "").strip() + "\n\nFlags:\n" + flags.FLAGS.main_module_help())
+        sys.exit(EXIT_OK)
+    try:
+        rest = flags.FLAGS(argv)
+        if len(rest) > 1:
+            raise flags.Error(f"unexpected argument {rest[1]!r}; flags are written --name=value")
+    except flags.Error as error:
+        print(f"error: {error}\nSee: python {argv[0]} --help", file=sys.stderr)
+        sys.exit(EXIT_USAGE)
+    sys.exit(guarded(main))

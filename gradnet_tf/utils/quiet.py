@@ -1,0 +1,44 @@
+"""Keeps the start-up chatter of native libraries off a person's screen."""
+
+import contextlib
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+
+from gradnet_tf.utils.errors import UserError
+
+
+@contextlib.contextmanager
+def quiet_native_logs() -> Iterator[None]:
+    """Holds back what is written to the standard error stream inside the block.
+
+    TensorFlow and LiteRT write informational lines (oneDNN, CUDA, XNNPACK)
+    straight to file descriptor 2 while they are imported, and
+    `TF_CPP_MIN_LOG_LEVEL` does not stop those. When the block fails, what was
+    held back is printed after all, unless the failure is a `UserError`, whose
+    message says enough.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    sys.stderr.flush()
+    try:
+        screen = os.dup(2)
+    except OSError:  # no standard error stream at all
+        yield
+        return
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        failed = True
+        try:
+            yield
+            failed = False
+        except UserError:
+            failed = False
+            raise
+        finally:
+            sys.stderr.flush()
+            os.dup2(screen, 2)
+            os.close(screen)
+            if failed:
+                held.seek(0)
+                sys.stderr.write(held.read().decode("utf-8", "replace"))

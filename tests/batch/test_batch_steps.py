@@ -1,0 +1,125 @@
+"""What batch inference does with one file and one place, without an engine."""
+
+import json
+import os
+import sys
+
+import pytest
+
+from benchmarks.robustness import batch_check
+from gradnet_tf.batch import __main__ as command
+from gradnet_tf.batch import batch_steps as steps
+from gradnet_tf.batch import beam_engine as engine
+from gradnet_tf.batch.batch_settings import Settings, make_parser, settings_of
+from gradnet_tf.cli import main as cli
+from gradnet_tf.tiling.tile_config import TileConfig
+from gradnet_tf.utils.errors import UserError
+
+FLAGS = ["--model=gradnet_tiny", "--strength=0.7", "--luma=0.9", "--chroma=0.5", "--quality=80"]
+FLAGS += ["--overwrite"]
+MORE = ["--self-ensemble", "--tile=64", "--max-memory=3GB", "--max-megapixels=9"]
+
+
+def parsed(*flags):
+    arguments, _ = make_parser().parse_known_args(["--input=i", "--output=o", *flags])
+    return settings_of(arguments)
+
+
+def test_every_format_ends_as_gradnet_denoise_ends_it(tmp_path, capsys):
+    broken = batch_check.make_photos(tmp_path / "in", len(batch_check.KINDS), broken=2)
+    single = ["denoise", str(tmp_path / "in"), f"--output={tmp_path / 'single'}", *FLAGS]
+    assert cli.main(single) == 1
+    told = capsys.readouterr().err
+    for name in batch_check.contents(tmp_path / "in"):
+        source, target = str(tmp_path / "in" / name), str(tmp_path / "out" / name)
+        outcome, failure = steps.denoise_file(source, target, parsed(*FLAGS))
+        assert outcome == (steps.UNREADABLE if name in broken else steps.WRITTEN)
+        if failure:
+            entry = json.loads(failure)
+            assert entry["path"] == source and entry["reason"] in told
+    assert batch_check.contents(tmp_path / "out") == batch_check.contents(tmp_path / "single")
+
+
+def test_every_flag_does_something(tmp_path):
+    batch_check.make_photos(tmp_path, 1, broken=0)
+    source, target = str(tmp_path / "0000.jpg"), tmp_path / "out.jpg"
+
+    def result(*flags):
+        outcome, _ = steps.denoise_file(source, str(target), parsed(*FLAGS, *flags))
+        return outcome, target.read_bytes()
+
+    results = {result()}
+    changes = ["--strength=1", "--luma=0.1", "--chroma=1", "--quality=60", "--model=opencv_nlm"]
+    changes.append("--self-ensemble")
+    for flag in changes:
+        results.add(result(flag))
+    assert len(results) == 1 + len(changes)
+    assert result("--max-megapixels=0.001")[0] == steps.UNREADABLE
+    without = [flag for flag in FLAGS if flag != "--overwrite"]
+    assert steps.denoise_file(source, str(target), parsed(*without))[0] == steps.SKIPPED
+    target.unlink()
+    assert steps.denoise_file(source, str(target), parsed(*without))[0] == steps.WRITTEN
+    assert (steps.WRITTEN, target.read_bytes()) in results
+
+
+def test_flags_are_those_of_gradnet_denoise(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["denoise", "--help"])
+    known = capsys.readouterr().out
+    assert [flag for flag in FLAGS + MORE if flag.split("=")[0] not in known] == []
+    settings = parsed(*FLAGS, *MORE, "--sigma=12")
+    assert settings.sigma == 12 and settings.tiles == TileConfig(64, 3_000_000_000)
+    assert settings.self_ensemble and settings.overwrite and settings.max_megapixels == 9
+    assert parsed() == Settings()
+
+
+@pytest.mark.parametrize(
+    "flag",
+    ["--strength=2", "--luma=nan", "--sigma=-1", "--quality=9.5", "--tile=3", "--max_memory=x"],
+)
+def test_wrong_values_are_refused_at_once(flag, capsys):
+    with pytest.raises(SystemExit) as leave:
+        parsed(flag)
+    assert leave.value.code == 2 and flag.split("=")[1] in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["b.jpg"], "put patterns in quotes"),
+        (["--region=x", "b.jpg"], "put patterns in quotes"),
+        (["--strenght=0.5"], "Did you mean --strength?"),
+        (["--self_ensembel"], "Did you mean --self_ensemble?"),
+        (["--region", "b.jpg", "--inputs_of_beam", "--max_num_workers=9"], None),
+    ],
+)
+def test_what_an_engine_would_drop_is_told(arguments, words):
+    own = ["strength", "self_ensemble", "max_memory", "input"]
+    known = {"region": None, "max_num_workers": None}
+    if words is None:
+        engine._refuse_strays(arguments, own, known)
+    else:
+        with pytest.raises(UserError) as told:
+            engine._refuse_strays(arguments, own, known)
+        assert words in str(told.value)
+
+
+def test_a_model_that_cannot_be_loaded_is_no_fault_of_the_file(tmp_path):
+    batch_check.make_photos(tmp_path, 1, broken=0)
+    steps.load_once.cache_clear()
+    with pytest.raises(UserError, match="--model=nonsense"):
+        steps.denoise_file(str(tmp_path / "0000.jpg"), "/o", parsed("--model=nonsense"))
+
+
+def test_lines_of_failures_are_one_line_of_plain_letters():
+    line = steps.failure(os.fsdecode(b"/a/\xff \xc3\xa4.png"), ValueError("two\n lines"))
+    assert line.isascii() and "\n" not in line
+    assert json.loads(line)["reason"] == "ValueError: two lines"
+    assert os.fsencode(json.loads(line)["path"]) == b"/a/\xff \xc3\xa4.png"
+    assert json.loads(steps.failure("a", MemoryError()))["reason"] == "MemoryError"
+
+
+def test_without_beam_the_extra_is_named(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "apache_beam", None)
+    assert command.main([f"--input={tmp_path}", f"--output={tmp_path / 'out'}"]) == 2
+    assert "pip install 'gradnet-tf[batch]'" in capsys.readouterr().err

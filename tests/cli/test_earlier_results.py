@@ -1,0 +1,93 @@
+"""Results that were made with other settings are skipped, and that is said."""
+
+import json
+
+import cv2
+import pytest
+from denoise_case import gradnet, names
+from photo_samples import noise
+
+from gradnet_tf.cli.earlier_results import NAME, EarlierResults
+
+NOW = {"model": "m", "strength": 1.0}
+
+
+def test_what_differs_is_known_result_by_result(tmp_path):
+    first = EarlierResults(tmp_path, {**NOW, "strength": 0.5})
+    first.add(tmp_path / "sub" / "a.png")
+    first.save()
+    second = EarlierResults(tmp_path, NOW)
+    second.add(tmp_path / "b.png")
+    second.save()
+    found = EarlierResults(tmp_path, NOW)
+    assert found.differences(tmp_path / "sub" / "a.png") == {"strength": (0.5, 1.0)}
+    assert found.differences(tmp_path / "b.png") == {}
+    assert found.differences(tmp_path / "unknown.png") == {}
+    assert found.settings_of(tmp_path / "b.png") == NOW
+    assert found.settings_of(tmp_path / "unknown.png") is None
+
+
+def test_what_another_process_added_stays(tmp_path):
+    one, other = EarlierResults(tmp_path, NOW), EarlierResults(tmp_path, {**NOW, "strength": 0.2})
+    one.add(tmp_path / "a.png")
+    other.add(tmp_path / "b.png")
+    one.save()
+    other.save()
+    found = EarlierResults(tmp_path, NOW)
+    assert found.settings_of(tmp_path / "a.png") == NOW
+    assert found.settings_of(tmp_path / "b.png")["strength"] == 0.2
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", "{", '{"settings": 3, "results": {}}', '{"settings": [], "results": {"a": 5}}'],
+)
+def test_a_damaged_file_says_nothing(tmp_path, text):
+    (tmp_path / NAME).write_text(text)
+    earlier = EarlierResults(tmp_path, NOW)
+    assert earlier.differences(tmp_path / "a") == {}
+    earlier.add(tmp_path / "a")
+    earlier.save()
+    assert EarlierResults(tmp_path, NOW).settings_of(tmp_path / "a") == NOW
+
+
+def test_nothing_made_nothing_written(tmp_path):
+    EarlierResults(tmp_path, NOW).save()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def photos(tmp_path):
+    (tmp_path / "in").mkdir()
+    for number in range(3):
+        cv2.imwrite(str(tmp_path / "in" / f"{number}.png"), noise(9, 8, 3, seed=number))
+    return tmp_path / "in"
+
+
+def test_the_command_says_that_old_results_stand(photos, tmp_path, run, capsys):
+    """One line; nothing is lost, and a plain rerun says and does nothing new."""
+    output = tmp_path / "out"
+    arguments = ["denoise", photos, "--output", output, "--model"]
+    assert gradnet(*arguments, run) == 0
+    before = {name: (output / name).read_bytes() for name in [*names(output), NAME]}
+    capsys.readouterr()
+    assert gradnet(*arguments, run) == 0
+    assert capsys.readouterr().err == ""
+    assert gradnet(*arguments, run, "--strength", "0.25") == 0
+    printed = capsys.readouterr()
+    assert printed.err.splitlines() == [
+        "note: 3 skipped results were made with other settings (strength=1 and not 0.25); "
+        "--overwrite makes them anew"
+    ]
+    assert printed.out.splitlines()[-1] == "0 written, 3 skipped, 0 failed"
+    assert gradnet(*arguments, "gradnet_tiny") == 0
+    assert "(model=run and not gradnet_tiny_color_blind, sha256=" in capsys.readouterr().err
+    assert {name: (output / name).read_bytes() for name in before} == before
+    # One made anew is no longer spoken of.
+    (output / "1.png").unlink()
+    assert gradnet(*arguments, run, "--strength", "0.25") == 0
+    assert "2 skipped results" in capsys.readouterr().err
+    assert gradnet(*arguments, run, "--strength", "0.25", "--overwrite") == 0
+    assert gradnet(*arguments, run, "--strength", "0.25") == 0
+    assert "note:" not in capsys.readouterr().err
+    assert json.loads((output / NAME).read_text())["settings"][-1]["strength"] == 0.25

@@ -1,0 +1,46 @@
+"""The file of a noisy photograph: the evaluation's noise, eight bits, clear refusals."""
+
+import numpy as np
+import pytest
+
+from datasets.commands import noisy_photo
+from gradnet_tf.degradations.sampling import evaluation_noise
+from gradnet_tf.images.image_files import read_image
+from gradnet_tf.utils.command import guarded
+from gradnet_tf.utils.errors import UserError
+
+
+def test_zero_sigma_keeps_every_value():
+    clean = np.arange(256, dtype=np.uint8).reshape(8, 32, 1).repeat(3, axis=2)
+    np.testing.assert_array_equal(noisy_photo.noisy_uint8(clean, 0, seed=0, name="a"), clean)
+
+
+def test_the_noise_is_the_evaluation_noise_rounded_and_clipped():
+    clean = np.full((16, 24, 3), 250, np.uint8)
+    noise = evaluation_noise(clean.shape, 3, "b.png").astype(np.float64)
+    expected = np.clip(np.rint(250 + 25 * noise), 0, 255)
+    noisy = noisy_photo.noisy_uint8(clean, 25, seed=3, name="b.png")
+    assert noisy.dtype == np.uint8
+    assert (noisy == 255).any()
+    # float32 and float64 may round a tie differently.
+    assert np.abs(noisy - expected).max() <= 1
+
+
+def test_the_command_writes_a_held_out_sample(tmp_path, capsys):
+    path = tmp_path / "noisy.png"
+    assert noisy_photo.main([f"--output={path}", "--sigma=25"]) == 0
+    image = read_image(path, channels=3)
+    assert image.ndim == 3
+    assert image.std() > 0
+    assert "sigma=25" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [("--sigma=-3", "`sigma` must be in"), ("--index=9999", "`index` must be from 0")],
+)
+def test_bad_values_are_refused_and_nothing_is_written(tmp_path, capsys, option, words):
+    path = tmp_path / "noisy.png"
+    assert guarded(lambda: noisy_photo.main([f"--output={path}", option])) == UserError.exit_code
+    assert words in capsys.readouterr().err
+    assert not path.exists()

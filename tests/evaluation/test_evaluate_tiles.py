@@ -1,0 +1,41 @@
+"""evaluate.py --tile: what is recorded, and that the score stays."""
+
+import json
+
+import cv2
+import pytest
+from evaluation_case import photographs
+from script_case import loaded_script
+from tiny_run import make_run
+
+from gradnet_tf.tiling import tiled
+from gradnet_tf.tiling.tiles import windows
+from gradnet_tf.utils.command import run_script
+
+
+def test_tiles_are_recorded_and_score_the_same(capsys, tmp_path, monkeypatch):
+    folder, _ = make_run(tmp_path / "run")
+    photos = tmp_path / "large"
+    photos.mkdir()
+    cv2.imwrite(str(photos / "a.png"), photographs(1, 90, 140)["a.png"])
+    cuts, found = [], {}
+
+    def recorded(*arguments):
+        cuts.append(windows(*arguments))
+        return cuts[-1]
+
+    monkeypatch.setattr(tiled, "windows", recorded)
+    for tile in (None, "16"):
+        output = tmp_path / f"out_{tile}"
+        more = [] if tile is None else [f"--tile={tile}"]
+        common = ("--dataset=folder", f"--data_dir={photos}", f"--output={output}")
+        arguments = ["evaluate.py", f"--model={folder}", "--max_images=1", *common, *more]
+        with loaded_script("evaluate") as script, pytest.raises(SystemExit) as stop:
+            run_script(script.main, script.__doc__, arguments)
+        assert stop.value.code == 0, capsys.readouterr().err
+        found[tile] = json.loads((output / "metrics.json").read_text("utf-8"))
+    assert (found[None]["tile"], found["16"]["tile"]) == (None, 16)
+    # 90×140 pixels in windows of 68, of which 16 to 42 are kept.
+    assert [len(cut) for cut in cuts] == [3 * 6]
+    psnr = found[None]["images"][0]["psnr"]
+    assert found["16"]["images"][0]["psnr"] == pytest.approx(psnr, abs=1e-4)

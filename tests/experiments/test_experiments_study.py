@@ -1,0 +1,195 @@
+"""A whole study at the smallest size: every configuration, resumed, repeated and reported."""
+
+import dataclasses
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from study_case import TINY, TINY_GRADNET, options, study
+
+from experiments import fusion_study, gradient_study, guide_study
+from experiments import study_command as command
+from experiments.form import scaled_to
+from experiments.study_images import KeptImages, scored_pairs
+from experiments.study_options import Options
+from experiments.tables.finished_runs import Results
+from experiments.tables.summary import NAIVE
+from gradnet_tf.degradations.sampling import evaluation_noise
+from gradnet_tf.utils.errors import Interrupted, UserError
+from gradnet_tf.utils.files import write_json
+
+if keras.backend.backend() != "tensorflow":
+    pytest.skip("the studies train with KERAS_BACKEND=tensorflow", allow_module_level=True)
+
+
+def test_a_fusion_study_from_photographs_to_table_and_chart(scenes, tmp_path, capsys):
+    asked = options(scenes, tmp_path)
+    keep = [(NAIVE, "none"), ("none", "none"), ("IV", "clean"), ("II", "approximate")]
+    command.run(study(fusion_study, TINY, keep), asked)
+    rows = Results(asked.output).rows
+    assert [(row["variant"], row["gradient"]) for row in rows] == keep
+    for row in rows:
+        assert row["steps"] == 2 and row["noise"] == "renoir" and row["params"] > 0
+        assert np.isfinite(row["psnr"]["renoir"])
+    assert "| II | approximate |" in capsys.readouterr().out
+    assert (tmp_path / "study/chart.png").exists()
+
+
+def test_a_gradient_study_goes_on_where_it_was_cut_off(scenes, tmp_path, capsys):
+    asked = options(scenes, tmp_path)
+    keep = [(NAIVE, "none"), ("Sobel", "fixed"), ("ψ fine-tuned", "fixed")]
+    ours = study(gradient_study, TINY_GRADNET, keep)
+    with pytest.raises(Interrupted, match="after 0 of 3 runs"):
+        command.run(ours, dataclasses.replace(asked, time_budget=1e-9))
+    command.run(ours, asked)
+    path = tmp_path / "study/results.jsonl"
+    whole = path.read_text("utf-8")
+    # As if it had been killed before its last two results were written, and one run was lost.
+    path.write_text("".join(whole.splitlines(keepends=True)[:1]), "utf-8")
+    lost = Results.job(json.loads(whole.splitlines()[1]))
+    shutil.rmtree(tmp_path / "study" / lost.folder)
+    capsys.readouterr()
+    command.run(ours, asked)
+    assert "1 of 3 runs are done" in capsys.readouterr().out
+
+    def scores(text):
+        return [json.loads(line)["psnr"] for line in text.splitlines()]
+
+    # Each run follows from its seed alone, whatever ran before it in the process.
+    assert scores(path.read_text("utf-8")) == scores(whole)
+    command.run(ours, asked)
+    assert "3 of 3 runs are done" in capsys.readouterr().out
+
+
+def test_all_configurations_of_the_fusion_study_can_be_built():
+    tasks = fusion_study.tasks(Options(sets=("renoir",), seeds=1), TINY)
+    assert len(tasks) == 11
+    for task in tasks[1:]:
+        model = task.build(None)
+        assert (model.fusion, model.gradient) == (task.job.variant, task.job.gradient)
+        assert (task.naive is None) == (task.job.gradient != "approximate")
+        assert task.loss_weight == 0.0 and not task.joint
+        assert model.naive_denoiser is None or not model.naive_denoiser.trainable
+
+
+def test_all_configurations_of_the_gradient_study_can_be_built():
+    asked = Options(sets=("renoir",), seeds=1)
+    tasks = gradient_study.tasks(asked, TINY_GRADNET)
+    assert len(tasks) == 1 + len(gradient_study.CONFIGURATIONS)
+    built = {(t.job.variant, t.job.gradient): (t, t.build(None)) for t in tasks}
+    task, model = built["ψ fine-tuned", "fixed"]
+    assert task.joint and model.naive_denoiser.trainable
+    assert not built["Sobel", "fixed"][1].naive_denoiser.trainable
+    assert built["λ = 0", "fixed"][0].loss_weight == 0.0
+    assert built["Sobel", "fixed"][0].loss_weight == 0.1
+    reductions = [m.body.reduction for _, m in built.values() if hasattr(m, "body")]
+    assert sorted(set(reductions)) == [2, 16]
+    assert built["attention after fusion", "fixed"][1].body.attention_position == "after_fusion"
+    # Every body has the same width, with a gradient and without.
+    assert {m.body.filters for _, m in built.values() if hasattr(m, "body")} == {16}
+
+
+def test_seeds_come_one_after_the_other_and_psi_before_those_that_need_it():
+    asked = Options(sets=("cbsd68", "renoir"), sigmas=("15", "50"), seeds=2)
+    for module in (fusion_study, gradient_study, guide_study):
+        form = TINY if module is fusion_study else TINY_GRADNET
+        tasks = module.tasks(asked, form)
+        jobs = [task.job for task in tasks]
+        assert [job.seed for job in jobs] == sorted(job.seed for job in jobs)
+        assert {job.noise for job in jobs} == {"15", "50", "renoir"}
+        assert len({job.folder for job in jobs}) == len(jobs)
+        for place, task in enumerate(tasks):
+            assert task.naive is None or jobs.index(task.naive) < place
+
+
+def test_scored_noise_is_that_of_evaluate(scenes):
+    from datasets.resolve import find_dataset
+
+    images = find_dataset("folder", scenes / "renoir")
+    name, noisy, clean = scored_pairs(images, 25.0, 16)[2]
+    noise = evaluation_noise((20, 24, 3), 0, name)[2:18, 4:20]
+    assert clean.shape == (16, 16, 3)
+    np.testing.assert_allclose(noisy - clean, noise * np.float32(25 / 255), atol=1e-6)
+    assert scored_pairs(images, 25.0, 0)[2][1].shape == (20, 24, 3)
+
+
+def test_scored_clean_images_are_as_fine_as_those_of_evaluate(scenes):
+    from datasets.resolve import find_dataset
+
+    images = find_dataset("renoir", scenes, "validation")
+    for kept in (images, KeptImages(images)):
+        _, noisy, clean = scored_pairs(kept, None, 0)[1]
+        np.testing.assert_array_equal(clean, images.clean(1))
+        np.testing.assert_array_equal(np.rint(noisy * 255), images.noisy(1))
+    # The mean of two shots has half levels, which 8 bits do not hold.
+    assert not np.allclose(clean * 255, np.rint(clean * 255), atol=0.1)
+
+
+def test_images_are_decoded_once(scenes, monkeypatch):
+    from datasets.resolve import find_dataset
+
+    images = KeptImages(find_dataset("renoir", scenes, "train"))
+    first = images.load(0), images.noisy(0)
+    assert images.load(0) is first[0] and images.noisy(0) is first[1]
+    assert images.image_sizes() == [(20, 24), (20, 24)]
+
+
+def test_supplements_form_counts_epochs_in_crops_side_by_side():
+    form = fusion_study.FORMS["supplement"]
+    # 6 × 4 crops of 80 × 80 in each of 416 images, 64 in a step, 50 epochs.
+    assert form.steps_for([(481, 321)] * 416) == 7800
+    config = form.train_config(7800, 0, 15.0, 0.0, False)
+    assert (config.learning_rate, config.schedule, config.crop_size) == (1e-3, "step", 80)
+
+
+def test_a_budget_scales_the_steps_alone():
+    scaled = scaled_to(TINY, budget=3600, runs=90, seconds_per_step=0.02)
+    assert scaled == dataclasses.replace(TINY, steps=1200)
+    with pytest.raises(UserError, match="leaves 10 steps for each of the 90 runs at 20 ms"):
+        scaled_to(TINY, budget=30, runs=90, seconds_per_step=0.02)
+
+
+def test_a_budget_is_measured_once_and_kept_for_the_rest_of_the_study(scenes, tmp_path):
+    ours = study(fusion_study, TINY)
+    asked = options(scenes, tmp_path, budget=600.0)
+    form = command.chosen_form(ours, asked)
+    assert form.steps > 100 and dataclasses.replace(form, steps=TINY.steps) == TINY
+    write_json(tmp_path / "study/study.json", {"form": {"steps": 140}})
+    assert command.chosen_form(ours, asked).steps == 140
+    assert command.chosen_form(ours, dataclasses.replace(asked, steps=7)).steps == 7
+
+
+def test_help_names_the_flags():
+    done = subprocess.run(
+        [sys.executable, "-m", "experiments.fusion_study", "--help"],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "--budget" in done.stdout and "nyuv2,cbsd68,renoir" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"seeds": 0}, "`seeds` must be at least 1"),
+        ({"form": "long"}, "`form` must be one of supplement, short"),
+        ({"sigmas": ("fifty",)}, "`sigmas` must be noise levels"),
+        ({"sets": ()}, "`sets` must be"),
+        ({"precision": "half"}, "`precision` must be"),
+    ],
+)
+def test_bad_options_are_refused_in_words(fields, words):
+    with pytest.raises(UserError, match=words):
+        Options(**fields)
+
+
+def test_a_report_without_results_says_so(tmp_path):
+    with pytest.raises(UserError, match="holds no results.jsonl"):
+        command.run(fusion_study.STUDY, Options(output=str(tmp_path), report=True))

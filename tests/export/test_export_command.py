@@ -1,0 +1,181 @@
+"""`python -m export`: files and cards where they are promised, nothing after a failed check."""
+
+import dataclasses
+import json
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from tiny_run import make_run
+
+from export.card import sha256_of_folder
+from export.export_command import export
+from export.export_config import ExportConfig
+from export.savedmodel import artefact_saved_model
+from export.verify import checks
+from gradnet_tf.denoiser import load_denoiser
+from gradnet_tf.utils.errors import UserError
+from gradnet_tf.utils.files import sha256_of
+
+ROOT = Path(__file__).resolve().parents[2]
+CARD_FIELDS = set(
+    "file sha256 format tile halo inputs outputs preset run quality latency_ms licence".split()
+)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return str(make_run(tmp_path_factory.mktemp("runs") / "run", sigma=(10.0, 30.0))[0])
+
+
+@pytest.fixture(scope="module")
+def images():
+    """A set of two small pictures, as an `ImageSet`."""
+    random = np.random.default_rng(8)
+    pictures = [random.integers(0, 256, (24, 31, 3), dtype=np.uint8) for _ in range(2)]
+    return SimpleNamespace(
+        name="two",
+        split="test",
+        names=["a.png", "b.png"],
+        channels=3,
+        load=pictures.__getitem__,
+        noisy=lambda index: None,
+    )
+
+
+@pytest.fixture(scope="module")
+def exported(run, images, tmp_path_factory):
+    output = tmp_path_factory.mktemp("exported")
+    assert export(ExportConfig(model=run, output=str(output)), images) == 0
+    return output
+
+
+def test_the_files_are_where_design_puts_them(exported):
+    names = {path.name for path in exported.iterdir()}
+    assert names == {
+        "saved_model",
+        "saved_model.json",
+        "gradnet_tiny_float32.tflite",
+        "gradnet_tiny_float32.json",
+    }
+    assert [path.name for path in (exported / "saved_model").iterdir()] == ["1"]
+    assert (exported / "saved_model" / "1" / "saved_model.pb").is_file()
+
+
+def test_the_cards_say_what_the_artefacts_are(exported, run):
+    for stem, format in (
+        ("saved_model", "saved_model"),
+        ("gradnet_tiny_float32", "tflite_float32"),
+    ):
+        card = json.loads((exported / f"{stem}.json").read_text())
+        assert CARD_FIELDS <= set(card)
+        path = exported / card["file"]
+        found = sha256_of_folder(path) if path.is_dir() else sha256_of(path)
+        assert card["sha256"] == found
+        assert (card["format"], card["tile"], card["halo"]) == (format, None, 25)
+        assert (card["preset"], card["run"]) == ("gradnet_tiny", run)
+        assert (card["sigma_min"], card["sigma_max"]) == (10.0, 30.0)
+        given = exported if path.is_dir() else path
+        assert load_denoiser(str(given)).source["trained_sigma"] == [10.0, 30.0]
+        quality = card["quality"]
+        assert (quality["dataset"], quality["sigma"]) == ("two", 25.0)
+        assert quality["psnr_keras"] - quality["psnr"] == pytest.approx(quality["drop_db"])
+        assert abs(quality["drop_db"]) < 0.001
+        assert "1" in card["latency_ms"] and min(card["latency_ms"].values()) > 0
+        assert max(card["max_difference"].values()) <= 1e-5
+        images = card["inputs"]["serving_default"]["images"]
+        assert images["dtype"] == "float32" and images["shape"][1:] == [None, None, 3]
+        assert card["licence"]
+
+
+def test_a_failed_check_keeps_what_was_there_and_exits_1(
+    run, images, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(checks, "TOLERANCE", -1.0)
+    (tmp_path / "gradnet_tiny_float32.tflite").write_bytes(b"before")
+    config = ExportConfig(model=run, output=str(tmp_path), formats=("tflite_float32",))
+    assert export(config, images) == 1
+    message = capsys.readouterr().err
+    assert "tflite_float32 was not written" in message and "481x321: " in message
+    assert [path.name for path in tmp_path.iterdir()] == ["gradnet_tiny_float32.tflite"]
+    assert (tmp_path / "gradnet_tiny_float32.tflite").read_bytes() == b"before"
+
+
+def test_a_failed_saved_model_check_leaves_no_folder(run, images, tmp_path, monkeypatch, capsys):
+    def refuse(*_):
+        raise checks.CheckFailed("serving_default: differs from Keras by 37x31: 0.5")
+
+    monkeypatch.setattr(checks, "check_saved_model", refuse)
+    config = ExportConfig(model=run, output=str(tmp_path), formats=("saved_model",))
+    assert export(config, images) == 1
+    assert "differs from Keras by 37x31: 0.5" in capsys.readouterr().err
+    assert list((tmp_path / "saved_model").iterdir()) == []
+    assert not (tmp_path / "saved_model.json").exists()
+
+
+def test_a_folder_takes_its_place_whole_or_not_at_all(tmp_path):
+    target = tmp_path / "saved_model" / "1"
+    for text in ("first", "second"):
+        with artefact_saved_model._folder_in_place(target) as new:
+            new.mkdir()
+            (new / "file").write_text(text)
+        assert (target / "file").read_text() == text
+    with pytest.raises(RuntimeError), artefact_saved_model._folder_in_place(target) as new:
+        new.mkdir()
+        raise RuntimeError
+    assert (target / "file").read_text() == "second"
+    assert [path.name for path in target.parent.iterdir()] == ["1"]
+
+
+def test_an_exported_file_is_not_exported_again(exported, images):
+    config = ExportConfig(model=str(exported / "gradnet_tiny_float32.tflite"), output="nowhere")
+    with pytest.raises(UserError, match="already an exported file"):
+        export(config, images)
+
+
+@pytest.mark.parametrize("formats", [("tflite_int4",), ("tflite_float32", "onnx"), ()])
+def test_formats_that_this_version_lacks_are_refused(formats):
+    with pytest.raises(UserError, match="this version writes saved_model, saved_model_bf"):
+        ExportConfig(output="o", formats=formats)
+
+
+@pytest.mark.parametrize("sigma", [-1.0, 300.0, float("nan")])
+def test_sigma_outside_its_range_is_refused(sigma):
+    with pytest.raises(UserError, match=r"--sigma: expected a number in \[0, 255\]"):
+        ExportConfig(output="o", sigma=sigma)
+
+
+def test_the_command_as_a_process(tmp_path):
+    command = [sys.executable, "-m", "export", f"--output={tmp_path}", "--formats=tflite_int4"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: --formats: this version writes")
+    assert "Traceback" not in done.stderr
+
+
+def test_every_field_of_the_configuration_is_a_flag():
+    done = subprocess.run(
+        [sys.executable, "-m", "export", "--help"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0
+    for field in dataclasses.fields(ExportConfig):
+        assert f"--{field.name}" in done.stdout
+
+
+def test_a_calibration_set_that_is_missing_is_said_before_anything_is_written(tmp_path):
+    flags = [
+        "--formats=tflite_float32,tflite_int8",
+        "--calibration=bsds500",
+        "--model=gradnet_tiny",
+    ]
+    command = [sys.executable, "-m", "export", f"--output={tmp_path / 'o'}", *flags]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and done.stderr.startswith("error: ")
+    assert not (tmp_path / "o").exists()

@@ -1,0 +1,120 @@
+"""8-bit files: how ranges are chosen, and that the file computes what the network simulates."""
+
+import numpy as np
+import pytest
+from tiny_run import tiny_model
+
+from export.litert.calibrate import calibrated, noisy_crops
+from export.litert.int8_network import Int8Network
+from export.litert.int8_ranges import LEVELS, ActivationRange, least_error_range, rounded_kernel
+from export.litert.tflite import list_operations, write_tflite
+from gradnet_tf.runtimes.litert_runtime import TFLiteRunner
+
+
+class Images:
+    """Soft colour scenes, as an `ImageSet`."""
+
+    names = ["a", "b", "c"]
+
+    def __init__(self, channels=3):
+        self.channels = channels
+
+    def __len__(self):
+        return len(self.names)
+
+    def load(self, index):
+        rows, columns = np.mgrid[:70, :90] / (9.0 + index)
+        waves = [np.sin(rows + k) * np.cos(columns - k) for k in range(self.channels)]
+        return np.rint(127 + 100 * np.stack(waves, axis=-1)).astype(np.uint8)
+
+
+def rounded(values, low, high):
+    """8-bit rounding by hand."""
+    step = (high - low) / LEVELS
+    zero = np.round(-low / step)
+    return (np.clip(np.round(values / step) + zero, 0, LEVELS) - zero) * step
+
+
+def test_the_range_errs_less_than_the_full_one_where_few_values_are_far():
+    values = np.random.default_rng(0).normal(0, 1, 50_000)
+    values[:3] = 40, 35, -30
+    low, high = least_error_range(values)
+    assert -30 < low < -2 and 2 < high < 40
+    full = np.mean((rounded(values, values.min(), values.max()) - values) ** 2)
+    assert np.mean((rounded(values, low, high) - values) ** 2) < 0.95 * full
+
+
+def test_a_range_holds_zero_and_is_never_empty():
+    low, high = least_error_range(np.full(10, 3.0))
+    assert low == 0 and high > 2.9
+    low, high = least_error_range(np.zeros(10))
+    assert low == 0 < high
+
+
+def test_a_layer_observes_first_and_rounds_afterwards():
+    layer, values = ActivationRange(), np.linspace(-1, 2, 999, dtype=np.float32)
+    np.testing.assert_array_equal(layer(values), values)
+    layer.settle()
+    found = np.asarray(layer(values))
+    assert 100 < len(np.unique(found)) <= LEVELS + 1
+    step = float(layer.high - layer.low) / LEVELS
+    inside = (values > float(layer.low)) & (values < float(layer.high))
+    assert np.abs(found - values)[inside].max() <= step * 0.51
+
+
+def test_each_output_of_a_kernel_has_a_range_of_its_own():
+    kernel = np.random.default_rng(0).normal(size=(3, 3, 4, 2)).astype(np.float32)
+    kernel[..., 1] *= 100
+    error = np.abs(np.asarray(rounded_kernel(kernel)) - kernel)
+    tops = np.abs(kernel).max(axis=(0, 1, 2))
+    assert (error.max(axis=(0, 1, 2)) <= tops / 127 * 0.51).all()
+    assert error[..., 0].max() > 0
+
+
+def test_crops_are_fixed_by_the_seed_and_noisy_as_asked():
+    crops = list(noisy_crops(Images(), (0.0, 50.0), 0))
+    assert [crop.shape for crop in crops] == [(1, 70, 90, 3)] * 3
+    for one, again in zip(crops, noisy_crops(Images(), (0.0, 50.0), 0), strict=True):
+        np.testing.assert_array_equal(one, again)
+    other = next(noisy_crops(Images(), (0.0, 50.0), 1))
+    assert np.abs(other - crops[0]).max() > 0.01
+    quiet = list(noisy_crops(Images(), (0.0, 0.0), 0))
+    np.testing.assert_array_equal(quiet[1][0], Images().load(1).astype(np.float32) / 255)
+
+
+@pytest.mark.parametrize(
+    ("preset", "channels"), [("gradnet_tiny", 3), ("gradnet_tiny", 1), ("dncnn_tiny", 3)]
+)
+def test_the_file_computes_what_the_network_simulates(preset, channels, tmp_path):
+    model = tiny_model(preset, channels)
+    network = calibrated(model, Images(channels), (0.0, 30.0))
+    write_tflite(network, tmp_path / "a.tflite", "int8")
+    runner = TFLiteRunner(tmp_path / "a.tflite")
+    images = next(noisy_crops(Images(channels), (20.0, 20.0), 3))
+    exact = np.clip(np.asarray(model(images)), 0, 1)
+    simulated = np.clip(np.asarray(network(images)), 0, 1)
+    found = runner.run(images)
+    change = np.mean((simulated - exact) ** 2)
+    assert change > 0, "rounding must matter here"
+    # Sums that fall between two levels go either way, and so does what follows from them.
+    assert np.mean((found - simulated) ** 2) < 2 * change
+    assert np.mean((found - exact) ** 2) < 2 * change
+    assert "CONV_2D" in list_operations(tmp_path / "a.tflite")
+    assert (tmp_path / "a.tflite").stat().st_size < 2.5 * model.count_params() + 60_000
+
+
+def test_attention_can_be_given_and_is_returned():
+    model = tiny_model()
+    network = calibrated(model, Images(), (0.0, 30.0))
+    images = next(noisy_crops(Images(), (20.0, 20.0), 3))
+    outputs = network(images, return_intermediates=True)
+    assert [v.shape[-1] for v in outputs["attention"]] == list(model.attention_widths)
+    again = network(images, attention=outputs["attention"])
+    np.testing.assert_allclose(again, outputs["denoised"], atol=1e-6)
+    other = network(images, attention=[np.asarray(v) * 0.5 for v in outputs["attention"]])
+    assert np.abs(np.asarray(other) - np.asarray(again)).max() > 1e-3
+
+
+def test_networks_without_an_8_bit_form_say_so():
+    with pytest.raises(ValueError, match="GradNet, MSKResnet and DnCNN .* Received: FFDNet"):
+        Int8Network(tiny_model("ffdnet"))

@@ -1,0 +1,198 @@
+"""Weights that ship come from a run, with scores of their own; float16 if it costs nothing."""
+
+import json
+import types
+
+import h5py
+import keras
+import numpy as np
+import pytest
+from tiny_run import make_run
+
+from export.weights import half, ship
+from gradnet_tf import weights
+from gradnet_tf.denoiser import load_denoiser
+from gradnet_tf.loading.run_folder import best_weights
+from gradnet_tf.models.presets import build_model
+from gradnet_tf.training.checkpoints import CheckpointStore
+from gradnet_tf.utils.errors import UserError
+from gradnet_tf.utils.files import sha256_of
+
+NAME = "gradnet_tiny_color_s25"
+
+
+@pytest.fixture
+def run(tmp_path):
+    folder, model = make_run(tmp_path / "run", gain=1.0)
+    config = json.loads((folder / "config.json").read_text())
+    train = {"sigma_min": 25.0, "sigma_max": 25.0, "dataset": "bsds500"}
+    config |= {"train": train, "command": ["train.py", "--sigma=25"], "versions": {}}
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder, model
+
+
+def metrics_file(folder, sha256, psnr=30.12346, sigma=25.0, images=2, **changes):
+    path = folder / f"metrics-{len(list(folder.glob('metrics-*')))}.json"
+    value = {
+        "dataset": "cbsd68",
+        "sigma": sigma,
+        "precision": "float32",
+        "clip_noisy": False,
+        "images": [{}] * images,
+        "mean": {"psnr": psnr},
+        "source": {"sha256": sha256},
+    }
+    path.write_text(json.dumps({**value, **changes}))
+    return str(path)
+
+
+def find_images(name):
+    """A set of two small images, called as the set of the metrics."""
+    random = np.random.default_rng(3)
+    images = random.integers(0, 256, (2, 24, 20, 3), dtype=np.uint8)
+    names = ["a.png", "b.png"]
+    return types.SimpleNamespace(
+        name=name,
+        split="test",
+        names=names,
+        channels=3,
+        load=images.__getitem__,
+        noisy=lambda _: None,
+    )
+
+
+def terms_of(name):
+    return f"the terms of {name}"
+
+
+def arrays(path):
+    """The arrays of a `.weights.h5` file by their paths."""
+    found = {}
+    with h5py.File(path) as file:
+        file.visititems(
+            lambda name, item: found.update({name: item[()]} if hasattr(item, "dtype") else {})
+        )
+    return found
+
+
+def test_a_run_becomes_weights_that_load_by_name(run, tmp_path, monkeypatch):
+    folder, model = run
+    sha256 = sha256_of(best_weights(folder))
+    metrics = [metrics_file(tmp_path, sha256), metrics_file(tmp_path, sha256, 33.0, 0.0)]
+    card = ship(folder, NAME, metrics, tmp_path / "weights", terms_of)
+    assert card["scores"] == {"cbsd68": {"25": 30.1235}} and card["clean"] == {"cbsd68": 33.0}
+    assert card["licence"].startswith("non-commercial") and card["recipe"]["steps"] == 7
+    assert (card["dtype"], card["float16"], card["sha256"]) == ("float32", None, sha256)
+    assert card["measured"]["images"] == {"cbsd68": 2} and card["terms"] == "the terms of bsds500"
+    assert "sigma 25 (0-255 scale) alone" in card["limits"][0]
+    monkeypatch.setattr(weights, "FOLDER", tmp_path / "weights")
+    images = np.random.default_rng(0).random((1, 9, 8, 3), dtype=np.float32)
+    denoiser = load_denoiser(NAME)
+    np.testing.assert_allclose(denoiser.denoise(images), np.clip(model(images), 0, 1), atol=1e-6)
+
+
+def test_float16_ships_where_it_loses_nothing_and_loads_as_float32(run, tmp_path, monkeypatch):
+    folder, model = run
+    sha256 = sha256_of(best_weights(folder))
+    metrics = [metrics_file(tmp_path, sha256), metrics_file(tmp_path, sha256, 33.0, 5.0)]
+    said = []
+    card = ship(folder, NAME, metrics, tmp_path / "weights", terms_of, find_images, said.append)
+    path = tmp_path / "weights" / f"{NAME}.weights.h5"
+    assert (card["dtype"], card["sha256"]) == ("float16", sha256_of(path))
+    assert card["bytes"] == path.stat().st_size < 0.75 * best_weights(folder).stat().st_size
+    assert card["measured"]["weights_sha256"] == sha256 != card["sha256"]
+    losses = card["float16"]["loss_db"]["cbsd68"]
+    assert card["float16"]["images"] == {"cbsd68": 2} and len(said) == 2
+    assert set(losses) == {"25", "5"} and 0 < max(map(abs, losses.values())) < 0.005
+    # What lies in the file, and what any way of loading makes of it.
+    rounded = {
+        name: value.astype(np.float16) for name, value in arrays(best_weights(folder)).items()
+    }
+    held = arrays(path)
+    assert held.keys() == rounded.keys()
+    for name, value in held.items():
+        assert value.dtype == np.float16
+        np.testing.assert_array_equal(value, rounded[name])
+    monkeypatch.setattr(weights, "FOLDER", tmp_path / "weights")
+    plain = build_model("gradnet_tiny")
+    plain.load_weights(path)
+    for loaded in (plain, load_denoiser(NAME).model):
+        for ours, original in zip(loaded.weights, model.weights, strict=True):
+            assert keras.backend.standardize_dtype(ours.dtype) == "float32"
+            expected = np.asarray(original).astype(np.float16).astype(np.float32)
+            np.testing.assert_array_equal(np.asarray(ours), expected)
+
+
+def test_float32_stays_where_float16_loses(run, tmp_path, monkeypatch):
+    folder, _ = run
+    sha256 = sha256_of(best_weights(folder))
+    monkeypatch.setattr(half, "MAX_LOSS_DB", -1.0)  # no loss is small enough
+    card = ship(folder, NAME, [metrics_file(tmp_path, sha256)], tmp_path, terms_of, find_images)
+    assert (card["dtype"], card["sha256"], card["float16"]["kept"]) == ("float32", sha256, False)
+
+
+def test_values_beyond_float16_keep_float32(run, tmp_path):
+    """Clipping could hide an infinite weight from the scores, so none is accepted."""
+    folder, model = run
+    model.reconstruction.bias.assign(model.reconstruction.bias + 1e5)
+    CheckpointStore(folder).save_best(model, 8, 21.0)
+    sha256 = sha256_of(best_weights(folder))
+    card = ship(folder, NAME, [metrics_file(tmp_path, sha256)], tmp_path, terms_of, find_images)
+    assert (card["dtype"], card["sha256"], card["float16"]) == ("float32", sha256, None)
+
+
+def test_a_run_with_other_noise_than_one_sigma_has_no_name_to_ship_under(run, tmp_path):
+    folder, _ = run
+    path = folder / "config.json"
+    config = json.loads(path.read_text())
+    config["train"] |= {"degradation": "camera", "sigma_min": None, "sigma_max": None}
+    path.write_text(json.dumps(config))
+    with pytest.raises(UserError, match="named by their noise level, .* --degradation=camera"):
+        ship(folder, "gradnet_tiny_color_real", [], tmp_path, terms_of)
+
+
+def test_another_name_or_other_weights_scores_are_refused(run, tmp_path):
+    folder, _ = run
+    with pytest.raises(UserError, match="this run's weights are called gradnet_tiny_color_s25"):
+        ship(folder, "gradnet_tiny_color_blind", [], tmp_path, terms_of)
+    with pytest.raises(UserError, match="measured on other weights"):
+        ship(folder, NAME, [metrics_file(tmp_path, "0" * 64)], tmp_path, terms_of)
+    with pytest.raises(UserError, match="expected a metrics.json"):
+        ship(folder, NAME, [str(tmp_path / "none.json")], tmp_path, terms_of)
+    with pytest.raises(UserError, match="expected a finished run"):
+        ship(tmp_path / "nothing", NAME, [], tmp_path, terms_of)
+    assert not list(tmp_path.glob("gradnet*"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"precision": "mixed_bfloat16"}, "Received: precision=mixed_bfloat16"),
+        ({"clip_noisy": True}, "clip_noisy=True"),
+        ({"sigma": None}, "sigma=None"),
+        ({"mean": {"psnr": None}}, "psnr=None"),
+        ({"images": 5}, "5 images of cbsd68, another file has 2"),
+    ],
+)
+def test_scores_under_other_conditions_are_refused(run, tmp_path, changes, words):
+    folder, _ = run
+    sha256 = sha256_of(best_weights(folder))
+    other = metrics_file(tmp_path, sha256, **changes)
+    with pytest.raises(UserError, match=words):
+        ship(folder, NAME, [metrics_file(tmp_path, sha256), other], tmp_path, terms_of)
+
+
+@pytest.mark.parametrize("card", weights.list_weights(), ids=lambda card: card["name"])
+def test_every_card_that_ships_is_complete_and_true(card):
+    path = weights.weights_path(card["name"])
+    assert (card["sha256"], card["bytes"]) == (sha256_of(path), path.stat().st_size)
+    assert {str(value.dtype) for value in arrays(path).values()} == {card["dtype"]}
+    if card["dtype"] == "float16":
+        losses = [loss for row in card["float16"]["loss_db"].values() for loss in row.values()]
+        assert losses and max(losses) < half.MAX_LOSS_DB
+        assert set(card["scores"]) <= set(card["float16"]["loss_db"])
+    assert card["scores"] and card["clean"] and len(card["limits"]) >= 3
+    assert card["measured"]["precision"] == "float32"
+    for field in ("data", "terms", "licence"):
+        assert card[field]
+    assert {"command", "steps", "versions"} <= set(card["recipe"])

@@ -1,0 +1,75 @@
+"""What is known of a model before it is loaded, and what is refused by it."""
+
+import json
+
+import cv2
+import pytest
+from denoise_case import gradnet
+from photo_samples import noise
+
+from gradnet_tf import models, weights
+from gradnet_tf.denoiser import load_denoiser
+from gradnet_tf.loading.model_info import TOLD_SIGMA, ModelFacts, model_facts
+from gradnet_tf.models.presets import PRESETS
+from gradnet_tf.utils.files import sha256_of
+
+
+def test_the_architectures_that_are_told_the_noise_level():
+    """The facts' short list against the classes themselves."""
+    used = {preset.architecture for preset in PRESETS.values()}
+    told = {name for name in used if getattr(models, name).needs_sigma}
+    assert told == set(TOLD_SIGMA) & used and told
+
+
+def test_facts_agree_with_what_is_loaded(run):
+    for spec in ("default", "gradnet_tiny", run):
+        facts, loaded = model_facts(spec), load_denoiser(spec)
+        assert (facts.name, facts.sha256) == (loaded.name, loaded.source["sha256"])
+        assert facts.needs_sigma == loaded.needs_sigma
+    assert model_facts("default").gray == "gradnet_small_gray_blind"
+    assert model_facts(run).gray is None
+
+
+def test_facts_of_other_kinds(tmp_path):
+    assert model_facts("opencv_nlm") == ModelFacts("opencv_nlm", None, True)
+    for spec in ("no_such_model", "", "gradnet_huge"):
+        assert model_facts(spec) is None
+    (tmp_path / "x.tflite").write_bytes(b"1234TFL3")
+    digest = sha256_of(tmp_path / "x.tflite")
+    assert model_facts(str(tmp_path / "x.tflite")) == ModelFacts("x", digest, False)
+    (tmp_path / "x.keras").write_bytes(b"PK")
+    assert model_facts(str(tmp_path / "x.keras")).needs_sigma is None
+    folder = tmp_path / "ffdnet"
+    folder.mkdir()
+    assert model_facts(str(folder)) == ModelFacts("ffdnet")
+    (folder / "config.json").write_text(json.dumps({"preset": "ffdnet"}))
+    assert model_facts(str(folder)).needs_sigma is True
+    (folder / "config.json").write_text(json.dumps({"preset": "gradnet", "naive_model": {}}))
+    assert model_facts(str(folder)).needs_sigma is None
+
+
+@pytest.fixture
+def done(tmp_path, run):
+    """The arguments of a command whose results all exist."""
+    cv2.imwrite(str(tmp_path / "a.png"), noise(9, 8, 3))
+    arguments = ["denoise", tmp_path / "a.png", "--output", tmp_path / "out"]
+    assert gradnet(*arguments, "--model", run) == 0
+    return arguments
+
+
+@pytest.mark.parametrize("more", [[], ["--dry-run"], ["--strength", "0"]])
+def test_a_wrong_sigma_is_refused_though_there_is_nothing_to_do(done, more, capsys, monkeypatch):
+    monkeypatch.setattr("gradnet_tf.denoiser.load_denoiser", None)  # Not even loaded.
+    assert gradnet(*done, "--sigma", "15", *more) == 2
+    assert f"--sigma=15: {weights.DEFAULT} takes no noise level" in capsys.readouterr().err
+
+
+def test_a_wrong_model_is_refused_though_there_is_nothing_to_do(done, tmp_path, capsys):
+    assert gradnet(*done, "--model", "no_such_model") == 2
+    assert "no_such_model" in capsys.readouterr().err
+    model = tmp_path / "m.keras"
+    model.write_bytes(b"no model")
+    # Whether this file takes a noise level, only loading it can tell.
+    assert gradnet(*done, "--model", model, "--sigma", "15") == 2
+    assert "m.keras" in capsys.readouterr().err
+    assert gradnet(*done, "--model", "opencv_nlm", "--sigma", "15") == 0

@@ -1,0 +1,241 @@
+"""Published weights: our models compute what the tensors' own networks compute."""
+
+import sys
+
+import numpy as np
+import pytest
+from published_files import state_of, write_legacy, write_mat, write_zip
+from published_tensors import (
+    RNG,
+    adnet_tensors,
+    chain_tensors,
+    run_adnet,
+    run_chain,
+    run_ffdnet,
+    tensor,
+)
+
+from gradnet_tf.denoiser import load_denoiser
+from gradnet_tf.loading.published_networks import load_published
+from gradnet_tf.utils.errors import UserError
+
+SIZE = (2, 7, 9)  # odd sides; two images with noise levels of their own
+SIGMA = np.float32([20, 45])
+
+
+def images(channels):
+    return RNG.random((*SIZE, channels), dtype=np.float32)
+
+
+def first(noisy):
+    """(N, H, W, C) → (N, C, H, W)."""
+    return noisy.transpose(0, 3, 1, 2)
+
+
+def check(path, noisy, expected, sigma=None):
+    """Loads the file and compares its output with (N, C, H, W)."""
+    model, network = load_published(path)
+    output = np.asarray(model(noisy) if sigma is None else model(noisy, sigma))
+    np.testing.assert_allclose(output, expected.transpose(0, 2, 3, 1), rtol=1e-4, atol=1e-4)
+    return model, network
+
+
+@pytest.mark.parametrize("write", [write_zip, write_legacy])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_dncnn_of_kair(tmp_path, write, channels):
+    tensors = chain_tensors("model", channels, 6, channels)
+    noisy = images(channels)
+    expected = first(noisy) - run_chain(tensors, "model", first(noisy))
+    model, network = check(write(tmp_path / "a.pth", tensors), noisy, expected)
+    colour = {1: "grey", 3: "colour"}[channels]
+    assert network == f"DnCNN, {colour}, 4 layers of 6" and not model.batch_norm
+
+
+@pytest.mark.parametrize("bias", [False, True])
+def test_dncnn_with_normalisation_and_the_prefix_of_data_parallel(tmp_path, bias):
+    tensors = chain_tensors("dncnn", 1, 6, 1, bias=bias, norm=True)
+    noisy = images(1)
+    expected = first(noisy) - run_chain(tensors, "dncnn", first(noisy))
+    prefixed = {f"module.{name}": value for name, value in tensors.items()}
+    model, _ = check(write_zip(tmp_path / "a.pth", prefixed), noisy, expected)
+    assert model.batch_norm
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_ffdnet_of_kair_predicts_the_image(tmp_path, channels):
+    tensors = chain_tensors("model", 4 * channels + 1, 6, 4 * channels)
+    noisy = images(channels)
+    expected = run_ffdnet(
+        first(noisy), SIGMA, lambda blocks: run_chain(tensors, "model", blocks), 1, False
+    )
+    check(write_zip(tmp_path / "a.pth", tensors), noisy, expected, SIGMA)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_ffdnet_of_the_package_predicts_the_noise(tmp_path, channels):
+    prefix = "intermediate_dncnn.itermediate_dncnn"
+    tensors = chain_tensors(prefix, 5 * channels, 6, 4 * channels, bias=False, norm=True)
+    noisy = images(channels)
+    noise = run_ffdnet(
+        first(noisy), SIGMA, lambda blocks: run_chain(tensors, prefix, blocks), channels, True
+    )
+    path = write_legacy(tmp_path / "a.pth", tensors, rebuild="_rebuild_tensor")
+    check(path, noisy, first(noisy) - noise, SIGMA)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_adnet_whose_colours_are_bgr(tmp_path, channels):
+    tensors = adnet_tensors(channels)
+    noisy = images(channels)
+    expected = run_adnet(tensors, first(noisy)[:, ::-1])[:, ::-1]
+    _, network = check(write_zip(tmp_path / "a.pth", tensors), noisy, expected)
+    assert network.startswith("ADNet") and "17 layers of 4, normalised" in network
+
+
+def matlab_layers(tensors, prefix="model"):
+    """The same chain as MatConvNet keeps it; the moments are mean and root of variance + ε."""
+    layers = []
+    for number in sorted({int(name.split(".")[1]) for name in tensors}):
+        part = {name.split(".")[-1]: value for name, value in tensors.items()
+                if name.startswith(f"{prefix}.{number}.")}  # fmt: skip
+        if part["weight"].ndim == 4:
+            kernel = part["weight"].transpose(2, 3, 1, 0)
+            numbers = {"stride": 1, "pad": 1, "dilate": 1}
+            layers += [("conv", [kernel, part["bias"][:, None]], numbers), ("relu", [], {})]
+        else:
+            deviation = np.sqrt(part["running_var"] + 1e-5)
+            moments = np.stack([part["running_mean"], deviation], axis=1)
+            layers.insert(-1, ("bnorm", [part["weight"], part["bias"], moments], {}))
+    return layers[:-1]
+
+
+@pytest.mark.parametrize("norm", [False, True])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_dncnn_of_matconvnet(tmp_path, channels, norm):
+    tensors = chain_tensors("model", channels, 6, channels, norm=norm)
+    noisy = images(channels)
+    expected = first(noisy) - run_chain(tensors, "model", first(noisy))
+    check(write_mat(tmp_path / "a.mat", matlab_layers(tensors)), noisy, expected)
+
+
+def test_ffdnet_of_matconvnet_counts_the_pixels_of_a_block_down_its_columns(tmp_path):
+    tensors = chain_tensors("model", 13, 6, 12)
+    noisy = images(3)
+    expected = run_ffdnet(
+        first(noisy), SIGMA, lambda blocks: run_chain(tensors, "model", blocks), 1, False
+    )
+    order = [channel * 4 + pixel for channel in range(3) for pixel in (0, 2, 1, 3)]
+    tensors["model.0.weight"] = tensors["model.0.weight"][:, [*order, 12]]
+    tensors["model.6.weight"] = tensors["model.6.weight"][order]
+    tensors["model.6.bias"] = tensors["model.6.bias"][order]
+    frame = [("SubP", [], {"scale": 0.5}), ("concat", [], {})]
+    layers = [*frame, *matlab_layers(tensors), ("SubP", [], {"scale": 2})]
+    check(write_mat(tmp_path / "a.mat", layers), noisy, expected, SIGMA)
+    with pytest.raises(UserError, match="do not go together"):
+        load_published(write_mat(tmp_path / "b.mat", layers[2:-1]))
+
+
+def test_matlab_5_is_read_with_scipy_and_says_so_without(tmp_path, monkeypatch):
+    io = pytest.importorskip("scipy.io")
+    tensors = chain_tensors("model", 1, 6, 1)
+    noisy, path = images(1), tmp_path / "a.mat"
+    cells = np.empty((1, 7), object)
+    for index, (kind, weights, numbers) in enumerate(matlab_layers(tensors)):
+        cell = np.empty((1, len(weights)), object)
+        cell[0, :] = weights
+        cells[0, index] = {"type": kind, "weights": cell, **numbers}
+    io.savemat(path, {"net": {"layers": cells}})
+    check(path, noisy, first(noisy) - run_chain(tensors, "model", first(noisy)))
+    monkeypatch.setitem(sys.modules, "scipy.io", None)
+    monkeypatch.setitem(sys.modules, "scipy", None)
+    with pytest.raises(UserError, match="of version 5, which needs SciPy"):
+        load_published(path)
+
+
+@pytest.mark.parametrize("key", ["state_dict", "params"])
+def test_a_dictionary_in_a_dictionary(tmp_path, key):
+    tensors = chain_tensors("model", 1, 6, 1)
+    state = {"epoch": 3, key: state_of(tensors)}
+    noisy = images(1)
+    expected = first(noisy) - run_chain(tensors, "model", first(noisy))
+    check(write_zip(tmp_path / "a.pth", tensors, state), noisy, expected)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [("f2", 2e-2), ("f8", 1e-4), ("u2", 2e-1)])
+def test_other_types_of_numbers(tmp_path, dtype, tolerance):
+    tensors = chain_tensors("model", 1, 6, 1)
+    if dtype == "u2":  # bfloat16: the upper half of a float32
+        stored = {name: (value.view("<u4") >> 16).astype("<u2") for name, value in tensors.items()}
+    else:
+        stored = {name: value.astype(dtype) for name, value in tensors.items()}
+    noisy = images(1)
+    expected = first(noisy) - run_chain(tensors, "model", first(noisy))
+    model, _ = load_published(write_zip(tmp_path / "a.pth", stored))
+    np.testing.assert_allclose(
+        np.asarray(model(noisy)), expected.transpose(0, 2, 3, 1), atol=tolerance
+    )
+
+
+def change(name, value):
+    def apply(tensors):
+        tensors[name] = value
+
+    return apply
+
+
+@pytest.mark.parametrize(
+    ("apply", "words"),
+    [
+        (lambda tensors: tensors.pop("dncnn.3.running_var"), "'dncnn.3.running_var' is missing"),
+        (change("dncnn.3.running_mean", tensor(5)), r"'dncnn.3.running_mean' has shape \(5,\)"),
+        (
+            change("dncnn.0.weight", tensor(6, 1, 5, 5)),
+            r"'dncnn.0.weight' has shape \(6, 1, 5, 5\)",
+        ),
+        (change("dncnn.0.scale", tensor(6)), "'dncnn.0.scale' has no place"),
+        (change("dncnn.0.bias", np.float32([np.nan] * 6)), "'dncnn.0.bias' holds NaN"),
+        (change("dncnn.2.weight", tensor(6, 4, 3, 3)), "'dncnn.2' does not take what 'dncnn.0'"),
+        (change("dncnn.1.weight", tensor(6)), "'dncnn.1.bias' is missing"),
+        (change("head.weight", tensor(6)), "not recognised: .*\n.*Recognised: DnCNN"),
+    ],
+)
+def test_every_tensor_has_its_place_or_is_named(tmp_path, apply, words):
+    tensors = chain_tensors("dncnn", 1, 6, 1, norm=True)
+    apply(tensors)
+    with pytest.raises(UserError, match=f"(?s){words}") as caught:
+        load_published(write_zip(tmp_path / "a.pth", tensors))
+    assert str(tmp_path / "a.pth") in str(caught.value)
+    assert len(str(caught.value).splitlines()) <= 3
+
+
+@pytest.mark.parametrize(
+    ("position", "layer", "words"),
+    [
+        (0, ("conv", [tensor(3, 3, 1, 6), tensor(6)], {"dilate": 2}), "another stride, pad"),
+        (1, ("relu", [], {"leak": 0.1}), "is leaky"),
+        (1, ("pool", [], {}), r"layers\{2\} \('pool'\) is not read here"),
+        (1, ("relu", [tensor(6)], {}), "have no place"),
+        (0, ("conv", [tensor(3, 3, 1, 6)], {}), "1 weights instead of filter and bias"),
+        (2, ("conv", [tensor(3, 3, 5, 6), tensor(6)], {}), r"'layers\{3\}' does not take"),
+    ],
+)
+def test_a_layer_of_matconvnet_that_does_not_fit_is_named(tmp_path, position, layer, words):
+    layers = matlab_layers(chain_tensors("model", 1, 6, 1))
+    layers[position] = layer
+    with pytest.raises(UserError, match=words):
+        load_published(write_mat(tmp_path / "a.mat", layers))
+
+
+def test_model_flag_takes_a_file_by_its_content(tmp_path):
+    tensors = chain_tensors("model", 3, 6, 3)
+    # Neither name tells what it is.
+    for write, name in ((write_zip, "weights.bin"), (write_legacy, "weights")):
+        denoiser = load_denoiser(str(write(tmp_path / name, tensors)))
+        assert (denoiser.name, denoiser.source["kind"]) == ("weights", "published")
+        assert denoiser.source["network"] == "DnCNN, colour, 4 layers of 6"
+        assert denoiser.channels == 3 and not denoiser.needs_sigma
+    half = load_denoiser(str(tmp_path / "weights"), "mixed_bfloat16")
+    assert half.model.dtype_policy.name == "mixed_bfloat16"
+    mat = load_denoiser(str(write_mat(tmp_path / "net", matlab_layers(tensors))))
+    noisy = images(3)
+    np.testing.assert_allclose(mat.denoise(noisy), denoiser.denoise(noisy), atol=1e-5)

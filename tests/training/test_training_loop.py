@@ -1,0 +1,207 @@
+"""The loop through a fake engine: stops, budgets and resume, without a framework."""
+
+import contextlib
+import os
+import signal
+import types
+
+import numpy as np
+import pytest
+from test_training_parts import rows
+
+from gradnet_tf.loading.run_folder import best_weights
+from gradnet_tf.training import loop, stage
+from gradnet_tf.training.config import TrainConfig
+from gradnet_tf.utils.errors import Interrupted
+
+VALIDATION = [(np.zeros((4, 4, 3), "float32"), np.full((4, 4, 3), 0.5, "float32"))]
+
+
+class FakeModel:
+    """Holds one number; its weights file is text."""
+
+    value = 0.0
+
+    def save_weights(self, path):
+        path.write_text(repr(self.value))
+
+    def count_params(self):
+        return 1
+
+    def load_weights(self, path):
+        self.value = float(path.read_text())
+
+
+class FakeEngine:
+    """Adds the batch to the model's number; the output approaches the clean image."""
+
+    replicas = 1
+
+    def __init__(self, on_step=None, losses=None):
+        self.model, self.on_step, self.losses = FakeModel(), on_step, losses or {}
+        self.rates, self.decays = [], []
+
+    def batches(self, dataset):
+        return iter(dataset)
+
+    def step(self, batch, learning_rate, ema_decay=0.0):
+        self.model.value += batch
+        self.rates.append(learning_rate)
+        self.decays.append(ema_decay)
+        if self.on_step:
+            self.on_step(self)
+        loss = self.losses.get(int(batch), 1.0 / self.model.value)
+        return {"loss": loss, "finite": bool(np.isfinite(loss))}
+
+    @contextlib.contextmanager
+    def averaged(self):
+        self.model.value += 1000
+        yield
+        self.model.value -= 1000
+
+    def predict(self, noisy):
+        return noisy + 0.5 * (1 - 1 / (1 + self.model.value))
+
+    def state(self):
+        return {"optimizer": [np.array(self.model.value)]}
+
+    def set_state(self, state):
+        self.restored = float(state["optimizer"][0])
+
+
+def batches(start_step):
+    number = start_step
+    while True:
+        number += 1
+        yield float(number)
+
+
+def config(tmp_path, **changes):
+    values = {
+        "preset": "dncnn_tiny",
+        "steps": 20,
+        "log_every": 1,
+        "checkpoint_every": 5,
+        "validate_every": 10,
+        "workdir": str(tmp_path),
+        **changes,
+    }
+    return TrainConfig(**values)
+
+
+def run(tmp_path, engine, budget=None, **changes):
+    settings = config(tmp_path, **changes)
+    return loop.run_stage(settings, engine, batches, VALIDATION, tmp_path, budget)
+
+
+def test_log_rows_best_weights_and_learning_rate(tmp_path):
+    engine = FakeEngine()
+    result = run(tmp_path, engine, schedule="cosine", warmup_steps=0, learning_rate=1.0)
+    log = rows(tmp_path)
+    assert [row["step"] for row in log] == list(range(1, 21))
+    fields = "step loss learning_rate examples_per_second input_wait skipped replicas"
+    assert set(log[0]) == set(fields.split())
+    assert [row["step"] for row in log if "psnr" in row] == [10, 20]
+    assert engine.rates[0] == 1.0 and engine.rates[10] == pytest.approx(0.5)
+    assert result["psnr"] == log[-1]["psnr"] > log[9]["psnr"]
+    assert best_weights(tmp_path).name == "step-00000020.weights.h5"
+
+
+def test_a_stop_request_saves_and_the_same_command_resumes_to_the_same_result(tmp_path):
+    whole = FakeEngine()
+    run(tmp_path / "whole", whole)
+
+    def terminate(engine):
+        if engine.model.value == sum(range(1, 8)):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(Interrupted, match="stopped by SIGTERM at step 7") as error:
+        run(tmp_path / "cut", FakeEngine(on_step=terminate))
+    assert error.value.exit_code == 75
+    again = FakeEngine()
+    run(tmp_path / "cut", again)
+    assert again.restored == sum(range(1, 8))
+    assert again.model.value == whole.model.value
+    log = rows(tmp_path / "cut")
+    assert {"event": "resume", "step": 7} in log
+    assert [row["step"] for row in log if "loss" in row] == list(range(1, 21))
+
+
+def test_a_finished_run_does_nothing_more(tmp_path, capsys):
+    run(tmp_path, FakeEngine())
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    again = FakeEngine()
+    result = run(tmp_path, again)
+    assert again.rates == [] and result["step"] == 20
+    assert "is complete at step 20" in capsys.readouterr().err
+    assert before == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+
+
+def test_results_are_read_while_later_steps_already_run(tmp_path):
+    seen = []
+
+    class Late:
+        def __init__(self, engine, step):
+            self.engine, self.step = engine, step
+
+        def __getitem__(self, name):
+            seen.append((self.step, len(self.engine.rates)))
+            return {"loss": 1.0, "finite": True}[name]
+
+    class LateEngine(FakeEngine):
+        def step(self, *arguments):
+            super().step(*arguments)
+            return Late(self, len(self.rates))
+
+    run(tmp_path, LateEngine(), log_every=10)
+    # A step is read when two more have been started, and at once where a row or a file needs it.
+    assert dict(seen)[1] == 3 and dict(seen)[6] == 8 and dict(seen)[10] == 10
+
+
+def test_averages_are_what_is_validated_and_kept_as_best(tmp_path):
+    engine = FakeEngine()
+    run(tmp_path, engine, ema=0.5)
+    assert float(best_weights(tmp_path).read_text()) > 1000
+    checkpoint = tmp_path / "checkpoints/step-00000020/model.weights.h5"
+    assert float(checkpoint.read_text()) == engine.model.value == sum(range(1, 21))
+    assert engine.decays[:3] == pytest.approx([1 / 10, 2 / 11, 3 / 12])
+    assert engine.decays[-1] == 0.5
+
+
+def test_input_wait_is_the_part_of_the_time_spent_on_batches(tmp_path, monkeypatch):
+    clock = types.SimpleNamespace(now=0.0)
+    monkeypatch.setattr(loop, "time", types.SimpleNamespace(monotonic=lambda: clock.now))
+
+    def slow(start_step):
+        for batch in batches(start_step):
+            clock.now += 1.0
+            yield batch
+
+    def tick(engine):
+        clock.now += 3.0
+
+    loop.run_stage(config(tmp_path), FakeEngine(tick), slow, VALIDATION, tmp_path)
+    assert {row["input_wait"] for row in rows(tmp_path)} == {0.25}
+    assert rows(tmp_path)[3]["examples_per_second"] == pytest.approx(
+        config(tmp_path).batch_size / 4
+    )
+
+
+def test_a_time_budget_ends_the_stage_and_drives_the_schedule(tmp_path, monkeypatch):
+    clock = types.SimpleNamespace(now=0.0)
+    monkeypatch.setattr(stage, "time", types.SimpleNamespace(monotonic=lambda: clock.now))
+
+    def tick(engine):
+        clock.now += 1.0
+
+    engine = FakeEngine(on_step=tick)
+    result = run(
+        tmp_path, engine, budget=8.0, steps=1000, schedule="cosine", warmup_steps=0,
+        learning_rate=1.0,
+    )  # fmt: skip
+    assert result["step"] == 8
+    assert engine.rates[4] == pytest.approx(0.5)
+    # The budget counts earlier invocations: a second one has nothing left.
+    again = FakeEngine(on_step=tick)
+    run(tmp_path, again, budget=8.0, steps=1000)
+    assert again.rates == []

@@ -1,0 +1,121 @@
+"""The two stages of a run: what each is given, and where its weights come from."""
+
+import keras
+import numpy as np
+import pytest
+from tiny_run import make_run
+
+from gradnet_tf.loading.run_folder import held
+from gradnet_tf.models.presets import build_model
+from gradnet_tf.training import run
+from gradnet_tf.training.checkpoints import CheckpointStore
+from gradnet_tf.training.config import TrainConfig
+from gradnet_tf.utils.errors import Interrupted, UserError
+
+
+@pytest.fixture
+def stages(monkeypatch):
+    """Replaces training: records each stage's arguments and the model it would start from."""
+    seen = []
+
+    def run_stage(config, model, make_batches, validation, workdir, budget=None, label="train"):
+        CheckpointStore(workdir).save_best(model, 1, 20.0)
+        seen.append({"config": config, "model": model, "budget": budget, "label": label})
+        return {"step": 1, "psnr": 20.0, "elapsed": 7.0}
+
+    monkeypatch.setattr(run, "run_stage", run_stage)
+    monkeypatch.setattr(run, "make_engine", lambda config, build: build())
+    return seen
+
+
+def train(tmp_path, **changes):
+    keras.utils.set_random_seed(1)
+    config = TrainConfig(preset="gradnet_tiny", workdir=str(tmp_path / "out"), **changes)
+    return run.train(config, None, None)
+
+
+def equal(model, other):
+    pairs = zip(model.get_weights(), other.get_weights(), strict=True)
+    return all(np.array_equal(ours, theirs) for ours, theirs in pairs)
+
+
+def test_the_naive_stage_has_plain_l1_and_its_share_and_is_then_frozen(tmp_path, stages):
+    result = train(tmp_path, time_budget=100.0, naive_share=0.3, naive_steps=11)
+    naive, main = stages
+    assert naive["label"] == "naive" and naive["config"].preset == "dncnn_tiny"
+    assert naive["config"].gradient_loss_weight == 0 and naive["config"].steps == 11
+    assert (naive["budget"], main["budget"]) == (pytest.approx(30), pytest.approx(93))
+    assert main["config"].gradient_loss_weight == 0.1 and result["elapsed"] == 14.0
+    assert equal(main["model"].naive_denoiser, naive["model"])
+    assert not main["model"].naive_denoiser.trainable
+
+
+def test_joint_training_leaves_the_naive_denoiser_trainable(tmp_path, stages):
+    train(tmp_path, joint=True, naive_steps=0)
+    (main,) = stages
+    assert main["model"].naive_denoiser.trainable and main["budget"] is None
+
+
+def test_a_given_naive_denoiser_replaces_its_stage(tmp_path, stages):
+    folder, naive = make_run(tmp_path / "naive", "dncnn_tiny")
+    train(tmp_path, naive=str(folder))
+    (main,) = stages
+    assert equal(main["model"].naive_denoiser, naive)
+
+
+def test_init_from_starts_with_those_weights(tmp_path, stages):
+    folder, model = make_run(tmp_path / "first")
+    train(tmp_path, init_from=str(folder), joint=True, naive_steps=0)
+    assert equal(stages[-1]["model"], model)
+    assert not equal(stages[-1]["model"], build_model("gradnet_tiny"))
+
+
+@pytest.mark.parametrize(
+    ("preset", "channels", "words"),
+    [
+        ("dncnn_small", 3, "Received: dncnn_small of 34,700 parameters, channels=3"),
+        ("gradnet_tiny", 1, "Received: gradnet_tiny of 90,308 parameters, channels=1"),
+    ],
+)
+def test_weights_of_another_network_are_refused_before_any_stage(
+    tmp_path, stages, preset, channels, words
+):
+    folder, _ = make_run(tmp_path / "other", preset, channels)
+    with pytest.raises(UserError, match="--init_from=.*does not fit the network") as caught:
+        train(tmp_path, init_from=str(folder))
+    assert words in str(caught.value) and len(str(caught.value).splitlines()) <= 3
+    assert stages == [] and not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("flag", ["init_from", "naive"])
+def test_a_model_that_is_not_there_is_named_by_its_flag_before_any_stage(tmp_path, stages, flag):
+    with pytest.raises(UserError, match=f"^--{flag}=runs/gone: no such file, folder or name"):
+        train(tmp_path, **{flag: "runs/gone"})
+    assert stages == [] and not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("levels", "words"),
+    [((25.0, 25.0), ""), ((0.0, 55.0), "σ = 25; it is the naive denoiser at σ = 0 to 55")],
+)
+def test_a_naive_denoiser_of_another_noise_level_is_noted(tmp_path, stages, capsys, levels, words):
+    folder, _ = make_run(tmp_path / "weak", "dncnn_tiny", sigma=(25.0, 25.0))
+    train(tmp_path, naive=str(folder), sigma_min=levels[0], sigma_max=levels[1])
+    noted = f"note: weak was trained for {words}\n" if words else ""
+    assert capsys.readouterr().err == noted
+
+
+def test_a_folder_in_use_keeps_its_configuration(tmp_path, stages):
+    train(tmp_path / "first")
+    folder = tmp_path / "busy/out"
+    with held(folder):
+        (folder / "config.json").write_text("theirs")
+        with pytest.raises(Interrupted, match="in use by another training"):
+            train(tmp_path / "busy")
+    assert (folder / "config.json").read_text() == "theirs"
+
+
+def test_a_folder_that_cannot_be_made_is_said(tmp_path, stages):
+    (tmp_path / "out").write_text("a file")
+    with pytest.raises(UserError, match="out cannot be written"):
+        train(tmp_path)

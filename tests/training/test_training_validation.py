@@ -1,0 +1,46 @@
+"""What is measured while a run goes on: PSNR over images and over noise levels."""
+
+import numpy as np
+import pytest
+
+from gradnet_tf.training.validation import image_panel, mean_psnr, psnr_by_sigma
+from gradnet_tf.training.workers.team import Team
+
+
+class Engine:
+    """Returns its input; or the mean of its input where `flat`."""
+
+    model = None
+
+    def __init__(self, flat=False):
+        self.flat = flat
+
+    def predict(self, noisy, intermediates=False):
+        return np.full_like(noisy, noisy.mean()) if self.flat else noisy
+
+
+def pairs(sigma, count=3):
+    random = np.random.default_rng(0)
+    clean = np.full((64, 64, 3), 0.5, "float32")
+    noise = random.standard_normal((count, *clean.shape), dtype=np.float32)
+    return [(clean + np.float32(sigma / 255) * draw, clean) for draw in noise]
+
+
+def test_an_identity_scores_the_noise_itself_at_every_level():
+    edges, scores = psnr_by_sigma(Engine(), pairs(27.5), 5, 50)
+    assert edges[0] == 5 and edges[-1] == 50 and len(edges) == len(scores) + 1 == 9
+    middles = (np.array(edges[1:]) + edges[:-1]) / 2
+    np.testing.assert_allclose(scores, 20 * np.log10(255 / middles), atol=0.1)
+
+
+def test_mean_psnr_is_shared_between_workers_and_is_the_mean_over_all_images():
+    images = pairs(25, 3) + pairs(10, 2)
+    expected = [-10 * np.log10(np.mean((noisy - clean) ** 2)) for noisy, clean in images]
+    assert mean_psnr(Engine(), images, Team()) == pytest.approx(np.mean(expected), abs=1e-4)
+
+
+def test_the_panel_of_a_model_without_parts_has_three_images():
+    noisy, clean = pairs(25, 1)[0]
+    shown = image_panel(Engine(flat=True), noisy, clean)
+    assert shown.shape == (64, 3 * 64, 3) and shown.dtype == np.uint8
+    assert (shown[:, -64:] == 128).all() and np.abs(shown[:, 64:128] - 128.0).max() <= 1

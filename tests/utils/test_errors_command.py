@@ -1,0 +1,139 @@
+"""Exit codes and messages of a script: what a person sees when something goes wrong."""
+
+import contextlib
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from gradnet_tf.utils import errors
+from gradnet_tf.utils.command import guarded, remembered_interrupt, report_error
+
+SCRIPT = """
+import sys
+sys.path.insert(0, {root!r})
+from absl import flags
+from gradnet_tf.utils.command import run_script
+from gradnet_tf.utils.errors import Interrupted, NotFiniteError, UserError
+
+flags.DEFINE_float("sigma", 25.0, "Noise level on the 0-255 scale.", lower_bound=0.0)
+flags.DEFINE_string("output", None, "Folder to write.", required=True)
+
+def main():
+    print("sigma is", flags.FLAGS.sigma)
+    {body}
+
+run_script(main, "Tries a script.")
+"""
+
+
+@pytest.fixture
+def run(tmp_path, request):
+    """Runs a small script with the given body of `main` and command line."""
+
+    def call(body: str, *arguments: str) -> subprocess.CompletedProcess:
+        path = tmp_path / "script.py"
+        path.write_text(SCRIPT.format(root=str(request.config.rootpath), body=body))
+        command = [sys.executable, str(path), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    return call
+
+
+@pytest.mark.parametrize(("body", "code"), [("return None", 0), ("return 1", 1)])
+def test_the_return_value_is_the_exit_code(run, body, code):
+    done = run(body, "--output=x", "--sigma=15")
+    assert (done.returncode, done.stdout, done.stderr) == (code, "sigma is 15.0\n", "")
+
+
+@pytest.mark.parametrize(
+    ("name", "code"), [("UserError", 2), ("NotFiniteError", 3), ("Interrupted", 75)]
+)
+def test_an_error_for_people_is_one_message_and_its_code(run, name, code):
+    done = run(f"raise {name}('the lamp is out; bring another')", "--output=x")
+    assert done.returncode == code
+    assert done.stderr == "error: the lamp is out; bring another\n"
+
+
+def test_a_fault_of_the_program_keeps_its_traceback(run):
+    done = run("raise ZeroDivisionError('a fault')", "--output=x")
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+    assert "a fault" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--output=x", "--sgima=3"], "sgima"),
+        (["--output=x", "--sigma=loud"], "loud"),
+        (["--output=x", "--sigma=-3"], "-3"),
+        (["--output=x", "picture.png"], "unexpected argument 'picture.png'"),
+        ([], "--output"),
+    ],
+)
+def test_wrong_usage_names_the_flag_and_stops_before_the_work(run, arguments, words):
+    done = run("pass", *arguments)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith("error: ")
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.splitlines()) <= 3
+    assert done.stderr.splitlines()[-1].endswith("--help")
+
+
+def test_help_shows_the_text_and_the_flags_once(run):
+    done = run("pass", "--help")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "Tries a script." in done.stdout
+    assert done.stdout.count("--sigma") == 1
+    assert "Noise level on the 0-255 scale." in done.stdout
+
+
+def test_an_interrupt_from_the_keyboard_is_resumable(capsys):
+    def main():
+        raise KeyboardInterrupt
+
+    assert guarded(main) == errors.EXIT_INTERRUPTED == 75
+    assert capsys.readouterr().err == "interrupted\n"
+
+
+def test_report_error_prints_the_message_and_returns_the_code(capsys):
+    assert report_error(errors.UserError("no such folder: a")) == errors.EXIT_USAGE
+    assert capsys.readouterr().err == "error: no such folder: a\n"
+
+
+def test_a_user_error_is_also_a_value_error():
+    assert issubclass(errors.UserError, ValueError)
+
+
+def test_a_reader_who_leaves_early_is_no_error(tmp_path, request):
+    path = tmp_path / "script.py"
+    body = 'print("line\\n" * 100_000)'
+    path.write_text(SCRIPT.format(root=str(request.config.rootpath), body=body))
+    with subprocess.Popen(
+        [sys.executable, str(path), "--output=x"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout.readline().startswith("sigma is")
+        process.stdout.close()
+        assert process.stderr.read() == ""
+        assert process.wait() == 0
+
+
+def test_ctrl_c_that_a_library_swallows_is_raised_at_the_end():
+    def library():
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+
+    done = []
+    with pytest.raises(KeyboardInterrupt), remembered_interrupt():
+        library()
+        done.append(True)
+    assert done and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    with remembered_interrupt():
+        pass

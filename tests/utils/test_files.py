@@ -1,0 +1,96 @@
+"""Files are whole or absent, and JSON is strict."""
+
+import hashlib
+import json
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gradnet_tf.utils.files import atomic_path, atomic_write, sha256_of, write_json
+
+
+def test_text_and_bytes_are_written_into_new_folders(tmp_path):
+    atomic_write(tmp_path / "a" / "b" / "text.txt", "grün")
+    assert (tmp_path / "a/b/text.txt").read_bytes() == "grün".encode()
+    atomic_write(tmp_path / "a" / "bytes", b"\0\1")
+    assert (tmp_path / "a/bytes").read_bytes() == b"\0\1"
+
+
+def test_a_failure_keeps_the_old_file_and_leaves_nothing_else(tmp_path):
+    path = tmp_path / "result.npz"
+    atomic_write(path, "old")
+    with pytest.raises(RuntimeError), atomic_path(path) as temporary:
+        temporary.write_text("half of the new")
+        raise RuntimeError
+    assert path.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["result.npz"]
+
+
+def test_the_temporary_file_is_beside_and_keeps_the_suffix(tmp_path):
+    with atomic_path(tmp_path / "picture.png") as temporary:
+        assert temporary.parent == tmp_path
+        assert temporary.suffix == ".png" and temporary.name.startswith(".")
+        assert not (tmp_path / "picture.png").exists()
+        temporary.write_text("x")
+    assert [p.name for p in tmp_path.iterdir()] == ["picture.png"]
+
+
+def test_the_result_is_as_readable_as_any_new_file(tmp_path):
+    atomic_write(tmp_path / "ours", "x")
+    (tmp_path / "plain").write_text("x")
+    modes = [os.stat(tmp_path / name).st_mode for name in ("ours", "plain")]
+    assert modes[0] == modes[1]
+
+
+def test_json_has_null_for_what_json_cannot_say(tmp_path):
+    value = {
+        "nan": float("nan"),
+        "inf": np.float32(np.inf),
+        "number": np.float64(1.5),
+        "count": np.int64(3),
+        "path": Path("a") / "b",
+        "list": (1, [float("-inf"), "grün"]),
+        7: None,
+    }
+    write_json(tmp_path / "value.json", value)
+    text = (tmp_path / "value.json").read_text(encoding="utf-8")
+    assert json.loads(text) == {
+        "nan": None,
+        "inf": None,
+        "number": 1.5,
+        "count": 3,
+        "path": "a/b",
+        "list": [1, [None, "grün"]],
+        "7": None,
+    }
+    assert text.endswith("}\n") and "NaN" not in text
+
+
+def test_sha256_is_hashlibs(tmp_path):
+    (tmp_path / "file").write_bytes(b"abc" * 1000)
+    assert sha256_of(tmp_path / "file") == hashlib.sha256(b"abc" * 1000).hexdigest()
+
+
+def test_threads_leave_the_permissions_and_the_umask_as_they_are(tmp_path, monkeypatch):
+    """The umask can only be read by setting it, for the whole process."""
+    umask = os.umask
+
+    def slowly(mask):
+        before = umask(mask)
+        time.sleep(0.002)
+        return before
+
+    monkeypatch.setattr(os, "umask", slowly)
+    before = umask(0o027)
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda number: atomic_write(tmp_path / str(number), b"x"), range(24)))
+        after = umask(0o027)
+    finally:
+        umask(before)
+    assert after == 0o027
+    assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o640}

@@ -1,0 +1,30 @@
+"""The time left: by the pace of this invocation, once there is one."""
+
+import pytest
+
+from gradnet_tf.utils.progress import TimeLeft
+
+
+def test_the_first_steps_tell_nothing():
+    left = TimeLeft(0)
+    # A minute for compiling, then a second a step.
+    shown = [left.text(step, step / 128, 60 + step) for step in range(1, 8)]
+    assert shown[:5] == ["–"] * 5
+    assert shown[5:] == ["2:02", "2:01"]
+
+
+def test_a_run_that_goes_on_is_measured_anew():
+    left = TimeLeft(50)
+    shown = {step: left.text(step, step / 128, 5000 + 2 * step) for step in range(51, 58)}
+    assert shown[54] == shown[55] == "–" and shown[56] == "2:24" and shown[57] == "2:22"
+
+
+def test_a_budget_leaves_what_it_has_left():
+    left = TimeLeft(0, untimed=1)
+    assert left.text(1, 32 / 128, 32) == "–"
+    assert left.text(2, 64 / 128, 64) == "1:04"
+
+
+@pytest.mark.parametrize("done", [1.0, 1.2])
+def test_nothing_is_left_at_the_end_however_few_the_steps(done):
+    assert TimeLeft(0).text(1, done, 3) == "0:00"

@@ -1,0 +1,1 @@
+"""Programs that only serve checking: stand-ins of TF Serving, other processors and runtimes."""

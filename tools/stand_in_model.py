@@ -1,0 +1,134 @@
+"""A SavedModel as a server holds it: predictions by signature, errors as TF Serving reports them.
+
+This is part of the stand-in for TF Serving, and runs through TensorFlow's
+Python loader. What only the C++ loader would refuse is judged elsewhere, see
+`export.verify.cpp_loader`.
+"""
+
+import threading
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from gradnet_tf.runtimes.saved_model_runtime import reason_of
+from gradnet_tf.utils.errors import UserError
+from tools.grpc_status import (
+    FAILED_PRECONDITION,
+    INTERNAL,
+    INVALID_ARGUMENT,
+    NOT_FOUND,
+    ServingError,
+)
+
+#: Requests that run at a time, since each may take the memory that its limits allow.
+CONCURRENCY = 2
+
+
+class Servable:
+    """The highest version in a folder of versions.
+
+    Args:
+        folder: holds folders with numbers for names, each a SavedModel.
+        name: what requests call the model.
+
+    Attributes:
+        version: the number that was loaded.
+
+    Raises:
+        UserError: there is no version, or it does not load.
+    """
+
+    def __init__(self, folder: Path, name: str):
+        folder = Path(folder)
+        versions = folder.iterdir() if folder.is_dir() else ()
+        numbers = [int(p.name) for p in versions if p.name.isdecimal() and p.is_dir()]
+        if not numbers:
+            raise UserError(
+                f"--model_dir={folder}: expected a folder of versions, such as {folder}/1, as "
+                "`python -m export --formats=saved_model` writes it. Received: none."
+            )
+        self.name, self.version = name, max(numbers)
+        try:
+            # Signatures hold their variables weakly: the loaded object stays with them.
+            self._loaded = tf.saved_model.load(str(folder / str(self.version)))
+        except (OSError, ValueError, tf.errors.OpError) as error:
+            reason = str(error).splitlines()[0][:200]
+            raise UserError(f"--model_dir={folder}: does not load: {reason}") from error
+        self._slots = threading.BoundedSemaphore(CONCURRENCY)
+
+    @property
+    def signatures(self) -> dict[str, tuple[dict, dict]]:
+        """{signature: (inputs, outputs)}, each {name: tf.TensorSpec}."""
+        return {
+            name: (function.structured_input_signature[1], function.structured_outputs)
+            for name, function in self._loaded.signatures.items()
+        }
+
+    def require(self, name: str, version: int | None = None) -> None:
+        """Raises `ServingError` NOT_FOUND for another model or version."""
+        if name != self.name or version not in (None, self.version):
+            wanted = f"Latest({name})" if version is None else f"Specific({name}, {version})"
+            raise ServingError(NOT_FOUND, f"Servable not found for request: {wanted}")
+
+    def inputs_of(self, signature: str) -> dict[str, tf.TensorSpec]:
+        """Returns a signature's inputs.
+
+        Raises:
+            ServingError: FAILED_PRECONDITION, there is no such signature.
+        """
+        if signature not in self._loaded.signatures:
+            message = f'Serving signature key "{signature}" not found.'
+            raise ServingError(FAILED_PRECONDITION, message)
+        return self.signatures[signature][0]
+
+    def predict(
+        self, signature: str, inputs: Mapping[str, np.ndarray], outputs: Iterable[str] = ()
+    ) -> dict[str, np.ndarray]:
+        """Runs a signature.
+
+        Args:
+            signature: its name.
+            inputs: arrays by name; bytes in an array of objects.
+            outputs: names wanted; all by default.
+
+        Raises:
+            ServingError: the request's fault, or TensorFlow's, under its own code.
+        """
+        specs = self.inputs_of(signature)
+        if set(inputs) != set(specs):
+            extra, missing = set(inputs) - set(specs), set(specs) - set(inputs)
+            raise ServingError(
+                INVALID_ARGUMENT,
+                f"input size does not match signature: {len(inputs)}!={len(specs)}. Sent extra: "
+                f"{{{','.join(sorted(extra))}}}. Missing but required: "
+                f"{{{','.join(sorted(missing))}}}.",
+            )
+        tensors = {name: _tensor(name, array, specs[name]) for name, array in inputs.items()}
+        function = self._loaded.signatures[signature]
+        unknown = set(outputs) - set(function.structured_outputs)
+        if unknown:
+            message = f"output tensor alias not found in signature: {sorted(unknown)[0]}"
+            raise ServingError(INVALID_ARGUMENT, message)
+        try:
+            with self._slots:
+                results = function(**tensors)
+        except tf.errors.OpError as error:
+            raise ServingError(error.error_code, reason_of(error)) from error
+        except Exception as error:
+            raise ServingError(INTERNAL, f"{type(error).__name__}: {error}"[:500]) from error
+        wanted = list(outputs) or list(results)
+        return {name: results[name].numpy() for name in wanted}
+
+
+def _tensor(name: str, array: np.ndarray, spec: tf.TensorSpec) -> tf.Tensor:
+    """Makes a tensor of an array, which must have the dtype and the shape of `spec`."""
+    tensor = tf.constant(array, tf.string) if array.dtype == object else tf.constant(array)
+    if tensor.dtype != spec.dtype:
+        message = f"Expects {name} to be {spec.dtype.name} but {tensor.dtype.name} is provided"
+        raise ServingError(INVALID_ARGUMENT, message)
+    if not spec.shape.is_compatible_with(tensor.shape):
+        message = f"{name}: expected the shape {spec.shape}. Received: {tensor.shape}."
+        raise ServingError(INVALID_ARGUMENT, message)
+    return tensor
