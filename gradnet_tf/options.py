@@ -253,7 +253,8 @@ class CommandLine:
             argv: the program's name, then its arguments.
 
         Raises:
-            UserError: an unknown or malformed option, or an argument that is no option.
+            UserError: an unknown or missing option, a value that is not allowed, or an
+                argument that is no option.
         """
         values = flags.FlagValues()
         for each in self.options.values():
@@ -269,10 +270,14 @@ class CommandLine:
             raise UserError(str(error)) from error
         if len(rest) > 1:
             raise UserError(f"unexpected argument {rest[1]!r}; flags are written --name=value")
-        for each in self.options.values():
-            if each.required and values[each.name].value is None:
-                raise UserError(f"--{each.name} is missing. Expected: {each.text}.")
-        return Given(self, values)
+        found, explicit = {}, set()
+        for name, each in self.options.items():
+            if each.required and values[name].value is None:
+                raise UserError(f"--{name} is missing. Expected: {each.text}.")
+            found[name] = each.convert(values[name].value)
+            if values[name].present:
+                explicit.add(name)
+        return Given(found, explicit)
 
     def _spelled(self, argument: str) -> str:
         """Returns `argument` with the option's name as absl knows it."""
@@ -308,23 +313,22 @@ def _define(each: Option, values: flags.FlagValues) -> None:
 
 
 class Given:
-    """What a command line says."""
+    """What a command line says; made by `CommandLine.parse`."""
 
-    def __init__(self, command_line: CommandLine, values: flags.FlagValues):
-        """Made by `CommandLine.parse`."""
-        self._command_line, self._values = command_line, values
+    def __init__(self, values: Mapping[str, Any], explicit: Iterable[str] = ()):
+        """Args:
+        values: those of all options, by name.
+        explicit: names of the options that are on the command line.
+        """
+        self._values, self._explicit = dict(values), frozenset(explicit)
 
     def __getitem__(self, name: str) -> Any:
-        """Returns the value of an option.
-
-        Raises:
-            UserError: it is not allowed.
-        """
-        return self._command_line.options[name].convert(self._values[name].value)
+        """Returns the value of an option."""
+        return self._values[name]
 
     def is_explicit(self, name: str) -> bool:
         """Says whether the option is on the command line, rather than at its default."""
-        return bool(self._values[name].present)
+        return name in self._explicit
 
     def make(self, config: type, **changes: Any) -> Any:
         """Returns a configuration filled from the command line.
@@ -332,9 +336,6 @@ class Given:
         Args:
             config: one of the command line's dataclasses.
             **changes: fields to fill with other values.
-
-        Raises:
-            UserError: a value is not allowed.
         """
         names = [each.name for each in options_of(config) if each.name not in changes]
         return config(**{name: self[name] for name in names}, **changes)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from multiworker_case import end, start_workers
-from script_case import loaded_script
+from script_case import exit_code, loaded_script
 
 pytest.importorskip("tensorflow")
 
@@ -18,7 +18,6 @@ from service_case import prepared_images, running_service  # noqa: E402
 from datasets.service_client import check_flags, check_service, dispatcher_address  # noqa: E402
 from datasets.shard_writer import prepare  # noqa: E402
 from datasets.stream import require_tensorflow  # noqa: E402
-from gradnet_tf.command import run_script  # noqa: E402
 from gradnet_tf.config import TrainConfig  # noqa: E402
 from gradnet_tf.errors import UserError  # noqa: E402
 
@@ -105,9 +104,7 @@ def test_whether_a_service_is_used_belongs_to_the_run():
 
 
 def run_service(capsys, *arguments):
-    with loaded_script("datasets/service") as script, pytest.raises(SystemExit) as end:
-        run_script(script.main, script.__doc__, ["service", *arguments])
-    return end.value.code, capsys.readouterr().err
+    return exit_code(loaded_script("datasets/service"), *arguments), capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
