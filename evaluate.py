@@ -10,57 +10,54 @@ and OUTPUT a ranking.json, a gallery/ and a report.html that compares them. The 
 evaluation in OUTPUT are replaced; what else lies there stays.
 """
 
+import dataclasses
 import os
 import shlex
 import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-from absl import flags  # noqa: E402
-
-from datasets.facts.all_facts import FACTS  # noqa: E402
-from gradnet_tf.evaluation.evaluate_set import EvaluateConfig, check_noise  # noqa: E402
-from gradnet_tf.models.presets import PRECISIONS  # noqa: E402
-from gradnet_tf.utils.command import run_script  # noqa: E402
-from gradnet_tf.utils.errors import EXIT_NAN, EXIT_OK, UserError  # noqa: E402
-
-FLAGS = flags.FLAGS
-
-flags.DEFINE_list("model", ["default"], "what to score: a path or a name; several compare")
-flags.DEFINE_string("dataset", "sample", "image set: " + ", ".join(FACTS))
-flags.DEFINE_string("data_dir", None, "folder that holds the data set, or the set's parent")
-flags.DEFINE_float("sigma", 25.0, "noise level on the 0-255 scale; real noise has its own")
-flags.DEFINE_string("degradation", None, "other noise instead, see docs/degradations.md")
-flags.DEFINE_integer("seed", 0, "seed of the noise")
-flags.DEFINE_string("output", "out/evaluation", "folder to write")
-flags.DEFINE_string("split", None, "split of the set (default: the set's own)")
-flags.DEFINE_integer("max_images", None, "take the first so many images in byte order")
-flags.DEFINE_bool("clip_noisy", False, "clip the noisy input to [0, 1]")
-flags.DEFINE_bool("self_ensemble", False, "average over the eight flips; eight times the work")
-flags.DEFINE_string("tile", None, "run in tiles of this side: N, auto or whole (default: none)")
-flags.DEFINE_string("precision", "float32", "one of " + ", ".join(PRECISIONS))
+from datasets.facts.all_facts import FACTS
+from gradnet_tf.evaluation.evaluate_set import EvaluateConfig, check_noise
+from gradnet_tf.utils.command import run_script
+from gradnet_tf.utils.errors import EXIT_NAN, EXIT_OK, UserError
+from gradnet_tf.utils.options import CommandLine, Given
 
 
-def make_config() -> EvaluateConfig:
-    """Fills the configuration from the flags."""
-    if FLAGS.degradation and FLAGS["sigma"].present:
-        raise UserError("--sigma and --degradation both say what noise there is; give one of them.")
-    fields = EvaluateConfig.__dataclass_fields__
-    return EvaluateConfig(**{name: FLAGS[name].value for name in fields})
+@dataclasses.dataclass(frozen=True)
+class Places:
+    """What is scored, where the images are, and where the report goes.
+
+    Attributes:
+        model: what to score: a path or a name; several, as a,b, are compared.
+        data_dir: folder that holds the data set, or the set's parent.
+        output: folder to write.
+    """
+
+    model: tuple[str, ...] = ("default",)
+    data_dir: str | None = None
+    output: str = "out/evaluation"
 
 
-def main() -> int:
+COMMAND_LINE = CommandLine(Places, EvaluateConfig, names={"dataset": FACTS})
+
+
+def main(given: Given) -> int:
     """Finds the images, loads the models, scores them and says where the report is."""
-    config = make_config()
-    specs = [spec.strip() for spec in FLAGS.model if spec.strip()]
+    if given["degradation"] and given.is_explicit("sigma"):
+        raise UserError("--sigma and --degradation both say what noise there is; give one of them.")
+    config, places = given.make(EvaluateConfig), given.make(Places)
+    specs = [spec.strip() for spec in places.model if spec.strip()]
     if not specs or len(set(specs)) < len(specs):
-        raise UserError(f"`model` must be one or more different models. Received: {FLAGS.model}")
+        raise UserError(
+            f"`model` must be one or more different models. Received: {list(places.model)}"
+        )
     from datasets.resolve import find_dataset
     from gradnet_tf.evaluation.tables import rank, ranking_table, result_table
     from gradnet_tf.reporting.result_folder import check_images, evaluate_into
     from gradnet_tf.reporting.result_names import model_folders
 
-    image_set = find_dataset(config.dataset, FLAGS.data_dir, config.split, config.max_images)
+    image_set = find_dataset(config.dataset, places.data_dir, config.split, config.max_images)
     check_noise(image_set, config)
     check_images(image_set)
 
@@ -78,7 +75,7 @@ def main() -> int:
     folders = model_folders(specs, [denoiser.name for denoiser in denoisers])
     watch = Watch(len(image_set.names), show_model=len(specs) > 1)
     results = evaluate_into(
-        FLAGS.output,
+        places.output,
         dict(zip(folders, denoisers, strict=True)),
         image_set,
         config,
@@ -88,7 +85,7 @@ def main() -> int:
     )
     if len(results) > 1:
         print(ranking_table(rank(results, folders), results[0]) + "\n")
-    print(f"The report is {os.path.join(FLAGS.output, 'report.html')}")
+    print(f"The report is {os.path.join(places.output, 'report.html')}")
     broken = [name for name, result in zip(folders, results, strict=True) if result["nan_outputs"]]
     if broken:
         print(f"error: NaN output of {', '.join(broken)}", file=sys.stderr)
@@ -96,4 +93,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    run_script(main, __doc__)
+    run_script(main, __doc__, COMMAND_LINE)

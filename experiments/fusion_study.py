@@ -5,21 +5,21 @@ Example:
 The same command goes on where it stopped; --report writes table and chart of what is there.
 """
 
+import dataclasses
 import functools
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-from absl import flags  # noqa: E402
 
-from experiments import study_options as options  # noqa: E402
 from experiments.form import Form  # noqa: E402
 from experiments.study import Task  # noqa: E402
 from experiments.study_command import Study, run  # noqa: E402
-from experiments.study_options import Options, define_flags, read_flags  # noqa: E402
+from experiments.study_options import Options  # noqa: E402
 from experiments.tables.finished_runs import Job  # noqa: E402
 from experiments.tables.summary import NAIVE  # noqa: E402
 from gradnet_tf.utils.command import run_script  # noqa: E402
+from gradnet_tf.utils.options import CommandLine, Given
 
 # The paper's figures: every place, with the clean gradient (figure 3) and with the approximate
 # one (the supplement's figure 1); the noisy image's own at the paper's place as a control.
@@ -100,12 +100,22 @@ def tasks(asked: Options, form: Form) -> list[Task]:
 STUDY = Study("fusion", FORMS, tasks, BASELINE, COSTLIEST)
 
 
-def main() -> None:
+@dataclasses.dataclass(frozen=True)
+class StudyOptions(Options):
+    """The options with this study's defaults."""
+
+    output: str = "out/fusion_study"
+    sets: tuple[str, ...] = ("nyuv2", "cbsd68", "renoir")
+    sigmas: tuple[str, ...] = ("15", "50")
+
+
+COMMAND_LINE = CommandLine(StudyOptions)
+
+
+def main(given: Given) -> None:
     """Runs what is missing, then writes table and chart."""
-    run(STUDY, read_flags())
+    run(STUDY, given.make(StudyOptions))
 
 
 if __name__ == "__main__":
-    define_flags(output="out/fusion_study", sets=["nyuv2", "cbsd68", "renoir"], sigmas=["15", "50"])
-    flags.adopt_module_key_flags(options)  # so that --help shows them
-    run_script(main, __doc__)
+    run_script(main, __doc__, COMMAND_LINE)

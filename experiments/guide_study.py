@@ -9,6 +9,7 @@ Example:
 The same command goes on where it stopped; --report writes table and chart of what is there.
 """
 
+import dataclasses
 import functools
 import os
 from collections.abc import Mapping
@@ -16,17 +17,16 @@ from types import MappingProxyType
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-from absl import flags  # noqa: E402
 
-from experiments import study_options as options  # noqa: E402
 from experiments.form import Form  # noqa: E402
 from experiments.gradient_study import FORMS, LOSS_WEIGHT  # noqa: E402
 from experiments.study import Task  # noqa: E402
 from experiments.study_command import Study, run  # noqa: E402
-from experiments.study_options import Options, define_flags, read_flags  # noqa: E402
+from experiments.study_options import Options  # noqa: E402
 from experiments.tables.finished_runs import Job  # noqa: E402
 from experiments.tables.summary import NAIVE  # noqa: E402
 from gradnet_tf.utils.command import run_script  # noqa: E402
+from gradnet_tf.utils.options import CommandLine, Given
 
 BASELINE = ("GradNet", "gradient of x̂")
 COSTLIEST = ("better ψ", "gradient of x̂")
@@ -94,12 +94,22 @@ def tasks(asked: Options, form: Form) -> list[Task]:
 STUDY = Study("guide", FORMS, tasks, BASELINE, COSTLIEST)
 
 
-def main() -> None:
+@dataclasses.dataclass(frozen=True)
+class StudyOptions(Options):
+    """The options with this study's defaults."""
+
+    output: str = "out/guide_study"
+    sets: tuple[str, ...] = ("cbsd68",)
+    sigmas: tuple[str, ...] = ("25",)
+
+
+COMMAND_LINE = CommandLine(StudyOptions)
+
+
+def main(given: Given) -> None:
     """Runs what is missing, then writes table and chart."""
-    run(STUDY, read_flags())
+    run(STUDY, given.make(StudyOptions))
 
 
 if __name__ == "__main__":
-    define_flags(output="out/guide_study", sets=["cbsd68"], sigmas=["25"])
-    flags.adopt_module_key_flags(options)  # so that --help shows them
-    run_script(main, __doc__)
+    run_script(main, __doc__, COMMAND_LINE)

@@ -1,11 +1,11 @@
-"""The flags that the studies share."""
+"""The options that the studies share."""
 
 import dataclasses
-
-from absl import flags
+import functools
 
 from gradnet_tf.models.presets import PRECISIONS
 from gradnet_tf.training.config import parse_duration, require
+from gradnet_tf.utils.options import option
 
 FORMS = ("supplement", "short")
 # Sets with real noise: they bring what is trained on, and no noise is added.
@@ -14,36 +14,38 @@ REAL_NOISE = ("renoir",)
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """What a study is asked for.
+    """What a study is asked for; each field is a flag.
 
     Attributes:
         data_dir: folder that holds the image sets.
-        output: the study's folder.
-        form: name of a `Form`.
-        budget: seconds for the whole study, which its steps are scaled to; `None`
-            leaves the form's.
-        time_budget: seconds after which no run is begun.
-        seeds: how many, from 0.
-        variants: only these, by name, and the ψ that they need; empty for all.
-        train_set: clean images for Gaussian noise.
+        output: folder of the study.
+        form: size of the networks and of their training.
+        budget: scale the steps so that the whole study takes this long, such as 65m; as a
+            number, seconds (default: the form's steps).
+        time_budget: start no run after this time; the same command continues.
+        seeds: number of runs of everything, with seeds from 0.
+        variants: only this variant, and the naive denoiser that it needs; may be repeated
+            (default: all).
+        train_set: clean images to train on under Gaussian noise.
         sets: test sets; those with real noise bring a training split.
-        sigmas: noise levels on the 0-255 scale.
-        steps, precision: instead of the form's.
-        report: only write table and chart of the results that are there.
+        sigmas: Gaussian noise levels on the 0-255 scale.
+        steps: optimiser steps of every run (default: the form's).
+        precision: dtype policy (default: the form's).
+        report: run nothing; write the table and chart of the results that are there.
     """
 
     data_dir: str | None = None
     output: str = "out/study"
-    form: str = "supplement"
-    budget: float | None = None
-    time_budget: float | None = None
+    form: str = option("supplement", choices=FORMS)
+    budget: float | None = option(None, parse=functools.partial(parse_duration, "budget"))
+    time_budget: float | None = option(None, parse=functools.partial(parse_duration, "time_budget"))
     seeds: int = 3
-    variants: tuple[str, ...] = ()
+    variants: tuple[str, ...] = option((), repeated=True)
     train_set: str = "bsds500"
     sets: tuple[str, ...] = ("nyuv2", "cbsd68", "renoir")
     sigmas: tuple[str, ...] = ("15", "50")
     steps: int | None = None
-    precision: str | None = None
+    precision: str | None = option(None, choices=PRECISIONS)
     report: bool = False
 
     def __post_init__(self):
@@ -68,29 +70,3 @@ class Options:
         """Returns the kinds of noise: the levels, if a set takes them, then the real ones."""
         real = self.real_sets()
         return [*(self.sigmas if len(real) < len(self.sets) else ()), *real]
-
-
-def define_flags(output: str, sets: list[str], sigmas: list[str]) -> None:
-    """Defines the flags of a study; not on import, since a process may import several."""
-    flags.DEFINE_string("data_dir", None, "folder that holds the image sets")
-    flags.DEFINE_string("output", output, "folder of the study")
-    flags.DEFINE_string("form", "supplement", "one of " + ", ".join(FORMS))
-    flags.DEFINE_string("budget", None, 'scale the steps so that the study takes this, as "65m"')
-    flags.DEFINE_string("time_budget", None, "begin no run after this; the same command goes on")
-    flags.DEFINE_integer("seeds", 3, "runs of everything, with seeds from 0")
-    flags.DEFINE_multi_string("variants", [], "only this variant; may be repeated (default: all)")
-    flags.DEFINE_string("train_set", "bsds500", "clean images to train on under Gaussian noise")
-    flags.DEFINE_list("sets", sets, "test sets")
-    flags.DEFINE_list("sigmas", sigmas, "Gaussian noise levels, 0-255 scale")
-    flags.DEFINE_integer("steps", None, "optimiser steps of every run (default: the form's)")
-    flags.DEFINE_string("precision", None, "one of " + ", ".join(PRECISIONS))
-    flags.DEFINE_bool("report", False, "run nothing; write table and chart of what is there")
-
-
-def read_flags() -> Options:
-    """Fills the options from the flags."""
-    values = {name: flags.FLAGS[name].value for name in Options.__dataclass_fields__}
-    for name in ("budget", "time_budget"):
-        values[name] = parse_duration(name, values[name])
-    values |= {name: tuple(values[name]) for name in ("sets", "sigmas", "variants")}
-    return Options(**values)

@@ -10,39 +10,19 @@ from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-from absl import flags  # noqa: E402
 
 from datasets.facts.all_facts import FACTS  # noqa: E402
-from export.export_config import FORMATS, ExportConfig  # noqa: E402
-from export.formats import DEFAULT  # noqa: E402
+from export.export_config import ExportConfig  # noqa: E402
 from gradnet_tf.utils.command import run_script  # noqa: E402
 from gradnet_tf.utils.errors import UserError  # noqa: E402
+from gradnet_tf.utils.options import CommandLine, Given
 
-FLAGS = flags.FLAGS
-
-flags.DEFINE_string("model", "default", "weights' name, run folder or .keras file")
-flags.DEFINE_string("output", None, "folder for the artefacts")
-flags.DEFINE_list("formats", list(DEFAULT), "some of " + ", ".join(FORMATS))
-flags.DEFINE_string("dataset", "sample", "images for the quality figures: " + ", ".join(FACTS))
-flags.DEFINE_string("data_dir", None, "folder that holds the data set, or the set's parent")
-flags.DEFINE_integer("max_images", None, "take the first so many images")
-flags.DEFINE_float("sigma", 25.0, "noise level of the quality figures, on the 0-255 scale")
-flags.DEFINE_integer("seed", 0, "seed of their noise")
-flags.DEFINE_string(
-    "calibration", "sample", "set whose training images the ranges of int8 files are chosen on"
-)
-flags.DEFINE_float(
-    "max_psnr_drop", 0.2, "refuse what loses more decibels on those images", lower_bound=0.0
-)
-flags.DEFINE_integer("max_pixels", None, "most pixels of a request to the SavedModel")
-flags.DEFINE_integer("version", 1, "number of the SavedModel's folder")
-flags.mark_flag_as_required("output")
+COMMAND_LINE = CommandLine(ExportConfig, names={"dataset": FACTS})
 
 
-def main() -> int:
+def main(given: Given) -> int:
     """Loads, exports format by format, prints the table."""
-    values = {name: FLAGS[name].value for name in ExportConfig.__dataclass_fields__}
-    config = ExportConfig(**{**values, "formats": tuple(FLAGS.formats)})
+    config = given.make(ExportConfig)
     output = Path(config.output)
     if output.exists() and not output.is_dir():
         raise UserError(f"--output={output}: expected a folder. Received: a file.")
@@ -61,4 +41,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    run_script(main, __doc__)
+    run_script(main, __doc__, COMMAND_LINE)

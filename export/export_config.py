@@ -4,6 +4,7 @@ import dataclasses
 
 from export.formats import BFLOAT16, DEFAULT, PRECISIONS, SAVED_MODEL, parse_tflite
 from gradnet_tf.utils.errors import UserError
+from gradnet_tf.utils.options import option
 
 FORMATS = (
     SAVED_MODEL,
@@ -16,24 +17,27 @@ FORMATS = (
 class ExportConfig:
     """What is exported, and on which images its quality is measured.
 
+    Each field is a flag of `python -m export`.
+
     Attributes:
-        model: anything `--model` takes that is a Keras model.
-        output: folder for the artefacts.
-        formats: some of `FORMATS`; another number of pixels may follow "tile".
-        dataset: set by name for the quality figures.
-        data_dir: where that set lies; `None` for the sample photographs.
-        max_images: take the first so many images; `None` takes all.
+        output: folder for the artifacts.
+        model: a name of shipped weights, a run's folder or a .keras file.
+        formats: formats to write, as a,b; another number of pixels may follow "tile".
+        dataset: set of images for the quality figures.
+        data_dir: folder that holds the data set, or the set's parent.
+        max_images: take only the first so many images of the set.
         sigma: noise level of the quality figures, on the 0-255 scale.
         seed: seed of their noise.
-        calibration: set whose training images the ranges of int8 files are chosen on.
-        max_psnr_drop: an artefact that loses more decibels on those images is refused.
-        max_pixels: limit of the SavedModel's requests; `None` for what 8 GB of memory allow.
+        calibration: set on whose training images the ranges of int8 files are chosen.
+        max_psnr_drop: refuse an artifact that loses more decibels than this on those images.
+        max_pixels: most pixels in a request to the SavedModel (default: what 8 GB of memory
+            allow).
         version: number of the SavedModel's folder, which TF Serving reads as its version.
     """
 
+    output: str
     model: str = "default"
-    output: str = "exported"
-    formats: tuple[str, ...] = DEFAULT
+    formats: tuple[str, ...] = option(DEFAULT, names=FORMATS)
     dataset: str = "sample"
     data_dir: str | None = None
     max_images: int | None = None

@@ -5,20 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from absl import flags
 
 from gradnet_tf.images.image_files import write_image
-
-# Each benchmark is a program with flags of its own. Tests import several into one process, where
-# flags of one name would collide: here the later definition replaces the earlier.
-_defined = flags.Flag.__init__
-
-
-def _define(self, *arguments, **options):
-    _defined(self, *arguments, **{**options, "allow_override": True})
-
-
-flags.Flag.__init__ = _define
 
 
 @pytest.fixture(scope="session")

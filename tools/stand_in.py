@@ -6,6 +6,7 @@ It listens on 127.0.0.1 alone and has neither encryption nor batching. For users
 Serving itself: docs/serving.md.
 """
 
+import dataclasses
 import os
 import signal
 import threading
@@ -13,35 +14,48 @@ from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-from absl import flags  # noqa: E402
 
 from gradnet_tf.utils.command import run_script  # noqa: E402
 from gradnet_tf.utils.errors import UserError  # noqa: E402
+from gradnet_tf.utils.options import CommandLine, Given
 from gradnet_tf.utils.quiet import quiet_native_logs  # noqa: E402
 
-FLAGS = flags.FLAGS
 
-flags.DEFINE_string("model_dir", None, "folder of versions, such as exported/saved_model")
-flags.DEFINE_string("model_name", "denoiser", "what requests call the model")
-flags.DEFINE_integer("rest_port", 8501, "port of the REST interface; 0 takes a free one")
-flags.DEFINE_integer("grpc_port", 8500, "port of the gRPC interface; 0 takes a free one")
-flags.mark_flag_as_required("model_dir")
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """The command's options.
+
+    Attributes:
+        model_dir: folder of versions, such as exported/saved_model.
+        model_name: what requests call the model.
+        rest_port: port of the REST interface; 0 takes a free one.
+        grpc_port: port of the gRPC interface; 0 takes a free one.
+    """
+
+    model_dir: str
+    model_name: str = "denoiser"
+    rest_port: int = 8501
+    grpc_port: int = 8500
 
 
-def main() -> int:
+COMMAND_LINE = CommandLine(Options)
+
+
+def main(given: Given) -> int:
     """Loads the model, serves until it is interrupted."""
+    options = given.make(Options)
     with quiet_native_logs():
         from tools.stand_in_grpc import start_grpc
         from tools.stand_in_model import Servable
         from tools.stand_in_rest import start_rest
 
-        servable = Servable(Path(FLAGS.model_dir), FLAGS.model_name)
+        servable = Servable(Path(options.model_dir), options.model_name)
     try:
-        rest, rest_port = start_rest(servable, FLAGS.rest_port)
-        grpc, grpc_port = start_grpc(servable, FLAGS.grpc_port)
+        rest, rest_port = start_rest(servable, options.rest_port)
+        grpc, grpc_port = start_grpc(servable, options.grpc_port)
     except (OSError, OverflowError, RuntimeError) as error:
         raise UserError(
-            f"--rest_port={FLAGS.rest_port} --grpc_port={FLAGS.grpc_port}: cannot listen on "
+            f"--rest_port={options.rest_port} --grpc_port={options.grpc_port}: cannot listen on "
             f"127.0.0.1: {error}"
         ) from error
     stopped = threading.Event()
@@ -57,4 +71,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    run_script(main, __doc__)
+    run_script(main, __doc__, COMMAND_LINE)

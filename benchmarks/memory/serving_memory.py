@@ -9,6 +9,7 @@ size it met, up to 1,024 of them: memory grows with new sizes until then. The fi
 requests is the warm-up.
 """
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -18,21 +19,33 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import numpy as np
-from absl import flags
 
 from export.serving.grpc_client import GrpcTransport
 from export.serving.rest_client import RestTransport
 from export.serving.retries import Refused
 from gradnet_tf.utils.command import run_script
 from gradnet_tf.utils.errors import EXIT_OK, EXIT_SOME_FAILED, UserError
+from gradnet_tf.utils.options import CommandLine, Given
 from gradnet_tf.utils.quiet import quiet_native_logs
 
-FLAGS = flags.FLAGS
 
-flags.DEFINE_string("model_dir", None, "folder of versions, such as exported/saved_model")
-flags.DEFINE_integer("requests", 1000, "how many")
-flags.DEFINE_integer("seed", 0, "of the pictures")
-flags.mark_flag_as_required("model_dir")
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """The command's options.
+
+    Attributes:
+        model_dir: folder of versions, such as exported/saved_model.
+        requests: how many.
+        seed: of the pictures.
+    """
+
+    model_dir: str
+    requests: int = 1000
+    seed: int = 0
+
+
+COMMAND_LINE = CommandLine(Options)
+
 
 #: Heights and widths of the pictures.
 SIZES = [(height, width) for height in (48, 97, 160) for width in (31, 64, 120, 200)]
@@ -129,9 +142,10 @@ def growth(rows: Sequence[tuple[int, float]]) -> float:
     return warm[-1] - warm[0]
 
 
-def main() -> int:
+def main(given: Given) -> int:
     """Prints the table; fails when memory grew by more than 5%."""
-    rows = run(FLAGS.model_dir, FLAGS.requests, FLAGS.seed)
+    options = given.make(Options)
+    rows = run(options.model_dir, options.requests, options.seed)
     print("| requests | resident memory in MB |\n|---|---|")
     for number, megabytes in rows:
         print(f"| {number} | {megabytes:.0f} |")
@@ -141,4 +155,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    run_script(main, __doc__)
+    run_script(main, __doc__, COMMAND_LINE)

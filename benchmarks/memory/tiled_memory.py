@@ -7,6 +7,7 @@ and written by a process of its own, which reports its peak resident memory. Sta
 weights, traces) is left out of the time and counted in the memory.
 """
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -15,19 +16,33 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from absl import flags
-
 from gradnet_tf.utils.command import run_script
 from gradnet_tf.utils.errors import UserError
+from gradnet_tf.utils.options import CommandLine, Given, option
 
-FLAGS = flags.FLAGS
 
-flags.DEFINE_list("sizes", ["1", "4", "12", "24"], "megapixels")
-flags.DEFINE_string("model", "gradnet_small", "what denoises: a path or a name")
-flags.DEFINE_string("tile", "auto", "side of the tiles: auto, whole or a number of pixels")
-flags.DEFINE_string("runtime", "auto", "what runs it: auto, keras or litert")
-flags.DEFINE_integer("repeats", 3, "rounds over all sizes; the best time counts", lower_bound=1)
-flags.DEFINE_string("max_memory", None, "budget for --tile=auto, such as 1.5GB")
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """The command's options.
+
+    Attributes:
+        sizes: megapixels.
+        model: what denoises: a path or a name.
+        tile: side of the tiles: auto, whole or a number of pixels.
+        runtime: what runs it: auto, keras or litert.
+        repeats: rounds over all sizes; the best time counts.
+        max_memory: budget for --tile=auto, such as 1.5GB.
+    """
+
+    sizes: tuple[float, ...] = (1.0, 4.0, 12.0, 24.0)
+    model: str = "gradnet_small"
+    tile: str = "auto"
+    runtime: str = "auto"
+    repeats: int = option(3, least=1)
+    max_memory: str | None = None
+
+
+COMMAND_LINE = CommandLine(Options)
 
 
 def generate(path: str, megapixels: float) -> None:
@@ -112,27 +127,25 @@ print(json.dumps(tiled_memory.{function}(*json.loads(sys.argv[1]))))
     return done.stdout.splitlines()[-1]
 
 
-def main() -> None:
+def main(given: Given) -> None:
     """Measures, then prints the table."""
-    try:
-        sizes = [float(size) for size in FLAGS.sizes]
-    except ValueError as error:
-        raise UserError(f"`sizes` must be megapixels. Received: {FLAGS.sizes}") from error
-    options = (FLAGS.model, FLAGS.tile, FLAGS.max_memory, FLAGS.runtime)
+    options = given.make(Options)
+    sizes = options.sizes
+    how = (options.model, options.tile, options.max_memory, options.runtime)
     rows: dict[float, list[dict]] = {size: [] for size in sizes}
     with tempfile.TemporaryDirectory() as folder:
         target = f"{folder}/denoised.jpg"
         for size in sizes:
             in_its_own_process("generate", f"{folder}/{size}.jpg", size)
         # Round by round, so that what else the machine does meets all sizes alike.
-        for _ in range(FLAGS.repeats):
+        for _ in range(options.repeats):
             for size in sizes:
                 source = f"{folder}/{size}.jpg"
-                row = json.loads(in_its_own_process("measure", source, target, *options))
+                row = json.loads(in_its_own_process("measure", source, target, *how))
                 rows[size].append(row)
                 print(f"{size:g} megapixels: {row['seconds']:.2f} s", file=sys.stderr, flush=True)
-    print(f"{FLAGS.model}, --tile={FLAGS.tile} --max_memory={FLAGS.max_memory}", end=" ")
-    print(f"--runtime={FLAGS.runtime}")
+    print(f"{options.model}, --tile={options.tile} --max_memory={options.max_memory}", end=" ")
+    print(f"--runtime={options.runtime}")
     print("| megapixels | seconds | megapixels per second | peak memory, MB |")
     print("|---:|---:|---:|---:|")
     seconds = [min(row["seconds"] for row in rows[size]) for size in sizes]
@@ -145,4 +158,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_script(main, __doc__)
+    run_script(main, __doc__, COMMAND_LINE)

@@ -8,21 +8,37 @@ really noisy ones of RENOIR, one by one and as a mosaic. docs/decisions.md has t
 follows from it.
 """
 
+import dataclasses
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-from absl import flags  # noqa: E402
 
 from gradnet_tf.utils.command import run_script  # noqa: E402
+from gradnet_tf.utils.options import CommandLine, Given
 
-FLAGS = flags.FLAGS
 
-flags.DEFINE_string("model", "gradnet_small_color_blind", "a network with attention")
-flags.DEFINE_string("data_dir", None, "folder with CBSD68 and RENOIR")
-flags.DEFINE_float("sigma", 25.0, "noise level, 0-255 scale; RENOIR has its own noise")
-flags.DEFINE_integer("max_images", 3, "pictures of each kind")
-flags.DEFINE_integer("enlarge", 3, "by how much CBSD68 is enlarged")
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """The command's options.
+
+    Attributes:
+        model: a network with attention.
+        data_dir: folder with CBSD68 and RENOIR.
+        sigma: noise level, 0-255 scale; RENOIR has its own noise.
+        max_images: pictures of each kind.
+        enlarge: by how much CBSD68 is enlarged.
+    """
+
+    model: str = "gradnet_small_color_blind"
+    data_dir: str | None = None
+    sigma: float = 25.0
+    max_images: int = 3
+    enlarge: int = 3
+
+
+COMMAND_LINE = CommandLine(Options)
+
 
 _MOSAIC = 8
 
@@ -70,7 +86,7 @@ def ways():
     }
 
 
-def pictures():
+def pictures(options: Options):
     """Yields (kind, name, clean, noisy), float32 (H, W, 3)."""
     import cv2
     import numpy as np
@@ -82,12 +98,12 @@ def pictures():
 
     def noisy(clean, name):
         noise = evaluation_noise(clean.shape, 0, name)
-        return add_gaussian_noise(clean, noise, FLAGS.sigma).astype(np.float32)
+        return add_gaussian_noise(clean, noise, options.sigma).astype(np.float32)
 
-    limit = FLAGS.max_images
-    small = find_dataset("cbsd68", FLAGS.data_dir)
+    limit = options.max_images
+    small = find_dataset("cbsd68", options.data_dir)
     for index in range(limit):
-        size = [side * FLAGS.enlarge for side in small.load(index).shape[1::-1]]
+        size = [side * options.enlarge for side in small.load(index).shape[1::-1]]
         clean = cv2.resize(small.load(index), size, interpolation=cv2.INTER_LANCZOS4)
         yield "enlarged", small.names[index], to_float(clean), noisy(to_float(clean), "e")
     wide = [i for i in range(len(small.names)) if small.load(i).shape[0] == 321]
@@ -101,7 +117,7 @@ def pictures():
     for index in large[:limit]:
         clean = to_float(sample.load(index))
         yield "sample", sample.names[index], clean, noisy(clean, sample.names[index])
-    real = find_dataset("renoir", FLAGS.data_dir)
+    real = find_dataset("renoir", options.data_dir)
     for index in range(min(limit, len(real.names))):
         yield "renoir", real.names[index], to_float(real.load(index)), to_float(real.noisy(index))
     scenes = range(min(_MOSAIC, len(real.names)) // 4 * 4)
@@ -112,13 +128,14 @@ def pictures():
     yield "renoir mosaic", "0", to_float(clean), to_float(noisy_scenes)
 
 
-def main() -> None:
+def main(given: Given) -> None:
     """Prints a row for each way and a column for each kind of picture."""
+    options = given.make(Options)
     import numpy as np
 
     from gradnet_tf.denoiser import load_denoiser
 
-    model = load_denoiser(FLAGS.model).model
+    model = load_denoiser(options.model).model
 
     def vectors(images):
         used = model(images, return_intermediates=True)["attention"]
@@ -128,7 +145,7 @@ def main() -> None:
         return np.clip(np.asarray(model(image[None], attention=attention))[0], 0, 1)
 
     rows: dict[str, dict] = {name: {} for name in ways()}
-    for kind, name, clean, noisy in pictures():
+    for kind, name, clean, noisy in pictures(options):
         reference = None
         for way, sample in ways().items():
             denoised = denoise(noisy, vectors(sample(noisy)))
@@ -149,4 +166,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_script(main, __doc__)
+    run_script(main, __doc__, COMMAND_LINE)

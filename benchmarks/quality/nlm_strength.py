@@ -6,20 +6,37 @@ Rows are noise levels, columns h / σ, over the photographs of the sample set (o
 `gradnet_tf.models.classical.NLM_STRENGTH` holds what it found; docs/decisions.md has the table.
 """
 
-from absl import flags
+import dataclasses
 
 from gradnet_tf.utils.command import run_script
+from gradnet_tf.utils.options import CommandLine, Given
 
-FLAGS = flags.FLAGS
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """The command's options.
+
+    Attributes:
+        dataset: photographs to measure on.
+        data_dir: folder that holds the data set, or the set's parent.
+        split: split of the set; the test split is not for choosing.
+        max_images: take the first so many images in byte order.
+        crop: side of the centre that is taken of each.
+        seed: seed of the noise.
+    """
+
+    dataset: str = "sample"
+    data_dir: str | None = None
+    split: str = "train"
+    max_images: int | None = None
+    crop: int = 256
+    seed: int = 0
+
+
+COMMAND_LINE = CommandLine(Options)
+
 FACTORS = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.2)
 SIGMAS = (15, 25, 50)
-
-flags.DEFINE_string("dataset", "sample", "photographs to measure on")
-flags.DEFINE_string("data_dir", None, "folder that holds the data set, or the set's parent")
-flags.DEFINE_string("split", "train", "split of the set; the test split is not for choosing")
-flags.DEFINE_integer("max_images", None, "take the first so many images in byte order")
-flags.DEFINE_integer("crop", 256, "side of the centre that is taken of each")
-flags.DEFINE_integer("seed", 0, "seed of the noise")
 
 
 def mean_psnr(pairs, denoise) -> float:
@@ -55,23 +72,24 @@ def lab(strength: float):
     return denoise
 
 
-def main() -> None:
+def main(given: Given) -> None:
     """Prints a table for grey and two for colour."""
+    options = given.make(Options)
     from datasets.pipeline.batches import validation_pairs
     from datasets.resolve import find_dataset
 
     for channels, method in ((1, joint), (3, joint), (3, lab)):
         images = find_dataset(
-            FLAGS.dataset, FLAGS.data_dir, FLAGS.split, FLAGS.max_images, channels
+            options.dataset, options.data_dir, options.split, options.max_images, channels
         )
         colour = "colour" if channels == 3 else "grey"
         print(f"{colour}, {method.__name__}: {len(images)} images of {images.name}")
         print("sigma  " + "  ".join(f"h={factor:.1f}σ" for factor in FACTORS))
         for sigma in SIGMAS:
-            pairs = validation_pairs(images, sigma, FLAGS.seed, FLAGS.crop)
+            pairs = validation_pairs(images, sigma, options.seed, options.crop)
             row = [mean_psnr(pairs, method(factor * sigma)) for factor in FACTORS]
             print(f"{sigma:5}  " + "  ".join(f"{value:6.2f}" for value in row), flush=True)
 
 
 if __name__ == "__main__":
-    run_script(main, __doc__)
+    run_script(main, __doc__, COMMAND_LINE)

@@ -9,21 +9,34 @@ PSNR against the clean picture beside that of the network pooled over all of the
 pictures in --output show the differences, amplified 1,000 times, of each tile size from the whole.
 """
 
+import dataclasses
 import itertools
 import os
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-from absl import flags  # noqa: E402
 
 from benchmarks.quality import attention_vectors  # noqa: E402
 from gradnet_tf.utils.command import run_script  # noqa: E402
+from gradnet_tf.utils.options import CommandLine, Given
 
-FLAGS = flags.FLAGS
 
-flags.DEFINE_list("tiles", ["128", "256", "512"], "sizes beside the whole")
-flags.DEFINE_string("output", None, "folder for pictures of the differences")
+@dataclasses.dataclass(frozen=True)
+class Options(attention_vectors.Options):
+    """The command's options.
+
+    Attributes:
+        tiles: sizes beside the whole.
+        output: folder for pictures of the differences.
+    """
+
+    tiles: tuple[int, ...] = (128, 256, 512)
+    output: str | None = None
+
+
+COMMAND_LINE = CommandLine(Options)
+
 
 _GAIN = 1000
 
@@ -91,15 +104,15 @@ def agreement(denoiser, noisy, tiles) -> dict:
     }
 
 
-def main() -> None:
+def main(given: Given) -> None:
     """Prints a row for each picture, then the means by kind."""
+    options = given.make(Options)
     import numpy as np
 
     from gradnet_tf.denoiser import load_denoiser
     from gradnet_tf.images.image_files import to_uint8, write_image
 
-    denoiser = load_denoiser(FLAGS.model)
-    tiles = [int(tile) for tile in FLAGS.tiles]
+    denoiser = load_denoiser(options.model)
     print(
         "| picture | size | largest difference, 1/255 | lowest PSNR between sizes, dB | "
         "step at borders / elsewhere, 1/255 | PSNR pooled whole, dB | PSNR in tiles, dB | "
@@ -107,8 +120,8 @@ def main() -> None:
     )
     print("|---|---|---:|---:|---:|---:|---:|---:|")
     changes: dict[str, list] = {}
-    for kind, name, clean, noisy in attention_vectors.pictures():
-        found = agreement(denoiser, noisy, tiles)
+    for kind, name, clean, noisy in attention_vectors.pictures(options):
+        found = agreement(denoiser, noisy, options.tiles)
         pooled = psnr(denoiser.denoise(noisy[None])[0], clean)
         tiled = psnr(found["whole"], clean)
         changes.setdefault(kind, []).append(tiled - pooled)
@@ -118,8 +131,8 @@ def main() -> None:
             f"{pooled:.4f} | {tiled:.4f} | {tiled - pooled:+.4f} |",
             flush=True,
         )
-        for tile, difference in found["differences"].items() if FLAGS.output else ():
-            path = Path(FLAGS.output) / f"{kind}_{name}_{tile}.png".replace(" ", "_")
+        for tile, difference in found["differences"].items() if options.output else ():
+            path = Path(options.output) / f"{kind}_{name}_{tile}.png".replace(" ", "_")
             write_image(path, to_uint8(0.5 + _GAIN * difference))
     for kind, values in changes.items():
         print(f"{kind}: {np.mean(values):+.4f} dB over {len(values)} pictures")
@@ -128,4 +141,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_script(main, __doc__)
+    run_script(main, __doc__, COMMAND_LINE)

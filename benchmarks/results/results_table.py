@@ -8,40 +8,64 @@ head.md (a short table) and a file for each finished cell: the same command goes
 With --speed only the time per megapixel is measured, which later tables have as a column.
 """
 
+import dataclasses
 import json
 import os
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-from absl import flags  # noqa: E402
 
 from benchmarks.results.levels import parse_sigmas  # noqa: E402
 from gradnet_tf.models.presets import PRECISIONS  # noqa: E402
 from gradnet_tf.utils.command import run_script  # noqa: E402
+from gradnet_tf.utils.options import CommandLine, Given, option
 
-FLAGS = flags.FLAGS
 
-flags.DEFINE_list("sets", ["set12", "bsd68", "cbsd68"], "image sets by name")
-flags.DEFINE_list("sigmas", ["15", "25", "50"], "noise levels on the 0-255 scale")
-flags.DEFINE_string("data_dir", None, "folder that holds the sets")
-flags.DEFINE_string("peers", None, "folder of other projects' weights (docs/results.md)")
-flags.DEFINE_string("output", "out/table", "folder to write")
-flags.DEFINE_list(
-    "models", ["all"], "rows: all, ours, peers, classical, a row's name, or what evaluate.py takes"
-)
-flags.DEFINE_integer("max_images", None, "take the first so many images of each set")
-flags.DEFINE_integer("seed", 0, "seed of the noise")
-flags.DEFINE_string("precision", "float32", "of networks, one of " + ", ".join(PRECISIONS))
-flags.DEFINE_bool("speed", False, "measure the time per megapixel instead of the scores")
-flags.DEFINE_integer("threads", 2, "threads of --speed", lower_bound=1)
-flags.DEFINE_integer("runs", 5, "runs of --speed that count", lower_bound=1)
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """The command's options.
+
+    Attributes:
+        sets: image sets by name.
+        sigmas: noise levels on the 0-255 scale.
+        data_dir: folder that holds the sets.
+        peers: folder of other projects' weights (docs/results.md).
+        output: folder to write.
+        models: rows: all, ours, peers, classical, a row's name, or what evaluate.py takes.
+        max_images: take the first so many images of each set.
+        seed: seed of the noise.
+        precision: dtype policy of networks.
+        speed: measure the time per megapixel instead of the scores.
+        threads: threads of --speed.
+        runs: runs of --speed that count.
+    """
+
+    sets: tuple[str, ...] = ("set12", "bsd68", "cbsd68")
+    sigmas: tuple[str, ...] = ("15", "25", "50")
+    data_dir: str | None = None
+    peers: str | None = None
+    output: str = "out/table"
+    models: tuple[str, ...] = ("all",)
+    max_images: int | None = None
+    seed: int = 0
+    precision: str = option("float32", choices=PRECISIONS)
+    speed: bool = False
+    threads: int = option(2, least=1)
+    runs: int = option(5, least=1)
+
+
+COMMAND_LINE = CommandLine(Options)
 
 
 class Loader:
     """Loads each model once; classical denoisers, which are no networks, in float32."""
 
-    def __init__(self):
+    def __init__(self, precision: str):
+        """Args:
+        precision: of the networks.
+        """
+        self._precision = precision
         self._loaded, self._macs = {}, {}
 
     def __call__(self, spec: str):
@@ -50,7 +74,7 @@ class Loader:
         from gradnet_tf.models.classical import classical_name
 
         if spec not in self._loaded:
-            precision = "float32" if classical_name(spec) else FLAGS.precision
+            precision = "float32" if classical_name(spec) else self._precision
             self._loaded[spec] = load_denoiser(spec, precision)
         return self._loaded[spec]
 
@@ -72,7 +96,7 @@ def read_speed(output: Path) -> dict:
         return {"rows": [], "note": ""}
 
 
-def measure_speed(entries, sigma: float, load: Loader, output: Path) -> None:
+def measure_speed(entries, sigma: float, load: Loader, output: Path, options: Options) -> None:
     """Measures every row, in colour and in grey, and writes speed.json after each."""
     from benchmarks.results import table_speed
     from gradnet_tf.models.classical import classical_denoiser, classical_name
@@ -82,51 +106,54 @@ def measure_speed(entries, sigma: float, load: Loader, output: Path) -> None:
     for entry in entries:
         spec = entry.spec(sigma) or next(iter(entry.specs.values()))
         classical = classical_name(spec)
-        run = classical_denoiser(spec, FLAGS.threads) if classical else load(spec).denoise
+        run = classical_denoiser(spec, options.threads) if classical else load(spec).denoise
         for channels in entry.channels:
             images = table_speed.noisy_photograph(channels, sigma)
             ms, seconds = table_speed.milliseconds(
-                run, images, sigma, FLAGS.runs, warm_up=not classical
+                run, images, sigma, options.runs, warm_up=not classical
             )
-            precision = "float32" if classical else FLAGS.precision
+            precision = "float32" if classical else options.precision
             row = {"name": entry.name, "channels": channels, "precision": precision}
-            row |= {"ms_per_megapixel": ms, "seconds": seconds, "threads": FLAGS.threads}
+            row |= {"ms_per_megapixel": ms, "seconds": seconds, "threads": options.threads}
             side = table_speed.SIDE
             note = (
-                f"Milliseconds per megapixel: median of {FLAGS.runs} runs (one if slow) on "
-                f"{side}×{side} pixels, {FLAGS.threads} threads, {table_speed.processor()}."
+                f"Milliseconds per megapixel: median of {options.runs} runs (one if slow) on "
+                f"{side}×{side} pixels, {options.threads} threads, {table_speed.processor()}."
             )
             rows = table_speed.merged(read_speed(output)["rows"], [row])
             write_json(output / "speed.json", {"rows": rows, "note": note})
             print(f"{entry.label}, {channels} channel(s), {precision}: {ms:,.0f} ms/MP", flush=True)
 
 
-def main() -> None:
+def main(given: Given) -> None:
     """Scores what is not scored yet and writes the table after every cell; or measures speed."""
-    sigmas = parse_sigmas(FLAGS.sigmas)
-    if FLAGS.speed:
+    options = given.make(Options)
+    sigmas = parse_sigmas(options.sigmas)
+    if options.speed:
         from benchmarks.results.table_speed import limit_threads
 
-        limit_threads(FLAGS.threads)
+        limit_threads(options.threads)
     from benchmarks.results.table_models import find_entries
     from benchmarks.results.table_work import find_sets, make_table
     from gradnet_tf.utils.quiet import quiet_native_logs
 
-    image_sets = [] if FLAGS.speed else find_sets(FLAGS.sets, FLAGS.data_dir, FLAGS.max_images)
+    image_sets = (
+        [] if options.speed else find_sets(options.sets, options.data_dir, options.max_images)
+    )
     with quiet_native_logs():
-        import gradnet_tf.evaluation.metrics  # noqa: F401 - brings the backend and its start-up chatter
-    entries, left_out = find_entries(FLAGS.peers, FLAGS.models)
+        pass
+    entries, left_out = find_entries(options.peers, options.models)
     for sentence in left_out:
         print(f"note: {sentence}")
-    load, output = Loader(), Path(FLAGS.output)
-    if FLAGS.speed:
-        measure_speed(entries, 25.0 if 25.0 in sigmas else sigmas[0], load, output)
+    load, output = Loader(options.precision), Path(options.output)
+    if options.speed:
+        measure_speed(entries, 25.0 if 25.0 in sigmas else sigmas[0], load, output, options)
         return
-    options = {"seed": FLAGS.seed, "precision": FLAGS.precision, "max_images": FLAGS.max_images}
-    make_table(entries, image_sets, sigmas, load, options, output, left_out, read_speed(output))
+    fields = {name: getattr(options, name) for name in ("seed", "precision", "max_images")}
+    make_table(entries, image_sets, sigmas, load, fields, output, left_out, read_speed(output))
     print((output / "table.md").read_text("utf-8"))
     print(f"The table is {output / 'table.md'}")
 
 
 if __name__ == "__main__":
-    run_script(main, __doc__)
+    run_script(main, __doc__, COMMAND_LINE)

@@ -6,29 +6,47 @@ Example:
 OUTPUT gets sweep.json, sweep.png and a file for each finished level: the same command goes on.
 """
 
+import dataclasses
 import os
 from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-from absl import flags  # noqa: E402
 
 from benchmarks.results.levels import parse_sigmas  # noqa: E402
 from gradnet_tf.models.presets import PRECISIONS  # noqa: E402
 from gradnet_tf.utils.command import run_script  # noqa: E402
 from gradnet_tf.utils.errors import UserError  # noqa: E402
+from gradnet_tf.utils.options import CommandLine, Given, option
 
-FLAGS = flags.FLAGS
 
-flags.DEFINE_list("model", ["default"], "what to score: a path or a name; several compare")
-flags.DEFINE_string("dataset", "cbsd68", "image set by name")
-flags.DEFINE_string("data_dir", None, "folder that holds the data set, or the set's parent")
-flags.DEFINE_list("sigmas", [str(s) for s in range(0, 80, 5)], "noise levels, 0-255 scale")
-flags.DEFINE_integer("max_images", None, "take the first so many images in byte order")
-flags.DEFINE_integer("seed", 0, "seed of the noise")
-flags.DEFINE_string("precision", "float32", "one of " + ", ".join(PRECISIONS))
-flags.DEFINE_string("output", "out/sweep", "folder to write")
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """The command's options.
+
+    Attributes:
+        model: what to score: a path or a name; several compare.
+        dataset: image set by name.
+        data_dir: folder that holds the data set, or the set's parent.
+        sigmas: noise levels, 0-255 scale.
+        max_images: take the first so many images in byte order.
+        seed: seed of the noise.
+        precision: dtype policy that the models are built under.
+        output: folder to write.
+    """
+
+    model: tuple[str, ...] = ("default",)
+    dataset: str = "cbsd68"
+    data_dir: str | None = None
+    sigmas: tuple[str, ...] = tuple([str(s) for s in range(0, 80, 5)])
+    max_images: int | None = None
+    seed: int = 0
+    precision: str = option("float32", choices=PRECISIONS)
+    output: str = "out/sweep"
+
+
+COMMAND_LINE = CommandLine(Options)
 
 
 def make_sweep(denoisers, image_set, sigmas, options: dict[str, Any], output: Path) -> dict:
@@ -87,25 +105,28 @@ def table(sweep: dict[str, Any]) -> str:
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)
 
 
-def main() -> None:
+def main(given: Given) -> None:
     """Scores, writes sweep.json and sweep.png and prints the table."""
-    sigmas = parse_sigmas(FLAGS.sigmas)
-    specs = [spec.strip() for spec in FLAGS.model if spec.strip()]
+    options = given.make(Options)
+    sigmas = parse_sigmas(options.sigmas)
+    specs = [spec.strip() for spec in options.model if spec.strip()]
     if not specs or len(set(specs)) < len(specs):
-        raise UserError(f"`model` must be one or more different models. Received: {FLAGS.model}")
+        raise UserError(
+            f"`model` must be one or more different models. Received: {list(options.model)}"
+        )
     from benchmarks.results.sweep_figure import draw_sweep
     from benchmarks.results.table_work import find_sets
     from gradnet_tf.denoiser import load_denoiser
     from gradnet_tf.utils.files import atomic_path, write_json
     from gradnet_tf.utils.quiet import quiet_native_logs
 
-    image_set = find_sets([FLAGS.dataset], FLAGS.data_dir, FLAGS.max_images)[0]
+    image_set = find_sets([options.dataset], options.data_dir, options.max_images)[0]
     with quiet_native_logs():
-        import gradnet_tf.evaluation.metrics  # noqa: F401 - brings the backend and its start-up chatter
-    denoisers = [load_denoiser(spec, FLAGS.precision) for spec in specs]
-    options = {"seed": FLAGS.seed, "precision": FLAGS.precision, "max_images": FLAGS.max_images}
-    output = Path(FLAGS.output)
-    sweep = make_sweep(denoisers, image_set, sigmas, options, output)
+        pass
+    denoisers = [load_denoiser(spec, options.precision) for spec in specs]
+    fields = {name: getattr(options, name) for name in ("seed", "precision", "max_images")}
+    output = Path(options.output)
+    sweep = make_sweep(denoisers, image_set, sigmas, fields, output)
     write_json(output / "sweep.json", sweep)
     print(table(sweep))
     with atomic_path(output / "sweep.png") as path:
@@ -114,4 +135,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_script(main, __doc__)
+    run_script(main, __doc__, COMMAND_LINE)

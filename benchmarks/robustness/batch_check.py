@@ -8,6 +8,7 @@ Small photographs of many formats are made, some of them broken. `gradnet denois
 of their own; a second batch run must do nothing. A line per check; exit code 1 if one fails.
 """
 
+import dataclasses
 import hashlib
 import io
 import json
@@ -20,19 +21,35 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from absl import flags
 
 from gradnet_tf.utils.command import run_script
 from gradnet_tf.utils.errors import EXIT_OK, EXIT_SOME_FAILED, UserError
+from gradnet_tf.utils.options import CommandLine, Given, option
 
-FLAGS = flags.FLAGS
 
-flags.DEFINE_integer("files", 300, "how many files, the broken ones included", lower_bound=1)
-flags.DEFINE_integer("broken", 10, "how many of them are broken", lower_bound=0)
-flags.DEFINE_integer("processes", 2, "how many processes denoise", lower_bound=1)
-flags.DEFINE_string("model", "gradnet_tiny", "what denoises, see `gradnet denoise --help`")
-flags.DEFINE_integer("seed", 0, "seed of the photographs", lower_bound=0)
-flags.DEFINE_string("workdir", None, "empty folder to keep all files in (default: none are kept)")
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """The command's options.
+
+    Attributes:
+        files: how many files, the broken ones included.
+        broken: how many of them are broken.
+        processes: how many processes denoise.
+        model: what denoises, see `gradnet denoise --help`.
+        seed: seed of the photographs.
+        workdir: empty folder to keep all files in (default: none are kept).
+    """
+
+    files: int = option(300, least=1)
+    broken: int = option(10, least=0)
+    processes: int = option(2, least=1)
+    model: str = "gradnet_tiny"
+    seed: int = option(0, least=0)
+    workdir: str | None = None
+
+
+COMMAND_LINE = CommandLine(Options)
+
 
 #: A suffix each, in the order in which they take turns.
 KINDS = ("jpg", "png", "tif", "jpeg", "grey.png", "webp", "16.png", "grey.jpg", "16.tif", "a.png")
@@ -122,36 +139,37 @@ def _names(folder: Path) -> list[str]:
     return sorted(name.as_posix() for name in names if name.parts[0] != "_batch")
 
 
-def main() -> int:
+def main(given: Given) -> int:
     """Prints a line per check and the verdict."""
-    if FLAGS.workdir is None:
+    options = given.make(Options)
+    if options.workdir is None:
         with tempfile.TemporaryDirectory() as folder:
-            return check(Path(folder))
-    folder = Path(FLAGS.workdir)
+            return check(Path(folder), options)
+    folder = Path(options.workdir)
     if folder.exists() and any(folder.iterdir()):
         raise UserError(f"--workdir={folder}: expected an empty folder or none.")
-    return check(folder.absolute())
+    return check(folder.absolute(), options)
 
 
-def check(folder: Path) -> int:
+def check(folder: Path, options: Options) -> int:
     """Runs the commands in `folder`; returns the exit code."""
-    broken = make_photos(folder / "in", FLAGS.files, FLAGS.broken, FLAGS.seed)
-    good = FLAGS.files - len(broken)
+    broken = make_photos(folder / "in", options.files, options.broken, options.seed)
+    good = options.files - len(broken)
     single = [sys.executable, "-m", "gradnet_tf", "denoise", str(folder / "in")]
-    _run("gradnet denoise", [*single, f"--output={folder / 'single'}", f"--model={FLAGS.model}"])
+    _run("gradnet denoise", [*single, f"--output={folder / 'single'}", f"--model={options.model}"])
     batch = [sys.executable, "-m", "gradnet_tf.batch", f"--input={folder}/in/**/*.*"]
-    batch += [f"--output={folder / 'batch'}", f"--model={FLAGS.model}"]
-    batch += [f"--direct_num_workers={FLAGS.processes}", "--direct_running_mode=multi_processing"]
+    batch += [f"--output={folder / 'batch'}", f"--model={options.model}"]
+    batch += [f"--direct_num_workers={options.processes}", "--direct_running_mode=multi_processing"]
     batch += ["--default_sdk_harness_log_level=INFO"]
     first, log = _run("batch", batch)
-    loaded = log.count(f"{FLAGS.model} loaded in")
+    loaded = log.count(f"{options.model} loaded in")
     wanted, found, before = (
         contents(folder / "single"),
         contents(folder / "batch"),
         stamps(folder / "batch"),
     )
     second, log = _run("batch, again", batch)
-    loaded_again = log.count(f"{FLAGS.model} loaded in")
+    loaded_again = log.count(f"{options.model} loaded in")
     code = 1 if broken else 0
     differ = [name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name)]
     failures = (folder / "batch/_batch/failures.jsonl").read_text(encoding="utf-8").splitlines()
@@ -165,8 +183,8 @@ def check(folder: Path) -> int:
         ),
         f"first run: {first[1]}": first == (code, _summary(good, 0, len(broken))),
         f"second run: {second[1]}": second == (code, _summary(0, good, len(broken))),
-        f"{loaded} processes loaded the model, {FLAGS.processes} expected": (
-            loaded == FLAGS.processes
+        f"{loaded} processes loaded the model, {options.processes} expected": (
+            loaded == options.processes
         ),
         f"second run: {loaded_again} loaded the model, 0 expected": not loaded_again,
         "second run: no result was touched": stamps(folder / "batch") == before,
@@ -192,4 +210,4 @@ def _run(name: str, command: list[str]) -> tuple[tuple[int, str], str]:
 
 
 if __name__ == "__main__":
-    run_script(main, __doc__)
+    run_script(main, __doc__, COMMAND_LINE)

@@ -12,28 +12,43 @@ Every --process_every-th folder goes through a process of its own. Prints a tabl
 violation with the seed and the number that make the mutant again, and exits with 1 if there is one.
 """
 
+import dataclasses
 import tempfile
 import time
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
-from absl import flags
 
+from benchmarks.robustness import fuzz_photos
 from benchmarks.robustness.command_run import in_process, own_process, resident
 from benchmarks.robustness.fuzz_photos import make_files, mutate, with_checksums
 from gradnet_tf.cli.earlier_results import NAME as SETTINGS_NAME
 from gradnet_tf.utils.command import run_script
 from gradnet_tf.utils.errors import EXIT_OK, EXIT_SOME_FAILED, EXIT_USAGE, UserError
 from gradnet_tf.utils.files import sha256_of
+from gradnet_tf.utils.options import CommandLine, Given, option
 
-FLAGS = flags.FLAGS
 
-# --mutations, --seed, --first and --limit are those of fuzz_photos.
-flags.DEFINE_integer("folder", 500, "mutants in a folder", lower_bound=1)
-flags.DEFINE_integer("process_every", 4, "every so many folders a process of its own; 0: never")
-flags.DEFINE_string("model", "gradnet_tiny_color_blind", "what denoises")
-flags.DEFINE_float("growth", 100.0, "MB by which the memory may grow after the first two folders")
+@dataclasses.dataclass(frozen=True)
+class Options(fuzz_photos.Options):
+    """The command's options.
+
+    Attributes:
+        folder: mutants in a folder.
+        process_every: every so many folders a process of its own; 0: never.
+        model: what denoises.
+        growth: MB by which the memory may grow after the first two folders.
+    """
+
+    folder: int = option(500, least=1)
+    process_every: int = 4
+    model: str = "gradnet_tiny_color_blind"
+    growth: float = 100.0
+
+
+COMMAND_LINE = CommandLine(Options)
+
 
 #: A mutant may claim any size; larger ones are refused, so that the network is not what is timed.
 MAX_MEGAPIXELS = 0.05
@@ -148,17 +163,20 @@ def fuzz_folder(numbers: range, seed: int, model: str, limit: float, alone: bool
         return table, violations, ended.peak
 
 
-def main() -> int:
+def main(given: Given) -> int:
     """Runs folder after folder and prints the table."""
+    options = given.make(Options)
     table: Counter = Counter()
     violations: list[str] = []
     memory, peaks = [], []
     start = time.perf_counter()
-    stop = FLAGS.first + FLAGS.mutations
-    for count, first in enumerate(range(FLAGS.first, stop, FLAGS.folder)):
-        numbers = range(first, min(first + FLAGS.folder, stop))
-        alone = bool(FLAGS.process_every) and (count + 1) % FLAGS.process_every == 0
-        counts, found, peak = fuzz_folder(numbers, FLAGS.seed, FLAGS.model, FLAGS.limit, alone)
+    stop = options.first + options.mutations
+    for count, first in enumerate(range(options.first, stop, options.folder)):
+        numbers = range(first, min(first + options.folder, stop))
+        alone = bool(options.process_every) and (count + 1) % options.process_every == 0
+        counts, found, peak = fuzz_folder(
+            numbers, options.seed, options.model, options.limit, alone
+        )
         table += counts
         violations += found
         for text in found:
@@ -168,7 +186,7 @@ def main() -> int:
         else:
             memory.append(resident())
     # The first folder loads the network, the second the grey one at the latest.
-    if len(memory) > 2 and memory[-1] > memory[1] + FLAGS.growth:
+    if len(memory) > 2 and memory[-1] > memory[1] + options.growth:
         violations.append(f"the memory has grown from {memory[1]:.0f} to {memory[-1]:.0f} MB")
         print(violations[-1])
     kinds = ("written", "refused", "wrong")
@@ -183,4 +201,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    run_script(main, __doc__)
+    run_script(main, __doc__, COMMAND_LINE)

@@ -8,6 +8,7 @@ or as a message of one line; anything else is printed with the seed and the numb
 again, and the exit code is 1. A mutant that takes longer than --limit seconds counts as hanging.
 """
 
+import dataclasses
 import io
 import time
 import zlib
@@ -15,17 +16,30 @@ from collections import Counter
 
 import cv2
 import numpy as np
-from absl import flags
 
 from gradnet_tf.utils.command import run_script
 from gradnet_tf.utils.errors import EXIT_OK, EXIT_SOME_FAILED, UserError
+from gradnet_tf.utils.options import CommandLine, Given, option
 
-FLAGS = flags.FLAGS
 
-flags.DEFINE_integer("mutations", 1000, "how many mutants", lower_bound=1)
-flags.DEFINE_integer("seed", 0, "seed of the mutations", lower_bound=0)
-flags.DEFINE_integer("first", 0, "number of the first mutant", lower_bound=0)
-flags.DEFINE_float("limit", 10.0, "seconds that a mutant may take", lower_bound=0.0)
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """The command's options.
+
+    Attributes:
+        mutations: how many mutants.
+        seed: seed of the mutations.
+        first: number of the first mutant.
+        limit: seconds that a mutant may take.
+    """
+
+    mutations: int = option(1000, least=1)
+    seed: int = option(0, least=0)
+    first: int = option(0, least=0)
+    limit: float = option(10.0, least=0.0)
+
+
+COMMAND_LINE = CommandLine(Options)
 
 
 def make_files(seed: int = 0) -> dict[str, bytes]:
@@ -137,14 +151,15 @@ def outcome(data: bytes) -> str:
     return "read"
 
 
-def main() -> int:
+def main(given: Given) -> int:
     """Prints a line per format, and one per mutant that ended otherwise."""
+    options = given.make(Options)
     files = make_files()
     names = list(files)
     counts: dict[str, Counter] = {name: Counter() for name in names}
-    for number in range(FLAGS.first, FLAGS.first + FLAGS.mutations):
+    for number in range(options.first, options.first + options.mutations):
         name = names[number % len(names)]
-        data = mutate(files[name], np.random.default_rng((FLAGS.seed, number)))
+        data = mutate(files[name], np.random.default_rng((options.seed, number)))
         if number // len(names) % 2:
             data = with_checksums(data)
         start = time.perf_counter()
@@ -152,10 +167,10 @@ def main() -> int:
             result = outcome(data)
         except Exception as error:  # Whatever it is, it is what this command looks for.
             result = "failed"
-            print(f"number {number}, seed {FLAGS.seed}, {name}: {type(error).__name__}: {error}")
-        if time.perf_counter() - start > FLAGS.limit:
+            print(f"number {number}, seed {options.seed}, {name}: {type(error).__name__}: {error}")
+        if time.perf_counter() - start > options.limit:
             result = "hung"
-            print(f"number {number}, seed {FLAGS.seed}, {name}: took over {FLAGS.limit:g} s")
+            print(f"number {number}, seed {options.seed}, {name}: took over {options.limit:g} s")
         counts[name][result] += 1
     for name, count in counts.items():
         print(f"{name:18}" + "".join(f"{count[key]:6} {key}" for key in _OUTCOMES))
@@ -167,4 +182,4 @@ def main() -> int:
 _OUTCOMES = ("read", "refused", "failed", "hung")
 
 if __name__ == "__main__":
-    run_script(main, __doc__)
+    run_script(main, __doc__, COMMAND_LINE)

@@ -8,6 +8,7 @@ first of them. With --model=none nothing is denoised: what threads make of readi
 """
 
 import contextlib
+import dataclasses
 import io
 import shutil
 import tempfile
@@ -17,22 +18,37 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from absl import flags
 
 from gradnet_tf.cli.denoise_files import denoise_files
 from gradnet_tf.cli.denoise_plan import FileOptions, plan_jobs
 from gradnet_tf.images.image_files import write_image
 from gradnet_tf.utils.command import run_script
 from gradnet_tf.utils.errors import UserError
+from gradnet_tf.utils.options import CommandLine, Given, option
 
-FLAGS = flags.FLAGS
 
-flags.DEFINE_list("jobs", ["1", "2", "4"], "numbers of jobs; the first one is the measure")
-flags.DEFINE_integer("count", 12, "photographs", lower_bound=1)
-flags.DEFINE_float("megapixels", 1.0, "of each photograph", lower_bound=1e-3)
-flags.DEFINE_enum("suffix", "jpg", ["jpg", "png", "webp", "tif"], "format of the photographs")
-flags.DEFINE_string("model", "gradnet_small", "what denoises: a path, a name, or none")
-flags.DEFINE_integer("rounds", 3, "turns of each number of jobs", lower_bound=1)
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """The command's options.
+
+    Attributes:
+        jobs: numbers of jobs; the first one is the measure.
+        count: photographs.
+        megapixels: of each photograph.
+        suffix: format of the photographs.
+        model: what denoises: a path, a name, or none.
+        rounds: turns of each number of jobs.
+    """
+
+    jobs: tuple[int, ...] = option((1, 2, 4), least=1)
+    count: int = option(12, least=1)
+    megapixels: float = option(1.0, least=0.001)
+    suffix: str = option("jpg", choices=("jpg", "png", "webp", "tif"))
+    model: str = "gradnet_small"
+    rounds: int = option(3, least=1)
+
+
+COMMAND_LINE = CommandLine(Options)
 
 
 def generate(path: Path, megapixels: float) -> None:
@@ -67,33 +83,30 @@ def load(model: str) -> Callable[[np.ndarray], np.ndarray]:
     return load_denoiser(model)
 
 
-def main() -> None:
+def main(given: Given) -> None:
     """Prints the table."""
-    try:
-        numbers = [int(jobs) for jobs in FLAGS.jobs]
-    except ValueError as error:
-        raise UserError(f"`jobs` must be whole numbers. Received: {FLAGS.jobs}") from error
-    if min(numbers, default=0) < 1:
-        raise UserError(f"`jobs` must be at least 1. Received: {FLAGS.jobs}")
-    denoise = load(FLAGS.model)
+    options = given.make(Options)
+    numbers = options.jobs
+    denoise = load(options.model)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        first = folder / f"0.{FLAGS.suffix}"
-        generate(first, FLAGS.megapixels)
+        first = folder / f"0.{options.suffix}"
+        generate(first, options.megapixels)
         seconds_of(folder, 1, denoise)  # Tracing is no part of it.
-        for number in range(1, FLAGS.count):
-            shutil.copyfile(first, folder / f"{number}.{FLAGS.suffix}")
+        for number in range(1, options.count):
+            shutil.copyfile(first, folder / f"{number}.{options.suffix}")
         best = dict.fromkeys(numbers, float("inf"))
-        for _ in range(FLAGS.rounds):
+        for _ in range(options.rounds):
             for jobs in numbers:
                 best[jobs] = min(best[jobs], seconds_of(folder, jobs, denoise))
-    size = f"{FLAGS.megapixels:g} megapixels"
-    print(f"{FLAGS.model}, {FLAGS.count} {FLAGS.suffix} files of {size}, best of {FLAGS.rounds}")
+    size = f"{options.megapixels:g} megapixels"
+    files = f"{options.count} {options.suffix} files of {size}"
+    print(f"{options.model}, {files}, best of {options.rounds}")
     print(f"| jobs | files per second | ratio to --jobs={numbers[0]} |")
     print("|---:|---:|---:|")
     for jobs, seconds in best.items():
-        print(f"| {jobs} | {FLAGS.count / seconds:.2f} | {best[numbers[0]] / seconds:.2f} |")
+        print(f"| {jobs} | {options.count / seconds:.2f} | {best[numbers[0]] / seconds:.2f} |")
 
 
 if __name__ == "__main__":
-    run_script(main, __doc__)
+    run_script(main, __doc__, COMMAND_LINE)

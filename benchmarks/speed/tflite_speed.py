@@ -11,20 +11,33 @@ what else the machine does meets all alike; the best round counts. Files of any 
 of 256×256, files of tiles a whole window.
 """
 
+import dataclasses
 import json
 import time
 from pathlib import Path
 
-from absl import flags
-
 from gradnet_tf.utils.command import run_script
 from gradnet_tf.utils.errors import UserError
+from gradnet_tf.utils.options import CommandLine, Given, option
 
-FLAGS = flags.FLAGS
 
-flags.DEFINE_string("folder", None, "output folder of an export", required=True)
-flags.DEFINE_integer("rounds", 20, "how often each file is timed", lower_bound=1)
-flags.DEFINE_list("threads", ["1", "2"], "threads of the interpreter")
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """The command's options.
+
+    Attributes:
+        folder: output folder of an export.
+        rounds: how often each file is timed.
+        threads: threads of the interpreter.
+    """
+
+    folder: str
+    rounds: int = option(20, least=1)
+    threads: tuple[int, ...] = option((1, 2), least=1)
+
+
+COMMAND_LINE = CommandLine(Options)
+
 
 _SIDE = 256
 
@@ -73,13 +86,11 @@ def best_times(paths: list[Path], threads: int, rounds: int) -> list[float]:
     return best
 
 
-def main() -> None:
+def main(given: Given) -> None:
     """Prints the table."""
-    folder = Path(FLAGS.folder)
-    try:
-        threads = [int(count) for count in FLAGS.threads]
-    except ValueError as error:
-        raise UserError(f"--threads: expected numbers. Received: {FLAGS.threads}") from error
+    options = given.make(Options)
+    folder = Path(options.folder)
+    threads = options.threads
     cards = find_cards(folder)
     quality = cards[0]["quality"]
     print(f"{cards[0]['name']}, {quality['dataset']} at sigma {quality['sigma']:g}, ", end="")
@@ -91,7 +102,7 @@ def main() -> None:
     for tile in dict.fromkeys(card["tile"] for card in cards):
         group = [card for card in cards if card["tile"] == tile]
         for count in threads:
-            found = best_times([folder / card["file"] for card in group], count, FLAGS.rounds)
+            found = best_times([folder / card["file"] for card in group], count, options.rounds)
             times |= {(card["file"], count): t for card, t in zip(group, found, strict=True)}
     for card in cards:
         first = next(other for other in cards if other["tile"] == card["tile"])
@@ -110,4 +121,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_script(main, __doc__)
+    run_script(main, __doc__, COMMAND_LINE)

@@ -9,6 +9,7 @@ chooses, cuts, turns and adds noise. What could not be measured stays blank,
 with the reason below the table.
 """
 
+import dataclasses
 import importlib.util
 import json
 import os
@@ -18,12 +19,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from absl import flags
-
 from gradnet_tf.models.presets import PRECISIONS, get_preset
 from gradnet_tf.utils.command import run_script
-from gradnet_tf.utils.errors import UserError
 from gradnet_tf.utils.files import write_json
+from gradnet_tf.utils.options import CommandLine, Given, option
 from gradnet_tf.utils.versions import installed_versions
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -35,24 +34,42 @@ ENGINES = {
     "torch": "torch",
     "torch_compile": "torch",
 }
-FLAGS = flags.FLAGS
-
-flags.DEFINE_list("presets", ["gradnet", "gradnet_small"], "networks")
-flags.DEFINE_list("precisions", ["float32", "mixed_bfloat16"], "of " + ", ".join(PRECISIONS[:2]))
-flags.DEFINE_list("engines", list(ENGINES), "columns, of " + ", ".join(ENGINES))
-flags.DEFINE_integer("batch_size", 64, "patches in a step", lower_bound=1)
-flags.DEFINE_integer("crop_size", 80, "side of a patch in pixels; even", lower_bound=2)
-flags.DEFINE_integer("steps", 10, "steps that are timed", lower_bound=1)
-flags.DEFINE_integer("timeout", 900, "seconds after which a cell is given up", lower_bound=1)
-flags.DEFINE_string("output", None, "JSON file for the cells, with the seconds of every step")
 
 
-def measure_cell(engine: str, preset: str, precision: str) -> dict:
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """The command's options.
+
+    Attributes:
+        presets: networks.
+        precisions: dtype policies.
+        engines: columns of the table.
+        batch_size: patches in a step.
+        crop_size: side of a patch in pixels; even.
+        steps: steps that are timed.
+        timeout: seconds after which a cell is given up.
+        output: JSON file for the cells, with the seconds of every step.
+    """
+
+    presets: tuple[str, ...] = ("gradnet", "gradnet_small")
+    precisions: tuple[str, ...] = option(("float32", "mixed_bfloat16"), choices=PRECISIONS[:2])
+    engines: tuple[str, ...] = option(tuple(ENGINES), choices=tuple(ENGINES))
+    batch_size: int = option(64, least=1)
+    crop_size: int = option(80, least=2)
+    steps: int = option(10, least=1)
+    timeout: int = option(900, least=1)
+    output: str | None = None
+
+
+COMMAND_LINE = CommandLine(Options)
+
+
+def measure_cell(engine: str, preset: str, precision: str, options: Options) -> dict:
     """Measures one cell; returns its fields with `seconds` and `device`, or with `reason`."""
     cell = {"engine": engine, "preset": preset, "precision": precision}
     if importlib.util.find_spec(ENGINES[engine]) is None:
         return {**cell, "reason": f"{ENGINES[engine]} is not installed"}
-    sizes = {name: FLAGS[name].value for name in ("batch_size", "crop_size", "steps")}
+    sizes = {name: getattr(options, name) for name in ("batch_size", "crop_size", "steps")}
     command = [
         sys.executable,
         "-m",
@@ -67,25 +84,25 @@ def measure_cell(engine: str, preset: str, precision: str) -> dict:
             env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", **backend},
             capture_output=True,
             text=True,
-            timeout=FLAGS.timeout,
+            timeout=options.timeout,
         )
     except subprocess.TimeoutExpired:
-        return {**cell, "reason": f"took more than {FLAGS.timeout} s"}
+        return {**cell, "reason": f"took more than {options.timeout} s"}
     if done.returncode:
         lines = done.stderr.strip().splitlines() or [f"ended with code {done.returncode}"]
         # The last line that names an exception; frameworks add advice after it.
         named = [line for line in lines if re.match(r"[\w.]*Error\b", line)]
         return {**cell, "reason": (named or lines)[-1][:200]}
     result = json.loads(done.stdout.splitlines()[-1])
-    speed = FLAGS.batch_size / statistics.median(result["seconds"])
+    speed = options.batch_size / statistics.median(result["seconds"])
     return {**cell, **result, "patches_per_second": speed}
 
 
-def table(cells: list[dict]) -> str:
+def table(cells: list[dict], options: Options) -> str:
     """Returns the cells as Markdown: a row for each network and precision, then the reasons."""
     lines = [
-        "| network | precision | " + " | ".join(FLAGS.engines) + " |",
-        "|---|---|" + "---:|" * len(FLAGS.engines),
+        "| network | precision | " + " | ".join(options.engines) + " |",
+        "|---|---|" + "---:|" * len(options.engines),
     ]
     rows: dict[tuple[str, str], list[str]] = {}
     for cell in cells:
@@ -95,8 +112,8 @@ def table(cells: list[dict]) -> str:
     lines += ["| " + " | ".join([*key, *texts]) + " |" for key, texts in rows.items()]
     devices = {f"{cell['engine']} on {cell['device']}" for cell in cells if "device" in cell}
     lines.append(
-        f"\nTraining patches per second, {FLAGS.crop_size}×{FLAGS.crop_size}, batch "
-        f"{FLAGS.batch_size}; {', '.join(sorted(devices)) or 'nothing measured'}."
+        f"\nTraining patches per second, {options.crop_size}×{options.crop_size}, batch "
+        f"{options.batch_size}; {', '.join(sorted(devices)) or 'nothing measured'}."
     )
     # The same reason for several cells is said once.
     reasons = dict.fromkeys(f"{c['engine']}: {c['reason']}" for c in cells if "reason" in c)
@@ -104,26 +121,21 @@ def table(cells: list[dict]) -> str:
     return "\n".join(lines)
 
 
-def main() -> None:
+def main(given: Given) -> None:
     """Measures all cells one after another and prints the table."""
-    for name, choices in (("engines", ENGINES), ("precisions", PRECISIONS[:2])):
-        wrong = [value for value in FLAGS[name].value if value not in choices]
-        if wrong:
-            raise UserError(
-                f"`{name}` must be of {', '.join(choices)}. Received: {name}={','.join(wrong)}"
-            )
-    for preset in FLAGS.presets:
+    options = given.make(Options)
+    for preset in options.presets:
         get_preset(preset)
     cells = []
-    for preset in FLAGS.presets:
-        for precision in FLAGS.precisions:
-            for engine in FLAGS.engines:
+    for preset in options.presets:
+        for precision in options.precisions:
+            for engine in options.engines:
                 print(f"measuring {preset} {precision} {engine}", file=sys.stderr)
-                cells.append(measure_cell(engine, preset, precision))
-    print(table(cells))
-    if FLAGS.output:
-        write_json(FLAGS.output, {"cells": cells, "versions": installed_versions()})
+                cells.append(measure_cell(engine, preset, precision, options))
+    print(table(cells, options))
+    if options.output:
+        write_json(options.output, {"cells": cells, "versions": installed_versions()})
 
 
 if __name__ == "__main__":
-    run_script(main, __doc__)
+    run_script(main, __doc__, COMMAND_LINE)

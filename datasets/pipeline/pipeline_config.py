@@ -1,4 +1,4 @@
-"""What a run's training batches are, as one frozen configuration."""
+"""Where a run's training images come from, and what its batches are, as frozen dataclasses."""
 
 import dataclasses
 
@@ -6,6 +6,25 @@ from gradnet_tf.degradations.compose import Degradation
 from gradnet_tf.utils.errors import UserError
 
 SIGMA_LIMIT = 255.0
+
+
+@dataclasses.dataclass(frozen=True)
+class InputConfig:
+    """Where the images of a run come from; each field is a flag of train.py.
+
+    Attributes:
+        data_dir: folder that holds the data set, or the set's parent.
+        prepared_dir: folder of shards with the decoded images, which are made if absent; changes
+            no example.
+        data_service: address of a tf.data service that makes the examples, grpc://host:port;
+            needs --prepared_dir.
+        eval_sets: sets or folders, as a,b, whose images must not be trained on.
+    """
+
+    data_dir: str | None = None
+    prepared_dir: str | None = None
+    data_service: str | None = None
+    eval_sets: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Prepares a set by its name: what both `python -m datasets prepare` and `.prepare` do."""
+"""Prepares a set by its name: what `python -m datasets prepare` does."""
 
 from datasets.pipeline.mixture import find_training_mixture, parts_of
 from gradnet_tf.utils.errors import UserError

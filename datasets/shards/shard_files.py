@@ -110,9 +110,8 @@ def how_to_mend(image_set: ImageSet) -> str:
     """Returns the last line of an error about shards: what to do."""
     channels = f" --channels={image_set.channels}"
     return (
-        f"Run python -m datasets.commands.prepare --dataset={image_set.name}{channels} "
-        "with the same --data_dir and --prepared_dir: it writes anew what is missing, damaged "
-        "or changed."
+        f"Run python -m datasets prepare {image_set.name}{channels} with the same "
+        "--data_dir and --prepared_dir: it writes anew what is missing, damaged or changed."
     )
 
 
@@ -135,13 +134,13 @@ def read_index(folder: Path) -> dict | None:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(
             f"{path} cannot be read ({type(error).__name__}: {error}).\n"
-            "Expected the index that python -m datasets.commands.prepare writes; delete it "
-            "and run that command again."
+            "Expected the index that python -m datasets prepare writes; delete it and run that "
+            "command again."
         ) from error
     if not known:
         raise UserError(
             f"{path} has format {index['format']!r}; expected {FORMAT}.\n"
-            "Delete it and run python -m datasets.commands.prepare again."
+            "Delete it and run python -m datasets prepare again."
         )
     return index
 
@@ -170,7 +169,7 @@ def open_prepared(image_set: ImageSet, prepared_dir: str | os.PathLike) -> Prepa
 
     Checked now are names and sizes of the source files and the size of every
     shard; the header of an image when it is read. TensorFlow checks each
-    record's checksum as it reads; `python -m datasets.commands.prepare` checks sha256.
+    record's checksum as it reads; `python -m datasets prepare` checks sha256.
 
     Raises:
         UserError: when the shards are of other images, or damaged.

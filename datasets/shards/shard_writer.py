@@ -207,7 +207,7 @@ def _write_shard(path: Path, image_set: ImageSet, numbers: range, line: Progress
         raise UserError(
             "writing prepared shards needs TensorFlow, which is not installed (reading them does "
             "not).\nInstall it (pip install 'gradnet-tf[tensorflow]'), or run python -m "
-            "datasets.commands.prepare where it is."
+            "datasets prepare where it is."
         ) from error
     rows, position = [], 0
     try:

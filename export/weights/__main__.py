@@ -8,33 +8,51 @@ The scores in the card are those of the metrics files, which must be of this ver
 less than 0.005 dB at every noise level of the metrics, which is measured on the same sets.
 """
 
+import dataclasses
 import os
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-from absl import flags  # noqa: E402
-
 from gradnet_tf import weights  # noqa: E402
-from gradnet_tf.utils.command import run_script  # noqa: E402
-from gradnet_tf.utils.errors import UserError  # noqa: E402
-
-FLAGS = flags.FLAGS
-
-flags.DEFINE_string("run", None, "folder of a finished run of train.py")
-flags.DEFINE_string("name", None, "PRESET_color|gray_blind|sNN")
-flags.DEFINE_list("metrics", [], "metrics.json files of evaluate.py for this run, in float32")
-flags.DEFINE_string("output", str(weights.FOLDER), "folder for the two files")
-flags.DEFINE_bool("float16", True, "ship float16 arrays where they lose next to nothing")
-flags.DEFINE_string("dataset", None, "images to measure that on (default: the sets of --metrics)")
-flags.DEFINE_string("data_dir", None, "folder that holds the data set, or the set's parent")
-flags.DEFINE_integer("max_images", None, "take the first so many images")
+from gradnet_tf.utils.command import run_script
+from gradnet_tf.utils.errors import UserError
+from gradnet_tf.utils.options import CommandLine, Given
 
 
-def main() -> None:
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """The command's options.
+
+    Attributes:
+        run: folder of a finished run of train.py.
+        name: PRESET_color|gray_blind|sNN.
+        metrics: metrics.json files of evaluate.py for this run, in float32.
+        output: folder for the two files.
+        float16: ship float16 arrays where they lose next to nothing.
+        dataset: images to measure that on (default: the sets of --metrics).
+        data_dir: folder that holds the data set, or the set's parent.
+        max_images: take the first so many images.
+    """
+
+    run: str | None = None
+    name: str | None = None
+    metrics: tuple[str, ...] = ()
+    output: str = str(weights.FOLDER)
+    float16: bool = True
+    dataset: str | None = None
+    data_dir: str | None = None
+    max_images: int | None = None
+
+
+COMMAND_LINE = CommandLine(Options)
+
+
+def main(given: Given) -> None:
     """Ships one run's weights and prints their card."""
+    options = given.make(Options)
     for flag in ("run", "name"):
-        if not FLAGS[flag].value:
+        if not getattr(options, flag):
             raise UserError(f"--{flag} is required. See: python -m export.weights --help")
     from datasets.facts.all_facts import get_facts
     from datasets.pipeline.mixture import parse_mixture
@@ -43,7 +61,9 @@ def main() -> None:
     from gradnet_tf.weights.model_cards import card_text
 
     def find_images(name):
-        return find_dataset(FLAGS.dataset or name, FLAGS.data_dir, max_images=FLAGS.max_images)
+        return find_dataset(
+            options.dataset or name, options.data_dir, max_images=options.max_images
+        )
 
     def terms_of(dataset):
         return " ".join(map(terms_of_one, parse_mixture(dataset)[0]))
@@ -54,12 +74,18 @@ def main() -> None:
         images = f", {count} images" if count else ""
         return f"{facts.title}{images}, {facts.origin}: {facts.terms}. To cite: {facts.citation}."
 
-    find = find_images if FLAGS.float16 else None
+    find = find_images if options.float16 else None
     card = ship(
-        Path(FLAGS.run), FLAGS.name, FLAGS.metrics, Path(FLAGS.output), terms_of, find, print
+        Path(options.run),
+        options.name,
+        options.metrics,
+        Path(options.output),
+        terms_of,
+        find,
+        print,
     )
     print(card_text(card))
 
 
 if __name__ == "__main__":
-    run_script(main, __doc__)
+    run_script(main, __doc__, COMMAND_LINE)

@@ -6,38 +6,39 @@ from collections.abc import Callable
 
 import numpy as np
 
-from gradnet_tf.cli.denoise_arguments import add_result_arguments
+from gradnet_tf.cli.denoise_arguments import ResultOptions
 from gradnet_tf.cli.quick_start import picture_function
-from gradnet_tf.images import MAX_MEGAPIXELS
 from gradnet_tf.tiling.tile_config import TileConfig
 from gradnet_tf.utils.command import ArgumentParser
+from gradnet_tf.utils.options import add_options, make_config, option
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings:
-    """What `gradnet denoise` has as flags, for every process of an engine; they pickle.
+class BatchOptions:
+    """What the command takes besides `ResultOptions` and the options of Beam.
 
     Attributes:
-        model: see `load_denoiser`; a path is one of the machine that denoises.
-        runtime: see `load_denoiser`.
-        strength: see `Denoiser.__call__`, as are `luma`, `chroma`, `sigma` and `self_ensemble`.
-        tiles: how large pictures are cut, and what a process may take.
-        quality: of JPEG and lossy WebP and AVIF; see `encode_photo`.
-        overwrite: denoises again what has a result already, instead of skipping it.
-        max_megapixels: larger pictures fail.
+        input: pattern in quotes, file or folder, local, gs:// or s3://; may be given repeatedly.
+        output: folder for the results.
+        log: folder for failures.jsonl and summary.json (default: _batch in the output folder).
     """
 
-    model: str = "default"
-    runtime: str = "auto"
-    strength: float = 1.0
-    luma: float = 1.0
-    chroma: float = 1.0
-    sigma: float | None = None
-    self_ensemble: bool = False
-    tiles: TileConfig = TileConfig()
-    quality: int | None = None
-    overwrite: bool = False
-    max_megapixels: float = MAX_MEGAPIXELS
+    input: tuple[str, ...] = option(repeated=True, metavar="GLOB")
+    output: str = option(metavar="DIR")
+    log: str | None = option(None, metavar="DIR")
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings(ResultOptions):
+    """How every process of an engine denoises its files; they pickle.
+
+    A path in `model` is one of the machine that denoises.
+    """
+
+    @property
+    def tiles(self) -> TileConfig:
+        """How large pictures are cut, and what a process may take."""
+        return TileConfig(self.tile, self.max_memory)
 
     @property
     def changes_nothing(self) -> bool:
@@ -63,26 +64,11 @@ def make_parser() -> argparse.ArgumentParser:
         "further options go to Beam: --runner=DirectRunner (the default), DataflowRunner, "
         "FlinkRunner, SparkRunner, and what these take. See docs/batch.md.",
     )
-    add = parser.add_argument
-    add(
-        "--input",
-        action="append",
-        required=True,
-        metavar="GLOB",
-        help="pattern in quotes, file or folder, local, gs:// or s3://; may be given repeatedly",
-    )
-    add("--output", required=True, metavar="DIR", help="folder for the results")
-    add(
-        "--log",
-        metavar="DIR",
-        help="folder for failures.jsonl and summary.json (default: _batch in the output folder)",
-    )
-    add_result_arguments(parser)
+    for options in (BatchOptions, ResultOptions):
+        add_options(parser, options, dashes=False)
     return parser
 
 
 def settings_of(arguments: argparse.Namespace) -> Settings:
     """Returns what parsed arguments say about how files are denoised."""
-    same = {field.name for field in dataclasses.fields(Settings)} - {"tiles"}
-    tiles = TileConfig(arguments.tile, arguments.max_memory)
-    return Settings(tiles=tiles, **{name: getattr(arguments, name) for name in same})
+    return make_config(Settings, arguments)

@@ -26,38 +26,43 @@ from gradnet_tf.models.presets import PRECISIONS
 from gradnet_tf.tiling.tile_config import TileConfig, parse_tile
 from gradnet_tf.training.config import require, require_sigma
 from gradnet_tf.utils.errors import UserError
+from gradnet_tf.utils.options import option
 
 
 @dataclasses.dataclass(frozen=True)
 class EvaluateConfig:
-    """What is evaluated, and how.
+    """What is evaluated, and how; each field is a flag of evaluate.py.
+
+    A `degradation` sets `sigma` to its level, or to `None` where it is not white Gaussian noise
+    of one level.
 
     Attributes:
-        dataset: name of the set.
-        split: split of the set; `None` takes the set's own default.
-        sigma: noise level on the 0-255 scale; `None` for sets with real noise. With a
-            `degradation` its level, `None` where it is not white Gaussian noise of one σ.
+        dataset: image set by name.
+        split: split of the set (default: the set's own).
+        sigma: noise level, standard deviation on the 0-255 scale; sets with real noise have
+            their own.
+        degradation: other noise instead of --sigma, such as 'camera|jpeg(60)'; see
+            docs/degradations.md.
         seed: seed of the noise.
-        max_images: take the first so many images in byte order; `None` takes all.
+        max_images: take only the first so many images in byte order of their names.
         clip_noisy: clip the noisy input to [0, 1] before the denoiser sees it.
-        precision: dtype policy the model is built under.
-        degradation: what makes the noise instead of σ, as
-            `gradnet_tf.degradations.compose` reads it.
-        self_ensemble: average the result over the eight flips and quarter turns.
-        tile: how images are cut, a `TileConfig.tile` or its text; `None` runs each in one
-            piece, its attention averaged over all of it.
+        self_ensemble: average the result over the eight flips and quarter turns; eight times
+            the work.
+        tile: run in tiles of this side in pixels, or auto or whole (default: each image in one
+            piece, its attention averaged over all of it).
+        precision: dtype policy that the model is built under.
     """
 
     dataset: str = "sample"
     split: str | None = None
     sigma: float | None = 25.0
+    degradation: str | None = None
     seed: int = 0
     max_images: int | None = None
     clip_noisy: bool = False
-    precision: str = "float32"
-    degradation: str | None = None
     self_ensemble: bool = False
-    tile: int | str | None = None
+    tile: int | str | None = option(None, parse=parse_tile)
+    precision: str = option("float32", choices=PRECISIONS)
 
     def __post_init__(self):
         if self.degradation:

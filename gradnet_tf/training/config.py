@@ -1,12 +1,14 @@
-"""Configuration of training as a frozen dataclass; flags fill it, nothing else reads flags."""
+"""Configuration of training as a frozen dataclass, which train.py's flags come from."""
 
 import dataclasses
+import functools
 import re
 
 from gradnet_tf.degradations.compose import parse_degradation
 from gradnet_tf.models.classical import classical_name
-from gradnet_tf.models.presets import PRECISIONS, get_preset
+from gradnet_tf.models.presets import PRECISIONS, PRESETS, get_preset
 from gradnet_tf.utils.errors import UserError
+from gradnet_tf.utils.options import option
 
 STRATEGIES = ("none", "mirrored", "multiworker")
 SCHEDULES = ("cosine", "step")
@@ -80,61 +82,79 @@ def parse_duration(name: str, text: str | None) -> float | None:
 
 
 @dataclasses.dataclass(frozen=True)
+class NoiseLevel:
+    """One noise level, in place of a `TrainConfig`'s range.
+
+    Attributes:
+        sigma: noise level, standard deviation on the 0-255 scale (default: 25).
+    """
+
+    sigma: float | None = None
+
+
+@dataclasses.dataclass(frozen=True)
 class TrainConfig:
     """Everything that decides a training run.
 
-    A field of the recipe that is `None` takes the preset's value.
+    Every field but `data_service` is a flag of train.py, with its text here as the help.
+    A field of the preset's recipe that is `None` takes the recipe's value. `sigma_min` and
+    `sigma_max` are `DEFAULT_SIGMA` if neither they nor a degradation are given; a degradation
+    sets them to its own range, or to `None` where it is not white Gaussian noise alone.
 
     Attributes:
-        preset: name in `gradnet_tf.models.presets.PRESETS`.
-        dataset: training set by name, or several as "a,b" or "a:2,b:1"; recorded here, found by
-            the script.
-        channels: 3 for RGB, 1 for grey.
-        sigma_min: lowest noise level, standard deviation on the 0-255 scale.
-        sigma_max: highest noise level; equal to `sigma_min` for one level. With a
-            `degradation` both are its own, `None` where it is not white Gaussian noise alone.
-        strategy: "none", "mirrored" (all local devices) or "multiworker" (those of all
-            machines of a cluster, see `gradnet_tf.training.workers.cluster`).
+        preset: network to train.
+        dataset: training set by name, or several as a,b or a:2,b:1.
+        channels: 3 for RGB, 1 for gray.
+        sigma_min: lowest noise level of a blind denoiser; needs --sigma_max.
+        sigma_max: highest noise level of a blind denoiser; needs --sigma_min.
+        degradation: other noise instead of Gaussian noise of one level or range, such as
+            'camera|jpeg(60)'; see docs/degradations.md.
+        allow_test_images: train on images of test sets too; the run's config.json records it.
+        strategy: one device, all local devices (mirrored), or those of all machines of a
+            cluster (multiworker).
+        cpu_replicas: logical devices to split the CPU into, to try --strategy=mirrored on a
+            machine without GPUs.
+        worker_timeout: seconds after which a silent worker of a cluster counts as lost.
         precision: dtype policy of the layers.
-        batch_size: images per step over all replicas.
-        crop_size: side of the training crops in pixels.
-        steps: optimiser steps of the main stage.
-        naive_steps: optimiser steps of the naive denoiser's own stage; 0 skips it,
-            for joint training; with `init_from`, which brings a naive denoiser, it is 0.
-        naive_share: part of `time_budget` given to the naive denoiser's stage.
-        naive: trained naive denoiser (anything `--model` takes) instead of a stage.
-        joint: train the naive denoiser along with the main branch; its own L1
-            is added to the loss.
-        gradient_loss_weight: λ of the paper.
-        optimizer: "adam", or "muon" (see `gradnet_tf.training.optimizers`).
-        learning_rate: peak of the schedule.
-        schedule: "cosine" (to zero) or "step" (the supplement's: a fifth after 60%).
+        batch_size: images per step over all replicas (default: the preset's).
+        crop_size: side of the training crops in pixels (default: the preset's).
+        steps: optimiser steps of the main stage (default: the preset's).
+        naive_steps: optimiser steps of the naive denoiser's own stage; 0 skips it, for joint
+            training (default: the preset's, or 0 with --init_from, whose weights include a
+            naive denoiser).
+        naive_share: part of --time_budget for the naive denoiser's stage (default: the
+            preset's).
+        naive: trained naive denoiser to use instead of training one; anything that
+            evaluate.py's --model takes.
+        joint: train the naive denoiser along with the main branch; its own L1 loss is added to
+            the loss (default: the preset's).
+        gradient_loss_weight: weight λ of the gradient consistency loss.
+        optimizer: adam, or muon for convolutions, see docs/training.md (default: the preset's).
+        learning_rate: peak of the learning rate's schedule (default: the preset's).
+        schedule: learning rate over time: cosine falls to zero, step falls to a fifth after 60%
+            of the steps (default: the preset's).
         warmup_steps: steps over which the learning rate grows linearly from zero.
         clip_norm: bound on the global norm of the loss gradients.
-        accumulate: parts that a batch is worked through in, one after the other, for
-            batches that do not fit into memory; changes nothing but rounding.
-        ema: decay of the moving average of the weights, which is then what is validated
-            and kept as best; 0 for none.
-        nan_limit: steps in a row that are skipped because the loss or its gradient is
-            not finite, before the run stops.
-        time_budget: seconds for both stages over all invocations, or `None`.
-        workdir: folder of the run.
-        seed: decides initial values and every example.
+        accumulate: parts in which a batch is processed one after the other, for batches that do
+            not fit into memory; the result differs by rounding only.
+        ema: decay of the moving average of the weights, such as 0.999; the average is what is
+            validated and kept as best. 0 for none.
+        nan_limit: skipped steps in a row, because the loss or its gradient is not finite, after
+            which the run stops.
+        time_budget: time for both stages over all invocations, such as 90s, 12m or 1.5h; as a
+            number, seconds.
+        workdir: folder of the run; an interrupted run resumes from it.
+        seed: decides the initial values and every training example.
         log_every: steps between rows of log.jsonl.
         checkpoint_every: steps between checkpoints.
-        validate_every: steps between validations; every validation may update the best weights.
-        workers: input threads; never changes an example.
-        cpu_replicas: logical devices that the CPU is split into, to try
-            "mirrored" on a machine without GPUs.
-        init_from: weights to start from (anything `--model` takes), same preset.
-        worker_timeout: seconds after which a silent worker of a cluster counts as lost.
-        data_service: true when a tf.data service makes the examples, which differ from
-            those made here; its address may change within a run. `None` means no.
-        degradation: what makes the noise, as `gradnet_tf.degradations.compose` reads it;
-            `None` for Gaussian noise of the two levels.
-        allow_test_images: whether images of test sets may be trained on.
-        scales: sizes at which every image is shown, relative to its own; large photographs are
-            smooth pixel by pixel, and smaller copies of them have texture as other pictures have.
+        validate_every: steps between validations; each may update the best weights.
+        workers: threads that make the input; their number never changes an example.
+        init_from: trained weights of the same preset to start from; anything that evaluate.py's
+            --model takes.
+        data_service: true when a tf.data service makes the examples, which differ from those
+            made locally; its address may change within a run. `None` means no.
+        scales: sizes at which every image is shown, relative to its own. Large photographs are
+            smooth pixel by pixel; smaller copies of them have the texture of ordinary pictures.
         crop_candidates: the most textured of so many random crops is taken; 1 for any crop.
         color_jitter: share of the crops, 0 to 1, whose channels are permuted, and whose saturation
             and brightness by channel are changed.
@@ -142,13 +162,17 @@ class TrainConfig:
             part of them, like a letterbox or a passe-partout.
     """
 
-    preset: str = "gradnet"
+    preset: str = option("gradnet_small", names=tuple(PRESETS))
     dataset: str = "sample"
     channels: int = 3
-    sigma_min: float | None = DEFAULT_SIGMA
-    sigma_max: float | None = DEFAULT_SIGMA
-    strategy: str = "none"
-    precision: str = "float32"
+    sigma_min: float | None = None
+    sigma_max: float | None = None
+    degradation: str | None = None
+    allow_test_images: bool = False
+    strategy: str = option("none", choices=STRATEGIES)
+    cpu_replicas: int = 1
+    worker_timeout: float = 300.0
+    precision: str = option("float32", choices=PRECISIONS)
     batch_size: int | None = None
     crop_size: int | None = None
     steps: int | None = None
@@ -159,25 +183,21 @@ class TrainConfig:
     gradient_loss_weight: float = 0.1
     optimizer: str | None = None
     learning_rate: float | None = None
-    schedule: str | None = None
+    schedule: str | None = option(None, choices=SCHEDULES)
     warmup_steps: int = 100
     clip_norm: float = 1.0
     accumulate: int = 1
     ema: float = 0.0
     nan_limit: int = 10
-    time_budget: float | None = None
-    workdir: str = "runs/gradnet"
+    time_budget: float | None = option(None, parse=functools.partial(parse_duration, "time_budget"))
+    workdir: str = "runs/train"
     seed: int = 0
     log_every: int = 50
     checkpoint_every: int = 500
     validate_every: int = 1000
     workers: int = 2
-    cpu_replicas: int = 1
     init_from: str | None = None
-    worker_timeout: float = 300.0
-    data_service: bool | None = None
-    degradation: str | None = None
-    allow_test_images: bool = False
+    data_service: bool | None = option(None, no_flag="set when the flag of that name is given")
     scales: tuple[float, ...] = (1.0,)
     crop_candidates: int = 1
     color_jitter: float = 0.0
@@ -201,14 +221,10 @@ class TrainConfig:
             if getattr(self, field.name) is None:
                 object.__setattr__(self, field.name, getattr(recipe, field.name))
         require(self.channels in (1, 3), "channels", self.channels, "1 (grey) or 3 (RGB)")
-        for name, choices in (
-            ("strategy", STRATEGIES),
-            ("precision", PRECISIONS),
-            ("schedule", SCHEDULES),
-            ("optimizer", OPTIMIZERS),
-        ):
-            value = getattr(self, name)
-            require(value in choices, name, value, f"one of {', '.join(choices)}")
+        for field in dataclasses.fields(self):
+            if choices := field.metadata.get("choices"):
+                value = getattr(self, field.name)
+                require(value in choices, field.name, value, f"one of {', '.join(choices)}")
         counts = "batch_size crop_size steps log_every checkpoint_every validate_every workers"
         for name in [*counts.split(), "cpu_replicas", "accumulate", "crop_candidates"]:
             require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
@@ -252,8 +268,9 @@ class TrainConfig:
         object.__setattr__(self, "sigma_max", high)
 
     def _check_sigmas(self) -> None:
+        for name, value in sigma_range(None, self.sigma_min, self.sigma_max).items():
+            object.__setattr__(self, name, value)
         low, high = self.sigma_min, self.sigma_max
-        require(low is not None and high is not None, "sigma_min", low, "a number")
         require_sigma("sigma_min", low)
         require_sigma("sigma_max", high)
         require(low <= high, "sigma_min", low, f"at most sigma_max={high}")

@@ -9,8 +9,6 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 
-from absl import flags
-
 from gradnet_tf.utils.errors import (
     EXIT_INTERRUPTED,
     EXIT_OK,
@@ -19,10 +17,32 @@ from gradnet_tf.utils.errors import (
     NotFiniteError,
     UserError,
 )
+from gradnet_tf.utils.options import CommandLine, Given, nearest, spelled_for
 
 
 class ArgumentParser(argparse.ArgumentParser):
-    """Reports a wrong argument in one line, as the scripts do."""
+    """Takes options with dashes or underscores and reports a wrong one in one line."""
+
+    def parse_known_args(self, args=None, namespace=None):
+        arguments = list(sys.argv[1:] if args is None else args)
+        return super().parse_known_args(spelled_for(self, arguments), namespace)
+
+    def parse_args(self, args=None, namespace=None):
+        parsed, unknown = self.parse_known_args(args, namespace)
+        if unknown:
+            meant = nearest(unknown[0].split("=")[0], self._options_for(parsed))
+            hint = f". Did you mean {meant}?" if meant else ""
+            self.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
+        return parsed
+
+    def _options_for(self, parsed: argparse.Namespace) -> list[str]:
+        """Returns the options of the parser and of the subcommand that was chosen."""
+        known = [each for each in self._option_string_actions if each.startswith("--")]
+        for action in self._actions:
+            chosen = getattr(parsed, action.dest, None)
+            if isinstance(action.choices, dict) and chosen in action.choices:
+                known += action.choices[chosen]._options_for(parsed)
+        return known
 
     def error(self, message):
         print(f"error: {message} (see: {self.prog} --help)", file=sys.stderr)
@@ -88,27 +108,30 @@ def _discard_output() -> None:
 
 
 def run_script(
-    main: Callable[[], int | None], doc: str | None = None, argv: list[str] | None = None
+    main: Callable[[Given], int | None],
+    doc: str | None,
+    command_line: CommandLine,
+    argv: list[str] | None = None,
 ) -> None:
-    """Parses absl flags, runs `main` and exits with its code.
+    """Parses the command line, runs `main` and exits with its code.
 
     Args:
-        main: the script's work; returns an exit code or `None` for success.
+        main: the script's work on what the command line says; returns an exit code or `None`
+            for success.
         doc: text printed above the flags by `--help`.
-        argv: the command line, `sys.argv` by default.
+        command_line: the script's flags.
+        argv: the arguments with the program's name, `sys.argv` by default.
 
     Raises:
         SystemExit: always, with an exit code of `gradnet_tf.utils.errors`.
     """
     argv = list(sys.argv if argv is None else argv)
     if any(argument in ("--help", "-h", "--helpfull", "-help") for argument in argv[1:]):
-        print((doc or "").strip() + "\n\nFlags:\n" + flags.FLAGS.main_module_help())
+        print((doc or "").strip() + "\n\n" + command_line.help())
         sys.exit(EXIT_OK)
     try:
-        rest = flags.FLAGS(argv)
-        if len(rest) > 1:
-            raise flags.Error(f"unexpected argument {rest[1]!r}; flags are written --name=value")
-    except flags.Error as error:
+        given = command_line.parse(argv)
+    except UserError as error:
         print(f"error: {error}\nSee: python {argv[0]} --help", file=sys.stderr)
         sys.exit(EXIT_USAGE)
-    sys.exit(guarded(main))
+    sys.exit(guarded(lambda: main(given)))

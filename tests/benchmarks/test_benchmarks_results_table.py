@@ -10,7 +10,7 @@ import pytest
 from evaluation_case import Fake, blur
 from published_files import write_zip
 from published_tensors import chain_tensors
-from script_case import loaded_script
+from script_case import exit_code, loaded_script
 
 from benchmarks.results.cells import Cells, cell_key
 from benchmarks.results.table_models import OURS, PEERS, Entry, find_entries
@@ -18,7 +18,6 @@ from benchmarks.results.table_speed import merged, milliseconds
 from benchmarks.results.table_text import csv_table, gap, markdown, set_table
 from benchmarks.results.table_work import find_sets, make_table, plan, seconds_left
 from gradnet_tf.evaluation.evaluate_set import EvaluateConfig
-from gradnet_tf.utils.command import run_script
 from gradnet_tf.utils.errors import UserError
 from gradnet_tf.weights import list_weights
 
@@ -225,13 +224,9 @@ def run(capsys):
     """Runs the command in this process: returns exit code, standard output and error."""
 
     def call(*arguments):
-        with (
-            loaded_script("benchmarks/results/results_table") as script,
-            pytest.raises(SystemExit) as stop,
-        ):
-            run_script(script.main, script.__doc__, ["results_table", *arguments])
+        code = exit_code(loaded_script("benchmarks/results/results_table"), *arguments)
         captured = capsys.readouterr()
-        return stop.value.code, captured.out, captured.err
+        return code, captured.out, captured.err
 
     return call
 

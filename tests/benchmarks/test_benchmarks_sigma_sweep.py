@@ -3,11 +3,10 @@
 import json
 
 import pytest
-from script_case import loaded_script
+from script_case import exit_code, loaded_script
 
 from benchmarks.results.sweep_figure import draw_sweep
 from gradnet_tf.images.image_files import read_image
-from gradnet_tf.utils.command import run_script
 
 SWEEP = {
     "dataset": "cbsd68",
@@ -27,13 +26,9 @@ def run(capsys, make_images, tmp_path):
 
     def call(*arguments):
         flags = [f"--data_dir={data}", f"--output={tmp_path / 'out'}", *arguments]
-        with (
-            loaded_script("benchmarks/results/sigma_sweep") as script,
-            pytest.raises(SystemExit) as stop,
-        ):
-            run_script(script.main, script.__doc__, ["sigma_sweep", *flags])
+        code = exit_code(loaded_script("benchmarks/results/sigma_sweep"), *flags)
         captured = capsys.readouterr()
-        return stop.value.code, captured.out, captured.err
+        return code, captured.out, captured.err
 
     return call
 

@@ -6,12 +6,11 @@ import cv2
 import numpy as np
 import pytest
 from evaluation_case import Fake, blur, photographs
-from script_case import loaded_script
+from script_case import exit_code, loaded_script
 from tiny_run import make_run
 
 from gradnet_tf.degradations import add_gaussian_noise
 from gradnet_tf.degradations.sampling import evaluation_noise
-from gradnet_tf.utils.command import run_script
 from gradnet_tf.utils.errors import UserError
 
 
@@ -46,10 +45,9 @@ def run(capsys, tmp_path):
     """Runs evaluate.py in this process: returns exit code, standard output and error."""
 
     def call(*arguments):
-        with loaded_script("evaluate") as script, pytest.raises(SystemExit) as stop:
-            run_script(script.main, script.__doc__, ["evaluate.py", *arguments])
+        code = exit_code(loaded_script("evaluate"), *arguments)
         captured = capsys.readouterr()
-        return stop.value.code, captured.out, captured.err
+        return code, captured.out, captured.err
 
     return call
 

@@ -5,12 +5,11 @@ import json
 import cv2
 import pytest
 from evaluation_case import photographs
-from script_case import loaded_script
+from script_case import exit_code, loaded_script
 from tiny_run import make_run
 
 from gradnet_tf.tiling import tiled
 from gradnet_tf.tiling.tiles import windows
-from gradnet_tf.utils.command import run_script
 
 
 def test_tiles_are_recorded_and_score_the_same(capsys, tmp_path, monkeypatch):
@@ -29,10 +28,8 @@ def test_tiles_are_recorded_and_score_the_same(capsys, tmp_path, monkeypatch):
         output = tmp_path / f"out_{tile}"
         more = [] if tile is None else [f"--tile={tile}"]
         common = ("--dataset=folder", f"--data_dir={photos}", f"--output={output}")
-        arguments = ["evaluate.py", f"--model={folder}", "--max_images=1", *common, *more]
-        with loaded_script("evaluate") as script, pytest.raises(SystemExit) as stop:
-            run_script(script.main, script.__doc__, arguments)
-        assert stop.value.code == 0, capsys.readouterr().err
+        arguments = [f"--model={folder}", "--max_images=1", *common, *more]
+        assert exit_code(loaded_script("evaluate"), *arguments) == 0, capsys.readouterr().err
         found[tile] = json.loads((output / "metrics.json").read_text("utf-8"))
     assert (found[None]["tile"], found["16"]["tile"]) == (None, 16)
     # 90×140 pixels in windows of 68, of which 16 to 42 are kept.

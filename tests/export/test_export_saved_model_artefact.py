@@ -43,7 +43,7 @@ def exported(images, tmp_path_factory):
     run = str(make_run(tmp_path_factory.mktemp("runs") / "run")[0])
     output = tmp_path_factory.mktemp("exported")
     formats, limit = ("saved_model_bfloat16",), 300_000
-    config = ExportConfig(run, str(output), formats, version=3, max_pixels=limit)
+    config = ExportConfig(str(output), run, formats, version=3, max_pixels=limit)
     assert export(config, images) == 0
     return output
 
@@ -137,7 +137,7 @@ def test_versions_below_one_are_refused(version):
 
 
 def test_a_limit_out_of_range_is_refused_before_anything_is_written(images, tmp_path):
-    config = ExportConfig("gradnet_tiny", str(tmp_path / "o"), max_pixels=7)
+    config = ExportConfig(str(tmp_path / "o"), "gradnet_tiny", max_pixels=7)
     with pytest.raises(UserError, match="--max_pixels"):
         export(config, images)
     assert not (tmp_path / "o").exists()
@@ -146,6 +146,6 @@ def test_a_limit_out_of_range_is_refused_before_anything_is_written(images, tmp_
 def test_a_network_that_takes_a_level_is_refused_for_tflite_alone(images, tmp_path):
     model = build_model(FFDNet(num_layers=2, filters=16))
     model.save(tmp_path / "ffdnet.keras")
-    config = ExportConfig(str(tmp_path / "ffdnet.keras"), str(tmp_path / "o"))
+    config = ExportConfig(str(tmp_path / "o"), str(tmp_path / "ffdnet.keras"))
     with pytest.raises(UserError, match="tflite_float32 takes images alone"):
         export(config, images)

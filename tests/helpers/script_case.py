@@ -1,43 +1,34 @@
-"""Loads a script of the root with flags of its own, so that scripts do not meet in one process."""
+"""Loads a script of the root, which is in no package, and runs it in this process."""
 
-import contextlib
 import importlib.util
 import sys
 from pathlib import Path
 
-from absl import flags
+import pytest
+
+from gradnet_tf.utils.command import run_script
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def _take_flags():
-    """Removes the flags of earlier scripts and returns them by module."""
-    taken = {}
-    for module, defined in list(flags.FLAGS.flags_by_module_dict().items()):
-        if not module.startswith("absl"):
-            taken[module] = list(defined)
-            for flag in taken[module]:
-                delattr(flags.FLAGS, flag.name)
-    return taken
-
-
-@contextlib.contextmanager
 def loaded_script(name):
-    """Yields the freshly loaded module of ROOT/`name`.py, with its flags alone."""
-    earlier = _take_flags()
-    specification = importlib.util.spec_from_file_location(
-        f"{name}_under_test", ROOT / f"{name}.py"
-    )
+    """Returns the freshly loaded module of ROOT/`name`.py."""
+    file = ROOT / f"{name}.py"
+    specification = importlib.util.spec_from_file_location(f"{file.stem}_under_test", file)
     module = importlib.util.module_from_spec(specification)
     sys.modules[module.__name__] = module
-    try:
-        specification.loader.exec_module(module)
-        yield module
-    finally:
-        del sys.modules[module.__name__]
-        _take_flags()
-        flags.FLAGS.unparse_flags()
-        for owner, defined in earlier.items():
-            for flag in defined:
-                flags.FLAGS[flag.name] = flag
-                flags.FLAGS.register_flag_by_module(owner, flag)
+    specification.loader.exec_module(module)
+    return module
+
+
+def exit_code(script, *arguments):
+    """Runs a script's `main` on a command line and returns its exit code.
+
+    Args:
+        script: a module with `main` and `COMMAND_LINE`.
+        *arguments: without the program's name.
+    """
+    with pytest.raises(SystemExit) as stop:
+        argv = [f"{script.__name__}.py", *arguments]
+        run_script(script.main, script.__doc__, script.COMMAND_LINE, argv)
+    return stop.value.code

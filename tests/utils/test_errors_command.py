@@ -16,15 +16,28 @@ sys.path.insert(0, {root!r})
 from absl import flags
 from gradnet_tf.utils.command import run_script
 from gradnet_tf.utils.errors import Interrupted, NotFiniteError, UserError
+import dataclasses
+from gradnet_tf.utils.command import run_script
+from gradnet_tf.utils.errors import Interrupted, NotFiniteError, UserError
+from gradnet_tf.options import CommandLine, option
 
-flags.DEFINE_float("sigma", 25.0, "Noise level on the 0-255 scale.", lower_bound=0.0)
-flags.DEFINE_string("output", None, "Folder to write.", required=True)
+@dataclasses.dataclass(frozen=True)
+class Options:
+    \"\"\"What the script takes.
 
-def main():
-    print("sigma is", flags.FLAGS.sigma)
+    Attributes:
+        output: Folder to write.
+        sigma: Noise level on the 0-255 scale.
+    \"\"\"
+
+    output: str
+    sigma: float = option(25.0, least=0.0)
+
+def main(given):
+    print("sigma is", given.make(Options).sigma)
     {body}
 
-run_script(main, "Tries a script.")
+run_script(main, "Tries a script.", CommandLine(Options))
 """
 
 
@@ -89,7 +102,7 @@ def test_help_shows_the_text_and_the_flags_once(run):
     assert (done.returncode, done.stderr) == (0, "")
     assert "Tries a script." in done.stdout
     assert done.stdout.count("--sigma") == 1
-    assert "Noise level on the 0-255 scale." in done.stdout
+    assert "Noise level on the 0-255 scale (default: 25)" in done.stdout
 
 
 def test_an_interrupt_from_the_keyboard_is_resumable(capsys):

@@ -5,6 +5,7 @@ Example:
 The file holds float16 weights and takes any size; the card beside it has its quality on --dataset.
 """
 
+import dataclasses
 import json
 import os
 import tempfile
@@ -12,38 +13,52 @@ from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-from absl import flags  # noqa: E402
-
 from gradnet_tf import weights  # noqa: E402
 from gradnet_tf.utils.command import run_script  # noqa: E402
 from gradnet_tf.utils.errors import UserError  # noqa: E402
 from gradnet_tf.utils.files import atomic_write, write_json  # noqa: E402
+from gradnet_tf.utils.options import CommandLine, Given
 
-FLAGS = flags.FLAGS
 
-flags.DEFINE_string("model", "default", "name of weights that ship")
-flags.DEFINE_string("dataset", "sample", "images for the quality figures")
-flags.DEFINE_string("data_dir", None, "folder that holds the data set, or the set's parent")
-flags.DEFINE_integer("max_images", None, "take the first so many images")
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """The command's options.
+
+    Attributes:
+        model: name of weights that ship.
+        dataset: images for the quality figures.
+        data_dir: folder that holds the data set, or the set's parent.
+        max_images: take the first so many images.
+    """
+
+    model: str = "default"
+    dataset: str = "sample"
+    data_dir: str | None = None
+    max_images: int | None = None
+
+
+COMMAND_LINE = CommandLine(Options)
+
 
 _FORMAT = "tflite_float16"
 #: What differs from machine to machine does not ship.
 _LOCAL = ("latency_ms", "latency_size", "run")
 
 
-def main() -> int:
+def main(given: Given) -> int:
     """Exports, judges and puts the file into the package's folder."""
-    card = weights.find_card(FLAGS.model)
+    options = given.make(Options)
+    card = weights.find_card(options.model)
     if card is None:
         raise UserError(
-            f"--model={FLAGS.model}: no such weights ship. These do: {weights.shipped_names()}."
+            f"--model={options.model}: no such weights ship. These do: {weights.shipped_names()}."
         )
     from datasets.resolve import find_dataset
     from export.export_command import export
     from export.export_config import ExportConfig
 
     images = find_dataset(
-        FLAGS.dataset, FLAGS.data_dir, max_images=FLAGS.max_images, channels=card["channels"]
+        options.dataset, options.data_dir, max_images=options.max_images, channels=card["channels"]
     )
     folder = weights.FOLDER / "litert"
     folder.mkdir(exist_ok=True)
@@ -63,4 +78,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    run_script(main, __doc__)
+    run_script(main, __doc__, COMMAND_LINE)

@@ -5,10 +5,9 @@ Each is told before any model is loaded, and nothing is written.
 
 import numpy as np
 import pytest
-from script_case import loaded_script
+from script_case import exit_code, loaded_script
 
 from gradnet_tf.images.image_files import read_image, write_image
-from gradnet_tf.utils.command import run_script
 
 SET12 = [f"{number:02d}.png" for number in range(1, 13)]
 
@@ -25,12 +24,11 @@ def evaluate(capsys, tmp_path, monkeypatch):
     def call(dataset, data_dir):
         output = tmp_path / "out"
         flags = [f"--dataset={dataset}", f"--data_dir={data_dir}", f"--output={output}"]
-        with loaded_script("evaluate") as script, pytest.raises(SystemExit) as stop:
-            run_script(script.main, script.__doc__, ["evaluate.py", "--model=gradnet_tiny", *flags])
+        code = exit_code(loaded_script("evaluate"), "--model=gradnet_tiny", *flags)
         assert not output.exists()
         error = capsys.readouterr().err
         assert "Traceback" not in error
-        return stop.value.code, error
+        return code, error
 
     return call
 

@@ -8,9 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from script_case import loaded_script
 
-from datasets.pipeline.batches import PipelineConfig, TrainingBatches
+from datasets.__main__ import main
+from datasets.pipeline.batches import TrainingBatches
+from datasets.pipeline.pipeline_config import PipelineConfig
 from datasets.resolve import find_dataset
 from datasets.sets.held_out import BSD68_IMAGES
 from datasets.sets.image_set import ImageSet
@@ -244,21 +245,17 @@ def test_a_folder_that_cannot_be_written_is_said(tmp_path, images):
 
 
 def run(arguments):
-    from gradnet_tf.utils.command import run_script
-
-    with loaded_script("datasets/commands/prepare") as script, pytest.raises(SystemExit) as end:
-        run_script(script.main, script.__doc__, ["prepare", *arguments])
-    return end.value.code
+    return main(["prepare", *arguments])
 
 
 def test_the_command_prepares_the_training_split(tmp_path, images, capsys):
-    own = ["--dataset=folder", f"--data_dir={tmp_path / 'own'}", f"--prepared_dir={tmp_path}"]
+    own = ["folder", f"--data_dir={tmp_path / 'own'}", f"--prepared_dir={tmp_path}"]
     assert run([*own, "--split=train", "--shards=2"]) == 0
     assert "6 images, " in capsys.readouterr().out
     assert (tmp_path / "folder_train_3/shard-00001-of-00002.tfrecord").is_file()
     assert run([*own, "--split=validation"]) == 2
     assert "`split` must be train" in capsys.readouterr().err
-    assert run(["--dataset=cbsd68", f"--prepared_dir={tmp_path}"]) == 2
+    assert run(["cbsd68", f"--prepared_dir={tmp_path}"]) == 2
     assert "for tests only" in capsys.readouterr().err
-    assert run([]) == 2
+    assert run(["sample"]) == 2
     assert "--prepared_dir is missing" in capsys.readouterr().err

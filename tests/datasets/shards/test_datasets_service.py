@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from multiworker_case import end, start_workers
-from script_case import loaded_script
+from script_case import exit_code, loaded_script
 
 pytest.importorskip("tensorflow")
 
@@ -19,7 +19,6 @@ from datasets.shards.service_client import check_flags, check_service, dispatche
 from datasets.shards.shard_writer import prepare  # noqa: E402
 from datasets.stream import require_tensorflow  # noqa: E402
 from gradnet_tf.training.config import TrainConfig  # noqa: E402
-from gradnet_tf.utils.command import run_script  # noqa: E402
 from gradnet_tf.utils.errors import UserError  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -107,9 +106,9 @@ def test_whether_a_service_is_used_belongs_to_the_run():
 
 
 def run_service(capsys, *arguments):
-    with loaded_script("datasets/commands/service") as script, pytest.raises(SystemExit) as end:
-        run_script(script.main, script.__doc__, ["service", *arguments])
-    return end.value.code, capsys.readouterr().err
+    return exit_code(
+        loaded_script("datasets/commands/service"), *arguments
+    ), capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

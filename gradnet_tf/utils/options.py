@@ -1,0 +1,435 @@
+"""Command-line options from the fields of frozen dataclasses.
+
+A configuration is described once, where it is defined: a field's name, type and default make the
+option, and its line in the docstring's "Attributes:" section is the help text. The scripts parse
+with absl (`CommandLine`), `gradnet` and `python -m datasets` with argparse (`add_options`). A new
+field therefore needs the field, its docstring line and its validation, and nothing else.
+
+Names may be written with dashes or underscores everywhere; `--help` shows underscores for the
+scripts and dashes for `gradnet`.
+"""
+
+import argparse
+import dataclasses
+import difflib
+import functools
+import inspect
+import math
+import re
+import textwrap
+import types
+import typing
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from absl import flags
+
+from gradnet_tf.utils.errors import UserError
+
+_WIDTH = 88
+
+
+def option(default: Any = dataclasses.MISSING, **metadata: Any) -> Any:
+    """Returns a dataclass field that says more about its option than name, type and default.
+
+    Args:
+        default: the field's default; without one the option is required.
+        **metadata: any of
+            `choices`: the values that are allowed; listed in the help text.
+            `names`: values to list in the help text only.
+            `least`, `most`: bounds of a number, both inclusive.
+            `parse`: function from the option's text to the field's value; it raises a
+                `UserError` for a text that it cannot read. For fields of other types.
+            `repeated`: a tuple whose option is given once per value, not as a,b,c.
+            `positional`: an argument without a name (argparse only).
+            `metavar`: what stands for the value in the help text (argparse only).
+            `no_flag`: the reason why this field has no option.
+    """
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+@dataclasses.dataclass(frozen=True)
+class Option:
+    """One command-line option.
+
+    Attributes:
+        name: the field's name, with underscores.
+        kind: type of one value: int, float, bool or str.
+        is_list: whether the field holds a tuple of such values.
+        default: the field's default, `dataclasses.MISSING` for a required option.
+        text: help text, without the default.
+        metadata: see `option`.
+    """
+
+    name: str
+    kind: type
+    is_list: bool
+    default: Any
+    text: str
+    metadata: Mapping[str, Any]
+
+    @property
+    def required(self) -> bool:
+        """Whether the option has no default."""
+        return self.default is dataclasses.MISSING
+
+    @property
+    def help(self) -> str:
+        """The help text with the allowed values and the default."""
+        text, mark, default = self.text.partition(" (default")
+        listed = self.metadata.get("choices") or self.metadata.get("names")
+        if listed:
+            text += f": {'some' if self.is_list else 'one'} of {', '.join(map(str, listed))}"
+        text += mark + default
+        if self.required:
+            return f"{text} (required)"
+        if self.default in (None, (), "") or mark:
+            return text
+        if self.kind is bool:
+            return text if self.default is False else f"{text} (default: on)"
+        shown = ",".join(map(str, self.default)) if self.is_list else self.default
+        return f"{text} (default: {shown:g})" if _is_number(shown) else f"{text} (default: {shown})"
+
+    def convert(self, value: Any) -> Any:
+        """Returns the field's value for what was parsed.
+
+        Args:
+            value: `None`, text where the field has a `parse`, a list of texts, or a value of
+                the type.
+
+        Raises:
+            UserError: the value is not allowed.
+        """
+        if value is None:
+            return None
+        if parse := self.metadata.get("parse"):
+            return parse(value) if isinstance(value, str) else value
+        if self.is_list:
+            return tuple(self._checked(each) for each in value)
+        return self._checked(value)
+
+    def _checked(self, value: Any) -> Any:
+        try:
+            converted = self.kind(value)
+        except ValueError:
+            converted = None
+        if converted is None or not self._is_allowed(converted):
+            raise UserError(f"`{self.name}` must be {self.expected}. Received: {self.name}={value}")
+        return converted
+
+    def _is_allowed(self, value: Any) -> bool:
+        low = self.metadata.get("least", -math.inf)
+        high = self.metadata.get("most", math.inf)
+        # NaN is in no range.
+        in_range = self.kind not in (int, float) or low <= value <= high
+        return in_range and value in (self.metadata.get("choices") or (value,))
+
+    @property
+    def expected(self) -> str:
+        """What a value must be, for error messages."""
+        if choices := self.metadata.get("choices"):
+            return f"one of {', '.join(map(str, choices))}"
+        what = {int: "a whole number", float: "a number"}.get(self.kind, "text")
+        low, high = self.metadata.get("least"), self.metadata.get("most")
+        if low is not None and high is not None:
+            return f"{what} in [{low:g}, {high:g}]"
+        if low is not None:
+            return f"{what} of at least {low:g}"
+        return what if high is None else f"{what} of at most {high:g}"
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, float) and value == float(f"{value:g}")
+
+
+def options_of(config: type, names: Mapping[str, Iterable[str]] | None = None) -> list[Option]:
+    """Returns the options of a dataclass in the order of its fields.
+
+    Args:
+        config: a dataclass.
+        names: by field, values to list in the help text that the dataclass does not know.
+
+    Raises:
+        TypeError: for a field of a type that has no option, and no `parse` or `no_flag`.
+    """
+    texts, hints = field_texts(config), typing.get_type_hints(config)
+    found = []
+    for field in dataclasses.fields(config):
+        metadata = dict(field.metadata)
+        if "no_flag" in metadata:
+            continue
+        if names and field.name in names:
+            metadata["names"] = tuple(names[field.name])
+        kind, is_list = _kind(hints[field.name], "parse" in metadata)
+        if kind is None:
+            raise TypeError(
+                f"{config.__name__}.{field.name}: a field of type {hints[field.name]} needs "
+                "option(parse=...) or option(no_flag=...)."
+            )
+        text = texts.get(field.name, "")
+        found.append(Option(field.name, kind, is_list, field.default, text, metadata))
+    return found
+
+
+def _kind(hint: Any, parsed: bool) -> tuple[type | None, bool]:
+    """Returns the type of one value, and whether there are several."""
+    if parsed:
+        return str, False
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        parts = [part for part in typing.get_args(hint) if part is not type(None)]
+        return _kind(parts[0], False) if len(parts) == 1 else (None, False)
+    if typing.get_origin(hint) in (tuple, list):
+        return _kind(typing.get_args(hint)[0], False)[0], True
+    return (hint if hint in (int, float, bool, str) else None), False
+
+
+@functools.cache
+def field_texts(config: type) -> dict[str, str]:
+    """Returns the text of every field in the "Attributes:" section of a class and its bases.
+
+    Each text is one line and has no full stop at its end.
+    """
+    found: dict[str, str] = {}
+    for base in reversed(config.__mro__):
+        _, _, section = inspect.cleandoc(base.__doc__ or "").partition("Attributes:\n")
+        for entry in re.split(r"\n(?=    \w)", "\n" + section):
+            # The section ends at the next line that is not indented.
+            entry = re.split(r"\n(?=\S)", entry.strip("\n"))[0]
+            match = re.match(r"\s+([\w, ]+):\s+(.*)", entry, re.DOTALL)
+            if match:
+                text = " ".join(match[2].split()).removesuffix(".")
+                found |= dict.fromkeys(re.findall(r"\w+", match[1]), text)
+    return found
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """Returns the known option that a misspelt name probably means, or `None`."""
+    by_key = {_key(each): each for each in known}
+    close = difflib.get_close_matches(_key(name), by_key, n=1, cutoff=0.7)
+    return by_key[close[0]] if close else None
+
+
+def _key(name: str) -> str:
+    return name.lstrip("-").replace("-", "_")
+
+
+class CommandLine:
+    """The command line of one script: the options of its configurations, parsed by absl.
+
+    Every script has its own, so that several can be imported into one process.
+    """
+
+    def __init__(self, *configs: type, names: Mapping[str, Iterable[str]] | None = None):
+        """Collects the options.
+
+        Args:
+            *configs: dataclasses; no two may have an option of the same name.
+            names: as in `options_of`.
+
+        Raises:
+            TypeError: as `options_of`, and for an option that two of them have.
+        """
+        self.configs = configs
+        self.options: dict[str, Option] = {}
+        for config in configs:
+            for each in options_of(config, names):
+                if each.name in self.options:
+                    raise TypeError(f"{config.__name__}.{each.name}: defined by another config")
+                self.options[each.name] = each
+
+    def help(self) -> str:
+        """Returns the part of `--help` that lists the options."""
+        blocks = []
+        for each in self.options.values():
+            shown = f"--[no]{each.name}" if each.kind is bool else f"--{each.name}"
+            text = textwrap.wrap(f"{shown}: {each.help}", _WIDTH, break_on_hyphens=False)
+            blocks.append("  " + "\n      ".join(text))
+        return "Flags:\n" + "\n".join(blocks) + "\n"
+
+    def parse(self, argv: Sequence[str]) -> "Given":
+        """Parses a command line.
+
+        Args:
+            argv: the program's name, then its arguments.
+
+        Raises:
+            UserError: an unknown or missing option, a value that is not allowed, or an
+                argument that is no option.
+        """
+        values = flags.FlagValues()
+        for each in self.options.values():
+            _define(each, values)
+        program, *arguments = argv
+        try:
+            rest = values([program, *map(self._spelled, arguments)])
+        except flags.UnrecognizedFlagError as error:
+            meant = nearest(error.flagname, self.options)
+            hint = f" Did you mean --{meant}?" if meant else ""
+            raise UserError(f"unknown flag --{error.flagname.lstrip('-')}.{hint}") from error
+        except flags.Error as error:
+            raise UserError(str(error)) from error
+        if len(rest) > 1:
+            raise UserError(f"unexpected argument {rest[1]!r}; flags are written --name=value")
+        found, explicit = {}, set()
+        for name, each in self.options.items():
+            if each.required and values[name].value is None:
+                raise UserError(f"--{name} is missing. Expected: {each.text}.")
+            found[name] = each.convert(values[name].value)
+            if values[name].present:
+                explicit.add(name)
+        return Given(found, explicit)
+
+    def _spelled(self, argument: str) -> str:
+        """Returns `argument` with the option's name as absl knows it."""
+        match = re.match(r"--?([A-Za-z][\w-]*)", argument)
+        if not match:
+            return argument
+        key = _key(match[1])
+        rest = argument[match.end() :]
+        if key in self.options:
+            return f"--{key}{rest}"
+        positive = key.removeprefix("no_")
+        if positive != key and positive in self.options and self.options[positive].kind is bool:
+            return f"--no{positive}{rest}"
+        return argument
+
+
+def _define(each: Option, values: flags.FlagValues) -> None:
+    default = None if each.required else each.default
+    if each.is_list:
+        listed = list(default) if default is not None else None
+        define = flags.DEFINE_multi_string if each.metadata.get("repeated") else flags.DEFINE_list
+        define(each.name, listed, each.text, flag_values=values)
+        return
+    kinds: Mapping[type, Callable] = {
+        bool: flags.DEFINE_bool,
+        int: flags.DEFINE_integer,
+        float: flags.DEFINE_float,
+        str: flags.DEFINE_string,
+    }
+    if each.kind is str and default is not None:
+        default = str(default)
+    kinds[each.kind](each.name, default, each.text, flag_values=values)
+
+
+class Given:
+    """What a command line says; made by `CommandLine.parse`."""
+
+    def __init__(self, values: Mapping[str, Any], explicit: Iterable[str] = ()):
+        """Args:
+        values: those of all options, by name.
+        explicit: names of the options that are on the command line.
+        """
+        self._values, self._explicit = dict(values), frozenset(explicit)
+
+    def __getitem__(self, name: str) -> Any:
+        """Returns the value of an option."""
+        return self._values[name]
+
+    def is_explicit(self, name: str) -> bool:
+        """Says whether the option is on the command line, rather than at its default."""
+        return name in self._explicit
+
+    def make(self, config: type, **changes: Any) -> Any:
+        """Returns a configuration filled from the command line.
+
+        Args:
+            config: one of the command line's dataclasses.
+            **changes: fields to fill with other values.
+        """
+        names = [each.name for each in options_of(config) if each.name not in changes]
+        return config(**{name: self[name] for name in names}, **changes)
+
+
+def add_options(
+    parser: argparse.ArgumentParser,
+    config: type,
+    *,
+    dashes: bool,
+    names: Mapping[str, Iterable[str]] | None = None,
+) -> None:
+    """Adds the options of a dataclass to an argparse parser.
+
+    Args:
+        parser: takes them; a `gradnet_tf.utils.command.ArgumentParser` understands both spellings.
+        config: a dataclass.
+        dashes: whether the names are shown with dashes or with underscores.
+        names: as in `options_of`.
+    """
+    for each in options_of(config, names):
+        text = each.help.replace("%", "%%")
+        if each.metadata.get("positional"):
+            arguments: dict[str, Any] = {"help": text.removesuffix(" (required)")}
+            if each.is_list:
+                arguments["nargs"] = "+"
+            elif not each.required:
+                arguments |= {"nargs": "?", "default": each.default}
+            metavar = each.metadata.get("metavar", each.name.upper())
+            parser.add_argument(each.name, metavar=metavar, **arguments)
+            continue
+        shown = f"--{each.name.replace('_', '-') if dashes else each.name}"
+        arguments = {"help": text, "dest": each.name, "required": each.required}
+        if not each.required:
+            arguments["default"] = each.default
+        if each.kind is bool:
+            action = "store_true" if each.default is False else argparse.BooleanOptionalAction
+            parser.add_argument(shown, action=action, **arguments)
+            continue
+        arguments["type"] = _reader(each)
+        if each.metadata.get("repeated"):
+            arguments["action"] = "append"
+        if metavar := each.metadata.get("metavar"):
+            arguments["metavar"] = metavar
+        parser.add_argument(shown, **arguments)
+
+
+def _reader(each: Option) -> Callable[[str], Any]:
+    """Returns the function from an option's text to its value, for argparse."""
+
+    def read(text: str) -> Any:
+        try:
+            if each.is_list and not each.metadata.get("repeated"):
+                return each.convert(text.split(","))
+            converted = each.convert([text] if each.is_list else text)
+            return converted[0] if each.is_list else converted
+        except UserError as error:
+            # argparse names the option itself.
+            text = str(error).removeprefix(f"`{each.name}` must be ")
+            text = text.replace(f"Received: {each.name}=", "Received: ")
+            start = "" if text == str(error) else "expected "
+            raise argparse.ArgumentTypeError(f"{start}{text}") from error
+
+    return read
+
+
+def make_config(config: type, arguments: argparse.Namespace, **changes: Any) -> Any:
+    """Returns a configuration filled from what argparse parsed; see `Given.make`."""
+    values = {}
+    for each in options_of(config):
+        value = getattr(arguments, each.name)
+        values[each.name] = tuple(value) if isinstance(value, list) else value
+    return config(**{**values, **changes})
+
+
+def spelled_for(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> list[str]:
+    """Returns `arguments` with the options' names spelt as the parser knows them.
+
+    Args:
+        parser: knows an option by one spelling, with dashes or underscores.
+        arguments: without the program's name; what follows "--" is left alone.
+    """
+    known = {_key(each): each for each in parser._option_string_actions if each.startswith("--")}
+    spelled = list(arguments)
+    for number, argument in enumerate(arguments):
+        if argument == "--":
+            break
+        match = re.match(r"--[A-Za-z][\w-]*", argument)
+        if not match or match[0] in parser._option_string_actions:
+            continue
+        key = _key(match[0])
+        meant = known.get(key)
+        if meant is None and parser.allow_abbrev:
+            meant = next((known[each] for each in known if each.startswith(key)), None)
+        if meant is not None:
+            spelled[number] = meant[: len(match[0])] + argument[match.end() :]
+    return spelled
