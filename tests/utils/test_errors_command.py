@@ -19,7 +19,7 @@ from gradnet_tf.utils.errors import Interrupted, NotFiniteError, UserError
 import dataclasses
 from gradnet_tf.utils.command import run_script
 from gradnet_tf.utils.errors import Interrupted, NotFiniteError, UserError
-from gradnet_tf.options import CommandLine, option
+from gradnet_tf.utils.options import CommandLine, option
 
 @dataclasses.dataclass(frozen=True)
 class Options:

@@ -19,7 +19,7 @@ from gradnet_tf.utils.command import ArgumentParser
 from gradnet_tf.utils.errors import UserError
 from gradnet_tf.utils.options import CommandLine, add_options, make_config, option, options_of
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 PARSED_BY_ARGPARSE = (
     (ListOptions, InfoOptions, CheckOptions, PrepareOptions)
     + (BatchOptions, ResultOptions)
