@@ -148,8 +148,9 @@ def measure():
 
 @pytest.fixture(scope="module")
 def measured():
-    here = Path(__file__).parents[1] / "helpers"
-    path = os.pathsep.join([str(here), str(here.parents[1]), os.environ.get("PYTHONPATH", "")])
+    here = Path(__file__).parent
+    places = (here, here.parent / "helpers", here.parents[1])
+    path = os.pathsep.join([*map(str, places), os.environ.get("PYTHONPATH", "")])
     done = subprocess.run(
         [sys.executable, "-c", "import test_photos_bombs as t; t.measure()"],
         env={**os.environ, "PYTHONPATH": path},

@@ -32,7 +32,7 @@ def run(backend, *command, blocked=None):
     environment = {
         **os.environ,
         "KERAS_BACKEND": backend,
-        "PYTHONPATH": os.pathsep.join([*paths, str(ROOT), str(ROOT / "tests")]),
+        "PYTHONPATH": os.pathsep.join([*paths, str(ROOT), str(ROOT / "tests/helpers")]),
         "TF_CPP_MIN_LOG_LEVEL": "3",
     }
     return subprocess.run(
