@@ -71,6 +71,16 @@ def test_residual_module_is_equations_2_to_4(position):
     _assert_equal(_run(module, features), expected)
 
 
+@pytest.mark.parametrize(
+    ("channels", "reduction", "squeezed"), [(8, 2, 4), (7, 2, 3), (67, 16, 4), (3, 4, 1), (1, 2, 1)]
+)
+def test_the_attention_is_squeezed_to_a_width_rounded_down(channels, reduction, squeezed):
+    layer = layers.SqueezeExcitation(reduction)
+    layer.build((None, None, None, channels))
+    assert reference.conv_weights(layer.shrink)[0].shape == (1, 1, channels, squeezed)
+    assert reference.conv_weights(layer.expand)[0].shape == (1, 1, squeezed, channels)
+
+
 @pytest.mark.parametrize("position", POSITIONS)
 def test_body_is_equation_5_and_the_long_skip(position):
     body = layers.MSKResnetBody(4, 3, 2, 2, position)

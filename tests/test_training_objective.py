@@ -193,3 +193,20 @@ def test_validation_scores_the_clipped_output():
     engine = SimpleNamespace(predict=lambda images: images)
     expected = -10 * np.log10(0.25 / clean.size)
     assert mean_psnr(engine, [(outside, clean)], Team()) == pytest.approx(expected, abs=1e-3)
+
+
+def test_validation_tells_a_network_the_level_of_the_draws():
+    told = []
+
+    def predict(images, sigma):
+        told.append(sigma)
+        return images
+
+    engine = SimpleNamespace(predict=predict, needs_sigma=True)
+    clean = CLEAN[0]
+    # ±20 on the 0-255 scale around an image that varies much more.
+    noise = np.where(np.arange(clean.size).reshape(clean.shape) % 2, 20, -20) / 255
+    mean_psnr(engine, [(clean + noise.astype(np.float32), clean)], Team())
+    (sigma,) = told
+    assert sigma.shape == (1,) and sigma.dtype == np.float32
+    assert sigma[0] == pytest.approx(20, rel=1e-4)
