@@ -1,0 +1,344 @@
+r"""Changes one line of the product at a time and looks whether the tests notice.
+
+Example:
+  python -m benchmarks.mutants            # the whole list, about ten seconds for each
+  python -m benchmarks.mutants skip clip  # those with one of these words in their name
+A mutant that no test fails for survives: it is printed, and the exit code is 1. The working tree is
+left alone: the changes are made in a temporary copy. A file is found by its name, wherever it is.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parents[1]
+# Tests that judge several of the mutants.
+NETWORK, OBJECTIVE = "test_reference_network.py", "test_training_objective.py"
+EXPORT = "test_export_own_checks.py"
+
+# No plugins of pytest: the tests use none, and starting takes half as long.
+QUICK = {"TF_CPP_MIN_LOG_LEVEL": "3", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+
+
+class Mutant(NamedTuple):
+    """One change, and the test file that must fail for it.
+
+    Attributes:
+        name: what is wrong then.
+        file: name of the module; a folder before it where several have that name.
+        old: text that the module holds once.
+        new: what it becomes.
+        tests: name of the test file, and of one test in it if that is enough ("file::test").
+    """
+
+    name: str
+    file: str
+    old: str
+    new: str
+    tests: str
+
+
+MUTANTS = (
+    # The network.
+    Mutant(
+        "the long skip of MSKResnet is left out",
+        "layers/residual.py",
+        "output = output + features\n",
+        "output = output\n",
+        NETWORK,
+    ),
+    Mutant(
+        "no ReLU after a ResUnit's first convolution",
+        "layers/residual.py",
+        'self.dtype_policy, "relu", "conv1"',
+        'self.dtype_policy, None, "conv1"',
+        NETWORK,
+    ),
+    Mutant(
+        "second convolutions start at full size",
+        "layers/residual.py",
+        '"conv2", variance=0.2)',
+        '"conv2")',
+        NETWORK,
+    ),
+    Mutant(
+        "reconstructions start at full size",
+        "models/base.py",
+        "VarianceScaling(1e-3)",
+        "VarianceScaling(1.0)",
+        NETWORK,
+    ),
+    Mutant(
+        "the moving statistics move by a hundredth",
+        "conv_norm.py",
+        "momentum=0.9,",
+        "momentum=0.99,",
+        NETWORK,
+    ),
+    # Training.
+    Mutant(
+        "the clipped factor is not divided by the number of replicas",
+        "engine_tensorflow.py",
+        "tf.maximum(norm, 1e-30)) / self.replicas",
+        "tf.maximum(norm, 1e-30))",
+        OBJECTIVE + "::test_two_replicas_take_the_same_step_as_one_and_clip_the_same_norm",
+    ),
+    Mutant(
+        "derivatives go through a frozen naive denoiser",
+        "gradnet.py",
+        "naive = ops.stop_gradient(naive)",
+        "pass",
+        OBJECTIVE + "::test_no_derivative_goes_through_a_frozen_naive_denoiser",
+    ),
+    Mutant(
+        "derivatives go through a frozen naive denoiser of SKDnCNN",
+        "models/fusion_study.py",
+        "return naive if self.naive_denoiser.trainable else ops.stop_gradient(naive)",
+        "return naive",
+        OBJECTIVE + "::test_no_derivative_goes_through_a_frozen_naive_denoiser",
+    ),
+    Mutant(
+        "joint training without the naive denoiser's own loss",
+        "objective.py",
+        'return loss + l1_per_image(clean, outputs["naive"])',
+        "return loss",
+        OBJECTIVE,
+    ),
+    Mutant(
+        "the default λ of the Keras loss",
+        "losses.py",
+        "def __init__(self, gradient_loss_weight=0.1,",
+        "def __init__(self, gradient_loss_weight=0.2,",
+        OBJECTIVE,
+    ),
+    Mutant(
+        "the default λ of the loss of each image",
+        "losses.py",
+        "def gradnet_loss_per_image(clean, denoised, gradient_loss_weight=0.1)",
+        "def gradnet_loss_per_image(clean, denoised, gradient_loss_weight=0.0)",
+        OBJECTIVE,
+    ),
+    Mutant(
+        "the default λ of train.py",
+        "train.py",
+        '"gradient_loss_weight", 0.1',
+        '"gradient_loss_weight", 0.01',
+        OBJECTIVE,
+    ),
+    Mutant(
+        "validation scores values outside [0, 1]",
+        "training/validation.py",
+        "np.clip(_predict(engine, noisy, clean)[0], 0.0, 1.0)",
+        "_predict(engine, noisy, clean)[0]",
+        OBJECTIVE,
+    ),
+    Mutant(
+        "one skipped step fewer than nan_limit ends the run",
+        "training/stage.py",
+        "self._skipped_in_a_row > self.config.nan_limit",
+        "self._skipped_in_a_row >= self.config.nan_limit",
+        "test_training_nan_limit.py",
+    ),
+    Mutant(
+        "one skipped step more than nan_limit goes on",
+        "training/stage.py",
+        "self._skipped_in_a_row > self.config.nan_limit",
+        "self._skipped_in_a_row > self.config.nan_limit + 1",
+        "test_training_nan_limit.py",
+    ),
+    # Scores, files and studies.
+    Mutant(
+        "σ is recorded for real noise",
+        "evaluation.py",
+        '"sigma": None if real_noise else config.sigma',
+        '"sigma": config.sigma',
+        "test_evaluation_real_noise.py",
+    ),
+    Mutant(
+        "the last image alone decides whether noise is real",
+        "evaluation.py",
+        "real_noise = real_noise or example.real_noise",
+        "real_noise = example.real_noise",
+        "test_evaluation_real_noise.py",
+    ),
+    Mutant(
+        "σ is told to the denoiser for real noise",
+        "evaluation.py",
+        "sigma = config.sigma if real is None else None",
+        "sigma = config.sigma",
+        "test_evaluation_real_noise.py",
+    ),
+    Mutant(
+        "SIDD's time is that of all blocks",
+        "submission_sidd.py",
+        "seconds * _MEGAPIXEL / pixels",
+        "seconds",
+        "test_datasets_submission_time.py",
+    ),
+    Mutant(
+        "SIDD's megapixel is a million",
+        "submission_sidd.py",
+        "_MEGAPIXEL = 1024 * 1024",
+        "_MEGAPIXEL = 1_000_000",
+        "test_datasets_submission_time.py",
+    ),
+    Mutant(
+        "PNG chunks of the mode stay after a change of mode",
+        "photos/png.py",
+        "        return same_mode",
+        "        return True",
+        "test_photos_png_mode.py",
+    ),
+    Mutant(
+        "PNG chunks of the mode always go",
+        "photos/png.py",
+        "        return same_mode",
+        "        return False",
+        "test_photos_png_mode.py",
+    ),
+    Mutant(
+        "the study's ψ has no batch normalisation",
+        "experiments/fusion_study.py",
+        "batch_norm=True",
+        "batch_norm=False",
+        "test_experiments_full_form.py",
+    ),
+    Mutant(
+        "the study's full form has 17 layers",
+        "experiments/fusion_study.py",
+        '{"num_layers": 20, "filters": 64}',
+        '{"num_layers": 17, "filters": 64}',
+        "test_experiments_full_form.py",
+    ),
+    # The export's own checks.
+    Mutant(
+        "a float32 artefact may differ by a hundredth",
+        "export/checks.py",
+        "TOLERANCE = 1e-5",
+        "TOLERANCE = 1e-2",
+        EXPORT,
+    ),
+    Mutant(
+        "one size that agrees is enough",
+        "export/checks.py",
+        "if not all(value <= tolerance",
+        "if not any(value <= tolerance",
+        EXPORT,
+    ),
+    Mutant(
+        "files of fewer bits need not agree with Keras",
+        "export/checks.py",
+        "if not agreement >= least:",
+        "if False:",
+        EXPORT,
+    ),
+    Mutant(
+        "the bfloat16 artefact need not agree with Keras in float32",
+        "artefact_bfloat16.py",
+        "return check_agreement(folder, denoiser.runner.run, channels, needs_sigma)",
+        "return {}",
+        EXPORT,
+    ),
+    Mutant(
+        "an artefact may lose any quality",
+        "export/job.py",
+        "if not drop <= job.max_psnr_drop:",
+        "if False:",
+        EXPORT,
+    ),
+)
+
+
+def find_module(root: Path, name: str) -> Path:
+    """Returns the one file of that name (and folder) below `root`.
+
+    Raises:
+        SystemExit: there is none, or several.
+    """
+    found = [path for path in root.rglob(Path(name).name) if path.as_posix().endswith("/" + name)]
+    if len(found) != 1:
+        raise SystemExit(f"{name}: expected one file of that name. Found: {len(found)}")
+    return found[0]
+
+
+def apply(root: Path, mutant: Mutant) -> tuple[Path, str]:
+    """Changes the file below `root`; returns it and its text before.
+
+    Raises:
+        SystemExit: the file does not hold the text exactly once.
+    """
+    path = find_module(root, mutant.file)
+    text = path.read_text("utf-8")
+    if text.count(mutant.old) != 1:
+        raise SystemExit(
+            f"{mutant.file}: expected once {mutant.old!r}. Found: {text.count(mutant.old)} times.\n"
+            f"Correct the entry {mutant.name!r} of {Path(__file__).name}."
+        )
+    path.write_text(text.replace(mutant.old, mutant.new), "utf-8")
+    return path, text
+
+
+def some_fail(root: Path, tests: str) -> bool:
+    """Runs a test file, or "file::test", of the copy at `root`; returns whether one fails.
+
+    Raises:
+        SystemExit: the tests cannot run at all.
+    """
+    file, _, test = tests.partition("::")
+    path = str(find_module(root / "tests", file)) + (f"::{test}" if test else "")
+    environment = {**os.environ, "PYTHONPATH": str(root), **QUICK}
+    command = [sys.executable, "-m", "pytest", path, "-q", "-x", "-p", "no:cacheprovider"]
+    done = subprocess.run(
+        command, cwd=root, env=environment, capture_output=True, text=True, check=False
+    )
+    # pytest: 0 all passed, 1 some failed; anything else is no answer.
+    if done.returncode not in (0, 1):
+        raise SystemExit(f"{tests}: pytest ends with {done.returncode}\n{done.stdout}")
+    return done.returncode == 1
+
+
+def copy_tree(root: Path) -> None:
+    """Copies what git knows of the working tree, and new files that it does not ignore."""
+    command = ["git", "ls-files", "-co", "--exclude-standard", "-z"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    for name in filter(None, done.stdout.split("\0")):
+        if (ROOT / name).is_file():
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(ROOT / name, root / name)
+
+
+def main(words: list[str], mutants: tuple[Mutant, ...] = MUTANTS) -> int:
+    """Tries the mutants with one of the words in their name; returns the exit code."""
+    chosen = [m for m in mutants if not words or any(word in m.name for word in words)]
+    survivors = 0
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        copy_tree(root)
+        for mutant in chosen:
+            # All of them first: a mistake in the list should not show after minutes.
+            path, before = apply(root, mutant)
+            path.write_text(before, "utf-8")
+        for tests in dict.fromkeys(mutant.tests for mutant in chosen):
+            # Tests that fail anyway would count every mutant as killed.
+            if some_fail(root, tests):
+                raise SystemExit(f"{tests}: fails without any change.")
+        for mutant in chosen:
+            path, before = apply(root, mutant)
+            try:
+                killed = some_fail(root, mutant.tests)
+            finally:
+                path.write_text(before, "utf-8")
+            survivors += not killed
+            print(
+                f"{'killed' if killed else 'SURVIVES':<9} {mutant.name} ({mutant.file})", flush=True
+            )
+    print(f"{survivors} of {len(chosen)} survive")
+    return 1 if survivors else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
