@@ -5,8 +5,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from export import artefact_bfloat16, checks, job
+from export import job
 from export.formats import TFLiteFormat
+from export.savedmodel import artefact_bfloat16
+from export.verify import checks
 
 
 def judge(function, precision="float32"):

@@ -4,7 +4,7 @@ import numpy as np
 import photo_files as files
 import pytest
 
-from gradnet_tf.photos.files import decode_photo, encode_photo
+from gradnet_tf.images.photo_files import decode_photo, encode_photo
 
 TEXT = files.chunk(b"tEXt", b"Title\0A cat")
 

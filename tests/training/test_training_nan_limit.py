@@ -4,8 +4,8 @@ import types
 
 import pytest
 
-from gradnet_tf.errors import NotFiniteError
 from gradnet_tf.training.stage import Stage
+from gradnet_tf.utils.errors import NotFiniteError
 
 GOOD, BAD = {"loss": 0.1, "finite": True}, {"loss": float("nan"), "finite": False}
 

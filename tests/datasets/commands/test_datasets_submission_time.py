@@ -6,7 +6,7 @@ import scipy.io
 from evaluation_case import Fake
 from matlab_case import write_blocks
 
-from datasets import submission, submission_sidd
+from datasets.commands import submission, submission_sidd
 from datasets.resolve import find_dataset
 
 SECONDS = 0.25

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 from gradnet_tf.training import stage as module
 from gradnet_tf.training.stage import Stage
-from gradnet_tf.training.team import Team
+from gradnet_tf.training.workers.team import Team
 
 
 def test_only_a_higher_psnr_replaces_the_best(monkeypatch):

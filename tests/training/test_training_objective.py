@@ -14,12 +14,13 @@ import pytest
 import reference_network as reference
 from keras import ops
 
-from gradnet_tf import losses, models
-from gradnet_tf.config import TrainConfig
+from gradnet_tf import models
+from gradnet_tf.models import losses
 from gradnet_tf.models.base import build_model
-from gradnet_tf.training import objective
-from gradnet_tf.training.team import Team
+from gradnet_tf.training.config import TrainConfig
+from gradnet_tf.training.engines import objective
 from gradnet_tf.training.validation import mean_psnr
+from gradnet_tf.training.workers.team import Team
 
 ROOT = Path(__file__).parents[1]
 ON_TENSORFLOW = pytest.mark.skipif(
@@ -136,7 +137,7 @@ def test_no_derivative_goes_through_a_frozen_naive_denoiser(kind):
 
 REPLICAS = """
 import json, keras, numpy as np, tensorflow as tf
-from gradnet_tf.config import TrainConfig
+from gradnet_tf.training.config import TrainConfig
 from gradnet_tf.models import DnCNN
 from gradnet_tf.models.base import build_model
 from gradnet_tf.training.engines import make_engine, start_devices

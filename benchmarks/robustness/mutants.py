@@ -1,8 +1,8 @@
 r"""Changes one line of the product at a time and looks whether the tests notice.
 
 Example:
-  python -m benchmarks.mutants            # the whole list, about ten seconds for each
-  python -m benchmarks.mutants skip clip  # those with one of these words in their name
+  python -m benchmarks.robustness.mutants            # the whole list, about ten seconds for each
+  python -m benchmarks.robustness.mutants skip clip  # those with one of these words in their name
 A mutant that no test fails for survives: it is printed, and the exit code is 1. The working tree is
 left alone: the changes are made in a temporary copy. A file is found by its name, wherever it is.
 """
@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 # Tests that judge several of the mutants.
 NETWORK, OBJECTIVE = "test_reference_network.py", "test_training_objective.py"
 EXPORT = "test_export_own_checks.py"

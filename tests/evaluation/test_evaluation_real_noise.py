@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from evaluation_case import Fake, Images, photographs
 
-from gradnet_tf.evaluation import EvaluateConfig, evaluate
+from gradnet_tf.evaluation.evaluate_set import EvaluateConfig, evaluate
 
 
 def noisy_of(clean):

@@ -5,7 +5,7 @@ import subprocess
 import pytest
 
 from benchmarks import mutants
-from benchmarks.mutants import Mutant
+from benchmarks.robustness.mutants import Mutant
 
 
 def test_every_entry_changes_one_place_and_names_a_test_that_there_is(tmp_path):
