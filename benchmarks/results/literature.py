@@ -12,7 +12,7 @@ class Published:
         method: its name.
         source: where the numbers stand.
         psnr: dB by set (`datasets.facts.all_facts` names) and σ; in RGB for colour, the noisy input
-            not clipped, one model per σ or told σ.
+            not clipped, one model per σ or given σ.
     """
 
     method: str

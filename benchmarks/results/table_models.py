@@ -63,7 +63,7 @@ _PUBLISHED = (
     ),
     Entry(
         "peer_ffdnet",
-        "FFDNet, told σ (a retraining)",
+        "FFDNet, given σ (a retraining)",
         PEERS,
         (3,),
         {None: "ffdnet/ffdnet_weights_rgb.pth"},
@@ -72,7 +72,7 @@ _PUBLISHED = (
     ),
     Entry(
         "peer_ffdnet_gray",
-        "FFDNet, told σ (a retraining)",
+        "FFDNet, given σ (a retraining)",
         PEERS,
         (1,),
         {None: "ffdnet/ffdnet_weights_gray.pth"},
@@ -83,9 +83,9 @@ _PUBLISHED = (
 )
 _CLASSICAL = (
     Entry(
-        "opencv_nlm", "non-local means (OpenCV), told σ", CLASSICAL, (1, 3), {None: "opencv_nlm"}
+        "opencv_nlm", "non-local means (OpenCV), given σ", CLASSICAL, (1, 3), {None: "opencv_nlm"}
     ),
-    Entry("bm3d", "BM3D, told σ", CLASSICAL, (1, 3), {None: "bm3d"}),
+    Entry("bm3d", "BM3D, given σ", CLASSICAL, (1, 3), {None: "bm3d"}),
 )
 
 

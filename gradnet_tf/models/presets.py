@@ -174,7 +174,7 @@ _ALL = (
     ),
     _preset(
         "ffdnet",
-        "FFDNet as published, told the noise level",
+        "FFDNet as published, takes the noise level",
         "FFDNet",
         {},
         {3: 852_108, 1: 485_316},
