@@ -181,7 +181,7 @@ class TrainConfig:
     naive: str | None = None
     joint: bool | None = None
     gradient_loss_weight: float = 0.1
-    optimizer: str | None = None
+    optimizer: str | None = option(None, choices=OPTIMIZERS)
     learning_rate: float | None = None
     schedule: str | None = option(None, choices=SCHEDULES)
     warmup_steps: int = 100
