@@ -7,8 +7,7 @@ import pytest
 from evaluation_case import Fake, Images, blur, photographs
 
 from gradnet_tf.evaluation import EvaluateConfig, evaluate
-from gradnet_tf.reporting.comparison import comparison_html
-from gradnet_tf.reporting.html import report_html
+from gradnet_tf.reporting.html import comparison_html, report_html
 from gradnet_tf.reporting.tables import metrics_csv, noise_text, rank, ranking_table, result_table
 from gradnet_tf.reporting.watch import Watch
 from gradnet_tf.scores import SCORES

@@ -1,6 +1,7 @@
 """`--report`: what became of each file, collected while they are denoised, for one HTML page."""
 
 import dataclasses
+import shlex
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -10,18 +11,19 @@ import numpy as np
 
 from gradnet_tf.errors import UserError
 from gradnet_tf.files import atomic_write
-from gradnet_tf.inference.comparison import Comparison, compare
+from gradnet_tf.inference.comparison import LARGEST, Comparison, compare
 from gradnet_tf.inference.denoise_plan import Job, Plan
 from gradnet_tf.inference.grey import is_grey
 from gradnet_tf.inference.stages import FAILURES
 from gradnet_tf.photos.files import read_photo
 from gradnet_tf.photos.photo import Photo
-from gradnet_tf.reporting.page import MADE_BY
+from gradnet_tf.reporting.page import MADE_BY, embedded, frame_style, picture_style, render
 
 #: So many photographs are shown, and no more once they take so many bytes: a browser has to
 #: hold the page. The others are rows of its table.
 MOST_SHOWN = 40
 MOST_BYTES = 48_000_000
+_SHOWN_WIDTH, _SHOWN_HEIGHT = 1080, 720
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,8 +138,6 @@ class DenoiseReport:
         Raises:
             UserError: it cannot be written.
         """
-        from gradnet_tf.inference.report_page import report_page
-
         rows = [row for _, row in sorted(self._rows, key=lambda pair: pair[0])]
         text = report_page(rows, summary, self._settings, self._names, self._command)
         try:
@@ -188,3 +188,103 @@ def _looks_grey(source: Path) -> bool:
         return is_grey(read_photo(source).pixels)
     except FAILURES:
         return False
+
+
+def report_page(
+    rows: Sequence[Row],
+    summary: str,
+    settings: Mapping[str, Any],
+    names: tuple[str, str],
+    command: Sequence[str] = (),
+) -> str:
+    """Returns the page as text; nothing in it comes from elsewhere.
+
+    Args:
+        rows: one a file.
+        summary: the line that ends the command's output.
+        settings: of the run.
+        names: models of colour and of grey pictures.
+        command: what was typed.
+    """
+    states = [row.state for row in rows]
+    photos = [_photo_values(row) for row in rows if row.comparison]
+    colour, grey = names
+    model = colour if grey == colour else f"{colour}, grey pictures {grey}"
+    return render(
+        "denoised.html",
+        title="Denoised photographs",
+        subtitle=f"{model} · {settings_text(settings)}",
+        numbers=[(str(states.count(state)), state) for state in ("written", "skipped", "failed")],
+        summary=summary,
+        largest=LARGEST,
+        photos=photos,
+        more=len(rows) - states.count("failed") - len(photos),
+        rows=[_row_values(row) for row in rows],
+        command=shlex.join(command),
+        settings=[
+            ("model", model),
+            *(
+                (key.replace("_", "-"), str(value))
+                for key, value in settings.items()
+                if key != "model" and value is not None
+            ),
+        ],
+    )
+
+
+def _badge(row: Row) -> str:
+    return "made earlier" if row.state == "skipped" else row.state
+
+
+def _row_values(row: Row) -> dict[str, Any]:
+    """Returns a row of the table of all files."""
+    seen = row.comparison
+    return {
+        "name": row.name,
+        "result": f"{_badge(row)}: {row.reason}" if row.reason else _badge(row),
+        "failed": row.state == "failed",
+        "pixels": f"{seen.width}×{seen.height}" if seen else "",
+        "area": seen.width * seen.height if seen else None,
+        "sigma": seen.sigma if seen else (None, None),
+        "seconds": row.seconds,
+        "model": row.model,
+    }
+
+
+def _photo_values(row: Row) -> dict[str, Any]:
+    """Returns what the template shows of a photograph before and after."""
+    seen = row.comparison
+    size = f"{seen.width}×{seen.height} pixels, {seen.kind}"
+    if seen.size != (seen.height, seen.width):
+        size += f", shown at {seen.size[1] / seen.width:.0%}"
+    if seen.gain > 1:
+        size += f", shown {seen.gain:.1f} times brighter"
+    before, after = seen.sigma
+    noise = f"estimated noise level {before:.1f} before, {after:.1f} after"
+    seconds = "" if row.seconds is None else f"{row.seconds:.1f} s"
+
+    def pair(part: str, files: tuple[bytes, bytes], kind: str, size: tuple[int, int]):
+        sides = zip(("before", "after"), files, ("on", "on right"), strict=True)
+        return [
+            embedded(data, kind, size, f"{row.name}, {part}, {side}", shown=shown)
+            for side, data, shown in sides
+        ]
+
+    crops = []
+    for crop in seen.crops:
+        height, width = crop.box.height, crop.box.width
+        images = pair(crop.title, (crop.before, crop.after), "png", (height, width))
+        crops.append({"title": crop.title, "height": height, "width": width, "images": images})
+    # A few pixels are shown large enough to see, and no larger.
+    most = min(_SHOWN_WIDTH, _SHOWN_HEIGHT * seen.width / seen.height, max(160, 8 * seen.width))
+    return {
+        "name": row.name,
+        "badge": _badge(row),
+        "size": size,
+        "done": " · ".join(filter(None, [row.model, row.settings, noise, seconds])),
+        "small": max(seen.size) < 160,
+        "style": picture_style(most, *seen.size),
+        "wholes": pair("whole picture", (seen.before, seen.after), "jpeg", seen.size),
+        "boxes": [frame_style(crop.box, seen.height, seen.width) for crop in seen.crops],
+        "crops": crops,
+    }

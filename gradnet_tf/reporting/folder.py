@@ -18,11 +18,10 @@ from gradnet_tf.inference.image_files import (
     to_uint8,
     write_image,
 )
-from gradnet_tf.reporting.comparison import comparison_html
 from gradnet_tf.reporting.earlier import replacing
 from gradnet_tf.reporting.figures import Panel, busiest_box, side_by_side
 from gradnet_tf.reporting.gallery import gallery_figure
-from gradnet_tf.reporting.html import report_html
+from gradnet_tf.reporting.html import comparison_html, report_html
 from gradnet_tf.reporting.names import file_stems
 from gradnet_tf.reporting.pictures import Picture, common_scale, with_error_maps
 from gradnet_tf.reporting.tables import metrics_csv, noise_text, number, rank
