@@ -5,15 +5,14 @@ is written, last of all. A repeated run keeps what is whole and writes the rest.
 """
 
 import contextlib
-import fcntl
 import json
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TextIO
 
 import numpy as np
+from filelock import FileLock
 
 from datasets.held_out import refuse_test_image
 from datasets.image_set import ImageSet, notice
@@ -232,25 +231,19 @@ def _locked(folder: Path) -> Iterator[None]:
 
     Where nothing was written, the folder goes again.
     """
-    with _open_lock(folder):
-        try:
-            yield
-        finally:
-            if os.listdir(folder) == [_LOCK]:
-                (folder / _LOCK).unlink()
-                folder.rmdir()
-
-
-def _open_lock(folder: Path) -> TextIO:
+    lock = FileLock(folder / _LOCK, preserve_lock_file=True)
     while True:
         folder.mkdir(parents=True, exist_ok=True)
         try:
-            file = open(folder / _LOCK, "a", encoding="utf-8")
+            lock.acquire()
+            break
         except FileNotFoundError:
-            continue  # The folder went away just now.
-        fcntl.flock(file, fcntl.LOCK_EX)
-        with contextlib.suppress(FileNotFoundError):
-            # Who had the lock may have taken it away with the folder.
-            if os.path.samestat(os.fstat(file.fileno()), os.stat(folder / _LOCK)):
-                return file
-        file.close()
+            continue  # The process that had the lock has just removed the folder.
+    try:
+        yield
+    finally:
+        if os.listdir(folder) == [_LOCK]:
+            (folder / _LOCK).unlink()
+            with contextlib.suppress(OSError):  # A waiting process has made it again.
+                folder.rmdir()
+        lock.release()
