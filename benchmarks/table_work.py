@@ -13,10 +13,10 @@ from benchmarks.table_models import CLASSICAL, Entry
 from benchmarks.table_text import csv_table, markdown, set_table
 from datasets.image_set import ImageSet
 from datasets.resolve import find_dataset
+from gradnet_tf.console import format_seconds
 from gradnet_tf.errors import UserError
 from gradnet_tf.evaluation import EvaluateConfig
 from gradnet_tf.files import atomic_write, jsonable
-from gradnet_tf.progress import format_seconds
 from gradnet_tf.reporting.folder import check_images
 from gradnet_tf.reporting.tables import number
 from gradnet_tf.reporting.watch import Watch

@@ -64,7 +64,7 @@ def _info(options: argparse.Namespace) -> int:
 
 def _check(options: argparse.Namespace) -> int:
     from datasets.check import check_set
-    from gradnet_tf.progress import ProgressLine
+    from gradnet_tf.console import ProgressLine
 
     checked = check_set(options.name, options.data_dir, options.split, ProgressLine())
     for finding in checked.findings:

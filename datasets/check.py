@@ -14,8 +14,8 @@ from datasets.facts import get_facts
 from datasets.held_out import find_test_image
 from datasets.image_set import ImageSet
 from datasets.resolve import find_dataset
+from gradnet_tf.console import ProgressLine
 from gradnet_tf.errors import UserError
-from gradnet_tf.progress import ProgressLine
 
 
 @dataclasses.dataclass(frozen=True)

@@ -16,9 +16,10 @@ import numpy as np
 from datasets.facts import FACTS, DatasetFacts
 from datasets.folder import named_folders
 from datasets.held_out import find_test_image
-from datasets.image_set import ImageSet, notice
+from datasets.image_set import ImageSet
 from datasets.known_tests import KNOWN_TESTS
 from datasets.resolve import find_dataset
+from gradnet_tf.console import note
 from gradnet_tf.errors import UserError
 from gradnet_tf.inference.image_files import to_grey
 
@@ -117,7 +118,7 @@ class LeakGuard:
             )
         if str(path) not in self._told:
             self._told.add(str(path))
-            notice(f"{path} is {found}; --allow_test_images lets it pass.")
+            note(f"{path} is {found}; --allow_test_images lets it pass.")
 
 
 def _size_and_hash(image: np.ndarray) -> tuple[tuple[int, int], str]:
@@ -155,7 +156,7 @@ def make_guard(
             except UserError as error:
                 # Nobody asked for it; a damaged test set must not stop a training.
                 what = str(error).splitlines()[0]
-                notice(f"test images of {facts.name} are not guarded: {what}")
+                note(f"test images of {facts.name} are not guarded: {what}")
     return guard
 
 

@@ -3,8 +3,9 @@
 from pathlib import Path
 
 from datasets.facts import TRAINING_SETS, get_facts
-from datasets.image_set import ImageSet, notice
+from datasets.image_set import ImageSet
 from datasets.layouts import LAYOUTS
+from gradnet_tf.console import note
 from gradnet_tf.errors import UserError
 
 
@@ -49,7 +50,7 @@ def find_dataset(
     paths = image_set.paths
     expected = facts.counts.get(split)
     if tell and expected is not None and len(paths) != expected:
-        notice(
+        note(
             f"{facts.title} {split} has {expected} images, but {len(paths)} were found in "
             f"{paths[0].parent if paths else data_dir}; scores will not compare."
         )

@@ -15,7 +15,7 @@ import numpy as np
 from filelock import FileLock
 
 from datasets.held_out import refuse_test_image
-from datasets.image_set import ImageSet, notice
+from datasets.image_set import ImageSet
 from datasets.shards import (
     AFTER_RECORD,
     BEFORE_RECORD,
@@ -29,9 +29,9 @@ from datasets.shards import (
     source_of,
     with_index,
 )
+from gradnet_tf.console import ProgressLine, note
 from gradnet_tf.errors import UserError
 from gradnet_tf.files import atomic_path, sha256_of, write_json
-from gradnet_tf.progress import ProgressLine
 from gradnet_tf.quiet import quiet_native_logs
 
 # Enough shards for several readers each to have one of its own, none of them small.
@@ -96,9 +96,9 @@ def _prepare(image_set: ImageSet, folder: Path, shards: int | None) -> PreparedS
     try:
         index = read_index(folder)
     except UserError as error:
-        notice(f"{str(error).splitlines()[0]} It is written anew.")
+        note(f"{str(error).splitlines()[0]} It is written anew.")
     if index and index["source"] != source:
-        notice(f"{folder} was made from other images; it is written anew.")
+        note(f"{folder} was made from other images; it is written anew.")
         index = None
     if shards is None:
         shards = len(index["shards"]) if index else default_shards(len(image_set))
@@ -169,7 +169,7 @@ def _known(folder: Path, names: list[str], shard: int, index: dict | None, sourc
         return None
     found = _facts(path)
     if found != part["shard"]:
-        notice(
+        note(
             f"{path} is damaged: expected {part['shard']['bytes']} bytes with sha256 "
             f"{part['shard']['sha256'][:12]}…, found {found['bytes']} bytes with sha256 "
             f"{found['sha256'][:12]}…. It is written anew."

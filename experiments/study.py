@@ -9,8 +9,8 @@ from experiments.form import Form
 from experiments.images import KeptImages, scored_pairs
 from experiments.one_run import train_and_score
 from experiments.results import Job, Results
+from gradnet_tf.console import format_seconds
 from gradnet_tf.errors import Interrupted
-from gradnet_tf.progress import format_seconds
 from gradnet_tf.run_folder import best_weights
 
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from gradnet_tf.console import note
 from gradnet_tf.errors import (
     EXIT_OK,
     EXIT_SOME_FAILED,
@@ -18,7 +19,6 @@ from gradnet_tf.inference.denoise_plan import Job, Plan
 from gradnet_tf.inference.denoise_results import Results, Written
 from gradnet_tf.inference.earlier_results import EarlierResults
 from gradnet_tf.inference.file_progress import FileProgress
-from gradnet_tf.inference.noise_level import tell
 from gradnet_tf.inference.picture_sizes import estimate_megapixels
 from gradnet_tf.inference.stages import FAILURES, run_in_stages
 from gradnet_tf.photos.files import encode_photo, read_photo, write_encoded
@@ -71,8 +71,8 @@ class _Run:
         self._ahead: dict[Job, float] = {}  # megapixels of what has not come to the network
 
     def run(self) -> int:
-        for note in self._plan.notes:
-            tell(note)
+        for text in self._plan.notes:
+            note(text)
         for failure in self._plan.failures:
             self._fail(None, failure)
         skipped = [job for job in self._plan.jobs if self._is_skipped(job)]
@@ -137,7 +137,7 @@ class _Run:
             pixels = photo.pixels
             if self._denoise is not None:
                 if is_dark(pixels):
-                    tell(f"{job.source}: uses the darkest part of its 16 bits alone; {_DARK}")
+                    note(f"{job.source}: uses the darkest part of its 16 bits alone; {_DARK}")
                 pixels = self._denoise(pixels)
         except FAILURES as error:
             return error

@@ -8,9 +8,9 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from gradnet_tf.console import note
 from gradnet_tf.errors import EXIT_OK, EXIT_SOME_FAILED, UserError
 from gradnet_tf.inference.earlier_results import NAME as RESULTS
-from gradnet_tf.inference.noise_level import tell
 from gradnet_tf.photos.files import PHOTO_SUFFIXES
 
 #: By these names people keep pictures that are not read here.
@@ -182,8 +182,8 @@ def dry_run(plan: Plan, overwrite: bool) -> int:
     skipped = 0
     for failure in plan.failures:
         print(f"failed: {failure}", file=sys.stderr)
-    for note in plan.notes:
-        tell(note)
+    for text in plan.notes:
+        note(text)
     for job in plan.jobs:
         skip = not overwrite and job.target.exists()
         skipped += skip

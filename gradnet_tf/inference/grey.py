@@ -3,7 +3,7 @@
 import numpy as np
 
 from gradnet_tf import weights
-from gradnet_tf.inference.noise_level import tell
+from gradnet_tf.console import note
 
 
 def grey_partner(denoiser):
@@ -26,7 +26,7 @@ def grey_partner(denoiser):
 
     runtime = denoiser.source.get("runtime") or "keras"
     partner = load_denoiser(name, runtime=runtime)
-    tell(f"grey pictures go through {name}, the grey weights of {denoiser.name}")
+    note(f"grey pictures go through {name}, the grey weights of {denoiser.name}")
     return partner
 
 

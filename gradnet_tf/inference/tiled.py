@@ -2,10 +2,10 @@
 
 import numpy as np
 
+from gradnet_tf.console import note
 from gradnet_tf.errors import UserError
 from gradnet_tf.inference.attention_sample import WHOLE_PIXELS, attention_vectors
 from gradnet_tf.inference.memory import choose_tile
-from gradnet_tf.inference.noise_level import tell
 from gradnet_tf.inference.tile_config import TileConfig
 from gradnet_tf.inference.tile_facts import TileFacts
 from gradnet_tf.inference.tiles import (
@@ -87,7 +87,7 @@ class TiledNetwork:
                 continue
             if side != tile:
                 self._limit = side
-                tell(f"out of memory with tiles of {min(tile, max(shape))}; {side} went through")
+                note(f"out of memory with tiles of {min(tile, max(shape))}; {side} went through")
             return result
         raise failure
 

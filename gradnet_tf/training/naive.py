@@ -2,20 +2,19 @@
 
 import dataclasses
 import json
-import sys
 import time
 from pathlib import Path
 
 import numpy as np
 
 from gradnet_tf.classical import append_estimate, classical_denoiser
+from gradnet_tf.console import format_seconds, warn
 from gradnet_tf.errors import UserError
 from gradnet_tf.inference.architecture import describe, rebuild, same_architecture
 from gradnet_tf.inference.noise_level import untrained_note
 from gradnet_tf.models import FixedSigma, GivenEstimate
 from gradnet_tf.models.base import build_model as build_variables
 from gradnet_tf.presets import build_model, get_preset
-from gradnet_tf.progress import format_seconds
 from gradnet_tf.run_folder import best_weights
 from gradnet_tf.training.checkpoints import CheckpointStore
 
@@ -163,11 +162,9 @@ def _say_cost(config, denoise) -> None:
     denoise(crops, config.sigma_min)
     rate = _TIMED_CROPS / max(time.monotonic() - started, 1e-9)
     count = config.steps * config.batch_size
-    print(
-        f"warning: {config.estimator} makes the naive estimate of every crop, about "
+    warn(
+        f"{config.estimator} makes the naive estimate of every crop, about "
         f"{rate:.3g} crops of {config.crop_size}×{config.crop_size} a second in each of "
         f"--workers={config.workers}: {format_seconds(count / rate / config.workers)} for all "
-        f"{count:,}",
-        file=sys.stderr,
-        flush=True,
+        f"{count:,}"
     )

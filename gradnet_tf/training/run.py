@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from gradnet_tf.config import TrainConfig
+from gradnet_tf.console import note
 from gradnet_tf.errors import UserError
 from gradnet_tf.files import write_json
-from gradnet_tf.inference.noise_level import tell
 from gradnet_tf.presets import build_model, get_preset
 from gradnet_tf.run_folder import best_weights, has_weights, held
 from gradnet_tf.training.cluster import cluster_for
@@ -153,7 +153,7 @@ def train(
     start = initial_weights(config, given)
     naive_model = given.of_another_kind(config) if given else None
     if chief and given:
-        tell(given.note)
+        note(given.note)
     with _folder(config, facts, naive_model) if chief else contextlib.nullcontext():
         if chief and given and given.weights:
             given.keep(workdir)

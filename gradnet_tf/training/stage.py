@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
+from gradnet_tf.console import ProgressLine, TimeLeft
 from gradnet_tf.errors import Interrupted, NotFiniteError
-from gradnet_tf.progress import ProgressLine, TimeLeft
 from gradnet_tf.training.checkpoints import CheckpointStore
 from gradnet_tf.training.disk import write_when_there_is_space
 from gradnet_tf.training.records import NoRecords, RunLog, TensorBoardLog
