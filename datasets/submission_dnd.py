@@ -11,9 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from datasets.matlab_arrays import read_array, require_scipy
+from datasets.matlab_arrays import read_array
 from datasets.submission import Submission, denoise_all, interrupted
 from gradnet_tf.files import atomic_path
+from gradnet_tf.matlab_version import require_scipy
 
 FOLDER = "bundled"
 EVAL_VERSION = "1.0"

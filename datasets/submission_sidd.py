@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from datasets.matlab_arrays import require_scipy
 from datasets.submission import Submission, denoise_all, interrupted
 from gradnet_tf.files import atomic_path, require_free_space
 from gradnet_tf.inference.image_files import to_float, to_uint8
+from gradnet_tf.matlab_version import require_scipy
 
 OPTIONAL_FIELDS = ("MethodName", "Authors", "PaperTitle", "Venue", "MachineSpecs")
 MAT_FILE, CSV_FILE = "SubmitSrgb.mat", "SubmitSrgb.csv"

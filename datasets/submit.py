@@ -53,8 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             f"`precision` must be one of {', '.join(PRECISIONS)}. "
             f"Received: precision={options.precision}"
         )
-    from datasets.matlab_arrays import require_scipy
     from datasets.resolve import find_dataset
+    from gradnet_tf.matlab_version import require_scipy
 
     output = Path(options.output)
     require_scipy(output)
