@@ -1,7 +1,6 @@
 """A named, ordered list of images that are decoded when asked for."""
 
 import dataclasses
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -83,8 +82,3 @@ class ImageSet:
             paths=self.paths[:count],
             available=self.available or len(self.names),
         )
-
-
-def notice(text: str) -> None:
-    """Tells a person on standard error about something that does not stop the work."""
-    print(f"note: {text}", file=sys.stderr)
