@@ -34,6 +34,10 @@ class DrawingSet(ImageSet):
         image = np.ascontiguousarray(image)
         return image if self.channels == 3 else to_grey(image)[..., np.newaxis]
 
+    def sources(self, index: int) -> tuple[Path, ...]:
+        """Returns this module, so that prepared shards are made again when it changes."""
+        return (Path(__file__),)
+
 
 def find(facts: DatasetFacts, data_dir: str | Path | None, split: str, channels: int) -> ImageSet:
     """Lists a split; see `datasets.layouts`. `data_dir` is not needed."""
