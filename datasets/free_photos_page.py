@@ -50,7 +50,7 @@ The card of each set of weights names its training set.
 | set | trained on | terms |
 | --- | --- | --- |
 | `free_photos_cc_by` | the {permissive} under CC0 or CC-BY | CC-BY asks for the attribution below |
-| `free_photos` | {training}, all but the 16 for validation | those, and CC-BY-SA for {share_alike} of them |
+| `free_photos` | {training}, all but the 16 for validation | also CC-BY-SA, for {share_alike} |
 
 `free_photos_cc_by` is for the default weights: no photograph under CC-BY-SA has a part in what
 the network learns. Whether CC-BY-SA extends to weights is unsettled; weights trained on
@@ -66,12 +66,14 @@ authors endorse none of it.
 
 {attribution}
 
-Licences: [CC0 1.0](https://creativecommons.org/publicdomain/zero/1.0/), [CC-BY
-2.0](https://creativecommons.org/licenses/by/2.0/), [CC-BY
-4.0](https://creativecommons.org/licenses/by/4.0/), [CC-BY-SA
-2.0](https://creativecommons.org/licenses/by-sa/2.0/), [CC-BY-SA
-3.0](https://creativecommons.org/licenses/by-sa/3.0/), [CC-BY-SA
-4.0](https://creativecommons.org/licenses/by-sa/4.0/).
+The licences' texts:
+
+- [CC0 1.0](https://creativecommons.org/publicdomain/zero/1.0/)
+- [CC-BY 2.0](https://creativecommons.org/licenses/by/2.0/)
+- [CC-BY 4.0](https://creativecommons.org/licenses/by/4.0/)
+- [CC-BY-SA 2.0](https://creativecommons.org/licenses/by-sa/2.0/)
+- [CC-BY-SA 3.0](https://creativecommons.org/licenses/by-sa/3.0/)
+- [CC-BY-SA 4.0](https://creativecommons.org/licenses/by-sa/4.0/)
 
 ## Getting the originals
 
@@ -79,8 +81,8 @@ The photographs are not part of this repository. The column *source* says where 
 
 - `OWNER/REPOSITORY PATH` is a file of https://github.com/OWNER/REPOSITORY; `RELEASE:PATH` names
   the release of the wallpapers first.
-- `OWNER/REPOSITORY blob HASH` is a file by its content, whatever its path: `git cat-file blob
-  HASH > FILE` in a clone with its whole history.
+- `OWNER/REPOSITORY blob HASH` is a file by its content, whatever its path:
+  `git cat-file blob HASH > FILE` in a clone with its whole history.
 - `Debian PACKAGE FILE` is a file of that source package: `apt-get source PACKAGE`.
 
 The last column has the first {digits} digits of the original's sha256. Scale each original to the
