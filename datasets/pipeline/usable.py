@@ -38,6 +38,10 @@ def usable_images(
         if sizes[index] is None:
             image = image_set.load(index)
             guard.check(image, path)
+            # Most test images are not recognised once they are smaller.
+            original = image_set.original(index)
+            if original is not None:
+                guard.check(original, path)
         elif guard.may_hold(sizes[index]):
             guard.check(image_set.load(index), path)
         height, width = sizes[index] if image is None else image.shape[:2]

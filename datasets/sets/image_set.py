@@ -62,6 +62,10 @@ class ImageSet:
         """
         return None if self.has_clean else read_image(self.paths[index], self.channels)
 
+    def original(self, index: int) -> np.ndarray | None:
+        """Returns the image that `load` changes, for the leak guard; None: `load` changes none."""
+        return None
+
     def sources(self, index: int) -> tuple[Path, ...]:
         """Returns every file that image `index` and its noisy partner come from."""
         return (self.paths[index],)

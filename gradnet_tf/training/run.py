@@ -32,6 +32,8 @@ _FREE_FIELDS = {
     "worker_timeout",
     "nan_limit",
 }
+# What runs had before the field was added, where its default is left to the preset's recipe.
+_BEFORE = {"optimizer": "adam"}
 
 
 def _as_given(fields: dict) -> dict:
@@ -61,8 +63,9 @@ def prepare_workdir(
     path = workdir / "config.json"
     fields = json.loads(json.dumps(config.to_dict()))
     if path.exists():
-        # A run from before a field was added has its default.
+        # A run from before a field was added has its default, as JSON would have kept it.
         defaults = {field.name: field.default for field in dataclasses.fields(config)}
+        defaults = json.loads(json.dumps({**defaults, **_BEFORE}))
         there = _as_given({**defaults, **json.loads(path.read_text("utf-8"))["train"]})
         different = [
             f"{name}: {there.get(name)!r} there, {value!r} now"
