@@ -18,6 +18,6 @@ def test_the_first_image_counts_only_where_it_is_the_only_one(monkeypatch, count
         return image
 
     images = Images(photographs(count))
-    result = evaluate_set.evaluate(Fake(denoise), images, evaluation.EvaluateConfig())
+    result = evaluate_set.evaluate(Fake(denoise), images, evaluate_set.EvaluateConfig())
     assert [row["seconds"] for row in result["images"]] == [10.0, 1.0, 2.0][:count]
     assert result["seconds_per_image"] == expected
