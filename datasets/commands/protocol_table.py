@@ -40,7 +40,7 @@ def pages() -> dict[str, str]:
 def source_block(facts: DatasetFacts) -> str:
     """Returns where a set comes from, in Markdown."""
     lines = [f"**{facts.name}**\n", f"- Splits: {_splits(facts)}"]
-    if facts.citation and facts.layout != "sample":
+    if facts.citation and facts.layout not in ("sample", "drawings"):
         names = dict.fromkeys((facts.title, *facts.aliases))
         lines.append(f"- Folder: {', '.join(f'`{name}`' for name in names)}")
     lines.append(f"- Terms: {facts.terms or 'yours'}")

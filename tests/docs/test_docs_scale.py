@@ -1,4 +1,4 @@
-"""docs/scale.md's manifest describes a cluster; docs/scale_costs.md's tables are what is printed."""
+"""The manifest of docs/scale.md describes a cluster; docs/scale_costs.md has the printed tables."""
 
 import re
 import shlex
