@@ -12,20 +12,24 @@ from datasets.facts.dataset_facts import DatasetFacts, Protocol
 _SOURCES = """\
 # Where the data sets come from
 
-The splits of each set with their number of images, the folder names that are recognized below `--data_dir`, the terms, and
-how to get the files. The split in bold is the one that `evaluate.py` uses by default. `evaluate.py` and `train.py` compare
-the number of images with the published one and report a difference. How a set is scored: [protocols.md](protocols.md);
-commands and your own images: [datasets.md](datasets.md). `python -m datasets.commands.protocol_table docs` writes this page.
+The splits of each set with their number of images, the folder names that are recognized below
+`--data_dir`, the terms, and how to get the files. The split in bold is the one that `evaluate.py`
+uses by default. `evaluate.py` and `train.py` compare the number of images with the published one
+and report a difference. How a set is scored: [protocols.md](protocols.md); commands and your own
+images: [datasets.md](datasets.md). `python -m datasets.commands.protocol_table docs` writes this
+page.
 """
 _PROTOCOLS = """\
 # How each data set is scored
 
-A score can stand beside a published one only if it was taken in the same way. The same text is in the console table, in
-report.html and, as `protocol`, in metrics.json; a run that departs from it (fewer images, a clipped input) says so.
+A score can stand beside a published one only if it was taken in the same way. The same text is in
+the console table, in report.html and, as `protocol`, in metrics.json; a run that departs from it
+(fewer images, a clipped input) says so.
 
-Unless a set says otherwise: whole images, in RGB, with Gaussian noise (AWGN) that is added and not clipped; the score is the
-PSNR of the float output clipped to [0, 1], and `psnr_uint8` the one after rounding to 8 bits. Where a set comes from:
-[dataset_sources.md](dataset_sources.md). `python -m datasets.commands.protocol_table docs` writes this page.
+Unless a set says otherwise: whole images, in RGB, with Gaussian noise (AWGN) that is added and
+not clipped; the score is the PSNR of the float output clipped to [0, 1], and `psnr_uint8` the one
+after rounding to 8 bits. Where a set comes from: [dataset_sources.md](dataset_sources.md).
+`python -m datasets.commands.protocol_table docs` writes this page.
 """
 
 

@@ -2,7 +2,7 @@
 
 8 bits where the work is, float where they cost quality: the image itself, the
 gradient's magnitude, the attention's vectors, and the convolutions that touch
-the image. docs/decisions.md has what each choice is worth.
+the image. docs/results.md ("TFLite files") has what each choice is worth.
 """
 
 import keras
