@@ -1,9 +1,13 @@
 """Keeps the images that a model is to be tested on out of its training, by their content.
 
-Compared are the decoded pixels: a copy under another name, in another folder,
-in grey or in another lossless format is found. A crop, a flip, or a copy saved
-again as JPEG is not, but for the images of BSD68 and CBSD68, which
-`datasets.sets.held_out` finds scaled and compressed too.
+The decoded pixels are compared: a copy under another name, in another folder,
+in gray or in another lossless format is found. A crop, a flip, or a copy saved
+again as JPEG is not, except for the images of BSD68 and CBSD68, which
+`datasets.sets.held_out` also finds scaled and compressed.
+
+The hash is exact because similar images are legitimate: sets of one scene
+under several noise levels, or frames of a video, would raise false alarms.
+Only images of the same size are compared, so most files need not be read.
 """
 
 import hashlib

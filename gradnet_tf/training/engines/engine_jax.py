@@ -1,10 +1,14 @@
 """A training step on JAX: one compiled, functional step on one device or on several.
 
-The interface is that of `engine_tensorflow`. Between steps the truth is a
-tuple of arrays on the devices, given to each step and replaced by what it
-returns. It goes back into the Keras variables when `model`, `optimizer` or
-their state is asked for, and is read from them again at the next step: so ask
-the engine for `model` each time, and do not keep it over a step.
+The interface is that of `engine_tensorflow`. Between steps the state is a tuple
+of arrays on the devices; each step takes it and returns the next one. Asking
+for `model`, `optimizer` or their state copies it into the Keras variables, and
+the next step reads it from them again. So ask the engine for `model` each
+time, and do not keep it over a step.
+
+Devices are addressed by `jax.sharding`: `keras.distribution` lays out the
+variables of models that Keras' own trainer runs, and here the step is a
+function of arrays, with the training set in device memory beside them.
 """
 
 from contextlib import contextmanager
