@@ -27,7 +27,7 @@ def _levels(*values: float) -> dict[float, float]:
 # Kodak24 is left out for BM3D: publications disagree there by half a dB.
 LITERATURE = (
     Published(
-        "BM3D, in colour CBM3D",
+        "BM3D, in color CBM3D",
         "github.com/cszn/DPIR, figs/grayscale_psnr.png and color_psnr.png",
         {
             "set12": _levels(32.37, 29.97, 26.72),
