@@ -1,15 +1,15 @@
-"""How the files of a set lie: for each layout the function that finds them.
+"""The layouts of data sets: for each layout the function that finds the files.
 
 A layout's `find(facts, data_dir, split, channels)` returns an `ImageSet` whose files are found
-and verified; nothing of an image is decoded. A set of a usual layout is a row of facts alone; one
-of its own has a module with such a function, and a line here.
+and verified; nothing of an image is decoded. A set with a usual layout needs only a row of
+facts; one with its own layout has a module with such a function, and a line here.
 
     facts: the set's row.
     data_dir: `--data_dir` as given, or None.
     split: one of `facts.splits`.
     channels: 3 or 1.
 
-It raises a `UserError` for what is missing: what was looked for, and how to get it.
+It raises a `UserError` that says what is missing, where it was looked for and how to get it.
 """
 
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What a run trains on: the images by its flags, the stream of batches by its backend."""
+"""The input of a run: images chosen by its flags, batches made for its backend."""
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -27,7 +27,7 @@ class TrainingInput:
         images: those to train on.
         validation: those to choose checkpoints on.
         degradation: what makes the noise; `None` for Gaussian noise of the config's σ.
-        guard: knows the images that are not to be trained on.
+        guard: knows the images that must not be trained on.
     """
 
     def __init__(
@@ -105,7 +105,7 @@ class TrainingInput:
                 )
 
     def _prepared(self) -> ImageSet:
-        """Returns the images, those of every set read from its shards."""
+        """Returns the images, read from the shards of each set."""
         from datasets.shards.shard_writer import prepared_set
 
         def prepare(part):

@@ -1,6 +1,6 @@
-"""Do a noisy and a clean image show the same scene, and do they lie on each other?
+"""Whether a noisy and a clean image show the same scene and are aligned.
 
-Both questions are asked of patterns, not of pixel values: noise, exposure and colour may differ.
+Both are decided on patterns, not on pixel values: noise, exposure and color may differ.
 The limits were tried on the 140 pairs of RENOIR and PolyU, which are as their authors aligned
 them: thumbnails of pairs correlate at 0.91 and above, those of different scenes below 0.77.
 """
@@ -38,7 +38,7 @@ class Shift:
 
     @property
     def is_misaligned(self) -> bool:
-        """Whether the pair would be clearly better elsewhere."""
+        """Whether a shift would improve the pair clearly."""
         return (self.down, self.right) != (0, 0) and self.gain_db >= _GAIN_DB
 
 

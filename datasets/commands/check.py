@@ -1,4 +1,4 @@
-"""Looks through a set of images for everything that would spoil a training or a score."""
+"""Checks a set of images for everything that would spoil a training or a score."""
 
 import contextlib
 import dataclasses
@@ -92,7 +92,7 @@ def _found_splits(
     found, errors = [], []
     default = (facts.evaluation_split, *facts.splits) if not facts.is_own else ("all",)
     for wanted in dict.fromkeys((split,) if split else default):
-        # Numbers that do not fit are findings here, not notes.
+        # Unexpected numbers of images are findings here, not messages.
         with contextlib.redirect_stderr(io.StringIO()):
             try:
                 found.append(find_dataset(facts.name, data_dir, wanted))

@@ -26,7 +26,7 @@ def list_sets(data_dir: str | None = None) -> str:
 
 
 def describe(facts: DatasetFacts) -> str:
-    """Tells everything that is known of a set."""
+    """Returns everything that is known about a set."""
     items = [
         ("name", f"{facts.name} ({facts.title})"),
         ("folders", ", ".join(dict.fromkeys((facts.name, *facts.aliases)))),

@@ -1,7 +1,7 @@
-"""What submissions to the benchmarks share: denoising image by image, and going on after a stop.
+"""Shared by the submissions: denoising image by image, and resuming.
 
 OUTPUT/submission.json records what the files beside it are made from. A run that finds another
-model or other noisy files there starts anew; one that finds its own goes on, or has nothing to do.
+model or other noisy files there starts from the beginning; otherwise it resumes.
 """
 
 import dataclasses
@@ -128,7 +128,7 @@ def denoise_all(
     for count, index in enumerate(todo, start=1):
         noisy = load(index)
         if count == 1:
-            # The first call compiles, which is no time of the method.
+            # The first call compiles, which does not count as time of the method.
             denoise_one(submission.denoiser, noisy, names[index], sigma=25.0)
         begun = time.perf_counter()
         denoised = denoise_one(submission.denoiser, noisy, names[index])
@@ -142,7 +142,7 @@ def denoise_all(
 
 
 def interrupted(done: int, total: int) -> Interrupted:
-    """Builds what ends a run on Ctrl-C: it says how to go on."""
+    """Returns the error for Ctrl-C, which says how to resume."""
     return Interrupted(
         f"interrupted: {done} of {total} images are denoised.\nThe same command goes on from there."
     )

@@ -3,7 +3,7 @@
 Each has `Idenoised` (a cell array of 1×20 boxes), `israw` (false) and `eval_version` ("1.0"), as
 the benchmark's own bundle_submissions_srgb makes them from a file per box, OUTPUT/0001_01.mat …
 with `Idenoised_crop`. Boxes are single precision in [0, 1], as the noisy ones are: nothing is
-rounded. The files of single boxes are what a later run goes on from.
+rounded. A later run resumes from the files of single boxes.
 """
 
 from collections import defaultdict
@@ -27,7 +27,7 @@ def submit(submission: Submission) -> list[Path]:
         submission: of a `datasets.sets.dnd.DndBoxes`.
 
     Returns:
-        The bundled files, which are what is handed in.
+        The bundled files, which are to be submitted.
 
     Raises:
         Interrupted: on Ctrl-C; what is done is kept.
@@ -51,7 +51,7 @@ def submit(submission: Submission) -> list[Path]:
         for path in (*crops, *bundles):
             path.unlink(missing_ok=True)
     submission.write(0, seconds, complete=False)
-    # A file that is there is whole: it came by its name when it was finished.
+    # An existing file is complete: it was renamed when it was finished.
     todo = [index for index, path in enumerate(crops) if not path.is_file()]
     done = len(crops) - len(todo)
     try:

@@ -95,7 +95,7 @@ def _open_blocks(submission: Submission, record: dict | None) -> tuple[np.memmap
             if blocks.shape == shape and blocks.dtype == np.uint8:
                 return blocks, min(int(record["done"]), len(submission.image_set))
         except (ValueError, OSError):
-            pass  # Cut off: it is made anew.
+            pass  # Truncated: rewritten from the start.
     size = int(np.prod(shape))
     # The array, the MATLAB file of its size, and base64's four bytes for three.
     require_free_space(submission.output, 2 * size + size * 4 // 3, "the submission")

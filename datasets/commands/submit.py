@@ -5,7 +5,7 @@ Example:
   python -m datasets.commands.submit dnd --model=runs/sidd --data_dir=DATA --output=out/dnd
 
 sidd writes SubmitSrgb.mat and SubmitSrgb.csv, dnd the folder bundled. The clean images are with
-the benchmarks, so nothing is scored here. A run that was stopped goes on when it is repeated.
+the benchmarks, so nothing is scored here. Repeat the command to resume an interrupted run.
 """
 
 import argparse

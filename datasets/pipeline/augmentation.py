@@ -1,4 +1,4 @@
-"""What changes a training crop beyond its place and orientation: its colours, and a frame."""
+"""Further augmentations of a training crop: colors, and a frame."""
 
 import numpy as np
 

@@ -30,7 +30,7 @@ class ImageStore:
         return image
 
     def put(self, position: int, image: np.ndarray) -> None:
-        """Keeps an image and lets those used longest ago go, down to the limit."""
+        """Stores an image and evicts the least recently used ones, down to the limit."""
         with self._lock:
             if position in self._kept:
                 return

@@ -1,4 +1,4 @@
-"""Test images known without their files: hashes of the decoded pixels, see `leak_guard`.
+"""Hashes of test images, for checks without their files; see `leak_guard`.
 
 Set12 as in the FFDNet repository; of PolyU the 100 crops of the mean images.
 """

@@ -1,4 +1,4 @@
-"""Keeps the images that a model is to be tested on out of its training, by their content.
+"""Keeps test images out of training, by content.
 
 The decoded pixels are compared: a copy under another name, in another folder,
 in gray or in another lossless format is found. A crop, a flip, or a copy saved
@@ -34,7 +34,7 @@ _DECODED_AT_ONCE = 4
 
 
 def content_hash(image: np.ndarray) -> str:
-    """Returns 16 hexadecimal digits of the pixels in grey, the same for a grey and a colour copy.
+    """Returns 16 hexadecimal digits of the gray pixels, equal for a gray and a color copy.
 
     Args:
         image: uint8 [H, W, 3] or [H, W, 1].
@@ -44,7 +44,7 @@ def content_hash(image: np.ndarray) -> str:
 
 
 class LeakGuard:
-    """The images of test sets by content; refuses to train on them.
+    """Knows the images of test sets by content and refuses to train on them.
 
     Attributes:
         counts: number of images by set that are known, beside BSD68's.
@@ -52,7 +52,7 @@ class LeakGuard:
 
     def __init__(self, allow: bool = False):
         """Args:
-        allow: let test images pass, with a note for each.
+        allow: accept test images, with a message for each.
         """
         self.allow = allow
         self.counts: dict[str, int] = {}
@@ -79,7 +79,7 @@ class LeakGuard:
         facts = image_set.facts
         # Where a set's own validation split is what it is evaluated on, a run may validate on it.
         strict = facts.evaluation_split != facts.validation_split
-        image_set.load(0)  # Sets that are one array read it here, and not in every thread.
+        image_set.load(0)  # Sets that are one array read it here, once, and not in every thread.
         with ThreadPoolExecutor(_DECODED_AT_ONCE) as threads:
             for size, content in threads.map(
                 lambda index: _size_and_hash(image_set.load(index)), range(len(image_set))
@@ -159,7 +159,7 @@ def make_guard(
             try:
                 guard.add_set(find_dataset(facts.name, data_dir, tell=False))
             except UserError as error:
-                # Nobody asked for it; a damaged test set must not stop a training.
+                # Not requested by the user, so a damaged test set must not stop a training.
                 what = str(error).splitlines()[0]
                 note(f"test images of {facts.name} are not guarded: {what}")
     return guard
@@ -171,5 +171,5 @@ def _lies_in(facts: DatasetFacts, data_dir: str | Path | None) -> bool:
     if chosen_on or facts.is_own or facts.name in _ALWAYS_KNOWN or not data_dir:
         return False
     folder = Path(data_dir).expanduser()
-    # By the folder's name alone: files called 01.png may be anybody's training images.
+    # Only by the folder's name: files called 01.png may be somebody's training images.
     return folder.is_dir() and bool(named_folders(facts, folder))

@@ -2,7 +2,7 @@
 
 The folder holds `manifest.tsv` (file, size, licence, author, source and sha256 of each original)
 and `train/`. Two rows of facts read it: `free_photos` trains on all of it, `free_photos_cc_by` on
-the photographs under CC0 or CC-BY alone, for weights whose terms nobody can question. Both choose
+only the photographs under CC0 or CC-BY, for weights with clear terms. Both choose
 checkpoints on the same sixteen photographs, which neither trains on.
 """
 

@@ -1,4 +1,4 @@
-"""The 68 test images of BSD68 and CBSD68, which lie in BSDS500 and must never be trained on.
+"""The 68 test images of BSD68 and CBSD68, which are in BSDS500 and must not be trained on.
 
 They are known by their BSDS500 number and by content: sixteen means of the
 luma over a 4×4 grid. The content check finds a copy under another name, in

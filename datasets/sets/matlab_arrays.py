@@ -23,7 +23,7 @@ _DTYPES = {"single": "float32", "double": "float64"}
 
 
 def damaged(path: str | os.PathLike, reason: object) -> UserError:
-    """Builds the error for a file that cannot be read."""
+    """Returns the error for a file that cannot be read."""
     text = (str(reason).splitlines() or [type(reason).__name__])[0][:160]
     return UserError(
         f"{path}: damaged, cut off or no MATLAB file: {text}.\n"
@@ -67,7 +67,7 @@ def array_facts(path: Path, name: str) -> tuple[tuple[int, ...], str]:
         _check_length(path)
         try:
             found = {each: (shape, kind) for each, shape, kind in reader.whosmat(str(path))}
-        except Exception as error:  # Its reader raises what it meets: zlib's, struct's, its own.
+        except Exception as error:  # Its reader raises errors of zlib, of struct and of its own.
             raise damaged(path, error) from error
         if name not in found:
             raise _no_variable(path, name, found)
@@ -132,7 +132,7 @@ def _is_version_5(path: Path) -> bool:
 
 
 def _check_length(path: Path) -> None:
-    """Follows the lengths of a version 5 file's elements and compares with the file's size."""
+    """Adds up the lengths of a version 5 file's elements and compares with the file's size."""
     size = path.stat().st_size
     with open(path, "rb") as file:
         order = ">" if file.read(_HEADER)[126:128] == b"MI" else "<"

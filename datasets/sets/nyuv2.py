@@ -2,8 +2,8 @@
 
 `nyu_depth_v2_labeled.mat` holds `images` as uint8, in HDF5's order of axes (image, colour, column,
 row). The usual split into 795 and 654 is in a file of its own, `splits.mat`, whose numbers count
-from 1. `fit` and `validation` part the 795, so that checkpoints are chosen on images that are
-neither trained on nor tested on.
+from 1. `fit` and `validation` split the 795, so that checkpoints are chosen on images that are
+neither trained nor tested on.
 """
 
 import dataclasses
@@ -74,7 +74,7 @@ def _find_labeled(facts, place: Path, split: str, channels: int) -> LabeledImage
     elif (place / _SPLITS_FILE).is_file():
         numbers = _of_split(place / _SPLITS_FILE, split, count)
     elif split == "test":
-        # Called by what it is, in the results too.
+        # Named by its content, also in the results.
         split, numbers = "all", range(count)
         note(
             f"{place} has no {_SPLITS_FILE}, so that the split into 795 and 654 is not known: all "

@@ -1,7 +1,8 @@
-"""Writes the shards of `datasets.shards.shard_files`; can be killed at any moment and repeated.
+"""Writes the shards of `datasets.shards.shard_files`; resumable after a kill at any moment.
 
-A finished shard has its rows of the index in a file beside it until the index
-is written, last of all. A repeated run keeps what is whole and writes the rest.
+The rows of a finished shard are stored in a file beside it until the index is
+written, which happens last. A repeated run keeps complete shards and writes the
+rest.
 """
 
 import contextlib
@@ -60,9 +61,9 @@ def prepared_set(image_set: ImageSet, prepared_dir: str | os.PathLike) -> Prepar
 def prepare(
     image_set: ImageSet, prepared_dir: str | os.PathLike, shards: int | None = None
 ) -> PreparedSet:
-    """Writes what is missing, damaged or out of date; compares the sha256 of what is there.
+    """Writes what is missing, damaged or out of date, after comparing the sha256 of each shard.
 
-    Several processes may ask at once; one works and the others wait for it.
+    Several processes may call this at once; one works and the others wait for it.
 
     Args:
         image_set: the images; each is decoded once and must be no test image.
@@ -111,7 +112,7 @@ def _prepare(image_set: ImageSet, folder: Path, shards: int | None) -> PreparedS
     if index and all(parts):
         print(f"{folder} is complete: {len(image_set)} images in {shards} shards, nothing to do.")
         return with_index(image_set, folder, index)
-    # No index while shards change: half of them must not pass for a set.
+    # The index is removed first, so that a partial set is never accepted.
     (folder / INDEX).unlink(missing_ok=True)
     line = ProgressLine()
     for shard, name in enumerate(names):
@@ -120,7 +121,7 @@ def _prepare(image_set: ImageSet, folder: Path, shards: int | None) -> PreparedS
                 folder / name, image_set, range(shard, len(image_set), shards), line
             )
             parts[shard] = {"source": source, "shard": _facts(folder / name), "images": rows}
-        # Those of an index that is gone now as well.
+        # Also those of the index that was just removed.
         write_json(_beside(folder / name), parts[shard])
     images = [
         {"name": name, **parts[number % shards]["images"][number // shards]}
@@ -154,7 +155,7 @@ def _facts(path: Path) -> dict:
 
 
 def _known(folder: Path, names: list[str], shard: int, index: dict | None, source: str):
-    """Returns what is known of a whole shard, from the index or the file beside it, or `None`."""
+    """Returns the rows of a complete shard, from the index or the file beside it, or `None`."""
     path = folder / names[shard]
     if index:
         rows = index["images"][shard :: len(names)]

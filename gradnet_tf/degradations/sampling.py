@@ -1,8 +1,8 @@
 """Which image, crop, orientation, σ and noise make example number n of a run (NumPy only).
 
-Everything about an example follows from (seed, n): never from batch size,
-worker count, strategy or time. So a run can be resumed, spread over machines
-and repeated, and every backend makes the same choices.
+Everything about an example follows from (seed, n), never from batch size,
+worker count, strategy or time. So a run can be resumed, distributed and
+repeated, and every backend makes the same choices.
 """
 
 import dataclasses
@@ -20,7 +20,8 @@ class WeightedOrder:
     """Which image example n shows: exactly `weight` of every `sum(weights)` from each group.
 
     Within a group every image comes once before any comes again, in a new order each time.
-    All of it follows from (seed, n).
+    All of it follows from (seed, n). This is why weights are exact in every block: with a random
+    group for each example, the position within a group's epoch would depend on all earlier draws.
     """
 
     def __init__(self, groups: Sequence[tuple[Sequence[int], int]], seed: int):

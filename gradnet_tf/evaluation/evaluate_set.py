@@ -68,7 +68,7 @@ class EvaluateConfig:
     def __post_init__(self):
         if self.degradation:
             degradation = parse_degradation(self.degradation)
-            # One text for one noise, however it was written.
+            # One canonical spelling, so that the same noise compares equal.
             object.__setattr__(self, "degradation", str(degradation))
             object.__setattr__(self, "sigma", degradation.sigma)
         if self.sigma is not None:
@@ -98,8 +98,8 @@ class Denoiser(Protocol):
 class ImageSet(Protocol):
     """The part of an image set that an evaluation uses.
 
-    A set without clean images says so by `has_clean`, False; it has `noisy`
-    alone. Sets with `facts` tell how they are scored where scores are published.
+    A set without clean images has `has_clean` False and only `noisy`. The
+    `facts` of a set, if it has any, contain its protocol.
     """
 
     name: str
@@ -115,7 +115,7 @@ class ImageSet(Protocol):
 
 
 def has_clean(image_set: ImageSet) -> bool:
-    """Tells whether a set has clean images to score against."""
+    """Returns whether a set has clean images to score against."""
     return getattr(image_set, "has_clean", True)
 
 
@@ -137,7 +137,7 @@ def protocol(image_set: ImageSet) -> dict[str, Any] | None:
 def clean_image(image_set: ImageSet, index: int) -> np.ndarray:
     """Returns what an image is scored against: float32 (H, W, C) in [0, 1].
 
-    Sets whose clean images are finer than 8 bits have `clean` for that.
+    Sets whose clean images are finer than 8 bits have a method `clean`.
     """
     precise = getattr(image_set, "clean", None)
     return precise(index) if precise else to_float(image_set.load(index))
@@ -222,7 +222,7 @@ def run_example(
     naive = adapt_channels(
         lambda images: denoiser.naive(images, **more), noisy[None], denoiser.channels
     )
-    # np.clip keeps NaN, so a broken output is still seen by the scores.
+    # np.clip keeps NaN, so the scores still show a broken output.
     naive = None if naive is None else np.clip(naive[0], 0, 1)
     denoised = np.clip(denoised, 0, 1)
     return Example(name, clean, noisy, naive, denoised, seconds, real is not None)
@@ -246,8 +246,8 @@ def evaluate(
         denoiser: see `Denoiser`.
         image_set: see `ImageSet`.
         config: see `EvaluateConfig`.
-        progress: called with each image's row as soon as it is there.
-        on_example: called with each image's arrays, to keep or to write them.
+        progress: called with each image's row when it is ready.
+        on_example: called with each image's arrays.
 
     Returns:
         The contents of metrics.json; undefined and infinite values are `None`.
@@ -293,7 +293,7 @@ def evaluate(
         "tile": config.tile,
         "conversion": "; ".join(sorted(filter(None, conversions))) or None,
         "seconds": time.perf_counter() - start,
-        # The first image also pays for the compilation.
+        # The first image includes the compilation.
         "seconds_per_image": float(np.mean([row["seconds"] for row in rows[1:] or rows])),
         "nan_outputs": sum(row["problem"] == HAS_NAN for row in rows),
         "images": [{key: finite_or_none(item) for key, item in row.items()} for row in rows],

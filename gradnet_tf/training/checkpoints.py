@@ -3,9 +3,9 @@
 RUN/checkpoints/step-00000500/ holds model.weights.h5, the engine's state
 (optimizer-NN.npz, and ema-NN.npz where weights are averaged) and
 manifest.json (step, elapsed seconds, best score, sha256 of each file). It is
-written beside under another name and renamed, and the one before is kept until
-then. RUN/best/ holds the weights with the best validation score; its
-manifest names the file, and is replaced last.
+written to a temporary name and renamed; the previous one is kept until then.
+RUN/best/ holds the weights with the best validation score; its manifest names
+the file, and is replaced last.
 """
 
 import json
@@ -92,8 +92,8 @@ class CheckpointStore:
     def restore(self, model, set_state) -> dict | None:
         """Loads the newest intact checkpoint.
 
-        A damaged one is named on standard error and removed, and the one
-        before it is used.
+        A damaged one is named on standard error and removed, and the
+        previous one is used.
 
         Args:
             model: receives the weights.
@@ -124,7 +124,7 @@ class CheckpointStore:
         return folders[-1] if folders else None
 
     def save_best(self, model, step: int, psnr: float) -> None:
-        """Makes the model's present weights the best ones."""
+        """Saves the model's current weights as the best ones."""
         name = f"step-{step:08d}.weights.h5"
         with atomic_path(self.best_folder / name) as temporary:
             model.save_weights(temporary)

@@ -37,7 +37,7 @@ def sigma_range(
 ) -> dict:
     """Returns the fields `sigma_min` and `sigma_max`: a range if one is given, else one level.
 
-    Without any they are 25, or what the degradation makes of them.
+    Without any they are 25, or the range of the degradation.
 
     Raises:
         UserError: for half a range, a level outside [0, 255], or one beside a degradation.
@@ -214,7 +214,7 @@ class TrainConfig:
             object.__setattr__(self, "learning_rate", LEARNING_RATES.get(self.optimizer))
         self._take_scales()
         if self.init_from and self.naive_steps is None:
-            # Its weights include the naive denoiser's: what a stage would make is overwritten.
+            # Its weights include the naive denoiser's and would overwrite the result of a stage.
             object.__setattr__(self, "naive_steps", 0)
         for field in dataclasses.fields(recipe):
             # frozen: defaults are filled in once, here, so that config.json is complete.
@@ -242,7 +242,7 @@ class TrainConfig:
         require(0 <= self.naive_share < 1, "naive_share", self.naive_share, "in [0, 1)")
         has_naive = get_preset(self.preset).naive is not None
         require(has_naive or not self.naive, "naive", self.naive, "absent for this preset")
-        # Refused rather than ignored; a preset's own value cannot be told from an absent flag.
+        # Refused rather than ignored; a preset's own value looks like an absent flag.
         for name, silent in (
             ("naive_steps", (0, recipe.naive_steps)),
             ("naive_share", (recipe.naive_share,)),
@@ -251,7 +251,7 @@ class TrainConfig:
             require(
                 free, name, getattr(self, name), "absent beside --naive, which replaces the stage"
             )
-        # Frozen at its initial values, the naive denoiser would only pass the noise on.
+        # A naive denoiser frozen at its initial values would only pass the noise through.
         learns = not has_naive or self.naive_steps or self.joint or self.naive or self.init_from
         require(
             bool(learns), "naive_steps", 0, "at least 1 without --joint, --naive or --init_from"
@@ -259,7 +259,7 @@ class TrainConfig:
 
     def _take_degradation(self) -> None:
         degradation = parse_degradation(self.degradation)
-        # One text for one noise, however it was written.
+        # One canonical spelling, so that the same noise compares equal.
         object.__setattr__(self, "degradation", str(degradation))
         low, high = degradation.sigma_range or (None, None)
         object.__setattr__(self, "sigma_min", low)

@@ -28,7 +28,7 @@ class GivenNaive:
     Attributes:
         architecture: see `runtimes.keras_file`.
         weights: in Keras' order.
-        note: what a person should know of it.
+        note: a message for the user.
     """
 
     architecture: dict
@@ -36,7 +36,7 @@ class GivenNaive:
     note: str | None = None
 
     def build(self, precision: str):
-        """Makes the model, once or again, under a dtype policy."""
+        """Builds the model under a dtype policy; may be called several times."""
         model = rebuild(self.architecture, precision, "the naive denoiser")
         model.set_weights(self.weights)
         return model
@@ -47,16 +47,16 @@ class GivenNaive:
         return None if same_architecture(own, self.architecture) else self.architecture
 
     def keep(self, workdir: Path) -> None:
-        """Writes the weights to RUN/naive, so that the run needs the given file no more."""
+        """Writes the weights to RUN/naive, so that the run no longer needs the given file."""
         if _kept_weights(workdir) is None:
             CheckpointStore(workdir / "naive").save_best(self.build("float32"), 0, None)
 
 
 def given_naive(config) -> GivenNaive | None:
-    """Returns what `--naive` means for this run; a run that goes on has its own copy.
+    """Returns what `--naive` means for this run; a resumed run uses its own copy.
 
     Raises:
-        UserError: it is no network that can be ψ here; the message says why.
+        UserError: it cannot be used as ψ here; the message says why.
     """
     if not config.naive:
         return None
@@ -66,7 +66,7 @@ def given_naive(config) -> GivenNaive | None:
             raise UserError(
                 f"--joint: the naive denoiser {config.naive} has no weights that could train along."
             )
-        classical_denoiser(config.naive)  # Now, and not in an input thread, if it is missing.
+        classical_denoiser(config.naive)  # Fails here, not in an input thread, if it is missing.
         model = GivenEstimate(config.naive, config.sigma_min, config.channels)
         return GivenNaive(describe(build_variables(model)), [])
     return _kept(config) or _loaded(config)
@@ -76,11 +76,11 @@ def _kept_weights(workdir: Path) -> Path | None:
     try:
         return best_weights(workdir / "naive")
     except ValueError:
-        return None  # damaged: what was given must serve once more
+        return None  # damaged: read what was given again
 
 
 def _kept(config) -> GivenNaive | None:
-    """Returns the copy in RUN/naive of a run that was begun before."""
+    """Returns the copy in RUN/naive of a run that is resumed."""
     path = Path(config.workdir) / "config.json"
     if not path.exists():
         return None
@@ -141,7 +141,7 @@ def _require_one_level(config, name: str) -> None:
 
 
 def with_estimates(config, validation: list, quiet: bool = False) -> list:
-    """Puts the classical naive estimates behind the noisy validation images; says what they cost.
+    """Appends the classical estimates to the noisy validation images and reports their cost.
 
     Args:
         config: a `TrainConfig` with a `estimator`.

@@ -1,4 +1,4 @@
-"""A whole run: its folder and config.json, the naive denoiser's stage, the main stage."""
+"""A whole run: its folder with config.json, the naive stage, the main stage."""
 
 import contextlib
 import dataclasses
@@ -22,7 +22,7 @@ from gradnet_tf.utils.errors import UserError
 from gradnet_tf.utils.files import write_json
 from gradnet_tf.utils.versions import installed_versions
 
-# Fields that may differ between the invocations of one run: they decide no weight.
+# Fields that may change between invocations of one run, because they affect no weight.
 _FREE_FIELDS = {
     "workdir",
     "workers",
@@ -37,7 +37,7 @@ _BEFORE = {"optimizer": "adam"}
 
 
 def _as_given(fields: dict) -> dict:
-    """Returns a configuration's fields with one `sigma`, as the flag, in place of the two."""
+    """Returns a configuration's fields with one `sigma`, like the flag, instead of two."""
     low, high = fields["sigma_min"], fields["sigma_max"]
     sigma = low if low == high else f"{low:g} to {high:g}"
     return {"sigma": sigma} | {
@@ -81,7 +81,7 @@ def prepare_workdir(
             )
         if not different:
             return workdir
-        # A start that was refused left it; nothing was trained under it.
+        # Left by a refused start; nothing was trained with it.
     try:
         write_json(
             path,
@@ -134,7 +134,7 @@ def train(
     validation: list,
     facts: dict | None = None,
 ) -> dict:
-    """Trains a preset from start to end, or goes on where an earlier call stopped.
+    """Trains a preset from start to end; resumes where an earlier call stopped.
 
     Args:
         config: what to train and how.
@@ -152,7 +152,7 @@ def train(
     # Other workers get everything from the chief and need no folder.
     chief = cluster_for(config.strategy).chief
     given, workdir = given_naive(config), Path(config.workdir)
-    # Before the naive stage: a mistake shows now, and not after hours.
+    # Before the naive stage, so that a mistake shows at once and not after hours.
     start = initial_weights(config, given)
     naive_model = given.of_another_kind(config) if given else None
     if chief and given:
@@ -165,7 +165,7 @@ def train(
 
 @contextlib.contextmanager
 def _folder(config, facts, naive_model) -> Iterator[None]:
-    # Held first: a folder that another training works in keeps its config.json.
+    # The lock comes first, so that a folder in use by another training keeps its config.json.
     with held(config.workdir):
         prepare_workdir(config, facts, naive_model)
         yield
