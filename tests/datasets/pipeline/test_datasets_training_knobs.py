@@ -335,7 +335,7 @@ def test_the_flags_reach_the_batches(image_set):
 )
 def test_the_data_service_refuses_them(tmp_path, fields, flag):
     pytest.importorskip("tensorflow")
-    config = TrainConfig(preset="gradnet_tiny", dataset="sample", **fields)
+    config = TrainConfig(preset="gradnet_tiny", dataset="sample", worker_timeout=1, **fields)
     source = TrainingInput(config, None, str(tmp_path), "grpc://nowhere.invalid:5050")
     with pytest.raises(UserError, match=f"Received: {flag}.\nLeave one of the two out"):
         source.batch_maker(Cluster())
