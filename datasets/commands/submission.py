@@ -71,7 +71,7 @@ class Submission:
             return record
         note(
             f"{self.output} has a submission of another model or of other noisy files; it is "
-            "made anew."
+            "made again from the start."
         )
         return None
 
@@ -144,5 +144,5 @@ def denoise_all(
 def interrupted(done: int, total: int) -> Interrupted:
     """Returns the error for Ctrl-C, which says how to resume."""
     return Interrupted(
-        f"interrupted: {done} of {total} images are denoised.\nThe same command goes on from there."
+        f"interrupted: {done} of {total} images are denoised.\nThe same command resumes from there."
     )

@@ -111,7 +111,7 @@ def how_to_mend(image_set: ImageSet) -> str:
     channels = f" --channels={image_set.channels}"
     return (
         f"Run python -m datasets prepare {image_set.name}{channels} with the same "
-        "--data_dir and --prepared_dir: it writes anew what is missing, damaged or changed."
+        "--data_dir and --prepared_dir: it rewrites what is missing, damaged or changed."
     )
 
 

@@ -97,9 +97,9 @@ def _prepare(image_set: ImageSet, folder: Path, shards: int | None) -> PreparedS
     try:
         index = read_index(folder)
     except UserError as error:
-        note(f"{str(error).splitlines()[0]} It is written anew.")
+        note(f"{str(error).splitlines()[0]} It is rewritten.")
     if index and index["source"] != source:
-        note(f"{folder} was made from other images; it is written anew.")
+        note(f"{folder} was made from other images; it is rewritten.")
         index = None
     if shards is None:
         shards = len(index["shards"]) if index else default_shards(len(image_set))
@@ -173,7 +173,7 @@ def _known(folder: Path, names: list[str], shard: int, index: dict | None, sourc
         note(
             f"{path} is damaged: expected {part['shard']['bytes']} bytes with sha256 "
             f"{part['shard']['sha256'][:12]}…, found {found['bytes']} bytes with sha256 "
-            f"{found['sha256'][:12]}…. It is written anew."
+            f"{found['sha256'][:12]}…. It is rewritten."
         )
         return None
     return part

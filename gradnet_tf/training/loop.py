@@ -80,7 +80,7 @@ def run_stage(
             raise Interrupted(
                 f"--workdir={workdir}: cannot be written: {error.strerror or error}.\n"
                 f"The last checkpoint is {stage.store.last_path() or 'none yet'}; once it can be "
-                "written, the same command goes on."
+                "written, the same command resumes."
             ) from error
         finally:
             stage.close()
@@ -148,7 +148,7 @@ def _steps(stage: Stage, batches) -> None:
             reason = stage.asked[0] if stage.asked else "a signal to another worker"
             raise Interrupted(
                 f"stopped by {reason} at step {stage.step}; a checkpoint is written.\n"
-                "The same command goes on from there."
+                "The same command resumes from there."
             )
         if last:
             return

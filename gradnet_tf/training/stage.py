@@ -56,7 +56,7 @@ class Stage:
         complete = self.progress >= 1
         self.line = ProgressLine() if chief else NoRecords()
         if state:
-            what = "is complete" if complete else "goes on"
+            what = "is complete" if complete else "resumes"
             self.say(f"{label}: {what} at step {self.step} of {workdir}")
         # A complete stage writes nothing, so that rerunning a command does not change its records.
         writes = chief and not complete
@@ -131,7 +131,7 @@ class Stage:
         if not self._pause_said:
             self.say(
                 f"{self.label}: paused at step {self.step}: {reason}.\n"
-                f"Free some space for {self.workdir} and training goes on by itself; "
+                f"Free some space for {self.workdir} and training continues by itself; "
                 "SIGTERM or Ctrl-C stops it."
             )
             self._pause_said = True
@@ -141,7 +141,7 @@ class Stage:
                 raise Interrupted(
                     f"stopped by {self.asked[0]} at step {self.step} while --workdir="
                     f"{self.workdir} has no room: {reason}.\nThe last checkpoint is "
-                    f"{last or 'none yet'}; free some space, then the same command goes on there."
+                    f"{last or 'none yet'}; free some space, then the same command resumes there."
                 )
             time.sleep(0.1)
         self._started += time.monotonic() - started

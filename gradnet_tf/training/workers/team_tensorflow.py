@@ -44,7 +44,7 @@ def losses_reported() -> Iterator[None]:
             raise
         raise Interrupted(
             f"another worker of this run was lost or does not answer ({_first_cause(error)}).\n"
-            "The run stops here; the same command on every worker goes on from the last checkpoint."
+            "The run stops here; the same command on every worker resumes at the last checkpoint."
         ) from error
 
 
