@@ -129,12 +129,12 @@ def _loaded(config) -> GivenNaive:
 def _require_one_level(config, name: str) -> None:
     if config.sigma_min is None:
         raise UserError(
-            f"--naive={name}: must be told the noise level, and a degradation of several stages "
+            f"--naive={name}: needs the noise level, and a degradation of several stages "
             f"has none.\nGive another --naive. Received: --degradation={config.degradation}"
         )
     if config.sigma_min != config.sigma_max:
         raise UserError(
-            f"--naive={name}: must be told the noise level, and a blind network does not know it.\n"
+            f"--naive={name}: needs the noise level, and a blind network does not know it.\n"
             f"Give one level with --sigma. Received: sigma_min={config.sigma_min:g}, "
             f"sigma_max={config.sigma_max:g}."
         )
