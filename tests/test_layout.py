@@ -16,8 +16,8 @@ ORDER = (
     "images",
     "degradations",
     "layers",
-    "models",
     "weights",
+    "models",
     "tiling",
     "runtimes",
     "loading",
@@ -30,8 +30,7 @@ ORDER = (
     "batch",
     "__main__",
 )
-# `DenoisingModel.from_preset` builds any network by its name, with the weights that ship.
-UPWARD = {("gradnet_tf.models.base", "gradnet_tf.weights.pretrained")}
+UPWARD: set[tuple[str, str]] = set()
 
 
 def module_files() -> dict[str, Path]:

@@ -104,7 +104,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         channels = next(iter(card["inputs"]["serving_default"].values()))["shape"][-1]
         images = [probe_image(*size, channels) for size in SIZES]
         if card["name"] not in expected:
-            keras = load_denoiser(card["name"])
+            keras = load_denoiser(card["name"], runtime="keras")
             expected[card["name"]] = [keras.denoise(image) for image in images]
         model = options.folder / card["file"]
         found, told = run_openvino(model, images, "f32", options.repeats)

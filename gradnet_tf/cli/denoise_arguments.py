@@ -2,10 +2,14 @@
 
 import argparse
 import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any
 
 from gradnet_tf.images import MAX_MEGAPIXELS
 from gradnet_tf.runtimes.choose_runtime import RUNTIMES
-from gradnet_tf.tiling.tile_config import parse_memory, parse_tile
+from gradnet_tf.tiling.tile_config import POOLINGS, TileConfig, parse_memory, parse_tile
+from gradnet_tf.utils.errors import UserError
 from gradnet_tf.utils.options import add_options, option
 
 
@@ -27,6 +31,9 @@ class ResultOptions:
         self_ensemble: average over the eight flips; a little better and eight times slower.
         tile: side of the tiles of large pictures in pixels, auto or whole; the result does not
             depend on it (default: auto, what the memory allows).
+        pooling: what the network's attention averages over: whole (all of the picture, which then
+            has to fit into memory), crops (of pictures above 160x160 pixels; better on some real
+            noise), or auto (whole up to half a megapixel).
         max_memory: what --tile=auto may use, such as 1.5GB (default: 2GB if it suffices).
         quality: quality of JPEG and of lossy WebP and AVIF (default: as the input, at least 90).
         overwrite: replace results that exist, instead of skipping them.
@@ -41,10 +48,47 @@ class ResultOptions:
     sigma: float | None = option(None, least=0.0, most=255.0)
     self_ensemble: bool = False
     tile: int | str = option("auto", parse=parse_tile, metavar="auto|whole|N")
+    pooling: str = option("auto", choices=POOLINGS)
     max_memory: int | None = option(None, parse=parse_memory, metavar="SIZE")
     quality: int | None = option(None, least=1, most=100)
     overwrite: bool = False
     max_megapixels: float = option(MAX_MEGAPIXELS, least=1e-6, most=1e6)
+
+    @property
+    def tiles(self) -> TileConfig:
+        """How large pictures are cut and pooled, and what a process may take."""
+        return TileConfig(self.tile, self.max_memory, self.pooling)
+
+    @property
+    def changes_nothing(self) -> bool:
+        """Whether files are copied byte for byte, once they have been read."""
+        return self.strength == 0.0 or self.luma == self.chroma == 0.0
+
+    def load(self, on_tile: Callable[[int, int], None] | None = None) -> Callable[[Any], Any]:
+        """Loads the model; returns the function from a photograph's pixels to denoised ones.
+
+        Args:
+            on_tile: see `Denoiser.__call__`.
+
+        Raises:
+            UserError: no such model, or a noise level for a model that takes none.
+        """
+        from gradnet_tf.cli.quick_start import quick_start
+        from gradnet_tf.denoiser import load_denoiser
+
+        with quick_start():
+            denoiser = load_denoiser(self.model, runtime=self.runtime)
+        if self.sigma is not None and not denoiser.needs_sigma:
+            refuse_sigma(self.sigma, denoiser.name)
+        same = ("strength", "luma", "chroma", "sigma", "self_ensemble", "tiles")
+        return functools.partial(
+            denoiser, on_tile=on_tile, **{name: getattr(self, name) for name in same}
+        )
+
+
+def refuse_sigma(sigma: float, name: str) -> None:
+    """Raises the error for a noise level that the model `name` does not take."""
+    raise UserError(f"--sigma={sigma:g}: {name} takes no noise level. Leave the flag out.")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,11 +9,11 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
+from gradnet_tf.cli.denoise_arguments import ResultOptions, refuse_sigma
 from gradnet_tf.cli.denoise_plan import Plan, dry_run, plan_jobs
-from gradnet_tf.cli.quick_start import picture_function, refuse_sigma
-from gradnet_tf.loading.model_info import ModelFacts, model_facts
-from gradnet_tf.tiling.tile_config import TileConfig
+from gradnet_tf.loading.load import ModelInfo, model_info
 from gradnet_tf.utils.errors import UserError
+from gradnet_tf.utils.options import make_config
 
 
 def denoise(arguments: argparse.Namespace) -> int:
@@ -30,51 +30,47 @@ def denoise(arguments: argparse.Namespace) -> int:
     from gradnet_tf.cli.denoise_plan import FileOptions
     from gradnet_tf.cli.file_progress import FileProgress
 
-    facts = model_facts(arguments.model)
-    settings = _settings(arguments, facts)
+    wanted = make_config(ResultOptions, arguments)
+    info = model_info(wanted.model)
+    settings = _settings(wanted, info)
     options = FileOptions(
-        changes_nothing=arguments.strength == 0.0 or arguments.luma == arguments.chroma == 0.0,
-        quality=arguments.quality,
-        overwrite=arguments.overwrite,
-        max_megapixels=arguments.max_megapixels,
+        changes_nothing=wanted.changes_nothing,
+        quality=wanted.quality,
+        overwrite=wanted.overwrite,
+        max_megapixels=wanted.max_megapixels,
         jobs=arguments.jobs,
-        waiting_memory=arguments.max_memory and arguments.max_memory / 4,
+        waiting_memory=wanted.max_memory and wanted.max_memory / 4,
         settings=settings,
     )
     if arguments.inputs == ["-"]:
         _require_no_files(arguments)
-        _check_sigma(arguments, facts)
-        load = functools.partial(_load, arguments)
-        return denoise_stream(sys.stdin.buffer, sys.stdout.buffer, load, options)
+        _check_sigma(wanted, info)
+        return denoise_stream(sys.stdin.buffer, sys.stdout.buffer, wanted.load, options)
     if "-" in arguments.inputs:
         raise UserError("INPUT: - (standard input) stands alone. Received: other inputs beside it.")
     if arguments.output is None:
         raise UserError("--output: expected a folder for the results. Received: none.")
     plan = plan_jobs(arguments.inputs, arguments.output, not arguments.no_recursive)
-    _check_sigma(arguments, facts)
-    report = _report(arguments, plan, settings, facts)
+    _check_sigma(wanted, info)
+    report = _report(arguments, plan, settings, info)
     if arguments.dry_run:
-        return dry_run(plan, arguments.overwrite)
-    _check_unloaded(arguments, facts, plan, options)
+        return dry_run(plan, wanted.overwrite)
+    _check_unloaded(wanted, info, plan)
     progress = FileProgress()
-    load = functools.partial(_load, arguments, progress.on_tile)
+    load = functools.partial(wanted.load, progress.on_tile)
     with _terminated_as_by_ctrl_c():
         return denoise_files(plan, load, options, progress, report)
 
 
-def _settings(arguments: argparse.Namespace, facts: ModelFacts | None) -> dict[str, Any]:
+def _settings(wanted: ResultOptions, info: ModelInfo | None) -> dict[str, Any]:
     """Returns all that decides the pixels of a result."""
-    return {
-        "model": facts.name if facts else arguments.model,
-        "sha256": facts.sha256 if facts else None,
-        "gray": facts.gray if facts else None,
-        "strength": arguments.strength,
-        "luma": arguments.luma,
-        "chroma": arguments.chroma,
-        "sigma": arguments.sigma,
-        "self_ensemble": arguments.self_ensemble,
-        "quality": arguments.quality,
+    model = {
+        "model": info.name if info else wanted.model,
+        "sha256": info.sha256 if info else None,
+        "gray": info.gray if info else None,
     }
+    names = ("strength", "luma", "chroma", "sigma", "self_ensemble", "pooling", "quality")
+    return model | {name: getattr(wanted, name) for name in names}
 
 
 def _require_no_files(arguments: argparse.Namespace) -> None:
@@ -85,43 +81,28 @@ def _require_no_files(arguments: argparse.Namespace) -> None:
         raise UserError("--dry-run: with - as INPUT leave the flag out.")
 
 
-def _check_sigma(arguments: argparse.Namespace, facts: ModelFacts | None) -> None:
+def _check_sigma(wanted: ResultOptions, info: ModelInfo | None) -> None:
     """Refuses a noise level for a model that is known to take none."""
-    if arguments.sigma is not None and facts and facts.needs_sigma is False:
-        refuse_sigma(arguments.sigma, facts.name)
+    if wanted.sigma is not None and info and info.needs_sigma is False:
+        refuse_sigma(wanted.sigma, info.name)
 
 
-def _check_unloaded(arguments, facts: ModelFacts | None, plan: Plan, options) -> None:
+def _check_unloaded(wanted: ResultOptions, info: ModelInfo | None, plan: Plan) -> None:
     """Loads a model that the run would not load, where nothing else tells if the flags fit it."""
-    known = facts and (arguments.sigma is None or facts.needs_sigma is not None)
-    skips_all = not options.overwrite and all(job.target.exists() for job in plan.jobs)
-    if not known and skips_all and not options.changes_nothing:
-        _load(arguments)
+    known = info and (wanted.sigma is None or info.needs_sigma is not None)
+    skips_all = not wanted.overwrite and all(job.target.exists() for job in plan.jobs)
+    if not known and skips_all and not wanted.changes_nothing:
+        wanted.load()
 
 
-def _report(arguments, plan: Plan, settings, facts: ModelFacts | None):
+def _report(arguments, plan: Plan, settings, info: ModelInfo | None):
     if arguments.report is None:
         return None
     from gradnet_tf.cli.denoise_report import DenoiseReport, check_report_path
 
     path = check_report_path(arguments.report, plan)
-    names = settings["model"], (facts.gray if facts else None) or settings["model"]
+    names = settings["model"], (info.gray if info else None) or settings["model"]
     return DenoiseReport(path, plan, settings, names, ["gradnet", *sys.argv[1:]])
-
-
-def _load(arguments: argparse.Namespace, on_tile=None):
-    """Loads the model and returns the function that `denoise_files` applies to pixels."""
-    return picture_function(
-        arguments.model,
-        arguments.sigma,
-        arguments.runtime,
-        strength=arguments.strength,
-        luma=arguments.luma,
-        chroma=arguments.chroma,
-        self_ensemble=arguments.self_ensemble,
-        tiles=TileConfig(arguments.tile, arguments.max_memory),
-        on_tile=on_tile,
-    )
 
 
 @contextlib.contextmanager

@@ -41,6 +41,11 @@ class ADNet(DenoisingModel):
         self.reconstruction = reconstruction_conv(channels, policy)
         self.attention = keras.layers.Conv2D(channels, 1, dtype=policy, name="attention")
 
+    @property
+    def receptive_radius(self):
+        """See `DenoisingModel`; a 3×3 convolution sees as far as its taps lie apart."""
+        return sum(conv.dilation for conv in self.convs) + 1  # and the reconstruction
+
     def build(self, input_shape):
         self._check_input(input_shape)
         self.convs[0].build((None, None, None, self.channels))

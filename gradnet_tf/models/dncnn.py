@@ -38,6 +38,8 @@ class DnCNN(DenoisingModel):
     Call arguments and output: see `DenoisingModel`.
     """
 
+    maps_alive = 2.5
+
     def __init__(self, num_layers=20, filters=64, channels=3, scale=1, batch_norm=False, **kwargs):
         super().__init__(channels, scale, **kwargs)
         if num_layers < 2:
@@ -48,6 +50,16 @@ class DnCNN(DenoisingModel):
         policy = self.dtype_policy
         self.convs = hidden_layers(num_layers, filters, batch_norm, policy)
         self.reconstruction = reconstruction_conv(self.depth, policy)
+
+    @property
+    def receptive_radius(self):
+        """See `DenoisingModel`."""
+        return self.in_pixels(self.num_layers)
+
+    @property
+    def is_plain_chain(self):
+        """Whether nothing normalises between the convolutions."""
+        return not self.batch_norm
 
     def build(self, input_shape):
         self._check_input(input_shape)

@@ -41,6 +41,7 @@ class FFDNet(DenoisingModel):
     """
 
     needs_sigma = True
+    maps_alive = 3.0
 
     def __init__(
         self,
@@ -66,6 +67,11 @@ class FFDNet(DenoisingModel):
         policy = self.dtype_policy
         self.convs = hidden_layers(num_layers, filters, batch_norm, policy)
         self.reconstruction = reconstruction_conv(self.depth, policy)
+
+    @property
+    def receptive_radius(self):
+        """See `DenoisingModel`."""
+        return self.in_pixels(self.num_layers)
 
     def build(self, input_shape):
         self._check_input(input_shape)

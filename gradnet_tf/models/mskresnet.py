@@ -26,6 +26,8 @@ class MSKResnet(DenoisingModel):
         return_intermediates: return a dict of `denoised` and `attention`.
     """
 
+    maps_alive = 8.0
+
     def __init__(
         self,
         filters=64,
@@ -50,6 +52,16 @@ class MSKResnet(DenoisingModel):
             name="body",
         )
         self.reconstruction = reconstruction_conv(self.depth, policy)
+
+    @property
+    def width(self):
+        """Channels of the residual modules."""
+        return self.body.filters
+
+    @property
+    def receptive_radius(self):
+        """See `DenoisingModel`: the first features, the modules and the reconstruction."""
+        return self.in_pixels(1 + self.body.receptive_radius + 1)
 
     @property
     def attention_widths(self):

@@ -2,9 +2,11 @@
 
 import dataclasses
 from collections.abc import Mapping
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from gradnet_tf import weights
 from gradnet_tf.utils.errors import UserError
 
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
@@ -50,6 +52,7 @@ class Preset:
         naive: preset of the naive denoiser, for GradNet.
         parameters: exact parameter count by number of channels.
         recipe: training defaults.
+        needs_sigma: whether the network wants the noise level as a second input.
     """
 
     name: str
@@ -59,17 +62,11 @@ class Preset:
     parameters: Mapping[int, int]
     naive: str | None = None
     recipe: Recipe = Recipe()
+    needs_sigma: bool = False
 
-
-def _preset(name, description, architecture, arguments, parameters, **more):
-    return Preset(
-        name,
-        description,
-        architecture,
-        MappingProxyType(arguments),
-        MappingProxyType(parameters),
-        **more,
-    )
+    def __post_init__(self):
+        for name in ("arguments", "parameters"):
+            object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
 
 
 # Parameter counts by hand, with c(a, b) = 9ab + b for a 3×3 convolution and
@@ -87,7 +84,7 @@ def _preset(name, description, architecture, arguments, parameters, **more):
 #                      + t(4F, 2F) + 3·c(2F, 2F) + t(2F, F) + 2·c(F, F) + c(F, C)
 # tests/models/test_presets.py repeats the sums with their numbers.
 _ALL = (
-    _preset(
+    Preset(
         "gradnet",
         "the paper's network: 64 features, 4 modules of 4 ResUnits, DnCNN-20 as naive denoiser",
         "GradNet",
@@ -95,7 +92,7 @@ _ALL = (
         {3: 2_362_911, 1: 2_258_867},
         naive="dncnn",
     ),
-    _preset(
+    Preset(
         "gradnet_aligned",
         "the paper's network at 64 channels in all (61 features + 3 of the gradient)",
         "GradNet",
@@ -103,7 +100,7 @@ _ALL = (
         {3: 2_214_834, 1: 2_210_296},
         naive="dncnn",
     ),
-    _preset(
+    Preset(
         "gradnet_small",
         "works on 2×2 blocks of pixels: a small fraction of the cost, good quality",
         "GradNet",
@@ -119,7 +116,7 @@ _ALL = (
             naive_share=0.1,
         ),
     ),
-    _preset(
+    Preset(
         "gradnet_tiny",
         "for tests, demonstrations and very small devices",
         "GradNet",
@@ -135,14 +132,14 @@ _ALL = (
             naive_share=0.2,
         ),
     ),
-    _preset(
+    Preset(
         "dncnn",
         "DnCNN with 20 layers of 64 channels, without batch normalisation",
         "DnCNN",
         {"num_layers": 20, "filters": 64},
         {3: 668_227, 1: 665_921},
     ),
-    _preset(
+    Preset(
         "dncnn_small",
         "the naive denoiser of gradnet_small: 5 layers of 32 channels on 2×2 blocks",
         "DnCNN",
@@ -150,7 +147,7 @@ _ALL = (
         {3: 34_700, 1: 30_084},
         recipe=Recipe(batch_size=4, steps=20_000, learning_rate=1.5e-3, schedule="cosine"),
     ),
-    _preset(
+    Preset(
         "dncnn_tiny",
         "the naive denoiser of gradnet_tiny: 4 layers of 16 channels on 2×2 blocks",
         "DnCNN",
@@ -158,35 +155,36 @@ _ALL = (
         {3: 8_124, 1: 5_812},
         recipe=Recipe(batch_size=8, steps=4_000, learning_rate=2e-3, schedule="cosine"),
     ),
-    _preset(
+    Preset(
         "mskresnet",
         "GradNet's main branch alone, without the image gradient",
         "MSKResnet",
         {"filters": 64, "num_modules": 4, "num_units": 4, "reduction": 2},
         {3: 1_546_691, 1: 1_544_385},
     ),
-    _preset(
+    Preset(
         "dncnn_bn",
         "DnCNN with batch normalisation, as published",
         "DnCNN",
         {"num_layers": 20, "filters": 64, "batch_norm": True},
         {3: 671_683, 1: 669_377},
     ),
-    _preset(
+    Preset(
         "ffdnet",
         "FFDNet as published, told the noise level",
         "FFDNet",
         {},
         {3: 852_108, 1: 485_316},
+        needs_sigma=True,
     ),
-    _preset(
+    Preset(
         "adnet",
         "ADNet as published: dilated convolutions, attention on the noise",
         "ADNet",
         {"filters": 64},
         {3: 523_416, 1: 521_092},
     ),
-    _preset(
+    Preset(
         "cbdnet",
         "CBDNet: estimates a noise level map, then a U-Net denoises with it; blind",
         "CBDNet",
@@ -250,3 +248,106 @@ def build_model(preset, channels=3, precision="float32", naive=None, joint=False
     model = getattr(models, preset.architecture)(**arguments)
     model.build((None, None, None, model.input_channels))
     return model
+
+
+def parse_name(spec: str) -> tuple[str, int] | None:
+    """Returns preset and channels of a weights' or an architecture's name, `None` for another."""
+    parts = weights.NAME.match(_weights_name(spec))
+    if parts is None or parts["preset"] not in PRESETS:
+        return None
+    return parts["preset"], 1 if parts["colour"] == "gray" else 3
+
+
+def _weights_name(spec: str) -> str:
+    """Returns the full name for "default" and for an architecture, any other as it is."""
+    if spec == "default":
+        return weights.DEFAULT
+    return f"{spec}_color_blind" if spec in PRESETS else spec
+
+
+def train_command(spec: str) -> tuple[str, str] | None:
+    """Returns a name of weights and the command that trains them, or `None` for another name."""
+    known, name = parse_name(spec), _weights_name(spec)
+    if known is None:
+        return None
+    preset, channels = known
+    sigma = weights.NAME.match(name)["sigma"]
+    level = f"--sigma={sigma}" if sigma else "--sigma_min=0 --sigma_max=55"
+    colour = " --channels=1" if channels == 1 else ""
+    command = (
+        f"python train.py --preset={preset} --dataset=bsds500 --data_dir=DATA "
+        f"{level}{colour} --workdir=runs/{name}"
+    )
+    return name, command
+
+
+def model_from_weights(preset: str, channels: int, precision: str, path: Path, naive=None):
+    """Builds a preset under a dtype policy and loads a `.weights.h5` file into it.
+
+    Args:
+        preset: name of the architecture.
+        channels: 3 or 1.
+        precision: dtype policy of the layers. The variables are float32, whatever the
+            dtype of the file's arrays.
+        path: the weights.
+        naive: a Keras model to use as naive denoiser instead of the preset's own.
+
+    Returns:
+        A built `keras.Model`.
+
+    Raises:
+        UserError: the file is not of that preset.
+    """
+    model = build_model(preset, channels=channels, precision=precision, naive=naive)
+    try:
+        model.load_weights(path)
+    except (ValueError, OSError, KeyError) as error:
+        reason = str(error).splitlines()[0][:200]
+        raise UserError(
+            f"{path}: the weights do not fit preset {preset} of this version: {reason}"
+        ) from error
+    return model
+
+
+def load_preset(preset: str, load_weights: bool, precision: str, wanted: type, caller: str):
+    """Builds the network that `preset` names; see `DenoisingModel.from_preset`.
+
+    Args:
+        preset: name of weights that ship, of an architecture, or "default".
+        load_weights: without, any preset's name does, and the weights are fresh.
+        precision: dtype policy of the layers.
+        wanted: the class the network has to be of.
+        caller: what was called, for messages.
+
+    Raises:
+        UserError: an unknown name, weights that do not ship or are damaged, a
+            network of another class.
+    """
+    said = f"{caller}({preset!r})"
+    card = weights.find_card(preset)
+    known = (card["preset"], card["channels"]) if card else parse_name(preset)
+    if known is None:
+        raise UserError(
+            f"{said}: no such preset. Weights that ship: {weights.shipped_names()}.\n"
+            f"Architectures: {', '.join(PRESETS)}."
+        )
+    _require_class(get_preset(known[0]), wanted, said)
+    if not load_weights:
+        return build_model(*known, precision=precision)
+    if card is None:
+        name, command = train_command(preset)
+        raise UserError(
+            f"{said}: the weights {name} do not ship; these do: {weights.shipped_names()}.\n"
+            f"load_weights=False builds the network with fresh ones. To train them:\n  {command}"
+        )
+    return model_from_weights(*known, precision, weights.verified_path(card))
+
+
+def _require_class(preset, wanted: type, said: str) -> None:
+    from gradnet_tf import models
+
+    if not issubclass(getattr(models, preset.architecture), wanted):
+        raise UserError(
+            f"{said}: {preset.name} is a {preset.architecture}, not a {wanted.__name__}.\n"
+            f"Use {preset.architecture}.from_preset."
+        )

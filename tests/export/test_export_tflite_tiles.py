@@ -113,7 +113,7 @@ def test_memory_that_runs_out_halves_the_tile(files):
     code = f"""
 import resource
 import numpy as np
-from gradnet_tf.loading.load import load_denoiser
+from gradnet_tf.denoiser import load_denoiser
 from gradnet_tf.tiling.tile_config import TileConfig
 denoiser = load_denoiser({str(files[ANY])!r})
 image = np.random.default_rng(0).random((1, 1400, 1400, 3), np.float32)
