@@ -118,7 +118,7 @@ def _info(options: InfoOptions) -> int:
 
 def _check(options: CheckOptions) -> int:
     from datasets.commands.check import check_set
-    from gradnet_tf.utils.progress import ProgressLine
+    from gradnet_tf.utils.console import ProgressLine
 
     checked = check_set(options.name, options.data_dir, options.split, ProgressLine())
     for finding in checked.findings:

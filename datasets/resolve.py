@@ -4,7 +4,8 @@ from pathlib import Path
 
 from datasets.facts.all_facts import TRAINING_SETS, get_facts
 from datasets.layouts import LAYOUTS
-from datasets.sets.image_set import ImageSet, notice
+from datasets.sets.image_set import ImageSet
+from gradnet_tf.utils.console import note
 from gradnet_tf.utils.errors import UserError
 
 
@@ -49,7 +50,7 @@ def find_dataset(
     paths = image_set.paths
     expected = facts.counts.get(split)
     if tell and expected is not None and len(paths) != expected:
-        notice(
+        note(
             f"{facts.title} {split} has {expected} images, but {len(paths)} were found in "
             f"{paths[0].parent if paths else data_dir}; scores will not compare."
         )

@@ -93,7 +93,7 @@ class TrainingInput:
             (self.degradation, f"--degradation={config.degradation}"),
             (isinstance(images, MixedSet), f"--dataset={config.dataset}"),
             (real_sets(images), f"--dataset={config.dataset}, whose noise is real"),
-            (config.scales != (1.0,), "--scales"),
+            (config.scales != (1.0,), f"--scales={','.join(map('{:g}'.format, config.scales))}"),
             (config.crop_candidates > 1, f"--crop_candidates={config.crop_candidates}"),
             (config.color_jitter, f"--color_jitter={config.color_jitter:g}"),
             (config.frame_share, f"--frame_share={config.frame_share:g}"),

@@ -10,8 +10,8 @@ from experiments.one_run import train_and_score
 from experiments.study_images import KeptImages, scored_pairs
 from experiments.tables.finished_runs import Job, Results
 from gradnet_tf.loading.run_folder import best_weights
+from gradnet_tf.utils.console import format_seconds
 from gradnet_tf.utils.errors import Interrupted
-from gradnet_tf.utils.progress import format_seconds
 
 
 @dataclasses.dataclass(frozen=True)

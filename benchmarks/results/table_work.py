@@ -17,9 +17,9 @@ from gradnet_tf.evaluation.evaluate_set import EvaluateConfig
 from gradnet_tf.evaluation.tables import number
 from gradnet_tf.reporting.result_folder import check_images
 from gradnet_tf.reporting.watch import Watch
+from gradnet_tf.utils.console import format_seconds
 from gradnet_tf.utils.errors import UserError
 from gradnet_tf.utils.files import atomic_write, jsonable
-from gradnet_tf.utils.progress import format_seconds
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,8 +15,8 @@ from datasets.sets import paired
 from datasets.sets import set_folder as folder
 from datasets.sets.held_out import find_test_image
 from datasets.sets.image_set import ImageSet
+from gradnet_tf.utils.console import ProgressLine
 from gradnet_tf.utils.errors import UserError
-from gradnet_tf.utils.progress import ProgressLine
 
 
 @dataclasses.dataclass(frozen=True)

@@ -36,7 +36,7 @@ def origin_table() -> str:
                 f"`{facts.name}`",
                 _splits(facts),
                 ", ".join(f"`{name}`" for name in dict.fromkeys((facts.title, *facts.aliases)))
-                if facts.citation and facts.layout != "sample"
+                if facts.citation and facts.layout not in ("sample", "drawings")
                 else "–",
                 facts.terms or "yours",
                 facts.how_to_get,

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
-from datasets.sets.image_set import ImageSet, notice
+from datasets.sets.image_set import ImageSet
 from gradnet_tf.degradations.noise_level import estimate_and_tell
 from gradnet_tf.images.channels import adapt_channels
+from gradnet_tf.utils.console import Pace, ProgressLine, note
 from gradnet_tf.utils.errors import Interrupted, NotFiniteError
 from gradnet_tf.utils.files import write_json
-from gradnet_tf.utils.progress import ProgressLine, format_seconds
 
 RECORD = "submission.json"
 
@@ -69,7 +69,7 @@ class Submission:
             same = False
         if same:
             return record
-        notice(
+        note(
             f"{self.output} has a submission of another model or of other noisy files; it is "
             "made anew."
         )
@@ -123,7 +123,8 @@ def denoise_all(
         An image's number, it denoised as float32 [H, W, 3], and the model's seconds.
     """
     names, total = submission.image_set.names, len(submission.image_set)
-    line, start = ProgressLine(), time.monotonic()
+    line, pace = ProgressLine(), Pace()
+    pace.mark(0)
     for count, index in enumerate(todo, start=1):
         noisy = load(index)
         if count == 1:
@@ -132,10 +133,9 @@ def denoise_all(
         begun = time.perf_counter()
         denoised = denoise_one(submission.denoiser, noisy, names[index])
         yield index, denoised, time.perf_counter() - begun
-        left = (time.monotonic() - start) / count * (len(todo) - count)
         line.show(
             f"{submission.image_set.name} | image {total - len(todo) + count}/{total} | "
-            f"{names[index]} | {format_seconds(left)} left",
+            f"{names[index]} | {pace.left(count, len(todo))} left",
             force=count == len(todo),
         )
     line.end()

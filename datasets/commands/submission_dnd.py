@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from datasets.commands.submission import Submission, denoise_all, interrupted
-from datasets.sets.matlab_arrays import read_array, require_scipy
+from datasets.sets.matlab_arrays import read_array
 from gradnet_tf.utils.files import atomic_path
+from gradnet_tf.utils.matlab_version import require_scipy
 
 FOLDER = "bundled"
 EVAL_VERSION = "1.0"

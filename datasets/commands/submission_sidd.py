@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from datasets.commands.submission import Submission, denoise_all, interrupted
-from datasets.sets.matlab_arrays import require_scipy
 from gradnet_tf.images.image_files import to_float, to_uint8
 from gradnet_tf.utils.files import atomic_path, require_free_space
+from gradnet_tf.utils.matlab_version import require_scipy
 
 OPTIONAL_FIELDS = ("MethodName", "Authors", "PaperTitle", "Venue", "MachineSpecs")
 MAT_FILE, CSV_FILE = "SubmitSrgb.mat", "SubmitSrgb.csv"

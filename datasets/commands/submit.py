@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             f"Received: precision={options.precision}"
         )
     from datasets.resolve import find_dataset
-    from datasets.sets.matlab_arrays import require_scipy
+    from gradnet_tf.utils.matlab_version import require_scipy
 
     output = Path(options.output)
     require_scipy(output)

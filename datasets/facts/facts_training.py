@@ -14,7 +14,10 @@ _FREE_ORIGIN = (
     "wallpapers of Budgie, elementary, Fedora, Lomiri, openSUSE, Pop!_OS and Ubuntu MATE, gb82, "
     "and CID22's references"
 )
-_FREE_HOW = "docs/free_photos.md lists every photograph with its source"
+_FREE_HOW = (
+    "into a folder free_photos put manifest.tsv and, in train, the photographs that it lists; "
+    "docs/free_photos.md names the source of each"
+)
 
 TRAINING_ROWS = (
     DatasetFacts(
@@ -112,7 +115,7 @@ TRAINING_ROWS = (
     ),
     DatasetFacts(
         name="free_photos",
-        title="free photographs",
+        title="free_photos",
         layout="free_photos",
         splits=("train", "validation"),
         evaluation_split="validation",
@@ -127,15 +130,18 @@ TRAINING_ROWS = (
     ),
     DatasetFacts(
         name="free_photos_cc_by",
-        title="free photographs under CC0 and CC-BY",
+        title="free_photos_cc_by",
         layout="free_photos_cc_by",
-        aliases=("free_photos",),
         splits=("train", "validation"),
         evaluation_split="validation",
         training_split="train",
         validation_split="validation",
         counts={"train": 78, "validation": 16},
-        protocol=Protocol(split=_FREE_SPLIT, compares_with=_CHOOSING),
+        protocol=Protocol(
+            split="the photographs under CC0 or CC-BY train; the same 16 as in free_photos, which "
+            "are under CC-BY-SA, choose checkpoints",
+            compares_with=_CHOOSING,
+        ),
         origin=_FREE_ORIGIN,
         terms="CC0 or CC-BY (ask for attribution at most), see docs/free_photos.md; the "
         "photographs that choose checkpoints are under CC-BY-SA",

@@ -13,13 +13,15 @@ from pathlib import Path
 
 import numpy as np
 
-from datasets.facts.all_facts import FACTS, DatasetFacts
+from datasets.facts.all_facts import FACTS
+from datasets.facts.dataset_facts import DatasetFacts
 from datasets.pipeline.known_tests import KNOWN_TESTS
 from datasets.resolve import find_dataset
 from datasets.sets.held_out import find_test_image
-from datasets.sets.image_set import ImageSet, notice
+from datasets.sets.image_set import ImageSet
 from datasets.sets.set_folder import named_folders
 from gradnet_tf.images.image_files import to_grey
+from gradnet_tf.utils.console import note
 from gradnet_tf.utils.errors import UserError
 
 # Found by `held_out`, or known without their files.
@@ -117,7 +119,7 @@ class LeakGuard:
             )
         if str(path) not in self._told:
             self._told.add(str(path))
-            notice(f"{path} is {found}; --allow_test_images lets it pass.")
+            note(f"{path} is {found}; --allow_test_images lets it pass.")
 
 
 def _size_and_hash(image: np.ndarray) -> tuple[tuple[int, int], str]:
@@ -155,7 +157,7 @@ def make_guard(
             except UserError as error:
                 # Nobody asked for it; a damaged test set must not stop a training.
                 what = str(error).splitlines()[0]
-                notice(f"test images of {facts.name} are not guarded: {what}")
+                note(f"test images of {facts.name} are not guarded: {what}")
     return guard
 
 

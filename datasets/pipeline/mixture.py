@@ -56,6 +56,11 @@ class MixedSet(ImageSet):
         part, own = self.locate(index)
         return self.parts[part].clean(own)
 
+    def original(self, index: int) -> np.ndarray | None:
+        """Returns the image that `load` changes, where the image's set changes it."""
+        part, own = self.locate(index)
+        return self.parts[part].original(own)
+
     def sources(self, index: int) -> tuple[Path, ...]:
         """Returns the files that image `index` comes from."""
         part, own = self.locate(index)

@@ -36,6 +36,12 @@ class ScaledSet(ImageSet):
         small = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
         return small.reshape(height, width, self.channels)
 
+    def original(self, index: int) -> np.ndarray | None:
+        """Returns the image before it is shrunk, for the first copy of it that is shown smaller."""
+        number, scale = self.entries[index]
+        seen = index > 0 and self.entries[index - 1][0] == number
+        return None if scale == 1 or seen else self.base.load(number)
+
     def sources(self, index: int) -> tuple[Path, ...]:
         """Returns the files that image `index` comes from."""
         return self.base.sources(self.entries[index][0])

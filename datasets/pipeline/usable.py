@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from datasets.pipeline.leak_guard import LeakGuard
-from datasets.sets.image_set import ImageSet, notice
+from datasets.sets.image_set import ImageSet
+from gradnet_tf.utils.console import note
 from gradnet_tf.utils.errors import UserError
 
 
@@ -37,11 +38,15 @@ def usable_images(
         if sizes[index] is None:
             image = image_set.load(index)
             guard.check(image, path)
+            # Most test images are not recognised once they are smaller.
+            original = image_set.original(index)
+            if original is not None:
+                guard.check(original, path)
         elif guard.may_hold(sizes[index]):
             guard.check(image_set.load(index), path)
         height, width = sizes[index] if image is None else image.shape[:2]
         if min(height, width) < crop_size:
-            notice(
+            note(
                 f"{path} is left out: {height}×{width} pixels are smaller "
                 f"than the crop of {crop_size}."
             )

@@ -32,7 +32,11 @@ class DrawingSet(ImageSet):
         number = _FIRST[self.split] + index
         image = KINDS[number % len(KINDS)](np.random.default_rng((20, number)))
         image = np.ascontiguousarray(image)
-        return image if self.channels == 3 else to_grey(image)[..., np.newaxis]
+        return image if self.channels == 3 else to_grey(image)
+
+    def sources(self, index: int) -> tuple[Path, ...]:
+        """Returns this module, so that prepared shards are made again when it changes."""
+        return (Path(__file__),)
 
 
 def find(facts: DatasetFacts, data_dir: str | Path | None, split: str, channels: int) -> ImageSet:

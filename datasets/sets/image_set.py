@@ -1,7 +1,6 @@
 """A named, ordered list of images that are decoded when asked for."""
 
 import dataclasses
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +62,10 @@ class ImageSet:
         """
         return None if self.has_clean else read_image(self.paths[index], self.channels)
 
+    def original(self, index: int) -> np.ndarray | None:
+        """Returns the image that `load` changes, for the leak guard; None: `load` changes none."""
+        return None
+
     def sources(self, index: int) -> tuple[Path, ...]:
         """Returns every file that image `index` and its noisy partner come from."""
         return (self.paths[index],)
@@ -83,8 +86,3 @@ class ImageSet:
             paths=self.paths[:count],
             available=self.available or len(self.names),
         )
-
-
-def notice(text: str) -> None:
-    """Tells a person on standard error about something that does not stop the work."""
-    print(f"note: {text}", file=sys.stderr)

@@ -14,30 +14,12 @@ import numpy as np
 
 from gradnet_tf.images.image_files import to_grey
 from gradnet_tf.utils.errors import UserError
+from gradnet_tf.utils.matlab_version import is_version_5, require_scipy
 
 # A version 5 file: a header of this size, then elements that each begin with type and length.
 _HEADER = 128
 _TAG = 8
 _DTYPES = {"single": "float32", "double": "float64"}
-
-
-def require_scipy(path: str | os.PathLike):
-    """Returns `scipy.io`, which MATLAB files of version 5 are read and written with.
-
-    Args:
-        path: the file, for the message.
-
-    Raises:
-        UserError: when SciPy is not installed.
-    """
-    try:
-        import scipy.io
-    except ModuleNotFoundError as error:
-        raise UserError(
-            f"{path}: a MATLAB file of version 5, which needs SciPy; it is not installed.\n"
-            "Install it: pip install 'gradnet-tf[mat]'."
-        ) from error
-    return scipy.io
 
 
 def damaged(path: str | os.PathLike, reason: object) -> UserError:
@@ -63,12 +45,14 @@ def open_hdf5(path: str | os.PathLike) -> Iterator[h5py.File]:
     except (OSError, KeyError, RuntimeError, ValueError, TypeError, IndexError) as error:
         if isinstance(error, UserError):
             raise
-        with contextlib.suppress(OSError), open(path, "rb") as file:
-            if file.read(10) == b"MATLAB 5.0":
-                raise UserError(
-                    f"{path}: a MATLAB file of version 5; expected version 7.3 (HDF5), as it is "
-                    "published.\nCopy the original, or save it in MATLAB with -v7.3."
-                ) from error
+        version_5 = False
+        with contextlib.suppress(OSError, ValueError):
+            version_5 = is_version_5(path)
+        if version_5:
+            raise UserError(
+                f"{path}: a MATLAB file of version 5; expected version 7.3 (HDF5), as it is "
+                "published.\nCopy the original, or save it in MATLAB with -v7.3."
+            ) from error
         raise damaged(path, error) from error
 
 
@@ -140,13 +124,11 @@ def as_channels(image: np.ndarray, channels: int) -> np.ndarray:
 
 def _is_version_5(path: Path) -> bool:
     try:
-        with open(path, "rb") as file:
-            start = file.read(10)
+        return is_version_5(path)
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}.") from error
-    if start != b"MATLAB 5.0" and not h5py.is_hdf5(path):
-        raise damaged(path, "neither the start of version 5 nor of version 7.3 (HDF5)")
-    return start == b"MATLAB 5.0"
+    except ValueError as error:
+        raise damaged(path, error) from error
 
 
 def _check_length(path: Path) -> None:

@@ -14,8 +14,9 @@ import numpy as np
 
 from datasets.facts.dataset_facts import DatasetFacts
 from datasets.sets import set_folder as folder
-from datasets.sets.image_set import ImageSet, notice
+from datasets.sets.image_set import ImageSet
 from datasets.sets.matlab_arrays import as_channels, open_hdf5, read_array
+from gradnet_tf.utils.console import note
 from gradnet_tf.utils.errors import UserError
 
 _FILE = "nyu_depth_v2_labeled.mat"
@@ -75,7 +76,7 @@ def _find_labeled(facts, place: Path, split: str, channels: int) -> LabeledImage
     elif split == "test":
         # Called by what it is, in the results too.
         split, numbers = "all", range(count)
-        notice(
+        note(
             f"{place} has no {_SPLITS_FILE}, so that the split into 795 and 654 is not known: all "
             f"{count} images are taken, and scores do not compare with those of the 654."
         )

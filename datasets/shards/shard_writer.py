@@ -5,18 +5,17 @@ is written, last of all. A repeated run keeps what is whole and writes the rest.
 """
 
 import contextlib
-import fcntl
 import json
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TextIO
 
 import numpy as np
+from filelock import FileLock
 
 from datasets.sets.held_out import refuse_test_image
-from datasets.sets.image_set import ImageSet, notice
+from datasets.sets.image_set import ImageSet
 from datasets.shards.shard_files import (
     AFTER_RECORD,
     BEFORE_RECORD,
@@ -30,9 +29,9 @@ from datasets.shards.shard_files import (
     source_of,
     with_index,
 )
+from gradnet_tf.utils.console import ProgressLine, note
 from gradnet_tf.utils.errors import UserError
 from gradnet_tf.utils.files import atomic_path, sha256_of, write_json
-from gradnet_tf.utils.progress import ProgressLine
 from gradnet_tf.utils.quiet import quiet_native_logs
 
 # Enough shards for several readers each to have one of its own, none of them small.
@@ -97,9 +96,9 @@ def _prepare(image_set: ImageSet, folder: Path, shards: int | None) -> PreparedS
     try:
         index = read_index(folder)
     except UserError as error:
-        notice(f"{str(error).splitlines()[0]} It is written anew.")
+        note(f"{str(error).splitlines()[0]} It is written anew.")
     if index and index["source"] != source:
-        notice(f"{folder} was made from other images; it is written anew.")
+        note(f"{folder} was made from other images; it is written anew.")
         index = None
     if shards is None:
         shards = len(index["shards"]) if index else default_shards(len(image_set))
@@ -170,7 +169,7 @@ def _known(folder: Path, names: list[str], shard: int, index: dict | None, sourc
         return None
     found = _facts(path)
     if found != part["shard"]:
-        notice(
+        note(
             f"{path} is damaged: expected {part['shard']['bytes']} bytes with sha256 "
             f"{part['shard']['sha256'][:12]}…, found {found['bytes']} bytes with sha256 "
             f"{found['sha256'][:12]}…. It is written anew."
@@ -232,25 +231,19 @@ def _locked(folder: Path) -> Iterator[None]:
 
     Where nothing was written, the folder goes again.
     """
-    with _open_lock(folder):
-        try:
-            yield
-        finally:
-            if os.listdir(folder) == [_LOCK]:
-                (folder / _LOCK).unlink()
-                folder.rmdir()
-
-
-def _open_lock(folder: Path) -> TextIO:
+    lock = FileLock(folder / _LOCK, preserve_lock_file=True)
     while True:
         folder.mkdir(parents=True, exist_ok=True)
         try:
-            file = open(folder / _LOCK, "a", encoding="utf-8")
+            lock.acquire()
+            break
         except FileNotFoundError:
-            continue  # The folder went away just now.
-        fcntl.flock(file, fcntl.LOCK_EX)
-        with contextlib.suppress(FileNotFoundError):
-            # Who had the lock may have taken it away with the folder.
-            if os.path.samestat(os.fstat(file.fileno()), os.stat(folder / _LOCK)):
-                return file
-        file.close()
+            continue  # The process that had the lock has just removed the folder.
+    try:
+        yield
+    finally:
+        if os.listdir(folder) == [_LOCK]:
+            (folder / _LOCK).unlink()
+            with contextlib.suppress(OSError):  # A waiting process has made it again.
+                folder.rmdir()
+        lock.release()

@@ -10,7 +10,7 @@ import numpy as np
 from gradnet_tf.degradations import add_gaussian_noise
 from gradnet_tf.degradations.compose import parse_degradation
 from gradnet_tf.degradations.draws import Draws
-from gradnet_tf.degradations.noise_level import estimate_and_tell, scored_untrained, tell
+from gradnet_tf.degradations.noise_level import estimate_and_tell, scored_untrained
 from gradnet_tf.degradations.sampling import evaluation_key, evaluation_noise
 from gradnet_tf.denoiser import self_ensemble
 from gradnet_tf.evaluation.scores import (
@@ -26,6 +26,7 @@ from gradnet_tf.models.presets import PRECISIONS
 from gradnet_tf.runtimes.choose_runtime import RUNTIMES, require_runtime
 from gradnet_tf.tiling.tile_config import AUTO, POOLINGS, TileConfig, parse_tile
 from gradnet_tf.training.config import require, require_sigma
+from gradnet_tf.utils.console import note
 from gradnet_tf.utils.errors import UserError
 from gradnet_tf.utils.options import option
 
@@ -278,7 +279,7 @@ def evaluate(
     for index in range(len(image_set.names)):
         example = run_example(denoiser, image_set, index, config)
         if index == 0 and not example.real_noise and config.sigma is not None:
-            tell(scored_untrained(denoiser.name, getattr(denoiser, "source", None), config.sigma))
+            note(scored_untrained(denoiser.name, getattr(denoiser, "source", None), config.sigma))
         conversions.add(adaptation(example.noisy.shape[-1], denoiser.channels))
         real_noise = real_noise or example.real_noise
         rows.append(score_example(example))

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gradnet_tf.degradations.noise_level import tell
 from gradnet_tf.tiling.tile_config import DEFAULT_MEMORY, SMALLEST, TileConfig
+from gradnet_tf.utils.console import note
 from gradnet_tf.utils.errors import UserError
 
 #: Interpreter, TensorFlow and a traced network before the first picture, measured.
@@ -383,7 +383,7 @@ class TiledNetwork:
                 continue
             if side != tile:
                 self._limit = side
-                tell(f"out of memory with tiles of {min(tile, max(shape))}; {side} went through")
+                note(f"out of memory with tiles of {min(tile, max(shape))}; {side} went through")
             return result
         raise failure
 

@@ -11,11 +11,11 @@ manifest names the file, and is replaced last.
 import json
 import os
 import shutil
-import sys
 from pathlib import Path
 
 import numpy as np
 
+from gradnet_tf.utils.console import warn
 from gradnet_tf.utils.files import atomic_path, sha256_of, write_json
 
 WEIGHTS = "model.weights.h5"
@@ -105,7 +105,7 @@ class CheckpointStore:
         for folder in reversed(self._folders()):
             manifest = _read_manifest(folder)
             if manifest is None:
-                print(f"warning: checkpoint {folder} is damaged; removed", file=sys.stderr)
+                warn(f"checkpoint {folder} is damaged; removed")
                 shutil.rmtree(folder, ignore_errors=True)
                 continue
             model.load_weights(folder / WEIGHTS)

@@ -181,7 +181,7 @@ class TrainConfig:
     naive: str | None = None
     joint: bool | None = None
     gradient_loss_weight: float = 0.1
-    optimizer: str | None = None
+    optimizer: str | None = option(None, choices=OPTIMIZERS)
     learning_rate: float | None = None
     schedule: str | None = option(None, choices=SCHEDULES)
     warmup_steps: int = 100
@@ -212,7 +212,7 @@ class TrainConfig:
         if self.learning_rate is None and self.optimizer not in (None, recipe.optimizer):
             # The recipe's rate is its own optimiser's.
             object.__setattr__(self, "learning_rate", LEARNING_RATES.get(self.optimizer))
-        object.__setattr__(self, "scales", tuple(float(scale) for scale in self.scales))
+        self._take_scales()
         if self.init_from and self.naive_steps is None:
             # Its weights include the naive denoiser's: what a stage would make is overwritten.
             object.__setattr__(self, "naive_steps", 0)
@@ -239,8 +239,6 @@ class TrainConfig:
         require(0 <= self.ema < 1, "ema", self.ema, "in [0, 1)")
         for name in ("color_jitter", "frame_share"):
             require(0 <= getattr(self, name) <= 1, name, getattr(self, name), "in [0, 1]")
-        fit = self.scales and all(0 < scale <= 1 for scale in self.scales)
-        require(bool(fit), "scales", self.scales, "one or more numbers in (0, 1]")
         require(0 <= self.naive_share < 1, "naive_share", self.naive_share, "in [0, 1)")
         has_naive = get_preset(self.preset).naive is not None
         require(has_naive or not self.naive, "naive", self.naive, "absent for this preset")
@@ -266,6 +264,15 @@ class TrainConfig:
         low, high = degradation.sigma_range or (None, None)
         object.__setattr__(self, "sigma_min", low)
         object.__setattr__(self, "sigma_max", high)
+
+    def _take_scales(self) -> None:
+        try:
+            scales = tuple(float(scale) for scale in self.scales)
+        except (TypeError, ValueError):  # a lone number, or a word from the command line
+            scales = ()
+        fit = scales and all(0 < scale <= 1 for scale in scales) and len({*scales}) == len(scales)
+        require(bool(fit), "scales", self.scales, "one or more different numbers in (0, 1]")
+        object.__setattr__(self, "scales", scales)
 
     def _check_sigmas(self) -> None:
         for name, value in sigma_range(None, self.sigma_min, self.sigma_max).items():

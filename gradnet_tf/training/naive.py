@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import sys
 import time
 from pathlib import Path
 
@@ -16,8 +15,8 @@ from gradnet_tf.models.classical import append_estimate, classical_denoiser
 from gradnet_tf.models.presets import build_model, get_preset
 from gradnet_tf.runtimes.keras_file import describe, rebuild, same_architecture
 from gradnet_tf.training.checkpoints import CheckpointStore
+from gradnet_tf.utils.console import format_seconds, warn
 from gradnet_tf.utils.errors import UserError
-from gradnet_tf.utils.progress import format_seconds
 
 _TIMED_CROPS = 3
 
@@ -163,11 +162,9 @@ def _say_cost(config, denoise) -> None:
     denoise(crops, config.sigma_min)
     rate = _TIMED_CROPS / max(time.monotonic() - started, 1e-9)
     count = config.steps * config.batch_size
-    print(
-        f"warning: {config.estimator} makes the naive estimate of every crop, about "
+    warn(
+        f"{config.estimator} makes the naive estimate of every crop, about "
         f"{rate:.3g} crops of {config.crop_size}×{config.crop_size} a second in each of "
         f"--workers={config.workers}: {format_seconds(count / rate / config.workers)} for all "
-        f"{count:,}",
-        file=sys.stderr,
-        flush=True,
+        f"{count:,}"
     )

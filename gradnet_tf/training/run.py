@@ -9,7 +9,6 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from gradnet_tf.degradations.noise_level import tell
 from gradnet_tf.loading.run_folder import best_weights, has_weights, held
 from gradnet_tf.models.presets import build_model, get_preset
 from gradnet_tf.training.config import TrainConfig
@@ -18,6 +17,7 @@ from gradnet_tf.training.initial import initial_weights
 from gradnet_tf.training.loop import run_stage
 from gradnet_tf.training.naive import given_naive, with_estimates
 from gradnet_tf.training.workers.cluster import cluster_for
+from gradnet_tf.utils.console import note
 from gradnet_tf.utils.errors import UserError
 from gradnet_tf.utils.files import write_json
 from gradnet_tf.utils.versions import installed_versions
@@ -32,6 +32,8 @@ _FREE_FIELDS = {
     "worker_timeout",
     "nan_limit",
 }
+# What runs had before the field was added, where its default is left to the preset's recipe.
+_BEFORE = {"optimizer": "adam"}
 
 
 def _as_given(fields: dict) -> dict:
@@ -61,8 +63,9 @@ def prepare_workdir(
     path = workdir / "config.json"
     fields = json.loads(json.dumps(config.to_dict()))
     if path.exists():
-        # A run from before a field was added has its default.
+        # A run from before a field was added has its default, as JSON would have kept it.
         defaults = {field.name: field.default for field in dataclasses.fields(config)}
+        defaults = json.loads(json.dumps({**defaults, **_BEFORE}))
         there = _as_given({**defaults, **json.loads(path.read_text("utf-8"))["train"]})
         different = [
             f"{name}: {there.get(name)!r} there, {value!r} now"
@@ -153,7 +156,7 @@ def train(
     start = initial_weights(config, given)
     naive_model = given.of_another_kind(config) if given else None
     if chief and given:
-        tell(given.note)
+        note(given.note)
     with _folder(config, facts, naive_model) if chief else contextlib.nullcontext():
         if chief and given and given.weights:
             given.keep(workdir)

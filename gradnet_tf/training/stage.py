@@ -11,8 +11,8 @@ from gradnet_tf.training.engines.step_result import StepResult
 from gradnet_tf.training.records import NoRecords, RunLog, TensorBoardLog
 from gradnet_tf.training.validation import image_panel, mean_psnr, psnr_by_sigma
 from gradnet_tf.training.workers.team import Team
+from gradnet_tf.utils.console import ProgressLine, TimeLeft
 from gradnet_tf.utils.errors import Interrupted, NotFiniteError
-from gradnet_tf.utils.progress import ProgressLine, TimeLeft
 
 _DISK_POLL_SECONDS = 2.0
 
