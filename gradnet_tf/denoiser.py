@@ -148,7 +148,8 @@ def denoise_picture(
         own, part = denoiser, colours
         if is_grey(colours) and (own := denoiser.for_grey()) is not denoiser:
             part = colours[..., :1]  # What is made of it goes to all channels.
-        colours[...] = _denoise(own, part, strength, sigma, ensemble, tiles, on_tile)
+        rule = adaptation(part.shape[-1], own.channels)
+        colours[...] = _denoise(own, part, rule, strength, sigma, ensemble, tiles, on_tile)
     return result
 
 
@@ -187,12 +188,11 @@ def _require_borne(colours: np.ndarray) -> None:
         )
 
 
-def _denoise(denoiser, colours, strength, sigma, ensemble, tiles, on_tile) -> np.ndarray:
+def _denoise(denoiser, colours, rule, strength, sigma, ensemble, tiles, on_tile) -> np.ndarray:
     _require_borne(colours)
     if sigma is None and denoiser.needs_sigma:
         # Of the picture as it is, before channels are replicated or taken one by one.
         sigma = estimate_and_tell(to_unit(colours), denoiser.name)
-    rule = adaptation(colours.shape[-1], denoiser.channels)
     if ensemble or (rule == PER_CHANNEL and strength.luma != strength.chroma):
         # What is stored needs eight results, or the results of all three channels.
         return _denoise_floats(denoiser, colours, strength, sigma, ensemble, tiles, on_tile)

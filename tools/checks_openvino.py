@@ -19,8 +19,9 @@ from pathlib import Path
 import numpy as np
 
 from export.verify.checks import SIZES, probe_image
-from gradnet_tf.utils.command import ArgumentParser, guarded
+from gradnet_tf.utils.command import guarded
 from gradnet_tf.utils.errors import EXIT_OK, EXIT_SOME_FAILED, UserError
+from gradnet_tf.utils.options import ArgumentParser
 
 ROOT = Path(__file__).resolve().parent.parent
 #: Names the Python that has OpenVINO, where it is not this one.

@@ -3,9 +3,8 @@
 import argparse
 import dataclasses
 
-from gradnet_tf.cli.denoise_arguments import ResultOptions
-from gradnet_tf.utils.command import ArgumentParser
-from gradnet_tf.utils.options import add_options, make_config, option
+from gradnet_tf.cli.denoise_command import ResultOptions
+from gradnet_tf.utils.options import ArgumentParser, add_options, make_config, option
 
 
 @dataclasses.dataclass(frozen=True)

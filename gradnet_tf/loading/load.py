@@ -10,7 +10,7 @@ from gradnet_tf import weights
 from gradnet_tf.loading.run_folder import best_weights
 from gradnet_tf.models.classical import CLASSICAL
 from gradnet_tf.models.presets import PRESETS, train_command
-from gradnet_tf.runtimes.choose_runtime import litert_is_better, require_runtime
+from gradnet_tf.runtimes.choose_runtime import RUNTIMES, litert_is_better
 from gradnet_tf.utils.backend import backend_name
 from gradnet_tf.utils.errors import UserError
 from gradnet_tf.utils.files import sha256_of
@@ -32,12 +32,14 @@ class Resolved:
         kind: "folder", "file", "classical", "weights" or "unknown".
         path: the folder or the file; `None` for the other kinds.
         card: of weights that ship.
+        tflite: the .tflite file that ships beside those weights, if one does.
     """
 
     spec: str
     kind: str
     path: Path | None = None
     card: Mapping[str, Any] | None = None
+    tflite: Path | None = None
 
     @property
     def given(self) -> Path | str:
@@ -53,7 +55,9 @@ def resolve(spec: str) -> Resolved:
     if spec in CLASSICAL:
         return Resolved(spec, "classical")
     card = weights.find_card(spec) if spec else None
-    return Resolved(spec, "unknown" if card is None else "weights", None, card)
+    if card is None:
+        return Resolved(spec, "unknown")
+    return Resolved(spec, "weights", None, card, weights.tflite_path(card))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,12 +130,13 @@ def litert_file(model: Resolved, runtime: str, precision: str = "float32") -> Pa
     Raises:
         UserError: another runtime; "litert" for a model without a file.
     """
-    require_runtime(runtime)
+    if runtime not in RUNTIMES:
+        raise UserError(f"`runtime` must be one of {', '.join(RUNTIMES)}. Received: {runtime!r}")
     if runtime == "keras" or (runtime == "auto" and precision != "float32"):
         return None
     if model.kind == "file" and model.path.suffix == ".tflite":
         return None  # Its content tells; it runs in LiteRT in any case.
-    found = weights.tflite_path(model.card) if model.card else None
+    found = model.tflite
     if runtime == "litert" and found is None:
         raise UserError(
             f"--runtime=litert: no .tflite file ships for {model.spec}.\nExport one (python -m "
@@ -340,10 +345,10 @@ def _load_shipped_tflite(path: Path, precision: str) -> Loaded:
             f"expected {card.get('sha256')}.\nReinstall the package."
         )
     # The identity of a model is that of its weights, whatever runs them.
-    found |= {"sha256": card.get("weights_sha256"), "runtime": "litert"}
+    found |= {"sha256": card.get("weights_sha256"), "runtime": "litert", **_from_card(card)}
     runner = TFLiteRunner(path)
     runner.parameters = card.get("parameters")
-    return Loaded(runner, path.stem, found | _from_card(card))
+    return Loaded(runner, path.stem, found)
 
 
 def _file_source(kind: str, path: Path) -> dict:

@@ -64,10 +64,6 @@ class Preset:
     recipe: Recipe = Recipe()
     needs_sigma: bool = False
 
-    def __post_init__(self):
-        for name in ("arguments", "parameters"):
-            object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
-
 
 # Parameter counts by hand, with c(a, b) = 9ab + b for a 3×3 convolution and
 # p(a, b) = ab + b for a 1×1; C colour channels, D = C·scale²:
@@ -83,29 +79,32 @@ class Preset:
 #                      c(2C, F) + c(F, F) + c(F, 2F) + 2·c(2F, 2F) + c(2F, 4F) + 5·c(4F, 4F)
 #                      + t(4F, 2F) + 3·c(2F, 2F) + t(2F, F) + 2·c(F, F) + c(F, C)
 # tests/models/test_presets.py repeats the sums with their numbers.
+_frozen = MappingProxyType
 _ALL = (
     Preset(
         "gradnet",
         "the paper's network: 64 features, 4 modules of 4 ResUnits, DnCNN-20 as naive denoiser",
         "GradNet",
-        {"filters": 64, "num_modules": 4, "num_units": 4, "reduction": 2},
-        {3: 2_362_911, 1: 2_258_867},
+        _frozen({"filters": 64, "num_modules": 4, "num_units": 4, "reduction": 2}),
+        _frozen({3: 2_362_911, 1: 2_258_867}),
         naive="dncnn",
     ),
     Preset(
         "gradnet_aligned",
         "the paper's network at 64 channels in all (61 features + 3 of the gradient)",
         "GradNet",
-        {"width": 64, "num_modules": 4, "num_units": 4, "reduction": 2},
-        {3: 2_214_834, 1: 2_210_296},
+        _frozen({"width": 64, "num_modules": 4, "num_units": 4, "reduction": 2}),
+        _frozen({3: 2_214_834, 1: 2_210_296}),
         naive="dncnn",
     ),
     Preset(
         "gradnet_small",
         "works on 2×2 blocks of pixels: a small fraction of the cost, good quality",
         "GradNet",
-        {"width": 64, "num_modules": 2, "num_units": 3, "reduction": 2, "scale": 2},
-        {3: 671_164, 1: 658_484},
+        MappingProxyType(
+            {"width": 64, "num_modules": 2, "num_units": 3, "reduction": 2, "scale": 2}
+        ),
+        _frozen({3: 671_164, 1: 658_484}),
         naive="dncnn_small",
         recipe=Recipe(
             batch_size=4,
@@ -120,8 +119,10 @@ _ALL = (
         "gradnet_tiny",
         "for tests, demonstrations and very small devices",
         "GradNet",
-        {"width": 32, "num_modules": 2, "num_units": 1, "reduction": 2, "scale": 2},
-        {3: 96_076, 1: 90_308},
+        MappingProxyType(
+            {"width": 32, "num_modules": 2, "num_units": 1, "reduction": 2, "scale": 2}
+        ),
+        _frozen({3: 96_076, 1: 90_308}),
         naive="dncnn_tiny",
         recipe=Recipe(
             batch_size=8,
@@ -136,60 +137,60 @@ _ALL = (
         "dncnn",
         "DnCNN with 20 layers of 64 channels, without batch normalisation",
         "DnCNN",
-        {"num_layers": 20, "filters": 64},
-        {3: 668_227, 1: 665_921},
+        _frozen({"num_layers": 20, "filters": 64}),
+        _frozen({3: 668_227, 1: 665_921}),
     ),
     Preset(
         "dncnn_small",
         "the naive denoiser of gradnet_small: 5 layers of 32 channels on 2×2 blocks",
         "DnCNN",
-        {"num_layers": 5, "filters": 32, "scale": 2},
-        {3: 34_700, 1: 30_084},
+        _frozen({"num_layers": 5, "filters": 32, "scale": 2}),
+        _frozen({3: 34_700, 1: 30_084}),
         recipe=Recipe(batch_size=4, steps=20_000, learning_rate=1.5e-3, schedule="cosine"),
     ),
     Preset(
         "dncnn_tiny",
         "the naive denoiser of gradnet_tiny: 4 layers of 16 channels on 2×2 blocks",
         "DnCNN",
-        {"num_layers": 4, "filters": 16, "scale": 2},
-        {3: 8_124, 1: 5_812},
+        _frozen({"num_layers": 4, "filters": 16, "scale": 2}),
+        _frozen({3: 8_124, 1: 5_812}),
         recipe=Recipe(batch_size=8, steps=4_000, learning_rate=2e-3, schedule="cosine"),
     ),
     Preset(
         "mskresnet",
         "GradNet's main branch alone, without the image gradient",
         "MSKResnet",
-        {"filters": 64, "num_modules": 4, "num_units": 4, "reduction": 2},
-        {3: 1_546_691, 1: 1_544_385},
+        _frozen({"filters": 64, "num_modules": 4, "num_units": 4, "reduction": 2}),
+        _frozen({3: 1_546_691, 1: 1_544_385}),
     ),
     Preset(
         "dncnn_bn",
         "DnCNN with batch normalisation, as published",
         "DnCNN",
-        {"num_layers": 20, "filters": 64, "batch_norm": True},
-        {3: 671_683, 1: 669_377},
+        _frozen({"num_layers": 20, "filters": 64, "batch_norm": True}),
+        _frozen({3: 671_683, 1: 669_377}),
     ),
     Preset(
         "ffdnet",
         "FFDNet as published, told the noise level",
         "FFDNet",
-        {},
-        {3: 852_108, 1: 485_316},
+        _frozen({}),
+        _frozen({3: 852_108, 1: 485_316}),
         needs_sigma=True,
     ),
     Preset(
         "adnet",
         "ADNet as published: dilated convolutions, attention on the noise",
         "ADNet",
-        {"filters": 64},
-        {3: 523_416, 1: 521_092},
+        _frozen({"filters": 64}),
+        _frozen({3: 523_416, 1: 521_092}),
     ),
     Preset(
         "cbdnet",
         "CBDNet: estimates a noise level map, then a U-Net denoises with it; blind",
         "CBDNet",
-        {"estimator_filters": 32, "filters": 64},
-        {3: 4_366_918, 1: 4_362_306},
+        _frozen({"estimator_filters": 32, "filters": 64}),
+        _frozen({3: 4_366_918, 1: 4_362_306}),
     ),
 )
 PRESETS: Mapping[str, Preset] = MappingProxyType({preset.name: preset for preset in _ALL})

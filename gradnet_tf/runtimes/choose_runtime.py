@@ -4,15 +4,8 @@ import importlib.util
 import os
 from pathlib import Path
 
-from gradnet_tf.utils.errors import UserError
-
+#: What may be asked for.
 RUNTIMES = ("auto", "keras", "litert")
-
-
-def require_runtime(runtime: str) -> None:
-    """Raises `UserError` for anything but one of `RUNTIMES`."""
-    if runtime not in RUNTIMES:
-        raise UserError(f"`runtime` must be one of {', '.join(RUNTIMES)}. Received: {runtime!r}")
 
 
 def litert_is_better() -> bool:

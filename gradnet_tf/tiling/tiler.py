@@ -372,7 +372,7 @@ class TiledNetwork:
         pooled_whole = not facts.attention or shape[0] * shape[1] <= whole_pixels
         tile = self._tile(image, config, pooled_whole)
         levels = () if sigma is None else (sigma,)
-        for side in [tile] if facts.side else smaller_tiles(tile, shape):
+        for side in [tile] if facts.side else list(smaller_tiles(tile, shape)):
             cut = windows(shape, side, facts.halo, facts.block, facts.side is not None)
             try:
                 plain = pooled_whole and len(cut) == 1 and not facts.side
