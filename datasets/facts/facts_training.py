@@ -161,9 +161,9 @@ TRAINING_ROWS = (
             split="made here, from their number: text, line art, screenshots, surfaces",
             compares_with="none; for training beside photographs",
         ),
-        origin="made by datasets/drawings.py",
+        origin="made by datasets/sets/drawings.py",
         terms="none",
-        citation="datasets/drawings.py",
+        citation="datasets/sets/drawings.py",
         how_to_get="nothing to get: they are drawn when they are asked for",
     ),
 )

@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 
-from datasets import drawings
-from datasets.batches import PipelineConfig, TrainingBatches
-from datasets.mixture import find_training_mixture
+from datasets.pipeline.batches import TrainingBatches
+from datasets.pipeline.mixture import find_training_mixture
+from datasets.pipeline.pipeline_config import PipelineConfig
+from datasets.pipeline.scaled import at_scales
 from datasets.resolve import find_dataset
-from datasets.scaled import at_scales
+from datasets.sets import drawings
 
 SCALES = (1.0, 0.7, 0.5)
 
@@ -114,7 +115,7 @@ def test_weights_of_a_mixture_stay(mixture):
 
 def test_prepared_images_give_the_same_copies(image_set, tmp_path):
     pytest.importorskip("tensorflow")
-    from datasets.shard_writer import prepare
+    from datasets.shards.shard_writer import prepare
 
     ours, theirs = (
         at_scales(images, SCALES) for images in (prepare(image_set, tmp_path / "P"), image_set)

@@ -1,14 +1,14 @@
 """docs/free_photos.md, made from the manifest of the photographs.
 
-python -m datasets.free_photos_page --data_dir=DATA > docs/free_photos.md
+python -m datasets.commands.free_photos_page --data_dir=DATA > docs/free_photos.md
 """
 
 import re
 import sys
 from collections.abc import Sequence
 
-from datasets.facts import get_facts
-from datasets.free_photos import (
+from datasets.facts.all_facts import get_facts
+from datasets.sets.free_photos import (
     FOLDER,
     MANIFEST,
     VALIDATION_IMAGES,
@@ -16,8 +16,8 @@ from datasets.free_photos import (
     is_permissive,
     read_manifest,
 )
-from gradnet_tf.command import ArgumentParser, guarded
-from gradnet_tf.errors import UserError
+from gradnet_tf.utils.command import ArgumentParser, guarded
+from gradnet_tf.utils.errors import UserError
 
 _NEEDED = ("width", "height", "original_width", "original_height", "original_sha256")
 _DIGITS = 16
@@ -41,7 +41,7 @@ _INTRODUCTION = """\
 The sets `free_photos` ({all} photographs) and `free_photos_cc_by` ({permissive} of them, under
 CC0 or CC-BY) are wallpapers of free desktops, the set gb82 and the references of CID22. This page
 credits every photographer whose name is known, states each licence, and says where the originals
-are. It is made by `python -m datasets.free_photos_page --data_dir=DATA > docs/free_photos.md`.
+are. `python -m datasets.commands.free_photos_page --data_dir=DATA > docs/free_photos.md` makes it.
 
 ## Which weights were trained on what
 
@@ -97,7 +97,7 @@ def make_page(rows: list[dict[str, str]]) -> str:
     """Makes the page, in Markdown.
 
     Args:
-        rows: lines of the manifest, see `datasets.free_photos.read_manifest`.
+        rows: lines of the manifest, see `datasets.sets.free_photos.read_manifest`.
 
     Raises:
         UserError: when the manifest lacks a column, or has a photograph of an unknown collection.
@@ -169,7 +169,9 @@ def _line(row: dict[str, str]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Prints the page; returns the exit code."""
-    parser = ArgumentParser(prog="python -m datasets.free_photos_page", description=__doc__)
+    parser = ArgumentParser(
+        prog="python -m datasets.commands.free_photos_page", description=__doc__
+    )
     parser.add_argument("--data_dir", required=True, help=f"folder that holds {FOLDER}")
     options = parser.parse_args(arguments)
 

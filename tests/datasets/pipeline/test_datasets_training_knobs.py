@@ -7,17 +7,18 @@ import json
 import numpy as np
 import pytest
 
-from datasets.augmentation import change_colours, frame_of
-from datasets.batches import PipelineConfig, TrainingBatches
+from datasets.pipeline.augmentation import change_colours, frame_of
+from datasets.pipeline.batches import TrainingBatches
+from datasets.pipeline.pipeline_config import PipelineConfig
 from datasets.resolve import find_dataset
 from datasets.stream import TrainingInput, host_batches, training_stream
-from gradnet_tf.config import TrainConfig
 from gradnet_tf.degradations.compose import parse_degradation
-from gradnet_tf.errors import UserError
-from gradnet_tf.inference.image_files import write_image
-from gradnet_tf.sampling import CropSampler, TextureChoice
-from gradnet_tf.training.cluster import Cluster
+from gradnet_tf.degradations.sampling import CropSampler, TextureChoice
+from gradnet_tf.images.image_files import write_image
+from gradnet_tf.training.config import TrainConfig
 from gradnet_tf.training.run import prepare_workdir
+from gradnet_tf.training.workers.cluster import Cluster
+from gradnet_tf.utils.errors import UserError
 
 CONFIG = PipelineConfig(batch_size=8, crop_size=16, sigma_min=5, sigma_max=50, seed=3, steps=3)
 KNOBS = {"crop_candidates": 4, "color_jitter": 0.5, "frame_share": 0.5}
@@ -223,7 +224,7 @@ def test_workers_change_no_example(image_set, workers):
 @pytest.mark.parametrize("workers", [1, 5])
 def test_the_tensorflow_pipeline_makes_the_same(image_set, workers):
     pytest.importorskip("tensorflow")
-    from datasets.pipeline import training_dataset
+    from datasets.pipeline.tf_pipeline import training_dataset
 
     config = dataclasses.replace(CONFIG, workers=workers, **KNOBS)
     expected = TrainingBatches(image_set, config)
@@ -245,7 +246,7 @@ def test_jax_gets_changed_crops_from_the_host(image_set, monkeypatch, name):
 
 def test_jax_cuts_the_same_textured_crops_on_the_device(image_set, monkeypatch):
     jax = pytest.importorskip("jax")
-    from gradnet_tf.training import device_batches as module
+    from gradnet_tf.training.engines import device_batches as module
 
     monkeypatch.setattr("keras.backend.backend", lambda: "jax")
     config = dataclasses.replace(CONFIG, crop_candidates=4)
@@ -334,7 +335,7 @@ def test_the_flags_reach_the_batches(image_set):
 )
 def test_the_data_service_refuses_them(tmp_path, fields, flag):
     pytest.importorskip("tensorflow")
-    config = TrainConfig(preset="gradnet_tiny", dataset="sample", **fields)
+    config = TrainConfig(preset="gradnet_tiny", dataset="sample", worker_timeout=1, **fields)
     source = TrainingInput(config, None, str(tmp_path), "grpc://nowhere.invalid:5050")
     with pytest.raises(UserError, match=f"Received: {flag}.\nLeave one of the two out"):
         source.batch_maker(Cluster())

@@ -8,10 +8,10 @@ import keras
 import numpy as np
 import pytest
 
-from gradnet_tf.config import TrainConfig
-from gradnet_tf.presets import build_model
+from gradnet_tf.models.presets import build_model
 from gradnet_tf.training.checkpoints import CheckpointStore
-from gradnet_tf.training.optimizers import Muon, make_optimizer
+from gradnet_tf.training.config import TrainConfig
+from gradnet_tf.training.engines.optimizers import Muon, make_optimizer
 
 RATE = 0.03
 MUONS_OF_GRADNET_SMALL = {f"dn_cnn/conv_{number}/kernel" for number in (1, 2, 3)} | {
@@ -153,7 +153,7 @@ if keras.backend.backend() != "tensorflow":
 
 import tensorflow as tf  # noqa: E402
 
-from gradnet_tf.training.engine_tensorflow import TensorFlowEngine  # noqa: E402
+from gradnet_tf.training.engines.engine_tensorflow import TensorFlowEngine  # noqa: E402
 
 GENERATOR = np.random.default_rng(0)
 CLEAN = GENERATOR.random((4, 16, 16, 3), dtype=np.float32)

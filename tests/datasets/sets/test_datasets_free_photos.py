@@ -6,22 +6,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from datasets.batches import PipelineConfig, TrainingBatches
-from datasets.facts import get_facts
-from datasets.free_photos import (
+from datasets.commands.free_photos_page import main as page_command
+from datasets.commands.free_photos_page import make_page
+from datasets.facts.all_facts import get_facts
+from datasets.pipeline.batches import TrainingBatches
+from datasets.pipeline.leak_guard import make_guard
+from datasets.pipeline.pipeline_config import PipelineConfig
+from datasets.pipeline.scaled import at_scales
+from datasets.resolve import find_dataset, find_training_sets
+from datasets.sets.free_photos import (
     MANIFEST,
     VALIDATION_IMAGES,
     find_root,
     is_permissive,
     read_manifest,
 )
-from datasets.free_photos_page import main as page_command
-from datasets.free_photos_page import make_page
-from datasets.leak_guard import make_guard
-from datasets.resolve import find_dataset, find_training_sets
-from datasets.scaled import at_scales
-from gradnet_tf.errors import UserError
-from gradnet_tf.inference.image_files import write_image
+from gradnet_tf.images.image_files import write_image
+from gradnet_tf.utils.errors import UserError
 
 ROWS = ("free_photos", "free_photos_cc_by")
 HEAD = "file\twidth\theight\toriginal_width\toriginal_height\tlicence\tauthor\tsource"
@@ -34,7 +35,7 @@ LICENCES = {
     "cid22__1147124.jpg": "CC-BY-SA-4.0",
     "cid22__60003.jpg": "CC-BY-SA-4.0",
 }
-PAGE = Path(__file__).resolve().parent.parent / "docs/free_photos.md"
+PAGE = Path(__file__).resolve().parents[3] / "docs/free_photos.md"
 
 
 def line(name, licence):
@@ -160,7 +161,7 @@ def test_test_images_among_the_photographs_are_refused(root, request, name, scal
 
 
 def test_a_mixtures_originals_are_guarded_too(root):
-    from datasets.mixture import find_training_mixture
+    from datasets.pipeline.mixture import find_training_mixture
 
     write_image(root / "copy.png", find_dataset("sample", split="test").load(0))
     (root / "copy.png").replace(root / "train/lomiri__a.jpg")
@@ -217,7 +218,9 @@ def test_the_documented_photographs_are_the_sets(root):
 
 def test_the_page_is_made_of_the_manifest(data_dir):
     root = find_root(get_facts("free_photos"), data_dir)
-    message = "run python -m datasets.free_photos_page --data_dir=DATA > docs/free_photos.md"
+    message = (
+        "run python -m datasets.commands.free_photos_page --data_dir=DATA > docs/free_photos.md"
+    )
     assert make_page(read_manifest(root / MANIFEST)) == PAGE.read_text("utf-8"), message
 
 

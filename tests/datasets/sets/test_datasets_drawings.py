@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 
-from datasets import drawings
 from datasets.__main__ import main as datasets_command
-from datasets.batches import PipelineConfig, TrainingBatches
+from datasets.pipeline.batches import TrainingBatches
+from datasets.pipeline.pipeline_config import PipelineConfig
 from datasets.resolve import find_dataset, find_training_sets
-from gradnet_tf.inference.image_files import to_grey
+from datasets.sets import drawings
+from gradnet_tf.images.image_files import to_grey
 
 SOME = 12
 
@@ -93,7 +94,7 @@ def test_the_set_is_checked_and_prepared_without_files(tmp_path, capsys):
     assert datasets_command(["check", "drawings", "--split=validation"]) == 0
     assert "validation (8) checked, no problem" in capsys.readouterr().out
     pytest.importorskip("tensorflow")
-    from datasets.shard_writer import prepare
+    from datasets.shards.shard_writer import prepare
 
     image_set = find_dataset("drawings", split="train").first(3)
     prepared = prepare(image_set, tmp_path)
