@@ -316,7 +316,7 @@ class Denoiser:
         colours = {1: "gray", 3: "RGB", None: "gray or RGB"}[self.channels]
         return f"<Denoiser {self.name}, runtime {self.runtime}, {colours}>"
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Any, ...]:
         if self._made_from is None:
             raise TypeError(
                 f"{self!r} cannot be pickled or copied: it was made from a network in memory. "

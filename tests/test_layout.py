@@ -47,10 +47,19 @@ def module_files() -> dict[str, Path]:
 FILES = module_files()
 
 
+class _Running(ast.NodeTransformer):
+    """Leaves out what stands under `if TYPE_CHECKING:`: it is for type checkers and never runs."""
+
+    def visit_If(self, node):
+        self.generic_visit(node)
+        checked = isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+        return node.orelse if checked else node
+
+
 def imports_of(name: str) -> set[str]:
-    """Returns the project's modules that a module imports, anywhere in it."""
+    """Returns the project's modules that a module imports, anywhere in what runs of it."""
     found = set()
-    for node in ast.walk(ast.parse(FILES[name].read_text(encoding="utf-8"))):
+    for node in ast.walk(_Running().visit(ast.parse(FILES[name].read_text(encoding="utf-8")))):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:

@@ -1,5 +1,7 @@
 """ADNet (Tian et al., Neural Networks 2020): dilated convolutions and an attention on the noise."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -29,7 +31,7 @@ class ADNet(DenoisingModel):
     Call arguments and output: see `DenoisingModel`.
     """
 
-    def __init__(self, filters=64, channels=3, **kwargs):
+    def __init__(self, filters: int = 64, channels: int = 3, **kwargs: Any) -> None:
         # No blocks here: accepted so that a saved configuration, which has it, comes back.
         super().__init__(channels, kwargs.pop("scale", 1), **kwargs)
         self.filters = filters

@@ -1,5 +1,7 @@
 """What every denoising network here has in common."""
 
+from typing import Any, Self
+
 import keras
 from keras import ops
 
@@ -48,7 +50,7 @@ class DenoisingModel(keras.Model):
     #: convolutions need beside them. Measured: peak memory over the size of one picture.
     maps_alive = 3.5
 
-    def __init__(self, channels=3, scale=1, **kwargs):
+    def __init__(self, channels: int = 3, scale: int = 1, **kwargs: Any) -> None:
         super().__init__(autocast=False, **kwargs)
         if channels not in (1, 3):
             raise ValueError(f"`channels` must be 1 or 3. Received: channels={channels}")
@@ -58,22 +60,22 @@ class DenoisingModel(keras.Model):
         self.to_space = DepthToSpace(scale, dtype="float32", name="to_space")
 
     @property
-    def depth(self):
+    def depth(self) -> int:
         """Channels of an image once its blocks of `scale`×`scale` pixels are one position."""
         return self.channels * self.scale**2
 
     @property
-    def input_channels(self):
+    def input_channels(self) -> int:
         """Channels of the input; more than the image's where a guide image follows it."""
         return self.channels
 
     @property
-    def attention_widths(self):
+    def attention_widths(self) -> tuple[int, ...]:
         """Channels of each attention vector that `call` takes; () for a network without any."""
         return ()
 
     @property
-    def receptive_radius(self):
+    def receptive_radius(self) -> int | None:
         """How many pixels away an input pixel can change an output pixel: the margin of a tile.
 
         The attention, which averages over the whole image, is left out: with its vectors given,
@@ -83,7 +85,7 @@ class DenoisingModel(keras.Model):
         return None
 
     @property
-    def block_side(self):
+    def block_side(self) -> int:
         """Side of the blocks of pixels that the network works on.
 
         Tiles start on a block: a network that halves the resolution gives another result for a
@@ -92,12 +94,12 @@ class DenoisingModel(keras.Model):
         return self.scale
 
     @property
-    def width(self):
+    def width(self) -> int:
         """Channels of the widest part that works at the network's own resolution."""
         return self.filters
 
     @property
-    def bytes_per_pixel(self):
+    def bytes_per_pixel(self) -> float:
         """Estimate of the working memory for each pixel of the input."""
         # Beside half precision there are float32 copies: measured, it saves a quarter, not half.
         number = 4 if self.compute_dtype == "float32" else 3
@@ -139,7 +141,9 @@ class DenoisingModel(keras.Model):
         return cls(**config)
 
     @classmethod
-    def from_preset(cls, preset, load_weights=True, precision="float32"):
+    def from_preset(
+        cls, preset: str, load_weights: bool = True, precision: str = "float32"
+    ) -> Self:
         """Builds a network by name, with the trained weights that ship; needs no network access.
 
         Args:

@@ -1,5 +1,7 @@
 """CBDNet (Guo et al., CVPR 2019): estimates the noise level map, then denoises with it."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -50,7 +52,9 @@ class CBDNet(DenoisingModel):
     block_side = 4
     maps_alive = 5.0
 
-    def __init__(self, estimator_filters=32, filters=64, channels=3, **kwargs):
+    def __init__(
+        self, estimator_filters: int = 32, filters: int = 64, channels: int = 3, **kwargs: Any
+    ) -> None:
         super().__init__(channels, **kwargs)
         self.estimator_filters = estimator_filters
         self.filters = filters

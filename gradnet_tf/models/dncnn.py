@@ -1,5 +1,7 @@
 """DnCNN (Zhang et al., 2017): the paper's naive denoiser."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -40,7 +42,15 @@ class DnCNN(DenoisingModel):
 
     maps_alive = 2.5
 
-    def __init__(self, num_layers=20, filters=64, channels=3, scale=1, batch_norm=False, **kwargs):
+    def __init__(
+        self,
+        num_layers: int = 20,
+        filters: int = 64,
+        channels: int = 3,
+        scale: int = 1,
+        batch_norm: bool = False,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(channels, scale, **kwargs)
         if num_layers < 2:
             raise ValueError(f"`num_layers` must be at least 2. Received: num_layers={num_layers}")

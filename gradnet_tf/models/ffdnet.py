@@ -1,5 +1,7 @@
 """FFDNet (Zhang, Zuo, Zhang, 2018): one network for all noise levels, told which one it is."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -45,13 +47,13 @@ class FFDNet(DenoisingModel):
 
     def __init__(
         self,
-        num_layers=None,
-        filters=None,
-        channels=3,
-        batch_norm=False,
-        predicts="image",
-        **kwargs,
-    ):
+        num_layers: int | None = None,
+        filters: int | None = None,
+        channels: int = 3,
+        batch_norm: bool = False,
+        predicts: str = "image",
+        **kwargs: Any,
+    ) -> None:
         # Always 2: accepted so that a saved configuration, which has it, comes back.
         super().__init__(channels, kwargs.pop("scale", 2), **kwargs)
         published_layers, published_filters = PUBLISHED[channels]

@@ -1,5 +1,7 @@
 """GradNet (figure 4 of the paper; section 4 of its supplement)."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -56,17 +58,17 @@ class GradNet(DenoisingModel):
 
     def __init__(
         self,
-        naive_denoiser,
-        filters=64,
-        num_modules=4,
-        num_units=4,
-        reduction=2,
-        channels=3,
-        scale=1,
-        attention_position="before_fusion",
-        gradient_layer=None,
-        **kwargs,
-    ):
+        naive_denoiser: Any,
+        filters: int = 64,
+        num_modules: int = 4,
+        num_units: int = 4,
+        reduction: int = 2,
+        channels: int = 3,
+        scale: int = 1,
+        attention_position: str = "before_fusion",
+        gradient_layer: Any = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(channels, scale, **kwargs)
         naive_channels = getattr(naive_denoiser, "channels", channels)
         if naive_channels != channels:

@@ -1,5 +1,7 @@
 """MSKResnet as a denoiser by itself: the naive denoiser of the authors' script, and a baseline."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -30,15 +32,15 @@ class MSKResnet(DenoisingModel):
 
     def __init__(
         self,
-        filters=64,
-        num_modules=4,
-        num_units=4,
-        reduction=2,
-        channels=3,
-        scale=1,
-        attention_position="before_fusion",
-        **kwargs,
-    ):
+        filters: int = 64,
+        num_modules: int = 4,
+        num_units: int = 4,
+        reduction: int = 2,
+        channels: int = 3,
+        scale: int = 1,
+        attention_position: str = "before_fusion",
+        **kwargs: Any,
+    ) -> None:
         super().__init__(channels, scale, **kwargs)
         policy = self.dtype_policy
         self.features = conv3x3(filters, policy, "relu", "features")

@@ -4,10 +4,13 @@ import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gradnet_tf import weights
 from gradnet_tf.utils.errors import UserError
+
+if TYPE_CHECKING:
+    from gradnet_tf.models.base import DenoisingModel
 
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
@@ -207,7 +210,13 @@ def get_preset(name: str) -> Preset:
     return PRESETS[name]
 
 
-def build_model(preset, channels=3, precision="float32", naive=None, joint=False):
+def build_model(
+    preset: str | Preset,
+    channels: int = 3,
+    precision: str = "float32",
+    naive: Any = None,
+    joint: bool = False,
+) -> "DenoisingModel":
     """Builds the network of a preset with fresh weights.
 
     Args:
