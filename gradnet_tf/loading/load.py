@@ -294,8 +294,9 @@ def _rebuild(config, path, sha256, kind, precision, name, run) -> Loaded:
 def _load_keras(path: Path, precision: str) -> Loaded:
     backend_name()
     from gradnet_tf.runtimes.keras_file import load_keras_file
-    from gradnet_tf.runtimes.keras_runtime import runner_for
+    from gradnet_tf.runtimes.keras_runtime import require_own_process, runner_for
 
+    require_own_process()
     runner = runner_for(load_keras_file(path, precision))
     return Loaded(runner, path.stem, _file_source("keras", path))
 
@@ -303,8 +304,9 @@ def _load_keras(path: Path, precision: str) -> Loaded:
 def _load_published(path: Path, precision: str) -> Loaded:
     backend_name()
     from gradnet_tf.loading.published_networks import load_published
-    from gradnet_tf.runtimes.keras_runtime import KerasRunner
+    from gradnet_tf.runtimes.keras_runtime import KerasRunner, require_own_process
 
+    require_own_process()
     model, network = load_published(path, precision)
     source = {**_file_source("published", path), "network": network}
     return Loaded(KerasRunner(model), path.stem, source)

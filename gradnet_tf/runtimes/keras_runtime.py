@@ -36,7 +36,7 @@ class KerasRunner:
     runtime = "keras"
 
     def __init__(self, model):
-        _require_own_process()
+        require_own_process()
         self.model = model
         self.channels = getattr(model, "channels", None) or model.input_shape[-1]
         self.needs_sigma = bool(getattr(model, "needs_sigma", False))
@@ -153,6 +153,7 @@ def runner_from_weights(
     Raises:
         UserError: the file is not of that preset.
     """
+    require_own_process()
     naive = None
     if naive_model is not None:
         naive = rebuild(naive_model, precision, f"`naive_model` of {path}")
@@ -165,7 +166,7 @@ def _to_numpy(function, images, sigma):
 
 def _guarded(function, images, *more):
     """Calls `function`, returns NumPy arrays; a backend's own lack of memory is `MemoryError`."""
-    _require_own_process()
+    require_own_process()
     try:
         outputs = function(images, *more)
         if isinstance(outputs, list):
@@ -177,7 +178,7 @@ def _guarded(function, images, *more):
         raise
 
 
-def _require_own_process() -> None:
+def require_own_process() -> None:
     """Raises `UserError` in a fork of the process that started the backend: it would hang."""
     if os.getpid() != _PROCESS:
         raise UserError(
