@@ -17,9 +17,9 @@ import dataclasses
 import sys
 from collections.abc import Sequence
 
-from gradnet_tf.utils.command import ArgumentParser, guarded
+from gradnet_tf.utils.command import guarded
 from gradnet_tf.utils.errors import EXIT_OK, EXIT_SOME_FAILED
-from gradnet_tf.utils.options import add_options, make_config, option
+from gradnet_tf.utils.options import ArgumentParser, add_options, make_config, option
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 from gradnet_tf import weights
-from gradnet_tf.tiling.halo import receptive_radius
 from gradnet_tf.utils.files import sha256_of, write_json
 
 CODE_LICENCE = "Apache-2.0"
@@ -69,7 +68,7 @@ def write_card(
         "sha256": sha256,
         "format": format,
         "tile": None,
-        "halo": receptive_radius(denoiser.model),
+        "halo": denoiser.model.receptive_radius,
         "inputs": inputs,
         "outputs": outputs,
         "preset": source["preset"],

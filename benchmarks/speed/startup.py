@@ -20,7 +20,8 @@ from pathlib import Path
 from benchmarks.memory.tiled_memory import in_its_own_process
 from benchmarks.speed.startup_probe import REST, RUNNING, SAVINGS
 from benchmarks.speed.startup_run import EXIT, PLAIN, Run, probe, run_command
-from gradnet_tf.utils.command import ArgumentParser, guarded
+from gradnet_tf.utils.command import guarded
+from gradnet_tf.utils.options import ArgumentParser
 
 AS_IT_IS = "as it is"
 #: What each saving is called where it is undone.

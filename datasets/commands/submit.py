@@ -19,8 +19,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 from datasets.commands.submission_sidd import OPTIONAL_FIELDS  # noqa: E402
 from gradnet_tf.models.presets import PRECISIONS  # noqa: E402
-from gradnet_tf.utils.command import ArgumentParser, guarded  # noqa: E402
+from gradnet_tf.utils.command import guarded  # noqa: E402
 from gradnet_tf.utils.errors import EXIT_OK, UserError  # noqa: E402
+from gradnet_tf.utils.options import ArgumentParser  # noqa: E402
 
 _SPLITS = {"sidd": "benchmark", "dnd": "test"}
 

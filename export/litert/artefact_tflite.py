@@ -6,7 +6,7 @@ from export.litert.tflite import list_operations, write_tflite
 from export.verify import checks, measure
 from gradnet_tf.denoiser import Denoiser
 from gradnet_tf.runtimes.litert_runtime import TFLiteRunner
-from gradnet_tf.tiling.tile_facts import facts_of
+from gradnet_tf.tiling.tiler import facts_of
 from gradnet_tf.utils.files import atomic_path, sha256_of
 from gradnet_tf.utils.quiet import quiet_native_logs
 

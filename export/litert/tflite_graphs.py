@@ -18,7 +18,7 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from gradnet_tf.tiling.attention_sample import CROP_SIDE
+from gradnet_tf.tiling.tiler import CROP_SIDE
 
 INPUT, OUTPUT = "images", "denoised"
 MAIN = "serving_default"
