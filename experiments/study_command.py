@@ -110,7 +110,7 @@ class Sources:
         Raises:
             UserError: when a set is not found.
         """
-        from datasets.resolve import find_dataset, find_training_sets
+        from datasets.sets.catalog import find_dataset, find_training_sets
 
         self._options = options
         self._training = {}

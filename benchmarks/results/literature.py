@@ -11,7 +11,7 @@ class Published:
     Attributes:
         method: its name.
         source: where the numbers stand.
-        psnr: dB by set (`datasets.facts.all_facts` names) and σ; in RGB for colour, the noisy input
+        psnr: dB by set (`datasets.sets.catalog` names) and σ; in RGB for colour, the noisy input
             not clipped, one model per σ or told σ.
     """
 

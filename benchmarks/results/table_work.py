@@ -11,7 +11,7 @@ from typing import Any
 from benchmarks.results.cells import Cells
 from benchmarks.results.table_models import CLASSICAL, Entry
 from benchmarks.results.table_text import csv_table, markdown, set_table
-from datasets.resolve import find_dataset
+from datasets.sets.catalog import find_dataset
 from datasets.sets.image_set import ImageSet
 from gradnet_tf.evaluation.evaluate_set import EvaluateConfig
 from gradnet_tf.evaluation.tables import number

@@ -1,12 +1,11 @@
-"""The sets as text: a table of all of them, and everything that is known of one."""
+"""The sets as text: a table, everything known about one, and the tables of docs/datasets.md."""
 
 import contextlib
 import dataclasses
 import io
 
-from datasets.facts.all_facts import FACTS
-from datasets.facts.dataset_facts import DatasetFacts, Protocol
-from datasets.resolve import find_dataset
+from datasets.sets.catalog import FACTS, find_dataset
+from datasets.sets.image_set import DatasetFacts, Protocol
 from gradnet_tf.utils.errors import UserError
 
 
@@ -44,9 +43,13 @@ def describe(facts: DatasetFacts) -> str:
     return text
 
 
-def _splits(facts: DatasetFacts) -> str:
-    counts = facts.counts
-    return ", ".join(f"{s} ({counts[s]})" if s in counts else s for s in facts.splits)
+def _splits(facts: DatasetFacts, mark_default: bool = False) -> str:
+    names = []
+    for split in facts.splits:
+        count = f" ({facts.counts[split]})" if split in facts.counts else ""
+        marked = mark_default and split == facts.evaluation_split
+        names.append(f"**{split}**{count}" if marked else split + count)
+    return ", ".join(names)
 
 
 def _protocol(protocol: Protocol) -> list[tuple[str, str]]:
@@ -68,3 +71,48 @@ def _found(facts: DatasetFacts, data_dir: str) -> str:
             return "–"
     expected = facts.counts.get(images.split, len(images))
     return f"{len(images)}" + ("" if expected == len(images) else f" of {expected}")
+
+
+def protocol_table() -> str:
+    """Makes the Markdown table of the protocols, a row for each set and own split."""
+    rows = [
+        ("set", "scored images", "crop", "clipping, rounding", "colour", "noise", "compares with"),
+        ("---",) * 7,
+    ]
+    for facts in FACTS.values():
+        protocols = {"": facts.protocol, **facts.split_protocols}
+        for split, protocol in protocols.items():
+            rows.append(
+                (
+                    f"`{facts.name}`" + (f" {split}" if split else ""),
+                    protocol.split,
+                    protocol.crop,
+                    f"{protocol.clipping}; rounding: {protocol.rounding}",
+                    protocol.colour_space,
+                    protocol.noise,
+                    protocol.compares_with,
+                )
+            )
+    return _markdown(rows)
+
+
+def origin_table() -> str:
+    """Makes the Markdown table of splits, folders, terms and ways to get the sets."""
+    rows = [("set", "splits (images)", "folder", "terms", "how to get it"), ("---",) * 5]
+    for facts in FACTS.values():
+        rows.append(
+            (
+                f"`{facts.name}`",
+                _splits(facts, mark_default=True),
+                ", ".join(f"`{name}`" for name in dict.fromkeys((facts.title, *facts.aliases)))
+                if facts.citation and facts.name != "sample"
+                else "–",
+                facts.terms or "yours",
+                facts.how_to_get,
+            )
+        )
+    return _markdown(rows)
+
+
+def _markdown(rows: list[tuple[str, ...]]) -> str:
+    return "\n".join(f"| {' | '.join(cell.replace('|', '/') for cell in row)} |" for row in rows)

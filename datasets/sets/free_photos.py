@@ -10,9 +10,8 @@ import csv
 import functools
 from pathlib import Path
 
-from datasets.facts.dataset_facts import DatasetFacts
-from datasets.sets import set_folder as folder
-from datasets.sets.image_set import ImageSet
+from datasets.sets import folder_sets as folder
+from datasets.sets.image_set import FOR_TRAINING, TRAINABLE, DatasetFacts, ImageSet, Protocol
 from gradnet_tf.utils.errors import UserError
 
 MANIFEST = "manifest.tsv"
@@ -39,7 +38,7 @@ def find(
     channels: int,
     permissive: bool = False,
 ) -> ImageSet:
-    """Finds a split; see `datasets.layouts`.
+    """Finds a split; see `datasets.sets.catalog`.
 
     Args:
         permissive: leave out what is neither CC0 nor CC-BY, but for the validation split.
@@ -100,3 +99,45 @@ def _find_root(facts: DatasetFacts, data_dir: Path) -> Path:
         if (candidate / MANIFEST).is_file() and (candidate / "train").is_dir():
             return candidate
     raise folder.not_found(facts, data_dir)
+
+
+_FREE_SPLIT = (
+    "all but 16 named photographs of CID22 train; these 16, by the smallest sha256 of their names, "
+    "choose checkpoints"
+)
+_FREE_ORIGIN = (
+    "wallpapers of Budgie, elementary, Fedora, Lomiri, openSUSE, Pop!_OS and Ubuntu MATE, gb82, "
+    "and CID22's references"
+)
+_FREE_HOW = "docs/free_photos.md lists every photograph with its source"
+
+FREE_PHOTOS = (
+    DatasetFacts(
+        name="free_photos",
+        title="free photographs",
+        find=find,
+        splits=("train", "validation"),
+        **TRAINABLE,
+        counts={"train": 317, "validation": 16},
+        protocol=Protocol(split=_FREE_SPLIT, compares_with=FOR_TRAINING),
+        origin=_FREE_ORIGIN,
+        terms="each photograph its own: CC0, CC-BY or CC-BY-SA, see docs/free_photos.md",
+        citation="see docs/free_photos.md",
+        how_to_get=_FREE_HOW,
+    ),
+    DatasetFacts(
+        name="free_photos_cc_by",
+        title="free photographs under CC0 and CC-BY",
+        find=find_permissive,
+        aliases=("free_photos",),
+        splits=("train", "validation"),
+        **TRAINABLE,
+        counts={"train": 78, "validation": 16},
+        protocol=Protocol(split=_FREE_SPLIT, compares_with=FOR_TRAINING),
+        origin=_FREE_ORIGIN,
+        terms="CC0 or CC-BY (ask for attribution at most), see docs/free_photos.md; the "
+        "photographs that choose checkpoints are under CC-BY-SA",
+        citation="see docs/free_photos.md",
+        how_to_get=_FREE_HOW,
+    ),
+)

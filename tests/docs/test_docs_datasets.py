@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from datasets.__main__ import make_parser
-from datasets.commands.protocol_table import origin_table, protocol_table
-from datasets.facts.all_facts import FACTS
+from datasets.commands.listing import origin_table, protocol_table
+from datasets.sets.catalog import FACTS
 from datasets.sets.paired import WORDS
 
 TEXT = (Path(__file__).resolve().parents[2] / "docs/datasets.md").read_text(encoding="utf-8")
@@ -15,9 +15,7 @@ TEXT = (Path(__file__).resolve().parents[2] / "docs/datasets.md").read_text(enco
 
 @pytest.mark.parametrize("table", [protocol_table, origin_table])
 def test_the_tables_are_the_facts(table):
-    message = (
-        "run python -m datasets.commands.protocol_table and put its tables into docs/datasets.md"
-    )
+    message = "run python -m datasets protocol_table and put its tables into docs/datasets.md"
     assert table() in TEXT, message
 
 

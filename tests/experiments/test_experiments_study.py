@@ -108,7 +108,7 @@ def test_seeds_come_one_after_the_other_and_psi_before_those_that_need_it():
 
 
 def test_scored_noise_is_that_of_evaluate(scenes):
-    from datasets.resolve import find_dataset
+    from datasets.sets.catalog import find_dataset
 
     images = find_dataset("folder", scenes / "renoir")
     name, noisy, clean = scored_pairs(images, 25.0, 16)[2]
@@ -119,7 +119,7 @@ def test_scored_noise_is_that_of_evaluate(scenes):
 
 
 def test_scored_clean_images_are_as_fine_as_those_of_evaluate(scenes):
-    from datasets.resolve import find_dataset
+    from datasets.sets.catalog import find_dataset
 
     images = find_dataset("renoir", scenes, "validation")
     for kept in (images, KeptImages(images)):
@@ -131,7 +131,7 @@ def test_scored_clean_images_are_as_fine_as_those_of_evaluate(scenes):
 
 
 def test_images_are_decoded_once(scenes, monkeypatch):
-    from datasets.resolve import find_dataset
+    from datasets.sets.catalog import find_dataset
 
     images = KeptImages(find_dataset("renoir", scenes, "train"))
     first = images.load(0), images.noisy(0)

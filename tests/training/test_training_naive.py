@@ -12,8 +12,8 @@ import pytest
 from tiny_run import make_run, tiny_model
 
 from datasets.pipeline.batches import PipelineConfig, TrainingBatches, validation_pairs
-from datasets.resolve import find_dataset
-from datasets.stream import training_stream
+from datasets.pipeline.stream import training_stream
+from datasets.sets.catalog import find_dataset
 from gradnet_tf import models
 from gradnet_tf.denoiser import load_denoiser
 from gradnet_tf.models.base import build_model

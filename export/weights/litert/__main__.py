@@ -53,7 +53,7 @@ def main(given: Given) -> int:
         raise UserError(
             f"--model={options.model}: no such weights ship. These do: {weights.shipped_names()}."
         )
-    from datasets.resolve import find_dataset
+    from datasets.sets.catalog import find_dataset
     from export.export_command import export
     from export.export_config import ExportConfig
 

@@ -12,7 +12,6 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from gradnet_tf.images.image_files import to_grey
 from gradnet_tf.utils.errors import UserError
 
 # A version 5 file: a header of this size, then elements that each begin with type and length.
@@ -109,33 +108,6 @@ def read_array(path: Path, name: str) -> np.ndarray:
             raise damaged(path, error) from error
     with open_hdf5(path) as file:
         return file[name][()].T
-
-
-def require_image_array(path: Path, name: str, axes: int, expected: str) -> tuple[int, ...]:
-    """Returns the shape of a uint8 array of RGB images, the last axis being the colour.
-
-    Args:
-        path: the file.
-        name: the variable.
-        axes: how many there must be.
-        expected: the published shape, for the message.
-
-    Raises:
-        UserError: when the shape or the dtype is another one.
-    """
-    shape, dtype = array_facts(path, name)
-    if len(shape) != axes or shape[-1] != 3 or 0 in shape or dtype != "uint8":
-        raise UserError(
-            f"{path}: {name} is {dtype} of shape {shape}; expected uint8 of shape {expected}.\n"
-            "Take the sRGB file as it is published: raw and normalised ones are not read."
-        )
-    return shape
-
-
-def as_channels(image: np.ndarray, channels: int) -> np.ndarray:
-    """Returns a contiguous uint8 RGB image [H, W, 3] with 3 channels or as luma with 1."""
-    image = np.ascontiguousarray(image)
-    return to_grey(image) if channels == 1 else image
 
 
 def _is_version_5(path: Path) -> bool:

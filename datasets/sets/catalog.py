@@ -1,11 +1,58 @@
-"""Turns `--dataset`, `--data_dir` and `--split` into images: the one place that does."""
+"""All sets by name, and how `--dataset`, `--data_dir` and `--split` become images."""
 
 from pathlib import Path
 
-from datasets.facts.all_facts import TRAINING_SETS, get_facts
-from datasets.layouts import LAYOUTS
-from datasets.sets.image_set import ImageSet, notice
+from datasets.sets import (
+    bsds500,
+    dnd,
+    drawings,
+    folder_sets,
+    free_photos,
+    nyuv2,
+    paired,
+    renoir,
+    sample,
+    sidd,
+)
+from datasets.sets.image_set import DatasetFacts, ImageSet, notice
 from gradnet_tf.utils.errors import UserError
+
+# In the order in which they are listed.
+_ROWS = (
+    sample.SAMPLE,
+    folder_sets.FOLDER,
+    bsds500.BSDS500,
+    *folder_sets.TRAINING,
+    *free_photos.FREE_PHOTOS,
+    drawings.DRAWINGS,
+    bsds500.CBSD68,
+    bsds500.BSD68,
+    *folder_sets.CLEAN,
+    renoir.RENOIR,
+    *paired.PUBLISHED,
+    folder_sets.RNI15,
+    paired.PAIRS,
+    sidd.SIDD,
+    dnd.DND,
+    nyuv2.NYUV2,
+)
+
+FACTS: dict[str, DatasetFacts] = {row.name: row for row in _ROWS}
+#: Names of the sets that may be trained on.
+TRAINING_SETS = tuple(sorted(row.name for row in _ROWS if row.training_split))
+
+
+def get_facts(name: str) -> DatasetFacts:
+    """Returns the row of a set by its name or an alias, whatever the case.
+
+    Raises:
+        UserError: for an unknown name; the message lists the known ones.
+    """
+    wanted = name.casefold()
+    for row in _ROWS:
+        if wanted in {known.casefold() for known in (row.name, *row.aliases)}:
+            return row
+    raise UserError(f"unknown dataset {name!r}.\n`dataset` must be one of {', '.join(FACTS)}.")
 
 
 def find_dataset(
@@ -22,7 +69,7 @@ def find_dataset(
     when its files fit; `folder` takes D itself and `sample` needs none.
 
     Args:
-        name: a name or alias of `datasets.facts.all_facts`.
+        name: a name or alias of `datasets.sets.catalog`.
         data_dir: see above.
         split: one of the set's splits; by default the one it is evaluated on.
         max_images: takes the first images in byte order of the names.
@@ -45,7 +92,7 @@ def find_dataset(
             f"`split` must be one of {', '.join(facts.splits)}."
         )
     channels = facts.channels if channels is None else channels
-    image_set = LAYOUTS[facts.layout](facts, data_dir, split, channels)
+    image_set = facts.find(facts, data_dir, split, channels)
     paths = image_set.paths
     expected = facts.counts.get(split)
     if tell and expected is not None and len(paths) != expected:
@@ -65,7 +112,7 @@ def find_training_sets(
     """Finds the images to train on and those to choose checkpoints on.
 
     Args:
-        name: a name or alias of `datasets.facts.all_facts`.
+        name: a name or alias of `datasets.sets.catalog`.
         data_dir: as in `find_dataset`.
         channels: 3 or 1, as in `find_dataset`.
         max_images: takes the first images of the training split only.

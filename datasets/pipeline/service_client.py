@@ -26,7 +26,7 @@ def dispatcher_address(address: str, flag: str = "data_service") -> tuple[str, i
     if not match or not 1 <= int(match[2]) <= 65535:
         raise UserError(
             f"--{flag} must be the dispatcher's address, grpc://host:port, as python -m "
-            f"datasets.commands.service --role=dispatcher prints it. Received: {address!r}"
+            f"datasets service --role=dispatcher prints it. Received: {address!r}"
         )
     return match[1].strip("[]"), int(match[2])
 
@@ -64,7 +64,7 @@ def wait_for_dispatcher(address: str, timeout: float, flag: str = "data_service"
         if time.monotonic() + _POLL_SECONDS > until:
             raise UserError(
                 f"--{flag}={address}: the dispatcher was not reached within {timeout:.0f} s "
-                f"({reason}).\nStart it with python -m datasets.commands.service --role=dispatcher "
+                f"({reason}).\nStart it with python -m datasets service --role=dispatcher "
                 f"--port={port}, or correct the address."
             )
         time.sleep(_POLL_SECONDS)
@@ -101,7 +101,7 @@ def check_service(address: str, prepared: PreparedSet, timeout: float) -> None:
     if thread.is_alive():
         raise UserError(
             f"--data_service={address}: no worker of the service answered within {timeout:.0f} s.\n"
-            f"Start one with python -m datasets.commands.service --role=worker "
+            f"Start one with python -m datasets service --role=worker "
             f"--dispatcher={address}, and see --host there if it runs on another machine."
         )
     if failure:

@@ -6,11 +6,16 @@ from concurrent.futures import ThreadPoolExecutor
 
 from datasets.pipeline.batches import TrainingBatches, validation_pairs
 from datasets.pipeline.leak_guard import LeakGuard, make_guard
-from datasets.pipeline.mixture import MixedSet, find_training_mixture, parts_of, real_sets
+from datasets.pipeline.mixture import (
+    MixedSet,
+    at_scales,
+    find_training_mixture,
+    parts_of,
+    real_sets,
+)
 from datasets.pipeline.pipeline_config import PipelineConfig
-from datasets.pipeline.scaled import at_scales
+from datasets.pipeline.service_client import check_flags, check_service, new_job_name
 from datasets.sets.image_set import ImageSet
-from datasets.shards.service_client import check_flags, check_service, new_job_name
 from gradnet_tf.degradations.compose import parse_degradation
 from gradnet_tf.utils.errors import UserError
 
@@ -145,7 +150,7 @@ class TrainingInput:
             pipeline = PipelineConfig(**fields)
             if not service:
                 return training_stream(images, pipeline, self.guard)
-            from datasets.shards.service_pipeline import Epochs, service_dataset
+            from datasets.pipeline.service_pipeline import Epochs, service_dataset
 
             epochs = Epochs.of(images, pipeline.crop_size, self.guard)
             return service_dataset(epochs, pipeline, service, new_job_name(config))
