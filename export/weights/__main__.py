@@ -56,7 +56,7 @@ def main(given: Given) -> None:
             raise UserError(f"--{flag} is required. See: python -m export.weights --help")
     from datasets.pipeline.mixture import parse_mixture
     from datasets.sets.catalog import find_dataset, get_facts
-    from export.weights import ship
+    from export.weights.shipping import ship
     from gradnet_tf.weights.model_cards import card_text
 
     def find_images(name):

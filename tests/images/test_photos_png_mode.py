@@ -1,7 +1,7 @@
 """PNG chunks that describe one colour type and depth are dropped once the file has another."""
 
 import numpy as np
-import photo_files as files
+import photo_samples as files
 import pytest
 
 from gradnet_tf.images.photo_files import decode_photo, encode_photo

@@ -1,4 +1,4 @@
-"""The SavedModel as an artefact: bfloat16, versions, limits, warm-up, saved_model_cli."""
+"""The SavedModel as an artifact: bfloat16, versions, limits, warm-up, saved_model_cli."""
 
 import json
 import subprocess
@@ -14,8 +14,8 @@ from tiny_run import make_run, tiny_model
 
 from export.export_command import export
 from export.export_config import ExportConfig
-from export.savedmodel import artefact_bfloat16
-from export.savedmodel.warmup import PLACE, write_warmup
+from export.savedmodel import saved_model_artifact
+from export.savedmodel.saved_model_artifact import PLACE, write_warmup
 from export.verify import checks
 from gradnet_tf.models import FFDNet
 from gradnet_tf.models.base import build_model
@@ -71,7 +71,7 @@ def test_the_bfloat16_variant_is_written_as_the_version_asked_for(exported):
 
 def test_the_bfloat16_network_has_the_weights_in_float32():
     model = tiny_model()
-    copy = artefact_bfloat16.in_bfloat16(model)
+    copy = saved_model_artifact.in_bfloat16(model)
     assert copy.compute_dtype == "bfloat16"
     for weight, wanted in zip(copy.weights, model.weights, strict=True):
         assert weight.dtype == "float32"
@@ -80,10 +80,10 @@ def test_the_bfloat16_network_has_the_weights_in_float32():
 
 def test_too_little_agreement_in_bfloat16_fails_the_export(exported):
     folder = exported / "saved_model_bfloat16" / "3"
-    artefact_bfloat16.check_agreement(folder, KerasRunner(tiny_model()).run, 3, False)
+    saved_model_artifact.check_agreement(folder, KerasRunner(tiny_model()).run, 3, False)
     other = KerasRunner(tiny_model(gain=30.0)).run
     with pytest.raises(checks.CheckFailed, match=r"float32 to [\d.]+ dB \(at least 50 dB"):
-        artefact_bfloat16.check_agreement(folder, other, 3, False)
+        saved_model_artifact.check_agreement(folder, other, 3, False)
 
 
 def test_warm_up_has_a_request_for_each_signature_and_all_succeed(exported):

@@ -1,4 +1,4 @@
-"""The values of `--formats`."""
+"""The values of `--formats`, and what the inputs and outputs of their files are called."""
 
 import dataclasses
 import re
@@ -9,6 +9,10 @@ SAVED_MODEL = "saved_model"
 BFLOAT16 = "saved_model_bfloat16"
 #: How the weights and activations of a .tflite file are held.
 PRECISIONS = ("float32", "float16", "dynamic", "int8")
+#: Inputs and outputs of all formats; names that end in "_bytes" travel as base64 through TF
+#: Serving's REST interface.
+INPUT, OUTPUT, SIGMA = "images", "denoised", "sigma"
+INPUT_BYTES, OUTPUT_BYTES = "image_bytes", "denoised_bytes"
 #: What is written where nobody says.
 DEFAULT = (SAVED_MODEL, "tflite_float32")
 _TFLITE = re.compile(r"tflite_(?P<precision>[a-z0-9]+)(_tile(?P<tile>\d+))?")
