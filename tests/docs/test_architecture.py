@@ -75,8 +75,8 @@ def test_add_a_data_set(monkeypatch, tmp_path, layout):
     """A row of facts, and a reader where the files lie in a way of their own."""
     from datasets import layouts
     from datasets.facts import all_facts
-    from datasets.facts.dataset_facts import DatasetFacts
-    from datasets.resolve import find_dataset
+    from datasets.sets.catalog import find_dataset
+    from datasets.sets.image_set import DatasetFacts
 
     row = DatasetFacts(name="fake_set", title="Fake", counts={"test": 2}, layout=layout)
     monkeypatch.setattr(all_facts, "_ROWS", (*all_facts._ROWS, row))
@@ -98,9 +98,10 @@ def test_add_a_data_set(monkeypatch, tmp_path, layout):
 
 def test_add_an_export_format(monkeypatch, tmp_path, capsys):
     """A name, and a function from the job to a row that writes, verifies and describes a file."""
-    from datasets.resolve import find_dataset
-    from export import artefacts, export_config, job
+    from datasets.sets.catalog import find_dataset
+    from export import artefacts, export_config
     from export.export_command import export
+    from export.verify import artifact as job
 
     def write(work):
         path = work.output / f"{work.name}.fake"
