@@ -23,7 +23,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from datasets service import ServiceOptions
+from datasets.commands.service import ServiceOptions
 from gradnet_tf.models.presets import PRECISIONS
 from gradnet_tf.utils.command import guarded
 from gradnet_tf.utils.errors import EXIT_OK, EXIT_SOME_FAILED
@@ -236,7 +236,7 @@ def _submit(options: SubmitOptions) -> int:
 
 
 def _noisy_photo(options: NoisyPhotoOptions) -> int:
-    from datasets noisy_photo import write_noisy_photo
+    from datasets.commands.noisy_photo import write_noisy_photo
 
     name = write_noisy_photo(**vars(options))
     print(f"{options.output}: {name} with noise of sigma={options.sigma:g}")
@@ -244,14 +244,14 @@ def _noisy_photo(options: NoisyPhotoOptions) -> int:
 
 
 def _degradations(options: DegradationsOptions) -> int:
-    from datasets noisy_photo import show_degradations
+    from datasets.commands.noisy_photo import show_degradations
 
     print(f"{options.output}: {show_degradations(**vars(options))} pictures")
     return EXIT_OK
 
 
 def _service(options: ServiceOptions) -> int:
-    from datasets service import serve
+    from datasets.commands.service import serve
 
     serve(options)
     return EXIT_OK

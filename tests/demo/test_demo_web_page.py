@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 from web_reference import denoise_in_windows
 
-from datasets noisy_photo import noisy_uint8
+from datasets.commands.noisy_photo import noisy_uint8
 from datasets.sets.catalog import find_dataset
 from demo.web.build import PACKAGES
 from demo.web.serve import make_server

@@ -20,7 +20,7 @@ from datasets.__main__ import (
     PrepareOptions,
     SubmitOptions,
 )
-from datasets service import ServiceOptions
+from datasets.commands.service import ServiceOptions
 from gradnet_tf.batch.batch_settings import BatchOptions, Settings
 from gradnet_tf.cli import main as cli
 from gradnet_tf.cli.denoise_command import DenoiseOptions, ResultOptions

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from datasets.__main__ import main
-from datasets noisy_photo import EXAMPLES, contact_sheet, panels, show_degradations
+from datasets.commands.noisy_photo import EXAMPLES, contact_sheet, panels, show_degradations
 from gradnet_tf.degradations.compose import parse_degradation
 from gradnet_tf.degradations.noise_models import STAGES
 from gradnet_tf.degradations.sampling import evaluation_noise
