@@ -16,8 +16,9 @@ from datasets.sets.free_photos import (
     is_permissive,
     read_manifest,
 )
+from gradnet_tf.utils.command import guarded
 from gradnet_tf.utils.errors import UserError
-from gradnet_tf.utils.options import ArgumentParser, guarded
+from gradnet_tf.utils.options import ArgumentParser
 
 _NEEDED = ("width", "height", "original_width", "original_height", "original_sha256")
 _DIGITS = 16

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 from layer_case import run_layer_trials
+from numpy_sobel import numpy_sobel
 
 from gradnet_tf import layers, models
 
@@ -74,22 +75,6 @@ def test_trials(name):
     run_layer_trials(make, channels, weights, trainable, float32_output)
 
 
-def _numpy_sobel(image):
-    """Sobel responses of one H×W channel by the definition, in float64."""
-    padded = np.pad(image.astype("float64"), 1, mode="symmetric")
-    x = np.zeros(image.shape)
-    y = np.zeros(image.shape)
-    for row, across in ((0, 1.0), (1, 2.0), (2, 1.0)):
-        for column, along in ((0, -1.0), (2, 1.0)):
-            rows = slice(row, row + image.shape[0])
-            columns = slice(column, column + image.shape[1])
-            x += across * along * padded[rows, columns]
-            rows = slice(column, column + image.shape[0])
-            columns = slice(row, row + image.shape[1])
-            y += across * along * padded[rows, columns]
-    return x, y
-
-
 def test_sobel_matches_numpy():
     images = RNG.random((2, 9, 7, 3), dtype=np.float32)
     layer = layers.SobelGradient()
@@ -97,7 +82,7 @@ def test_sobel_matches_numpy():
     magnitude = ops.convert_to_numpy(layer(images))
     for image in range(2):
         for channel in range(3):
-            x, y = _numpy_sobel(images[image, ..., channel])
+            x, y = numpy_sobel(images[image, ..., channel])
             np.testing.assert_allclose(gradient_x[image, ..., channel], x, atol=1e-5)
             np.testing.assert_allclose(gradient_y[image, ..., channel], y, atol=1e-5)
             expected = np.sqrt(x**2 + y**2 + 1e-6)

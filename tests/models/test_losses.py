@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 from keras import ops
-from test_layers import _numpy_sobel
+from numpy_sobel import numpy_sobel
 
 from gradnet_tf.models import losses
 
@@ -19,7 +19,7 @@ def reference(weight):
     l1 = np.abs(DENOISED - CLEAN).mean((1, 2, 3))
     gradients = []
     for clean, denoised in zip(CLEAN, DENOISED, strict=True):
-        pairs = [(_numpy_sobel(clean[..., k]), _numpy_sobel(denoised[..., k])) for k in range(3)]
+        pairs = [(numpy_sobel(clean[..., k]), numpy_sobel(denoised[..., k])) for k in range(3)]
         gradients.append(
             sum(np.mean([np.abs(b[axis] - a[axis]).mean() for a, b in pairs]) for axis in (0, 1))
         )
