@@ -67,7 +67,7 @@ demo: $(INSTALLED)
 	  --output=$(DEMO)/evaluation
 	$(BIN)/python -m export --model=$(DEMO)/run --output=$(DEMO)/artefacts \
 	  --formats=saved_model,tflite_float32
-	$(BIN)/python -m datasets.commands.noisy_photo --dataset=sample --sigma=25 --output=$(DEMO)/noisy.png
+	$(BIN)/python -m datasets noisy_photo --dataset=sample --sigma=25 --output=$(DEMO)/noisy.png
 	$(BIN)/gradnet denoise $(DEMO)/noisy.png --output $(DEMO)/denoised \
 	  --model $(DEMO)/artefacts/gradnet_tiny_float32.tflite
 	@echo

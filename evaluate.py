@@ -17,7 +17,7 @@ import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-from datasets.facts.all_facts import FACTS
+from datasets.sets.catalog import FACTS
 from gradnet_tf.evaluation.evaluate_set import EvaluateConfig, check_noise
 from gradnet_tf.utils.command import run_script
 from gradnet_tf.utils.errors import EXIT_NAN, EXIT_OK, UserError
@@ -52,7 +52,7 @@ def main(given: Given) -> int:
         raise UserError(
             f"`model` must be one or more different models. Received: {list(places.model)}"
         )
-    from datasets.resolve import find_dataset
+    from datasets.sets.catalog import find_dataset
     from gradnet_tf.evaluation.tables import rank, ranking_table, result_table
     from gradnet_tf.reporting.result_folder import check_images, evaluate_into
     from gradnet_tf.reporting.result_names import model_folders

@@ -8,8 +8,8 @@ The same command with the same --workdir resumes.
 
 import dataclasses
 
-from datasets.facts.all_facts import TRAINING_SETS
 from datasets.pipeline.pipeline_config import InputConfig
+from datasets.sets.catalog import TRAINING_SETS
 from gradnet_tf.training.config import NoiseLevel, TrainConfig, sigma_range
 from gradnet_tf.training.workers.cluster import cluster_for
 from gradnet_tf.utils.command import run_script
@@ -29,7 +29,7 @@ def make_config(given: Given) -> TrainConfig:
 def main(given: Given) -> None:
     """Finds the data, trains, and says where the result is."""
     config = make_config(given)
-    from datasets.stream import TrainingInput
+    from datasets.pipeline.stream import TrainingInput
 
     source = TrainingInput(config, **dataclasses.asdict(given.make(InputConfig)))
     with quiet_native_logs():

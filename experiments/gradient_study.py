@@ -17,12 +17,17 @@ from types import MappingProxyType
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 
-from experiments.form import Form  # noqa: E402
-from experiments.study import Task  # noqa: E402
-from experiments.study_command import Study, run  # noqa: E402
-from experiments.study_options import Options  # noqa: E402
-from experiments.tables.finished_runs import Job  # noqa: E402
-from experiments.tables.summary import NAIVE  # noqa: E402
+from experiments.study_command import (  # noqa: E402
+    Options,  # noqa: E402
+    Study,
+    run,
+)
+from experiments.study_runs import (
+    Form,  # noqa: E402
+    Job,  # noqa: E402
+    Task,  # noqa: E402
+)
+from experiments.study_statistics import NAIVE  # noqa: E402
 from gradnet_tf.utils.command import run_script  # noqa: E402
 from gradnet_tf.utils.options import CommandLine, Given
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import keras
 from keras import ops
 
-from experiments.form import Form
+from experiments.study_runs import Form
 from gradnet_tf.layers import GradientFilters
 from gradnet_tf.models import DnCNN, GradNet, MSKResnet
 from gradnet_tf.models.base import DenoisingModel, build_model

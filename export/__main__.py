@@ -11,7 +11,7 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 
-from datasets.facts.all_facts import FACTS  # noqa: E402
+from datasets.sets.catalog import FACTS  # noqa: E402
 from export.export_config import ExportConfig  # noqa: E402
 from gradnet_tf.utils.command import run_script  # noqa: E402
 from gradnet_tf.utils.errors import UserError  # noqa: E402
@@ -26,7 +26,7 @@ def main(given: Given) -> int:
     output = Path(config.output)
     if output.exists() and not output.is_dir():
         raise UserError(f"--output={output}: expected a folder. Received: a file.")
-    from datasets.resolve import find_dataset, find_training_sets
+    from datasets.sets.catalog import find_dataset, find_training_sets
     from export.export_command import export
 
     images = find_dataset(config.dataset, config.data_dir, max_images=config.max_images)

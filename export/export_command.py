@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from export.export_config import ExportConfig
+from export.verify.formats import BFLOAT16, SAVED_MODEL, parse_tflite
 from gradnet_tf.utils.backend import backend_name
 from gradnet_tf.utils.command import remembered_interrupt
 from gradnet_tf.utils.errors import EXIT_OK, EXIT_SOME_FAILED, UserError
@@ -23,7 +24,7 @@ def export(config: ExportConfig, images, calibration_images: Callable | None = N
             chosen on; called when there is such a file. `None`: `images`.
 
     Returns:
-        0, or 1 when an artefact failed its check (its figures are on standard error).
+        0, or 1 when an artifact failed its check (its figures are on standard error).
     """
     with quiet_native_logs():
         backend = backend_name()
@@ -32,8 +33,7 @@ def export(config: ExportConfig, images, calibration_images: Callable | None = N
                 f"KERAS_BACKEND={backend}: exporting needs the tensorflow backend. "
                 "Unset the variable."
             )
-        from export.artefacts import export_format
-        from export.job import Job
+        from export.verify.artifact import Job
         from export.verify.checks import CheckFailed
         from export.verify.cpp_loader import LoaderError
         from export.verify.measure import mean_agreement, mean_psnr
@@ -75,7 +75,7 @@ def export(config: ExportConfig, images, calibration_images: Callable | None = N
         print(f"{name}: {format} ...", flush=True)
         try:
             with remembered_interrupt():
-                rows.append(export_format(job, format))
+                rows.append(_export_format(job, format))
         except (CheckFailed, LoaderError) as error:
             failures += 1
             print(f"error: {format} was not written: {error}", file=sys.stderr)
@@ -85,8 +85,23 @@ def export(config: ExportConfig, images, calibration_images: Callable | None = N
     return EXIT_SOME_FAILED if failures else EXIT_OK
 
 
+def _export_format(job, format: str):
+    """Writes and verifies one artifact, and puts it in its place with its card."""
+    from export.litert.tflite import export_tflite
+    from export.savedmodel.saved_model_artifact import (
+        export_saved_model,
+        export_saved_model_bfloat16,
+    )
+
+    if format == SAVED_MODEL:
+        return export_saved_model(job)
+    if format == BFLOAT16:
+        return export_saved_model_bfloat16(job)
+    return export_tflite(job, parse_tflite(format))
+
+
 def _int8_network(denoiser, images, config: ExportConfig):
-    from export.litert.calibrate import calibrated
+    from export.litert.int8_network import calibrated
 
     try:
         return calibrated(denoiser.model, images, denoiser.source["trained_sigma"], config.seed)
@@ -124,7 +139,7 @@ def _require_exportable(denoiser, config: ExportConfig) -> None:
 
 
 def _require_space(output: Path, parameters: int) -> None:
-    """Refuses a disk that the artefacts would fill: TensorFlow's writers end in tracebacks."""
+    """Refuses a disk that the artifacts would fill: TensorFlow's writers end in tracebacks."""
     try:
         output.mkdir(parents=True, exist_ok=True)
         require_free_space(output, 5 * 4 * parameters + 2**20, "the export")

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from export.formats import BFLOAT16, DEFAULT, PRECISIONS, SAVED_MODEL, parse_tflite
+from export.verify.formats import BFLOAT16, DEFAULT, PRECISIONS, SAVED_MODEL, parse_tflite
 from gradnet_tf.utils.errors import UserError
 from gradnet_tf.utils.options import option
 

@@ -31,7 +31,7 @@ OURS = set(MAY_IMPORT)
 MAY_IMPORT_TENSORFLOW = (
     "datasets/pipeline/tf_pipeline.py",
     "datasets/commands/service.py",
-    "datasets/shards/service_*.py",
+    "datasets/pipeline/service_*.py",
     "datasets/shards/shard_writer.py",
     "export/*.py",
     "gradnet_tf/runtimes/*_runtime.py",

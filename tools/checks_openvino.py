@@ -1,8 +1,8 @@
-"""Asks OpenVINO, a runtime of other people, what an artefact computes.
+"""Asks OpenVINO, a runtime of other people, what an artifact computes.
 
     python -m tools.checks_openvino FOLDER
 
-compares the artefacts of `python -m export --output=FOLDER` with their Keras model. OpenVINO is
+compares the artifacts of `python -m export --output=FOLDER` with their Keras model. OpenVINO is
 optional: `pip install -e '.[openvino]'`, or GRADNET_OPENVINO_PYTHON names the Python of another
 environment that has it.
 """
@@ -87,7 +87,7 @@ def agreement(found: np.ndarray, expected: np.ndarray) -> tuple[float, float]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Prints a line for each artefact; returns the exit code."""
+    """Prints a line for each artifact; returns the exit code."""
     parser = ArgumentParser(prog="python -m tools.checks_openvino", description=__doc__)
     parser.add_argument("folder", type=Path, help="what `python -m export` wrote")
     parser.add_argument("--repeats", type=int, default=1, help="the last run is timed")
@@ -96,7 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # OpenVINO reads one signature of a .tflite file: in those with tiles, the attention's.
     cards = [card for card in cards if card.get("file") and not card.get("tile")]
     if not cards:
-        raise UserError(f"{options.folder}: holds no artefact without a tile, with its card.")
+        raise UserError(f"{options.folder}: holds no artifact without a tile, with its card.")
     from gradnet_tf.denoiser import load_denoiser
 
     expected, code = {}, EXIT_OK

@@ -18,12 +18,12 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
-from tools.grpc_status import (
+from tools.stand_in_model import (
     INVALID_ARGUMENT,
     RESOURCE_EXHAUSTED,
+    Servable,
     ServingError,
 )
-from tools.stand_in_model import Servable
 
 #: Largest request in bytes; also the largest tensor that a short message may stand for.
 MAX_MESSAGE = 2**30

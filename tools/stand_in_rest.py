@@ -1,18 +1,135 @@
 """A stand-in for TF Serving's REST interface (v1): predict, status and metadata of one model.
 
 For tests and first tries on one machine, not for users' traffic.
+
+A body has "instances", a list with an object or a value for each image (row format), or "inputs",
+an object or a value for all (column format). Bytes are `{"b64": "…"}`; in answers every output
+whose name ends in `_bytes` is written so.
 """
 
+import base64
+import binascii
 import json
 import re
 import threading
+from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import numpy as np
+import tensorflow as tf
 from tensorflow.core.framework import types_pb2
 
-from tools import rest_json
-from tools.grpc_status import HTTP, INTERNAL, INVALID_ARGUMENT, ServingError
-from tools.stand_in_model import Servable
+from tools.stand_in_model import HTTP, INTERNAL, INVALID_ARGUMENT, Servable, ServingError
+
+
+def read_body(body: bytes) -> tuple[dict, str, bool]:
+    """Reads a predict request.
+
+    Returns:
+        Its object, its signature's name, and whether it is in row format.
+
+    Raises:
+        ServingError: INVALID_ARGUMENT, no such JSON.
+    """
+    try:
+        request = json.loads(body)
+    except ValueError as error:
+        raise _refused(f"JSON Parse error: {error}") from error
+    if not isinstance(request, dict):
+        raise _refused("JSON: expected an object with 'instances' or 'inputs'")
+    if ("instances" in request) == ("inputs" in request):
+        raise _refused("JSON: expected one of 'instances' and 'inputs'")
+    signature = request.get("signature_name", "serving_default")
+    if not isinstance(signature, str):
+        raise _refused("JSON: 'signature_name' must be a string")
+    return request, signature, "instances" in request
+
+
+def read_inputs(
+    request: Mapping, row_format: bool, specs: Mapping[str, tf.TensorSpec]
+) -> dict[str, np.ndarray]:
+    """Returns the arrays of a request by input name.
+
+    Raises:
+        ServingError: INVALID_ARGUMENT, what is no array of the signature's dtype.
+    """
+    values = request["instances"] if row_format else request["inputs"]
+    if row_format:
+        if not isinstance(values, list) or not values:
+            raise _refused("JSON: 'instances' must be a list with at least one value")
+        named = [value for value in values if _is_named(value)]
+        if named and (len(named) != len(values) or len({tuple(sorted(v)) for v in values}) > 1):
+            raise _refused("JSON: 'instances' must all have the same names")
+        if named:
+            values = {name: [value[name] for value in values] for name in values[0]}
+    if not _is_named(values):
+        if len(specs) != 1:
+            raise _refused(f"JSON: expected values for {', '.join(sorted(specs))} by name")
+        values = {next(iter(specs)): values}
+    return {name: _array(name, value, specs.get(name)) for name, value in values.items()}
+
+
+def write_outputs(outputs: Mapping[str, np.ndarray], row_format: bool) -> bytes:
+    """Returns the body of the answer: "predictions" or "outputs"."""
+    lists = {name: _list(name, array) for name, array in outputs.items()}
+    if not row_format:
+        value = lists if len(lists) > 1 else next(iter(lists.values()))
+        return json.dumps({"outputs": value}).encode()
+    rows = [dict(zip(lists, row, strict=True)) for row in zip(*lists.values(), strict=True)]
+    if len(lists) == 1:
+        rows = next(iter(lists.values()))
+    return json.dumps({"predictions": rows}).encode()
+
+
+def _is_named(value) -> bool:
+    return isinstance(value, dict) and set(value) != {"b64"}
+
+
+def _array(name: str, value, spec: tf.TensorSpec | None) -> np.ndarray:
+    if spec is None:  # An unknown name: the servable's message names it.
+        return np.zeros(0, np.float32)
+    if spec.dtype == tf.string:
+        values = value if isinstance(value, list) else [value]
+        array = np.empty(len(values), object)
+        array[:] = [_bytes(name, item) for item in values]
+        return array if isinstance(value, list) else array.reshape(())
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise _refused(f"{name}: expected an array, received lists of differing length") from error
+    wanted = spec.dtype.as_numpy_dtype
+    kinds = "iu" if spec.dtype.is_integer else "iuf"
+    if array.dtype.kind not in kinds:
+        raise _refused(f"{name}: expected {spec.dtype.name} values")
+    if spec.dtype.is_integer and array.size:
+        info = np.iinfo(wanted)
+        if array.min() < info.min or array.max() > info.max:
+            raise _refused(f"{name}: expected {spec.dtype.name} values")
+    return array.astype(wanted)
+
+
+def _bytes(name: str, value) -> bytes:
+    if isinstance(value, str):
+        return value.encode()
+    if not isinstance(value, dict) or not isinstance(value.get("b64"), str):
+        raise _refused(f'{name}: expected {{"b64": "..."}}')
+    try:
+        return base64.b64decode(value["b64"], validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise _refused(f"{name}: not base64: {error}") from error
+
+
+def _list(name: str, array: np.ndarray) -> list:
+    if array.dtype != object:
+        return array.tolist()
+    if name.endswith("_bytes"):
+        return [{"b64": base64.b64encode(value).decode()} for value in array]
+    return [value.decode("utf-8", "replace") for value in array]
+
+
+def _refused(message: str) -> ServingError:
+    return ServingError(INVALID_ARGUMENT, message)
+
 
 #: Largest body of a request in bytes.
 MAX_BODY = 2**30
@@ -50,10 +167,10 @@ class _Handler(BaseHTTPRequestHandler):
     def _predict(self, body: bytes) -> bytes:
         if self._target() != ":predict":
             raise self._malformed()
-        request, signature, row_format = rest_json.read_body(body)
+        request, signature, row_format = read_body(body)
         specs = self.servable.inputs_of(signature)
-        inputs = rest_json.read_inputs(request, row_format, specs)
-        return rest_json.write_outputs(self.servable.predict(signature, inputs), row_format)
+        inputs = read_inputs(request, row_format, specs)
+        return write_outputs(self.servable.predict(signature, inputs), row_format)
 
     def _tell(self) -> dict:
         what = self._target()

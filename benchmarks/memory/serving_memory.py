@@ -20,9 +20,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import numpy as np
 
+from export.serving.client import Refused
 from export.serving.grpc_client import GrpcTransport
 from export.serving.rest_client import RestTransport
-from export.serving.retries import Refused
 from gradnet_tf.utils.command import run_script
 from gradnet_tf.utils.errors import EXIT_OK, EXIT_SOME_FAILED, UserError
 from gradnet_tf.utils.options import CommandLine, Given

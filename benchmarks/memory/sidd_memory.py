@@ -101,7 +101,7 @@ def _measure(options) -> None:
         # One block: the program, its model and both arrays; all blocks must not take much more.
         few = ["--max_images=1"]
         evaluate = [sys.executable, "evaluate.py", "--dataset=sidd", *given]
-        submit = [sys.executable, "-m", "datasets.commands.submit", "sidd", *given]
+        submit = [sys.executable, "-m", "datasets", "submit", "sidd", *given]
         for title, command in (
             ("evaluate, 1 block", [*evaluate, *few, f"--output={folder / 'one'}"]),
             ("evaluate, all", [*evaluate, f"--output={folder / 'all'}"]),

@@ -113,7 +113,7 @@ def in_its_own_process(function: str, *arguments) -> str:
     """Calls a function of this module in a new process; returns the last line it prints."""
     code = f"""
 import json, sys
-from benchmarks import tiled_memory
+from benchmarks.memory import tiled_memory
 print(json.dumps(tiled_memory.{function}(*json.loads(sys.argv[1]))))
 """
     done = subprocess.run(

@@ -91,7 +91,7 @@ def pictures(options: Options):
     import cv2
     import numpy as np
 
-    from datasets.resolve import find_dataset
+    from datasets.sets.catalog import find_dataset
     from gradnet_tf.degradations import add_gaussian_noise
     from gradnet_tf.degradations.sampling import evaluation_noise
     from gradnet_tf.images.image_files import to_float

@@ -76,7 +76,7 @@ def main(given: Given) -> None:
     """Prints a table for grey and two for colour."""
     options = given.make(Options)
     from datasets.pipeline.batches import validation_pairs
-    from datasets.resolve import find_dataset
+    from datasets.sets.catalog import find_dataset
 
     for channels, method in ((1, joint), (3, joint), (3, lab)):
         images = find_dataset(

@@ -16,7 +16,7 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 
-from benchmarks.results.levels import parse_sigmas  # noqa: E402
+from benchmarks.results.cells import parse_sigmas  # noqa: E402
 from gradnet_tf.models.presets import PRECISIONS  # noqa: E402
 from gradnet_tf.utils.command import run_script  # noqa: E402
 from gradnet_tf.utils.options import CommandLine, Given, option
@@ -135,13 +135,10 @@ def main(given: Given) -> None:
         limit_threads(options.threads)
     from benchmarks.results.table_models import find_entries
     from benchmarks.results.table_work import find_sets, make_table
-    from gradnet_tf.utils.quiet import quiet_native_logs
 
     image_sets = (
         [] if options.speed else find_sets(options.sets, options.data_dir, options.max_images)
     )
-    with quiet_native_logs():
-        pass
     entries, left_out = find_entries(options.peers, options.models)
     for sentence in left_out:
         print(f"note: {sentence}")

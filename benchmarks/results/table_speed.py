@@ -26,7 +26,7 @@ def limit_threads(threads: int) -> None:
 
 def noisy_photograph(channels: int, sigma: float) -> np.ndarray:
     """Returns a sample photograph, mirrored to size: float32 (1, SIDE, SIDE, channels)."""
-    from datasets.resolve import find_dataset
+    from datasets.sets.catalog import find_dataset
     from gradnet_tf.degradations import add_gaussian_noise
     from gradnet_tf.degradations.sampling import evaluation_noise
     from gradnet_tf.images.image_files import to_float

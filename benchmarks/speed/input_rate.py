@@ -92,7 +92,7 @@ def memory_over(batches, count: int) -> list[tuple[int, float]]:
 @contextlib.contextmanager
 def _service():
     """Yields the address of a dispatcher with one worker, each a process."""
-    command = [sys.executable, "-m", "datasets.commands.service"]
+    command = [sys.executable, "-m", "datasets", "service"]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True}
     with subprocess.Popen([*command, "--role=dispatcher"], **pipes) as dispatcher:
         address = dispatcher.stdout.readline().split()[-1]
@@ -109,7 +109,7 @@ def _service():
 def _measure(arguments, prepared_dir) -> None:
     from datasets.pipeline.batches import PipelineConfig, TrainingBatches
     from datasets.pipeline.tf_pipeline import training_dataset
-    from datasets.resolve import find_training_sets
+    from datasets.sets.catalog import find_training_sets
     from datasets.shards.shard_writer import prepared_set
     from gradnet_tf.degradations.compose import parse_degradation
 
@@ -137,7 +137,7 @@ def _measure(arguments, prepared_dir) -> None:
     shards = pipeline(prepared, counts[-1])
     delivered = row(f"prepared shards, {counts[-1]:2d} worker(s)", shards)
     if not noise:  # which the service does not make
-        from datasets.shards.service_pipeline import Epochs, service_dataset
+        from datasets.pipeline.service_pipeline import Epochs, service_dataset
 
         with _service() as address:
             epochs = Epochs.of(prepared, config.crop_size)

@@ -1,4 +1,4 @@
-r"""Time from the command to the first picture written, and where it goes.
+"""Time from the command to the first picture written, and where it goes.
 
 Example:
   python -m benchmarks.speed.startup --model=default --size=1 --repeats=5
@@ -10,18 +10,101 @@ taking turns, as ratios to the plain command of the same run.
 CPU seconds count all threads and are steadier than the clock where a machine is shared.
 """
 
+import dataclasses
 import importlib.util
+import json
+import os
 import statistics
+import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.memory.tiled_memory import in_its_own_process
 from benchmarks.speed.startup_probe import REST, RUNNING, SAVINGS
-from benchmarks.speed.startup_run import EXIT, PLAIN, Run, probe, run_command
 from gradnet_tf.utils.command import guarded
+from gradnet_tf.utils.errors import UserError
 from gradnet_tf.utils.options import ArgumentParser
+
+PLAIN = ["-m", "gradnet_tf"]
+START, EXIT = "starting Python", "leaving Python"
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """One run of the command.
+
+    Attributes:
+        written: seconds until the output was written.
+        whole: seconds until the process had ended.
+        cpu: seconds of all its threads.
+        phases: seconds by phase, where it had the stopwatch.
+        warm: seconds of the picture's second time, where it had the stopwatch.
+    """
+
+    written: float
+    whole: float
+    cpu: float
+    phases: dict[str, float] = dataclasses.field(default_factory=dict)
+    warm: float = 0.0
+
+
+def run_command(
+    start: Sequence[str],
+    model: str,
+    source: Path,
+    runtime: str = "auto",
+    backend: str | None = None,
+) -> Run:
+    """Denoises `source` in a new process, and removes the result.
+
+    Args:
+        start: what comes between the interpreter and `denoise`.
+        model: a path or a name.
+        source: the photograph.
+        runtime: value of `--runtime`.
+        backend: Keras' backend; the environment's by default.
+
+    Raises:
+        UserError: the command failed.
+    """
+    environment = {**os.environ, **({"KERAS_BACKEND": backend} if backend else {})}
+    with tempfile.TemporaryDirectory(dir=source.parent) as folder:
+        command = [sys.executable, *start, "denoise", str(source), f"--output={folder}"]
+        command += [f"--model={model}", f"--runtime={runtime}"]
+        with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+            begin = time.time()
+            process = subprocess.Popen(
+                [*command, f"--model={model}", f"--runtime={runtime}"],
+                stdout=out,
+                stderr=err,
+                env=environment,
+            )
+            _, status, usage = os.wait4(process.pid, 0)
+            end = time.time()
+            process.returncode = os.waitstatus_to_exitcode(status)
+            if process.returncode:
+                err.seek(0)
+                raise UserError(f"{' '.join(command)} failed:\n{err.read().strip()}")
+            out.seek(0)
+            last = out.read().splitlines()[-1]
+        written = (Path(folder) / source.name).stat().st_mtime - begin
+    run = Run(written, end - begin, usage.ru_utime + usage.ru_stime)
+    if not last.startswith("{"):
+        return run
+    told = json.loads(last)
+    phases = {START: told["begin"] - begin, **told["phases"], EXIT: end - told["end"]}
+    whole = run.whole - told["warm"]
+    return dataclasses.replace(run, whole=whole, phases=phases, warm=told["warm"])
+
+
+def probe(watch: bool = False, without: Sequence[str] = ()) -> list[str]:
+    """Returns the `start` of `run_command` that measures, or that undoes savings."""
+    options = json.dumps({"watch": watch, "without": list(without)})
+    return ["-m", "benchmarks.speed.startup_probe", options]
+
 
 AS_IT_IS = "as it is"
 #: What each saving is called where it is undone.

@@ -1,1 +1,1 @@
-"""Commands about sets of images, each `python -m datasets.commands.NAME`."""
+"""Commands about sets of images, each a subcommand of `python -m datasets`."""

@@ -7,7 +7,7 @@ import re
 import sys
 from collections.abc import Sequence
 
-from datasets.facts.all_facts import get_facts
+from datasets.sets.catalog import get_facts
 from datasets.sets.free_photos import (
     FOLDER,
     MANIFEST,
@@ -16,8 +16,8 @@ from datasets.sets.free_photos import (
     is_permissive,
     read_manifest,
 )
-from gradnet_tf.utils.command import ArgumentParser, guarded
 from gradnet_tf.utils.errors import UserError
+from gradnet_tf.utils.options import ArgumentParser, guarded
 
 _NEEDED = ("width", "height", "original_width", "original_height", "original_sha256")
 _DIGITS = 16

@@ -1,22 +1,20 @@
-"""Writes one noisy photograph to a file, for trying a denoiser by hand.
+"""Pictures with noise, to try a denoiser by hand and to see what `--degradation` does.
 
-    python -m datasets.commands.noisy_photo --dataset=sample --sigma=25 --output=noisy.png
-
-The noise is the evaluation's own for that image and seed. A file holds eight bits, so the
-noisy values are clipped to [0, 1] and rounded here, which nothing else in the project does.
+The noise is the evaluation's own for that image and seed. A file holds eight bits, so the noisy
+values are clipped to [0, 1] and rounded here, which nothing else in the project does.
 """
 
-import argparse
-import sys
 from collections.abc import Sequence
 
+import cv2
 import numpy as np
 
-from datasets.resolve import find_dataset
+from datasets.sets.catalog import find_dataset
 from gradnet_tf.degradations import add_gaussian_noise
-from gradnet_tf.degradations.sampling import evaluation_noise
+from gradnet_tf.degradations.compose import parse_degradation
+from gradnet_tf.degradations.draws import Draws
+from gradnet_tf.degradations.sampling import evaluation_key, evaluation_noise
 from gradnet_tf.images.image_files import to_float, to_uint8, write_image
-from gradnet_tf.utils.command import guarded
 from gradnet_tf.utils.errors import UserError
 
 
@@ -65,23 +63,104 @@ def write_noisy_photo(
     return name
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Parses the command line and writes the file; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m datasets.commands.noisy_photo", description=__doc__.splitlines()[0]
-    )
-    parser.add_argument("--output", required=True, help="image file to write")
-    parser.add_argument("--dataset", default="sample", help="name of the set")
-    parser.add_argument("--data_dir", help="folder that holds the set, where it needs one")
-    parser.add_argument("--split", help="split of the set; by default its test images")
-    parser.add_argument("--index", type=int, default=0, help="which image, in name order from 0")
-    parser.add_argument("--sigma", type=float, default=25.0, help="noise level, 0-255 scale")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the noise")
-    options = parser.parse_args(arguments)
-    name = write_noisy_photo(**vars(options))
-    print(f"{options.output}: {name} with noise of sigma={options.sigma:g}")
-    return 0
+EXAMPLES = (
+    "gaussian(25)",
+    "gaussian(0,55)",
+    "poisson_gaussian(shot=0.02)",
+    "poisson_gaussian(shot=0.01,read=5)+jpeg(60)",
+    "correlated(sigma=25,length=1.5)",
+    "camera",
+    "camera(shot=0.02,read=10,quality=70)",
+    "jpeg(20)",
+    "gaussian(25)+round",
+)
+_COLUMNS = 5
+_TEXT, _LINE_HEIGHT, _FONT = 0.45, 16, cv2.FONT_HERSHEY_SIMPLEX
 
 
-if __name__ == "__main__":
-    sys.exit(guarded(main))
+def panels(clean: np.ndarray, specs: Sequence[str], seed: int, name: str) -> list[tuple]:
+    """Returns (text, float32 crop) of the clean crop and of each degradation of it.
+
+    Args:
+        clean: float32 (H, W, C) in [0, 1].
+        specs: what `--degradation` takes.
+        seed: the evaluation's seed.
+        name: file name of the image; its stem keys the noise.
+    """
+    found = [("clean", clean)]
+    for spec in specs:
+        degraded = parse_degradation(spec).apply(clean, Draws(evaluation_key(seed, name)))
+        error = float(np.mean((degraded - clean) ** 2))
+        score = f"{-10 * np.log10(error):.2f} dB" if error else "no change"
+        found.append((f"{spec}\n{score}", degraded))
+    return found
+
+
+def _lines(text: str, width: int) -> list[str]:
+    """Breaks a text at its line ends, and where it is wider than `width` pixels."""
+    lines = [""]
+    for character in text:
+        if character == "\n":
+            lines.append("")
+            continue
+        longer = lines[-1] + character
+        if cv2.getTextSize(longer, _FONT, _TEXT, 1)[0][0] > width - 8:
+            lines.append("")
+        lines[-1] += character
+    return lines
+
+
+def contact_sheet(found: Sequence[tuple], zoom: int) -> np.ndarray:
+    """Lays pictures out in rows with their texts below; uint8 (H, W, 3).
+
+    Args:
+        found: (text, float32 crop) each; the crops have one size.
+        zoom: how many pixels a side each pixel becomes.
+    """
+    tiles = []
+    for text, crop in found:
+        tile = to_uint8(crop).repeat(zoom, axis=0).repeat(zoom, axis=1)
+        tile = np.repeat(tile, 3 // tile.shape[-1], axis=-1)
+        label = np.full((3 * _LINE_HEIGHT + 8, tile.shape[1], 3), 255, np.uint8)
+        for number, line in enumerate(_lines(text, tile.shape[1])[:3]):
+            place = (4, _LINE_HEIGHT * (number + 1))
+            cv2.putText(label, line, place, _FONT, _TEXT, (0, 0, 0), 1, cv2.LINE_AA)
+        tile = np.concatenate([tile, label])
+        tiles.append(np.pad(tile, ((4, 4), (4, 4), (0, 0)), constant_values=255))
+    while len(tiles) % _COLUMNS and len(tiles) > _COLUMNS:
+        tiles.append(np.full_like(tiles[0], 255))
+    rows = [tiles[start : start + _COLUMNS] for start in range(0, len(tiles), _COLUMNS)]
+    return np.concatenate([np.concatenate(row, axis=1) for row in rows])
+
+
+def show_degradations(
+    output: str,
+    specs: Sequence[str] = EXAMPLES,
+    dataset: str = "sample",
+    data_dir: str | None = None,
+    split: str | None = None,
+    index: int = 0,
+    crop: int = 128,
+    zoom: int = 2,
+    seed: int = 0,
+) -> int:
+    """Writes the sheet of image `index`'s central crop; returns the number of pictures.
+
+    Raises:
+        UserError: for a set, index or degradation that does not exist, or a size below 1.
+    """
+    images = find_dataset(dataset, data_dir, split)
+    for name, value, least, most in (
+        ("index", index, 0, len(images) - 1),
+        ("crop", crop, 1, 4096),
+        ("zoom", zoom, 1, 16),
+    ):
+        if not least <= value <= most:
+            raise UserError(f"`{name}` must be from {least} to {most}. Received: {name}={value}.")
+    image = to_float(images.load(index))
+    height, width = (min(crop, side) for side in image.shape[:2])
+    top, left = (image.shape[0] - height) // 2, (image.shape[1] - width) // 2
+    clean = image[top : top + height, left : left + width]
+    found = panels(clean, specs or EXAMPLES, seed, images.names[index])
+    write_image(output, contact_sheet(found, zoom))
+    return len(found)

@@ -1,8 +1,5 @@
-r"""Runs a part of a tf.data service, which makes training examples for train.py --data_service.
+"""Runs a part of a tf.data service, which makes training examples for train.py --data_service.
 
-Example:
-  python -m datasets.commands.service --role=dispatcher --port=5050
-  python -m datasets.commands.service --role=worker --dispatcher=grpc://host:5050 --port=5051
 One dispatcher shares the work out to any number of workers. SIGTERM and Ctrl-C end either.
 """
 
@@ -12,17 +9,16 @@ import os
 import signal
 import threading
 
-from gradnet_tf.utils.command import run_script
 from gradnet_tf.utils.errors import EXIT_OK, UserError
-from gradnet_tf.utils.options import CommandLine, Given, option
+from gradnet_tf.utils.options import option
 from gradnet_tf.utils.quiet import quiet_native_logs
 
 ROLES = ("dispatcher", "worker")
 
 
 @dataclasses.dataclass(frozen=True)
-class Options:
-    """The command's options.
+class ServiceOptions:
+    """What `service` runs.
 
     Attributes:
         role: what to run.
@@ -41,16 +37,14 @@ class Options:
     timeout: float = 300.0
 
 
-COMMAND_LINE = CommandLine(Options)
-
 # A worker that is silent for so long gets no more work.
 _WORKER_TIMEOUT_MS = 60_000
 _HEARTBEAT_MS = 10_000
 
 
-def check_flags(options: Options) -> None:
+def check_flags(options: ServiceOptions) -> None:
     """Raises a `UserError` for flags that do not make a server."""
-    from datasets.shards.service_client import dispatcher_address
+    from datasets.pipeline.service_client import dispatcher_address
 
     if options.role not in ROLES:
         raise UserError(f"`role` must be one of {', '.join(ROLES)}. Received: role={options.role}")
@@ -65,7 +59,7 @@ def check_flags(options: Options) -> None:
         raise UserError(f"--{wrong} does not belong to --role={options.role}.")
 
 
-def start_server(options: Options):
+def start_server(options: ServiceOptions):
     """Starts the server; returns it and what to say about it."""
     import tensorflow as tf
 
@@ -80,7 +74,7 @@ def start_server(options: Options):
             )
         )
         return server, f"dispatcher ready at {server.target}"
-    from datasets.shards.service_client import wait_for_dispatcher
+    from datasets.pipeline.service_client import wait_for_dispatcher
 
     wait_for_dispatcher(options.dispatcher, options.timeout, "dispatcher")
     server = service.WorkerServer(
@@ -95,9 +89,12 @@ def start_server(options: Options):
     return server, f"worker ready for {options.dispatcher}"
 
 
-def main(given: Given) -> None:
-    """Serves until a signal asks for the end."""
-    options = given.make(Options)
+def serve(options: ServiceOptions) -> None:
+    """Serves until a signal asks for the end, and then ends the process.
+
+    Raises:
+        UserError: for options that make no server, or when it cannot start.
+    """
     check_flags(options)
     with quiet_native_logs():
         import tensorflow as tf
@@ -120,7 +117,3 @@ def main(given: Given) -> None:
     # Nothing is left to save: a dispatcher writes its state as it changes. TensorFlow's own stop
     # would hold up a worker whose dispatcher is gone for minutes, and Python with it.
     os._exit(EXIT_OK)
-
-
-if __name__ == "__main__":
-    run_script(main, __doc__, COMMAND_LINE)

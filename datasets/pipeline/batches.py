@@ -1,18 +1,19 @@
 """Training batches as a pure function of their number (NumPy only).
 
-Batch k of a run holds the examples n = k · batch_size … k · batch_size +
-batch_size − 1, and example n is fixed by (seed, n). Nothing depends on
-earlier calls, so any worker can make any batch.
+Batch k of a run holds the examples n = k · batch_size … k · batch_size + batch_size − 1, and
+example n is fixed by (seed, n). Nothing here depends on what was asked for before, so any worker
+can make any batch.
 """
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
 
 import numpy as np
 
-from datasets.pipeline.augmentation import change_colours, frame_of
-from datasets.pipeline.image_store import ImageStore
-from datasets.pipeline.leak_guard import LeakGuard
+from datasets.pipeline.leak_guard import LeakGuard, usable_images
 from datasets.pipeline.mixture import MixedSet, real_sets
 from datasets.pipeline.pipeline_config import PipelineConfig
-from datasets.pipeline.usable import usable_images
 from datasets.sets.image_set import ImageSet
 from gradnet_tf.degradations import add_gaussian_noise
 from gradnet_tf.degradations.compose import Degradation
@@ -28,6 +29,91 @@ from gradnet_tf.degradations.sampling import (
 from gradnet_tf.images.image_files import require_one_size, to_float
 from gradnet_tf.models.classical import append_estimate, classical_denoiser
 from gradnet_tf.utils.errors import UserError
+
+
+class ImageStore:
+    """Decoded images, kept up to a number of bytes; safe for several threads."""
+
+    def __init__(self, load: Callable, indices: list[int], memory_limit: int):
+        self._load = load
+        self._indices = indices
+        self._memory_limit = memory_limit
+        self._kept: OrderedDict[int, np.ndarray] = OrderedDict()
+        self._bytes = 0
+        self._lock = threading.Lock()
+
+    def get(self, position: int) -> np.ndarray:
+        """Returns image number `position` of `indices`, uint8 [H, W, C]."""
+        with self._lock:
+            image = self._kept.get(position)
+            if image is not None:
+                self._kept.move_to_end(position)
+                return image
+        image = self._load(self._indices[position])
+        self.put(position, image)
+        return image
+
+    def put(self, position: int, image: np.ndarray) -> None:
+        """Stores an image and evicts the least recently used ones, down to the limit."""
+        with self._lock:
+            if position in self._kept:
+                return
+            self._kept[position] = image
+            self._bytes += image.nbytes
+            while self._bytes > self._memory_limit and self._kept:
+                _, gone = self._kept.popitem(last=False)
+                self._bytes -= gone.nbytes
+
+
+def change_colours(crop: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """Permutes the channels and changes saturation and each channel's brightness.
+
+    Photographs of landscapes have few saturated colours; pictures of products and signs have many.
+
+    Args:
+        crop: uint8 (H, W, C).
+        generator: decides the change.
+
+    Returns:
+        uint8 (H, W, C), clipped; a grey crop is only made brighter or darker.
+    """
+    channels = crop.shape[2]
+    image = crop[..., generator.permutation(channels)].astype(np.float32)
+    grey = image.mean(axis=2, keepdims=True)
+    image = grey + (image - grey) * np.float32(generator.uniform(0, 2.5))
+    image *= generator.uniform(0.6, 1.25, size=channels).astype(np.float32)
+    return np.clip(np.rint(image), 0, 255).astype(np.uint8)
+
+
+def frame_of(
+    crop: np.ndarray, generator: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray | float]:
+    """Draws a flat frame around a part of a crop, as letterboxes and passe-partouts have.
+
+    Args:
+        crop: (H, W, C).
+        generator: decides which part stays, from 5% of the crop to nearly all, and the colour.
+
+    Returns:
+        Which pixels belong to the frame, bool (H, W), and its colour, float32 (C,) in [0, 1].
+    """
+    height, width, channels = crop.shape
+    inside = np.zeros((height, width), bool)
+    sides = []
+    for length in (height, width):
+        kept = max(1, round(length * generator.uniform(0.22, 1.0)))
+        start = int(generator.integers(length - kept + 1))
+        sides.append(slice(start, start + kept))
+    inside[tuple(sides)] = True
+    kind = generator.integers(4)
+    if kind == 0:
+        colour = np.zeros(channels)
+    elif kind == 1:
+        colour = np.ones(channels)
+    else:
+        colour = generator.integers(256, size=1 if kind == 2 else channels) / 255
+    return ~inside, np.broadcast_to(colour, channels).astype(np.float32)
+
 
 # Its stream of random numbers, apart from those of the noise (see `Draws`).
 _AUGMENTATION = 2

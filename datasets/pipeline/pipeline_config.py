@@ -49,7 +49,7 @@ class PipelineConfig:
             used longest ago are decoded again when they are needed.
         degradation: makes the noisy crops instead of Gaussian noise of the two levels.
         crop_candidates: the most textured of so many crops is taken.
-        color_jitter: share of the crops whose colours are changed (see `augmentation`).
+        color_jitter: share of the crops whose colours are changed; see `change_colours`.
         frame_share: share of the crops that get a flat frame without noise.
     """
 

@@ -11,19 +11,18 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from datasets.facts.dataset_facts import DatasetFacts
-from datasets.sets import set_folder as folder
-from datasets.sets.image_set import ImageSet
-from datasets.sets.matlab_arrays import as_channels, damaged, open_hdf5
+from datasets.sets import folder_sets as folder
+from datasets.sets.image_set import DatasetFacts, ImageSet, Protocol, as_channels
 from gradnet_tf.images.image_files import to_uint8
 from gradnet_tf.utils.errors import UserError
+from gradnet_tf.utils.matlab_arrays import damaged, open_hdf5
 
 _IMAGES = "images_srgb"
 _VARIABLE = "InoisySRGB"
 
 
 def find(facts: DatasetFacts, data_dir: str | Path | None, split: str, channels: int) -> ImageSet:
-    """Finds the boxes; see `datasets.layouts`."""
+    """Finds the boxes; see `datasets.sets.catalog`."""
     root = folder.check_data_dir(facts, data_dir)
     places = [*folder.named_folders(facts, root), root]
     place = next((p for p in places if (p / "info.mat").is_file()), None)
@@ -111,3 +110,31 @@ def _check(path: Path, boxes) -> None:
                     f"{top + 1}-{bottom} and columns {left + 1}-{right} in it.\n"
                     "Expected both files of one download."
                 )
+
+
+_AS_PHOTOGRAPHED = "noisy input as photographed, output clipped"
+
+DND = DatasetFacts(
+    name="dnd",
+    title="DND",
+    find=find,
+    aliases=("DnD", "dnd_2017"),
+    splits=("test",),
+    counts={"test": 1000},
+    without_clean=("test",),
+    protocol=Protocol(
+        split="50 photographs, 20 boxes in each; the score comes from the benchmark's server "
+        "(python -m datasets submit dnd)",
+        crop="the published boxes of 512×512",
+        clipping=_AS_PHOTOGRAPHED,
+        rounding="none in a submission; pictures are rounded",
+        noise="real",
+        compares_with="DND sRGB rows: CBDNet 38.06, RIDNet 39.23, MAXIM-3S 39.84 dB",
+    ),
+    origin="https://noise.visinf.tu-darmstadt.de/",
+    terms="stated on the site; read them there",
+    citation="T. Plötz, S. Roth: Benchmarking Denoising Algorithms with Real Photographs, "
+    "CVPR 2017",
+    how_to_get="from https://noise.visinf.tu-darmstadt.de/downloads/ unpack the benchmark data "
+    "(info.mat, images_srgb) into a folder dnd",
+)

@@ -12,8 +12,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from datasets.facts.dataset_facts import DatasetFacts
-from datasets.sets.image_set import ImageSet
+from datasets.sets.image_set import TRAINABLE, DatasetFacts, ImageSet, Protocol
 from gradnet_tf.images.image_files import to_grey
 
 SIZE = 256
@@ -40,7 +39,7 @@ class DrawingSet(ImageSet):
 
 
 def find(facts: DatasetFacts, data_dir: str | Path | None, split: str, channels: int) -> ImageSet:
-    """Lists a split; see `datasets.layouts`. `data_dir` is not needed."""
+    """Lists a split; see `datasets.sets.catalog`. `data_dir` is not needed."""
     names = [f"{split}_{index:04d}" for index in range(COUNTS[split])]
     paths = [Path("drawings") / name for name in names]
     return DrawingSet(facts.name, split, names, paths, channels, facts)
@@ -175,3 +174,21 @@ def _pattern(generator) -> np.ndarray:
 
 
 KINDS = (_text, _line_art, _screenshot, _flat, _gradient, _pattern)
+
+
+DRAWINGS = DatasetFacts(
+    name="drawings",
+    title="drawings",
+    find=find,
+    splits=("train", "validation"),
+    **TRAINABLE,
+    counts={"train": 240, "validation": 8},
+    protocol=Protocol(
+        split="made here, from their number: text, line art, screenshots, surfaces",
+        compares_with="none; for training beside photographs",
+    ),
+    origin="made by datasets/sets/drawings.py",
+    terms="none",
+    citation="datasets/sets/drawings.py",
+    how_to_get="nothing to get: they are drawn when they are asked for",
+)

@@ -12,9 +12,8 @@ import functools
 import re
 from pathlib import Path
 
-from datasets.facts.dataset_facts import DatasetFacts
-from datasets.sets import set_folder as folder
-from datasets.sets.image_set import ImageSet
+from datasets.sets import folder_sets as folder
+from datasets.sets.image_set import FOR_TRAINING, TRAINABLE, DatasetFacts, ImageSet, Protocol
 from gradnet_tf.utils.errors import UserError
 
 FOLDER = "free_photos"
@@ -43,7 +42,7 @@ def find(
     channels: int,
     permissive: bool = False,
 ) -> ImageSet:
-    """Finds a split; see `datasets.layouts`.
+    """Finds a split; see `datasets.sets.catalog`.
 
     Args:
         permissive: leave out what is neither CC0 nor CC-BY, but for the validation split.
@@ -135,3 +134,51 @@ def find_root(facts: DatasetFacts, data_dir: str | Path | None) -> Path:
             f"To get it: {facts.how_to_get}."
         )
     raise folder.not_found(facts, data_dir)
+
+
+_FREE_SPLIT = (
+    "all but 16 named photographs of CID22 train; these 16, by the smallest sha256 of their names, "
+    "choose checkpoints"
+)
+_FREE_ORIGIN = (
+    "wallpapers of Budgie, elementary, Fedora, Lomiri, openSUSE, Pop!_OS and Ubuntu MATE, gb82, "
+    "and CID22's references"
+)
+_FREE_HOW = (
+    "into a folder free_photos put manifest.tsv and, in train, the photographs that it lists; "
+    "docs/free_photos.md names the source of each"
+)
+
+FREE_PHOTOS = (
+    DatasetFacts(
+        name="free_photos",
+        title="free_photos",
+        find=find,
+        splits=("train", "validation"),
+        **TRAINABLE,
+        counts={"train": 317, "validation": 16},
+        protocol=Protocol(split=_FREE_SPLIT, compares_with=FOR_TRAINING),
+        origin=_FREE_ORIGIN,
+        terms="each photograph its own: CC0, CC-BY or CC-BY-SA, see docs/free_photos.md",
+        citation="see docs/free_photos.md",
+        how_to_get=_FREE_HOW,
+    ),
+    DatasetFacts(
+        name="free_photos_cc_by",
+        title="free_photos_cc_by",
+        find=find_permissive,
+        splits=("train", "validation"),
+        **TRAINABLE,
+        counts={"train": 78, "validation": 16},
+        protocol=Protocol(
+            split="the photographs under CC0 or CC-BY train; the same 16 as in free_photos, which "
+            "are under CC-BY-SA, choose checkpoints",
+            compares_with=FOR_TRAINING,
+        ),
+        origin=_FREE_ORIGIN,
+        terms="CC0 or CC-BY (ask for attribution at most), see docs/free_photos.md; the "
+        "photographs that choose checkpoints are under CC-BY-SA",
+        citation="see docs/free_photos.md",
+        how_to_get=_FREE_HOW,
+    ),
+)

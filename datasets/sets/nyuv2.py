@@ -12,12 +12,11 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from datasets.facts.dataset_facts import DatasetFacts
-from datasets.sets import set_folder as folder
-from datasets.sets.image_set import ImageSet
-from datasets.sets.matlab_arrays import as_channels, open_hdf5, read_array
+from datasets.sets import folder_sets as folder
+from datasets.sets.image_set import DatasetFacts, ImageSet, Protocol, as_channels
 from gradnet_tf.utils.console import note
 from gradnet_tf.utils.errors import UserError
+from gradnet_tf.utils.matlab_arrays import open_hdf5, read_array
 
 _FILE = "nyu_depth_v2_labeled.mat"
 _SPLITS_FILE = "splits.mat"
@@ -25,7 +24,7 @@ _VARIABLES = {"train": "trainNdxs", "test": "testNdxs"}
 
 
 def find(facts: DatasetFacts, data_dir: str | Path | None, split: str, channels: int) -> ImageSet:
-    """Finds the file, else a folder of images; see `datasets.layouts`."""
+    """Finds the file, else a folder of images; see `datasets.sets.catalog`."""
     root = folder.check_data_dir(facts, data_dir)
     places = [*folder.named_folders(facts, root), root]
     place = next((p for p in places if (p / _FILE).is_file()), None)
@@ -105,3 +104,28 @@ def _of_split(path: Path, split: str, count: int) -> list[int]:
     if split in parts:
         return parts[split]
     return folder.held_out_split(parts["train"], split)
+
+
+NYUV2 = DatasetFacts(
+    name="nyuv2",
+    title="NYUv2",
+    find=find,
+    aliases=("nyuv2_sample", "NYU_v2", "nyu_depth_v2"),
+    splits=("train", "test", "all", "fit", "validation"),
+    training_split="fit",
+    validation_split="validation",
+    counts={"train": 795, "test": 654, "all": 1449, "fit": 779, "validation": 16},
+    recursive=True,
+    protocol=Protocol(
+        split="the 654 test images of splits.mat; a folder of PNG files is whatever it holds",
+        crop="whole images of 480×640, with their white frame",
+        compares_with="GradNet's fusion study at σ = 15 and 50, which gives differences only",
+    ),
+    origin="https://cs.nyu.edu/~silberman/datasets/nyu_depth_v2.html",
+    terms="none stated with the images",
+    citation="N. Silberman, D. Hoiem, P. Kohli, R. Fergus: Indoor Segmentation and Support "
+    "Inference from RGBD Images, ECCV 2012",
+    how_to_get="from https://cs.nyu.edu/~silberman/datasets/nyu_depth_v2.html download "
+    "nyu_depth_v2_labeled.mat and splits.mat into a folder nyuv2, or put PNG files of the "
+    "images there (folders below it count)",
+)

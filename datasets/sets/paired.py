@@ -13,9 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from datasets.facts.dataset_facts import DatasetFacts
-from datasets.sets import set_folder as folder
-from datasets.sets.image_set import ImageSet
+from datasets.sets import folder_sets as folder
+from datasets.sets.image_set import DatasetFacts, ImageSet, Protocol
 from gradnet_tf.images.image_files import list_images, read_image
 from gradnet_tf.utils.errors import UserError
 
@@ -67,7 +66,7 @@ class PairedSet(ImageSet):
 
 
 def find(facts: DatasetFacts, data_dir: str | Path | None, split: str, channels: int) -> ImageSet:
-    """Finds the pairs of a split; see `datasets.layouts`.
+    """Finds the pairs of a split; see `datasets.sets.catalog`.
 
     `pairs` takes D itself for `all`, D/train and so on for the others, and
     holds out validation pairs of the training pairs where D/validation is
@@ -202,3 +201,97 @@ def _own_split(facts: DatasetFacts, root: Path, split: str) -> list[tuple[str, P
             "Add pairs, or put the validation pairs into a subfolder named validation."
         )
     return folder.held_out_split(pairs, split)
+
+
+_NAM = (
+    "S. Nam, Y. Hwang, Y. Matsushita, S. J. Kim: A Holistic Approach to Cross-Channel Image Noise "
+    "Modeling and its Application to Image Denoising, CVPR 2016"
+)
+_MCWNNM = "https://github.com/csjunxu/MCWNNM-ICCV2017 (folder Real_ccnoise_denoised_part)"
+_REAL = "noisy files as they are, output clipped"
+
+PUBLISHED = (
+    DatasetFacts(
+        name="polyu",
+        title="PolyU",
+        find=find,
+        aliases=("PolyU100", "CroppedImages"),
+        counts={"test": 100},
+        pattern=r".*_(real|mean)\.jpe?g",
+        protocol=Protocol(
+            split="all 100 cropped pairs",
+            crop="the 512×512 crops as published",
+            clipping=_REAL,
+            noise="real",
+            compares_with="tables over the 100 crops (noisy input 35.97 dB as the mean over "
+            "images); tables over full images are others",
+        ),
+        origin="https://github.com/csjunxu/PolyU-Real-World-Noisy-Images-Dataset (folder "
+        "CroppedImages)",
+        terms="research use only",
+        citation="J. Xu, H. Li, Z. Liang, D. Zhang, L. Zhang: Real-world Noisy Image Denoising: A "
+        "New Benchmark, arXiv:1804.02603, 2018",
+        how_to_get="copy CroppedImages (*_real.JPG, *_mean.JPG) from "
+        "https://github.com/csjunxu/PolyU-Real-World-Noisy-Images-Dataset",
+    ),
+    DatasetFacts(
+        name="cc15",
+        title="CC15",
+        find=find,
+        aliases=("CC", "Real_ccnoise_denoised_part"),
+        counts={"test": 15},
+        pattern=r".*_(real|mean)\.png",
+        protocol=Protocol(
+            split="all 15 cropped pairs",
+            crop="the 512×512 crops as published",
+            clipping=_REAL,
+            noise="real",
+            compares_with="tables over the 15 crops (MCWNNM and after)",
+        ),
+        origin=f"{_MCWNNM}, cropped from Nam",
+        terms="non-commercial (licence of the repository)",
+        citation=f"{_NAM}; the crops: J. Xu, L. Zhang, D. Zhang, X. Feng: Multi-channel Weighted "
+        "Nuclear Norm Minimization for Real Color Image Denoising, ICCV 2017",
+        how_to_get=f"copy *_real.png and *_mean.png from {_MCWNNM}",
+    ),
+    DatasetFacts(
+        name="nam",
+        title="Nam",
+        find=find,
+        aliases=("Nam2016", "CCNoise"),
+        pattern=r".*_(real|mean)\.(png|jpe?g)",
+        protocol=Protocol(
+            split="the pairs that are there: papers cut 11 scenes into crops of their own choice",
+            crop="whole images as they are in the folder",
+            clipping=_REAL,
+            noise="real",
+            compares_with="no common table; for one, take cc15",
+        ),
+        origin="http://snam.ml/research/ccnoise (gone)",
+        terms="none stated with the images",
+        citation=_NAM,
+        how_to_get="the authors' site is gone; put pairs *_real.* (one shot) and *_mean.* (mean of "
+        "the shots) of a copy into a folder nam, or use cc15, its 15 public crops",
+    ),
+)
+PAIRS = DatasetFacts(
+    name="pairs",
+    title="pairs",
+    find=find,
+    colour=None,
+    splits=("all", "train", "validation", "test"),
+    evaluation_split="all",
+    training_split="train",
+    validation_split="validation",
+    protocol=Protocol(
+        split="all pairs, or the folders train, validation and test; without a folder "
+        "validation one pair of twenty is held out of train, 16 at most",
+        clipping=_REAL,
+        colour_space="RGB; grey with --channels=1 in training",
+        noise="real",
+        compares_with="none: your own images",
+    ),
+    origin="your own images",
+    how_to_get="give --data_dir two folders such as noisy and clean whose files have equal "
+    "names, or one folder of files such as a_noisy.png and a_clean.png",
+)

@@ -11,9 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from datasets.facts.dataset_facts import DatasetFacts
-from datasets.sets import set_folder as folder
-from datasets.sets.image_set import ImageSet
+from datasets.sets import folder_sets as folder
+from datasets.sets.image_set import TRAINABLE, DatasetFacts, ImageSet, Protocol
 from gradnet_tf.images.image_files import list_images, read_image
 from gradnet_tf.utils.errors import UserError
 
@@ -23,7 +22,7 @@ _LAST_TRAINING_SCENE = 30
 
 
 def find(facts: DatasetFacts, data_dir: str | Path | None, split: str, channels: int) -> ImageSet:
-    """Finds the scenes; see `datasets.layouts`."""
+    """Finds the scenes; see `datasets.sets.catalog`."""
     root = folder.find_named(facts, folder.check_data_dir(facts, data_dir))
     scenes = list_split(facts, root, split)
     names, shots = [name for name, _ in scenes], tuple(files for _, files in scenes)
@@ -108,3 +107,31 @@ class RenoirSet(ImageSet):
                 f"the shots of {self.names[index]} in {self.paths[index].parent} have different "
                 f"sizes: {sorted(sizes)}.\nExpected images of one scene that lie on each other."
             )
+
+
+RENOIR = DatasetFacts(
+    name="renoir",
+    title="RENOIR",
+    find=find,
+    aliases=("renoir_512",),
+    splits=("train", "validation", "all", "with_misaligned"),
+    **TRAINABLE,
+    counts={"train": 29, "validation": 10, "all": 39, "with_misaligned": 40},
+    pattern=r"batch\d\d_(noisy|reference|clean)\.png",
+    protocol=Protocol(
+        split="scenes 1-30 train, 31-40 validate; scene 17 is misaligned and in no split but "
+        "with_misaligned",
+        crop="the 512×512 crops as published",
+        clipping="noisy files as they are, output clipped",
+        rounding="none; the clean image is the unrounded mean of two shots",
+        noise="real",
+        compares_with="none known for these crops; noisy input 28.24 dB over 39 scenes, "
+        "28.06 dB over 40",
+    ),
+    origin="https://github.com/lbasek/image-denoising-benchmark: 512×512 crops of RENOIR",
+    terms="MIT for the repository; none stated for the photographs, which are RENOIR's",
+    citation="J. Anaya, A. Barbu: RENOIR - A Dataset for Real Low-Light Image Noise Reduction, "
+    "Journal of Visual Communication and Image Representation 51, 2018",
+    how_to_get="copy the folder of batchNN_{noisy,reference,clean}.png from "
+    "https://github.com/lbasek/image-denoising-benchmark",
+)

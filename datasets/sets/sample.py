@@ -12,9 +12,8 @@ import dataclasses
 import importlib.util
 from pathlib import Path
 
-from datasets.facts.dataset_facts import DatasetFacts
-from datasets.sets import set_folder as folder
-from datasets.sets.image_set import ImageSet
+from datasets.sets import folder_sets as folder
+from datasets.sets.image_set import DatasetFacts, ImageSet, Protocol
 from gradnet_tf.utils.errors import UserError
 
 
@@ -69,7 +68,7 @@ _DISTRIBUTIONS = {"skimage": "scikit-image", "sklearn": "scikit-learn"}
 
 
 def find(facts: DatasetFacts, data_dir: str | Path | None, split: str, channels: int) -> ImageSet:
-    """Finds the photographs, wherever they are installed; see `datasets.layouts`."""
+    """Finds the photographs, wherever they are installed; see `datasets.sets.catalog`."""
     return folder.image_set(facts, split, list_split(split, grey=channels == 1), channels)
 
 
@@ -107,3 +106,21 @@ def _locate(photograph: Photograph) -> Path:
             "--dataset."
         )
     return path
+
+
+SAMPLE = DatasetFacts(
+    name="sample",
+    title="sample photographs",
+    find=find,
+    splits=("train", "validation", "test", "all"),
+    training_split="train",
+    validation_split="validation",
+    origin="photographs inside the installed scikit-image and scikit-learn packages",
+    protocol=Protocol(
+        split="chelsea and coffee are the test split; no two splits show the same scene",
+        compares_with="none; for trying things",
+    ),
+    terms="each photograph its own; see datasets/sets/sample.py",
+    citation="see datasets/sets/sample.py",
+    how_to_get="pip install scikit-image scikit-learn (they are in requirements.txt)",
+)

@@ -15,12 +15,11 @@ from pathlib import Path
 
 import numpy as np
 
-from datasets.facts.dataset_facts import DatasetFacts
-from datasets.sets import set_folder as folder
-from datasets.sets.image_set import ImageSet
-from datasets.sets.matlab_arrays import as_channels, read_array, require_image_array
+from datasets.sets import folder_sets as folder
+from datasets.sets.image_set import DatasetFacts, ImageSet, Protocol, as_channels
 from datasets.sets.paired import PairedSet
 from gradnet_tf.utils.errors import UserError
+from gradnet_tf.utils.matlab_arrays import array_facts, read_array
 
 FIRST_HELD_OUT = 192
 # Folders below D/sidd that are looked into: SIDD_Medium_Srgb/Data/<scene>/.
@@ -35,8 +34,29 @@ _BLOCKS = {
 }
 
 
+def require_image_array(path: Path, name: str, axes: int, expected: str) -> tuple[int, ...]:
+    """Returns the shape of a uint8 array of RGB images, the last axis being the colour.
+
+    Args:
+        path: the file.
+        name: the variable.
+        axes: how many there must be.
+        expected: the published shape, for the message.
+
+    Raises:
+        UserError: when the shape or the dtype is another one.
+    """
+    shape, dtype = array_facts(path, name)
+    if len(shape) != axes or shape[-1] != 3 or 0 in shape or dtype != "uint8":
+        raise UserError(
+            f"{path}: {name} is {dtype} of shape {shape}; expected uint8 of shape {expected}.\n"
+            "Take the sRGB file as it is published: raw and normalised ones are not read."
+        )
+    return shape
+
+
 def find(facts: DatasetFacts, data_dir: str | Path | None, split: str, channels: int) -> ImageSet:
-    """Finds a split; see `datasets.layouts`."""
+    """Finds a split; see `datasets.sets.catalog`."""
     root = folder.check_data_dir(facts, data_dir)
     places = [*folder.named_folders(facts, root), root]
     if split in _BLOCKS:
@@ -210,3 +230,59 @@ def _files(place: Path, depth: int = _DEPTH) -> Iterator[Path]:
                 yield from _files(path, depth - 1)
         else:
             yield path
+
+
+_AS_PHOTOGRAPHED = "noisy input as photographed, output clipped"
+_ROUNDING = "none; psnr_uint8 after rounding half to even"
+
+SIDD = DatasetFacts(
+    name="sidd",
+    title="SIDD",
+    find=find,
+    aliases=(
+        "SIDD_Medium_Srgb",
+        "SIDD_Small_sRGB_Only",
+        "SIDD_Validation_sRGB",
+        "SIDD_Benchmark_sRGB",
+        "sidd_sample",
+    ),
+    splits=("train", "held_out", "validation", "benchmark"),
+    evaluation_split="validation",
+    training_split="train",
+    validation_split="held_out",
+    counts={"train": 302, "held_out": 18, "validation": 1280, "benchmark": 1280},
+    without_clean=("benchmark",),
+    protocol=Protocol(
+        split="the 1280 validation blocks, not the benchmark's",
+        crop="the published blocks of 256×256",
+        clipping=_AS_PHOTOGRAPHED,
+        rounding=_ROUNDING,
+        noise="real",
+        compares_with="SIDD rows of MPRNet and later (validation blocks): MPRNet 39.71, "
+        "NAFNet-32 39.97 dB; not the benchmark's table, with DnCNN 23.66 and BM3D 25.65 dB",
+    ),
+    split_protocols={
+        "benchmark": Protocol(
+            split="the 1280 benchmark blocks, scored by their server alone "
+            "(python -m datasets submit sidd)",
+            crop="the published blocks of 256×256",
+            clipping=_AS_PHOTOGRAPHED,
+            rounding="the submission is rounded half to even",
+            noise="real",
+            compares_with="the benchmark's table: DnCNN 23.66, BM3D 25.65, RIDNet 38.71 dB",
+        ),
+        "held_out": Protocol(
+            split="all frames of scenes 009 and 010, instances 0192-0200; a choice made here",
+            clipping=_AS_PHOTOGRAPHED,
+            rounding=_ROUNDING,
+            noise="real",
+        ),
+    },
+    origin="https://abdokamel.github.io/sidd/",
+    terms="stated on the site; read them there",
+    citation="A. Abdelhamed, S. Lin, M. S. Brown: A High-Quality Denoising Dataset for "
+    "Smartphone Cameras, CVPR 2018",
+    how_to_get="from https://abdokamel.github.io/sidd/ download SIDD-Medium sRGB (train), "
+    "ValidationNoisyBlocksSrgb.mat and ValidationGtBlocksSrgb.mat (validation) or "
+    "BenchmarkNoisyBlocksSrgb.mat (benchmark) into a folder sidd",
+)

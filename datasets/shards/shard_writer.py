@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock
 
-from datasets.sets.held_out import refuse_test_image
+from datasets.sets.bsds500 import refuse_test_image
 from datasets.sets.image_set import ImageSet
 from datasets.shards.shard_files import (
     AFTER_RECORD,

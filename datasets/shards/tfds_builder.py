@@ -16,11 +16,9 @@ from pathlib import Path
 
 import tensorflow_datasets as tfds
 
-from datasets.facts.all_facts import FACTS, get_facts
-from datasets.facts.dataset_facts import DatasetFacts
-from datasets.resolve import find_dataset
-from datasets.sets.held_out import refuse_test_image
-from datasets.sets.image_set import ImageSet
+from datasets.sets.bsds500 import refuse_test_image
+from datasets.sets.catalog import FACTS, find_dataset, get_facts
+from datasets.sets.image_set import DatasetFacts, ImageSet
 from gradnet_tf.utils.errors import UserError
 
 # TFDS keeps `all` for itself, and splits that overlap would be stored twice.
@@ -97,7 +95,7 @@ def open_tfds(
     prepare again. An interrupted preparation leaves nothing and starts again.
 
     Args:
-        name: a name or alias of `datasets.facts.all_facts`.
+        name: a name or alias of `datasets.sets.catalog`.
         data_dir: the originals, as in `find_dataset`.
         prepared_dir: what TFDS calls `data_dir`; gets denoising_images/<name>.
 

@@ -5,10 +5,89 @@ gradient's magnitude, the attention's vectors, and the convolutions that touch
 the image. docs/results.md ("TFLite files") has what each choice is worth.
 """
 
+from collections.abc import Iterator
+
 import keras
+import numpy as np
 from keras import ops
 
-from export.litert.int8_ranges import ActivationRange, rounded_kernel
+from gradnet_tf.degradations import add_gaussian_noise
+from gradnet_tf.images.image_files import to_float
+
+LEVELS = 255
+#: Values kept of one tensor and image; a tensor has a few hundred thousand.
+_KEPT = 20_000
+#: Ranges that are tried, as parts of the full one.
+_PARTS = np.linspace(0.15, 1.0, 35)
+
+
+@keras.saving.register_keras_serializable(package="gradnet_tf_export")
+class ActivationRange(keras.layers.Layer):
+    """Where activations are rounded to 8 bits: one range for a whole tensor, as TFLite has it.
+
+    Until `settle` is called the layer lets values pass and remembers a sample
+    of them. Afterwards it rounds, with the operation that TFLite's converter
+    turns into 8-bit tensors.
+
+    Call arguments:
+        features: float32, any shape.
+    """
+
+    def __init__(self, **kwargs):
+        super().__init__(dtype="float32", **kwargs)
+        self.low = self.add_weight(shape=(), initializer="zeros", trainable=False, name="low")
+        self.high = self.add_weight(shape=(), initializer="ones", trainable=False, name="high")
+        self._sample: list[np.ndarray] | None = []
+        self.built = True
+
+    def call(self, features):
+        if self._sample is not None:
+            values = ops.convert_to_numpy(features).ravel()
+            draw = np.random.default_rng(len(self._sample))
+            self._sample.append(values[draw.integers(0, values.size, _KEPT)])
+            return features
+        return keras.quantizers.fake_quant_with_min_max_vars(features, self.low, self.high)
+
+    def settle(self):
+        """Chooses the range by `least_error_range` and forgets the sample."""
+        low, high = least_error_range(np.concatenate(self._sample))
+        self.low.assign(low)
+        self.high.assign(high)
+        self._sample = None
+
+
+def least_error_range(values: np.ndarray) -> tuple[float, float]:
+    """Returns (low ≤ 0, high > 0): the range in which 8-bit rounding errs least in the mean square.
+
+    The full range spends levels on values that hardly occur; a narrower one
+    cuts them off. Both ends are tried one after the other, twice.
+
+    Args:
+        values: a sample of a tensor.
+    """
+    values = np.asarray(values, np.float64)
+    lowest, highest = min(values.min(), 0.0), max(values.max(), 1e-6)
+
+    def error(low, high):
+        step = (high - low) / LEVELS
+        zero = np.round(-low / step)
+        levels = np.clip(np.round(values / step) + zero, 0, LEVELS)
+        return np.mean(((levels - zero) * step - values) ** 2)
+
+    low, high = lowest, highest
+    for _ in range(2):
+        high = min((part * highest for part in _PARTS), key=lambda end: error(low, end))
+        if lowest < 0:
+            low = min((part * lowest for part in _PARTS), key=lambda end: error(end, high))
+    return float(low), float(high)
+
+
+def rounded_kernel(kernel):
+    """Rounds a convolution's kernel (h, w, in, out) to 8 bits, with a range for each output."""
+    top = ops.maximum(ops.max(ops.abs(kernel), axis=(0, 1, 2)), 1e-6)
+    return keras.quantizers.fake_quant_with_min_max_vars(
+        kernel, -top, top, narrow_range=True, axis=-1
+    )
 
 
 class Int8Conv(keras.layers.Layer):
@@ -183,3 +262,38 @@ class Int8Network(keras.Model):
 def is_plain_chain(model) -> bool:
     """Whether a network is a DnCNN without batch normalisation."""
     return getattr(model, "is_plain_chain", False)
+
+
+#: Images at most, and the side of the crop that is taken of each.
+IMAGES, CROP = 64, 160
+#: Noise of a network that does not say what it was trained for, on the 0-255 scale.
+_LEVELS = (0.0, 55.0)
+
+
+def calibrated(model, images, levels: tuple[float, float] | None, seed: int = 0) -> Int8Network:
+    """Returns the network as 8-bit arithmetic computes it, its ranges chosen on noisy crops.
+
+    Args:
+        model: see `Int8Network`.
+        images: set of clean images.
+        levels: lowest and highest noise level, on the 0-255 scale; those of the training.
+        seed: of crops, levels and noise.
+    """
+    network = Int8Network(model)
+    for crop in noisy_crops(images, levels or _LEVELS, seed):
+        network(crop)
+    network.settle()
+    return network
+
+
+def noisy_crops(images, levels: tuple[float, float], seed: int) -> Iterator[np.ndarray]:
+    """Yields float32 (1, h, w, C) crops, spread over the set, with levels spread over the range."""
+    count = min(IMAGES, len(images))
+    places = np.linspace(0, len(images) - 1, count).astype(int)
+    draw = np.random.default_rng(seed)
+    for place, level in zip(places, draw.permutation(np.linspace(*levels, count)), strict=True):
+        clean = to_float(images.load(int(place)))
+        top, left = (draw.integers(0, max(side - CROP, 0) + 1) for side in clean.shape[:2])
+        clean = clean[top : top + CROP, left : left + CROP]
+        noise = draw.standard_normal(clean.shape).astype(np.float32)
+        yield add_gaussian_noise(clean, noise, level).astype(np.float32)[None]

@@ -1,20 +1,93 @@
-"""Writes a denoiser as a .tflite file for phones, browsers and small devices."""
+"""Writes a denoiser as a .tflite file, verifies it and puts it in its place with its card.
+
+A network with attention averages over the whole picture, so a tile by itself
+gets another answer. Its files therefore give and take the attention's vectors:
+
+- `serving_default`: `images` (1, H, W, C) → `denoised`, with the averages over `images`;
+- `attention`: `images` → `attention_0`, `attention_1`, …, each (1, 1, 1, ·);
+- `tile`: `images` and the vectors → `denoised`.
+
+A file of one size has `serving_default` (with the vectors as inputs, as `tile`
+above) and `attention` (for crops of 80×80). All of them share one copy of the
+weights. A network without attention has `serving_default` alone.
+"""
 
 import os
 import tempfile
 from pathlib import Path
 
 import flatbuffers
+import keras
 import tensorflow as tf
+from keras import ops
 from tensorflow.lite.python import schema_py_generated as schema
 
-from export.litert.tflite_graphs import MAIN, write_graphs
+from export.verify import checks, measure
+from export.verify.artifact import Job, Row, measurements, quality_of, row_of, write_card
+from export.verify.formats import INPUT, OUTPUT, TFLiteFormat
+from gradnet_tf.denoiser import Denoiser
+from gradnet_tf.runtimes.litert_runtime import TFLiteRunner
+from gradnet_tf.tiling.tiler import CROP_SIDE, facts_of
+from gradnet_tf.utils.files import atomic_path, sha256_of
+from gradnet_tf.utils.quiet import quiet_native_logs
+
+MAIN = "serving_default"
+
+
+def attention_name(index: int) -> str:
+    """Returns the name of an attention vector as input and output."""
+    return f"attention_{index}"
+
+
+def write_graphs(model, folder: str | os.PathLike, side: int | None = None) -> list[str]:
+    """Writes a SavedModel with the signatures of a .tflite file and returns their names.
+
+    Args:
+        model: with `channels`, `attention_widths`, and the call arguments of
+            `gradnet_tf.models.GradNet`.
+        folder: made by this call.
+        side: height and width of the images; `None` for any.
+    """
+    widths = tuple(model.attention_widths)
+    names = [attention_name(index) for index in range(len(widths))]
+
+    def whole(images):
+        return {OUTPUT: ops.clip(model(images, training=False), 0.0, 1.0)}
+
+    def tile(images, *vectors):
+        denoised = model(images, training=False, attention=list(vectors))
+        return {OUTPUT: ops.clip(denoised, 0.0, 1.0)}
+
+    def attention(images):
+        vectors = model(images, training=False, return_intermediates=True)["attention"]
+        return dict(zip(names, vectors, strict=True))
+
+    def picture(size):
+        return tf.TensorSpec([1, size, size, model.channels], tf.float32, name=INPUT)
+
+    given = [
+        tf.TensorSpec([1, 1, 1, width], tf.float32, name=name)
+        for name, width in zip(names, widths, strict=True)
+    ]
+    endpoints = {MAIN: (whole, [picture(side)])}
+    if widths:
+        if side is None:
+            endpoints["tile"] = (tile, [picture(None), *given])
+        else:
+            endpoints[MAIN] = (tile, [picture(side), *given])
+        endpoints["attention"] = (attention, [picture(None if side is None else CROP_SIDE)])
+    archive = keras.export.ExportArchive()
+    archive.track(model)
+    for name, (function, signature) in endpoints.items():
+        archive.add_endpoint(name, function, input_signature=signature)
+    archive.write_out(str(folder), verbose=False)
+    return list(endpoints)
 
 
 def write_tflite(
     model, path: str | os.PathLike, precision: str = "float32", side: int | None = None
 ) -> None:
-    """Converts `model` to TFLite; `export.litert.tflite_graphs` says which signatures the file has.
+    """Converts `model` to TFLite; `export.litert.tflite` says which signatures the file has.
 
     Only TFLite's built-in operations are allowed, so that the file runs on
     every interpreter; the converter refuses a model that needs others.
@@ -74,3 +147,57 @@ def list_operations(path: str | os.PathLike) -> list[str]:
         experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
     )
     return sorted({operation["op_name"] for operation in interpreter._get_ops_details()})
+
+
+def export_tflite(job: Job, format: TFLiteFormat) -> Row:
+    """Writes OUTPUT/NAME_PRECISION[_tileN].tflite and its card.
+
+    Raises:
+        CheckFailed: it is not what Keras computes, or costs more decibels than allowed;
+            what was at the place before stays.
+        UserError: the network has no such file.
+    """
+    stem = f"{job.name}_{format.suffix}"
+    facts = tile_facts(job.denoiser.model, format)
+    with atomic_path(job.output / f"{stem}.tflite") as path:
+        with quiet_native_logs():
+            model = job.int8_network() if format.precision == "int8" else job.denoiser.model
+            side = format.tile and format.tile + 2 * facts["halo"]
+            write_tflite(model, path, format.precision, side)
+            runner = TFLiteRunner(path, card=facts)
+        # Outside of the quiet block, so that a failure shows its figures and nothing else.
+        checked = checks.check_tflite(stem, runner, job.denoiser, format)
+        with quiet_native_logs():
+            quality = quality_of(job, Denoiser(runner, stem))
+            latency = measure.tflite_latency(path)
+            operations = list_operations(path)
+            inputs, outputs = measure.tflite_signatures(path)
+        sha256, size = sha256_of(path), path.stat().st_size
+    size_of_latency = [side] * 2 if side else list(measure.LATENCY_SIZE)
+    measured = {
+        **measurements(size, checked, quality, latency),
+        **facts,
+        "latency_size": size_of_latency,
+        "operations": operations,
+    }
+    place = job.output / f"{stem}.json"
+    write_card(job, place, f"{stem}.tflite", sha256, format.name, inputs, outputs, measured)
+    return row_of(f"{stem}.tflite", measured)
+
+
+def tile_facts(model, format: TFLiteFormat) -> dict:
+    """Returns what a card tells of tiles: `tile`, `halo`, `block` and `bytes_per_pixel`.
+
+    The margin of a file of one size is rounded up to whole blocks, since its
+    windows begin on one.
+    """
+    facts = facts_of(model)
+    halo = facts.halo
+    if format.tile:
+        halo = -(-halo // facts.block) * facts.block
+    return {
+        "tile": format.tile,
+        "halo": halo,
+        "block": facts.block,
+        "bytes_per_pixel": facts.bytes_per_pixel,
+    }

@@ -9,11 +9,7 @@ from keras import ops
 
 from export.savedmodel.encoded import denoise_encoded
 from export.savedmodel.limits import Limits, checked_images, checked_sigma, limits_for
-
-INPUT, OUTPUT = "images", "denoised"
-SIGMA = "sigma"
-#: Names that end in "_bytes" travel as base64 through TF Serving's REST interface.
-INPUT_BYTES, OUTPUT_BYTES = "image_bytes", "denoised_bytes"
+from export.verify.formats import INPUT, INPUT_BYTES, OUTPUT, OUTPUT_BYTES, SIGMA
 
 
 def write_saved_model(model, folder: str | os.PathLike, limits: Limits | None = None) -> None:
@@ -67,7 +63,7 @@ def write_saved_model(model, folder: str | os.PathLike, limits: Limits | None = 
 
 
 def denoise_clipped(model, images, sigma=None):
-    """The function that every artefact holds: the model's output, clipped to [0, 1]."""
+    """The function that every artifact holds: the model's output, clipped to [0, 1]."""
     more = {} if sigma is None else {"sigma": sigma}
     return ops.clip(model(images, training=False, **more), 0.0, 1.0)
 

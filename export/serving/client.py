@@ -1,15 +1,17 @@
-"""What the REST and the gRPC client have in common: their command line and the work on files."""
+"""What the REST and the gRPC client share: retries, the load test, the command line, the files."""
 
 import argparse
+import dataclasses
+import random
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 
-from export.serving.load_test import run_load, summary
-from export.serving.retries import Refused, Unreachable, with_retries
 from gradnet_tf.images.image_files import (
     read_bytes,
     read_image,
@@ -21,6 +23,107 @@ from gradnet_tf.utils.command import guarded
 from gradnet_tf.utils.errors import EXIT_OK, EXIT_SOME_FAILED, UserError
 from gradnet_tf.utils.files import atomic_write
 from gradnet_tf.utils.options import ArgumentParser
+
+Answer = TypeVar("Answer")
+
+
+class Unreachable(ConnectionError):
+    """The server is not there, too busy, or slower than the deadline: the next try may succeed."""
+
+
+class Refused(RuntimeError):
+    """The server answered that the request is wrong: the same again would be answered the same."""
+
+
+def with_retries(
+    call: Callable[[], Answer],
+    retries: int = 4,
+    first_delay: float = 0.5,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Answer:
+    """Returns what `call` returns; after `Unreachable` it waits and calls again.
+
+    Args:
+        call: raises `Unreachable` or `Refused`; denoising changes nothing on a server, so
+            any call may be repeated.
+        retries: calls after the first.
+        first_delay: seconds before the second call; doubles from call to call. Each wait is
+            between half of that and all of it, by chance, so that many clients that failed
+            at once do not come back at once.
+        sleep: waits.
+
+    Raises:
+        Unreachable: of the last call.
+        Refused: at once.
+    """
+    for attempt in range(retries):
+        try:
+            return call()
+        except Unreachable:
+            sleep(first_delay * 2**attempt * random.uniform(0.5, 1.0))
+    return call()
+
+
+@dataclasses.dataclass(frozen=True)
+class Load:
+    """What a run of requests gave.
+
+    Attributes:
+        answered: the item and the seconds of each request that succeeded.
+        errors: messages of those that failed.
+        seconds: from the first request to the last answer.
+    """
+
+    answered: list[tuple[str, float]]
+    errors: list[str]
+    seconds: float
+
+
+def run_load(
+    send: Callable[[str], object], items: Sequence[str], count: int, concurrency: int
+) -> Load:
+    """Calls `send` for `count` of `items` in turn, `concurrency` at a time.
+
+    The first request is sent beforehand and not counted.
+    """
+
+    def timed(item):
+        start = time.perf_counter()
+        try:
+            send(item)
+        except (Refused, Unreachable) as error:
+            return None, str(error)
+        return (item, time.perf_counter() - start), None
+
+    _, error = timed(items[0])
+    if error is not None:  # What fails once is not worth a thousand times.
+        return Load([], [error], 0.0)
+    start = time.perf_counter()
+    with ThreadPoolExecutor(concurrency) as pool:
+        results = list(pool.map(timed, (items[n % len(items)] for n in range(count))))
+    seconds = time.perf_counter() - start
+    answered = [answer for answer, _ in results if answer]
+    return Load(answered, [error for _, error in results if error], seconds)
+
+
+def summary(load: Load, pixels: Mapping[str, int]) -> str:
+    """Returns requests and megapixels per second, and percentiles of the latency.
+
+    Args:
+        load: from `run_load`.
+        pixels: of each item.
+    """
+    if not load.answered:
+        return "no request was answered"
+    megapixels = sum(pixels[item] for item, _ in load.answered) / 1e6
+    times = np.array([seconds for _, seconds in load.answered]) * 1e3
+    marks = ", ".join(f"p{mark} {np.percentile(times, mark):.1f}" for mark in (50, 90, 99))
+    rates = f"{len(times) / load.seconds:.2f} requests/s, {megapixels / load.seconds:.3f} MP/s"
+    return (
+        f"{len(times)} requests in {load.seconds:.2f} s: {rates}\n"
+        f"latency in ms: {marks}, max {times.max():.1f}"
+    )
+
 
 SIGNATURES = ("encoded", "uint8", "serving_default")
 

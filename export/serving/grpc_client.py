@@ -10,8 +10,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from export.serving.client import client_main
-from export.serving.retries import Refused, Unreachable
+from export.serving.client import Refused, Unreachable, client_main
 
 #: TF Serving's default port for gRPC.
 URL = "127.0.0.1:8500"

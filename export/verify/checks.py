@@ -1,4 +1,4 @@
-"""Compares an artefact with the Keras model it was made from, before anyone relies on it."""
+"""Compares an artifact with the Keras model it was made from, before anyone relies on it."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 import cv2
 import numpy as np
 
-from export.savedmodel.saved_model import INPUT, INPUT_BYTES, OUTPUT, OUTPUT_BYTES, SIGMA
 from export.verify.cpp_loader import run_saved_model
+from export.verify.formats import INPUT, INPUT_BYTES, OUTPUT, OUTPUT_BYTES, SIGMA
 from gradnet_tf.tiling.tile_config import TileConfig
 
 #: One pixel, two odd sides, and a photograph's size (CBSD68's).
 SIZES = ((1, 1), (37, 31), (481, 321))
-#: Largest difference from Keras, on the [0, 1] scale, that a float32 artefact may have.
+#: Largest difference from Keras, on the [0, 1] scale, that a float32 artifact may have.
 TOLERANCE = 1e-5
 
 
@@ -22,7 +22,7 @@ LEAST_AGREEMENT = {"float16": 70.0, "dynamic": 35.0, "int8": 35.0}
 
 
 class CheckFailed(RuntimeError):
-    """An artefact does not do what the Keras model does."""
+    """An artifact does not do what the Keras model does."""
 
 
 def probe_image(height: int, width: int, channels: int) -> np.ndarray:

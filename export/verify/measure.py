@@ -1,4 +1,4 @@
-"""What an artefact costs: decibels on real images, and milliseconds by threads."""
+"""What an artifact costs: decibels on real images, and milliseconds by threads."""
 
 import os
 import time
@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from export.savedmodel.saved_model import INPUT
 from export.verify.checks import probe_image, probe_sigma
 from export.verify.cpp_loader import run_saved_model
+from export.verify.formats import INPUT
 from gradnet_tf.degradations import add_gaussian_noise
 from gradnet_tf.degradations.sampling import evaluation_noise
 from gradnet_tf.evaluation.evaluate_set import EvaluateConfig, evaluate

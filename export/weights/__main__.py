@@ -54,10 +54,9 @@ def main(given: Given) -> None:
     for flag in ("run", "name"):
         if not getattr(options, flag):
             raise UserError(f"--{flag} is required. See: python -m export.weights --help")
-    from datasets.facts.all_facts import get_facts
     from datasets.pipeline.mixture import parse_mixture
-    from datasets.resolve import find_dataset
-    from export.weights import ship
+    from datasets.sets.catalog import find_dataset, get_facts
+    from export.weights.shipping import ship
     from gradnet_tf.weights.model_cards import card_text
 
     def find_images(name):

@@ -362,9 +362,13 @@ def add_options(
         if each.metadata.get("positional"):
             arguments: dict[str, Any] = {"help": text.removesuffix(" (required)")}
             if each.is_list:
-                arguments["nargs"] = "+"
+                arguments |= (
+                    {"nargs": "+"} if each.required else {"nargs": "*", "default": each.default}
+                )
             elif not each.required:
                 arguments |= {"nargs": "?", "default": each.default}
+            if each.metadata.get("choices"):
+                arguments["choices"] = each.metadata["choices"]
             metavar = each.metadata.get("metavar", each.name.upper())
             parser.add_argument(each.name, metavar=metavar, **arguments)
             continue

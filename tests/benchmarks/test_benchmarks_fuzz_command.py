@@ -6,7 +6,8 @@ from collections import Counter
 import pytest
 from tiny_run import make_run
 
-from benchmarks.robustness import command_run, fuzz_command
+from benchmarks.robustness import fuzz_command
+from benchmarks.robustness import fuzz_command as command_run
 from gradnet_tf.cli import main as cli
 from gradnet_tf.utils.errors import EXIT_OK, EXIT_SOME_FAILED, EXIT_USAGE
 from gradnet_tf.utils.files import sha256_of

@@ -1,10 +1,10 @@
-"""benchmarks/mutants.py: its list fits the code, and it tells a test that notices from one not."""
+"""The list of mutants fits the code, and a test that notices one is told from one that does not."""
 
 import subprocess
 
 import pytest
 
-from benchmarks import mutants
+from benchmarks.robustness import mutants
 from benchmarks.robustness.mutants import Mutant
 
 

@@ -15,8 +15,16 @@ from script_case import exit_code, loaded_script
 from benchmarks.results.cells import Cells, cell_key
 from benchmarks.results.table_models import OURS, PEERS, Entry, find_entries
 from benchmarks.results.table_speed import merged, milliseconds
-from benchmarks.results.table_text import csv_table, gap, markdown, set_table
-from benchmarks.results.table_work import find_sets, make_table, plan, seconds_left
+from benchmarks.results.table_work import (
+    csv_table,
+    find_sets,
+    gap,
+    make_table,
+    markdown,
+    plan,
+    seconds_left,
+    set_table,
+)
 from gradnet_tf.evaluation.evaluate_set import EvaluateConfig
 from gradnet_tf.utils.errors import UserError
 from gradnet_tf.weights import list_weights

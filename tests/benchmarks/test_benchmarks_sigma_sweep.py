@@ -5,7 +5,7 @@ import json
 import pytest
 from script_case import exit_code, loaded_script
 
-from benchmarks.results.sweep_figure import draw_sweep
+from benchmarks.results.sigma_sweep import draw_sweep
 from gradnet_tf.images.image_files import read_image
 
 SWEEP = {

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from benchmarks.speed import startup
+from benchmarks.speed.startup import EXIT, PLAIN, START, Run, probe, run_command
 from benchmarks.speed.startup_probe import (
     OPTIONAL,
     REST,
@@ -20,7 +21,6 @@ from benchmarks.speed.startup_probe import (
     import_phase,
     undo,
 )
-from benchmarks.speed.startup_run import EXIT, PLAIN, START, Run, probe, run_command
 from gradnet_tf.cli import quick_start
 from gradnet_tf.runtimes import keras_runtime as runner_keras
 from gradnet_tf.utils.errors import UserError

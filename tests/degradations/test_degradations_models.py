@@ -91,7 +91,7 @@ def test_rounding_clips_to_256_levels():
 
 
 def _photograph() -> np.ndarray:
-    from datasets.resolve import find_dataset
+    from datasets.sets.catalog import find_dataset
 
     return to_float(find_dataset("sample", split="test").load(0)[40:200, 60:220])
 

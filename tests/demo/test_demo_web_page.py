@@ -20,7 +20,7 @@ import pytest
 from web_reference import denoise_in_windows
 
 from datasets.commands.noisy_photo import noisy_uint8
-from datasets.resolve import find_dataset
+from datasets.sets.catalog import find_dataset
 from demo.web.build import PACKAGES
 from demo.web.serve import make_server
 from gradnet_tf.denoiser import load_denoiser

@@ -4,7 +4,6 @@ Each test below adds a fake of one kind by the steps of the page, with the table
 names patched in place of edited files, and then uses it as a person would.
 """
 
-import dataclasses
 import re
 from pathlib import Path
 
@@ -73,34 +72,31 @@ def test_add_a_model(monkeypatch):
 @pytest.mark.parametrize("layout", ["flat", "fake_layout"])
 def test_add_a_data_set(monkeypatch, tmp_path, layout):
     """A row of facts, and a reader where the files lie in a way of their own."""
-    from datasets import layouts
-    from datasets.facts import all_facts
-    from datasets.facts.dataset_facts import DatasetFacts
-    from datasets.resolve import find_dataset
-
-    row = DatasetFacts(name="fake_set", title="Fake", counts={"test": 2}, layout=layout)
-    monkeypatch.setattr(all_facts, "_ROWS", (*all_facts._ROWS, row))
-    monkeypatch.setitem(all_facts.FACTS, row.name, row)
+    from datasets.sets import catalog, folder_sets
+    from datasets.sets.image_set import DatasetFacts
 
     def find(facts, data_dir, split, channels):
-        flat = dataclasses.replace(facts, layout="flat")
-        return layouts.LAYOUTS["flat"](flat, Path(data_dir) / "deep", split, channels)
+        return folder_sets.find(facts, Path(data_dir) / "deep", split, channels)
 
-    monkeypatch.setitem(layouts.LAYOUTS, "fake_layout", find)
+    reader = folder_sets.find if layout == "flat" else find
+    row = DatasetFacts(name="fake_set", title="Fake", counts={"test": 2}, find=reader)
+    monkeypatch.setattr(catalog, "_ROWS", (*catalog._ROWS, row))
+    monkeypatch.setitem(catalog.FACTS, row.name, row)
     folder = tmp_path / ("fake_set" if layout == "flat" else "deep/fake_set")
     for name in ("a.png", "b.png"):
         write_image(folder / name, np.full((8, 9, 3), 128, np.uint8))
 
-    images = find_dataset("fake_set", tmp_path)
+    images = catalog.find_dataset("fake_set", tmp_path)
     assert len(images.paths) == 2
     assert images.load(0).shape == (8, 9, 3)
 
 
 def test_add_an_export_format(monkeypatch, tmp_path, capsys):
     """A name, and a function from the job to a row that writes, verifies and describes a file."""
-    from datasets.resolve import find_dataset
-    from export import artefacts, export_config, job
+    from datasets.sets.catalog import find_dataset
+    from export import export_command, export_config
     from export.export_command import export
+    from export.verify import artifact as job
 
     def write(work):
         path = work.output / f"{work.name}.fake"
@@ -112,13 +108,13 @@ def test_add_an_export_format(monkeypatch, tmp_path, capsys):
         )
         return job.row_of(path.name, measured)
 
-    own = artefacts.export_format
+    own = export_command._export_format
 
     def export_format(work, name):
         return write(work) if name == "fake" else own(work, name)
 
     monkeypatch.setattr(export_config, "FORMATS", (*export_config.FORMATS, "fake"))
-    monkeypatch.setattr(artefacts, "export_format", export_format)
+    monkeypatch.setattr(export_command, "_export_format", export_format)
     write_image(tmp_path / "images/a.png", np.full((16, 24, 3), 90, np.uint8))
     config = export_config.ExportConfig(
         output=str(tmp_path / "out"), model="gradnet_tiny", formats=("fake",)
@@ -153,12 +149,13 @@ def test_add_a_runtime(monkeypatch, tmp_path):
 
     own = load._load_file
 
-    def load_file(path, precision):
+    def load_file(model, precision):
+        path = model.path
         if path.read_bytes().startswith(b"FAKE"):
             return load.Loaded(FakeRunner(), path.stem, {"kind": "fake", "path": str(path)})
-        return own(path, precision)
+        return own(model, precision)
 
-    monkeypatch.setattr(load, "_load_file", load_file)
+    monkeypatch.setitem(load._LOADERS, "file", load_file)
     (tmp_path / "half.fake").write_bytes(b"FAKE")
 
     denoiser = load_denoiser(str(tmp_path / "half.fake"))

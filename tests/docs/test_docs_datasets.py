@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from datasets.__main__ import make_parser
-from datasets.commands.protocol_table import pages
-from datasets.facts.all_facts import FACTS
+from datasets.commands.listing import pages
+from datasets.sets.catalog import FACTS
 from datasets.sets.paired import WORDS
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -17,7 +17,7 @@ TEXT = (DOCS / "datasets.md").read_text(encoding="utf-8")
 @pytest.mark.parametrize("name", sorted(pages()))
 def test_the_pages_are_the_facts(name):
     written = (DOCS / name).read_text(encoding="utf-8")
-    assert written == pages()[name], "run python -m datasets.commands.protocol_table docs"
+    assert written == pages()[name], "run python -m datasets protocol_table docs"
 
 
 @pytest.mark.parametrize("name", sorted(pages()))

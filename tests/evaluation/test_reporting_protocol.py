@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from evaluation_case import Fake, Images, blur, photographs
 
-from datasets.resolve import find_dataset
+from datasets.sets.catalog import find_dataset
 from gradnet_tf.evaluation.evaluate_set import EvaluateConfig, evaluate
 from gradnet_tf.evaluation.scores import SCORES
 from gradnet_tf.evaluation.tables import ranking_table, result_table

@@ -3,7 +3,7 @@
 import pytest
 
 from experiments import fusion_study, gradient_study
-from experiments.study_options import Options
+from experiments.study_command import Options
 
 
 @pytest.fixture(scope="module")

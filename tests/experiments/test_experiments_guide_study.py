@@ -7,11 +7,10 @@ import numpy as np
 import pytest
 from study_case import TINY_GRADNET, options, study
 
-from experiments import guide_study, guides
-from experiments import study_command as command
-from experiments.study_options import Options
-from experiments.tables.finished_runs import Results
-from experiments.tables.summary import NAIVE
+from experiments import guide_study, guides, study_command
+from experiments.study_command import Options
+from experiments.study_runs import Results
+from experiments.study_statistics import NAIVE
 from gradnet_tf.denoiser import load_denoiser
 from gradnet_tf.layers import SobelGradient
 from gradnet_tf.utils.errors import UserError
@@ -73,7 +72,7 @@ def test_a_guide_study_scores_regions_and_trains_the_worse_psi_less(scenes, tmp_
         ("worse ψ", "gradient of x̂"),
         ("clean gradient", "gradient of the clean image"),
     ]
-    command.run(study(guide_study, form, keep), asked)
+    study_command.run(study(guide_study, form, keep), asked)
     rows = Results(asked.output).rows
     assert [row["steps"] for row in rows] == [1, 10, 10, 10]
     for row in rows:
@@ -89,7 +88,7 @@ def test_a_guide_study_scores_regions_and_trains_the_worse_psi_less(scenes, tmp_
 
 def test_single_variants_bring_the_psi_that_they_need():
     tasks = guide_study.tasks(Options(sets=("renoir",), seeds=2), TINY_GRADNET)
-    chosen = command.chosen_tasks(tasks, ["no guide", "worse ψ"])
+    chosen = study_command.chosen_tasks(tasks, ["no guide", "worse ψ"])
     assert [(t.job.seed, t.job.variant, t.job.gradient) for t in chosen] == [
         (seed, variant, gradient)
         for seed in (0, 1)
@@ -99,6 +98,6 @@ def test_single_variants_bring_the_psi_that_they_need():
             ("worse ψ", "gradient of x̂"),
         )
     ]
-    assert command.chosen_tasks(tasks, []) == tasks
+    assert study_command.chosen_tasks(tasks, []) == tasks
     with pytest.raises(UserError, match="`variants` must be of no guide; no guide, λ = 0; "):
-        command.chosen_tasks(tasks, ["guide"])
+        study_command.chosen_tasks(tasks, ["guide"])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import generic_filter
 
-from experiments.tables.regions import REGIONS, Regions, local_variance
+from experiments.study_runs import REGIONS, Regions, local_variance
 
 
 def noise(shape, seed=0, scale=1.0):

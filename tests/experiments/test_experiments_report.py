@@ -6,10 +6,9 @@ import io
 import numpy as np
 import pytest
 
-from experiments.tables.finished_runs import Job, Results, agree_on_facts
-from experiments.tables.study_chart import draw_bars
-from experiments.tables.study_report import csv_table, markdown_table, write_report
-from experiments.tables.summary import NAIVE, summarise
+from experiments.study_report import csv_table, draw_bars, markdown_table, write_report
+from experiments.study_runs import Job, Results, agree_on_facts
+from experiments.study_statistics import NAIVE, summarise
 from gradnet_tf.images.image_files import read_image
 from gradnet_tf.utils.errors import UserError
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from experiments.tables.statistics import estimate, paired_difference, t_quantile
+from experiments.study_statistics import estimate, paired_difference, t_quantile
 
 RNG = np.random.default_rng(8)
 

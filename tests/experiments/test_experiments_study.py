@@ -12,13 +12,10 @@ import numpy as np
 import pytest
 from study_case import TINY, TINY_GRADNET, options, study
 
-from experiments import fusion_study, gradient_study, guide_study
-from experiments import study_command as command
-from experiments.form import scaled_to
-from experiments.study_images import KeptImages, scored_pairs
-from experiments.study_options import Options
-from experiments.tables.finished_runs import Results
-from experiments.tables.summary import NAIVE
+from experiments import fusion_study, gradient_study, guide_study, study_command
+from experiments.study_command import Options
+from experiments.study_runs import KeptImages, Results, scaled_to, scored_pairs
+from experiments.study_statistics import NAIVE
 from gradnet_tf.degradations.sampling import evaluation_noise
 from gradnet_tf.utils.errors import Interrupted, UserError
 from gradnet_tf.utils.files import write_json
@@ -30,7 +27,7 @@ if keras.backend.backend() != "tensorflow":
 def test_a_fusion_study_from_photographs_to_table_and_chart(scenes, tmp_path, capsys):
     asked = options(scenes, tmp_path)
     keep = [(NAIVE, "none"), ("none", "none"), ("IV", "clean"), ("II", "approximate")]
-    command.run(study(fusion_study, TINY, keep), asked)
+    study_command.run(study(fusion_study, TINY, keep), asked)
     rows = Results(asked.output).rows
     assert [(row["variant"], row["gradient"]) for row in rows] == keep
     for row in rows:
@@ -45,8 +42,8 @@ def test_a_gradient_study_goes_on_where_it_was_cut_off(scenes, tmp_path, capsys)
     keep = [(NAIVE, "none"), ("Sobel", "fixed"), ("ψ fine-tuned", "fixed")]
     ours = study(gradient_study, TINY_GRADNET, keep)
     with pytest.raises(Interrupted, match="after 0 of 3 runs"):
-        command.run(ours, dataclasses.replace(asked, time_budget=1e-9))
-    command.run(ours, asked)
+        study_command.run(ours, dataclasses.replace(asked, time_budget=1e-9))
+    study_command.run(ours, asked)
     path = tmp_path / "study/results.jsonl"
     whole = path.read_text("utf-8")
     # As if it had been killed before its last two results were written, and one run was lost.
@@ -54,7 +51,7 @@ def test_a_gradient_study_goes_on_where_it_was_cut_off(scenes, tmp_path, capsys)
     lost = Results.job(json.loads(whole.splitlines()[1]))
     shutil.rmtree(tmp_path / "study" / lost.folder)
     capsys.readouterr()
-    command.run(ours, asked)
+    study_command.run(ours, asked)
     assert "1 of 3 runs are done" in capsys.readouterr().out
 
     def scores(text):
@@ -62,7 +59,7 @@ def test_a_gradient_study_goes_on_where_it_was_cut_off(scenes, tmp_path, capsys)
 
     # Each run follows from its seed alone, whatever ran before it in the process.
     assert scores(path.read_text("utf-8")) == scores(whole)
-    command.run(ours, asked)
+    study_command.run(ours, asked)
     assert "3 of 3 runs are done" in capsys.readouterr().out
 
 
@@ -108,7 +105,7 @@ def test_seeds_come_one_after_the_other_and_psi_before_those_that_need_it():
 
 
 def test_scored_noise_is_that_of_evaluate(scenes):
-    from datasets.resolve import find_dataset
+    from datasets.sets.catalog import find_dataset
 
     images = find_dataset("folder", scenes / "renoir")
     name, noisy, clean = scored_pairs(images, 25.0, 16)[2]
@@ -119,7 +116,7 @@ def test_scored_noise_is_that_of_evaluate(scenes):
 
 
 def test_scored_clean_images_are_as_fine_as_those_of_evaluate(scenes):
-    from datasets.resolve import find_dataset
+    from datasets.sets.catalog import find_dataset
 
     images = find_dataset("renoir", scenes, "validation")
     for kept in (images, KeptImages(images)):
@@ -131,7 +128,7 @@ def test_scored_clean_images_are_as_fine_as_those_of_evaluate(scenes):
 
 
 def test_images_are_decoded_once(scenes, monkeypatch):
-    from datasets.resolve import find_dataset
+    from datasets.sets.catalog import find_dataset
 
     images = KeptImages(find_dataset("renoir", scenes, "train"))
     first = images.load(0), images.noisy(0)
@@ -157,11 +154,11 @@ def test_a_budget_scales_the_steps_alone():
 def test_a_budget_is_measured_once_and_kept_for_the_rest_of_the_study(scenes, tmp_path):
     ours = study(fusion_study, TINY)
     asked = options(scenes, tmp_path, budget=600.0)
-    form = command.chosen_form(ours, asked)
+    form = study_command.chosen_form(ours, asked)
     assert form.steps > 100 and dataclasses.replace(form, steps=TINY.steps) == TINY
     write_json(tmp_path / "study/study.json", {"form": {"steps": 140}})
-    assert command.chosen_form(ours, asked).steps == 140
-    assert command.chosen_form(ours, dataclasses.replace(asked, steps=7)).steps == 7
+    assert study_command.chosen_form(ours, asked).steps == 140
+    assert study_command.chosen_form(ours, dataclasses.replace(asked, steps=7)).steps == 7
 
 
 def test_help_names_the_flags():
@@ -192,4 +189,4 @@ def test_bad_options_are_refused_in_words(fields, words):
 
 def test_a_report_without_results_says_so(tmp_path):
     with pytest.raises(UserError, match="holds no results.jsonl"):
-        command.run(fusion_study.STUDY, Options(output=str(tmp_path), report=True))
+        study_command.run(fusion_study.STUDY, Options(output=str(tmp_path), report=True))

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from tiny_run import make_run
 
-from export.card import sha256_of_folder
 from export.export_command import export
 from export.export_config import ExportConfig
-from export.savedmodel import artefact_saved_model
+from export.savedmodel import saved_model_artifact
 from export.verify import checks
+from export.verify.artifact import sha256_of_folder
 from gradnet_tf.denoiser import load_denoiser
 from gradnet_tf.utils.errors import UserError
 from gradnet_tf.utils.files import sha256_of
@@ -65,7 +65,7 @@ def test_the_files_are_where_design_puts_them(exported):
     assert (exported / "saved_model" / "1" / "saved_model.pb").is_file()
 
 
-def test_the_cards_say_what_the_artefacts_are(exported, run):
+def test_the_cards_say_what_the_artifacts_are(exported, run):
     for stem, format in (
         ("saved_model", "saved_model"),
         ("gradnet_tiny_float32", "tflite_float32"),
@@ -119,11 +119,11 @@ def test_a_failed_saved_model_check_leaves_no_folder(run, images, tmp_path, monk
 def test_a_folder_takes_its_place_whole_or_not_at_all(tmp_path):
     target = tmp_path / "saved_model" / "1"
     for text in ("first", "second"):
-        with artefact_saved_model._folder_in_place(target) as new:
+        with saved_model_artifact._folder_in_place(target) as new:
             new.mkdir()
             (new / "file").write_text(text)
         assert (target / "file").read_text() == text
-    with pytest.raises(RuntimeError), artefact_saved_model._folder_in_place(target) as new:
+    with pytest.raises(RuntimeError), saved_model_artifact._folder_in_place(target) as new:
         new.mkdir()
         raise RuntimeError
     assert (target / "file").read_text() == "second"

@@ -3,7 +3,7 @@
 import pytest
 
 from export.export_config import ExportConfig
-from export.formats import TFLiteFormat, parse_tflite
+from export.verify.formats import TFLiteFormat, parse_tflite
 from gradnet_tf.utils.errors import UserError
 
 

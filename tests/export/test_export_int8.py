@@ -4,9 +4,15 @@ import numpy as np
 import pytest
 from tiny_run import tiny_model
 
-from export.litert.calibrate import calibrated, noisy_crops
-from export.litert.int8_network import Int8Network
-from export.litert.int8_ranges import LEVELS, ActivationRange, least_error_range, rounded_kernel
+from export.litert.int8_network import (
+    LEVELS,
+    ActivationRange,
+    Int8Network,
+    calibrated,
+    least_error_range,
+    noisy_crops,
+    rounded_kernel,
+)
 from export.litert.tflite import list_operations, write_tflite
 from gradnet_tf.runtimes.litert_runtime import TFLiteRunner
 

@@ -5,10 +5,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from export import job
-from export.formats import TFLiteFormat
-from export.savedmodel import artefact_bfloat16
-from export.verify import checks
+from export.savedmodel import saved_model_artifact
+from export.verify import artifact, checks
+from export.verify.formats import TFLiteFormat
 
 
 def judge(function, precision="float32"):
@@ -72,7 +71,7 @@ def served(monkeypatch):
                     outputs.append({checks.OUTPUT: function(request[checks.INPUT], name)})
             return SimpleNamespace(outputs=outputs)
 
-        for module in (checks, artefact_bfloat16):
+        for module in (checks, saved_model_artifact):
             monkeypatch.setattr(module, "run_saved_model", run)
 
     def to_levels(images):
@@ -103,34 +102,34 @@ def test_the_saved_model_in_bfloat16_must_agree_with_keras_in_float32(served, mo
     denoiser = SimpleNamespace(
         channels=3, needs_sigma=False, model=None, runner=SimpleNamespace(run=clipped)
     )
-    monkeypatch.setattr(artefact_bfloat16, "in_bfloat16", lambda model: None)
+    monkeypatch.setattr(saved_model_artifact, "in_bfloat16", lambda model: None)
     offset = 0.0
 
     def own(images):
         return clipped(images) + np.float32(offset)
 
-    monkeypatch.setattr(artefact_bfloat16, "KerasRunner", lambda _: SimpleNamespace(run=own))
-    # Stands in for what writes the folder: it only asks the artefact's own judgement.
+    monkeypatch.setattr(saved_model_artifact, "KerasRunner", lambda _: SimpleNamespace(run=own))
+    # Stands in for what writes the folder: it only asks the artifact's own judgement.
     monkeypatch.setattr(
-        artefact_bfloat16, "write_and_judge", lambda job, name, model, check: check("a folder")
+        saved_model_artifact, "write_and_judge", lambda job, name, model, check: check("a folder")
     )
     export = SimpleNamespace(denoiser=denoiser)
     served(clipped)
-    artefact_bfloat16.export_saved_model_bfloat16(export)
+    saved_model_artifact.export_saved_model_bfloat16(export)
     # As the network in bfloat16 computes it, but not what the one in float32 does: 46 dB.
     offset = 0.005
     served(lambda images, name: own(images))
     with pytest.raises(checks.CheckFailed, match="agrees with Keras in float32 to 46"):
-        artefact_bfloat16.export_saved_model_bfloat16(export)
+        saved_model_artifact.export_saved_model_bfloat16(export)
     # And the other way round: another function than its own network.
     offset = 0.1
     served(clipped)
     with pytest.raises(checks.CheckFailed, match="differs from Keras"):
-        artefact_bfloat16.export_saved_model_bfloat16(export)
+        saved_model_artifact.export_saved_model_bfloat16(export)
 
 
 @pytest.mark.parametrize("psnr", [29.8, float("nan")])
-def test_an_artefact_that_loses_quality_is_refused(psnr):
+def test_an_artifact_that_loses_quality_is_refused(psnr):
     def with_drop(allowed):
         return SimpleNamespace(
             quality=lambda denoiser: psnr,
@@ -142,7 +141,7 @@ def test_an_artefact_that_loses_quality_is_refused(psnr):
         )
 
     with pytest.raises(checks.CheckFailed, match="a file: loses"):
-        job.quality_of(with_drop(0.1), SimpleNamespace(name="a file"))
+        artifact.quality_of(with_drop(0.1), SimpleNamespace(name="a file"))
     if psnr == psnr:
-        quality = job.quality_of(with_drop(0.3), SimpleNamespace(name="a file"))
+        quality = artifact.quality_of(with_drop(0.3), SimpleNamespace(name="a file"))
         assert quality["drop_db"] == pytest.approx(0.2) and quality["agreement_db"] == 40.0

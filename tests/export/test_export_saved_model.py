@@ -8,11 +8,11 @@ import pytest
 import tensorflow as tf
 from tiny_run import tiny_model
 
-from export.card import sha256_of_folder
-from export.formats import TFLiteFormat
 from export.savedmodel.saved_model import write_saved_model
 from export.verify import checks
+from export.verify.artifact import sha256_of_folder
 from export.verify.cpp_loader import LoaderError, run_saved_model
+from export.verify.formats import TFLiteFormat
 from gradnet_tf.denoiser import load_denoiser
 from gradnet_tf.runtimes.keras_runtime import KerasRunner
 

@@ -8,7 +8,7 @@ import pytest
 import serving_case as case
 
 from export.savedmodel.saved_model import write_saved_model
-from export.serving import grpc_client, rest_client, retries
+from export.serving import client, grpc_client, rest_client
 from export.serving.client import client_main
 from export.serving.grpc_client import GrpcTransport
 from export.serving.rest_client import RestTransport
@@ -47,7 +47,7 @@ def image(tmp_path):
 
 @pytest.fixture
 def no_waiting(monkeypatch):
-    monkeypatch.setattr(retries.with_retries, "__defaults__", (4, 0.0, lambda seconds: None))
+    monkeypatch.setattr(client.with_retries, "__defaults__", (4, 0.0, lambda seconds: None))
 
 
 def run(kind, *arguments):
@@ -134,7 +134,7 @@ def test_a_busy_server_is_asked_again(image, tmp_path, no_waiting):
 
 
 def rest_json_of(data):
-    from tools.rest_json import write_outputs
+    from tools.stand_in_rest import write_outputs
 
     return write_outputs({"denoised_bytes": case.files(data)}, row_format=False)
 

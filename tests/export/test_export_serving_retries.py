@@ -9,11 +9,11 @@ from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
 
 from export.savedmodel.limits import Limits
-from export.serving import load_test, retries
-from export.serving.retries import Refused, Unreachable, with_retries
-from tools import grpc_status as status
+from export.serving import client
+from export.serving.client import Refused, Unreachable, with_retries
+from tools import stand_in_model
 
-FOLDER = Path(retries.__file__).parent
+FOLDER = Path(client.__file__).parent
 
 
 def failing(times, error):
@@ -67,7 +67,7 @@ def test_the_load_test_sends_all_requests_and_as_many_at_a_time():
         with lock:
             now[0] -= 1
 
-    load = load_test.run_load(send, ["a", "b"], 6, concurrency=3)
+    load = client.run_load(send, ["a", "b"], 6, concurrency=3)
     assert most[0] == 3 and len(load.answered) == 6 and not load.errors
     assert sorted(seen) == ["a"] * 4 + ["b"] * 3
 
@@ -80,7 +80,7 @@ def test_the_load_test_counts_failures_apart():
         if answer:
             raise answer
 
-    load = load_test.run_load(send, ["a"], 3, concurrency=1)
+    load = client.run_load(send, ["a"], 3, concurrency=1)
     assert len(load.answered) == 2 and load.errors == ["no"]
 
 
@@ -91,14 +91,14 @@ def test_the_load_test_gives_up_when_its_first_request_fails():
         calls.append(item)
         raise Unreachable("gone")
 
-    load = load_test.run_load(send, ["a"], 1000, 2)
+    load = client.run_load(send, ["a"], 1000, 2)
     assert load.errors == ["gone"] and calls == ["a"]
-    assert load_test.summary(load, {}) == "no request was answered"
+    assert client.summary(load, {}) == "no request was answered"
 
 
 def test_the_summary_gives_rates_and_percentiles():
     answered = [("a", seconds / 1000) for seconds in range(1, 101)]
-    text = load_test.summary(load_test.Load(answered, [], 5.0), {"a": 500_000})
+    text = client.summary(client.Load(answered, [], 5.0), {"a": 500_000})
     assert "100 requests in 5.00 s: 20.00 requests/s, 10.000 MP/s" in text
     assert "p50 50.5, p90 90.1, p99 99.0, max 100.0" in text
 
@@ -106,8 +106,8 @@ def test_the_summary_gives_rates_and_percentiles():
 def test_every_code_of_grpc_has_its_name():
     grpc = pytest.importorskip("grpc")
     wanted = {code.value[0]: code.name for code in grpc.StatusCode if code.value[0]}
-    assert wanted == status.NAMES
-    assert status.HTTP[status.INVALID_ARGUMENT] == 400
+    assert wanted == stand_in_model.NAMES
+    assert stand_in_model.HTTP[stand_in_model.INVALID_ARGUMENT] == 400
 
 
 def test_the_model_configuration_is_what_tf_serving_reads():

@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 from tiny_run import tiny_model
 
-from export.formats import TFLiteFormat
-from export.litert.artefact_tflite import tile_facts
-from export.litert.tflite import write_tflite
+from export.litert.tflite import tile_facts, write_tflite
+from export.verify.formats import TFLiteFormat
 from gradnet_tf.denoiser import Denoiser, load_denoiser
 from gradnet_tf.runtimes.keras_runtime import KerasRunner
 from gradnet_tf.tiling.tile_config import AUTO, TileConfig

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from tiny_run import make_run
 
-from export.weights import half, ship
+from export.weights import shipping
+from export.weights.shipping import ship
 from gradnet_tf import weights
 from gradnet_tf.denoiser import load_denoiser
 from gradnet_tf.loading.run_folder import best_weights
@@ -126,7 +127,7 @@ def test_float16_ships_where_it_loses_nothing_and_loads_as_float32(run, tmp_path
 def test_float32_stays_where_float16_loses(run, tmp_path, monkeypatch):
     folder, _ = run
     sha256 = sha256_of(best_weights(folder))
-    monkeypatch.setattr(half, "MAX_LOSS_DB", -1.0)  # no loss is small enough
+    monkeypatch.setattr(shipping, "MAX_LOSS_DB", -1.0)  # no loss is small enough
     card = ship(folder, NAME, [metrics_file(tmp_path, sha256)], tmp_path, terms_of, find_images)
     assert (card["dtype"], card["sha256"], card["float16"]["kept"]) == ("float32", sha256, False)
 
@@ -189,7 +190,7 @@ def test_every_card_that_ships_is_complete_and_true(card):
     assert {str(value.dtype) for value in arrays(path).values()} == {card["dtype"]}
     if card["dtype"] == "float16":
         losses = [loss for row in card["float16"]["loss_db"].values() for loss in row.values()]
-        assert losses and max(losses) < half.MAX_LOSS_DB
+        assert losses and max(losses) < shipping.MAX_LOSS_DB
         assert set(card["scores"]) <= set(card["float16"]["loss_db"])
     assert card["scores"] and card["clean"] and len(card["limits"]) >= 3
     assert card["measured"]["precision"] == "float32"

@@ -6,7 +6,7 @@ import gc
 import numpy as np
 import tensorflow as tf
 
-from datasets.resolve import find_dataset
+from datasets.sets.catalog import find_dataset
 from datasets.shards.shard_writer import prepare
 from gradnet_tf.images.image_files import write_image
 

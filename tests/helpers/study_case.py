@@ -2,8 +2,8 @@
 
 import dataclasses
 
-from experiments.form import Form
-from experiments.study_options import Options
+from experiments.study_command import Options
+from experiments.study_runs import Form
 
 TINY = Form(
     "short",

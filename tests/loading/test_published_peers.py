@@ -5,7 +5,7 @@ The scores over whole sets stand in docs/results.md, with their commands.
 
 import pytest
 
-from datasets.resolve import find_dataset
+from datasets.sets.catalog import find_dataset
 from gradnet_tf.denoiser import load_denoiser
 from gradnet_tf.evaluation.evaluate_set import EvaluateConfig, evaluate
 

@@ -11,9 +11,19 @@ from tiny_run import tiny_model
 from export.savedmodel.saved_model import write_saved_model
 from export.verify.checks import CheckFailed
 from gradnet_tf.utils.errors import UserError
-from tools import arm64_process, arm64_root, checks_arm64
-from tools.arm64_root import PROCESSORS, make_root, pinned_wheels, require_tools, run_python
-from tools.checks_arm64 import check, decibels, inputs_for, kind_of, main
+from tools import arm64_process, checks_arm64
+from tools.checks_arm64 import (
+    PROCESSORS,
+    check,
+    decibels,
+    inputs_for,
+    kind_of,
+    main,
+    make_root,
+    pinned_wheels,
+    require_tools,
+    run_python,
+)
 
 
 @pytest.fixture(scope="module")
@@ -125,11 +135,11 @@ def test_each_kind_of_file_has_its_measure():
 
 
 def test_missing_programs_and_rights_are_told(monkeypatch):
-    monkeypatch.setattr(arm64_root.shutil, "which", lambda name: None)
+    monkeypatch.setattr(checks_arm64.shutil, "which", lambda name: None)
     with pytest.raises(UserError, match="qemu-aarch64-static, debootstrap.*make arm64-setup"):
         require_tools()
-    monkeypatch.setattr(arm64_root.shutil, "which", lambda name: name)
-    monkeypatch.setattr(arm64_root.os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(checks_arm64.shutil, "which", lambda name: name)
+    monkeypatch.setattr(checks_arm64.os, "geteuid", lambda: 1000)
     with pytest.raises(UserError, match="need root"):
         require_tools()
 
@@ -147,12 +157,12 @@ def test_the_folder_is_made_once_and_anew_for_other_parts(tmp_path, monkeypatch)
         calls.append(command[0])
         root.mkdir(exist_ok=True)
 
-    monkeypatch.setattr(arm64_root, "_run", run)
-    monkeypatch.setattr(arm64_root.shutil, "copy", lambda *_: None)
+    monkeypatch.setattr(checks_arm64, "_run", run)
+    monkeypatch.setattr(checks_arm64.shutil, "copy", lambda *_: None)
     for _ in range(2):
         make_root(root)
-    assert calls == ["debootstrap", arm64_root.sys.executable]
-    (root / arm64_root.DONE).write_text("older parts")
+    assert calls == ["debootstrap", checks_arm64.sys.executable]
+    (root / checks_arm64.DONE).write_text("older parts")
     (root / "old").write_text("x")
     make_root(root)
     assert len(calls) == 4 and not (root / "old").exists()
@@ -160,7 +170,7 @@ def test_the_folder_is_made_once_and_anew_for_other_parts(tmp_path, monkeypatch)
 
 def test_a_program_that_fails_says_why():
     with pytest.raises(UserError, match="ended with 3: no such mirror"):
-        arm64_root._run(["sh", "-c", "echo no such mirror >&2; exit 3"])
+        checks_arm64._run(["sh", "-c", "echo no such mirror >&2; exit 3"])
 
 
 def test_the_processor_that_qemu_plays_is_the_one_described(tmp_path, monkeypatch):
@@ -170,7 +180,7 @@ def test_the_processor_that_qemu_plays_is_the_one_described(tmp_path, monkeypatc
     for name, (part, features) in PROCESSORS.items():
         run_python(tmp_path, name, "/check/process.py", "/check")
         described = (tmp_path / "proc/cpuinfo").read_text()
-        assert described.count(f"CPU part\t: {part}") == arm64_root.CORES
+        assert described.count(f"CPU part\t: {part}") == checks_arm64.CORES
         assert ("asimddp" in described) == ("asimddp" in features) == (name == "cortex-a76")
         command = commands[-1]
         assert command[command.index("-cpu") + 1] == name

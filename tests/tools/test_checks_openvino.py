@@ -1,4 +1,4 @@
-"""OpenVINO, which shares no code with TensorFlow, reads the artefacts and computes the same."""
+"""OpenVINO, which shares no code with TensorFlow, reads the artifacts and computes the same."""
 
 import json
 
@@ -97,9 +97,9 @@ def test_without_openvino_the_way_to_it_is_told(monkeypatch):
         run_openvino("saved_model", [])
 
 
-def test_a_folder_without_artefacts_is_refused(tmp_path):
+def test_a_folder_without_artifacts_is_refused(tmp_path):
     (tmp_path / "note.json").write_text("{}")
-    with pytest.raises(UserError, match="no artefact"):
+    with pytest.raises(UserError, match="no artifact"):
         main([str(tmp_path)])
 
 

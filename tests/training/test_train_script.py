@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from datasets.facts.all_facts import FACTS, TRAINING_SETS
+from datasets.sets.catalog import FACTS, TRAINING_SETS
 
 ROOT = Path(__file__).parents[2]
 STEPS = 50

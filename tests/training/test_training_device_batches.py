@@ -8,8 +8,8 @@ import pytest
 jax = pytest.importorskip("jax")
 
 from datasets.pipeline.batches import PipelineConfig, TrainingBatches  # noqa: E402
-from datasets.resolve import find_dataset  # noqa: E402
-from datasets.stream import device_batches  # noqa: E402
+from datasets.pipeline.stream import device_batches  # noqa: E402
+from datasets.sets.catalog import find_dataset  # noqa: E402
 from gradnet_tf.degradations.sampling import CropSampler  # noqa: E402
 from gradnet_tf.images.image_files import write_image  # noqa: E402
 from gradnet_tf.training.engines import device_batches as module  # noqa: E402

@@ -12,8 +12,8 @@ import pytest
 from tiny_run import make_run, tiny_model
 
 from datasets.pipeline.batches import PipelineConfig, TrainingBatches, validation_pairs
-from datasets.resolve import find_dataset
-from datasets.stream import training_stream
+from datasets.pipeline.stream import training_stream
+from datasets.sets.catalog import find_dataset
 from gradnet_tf import models
 from gradnet_tf.denoiser import load_denoiser
 from gradnet_tf.models.base import build_model
@@ -196,7 +196,7 @@ def test_an_estimate_outside_costs_and_cannot_be_exported(image_set, tmp_path, c
         return
     from export.export_command import export
     from export.export_config import ExportConfig
-    from export.weights import ship
+    from export.weights.shipping import ship
 
     with pytest.raises(UserError, match="its naive denoiser is opencv_nlm, which is no part"):
         export(ExportConfig(model=str(tmp_path / "run"), output=str(tmp_path / "out")), None)

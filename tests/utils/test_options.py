@@ -11,7 +11,16 @@ from pathlib import Path
 import pytest
 from script_case import loaded_script
 
-from datasets.__main__ import CheckOptions, InfoOptions, ListOptions, PrepareOptions
+from datasets.__main__ import (
+    CheckOptions,
+    DegradationsOptions,
+    InfoOptions,
+    ListOptions,
+    NoisyPhotoOptions,
+    PrepareOptions,
+    SubmitOptions,
+)
+from datasets.commands.service import ServiceOptions
 from gradnet_tf.batch.batch_settings import BatchOptions, Settings
 from gradnet_tf.cli import main as cli
 from gradnet_tf.cli.denoise_command import DenoiseOptions, ResultOptions
@@ -28,6 +37,7 @@ from gradnet_tf.utils.options import (
 ROOT = Path(__file__).resolve().parents[2]
 PARSED_BY_ARGPARSE = (
     (ListOptions, InfoOptions, CheckOptions, PrepareOptions)
+    + (SubmitOptions, NoisyPhotoOptions, DegradationsOptions, ServiceOptions)
     + (BatchOptions, ResultOptions)
     + (DenoiseOptions, Settings)
 )
@@ -65,7 +75,9 @@ def check_fields(config: type) -> None:
 
 
 def test_all_scripts_are_found():
-    assert {"train", "evaluate", "export/__main__", "datasets/service"} <= set(scripts())
+    assert {"train", "evaluate", "export/__main__", "benchmarks/results/results_table"} <= set(
+        scripts()
+    )
     assert len(scripts()) >= 20
 
 
@@ -91,8 +103,9 @@ def test_every_field_is_an_argument_with_its_default(config):
     arguments = []
     for each in options_of(config):
         if each.required:
+            value = (each.metadata.get("choices") or ["x"])[0]
             positional = each.metadata.get("positional")
-            arguments.append("x" if positional else f"--{each.name}=x")
+            arguments.append(value if positional else f"--{each.name}={value}")
     made = make_config(config, parser.parse_args(arguments))
     for field in dataclasses.fields(config):
         if field.default is not dataclasses.MISSING:

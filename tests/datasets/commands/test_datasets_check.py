@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 
 from datasets.__main__ import main
-from datasets.commands.alignment import find_shift, shows_same_scene
-from datasets.commands.check import check_set
-from datasets.facts.all_facts import FACTS
+from datasets.commands.check import check_set, find_shift, shows_same_scene
+from datasets.sets.catalog import FACTS
 from gradnet_tf.images.image_files import read_image, write_image
 
 

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
+from datasets.__main__ import main
 from datasets.commands import noisy_photo
 from gradnet_tf.degradations.sampling import evaluation_noise
 from gradnet_tf.images.image_files import read_image
-from gradnet_tf.utils.command import guarded
 from gradnet_tf.utils.errors import UserError
 
 
@@ -28,7 +28,7 @@ def test_the_noise_is_the_evaluation_noise_rounded_and_clipped():
 
 def test_the_command_writes_a_held_out_sample(tmp_path, capsys):
     path = tmp_path / "noisy.png"
-    assert noisy_photo.main([f"--output={path}", "--sigma=25"]) == 0
+    assert main(["noisy_photo", f"--output={path}", "--sigma=25"]) == 0
     image = read_image(path, channels=3)
     assert image.ndim == 3
     assert image.std() > 0
@@ -41,6 +41,6 @@ def test_the_command_writes_a_held_out_sample(tmp_path, capsys):
 )
 def test_bad_values_are_refused_and_nothing_is_written(tmp_path, capsys, option, words):
     path = tmp_path / "noisy.png"
-    assert guarded(lambda: noisy_photo.main([f"--output={path}", option])) == UserError.exit_code
+    assert main(["noisy_photo", f"--output={path}", option]) == UserError.exit_code
     assert words in capsys.readouterr().err
     assert not path.exists()

@@ -5,7 +5,8 @@ import re
 import numpy as np
 import pytest
 
-from datasets.commands.show_degradations import EXAMPLES, contact_sheet, main, panels, show
+from datasets.__main__ import main
+from datasets.commands.noisy_photo import EXAMPLES, contact_sheet, panels, show_degradations
 from gradnet_tf.degradations.compose import parse_degradation
 from gradnet_tf.degradations.noise_models import STAGES
 from gradnet_tf.degradations.sampling import evaluation_noise
@@ -46,7 +47,7 @@ def test_pictures_lie_side_by_side_enlarged(channels):
 def test_the_command_writes_the_file(tmp_path, capsys):
     output = tmp_path / "sheet.png"
     arguments = [f"--output={output}", "--crop=24", "--zoom=1", "camera", "gaussian(5)+round"]
-    assert main(arguments) == 0
+    assert main(["degradations", *arguments]) == 0
     assert "3 pictures" in capsys.readouterr().out
     assert read_image(output).shape[1] == 3 * (24 + 8)
 
@@ -62,5 +63,5 @@ def test_the_command_writes_the_file(tmp_path, capsys):
 )
 def test_mistakes_are_named(tmp_path, more, words):
     with pytest.raises(UserError, match=words):
-        show(str(tmp_path / "sheet.png"), **more)
+        show_degradations(str(tmp_path / "sheet.png"), **more)
     assert not (tmp_path / "sheet.png").exists()

@@ -6,8 +6,8 @@ import scipy.io
 from evaluation_case import Fake
 from matlab_case import write_blocks
 
-from datasets.commands import submission, submission_sidd
-from datasets.resolve import find_dataset
+from datasets.commands import submission
+from datasets.sets.catalog import find_dataset
 
 SECONDS = 0.25
 
@@ -49,7 +49,7 @@ def test_time_per_megapixel(tmp_path, monkeypatch, stopped):
 
     def submit(kind):
         made = submission.Submission(kind(clock.work), image_set, output)
-        return submission_sidd.submit(made, {})[0]
+        return submission.submit_sidd(made, {})[0]
 
     if stopped:
         with pytest.raises(submission.Interrupted):

@@ -11,10 +11,10 @@ import scipy.io
 from evaluation_case import Fake
 from matlab_case import write_blocks, write_dnd
 
-from datasets.commands import submission_dnd, submission_sidd, submit
+from datasets.__main__ import main
+from datasets.commands import submission
 from datasets.commands.submission import Submission
-from datasets.resolve import find_dataset
-from gradnet_tf.utils.command import guarded
+from datasets.sets.catalog import find_dataset
 from gradnet_tf.utils.errors import Interrupted, NotFiniteError, UserError
 
 NOISY = "BenchmarkNoisyBlocksSrgb"
@@ -39,8 +39,8 @@ def read_csv(path):
 
 def test_sidd_files_have_the_published_names_shapes_and_dtypes(sidd):
     make, blocks = sidd
-    submission = make(Fake(lambda image: 1 - image, name="negative"))
-    mat, table = submission_sidd.submit(submission, {"Authors": "A. Nobody"})
+    made = make(Fake(lambda image: 1 - image, name="negative"))
+    mat, table = submission.submit_sidd(made, {"Authors": "A. Nobody"})
     assert (mat.name, table.name) == ("SubmitSrgb.mat", "SubmitSrgb.csv")
     contents = scipy.io.loadmat(mat)
     denoised = contents["DenoisedBlocksSrgb"]
@@ -56,7 +56,7 @@ def test_sidd_files_have_the_published_names_shapes_and_dtypes(sidd):
     for number, row in enumerate(rows):
         pixels = np.frombuffer(base64.b64decode(row["BLOCK"]), np.uint8).reshape(16, 20, 3)
         np.testing.assert_array_equal(pixels, 255 - blocks[number // 3, number % 3])
-    assert not (submission.output / submission_sidd.PARTIAL_FILE).exists()
+    assert not (made.output / submission.PARTIAL_FILE).exists()
 
 
 def test_output_is_rounded_half_to_even_and_never_cut_off(sidd):
@@ -72,7 +72,7 @@ def test_output_is_rounded_half_to_even_and_never_cut_off(sidd):
         image[0, : len(values), 0] = values
         return image
 
-    mat, _ = submission_sidd.submit(make(Fake(paint)), {})
+    mat, _ = submission.submit_sidd(make(Fake(paint)), {})
     denoised = scipy.io.loadmat(mat)["DenoisedBlocksSrgb"]
     np.testing.assert_array_equal(denoised[1, 2, 0, : len(values), 0], expected)
 
@@ -93,26 +93,26 @@ class Stops(Fake):
 def test_a_stopped_sidd_submission_goes_on_where_it_was(sidd, capsys):
     make, blocks = sidd
     with pytest.raises(Interrupted, match="4 of 6 images are denoised.\nThe same command resumes"):
-        submission_sidd.submit(make(Stops(lambda image: image, at=5)), {})
+        submission.submit_sidd(make(Stops(lambda image: image, at=5)), {})
     output = make(None).output
     record = json.loads((output / "submission.json").read_text())
     assert record["done"] == 4 and not record["complete"]
     assert not (output / "SubmitSrgb.mat").exists()
     second = Fake(lambda image: image)
-    mat, _ = submission_sidd.submit(make(second), {})
+    mat, _ = submission.submit_sidd(make(second), {})
     assert len(second.given) == 1 + 2  # the call that compiles, and the two blocks that lacked
     np.testing.assert_array_equal(scipy.io.loadmat(mat)["DenoisedBlocksSrgb"], blocks)
     third = Fake(lambda image: image)
-    submission_sidd.submit(make(third), {})
+    submission.submit_sidd(make(third), {})
     assert third.given == [] and "nothing to do" in capsys.readouterr().out
 
 
 def test_another_model_starts_anew(sidd, capsys):
     make, blocks = sidd
     with pytest.raises(Interrupted):
-        submission_sidd.submit(make(Stops(lambda image: image, at=4)), {})
+        submission.submit_sidd(make(Stops(lambda image: image, at=4)), {})
     other = Fake(lambda image: 1 - image, name="other")
-    mat, _ = submission_sidd.submit(make(other), {})
+    mat, _ = submission.submit_sidd(make(other), {})
     assert len(other.given) == 7 and "is made again from the start" in capsys.readouterr().err
     np.testing.assert_array_equal(scipy.io.loadmat(mat)["DenoisedBlocksSrgb"], 255 - blocks)
 
@@ -121,24 +121,24 @@ def test_another_model_starts_anew(sidd, capsys):
 def test_damaged_leftovers_start_anew(sidd, name):
     make, blocks = sidd
     with pytest.raises(Interrupted):
-        submission_sidd.submit(make(Stops(lambda image: image, at=4)), {})
+        submission.submit_sidd(make(Stops(lambda image: image, at=4)), {})
     path = make(None).output / name
     path.write_bytes(path.read_bytes()[:60])
-    mat, _ = submission_sidd.submit(make(Fake(lambda image: image)), {})
+    mat, _ = submission.submit_sidd(make(Fake(lambda image: image)), {})
     np.testing.assert_array_equal(scipy.io.loadmat(mat)["DenoisedBlocksSrgb"], blocks)
 
 
 def test_nan_ends_it_with_the_name_of_the_image(sidd):
     make, _ = sidd
     with pytest.raises(NotFiniteError, match="0001_01: the output of fake is not a number"):
-        submission_sidd.submit(make(Fake(lambda image: image * np.nan)), {})
+        submission.submit_sidd(make(Fake(lambda image: image * np.nan)), {})
 
 
 def test_a_denoiser_with_a_noise_level_gets_an_estimate(sidd, capsys):
     make, _ = sidd
     denoiser = Fake(lambda image: image)
     denoiser.needs_sigma = True
-    submission_sidd.submit(make(denoiser), {})
+    submission.submit_sidd(make(denoiser), {})
     assert all(sigma is not None and sigma > 0 for sigma in denoiser.sigmas)
 
 
@@ -152,7 +152,7 @@ def dnd(tmp_path):
 
 def test_dnd_bundles_are_what_the_benchmarks_own_script_makes(dnd, tmp_path):
     make, images = dnd
-    bundles = submission_dnd.submit(make(Fake(lambda image: image * np.float32(0.5))))
+    bundles = submission.submit_dnd(make(Fake(lambda image: image * np.float32(0.5))))
     assert [path.name for path in bundles] == ["0001.mat", "0002.mat"]
     for bundle, image, boxes in zip(bundles, images, BOXES, strict=True):
         # As bundle_submissions_srgb: a cell array of the crops' own files.
@@ -177,18 +177,18 @@ def test_dnd_bundles_are_what_the_benchmarks_own_script_makes(dnd, tmp_path):
 def test_a_stopped_dnd_submission_goes_on_and_another_model_does_not(dnd):
     make, images = dnd
     with pytest.raises(Interrupted, match="2 of 4"):
-        submission_dnd.submit(make(Stops(lambda image: image, at=3)))
+        submission.submit_dnd(make(Stops(lambda image: image, at=3)))
     second = Fake(lambda image: image)
-    bundles = submission_dnd.submit(make(second))
+    bundles = submission.submit_dnd(make(second))
     assert len(second.given) == 1 + 2 and len(bundles) == 2
     other = Fake(lambda image: image * 0, name="other")
-    bundles = submission_dnd.submit(make(other))
+    bundles = submission.submit_dnd(make(other))
     assert len(other.given) == 5
     assert not scipy.io.loadmat(bundles[1])["Idenoised"][0, 0].any()
 
 
 def run(*arguments):
-    return guarded(lambda: submit.main(arguments))
+    return main(["submit", *arguments])
 
 
 def test_the_command_writes_a_submission_of_a_classical_denoiser(tmp_path, capsys):
@@ -218,7 +218,7 @@ def test_mistakes_are_told_without_a_traceback(tmp_path, capsys, monkeypatch):
     assert run(*common, "--output=x", "--precision=float8") == 2
     assert "`precision` must be one of" in capsys.readouterr().err
     with pytest.raises(SystemExit, match="2"):
-        submit.main(["sidd", "--output=x"])
+        main(["submit", "sidd", "--output=x"])
     assert "error: the following arguments are required" in capsys.readouterr().err
     monkeypatch.setitem(sys.modules, "scipy", None)
     monkeypatch.setitem(sys.modules, "scipy.io", None)

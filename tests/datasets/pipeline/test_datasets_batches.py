@@ -14,7 +14,7 @@ from datasets.pipeline.batches import (
     normal_draws,
     validation_pairs,
 )
-from datasets.resolve import find_dataset
+from datasets.sets.catalog import find_dataset
 from gradnet_tf.degradations.sampling import CropSampler, evaluation_noise, orient
 from gradnet_tf.images.image_files import to_float, write_image
 from gradnet_tf.utils.errors import UserError
@@ -208,7 +208,8 @@ def test_validation_pairs_are_fixed_centred_and_unclipped(image_set):
 
 def test_finding_and_batching_need_neither_tensorflow_nor_keras():
     code = (
-        "import sys, datasets.pipeline.batches, datasets.pipeline.tf_pipeline, datasets.resolve; "
+        "import sys, datasets.pipeline.batches, datasets.pipeline.tf_pipeline; "
+        "import datasets.sets.catalog; "
         "print([name for name in ('tensorflow', 'keras', 'jax') if name in sys.modules])"
     )
     root = Path(__file__).parents[3]

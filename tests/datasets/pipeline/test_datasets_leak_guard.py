@@ -5,9 +5,8 @@ import pytest
 from matlab_case import write_blocks, write_nyuv2
 
 from datasets.pipeline.batches import PipelineConfig, TrainingBatches, validation_pairs
-from datasets.pipeline.known_tests import KNOWN_TESTS
-from datasets.pipeline.leak_guard import LeakGuard, content_hash, make_guard
-from datasets.resolve import find_dataset, find_training_sets
+from datasets.pipeline.leak_guard import KNOWN_TESTS, LeakGuard, content_hash, make_guard
+from datasets.sets.catalog import find_dataset, find_training_sets
 from gradnet_tf.images.image_files import read_image, to_grey, write_image
 from gradnet_tf.utils.errors import UserError
 

@@ -7,7 +7,7 @@ import pytest
 
 from datasets.pipeline.batches import PipelineConfig, TrainingBatches, validation_pairs
 from datasets.pipeline.mixture import find_training_mixture, parse_mixture, real_sets
-from datasets.resolve import find_training_sets
+from datasets.sets.catalog import find_training_sets
 from gradnet_tf.degradations.compose import parse_degradation
 from gradnet_tf.degradations.draws import Draws
 from gradnet_tf.degradations.sampling import WeightedOrder, orient

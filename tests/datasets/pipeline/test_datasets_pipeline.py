@@ -10,7 +10,7 @@ import pytest
 
 from datasets.pipeline.batches import TrainingBatches
 from datasets.pipeline.tf_pipeline import PipelineConfig, training_dataset
-from datasets.resolve import find_dataset
+from datasets.sets.catalog import find_dataset
 from gradnet_tf.utils.errors import UserError
 
 CONFIG = PipelineConfig(batch_size=4, crop_size=16, sigma_min=0, sigma_max=50, seed=5, steps=6)
@@ -105,7 +105,7 @@ import numpy as np
 import tensorflow as tf
 from datasets.pipeline.batches import TrainingBatches
 from datasets.pipeline.tf_pipeline import PipelineConfig, training_dataset
-from datasets.resolve import find_dataset
+from datasets.sets.catalog import find_dataset
 
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)

@@ -4,11 +4,10 @@ import numpy as np
 import pytest
 
 from datasets.pipeline.batches import TrainingBatches
-from datasets.pipeline.mixture import find_training_mixture
+from datasets.pipeline.mixture import at_scales, find_training_mixture
 from datasets.pipeline.pipeline_config import PipelineConfig
-from datasets.pipeline.scaled import at_scales
-from datasets.resolve import find_dataset
 from datasets.sets import drawings
+from datasets.sets.catalog import find_dataset
 
 SCALES = (1.0, 0.7, 0.5)
 

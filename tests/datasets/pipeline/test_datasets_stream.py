@@ -8,7 +8,7 @@ import pytest
 from datasets.__main__ import main as datasets_command
 from datasets.pipeline.batches import PipelineConfig, TrainingBatches
 from datasets.pipeline.mixture import find_training_mixture
-from datasets.stream import TrainingInput, training_stream
+from datasets.pipeline.stream import TrainingInput, training_stream
 from gradnet_tf.degradations.compose import parse_degradation
 from gradnet_tf.training.config import TrainConfig, sigma_range
 from gradnet_tf.training.run import prepare_workdir

@@ -7,11 +7,10 @@ import json
 import numpy as np
 import pytest
 
-from datasets.pipeline.augmentation import change_colours, frame_of
-from datasets.pipeline.batches import TrainingBatches
+from datasets.pipeline.batches import TrainingBatches, change_colours, frame_of
 from datasets.pipeline.pipeline_config import PipelineConfig
-from datasets.resolve import find_dataset
-from datasets.stream import TrainingInput, host_batches, training_stream
+from datasets.pipeline.stream import TrainingInput, host_batches, training_stream
+from datasets.sets.catalog import find_dataset
 from gradnet_tf.degradations.compose import parse_degradation
 from gradnet_tf.degradations.sampling import CropSampler, TextureChoice
 from gradnet_tf.images.image_files import write_image

@@ -99,7 +99,7 @@ def test_missing_scenes_and_sets_are_named(evaluate, make_images, tmp_path):
 
 
 def test_extra_and_missing_files_of_a_known_set_are_a_note(make_images, capsys):
-    from datasets.resolve import find_dataset
+    from datasets.sets.catalog import find_dataset
 
     folder = make_images("D/set12", [*SET12, "holiday.png"], channels=1)
     assert len(find_dataset("set12", folder)) == 13

@@ -6,7 +6,7 @@ import pytest
 import scipy.io
 from matlab_case import new_hdf5, random_uint8, stamp, write_dnd, write_hdf5, write_nyuv2
 
-from datasets.resolve import find_dataset, find_training_sets
+from datasets.sets.catalog import find_dataset, find_training_sets
 from gradnet_tf.utils.errors import UserError
 
 # (top, left, bottom, right), from 1, inclusive: a corner, a line at the far edge, off the square.

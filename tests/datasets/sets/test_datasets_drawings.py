@@ -6,8 +6,8 @@ import pytest
 from datasets.__main__ import main as datasets_command
 from datasets.pipeline.batches import TrainingBatches
 from datasets.pipeline.pipeline_config import PipelineConfig
-from datasets.resolve import find_dataset, find_training_sets
 from datasets.sets import drawings
+from datasets.sets.catalog import find_dataset, find_training_sets
 from gradnet_tf.images.image_files import to_grey
 
 SOME = 12

@@ -8,12 +8,11 @@ import pytest
 
 from datasets.commands.free_photos_page import main as page_command
 from datasets.commands.free_photos_page import make_page
-from datasets.facts.all_facts import get_facts
 from datasets.pipeline.batches import TrainingBatches
 from datasets.pipeline.leak_guard import make_guard
+from datasets.pipeline.mixture import at_scales
 from datasets.pipeline.pipeline_config import PipelineConfig
-from datasets.pipeline.scaled import at_scales
-from datasets.resolve import find_dataset, find_training_sets
+from datasets.sets.catalog import find_dataset, find_training_sets, get_facts
 from datasets.sets.free_photos import (
     MANIFEST,
     VALIDATION_IMAGES,

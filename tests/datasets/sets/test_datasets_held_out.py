@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from datasets.pipeline.batches import PipelineConfig, TrainingBatches, validation_pairs
-from datasets.resolve import find_dataset
-from datasets.sets.held_out import BSD68_IMAGES, find_test_image, grid_means, refuse_test_image
+from datasets.sets.bsds500 import BSD68_IMAGES, find_test_image, grid_means, refuse_test_image
+from datasets.sets.catalog import find_dataset
 from gradnet_tf.images.image_files import list_images, read_image, to_grey, write_image
 from gradnet_tf.utils.errors import UserError
 

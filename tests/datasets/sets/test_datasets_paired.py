@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 
-from datasets.facts.all_facts import get_facts
 from datasets.pipeline.batches import PipelineConfig, TrainingBatches, validation_pairs
-from datasets.resolve import find_dataset, find_training_sets
+from datasets.sets.catalog import find_dataset, find_training_sets, get_facts
 from datasets.sets.paired import match_pairs
 from gradnet_tf.images.image_files import read_image, write_image
 from gradnet_tf.utils.errors import UserError

@@ -7,7 +7,7 @@ import pytest
 
 from datasets.pipeline.batches import PipelineConfig, TrainingBatches
 from datasets.pipeline.tf_pipeline import training_dataset
-from datasets.resolve import find_dataset
+from datasets.sets.catalog import find_dataset
 from gradnet_tf.utils.errors import UserError
 
 # Two batches of 6 are one epoch of 12 images.

@@ -6,7 +6,7 @@ No model has a part in this, and the PSNR is NumPy's.
 import numpy as np
 import pytest
 
-from datasets.resolve import find_dataset
+from datasets.sets.catalog import find_dataset
 from gradnet_tf.degradations import add_gaussian_noise
 from gradnet_tf.degradations.sampling import evaluation_noise
 from gradnet_tf.images.image_files import to_float

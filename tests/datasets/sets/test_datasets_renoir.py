@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from datasets.pipeline.batches import PipelineConfig, TrainingBatches, validation_pairs
-from datasets.resolve import find_dataset, find_training_sets
+from datasets.sets.catalog import find_dataset, find_training_sets
 from gradnet_tf.degradations.sampling import orient
 from gradnet_tf.images.image_files import read_image, to_float, write_image
 from gradnet_tf.utils.errors import UserError

@@ -6,10 +6,9 @@ import re
 import numpy as np
 import pytest
 
-from datasets.facts.all_facts import FACTS, get_facts
-from datasets.resolve import find_dataset, find_training_sets
 from datasets.sets import bsds500, sample
-from datasets.sets.held_out import BSD68_IMAGES
+from datasets.sets.bsds500 import BSD68_IMAGES
+from datasets.sets.catalog import FACTS, find_dataset, find_training_sets, get_facts
 from gradnet_tf.images.image_files import read_image
 from gradnet_tf.utils.errors import UserError
 

@@ -10,10 +10,10 @@ from matlab_case import SCENE, random_uint8, write_blocks, write_hdf5, write_sce
 
 from datasets.__main__ import main as datasets_main
 from datasets.pipeline.batches import PipelineConfig, TrainingBatches
-from datasets.resolve import find_dataset, find_training_sets
+from datasets.pipeline.stream import TrainingInput
+from datasets.sets.catalog import find_dataset, find_training_sets
 from datasets.shards.shard_files import open_prepared
 from datasets.shards.shard_writer import prepare
-from datasets.stream import TrainingInput
 from gradnet_tf.images.image_files import read_image, write_image
 from gradnet_tf.training.config import TrainConfig
 from gradnet_tf.utils.errors import UserError

@@ -2,7 +2,7 @@
 
 import pytest
 
-from datasets.resolve import find_dataset, find_training_sets
+from datasets.sets.catalog import find_dataset, find_training_sets
 from gradnet_tf.utils.errors import UserError
 
 

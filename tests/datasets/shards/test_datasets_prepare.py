@@ -13,8 +13,8 @@ import pytest
 from datasets.__main__ import main
 from datasets.pipeline.batches import TrainingBatches
 from datasets.pipeline.pipeline_config import PipelineConfig
-from datasets.resolve import find_dataset
-from datasets.sets.held_out import BSD68_IMAGES
+from datasets.sets.bsds500 import BSD68_IMAGES
+from datasets.sets.catalog import find_dataset
 from datasets.sets.image_set import ImageSet
 from datasets.shards.shard_files import PreparedSet, open_prepared, prepared_folder
 from datasets.shards.shard_writer import default_shards, prepare, prepared_set
@@ -142,7 +142,7 @@ def test_an_interrupted_run_leaves_no_set_and_the_next_keeps_what_is_whole(
 def test_a_changed_source_is_noticed_and_prepared_anew_on_request(tmp_path, images, capsys):
     prepare(images, tmp_path / "p", shards=3)
     write_image(images.paths[0], np.zeros((24, 32, 3), np.uint8))
-    with pytest.raises(UserError, match="made from other images(.|\n)*datasets.commands.prepare"):
+    with pytest.raises(UserError, match="made from other images(.|\n)*datasets prepare"):
         prepared_set(images, tmp_path / "p")
     assert not prepare(images, tmp_path / "p").load(0).any()
     assert "made from other images" in capsys.readouterr().err
@@ -163,12 +163,10 @@ def test_a_truncated_or_missing_shard_is_named_when_the_set_is_opened(tmp_path, 
     content = path.read_bytes()
     path.write_bytes(content[:-7])
     words = f"{path.name} is damaged: expected {len(content)} bytes, found {len(content) - 7}"
-    with pytest.raises(UserError, match=f"{words}(.|\n)*Run python -m datasets.commands.prepare"):
+    with pytest.raises(UserError, match=f"{words}(.|\n)*Run python -m datasets prepare"):
         prepared_set(images, tmp_path / "p")
     path.unlink()
-    with pytest.raises(
-        UserError, match=f"{path.name} cannot be read(.|\n)*datasets.commands.prepare"
-    ):
+    with pytest.raises(UserError, match=f"{path.name} cannot be read(.|\n)*datasets prepare"):
         prepared_set(images, tmp_path / "p")
     prepare(images, tmp_path / "p")
     assert path.read_bytes() == content
@@ -198,7 +196,7 @@ def test_a_foreign_shard_of_the_same_size_is_refused_when_it_is_read(tmp_path, i
 def test_an_index_that_is_not_one_is_named(tmp_path, images, text):
     prepared = prepare(images, tmp_path / "p", shards=3)
     (prepared.folder / "index.json").write_text(text)
-    with pytest.raises(UserError, match="index.json (.|\n)*python -m datasets.commands.prepare"):
+    with pytest.raises(UserError, match="index.json (.|\n)*python -m datasets prepare"):
         prepared_set(images, tmp_path / "p")
     assert prepare(images, tmp_path / "p", shards=3).index == prepared.index
 

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 from multiworker_case import end, start_workers
-from script_case import exit_code, loaded_script
 
 pytest.importorskip("tensorflow")
 
 from service_case import prepared_images, running_service  # noqa: E402
 
-from datasets.shards.service_client import check_flags, check_service, dispatcher_address  # noqa: E402
+from datasets.__main__ import main  # noqa: E402
+from datasets.pipeline.service_client import check_flags, check_service, dispatcher_address  # noqa: E402
+from datasets.pipeline.stream import require_tensorflow  # noqa: E402
 from datasets.shards.shard_writer import prepare  # noqa: E402
-from datasets.stream import require_tensorflow  # noqa: E402
 from gradnet_tf.training.config import TrainConfig  # noqa: E402
 from gradnet_tf.utils.errors import UserError  # noqa: E402
 
@@ -71,7 +71,7 @@ def test_a_service_without_workers_is_said_within_the_timeout(prepared):
     code = f"""
 import tensorflow as tf
 from types import SimpleNamespace
-from datasets.shards.service_client import check_service
+from datasets.pipeline.service_client import check_service
 from gradnet_tf.utils.errors import UserError
 dispatcher = tf.data.experimental.service.DispatchServer()
 try:
@@ -92,9 +92,7 @@ def test_a_worker_that_cannot_read_the_shards_is_said(prepared, service, tmp_pat
     with pytest.raises(UserError, match="cannot read .*shard-00000(.|\n)*under the same path"):
         check_service(service, away, 60)
     away.files[0].write_bytes(b"not a record at all")
-    with pytest.raises(
-        UserError, match="cannot read .*shard-00000(.|\n)*datasets.commands.prepare"
-    ):
+    with pytest.raises(UserError, match="cannot read .*shard-00000(.|\n)*datasets prepare"):
         check_service(service, away, 60)
 
 
@@ -106,9 +104,7 @@ def test_whether_a_service_is_used_belongs_to_the_run():
 
 
 def run_service(capsys, *arguments):
-    return exit_code(
-        loaded_script("datasets/commands/service"), *arguments
-    ), capsys.readouterr().err
+    return main(["service", *arguments]), capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -140,11 +136,11 @@ def start(*arguments):
 @contextmanager
 def service_processes():
     """Yields the address of a dispatcher with a worker, as a person starts them; ends both."""
-    started = [start("-m", "datasets.commands.service", "--role=dispatcher")]
+    started = [start("-m", "datasets", "service", "--role=dispatcher")]
     try:
         address = started[0].stdout.readline().split()[-1]
         started.append(
-            start("-m", "datasets.commands.service", "--role=worker", f"--dispatcher={address}")
+            start("-m", "datasets", "service", "--role=worker", f"--dispatcher={address}")
         )
         assert "worker ready" in started[1].stdout.readline()
         yield address

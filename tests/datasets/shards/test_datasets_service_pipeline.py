@@ -10,7 +10,7 @@ tf = pytest.importorskip("tensorflow")
 from service_case import IMAGES, SIZE, SMALL, prepared_images, running_service  # noqa: E402
 
 from datasets.pipeline.batches import PipelineConfig  # noqa: E402
-from datasets.shards.service_pipeline import (  # noqa: E402
+from datasets.pipeline.service_pipeline import (  # noqa: E402
     Epochs,
     example_dataset,
     from_service,

@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from datasets.facts.all_facts import FACTS
-from datasets.resolve import find_dataset
+from datasets.sets.catalog import FACTS, find_dataset
 from gradnet_tf.images.image_files import write_image
 from gradnet_tf.utils.errors import UserError
 

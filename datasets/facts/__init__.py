@@ -1,1 +1,0 @@
-"""What is known of each set of images, as data."""

@@ -1,1 +1,0 @@
-"""Results of a study and what is made of them: statistics, table, chart."""

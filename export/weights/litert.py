@@ -1,0 +1,81 @@
+r"""Makes the .tflite file that ships beside weights, for `gradnet denoise` without TensorFlow.
+
+Example:
+  python -m export.weights.litert --model=gradnet_small_color_blind --dataset=cbsd68 --data_dir=DATA
+The file holds float16 weights and takes any size; the card beside it has its quality on --dataset.
+"""
+
+import dataclasses
+import json
+import os
+import tempfile
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+from gradnet_tf import weights  # noqa: E402
+from gradnet_tf.utils.command import run_script  # noqa: E402
+from gradnet_tf.utils.errors import UserError  # noqa: E402
+from gradnet_tf.utils.files import atomic_write, write_json  # noqa: E402
+from gradnet_tf.utils.options import CommandLine, Given
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """The command's options.
+
+    Attributes:
+        model: name of weights that ship.
+        dataset: images for the quality figures.
+        data_dir: folder that holds the data set, or the set's parent.
+        max_images: take the first so many images.
+    """
+
+    model: str = "default"
+    dataset: str = "sample"
+    data_dir: str | None = None
+    max_images: int | None = None
+
+
+COMMAND_LINE = CommandLine(Options)
+
+
+_FORMAT = "tflite_float16"
+#: What differs from machine to machine does not ship.
+_LOCAL = ("latency_ms", "latency_size", "run")
+
+
+def main(given: Given) -> int:
+    """Exports, judges and puts the file into the package's folder."""
+    options = given.make(Options)
+    card = weights.find_card(options.model)
+    if card is None:
+        raise UserError(
+            f"--model={options.model}: no such weights ship. These do: {weights.shipped_names()}."
+        )
+    from datasets.sets.catalog import find_dataset
+    from export.export_command import export
+    from export.export_config import ExportConfig
+
+    images = find_dataset(
+        options.dataset, options.data_dir, max_images=options.max_images, channels=card["channels"]
+    )
+    folder = weights.FOLDER / "litert"
+    folder.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory() as output:
+        config = ExportConfig(model=card["name"], output=output, formats=(_FORMAT,))
+        code = export(config, images)
+        if code:
+            return code
+        (source,) = Path(output).glob("*.tflite")
+        told = json.loads(source.with_suffix(".json").read_text("utf-8"))
+        name = f"{card['name']}.tflite"
+        kept = {key: value for key, value in told.items() if key not in _LOCAL}
+        atomic_write(folder / name, source.read_bytes())
+        write_json(folder / f"{card['name']}.json", {**kept, "file": name})
+    print(f"{folder / name}: {told['bytes'] / 1e6:.2f} MB, {told['quality']}")
+    return 0
+
+
+if __name__ == "__main__":
+    run_script(main, __doc__, COMMAND_LINE)

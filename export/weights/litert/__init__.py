@@ -1,1 +1,0 @@
-"""`python -m export.weights.litert`: the .tflite files that ship beside the weights."""

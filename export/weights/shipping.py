@@ -1,0 +1,269 @@
+"""Weights that ship, made from a run: their file, in float16 where nothing is lost, and card."""
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from gradnet_tf.denoiser import Denoiser
+from gradnet_tf.evaluation.evaluate_set import EvaluateConfig, evaluate
+from gradnet_tf.loading.run_folder import best_weights
+from gradnet_tf.models.presets import PRESETS
+from gradnet_tf.utils.errors import UserError
+from gradnet_tf.utils.files import atomic_path, sha256_of, write_json
+from gradnet_tf.utils.quiet import quiet_native_logs
+
+
+def ship(
+    run: Path,
+    name: str,
+    metrics: list[str],
+    output: Path,
+    terms_of: Callable[[str], str],
+    find_images: Callable[[str], Any] | None = None,
+    say: Callable[[str], None] = lambda line: None,
+) -> dict:
+    """Writes the weights and the card of a run and returns the card.
+
+    Args:
+        run: folder of a finished run.
+        name: what the weights will be called.
+        metrics: metrics.json files of evaluate.py, measured on the run's best weights.
+        output: folder for NAME.weights.h5 and NAME.json.
+        terms_of: from the name of the training set to its origin and terms.
+        find_images: from the name of a set in `metrics` to the images that decide
+            between float16 and float32; without it, float32 ships.
+        say: told about each noise level as it is measured.
+
+    Raises:
+        UserError: the run has no best weights, does not fit the name, or the
+            metrics are of other weights or conditions.
+    """
+    try:
+        config = json.loads((run / "config.json").read_text(encoding="utf-8"))
+        source = best_weights(run)
+    except (OSError, ValueError) as error:
+        raise UserError(f"--run={run}: expected a finished run of train.py ({error}).") from error
+    if source is None:
+        raise UserError(f"--run={run}: the run has no best weights yet; let it finish.")
+    if "naive_model" in config:
+        raise UserError(
+            f"--run={run}: its naive denoiser is not that of preset {config['preset']}, and a card "
+            "names a preset alone.\nGive the run's folder as --model; it can be shared as it is."
+        )
+    train, channels = config["train"], config["channels"]
+    if train.get("degradation"):
+        raise UserError(
+            f"--run={run}: weights that ship are named by their noise level, and this run was "
+            f"trained with --degradation={train['degradation']}.\n"
+            "Give the run's folder as --model; it can be shared as it is."
+        )
+    level = f"s{train['sigma_max']:g}" if train["sigma_min"] == train["sigma_max"] else "blind"
+    expected = f"{config['preset']}_{'color' if channels == 3 else 'gray'}_{level}"
+    if name != expected:
+        raise UserError(f"--name={name}: this run's weights are called {expected}.")
+    scores, measured = read_metrics(metrics, sha256_of(source))
+    sets = {} if find_images is None else {each: find_images(each) for each in scores}
+    target = output / f"{name}.weights.h5"
+    float16 = None
+    with atomic_path(target) as temporary:
+        if sets and write_half(source, temporary):
+            float16 = measure_losses(
+                config["preset"], channels, (source, temporary), sets, scores, say
+            )
+        kept = float16 is not None and float16["kept"]
+        if not kept:
+            temporary.write_bytes(source.read_bytes())
+    manifest = json.loads((run / "best" / "manifest.json").read_text(encoding="utf-8"))
+    card = {
+        "name": name,
+        "preset": config["preset"],
+        "channels": channels,
+        "sigma_min": train["sigma_min"],
+        "sigma_max": train["sigma_max"],
+        "sha256": sha256_of(target),
+        "dtype": "float16" if kept else "float32",
+        "parameters": PRESETS[config["preset"]].parameters[channels],
+        "bytes": target.stat().st_size,
+        "scores": {
+            each: noisy
+            for each, by_sigma in scores.items()
+            if (noisy := {sigma: value for sigma, value in by_sigma.items() if sigma != "0"})
+        },
+        "clean": {each: by_sigma["0"] for each, by_sigma in scores.items() if "0" in by_sigma},
+        "measured": measured,
+        "float16": float16,
+        "limits": limits(channels, train["sigma_min"], train["sigma_max"]),
+        "data": train["dataset"],
+        "terms": terms_of(train["dataset"]),
+        "licence": LICENCES.get(train["dataset"], "the terms of the training images"),
+        "recipe": {
+            "command": "python " + " ".join(config["command"]),
+            "steps": manifest["step"],
+            "validation_psnr": round(manifest["psnr"], 4),
+            "versions": config["versions"],
+        },
+    }
+    write_json(output / f"{name}.json", card)
+    return card
+
+
+def read_metrics(paths: list[str], run_sha256: str) -> tuple[dict, dict]:
+    """Reads the scores of a run's float32 weights.
+
+    Returns:
+        {set: {σ: mean PSNR in dB}} and what they were measured on: the weights'
+        sha256, the precision and {set: number of images}.
+
+    Raises:
+        UserError: a file that is none of evaluate.py, or of other weights, another
+            precision, clipped or real noise, or fewer images than another file's.
+    """
+    scores: dict[str, dict[str, float]] = {}
+    images: dict[str, int] = {}
+    for path in paths:
+        try:
+            metrics = json.loads(Path(path).read_text(encoding="utf-8"))
+            source, name = metrics["source"]["sha256"], metrics["dataset"]
+            sigma, psnr = metrics["sigma"], metrics["mean"]["psnr"]
+            count, precision = len(metrics["images"]), metrics["precision"]
+            plain = precision == "float32" and not metrics["clip_noisy"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise UserError(
+                f"--metrics={path}: expected a metrics.json of evaluate.py ({error!r})."
+            ) from error
+        if source != run_sha256:
+            raise UserError(
+                f"--metrics={path}: measured on other weights (sha256 {source}, the run's best "
+                f"are {run_sha256}).\nEvaluate the run again: python evaluate.py --model=RUN"
+            )
+        if not plain or sigma is None or psnr is None:
+            raise UserError(
+                f"--metrics={path}: expected a finite PSNR with added noise, not clipped, in "
+                f"float32. Received: precision={precision}, sigma={sigma}, psnr={psnr}, "
+                f"clip_noisy={metrics['clip_noisy']}."
+            )
+        if images.setdefault(name, count) != count:
+            raise UserError(
+                f"--metrics={path}: {count} images of {name}, another file has {images[name]}.\n"
+                "Evaluate all noise levels on the same images."
+            )
+        scores.setdefault(name, {})[f"{sigma:g}"] = round(psnr, 4)
+    measured = {"weights_sha256": run_sha256, "precision": "float32", "images": images}
+    return scores, measured
+
+
+#: float16 ships where it loses less than this at every noise level.
+MAX_LOSS_DB = 0.005
+
+
+def write_half(source: Path, target: Path) -> bool:
+    """Copies a `.weights.h5` file with its float32 arrays rounded to float16.
+
+    Keras assigns a file's arrays to variables of the model's own dtype, so the
+    copy loads as any other file does, into float32 variables.
+
+    Returns:
+        Whether every value is within float16's range; the copy is of no use otherwise.
+    """
+    with h5py.File(source, "r") as old, h5py.File(target, "w") as new:
+        return _copy(old, new)
+
+
+def _copy(old: h5py.Group, new: h5py.Group) -> bool:
+    new.attrs.update(old.attrs)
+    finite = True
+    for name, item in old.items():
+        if isinstance(item, h5py.Group):
+            finite &= _copy(item, new.create_group(name))
+            continue
+        values = item[()]
+        if values.dtype == np.float32:
+            with np.errstate(over="ignore"):
+                values = values.astype(np.float16)
+            finite &= bool(np.isfinite(values).all())
+        new.create_dataset(name, data=values).attrs.update(item.attrs)
+    return finite
+
+
+def measure_losses(
+    preset: str,
+    channels: int,
+    files: tuple[Path, Path],
+    sets: Mapping[str, Any],
+    scores: Mapping[str, Mapping[str, float]],
+    say: Callable[[str], None],
+) -> dict[str, Any]:
+    """Compares two files of weights on the sets and at the noise levels of `scores`.
+
+    Args:
+        preset: name of the architecture.
+        channels: 3 or 1.
+        files: the float32 weights and their rounded copy.
+        sets: images by the name of a set in `scores`.
+        scores: {set: {σ: …}}; the levels are taken from it.
+        say: told a line per level.
+
+    Returns:
+        `kept` (whether every loss is below the limit), `limit_db`, `images` ({set: number})
+        and `loss_db` ({set: {σ: dB}}, below zero for a gain; `None` where it is not finite).
+    """
+    with quiet_native_logs():
+        from gradnet_tf.runtimes.keras_runtime import runner_from_weights
+
+        whole, half = (
+            Denoiser(runner_from_weights(preset, channels, "float32", path), kind)
+            for path, kind in zip(files, ("float32", "float16"), strict=True)
+        )
+    losses: dict[str, dict[str, float | None]] = {}
+    images = {}
+    for name, levels in scores.items():
+        images[sets[name].name] = len(sets[name].names)
+        row = losses.setdefault(sets[name].name, {})
+        for sigma in levels:
+            config = EvaluateConfig(dataset=sets[name].name, sigma=float(sigma))
+            means = [evaluate(each, sets[name], config)["mean"]["psnr"] for each in (whole, half)]
+            loss = None if None in means else round(means[0] - means[1], 6)
+            row[sigma] = loss
+            say(f"{sets[name].name}, sigma {sigma}: float16 loses {loss} dB")
+    every = [loss for row in losses.values() for loss in row.values()]
+    kept = all(loss is not None and loss < MAX_LOSS_DB for loss in every)
+    return {"kept": kept, "limit_db": MAX_LOSS_DB, "images": images, "loss_db": losses}
+
+
+#: What weights may be used for, by training set.
+LICENCES = {
+    "bsds500": "non-commercial research and education (the terms of BSDS500, the training images)",
+    "sample": "the terms of the sample photographs, see datasets/sets/sample.py",
+}
+
+
+def limits(channels: int, sigma_min: float, sigma_max: float) -> list[str]:
+    """Returns sentences on what a network trained on Gaussian noise does not do."""
+    if sigma_min == sigma_max:
+        level = (
+            f"Trained on white Gaussian noise of sigma {sigma_max:g} (0-255 scale) alone: weaker "
+            "noise and clean images lose detail, of stronger noise much stays."
+        )
+    else:
+        level = (
+            f"Trained on white Gaussian noise of sigma {sigma_min:g} to {sigma_max:g} (0-255 "
+            "scale), independent in every pixel and channel; of stronger noise much stays."
+        )
+    kind = (
+        "Takes RGB; a grey image is replicated to three channels and the result averaged."
+        if channels == 3
+        else "Takes grey; a colour image goes through channel by channel, without what its "
+        "channels have in common."
+    )
+    return [
+        level,
+        "Coarse, correlated grain mostly stays: that of enlarged or strongly compressed "
+        "photographs.",
+        "Images unlike the training set's photographs were not tried: drawings, text, scans, "
+        "raw files.",
+        kind,
+    ]
