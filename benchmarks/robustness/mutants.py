@@ -111,8 +111,8 @@ MUTANTS = (
     Mutant(
         "the default λ of the Keras loss",
         "losses.py",
-        "def __init__(self, gradient_loss_weight=0.1,",
-        "def __init__(self, gradient_loss_weight=0.2,",
+        "gradient_loss_weight: float = 0.1,",
+        "gradient_loss_weight: float = 0.2,",
         OBJECTIVE,
     ),
     Mutant(

@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("mypy")
 
 ROOT = Path(__file__).resolve().parents[2]
-CLIENT = Path(__file__).with_name("client.py")
+CLIENT = Path(__file__).with_name("typed_client.py")
 
 
 def check(path, cache):
@@ -51,8 +51,8 @@ def test_a_client_passes_the_strictest_check(cache):
 def test_a_wrong_call_is_found(cache, tmp_path, right, wrong, code):
     text = CLIENT.read_text("utf-8")
     assert text.count(right) == 1
-    (tmp_path / "client.py").write_text(text.replace(right, wrong), "utf-8")
-    done = check(tmp_path / "client.py", cache)
+    (tmp_path / "typed_client.py").write_text(text.replace(right, wrong), "utf-8")
+    done = check(tmp_path / "typed_client.py", cache)
     assert done.returncode == 1 and f"[{code}]" in done.stdout
 
 
