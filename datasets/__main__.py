@@ -22,6 +22,7 @@ import dataclasses
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from datasets.commands.service import ServiceOptions
 from gradnet_tf.models.presets import PRECISIONS
@@ -169,7 +170,24 @@ class DegradationsOptions(PhotoOptions):
 
 @dataclasses.dataclass(frozen=True)
 class ProtocolTableOptions:
-    """`protocol_table` has no options."""
+    """Where `protocol_table` writes dataset_sources.md and protocols.md.
+
+    Attributes:
+        folder: folder of the pages.
+    """
+
+    folder: str = option("docs", positional=True, metavar="FOLDER")
+
+
+@dataclasses.dataclass(frozen=True)
+class FreePhotosPageOptions:
+    """What `free_photos_page` prints as docs/free_photos.md.
+
+    Attributes:
+        data_dir: folder that holds the photographs, or its parent.
+    """
+
+    data_dir: str = option()
 
 
 def _list(options: ListOptions) -> int:
@@ -189,7 +207,7 @@ def _info(options: InfoOptions) -> int:
 
 def _check(options: CheckOptions) -> int:
     from datasets.commands.check import check_set
-    from gradnet_tf.utils.progress import ProgressLine
+    from gradnet_tf.utils.console import ProgressLine
 
     checked = check_set(options.name, options.data_dir, options.split, ProgressLine())
     for finding in checked.findings:
@@ -251,10 +269,19 @@ def _service(options: ServiceOptions) -> int:
     return EXIT_OK
 
 
-def _protocol_table(_: ProtocolTableOptions) -> int:
-    from datasets.commands.listing import origin_table, protocol_table
+def _protocol_table(options: ProtocolTableOptions) -> int:
+    from datasets.commands.listing import pages
+    from gradnet_tf.utils.files import atomic_write
 
-    print(f"{protocol_table()}\n\n{origin_table()}")
+    for name, text in pages().items():
+        atomic_write(Path(options.folder) / name, text.encode())
+    return EXIT_OK
+
+
+def _free_photos_page(options: FreePhotosPageOptions) -> int:
+    from datasets.commands.free_photos_page import print_page
+
+    print_page(options.data_dir)
     return EXIT_OK
 
 
@@ -267,7 +294,8 @@ _COMMANDS = {
     "noisy_photo": (_noisy_photo, NoisyPhotoOptions, "writes one noisy photograph to a file"),
     "degradations": (_degradations, DegradationsOptions, "draws a crop under degradations"),
     "service": (_service, ServiceOptions, "makes examples for train.py --data_service"),
-    "protocol_table": (_protocol_table, ProtocolTableOptions, "the tables of docs/datasets.md"),
+    "protocol_table": (_protocol_table, ProtocolTableOptions, "writes the docs' pages of all sets"),
+    "free_photos_page": (_free_photos_page, FreePhotosPageOptions, "prints docs/free_photos.md"),
 }
 
 

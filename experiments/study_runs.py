@@ -20,9 +20,9 @@ from datasets.sets.image_set import ImageSet
 from gradnet_tf.evaluation.evaluate_set import EvaluateConfig, clean_image, noisy_input
 from gradnet_tf.loading.run_folder import best_weights
 from gradnet_tf.training.config import TrainConfig
+from gradnet_tf.utils.console import format_seconds
 from gradnet_tf.utils.errors import Interrupted, NotFiniteError, UserError
 from gradnet_tf.utils.files import jsonable, write_json
-from gradnet_tf.utils.progress import format_seconds
 
 # Of a budget, what the steps get; the rest is for compiling, decoding and scoring.
 _SHARE_OF_STEPS = 0.6

@@ -8,13 +8,14 @@ from typing import Any, Protocol
 import numpy as np
 
 from gradnet_tf import weights
-from gradnet_tf.degradations.noise_level import estimate_and_tell, estimate_sigma, tell
+from gradnet_tf.degradations.noise_level import estimate_and_tell, estimate_sigma
 from gradnet_tf.degradations.sampling import orient
 from gradnet_tf.images.channels import PER_CHANNEL, REPLICATED, adapt_channels, adaptation, is_grey
 from gradnet_tf.loading.load import load_runner
 from gradnet_tf.tiling.tile_config import AUTO, TileConfig
 from gradnet_tf.tiling.tiled import run_whole
 from gradnet_tf.tiling.tiles import FLOATS, OnTile, PixelFormat
+from gradnet_tf.utils.console import note
 from gradnet_tf.utils.errors import UserError
 
 _DTYPES = "uint8, uint16 or float"
@@ -504,7 +505,7 @@ def grey_partner(denoiser):
         return None
     runtime = denoiser.source.get("runtime") or "keras"
     partner = load_denoiser(name, runtime=runtime)
-    tell(f"grey pictures go through {name}, the grey weights of {denoiser.name}")
+    note(f"grey pictures go through {name}, the grey weights of {denoiser.name}")
     return partner
 
 

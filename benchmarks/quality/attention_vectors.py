@@ -4,7 +4,7 @@ Example:
   python -m benchmarks.quality.attention_vectors --data_dir=DATA --max_images=3
 Each picture is denoised with vectors taken from all of it (as the paper does) and from samples of
 it. Large pictures are CBSD68 enlarged and as mosaics, the photographs of the sample set, and the
-really noisy ones of RENOIR, one by one and as a mosaic. docs/decisions.md has the table and what
+really noisy ones of RENOIR, one by one and as a mosaic. docs/results.md has the table and what
 follows from it.
 """
 

@@ -3,7 +3,7 @@ r"""Which strength h OpenCV's non-local means should have for a noise level: a t
 Example:
   python -m benchmarks.quality.nlm_strength --split=train --crop=256
 Rows are noise levels, columns h / σ, over the photographs of the sample set (or --dataset).
-`gradnet_tf.models.classical.NLM_STRENGTH` holds what it found; docs/decisions.md has the table.
+`gradnet_tf.models.classical.NLM_STRENGTH` holds what it found; docs/results.md has the table.
 """
 
 import dataclasses

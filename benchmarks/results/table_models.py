@@ -19,7 +19,7 @@ class Published:
         method: its name.
         source: where the numbers stand.
         psnr: dB by set (`datasets.sets.catalog` names) and σ; in RGB for colour, the noisy input
-            not clipped, one model per σ or told σ.
+            not clipped, one model per σ or given σ.
     """
 
     method: str
@@ -34,7 +34,7 @@ def _levels(*values: float) -> dict[float, float]:
 # Kodak24 is left out for BM3D: publications disagree there by half a dB.
 LITERATURE = (
     Published(
-        "BM3D, in colour CBM3D",
+        "BM3D, in color CBM3D",
         "github.com/cszn/DPIR, figs/grayscale_psnr.png and color_psnr.png",
         {
             "set12": _levels(32.37, 29.97, 26.72),
@@ -133,7 +133,7 @@ _PUBLISHED = (
     ),
     Entry(
         "peer_ffdnet",
-        "FFDNet, told σ (a retraining)",
+        "FFDNet, given σ (a retraining)",
         PEERS,
         (3,),
         {None: "ffdnet/ffdnet_weights_rgb.pth"},
@@ -142,7 +142,7 @@ _PUBLISHED = (
     ),
     Entry(
         "peer_ffdnet_gray",
-        "FFDNet, told σ (a retraining)",
+        "FFDNet, given σ (a retraining)",
         PEERS,
         (1,),
         {None: "ffdnet/ffdnet_weights_gray.pth"},
@@ -153,9 +153,9 @@ _PUBLISHED = (
 )
 _CLASSICAL = (
     Entry(
-        "opencv_nlm", "non-local means (OpenCV), told σ", CLASSICAL, (1, 3), {None: "opencv_nlm"}
+        "opencv_nlm", "non-local means (OpenCV), given σ", CLASSICAL, (1, 3), {None: "opencv_nlm"}
     ),
-    Entry("bm3d", "BM3D, told σ", CLASSICAL, (1, 3), {None: "bm3d"}),
+    Entry("bm3d", "BM3D, given σ", CLASSICAL, (1, 3), {None: "bm3d"}),
 )
 
 

@@ -18,9 +18,9 @@ from gradnet_tf.evaluation.evaluate_set import EvaluateConfig
 from gradnet_tf.evaluation.tables import number
 from gradnet_tf.reporting.result_folder import check_images
 from gradnet_tf.reporting.watch import Watch
+from gradnet_tf.utils.console import format_seconds
 from gradnet_tf.utils.errors import UserError
 from gradnet_tf.utils.files import atomic_write, jsonable
-from gradnet_tf.utils.progress import format_seconds
 
 NOTE = (
     "A cell has the PSNR in dB of the float output, that after rounding to 8 bits, and SSIM: means "
@@ -150,11 +150,11 @@ def markdown(
     parts = []
     for dataset in dict.fromkeys(row["dataset"] for row in rows):
         row = _of(rows, dataset=dataset)[0]
-        colours = "RGB" if row["channels"] == 3 else "grey"
+        colours = "RGB" if row["channels"] == 3 else "gray"
         some = "" if row["whole"] else f"the first {row['images']} images only, "
         title = f"### {row['title']} ({some or str(row['images']) + ' images, '}{colours})"
         parts.append(title + "\n\n" + set_table(rows, dataset, speed["rows"]))
-    parts.append(NOTE.format(seed=rows[0]["seed"], colours="RGB (grey sets in grey)"))
+    parts.append(NOTE.format(seed=rows[0]["seed"], colours="RGB (gray sets in gray)"))
     sources = "; ".join(f"{item.method}: {item.source}" for item in LITERATURE)
     parts.append(LITERATURE_NOTE.format(sources=sources))
     if not all(row["whole"] for row in rows):

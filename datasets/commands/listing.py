@@ -1,4 +1,4 @@
-"""The sets as text: a table, everything known about one, and the tables of docs/datasets.md."""
+"""The sets as text: a table, everything known about one, and the two pages of docs about all."""
 
 import contextlib
 import dataclasses
@@ -7,6 +7,29 @@ import io
 from datasets.sets.catalog import FACTS, find_dataset
 from datasets.sets.image_set import DatasetFacts, Protocol
 from gradnet_tf.utils.errors import UserError
+
+_SOURCES = """\
+# Where the data sets come from
+
+The splits of each set with their number of images, the folder names that are recognized below
+`--data_dir`, the terms, and how to get the files. The split in bold is the one that `evaluate.py`
+uses by default. `evaluate.py` and `train.py` compare the number of images with the published one
+and report a difference. How a set is scored: [protocols.md](protocols.md); commands and your own
+images: [datasets.md](datasets.md). `python -m datasets protocol_table docs` writes this
+page.
+"""
+_PROTOCOLS = """\
+# How each data set is scored
+
+A score can stand beside a published one only if it was taken in the same way. The same text is in
+the console table, in report.html and, as `protocol`, in metrics.json; a run that departs from it
+(fewer images, a clipped input) says so.
+
+Unless a set says otherwise: whole images, in RGB, with Gaussian noise (AWGN) that is added and
+not clipped; the score is the PSNR of the float output clipped to [0, 1], and `psnr_uint8` the one
+after rounding to 8 bits. Where a set comes from: [dataset_sources.md](dataset_sources.md).
+`python -m datasets protocol_table docs` writes this page.
+"""
 
 
 def list_sets(data_dir: str | None = None) -> str:
@@ -25,7 +48,7 @@ def list_sets(data_dir: str | None = None) -> str:
 
 
 def describe(facts: DatasetFacts) -> str:
-    """Tells everything that is known of a set."""
+    """Returns everything that is known about a set."""
     items = [
         ("name", f"{facts.name} ({facts.title})"),
         ("folders", ", ".join(dict.fromkeys((facts.name, *facts.aliases)))),
@@ -73,46 +96,47 @@ def _found(facts: DatasetFacts, data_dir: str) -> str:
     return f"{len(images)}" + ("" if expected == len(images) else f" of {expected}")
 
 
-def protocol_table() -> str:
-    """Makes the Markdown table of the protocols, a row for each set and own split."""
-    rows = [
-        ("set", "scored images", "crop", "clipping, rounding", "colour", "noise", "compares with"),
-        ("---",) * 7,
-    ]
-    for facts in FACTS.values():
-        protocols = {"": facts.protocol, **facts.split_protocols}
-        for split, protocol in protocols.items():
-            rows.append(
-                (
-                    f"`{facts.name}`" + (f" {split}" if split else ""),
-                    protocol.split,
-                    protocol.crop,
-                    f"{protocol.clipping}; rounding: {protocol.rounding}",
-                    protocol.colour_space,
-                    protocol.noise,
-                    protocol.compares_with,
-                )
-            )
-    return _markdown(rows)
+def pages() -> dict[str, str]:
+    """Returns the two pages in Markdown by file name: a block for each set."""
+    return {
+        "dataset_sources.md": "\n".join([_SOURCES, *map(source_block, FACTS.values())]) + "\n",
+        "protocols.md": "\n".join([_PROTOCOLS, *map(protocol_block, FACTS.values())]) + "\n",
+    }
 
 
-def origin_table() -> str:
-    """Makes the Markdown table of splits, folders, terms and ways to get the sets."""
-    rows = [("set", "splits (images)", "folder", "terms", "how to get it"), ("---",) * 5]
-    for facts in FACTS.values():
-        rows.append(
-            (
-                f"`{facts.name}`",
-                _splits(facts, mark_default=True),
-                ", ".join(f"`{name}`" for name in dict.fromkeys((facts.title, *facts.aliases)))
-                if facts.citation and facts.name != "sample"
-                else "–",
-                facts.terms or "yours",
-                facts.how_to_get,
-            )
-        )
-    return _markdown(rows)
+def source_block(facts: DatasetFacts) -> str:
+    """Returns where a set comes from, in Markdown."""
+    lines = [f"**{facts.name}**\n", f"- Splits: {_splits(facts, mark_default=True)}"]
+    if facts.citation and facts.name not in ("sample", "drawings"):
+        names = dict.fromkeys((facts.title, *facts.aliases))
+        lines.append(f"- Folder: {', '.join(f'`{name}`' for name in names)}")
+    lines.append(f"- Terms: {facts.terms or 'yours'}")
+    lines.append(f"- Get it: {facts.how_to_get}\n")
+    return "\n".join(lines)
 
 
-def _markdown(rows: list[tuple[str, ...]]) -> str:
-    return "\n".join(f"| {' | '.join(cell.replace('|', '/') for cell in row)} |" for row in rows)
+def protocol_block(facts: DatasetFacts) -> str:
+    """Returns how the splits of a set are scored, in Markdown."""
+    lines = [f"**{facts.name}**\n"]
+    for split, protocol in {"": facts.protocol, **facts.split_protocols}.items():
+        label = f"Split {split}: " if split else ""
+        lines.append(f"- {label}{'; '.join(_differences(protocol))}.")
+        lines.append(f"  Compares with: {protocol.compares_with}.")
+    return "\n".join(lines) + "\n"
+
+
+def _differences(protocol: Protocol) -> list[str]:
+    """Returns which images are scored, and in what the protocol differs from the usual one."""
+    usual = Protocol()
+    parts = [protocol.split]
+    if protocol.crop != usual.crop:
+        parts.append(protocol.crop)
+    if protocol.noise != usual.noise:
+        parts.append(f"{protocol.noise} noise")
+    if protocol.clipping != usual.clipping:
+        parts.append(protocol.clipping)
+    if protocol.rounding != usual.rounding:
+        parts.append(f"rounding: {protocol.rounding}")
+    if protocol.colour_space != usual.colour_space:
+        parts.append(protocol.colour_space)
+    return parts

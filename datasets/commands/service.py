@@ -23,7 +23,7 @@ class ServiceOptions:
     Attributes:
         role: what to run.
         port: port to serve at; 0 takes a free one and prints it.
-        work_dir: dispatcher: keeps its state here, to go on after a restart.
+        work_dir: dispatcher: keeps its state here, to resume after a restart.
         dispatcher: worker: the dispatcher, grpc://host:port.
         host: worker: the name by which training reaches this machine.
         timeout: worker: seconds to wait for the dispatcher.
@@ -99,7 +99,7 @@ def serve(options: ServiceOptions) -> None:
     with quiet_native_logs():
         import tensorflow as tf
     try:
-        server, said = start_server(options)  # It serves while it is referred to.
+        server, said = start_server(options)  # It serves as long as it is referenced.
     except (tf.errors.OpError, RuntimeError) as error:
         reason = str(getattr(error, "message", error)).splitlines()[0]
         raise UserError(
@@ -112,7 +112,7 @@ def serve(options: ServiceOptions) -> None:
         signal.signal(number, lambda *_: stop.set())
     print(said, flush=True)
     stop.wait()
-    with contextlib.suppress(OSError):  # Whoever read its words may be gone.
+    with contextlib.suppress(OSError):  # The reader of its output may be gone.
         print(f"{options.role} stopped", flush=True)
     # Nothing is left to save: a dispatcher writes its state as it changes. TensorFlow's own stop
     # would hold up a worker whose dispatcher is gone for minutes, and Python with it.

@@ -1,8 +1,7 @@
 """Submissions to the benchmarks of SIDD and DND, made image by image and resumable.
 
 OUTPUT/submission.json records what the files beside it are made from. A run that finds another
-model or other noisy files there starts again; one that finds its own continues, or has nothing to
-do.
+model or other noisy files there starts from the beginning; otherwise it resumes.
 
 SIDD takes SubmitSrgb.mat and, for the competition that followed it, SubmitSrgb.csv. The MATLAB
 file has `DenoisedBlocksSrgb` (uint8, the axes of the noisy array: scene, block, row, column,
@@ -14,7 +13,7 @@ DND takes OUTPUT/bundled/0001.mat …, a file for each photograph. Each has `Ide
 array of 1×20 boxes), `israw` (false) and `eval_version` ("1.0"), as the benchmark's own
 bundle_submissions_srgb makes them from a file per box, OUTPUT/0001_01.mat … with
 `Idenoised_crop`. Boxes are single precision in [0, 1], as the noisy ones are: nothing is rounded.
-A later run continues from the files of single boxes.
+A later run resumes from the files of single boxes.
 """
 
 import base64
@@ -29,15 +28,16 @@ from pathlib import Path
 import numpy as np
 
 from datasets.sets.catalog import find_dataset
-from datasets.sets.image_set import ImageSet, notice
+from datasets.sets.image_set import ImageSet
 from gradnet_tf.degradations.noise_level import estimate_and_tell
 from gradnet_tf.images.channels import adapt_channels
 from gradnet_tf.images.image_files import to_float, to_uint8
 from gradnet_tf.models.presets import PRECISIONS
+from gradnet_tf.utils.console import Pace, ProgressLine, note
 from gradnet_tf.utils.errors import Interrupted, NotFiniteError, UserError
 from gradnet_tf.utils.files import atomic_path, require_free_space, write_json
-from gradnet_tf.utils.matlab_arrays import read_array, require_scipy
-from gradnet_tf.utils.progress import ProgressLine, format_seconds
+from gradnet_tf.utils.matlab_arrays import read_array
+from gradnet_tf.utils.matlab_version import require_scipy
 
 RECORD = "submission.json"
 
@@ -89,9 +89,9 @@ class Submission:
             same = False
         if same:
             return record
-        notice(
+        note(
             f"{self.output} has a submission of another model or of other noisy files; it is "
-            "made anew."
+            "made again from the start."
         )
         return None
 
@@ -143,28 +143,28 @@ def denoise_all(
         An image's number, it denoised as float32 [H, W, 3], and the model's seconds.
     """
     names, total = submission.image_set.names, len(submission.image_set)
-    line, start = ProgressLine(), time.monotonic()
+    line, pace = ProgressLine(), Pace()
+    pace.mark(0)
     for count, index in enumerate(todo, start=1):
         noisy = load(index)
         if count == 1:
-            # The first call compiles, which is no time of the method.
+            # The first call compiles, which does not count as time of the method.
             denoise_one(submission.denoiser, noisy, names[index], sigma=25.0)
         begun = time.perf_counter()
         denoised = denoise_one(submission.denoiser, noisy, names[index])
         yield index, denoised, time.perf_counter() - begun
-        left = (time.monotonic() - start) / count * (len(todo) - count)
         line.show(
             f"{submission.image_set.name} | image {total - len(todo) + count}/{total} | "
-            f"{names[index]} | {format_seconds(left)} left",
+            f"{names[index]} | {pace.left(count, len(todo))} left",
             force=count == len(todo),
         )
     line.end()
 
 
 def interrupted(done: int, total: int) -> Interrupted:
-    """Builds what ends a run on Ctrl-C: it says how to go on."""
+    """Returns the error for Ctrl-C, which says how to resume."""
     return Interrupted(
-        f"interrupted: {done} of {total} images are denoised.\nThe same command goes on from there."
+        f"interrupted: {done} of {total} images are denoised.\nThe same command resumes from there."
     )
 
 
@@ -247,7 +247,7 @@ def _open_blocks(submission: Submission, record: dict | None) -> tuple[np.memmap
             if blocks.shape == shape and blocks.dtype == np.uint8:
                 return blocks, min(int(record["done"]), len(submission.image_set))
         except (ValueError, OSError):
-            pass  # Cut off: it is made anew.
+            pass  # Truncated: rewritten from the start.
     size = int(np.prod(shape))
     # The array, the MATLAB file of its size, and base64's four bytes for three.
     require_free_space(submission.output, 2 * size + size * 4 // 3, "the submission")
@@ -273,7 +273,7 @@ def submit_dnd(submission: Submission) -> list[Path]:
         submission: of a `datasets.sets.dnd.DndBoxes`.
 
     Returns:
-        The bundled files, which are what is handed in.
+        The bundled files, which are to be submitted.
 
     Raises:
         Interrupted: on Ctrl-C; what is done is kept.
@@ -297,7 +297,7 @@ def submit_dnd(submission: Submission) -> list[Path]:
         for path in (*crops, *bundles):
             path.unlink(missing_ok=True)
     submission.write(0, seconds, complete=False)
-    # A file that is there is whole: it came by its name when it was finished.
+    # An existing file is complete: it was renamed when it was finished.
     todo = [index for index, path in enumerate(crops) if not path.is_file()]
     done = len(crops) - len(todo)
     try:

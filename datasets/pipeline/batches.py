@@ -1,8 +1,8 @@
 """Training batches as a pure function of their number (NumPy only).
 
 Batch k of a run holds the examples n = k · batch_size … k · batch_size + batch_size − 1, and
-example n is fixed by (seed, n). Nothing here depends on what was asked for before, so any worker
-can make any batch.
+example n is fixed by (seed, n). Nothing depends on earlier calls, so any worker can make any
+batch.
 """
 
 import threading
@@ -54,7 +54,7 @@ class ImageStore:
         return image
 
     def put(self, position: int, image: np.ndarray) -> None:
-        """Keeps an image and lets those used longest ago go, down to the limit."""
+        """Stores an image and evicts the least recently used ones, down to the limit."""
         with self._lock:
             if position in self._kept:
                 return
@@ -127,13 +127,13 @@ def normal_draws(shape: tuple[int, ...], seed: tuple[int, int]) -> np.ndarray:
 class TrainingBatches:
     """Makes batch k of (noisy, clean) from a set of clean images.
 
-    Where an image has a really noisy partner, that is cut along and no noise is added.
+    If an image has a noisy partner, that is cropped with it and no noise is added.
     """
 
     def __init__(self, image_set: ImageSet, config: PipelineConfig, guard: LeakGuard | None = None):
-        """Decodes every image once, to check it and to learn its size; reads no prepared one.
+        """Decodes every image once to verify it and get its size; prepared ones are not read.
 
-        Images smaller than the crop are left out, with a note on standard error.
+        Images smaller than the crop are left out, with a message on standard error.
 
         Args:
             image_set: clean images.
@@ -151,8 +151,8 @@ class TrainingBatches:
                 f"Received: {image_set.channels} and {config.channels}"
             )
         self.config = config
-        # One thread each, since `workers` batches are made at once and every run shall get the
-        # same bits.
+        # One thread each: `workers` batches are made at once, and with more threads BM3D's sums
+        # differ in the last bits.
         name = config.estimator
         self._estimate = classical_denoiser(name, threads=1) if name else None
         sizes: list[tuple[int, int]] = []
@@ -182,7 +182,7 @@ class TrainingBatches:
             self.sampler.order = _weighted_order(image_set, indices, config.seed)
 
     def _keep_partner(self, image_set: ImageSet, index: int, image: np.ndarray | None) -> bool:
-        """Decodes the image's noisy partner, but of a prepared set; tells whether it has one."""
+        """Decodes the noisy partner (except in a prepared set); returns whether there is one."""
         partner = image_set.noisy(index)
         if partner is not None and image is not None:
             require_one_size(image_set.names[index], image, partner)

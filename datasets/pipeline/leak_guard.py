@@ -1,8 +1,12 @@
-"""Keeps the images that a model is to be tested on out of its training, by their content.
+"""Keeps test images out of training, by content.
 
-Compared are the decoded pixels: a copy under another name, in another folder, in gray or in
+The decoded pixels are compared: a copy under another name, in another folder, in gray or in
 another lossless format is found. A crop, a flip, or a copy saved again as JPEG is not, except
 for the images of BSD68 and CBSD68, which `datasets.sets.bsds500` finds scaled and compressed too.
+
+The hash is exact because similar images are legitimate: sets of one scene under several noise
+levels, or frames of a video, would raise false alarms. Only images of the same size are compared,
+so most files need not be read.
 """
 
 import hashlib
@@ -15,8 +19,9 @@ import numpy as np
 from datasets.sets.bsds500 import find_test_image
 from datasets.sets.catalog import FACTS, DatasetFacts, find_dataset
 from datasets.sets.folder_sets import named_folders
-from datasets.sets.image_set import ImageSet, notice
+from datasets.sets.image_set import ImageSet
 from gradnet_tf.images.image_files import to_grey
+from gradnet_tf.utils.console import note
 from gradnet_tf.utils.errors import UserError
 
 # Set → (height, width) → content hashes.
@@ -63,7 +68,7 @@ _DECODED_AT_ONCE = 4
 
 
 def content_hash(image: np.ndarray) -> str:
-    """Returns 16 hexadecimal digits of the pixels in grey, the same for a grey and a colour copy.
+    """Returns 16 hexadecimal digits of the gray pixels, equal for a gray and a color copy.
 
     Args:
         image: uint8 [H, W, 3] or [H, W, 1].
@@ -73,7 +78,7 @@ def content_hash(image: np.ndarray) -> str:
 
 
 class LeakGuard:
-    """The images of test sets by content; refuses to train on them.
+    """Knows the images of test sets by content and refuses to train on them.
 
     Attributes:
         counts: number of images by set that are known, beside BSD68's.
@@ -81,7 +86,7 @@ class LeakGuard:
 
     def __init__(self, allow: bool = False):
         """Args:
-        allow: let test images pass, with a note for each.
+        allow: accept test images, with a message for each.
         """
         self.allow = allow
         self.counts: dict[str, int] = {}
@@ -108,7 +113,7 @@ class LeakGuard:
         facts = image_set.facts
         # Where a set's own validation split is what it is evaluated on, a run may validate on it.
         strict = facts.evaluation_split != facts.validation_split
-        image_set.load(0)  # Sets that are one array read it here, and not in every thread.
+        image_set.load(0)  # Sets that are one array read it here, once, and not in every thread.
         with ThreadPoolExecutor(_DECODED_AT_ONCE) as threads:
             for size, content in threads.map(
                 lambda index: _size_and_hash(image_set.load(index)), range(len(image_set))
@@ -152,7 +157,7 @@ class LeakGuard:
             )
         if str(path) not in self._told:
             self._told.add(str(path))
-            notice(f"{path} is {found}; --allow_test_images lets it pass.")
+            note(f"{path} is {found}; --allow_test_images lets it pass.")
 
 
 def _size_and_hash(image: np.ndarray) -> tuple[tuple[int, int], str]:
@@ -188,9 +193,9 @@ def make_guard(
             try:
                 guard.add_set(find_dataset(facts.name, data_dir, tell=False))
             except UserError as error:
-                # Nobody asked for it; a damaged test set must not stop a training.
+                # Not requested by the user, so a damaged test set must not stop a training.
                 what = str(error).splitlines()[0]
-                notice(f"test images of {facts.name} are not guarded: {what}")
+                note(f"test images of {facts.name} are not guarded: {what}")
     return guard
 
 
@@ -200,7 +205,7 @@ def _lies_in(facts: DatasetFacts, data_dir: str | Path | None) -> bool:
     if chosen_on or facts.is_own or facts.name in _ALWAYS_KNOWN or not data_dir:
         return False
     folder = Path(data_dir).expanduser()
-    # By the folder's name alone: files called 01.png may be anybody's training images.
+    # Only by the folder's name: files called 01.png may be somebody's training images.
     return folder.is_dir() and bool(named_folders(facts, folder))
 
 
@@ -232,11 +237,15 @@ def usable_images(
         if sizes[index] is None:
             image = image_set.load(index)
             guard.check(image, path)
+            # Most test images are not recognised once they are smaller.
+            original = image_set.original(index)
+            if original is not None:
+                guard.check(original, path)
         elif guard.may_hold(sizes[index]):
             guard.check(image_set.load(index), path)
         height, width = sizes[index] if image is None else image.shape[:2]
         if min(height, width) < crop_size:
-            notice(
+            note(
                 f"{path} is left out: {height}×{width} pixels are smaller "
                 f"than the crop of {crop_size}."
             )

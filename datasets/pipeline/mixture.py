@@ -60,6 +60,11 @@ class MixedSet(ImageSet):
         part, own = self.locate(index)
         return self.parts[part].clean(own)
 
+    def original(self, index: int) -> np.ndarray | None:
+        """Returns the image that `load` changes, where the image's set changes it."""
+        part, own = self.locate(index)
+        return self.parts[part].original(own)
+
     def sources(self, index: int) -> tuple[Path, ...]:
         """Returns the files that image `index` comes from."""
         part, own = self.locate(index)
@@ -175,6 +180,12 @@ class ScaledSet(ImageSet):
         height, width = (max(1, round(side * scale)) for side in image.shape[:2])
         small = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
         return small.reshape(height, width, self.channels)
+
+    def original(self, index: int) -> np.ndarray | None:
+        """Returns the image before it is shrunk, for the first copy of it that is shown smaller."""
+        number, scale = self.entries[index]
+        seen = index > 0 and self.entries[index - 1][0] == number
+        return None if scale == 1 or seen else self.base.load(number)
 
     def sources(self, index: int) -> tuple[Path, ...]:
         """Returns the files that image `index` comes from."""

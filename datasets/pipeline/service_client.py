@@ -1,4 +1,4 @@
-"""What a training process needs to use a tf.data service: checks, and the name of its job."""
+"""Client side of a tf.data service: checks, and the name of the job."""
 
 import re
 import socket
@@ -48,7 +48,7 @@ def check_flags(address: str | None, prepared_dir: str | None) -> None:
 
 
 def wait_for_dispatcher(address: str, timeout: float, flag: str = "data_service") -> None:
-    """Waits until something answers at the dispatcher's address.
+    """Waits until the dispatcher's address answers.
 
     Raises:
         UserError: when nothing does within `timeout` seconds.
@@ -91,7 +91,7 @@ def check_service(address: str, prepared: PreparedSet, timeout: float) -> None:
             for _ in dataset.apply(service.distribute(policy, address, compression=None)):
                 pass
         except tf.errors.OpError as error:
-            # Its words alone: the error would keep the iterator, and so the connection, alive.
+            # Only the text, because the error would keep the iterator and so the connection alive.
             failure.append(str(error.message).splitlines()[0])
 
     # TensorFlow waits for workers without a limit of its own.
@@ -120,10 +120,9 @@ def _unreadable(address: str, file: str, prepared: ImageSet, reason: str) -> Use
 
 
 def new_job_name(config) -> str:
-    """Returns a name for a job of the service that no earlier start of the run had.
+    """Returns a job name that no earlier start of the run used.
 
-    All workers of a training run get the chief's, in an exchange that each of
-    them must take part in.
+    All workers of a run get the chief's name; each of them must make this call.
 
     Args:
         config: a `TrainConfig`; its devices are started.

@@ -1,4 +1,4 @@
-"""Training examples in TensorFlow's own operations, so that other machines can make them.
+"""Training examples in TensorFlow operations, which other machines can execute.
 
 `datasets.pipeline.tf_pipeline` calls Python and cannot leave its process. This pipeline
 reads the shards of `datasets.shards.shard_files` and can: a tf.data service hands pairs
@@ -172,7 +172,7 @@ def from_service(dataset, address: str, job_name: str):
     """
     service = tf.data.experimental.service
     options = tf.data.Options()
-    options.deterministic = False  # The order is the service's anyway.
+    options.deterministic = False  # The service decides the order anyway.
     # Registered by name, since consumers in several processes must mean the same data set. Noise
     # does not compress.
     dataset_id = service.register_dataset(
@@ -204,11 +204,11 @@ def service_dataset(epochs: Epochs, config: PipelineConfig, address: str, job_na
     dataset = dataset.map(lambda noisy, clean, epoch, number: (noisy, clean))
     dataset = dataset.batch(config.batch_size // config.parts, drop_remainder=True).prefetch(2)
     dataset = from_service(dataset, address, job_name)
-    # Clean crops travel as bytes.
+    # Clean crops are sent as bytes.
     dataset = dataset.map(lambda noisy, clean: (noisy, _to_float(clean)), num_parallel_calls=2)
     if config.steps is not None:
         dataset = dataset.take(config.steps - config.start_step)
     options = tf.data.Options()
-    # The service shares the examples out; TensorFlow must not do it once more.
+    # The service distributes the examples; TensorFlow must not do it again.
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
     return dataset.prefetch(2).with_options(options)

@@ -1,4 +1,4 @@
-"""What a run trains on: the images by its flags, the stream of batches by its backend."""
+"""The input of a run: images chosen by its flags, batches made for its backend."""
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -32,7 +32,7 @@ class TrainingInput:
         images: those to train on.
         validation: those to choose checkpoints on.
         degradation: what makes the noise; `None` for Gaussian noise of the config's σ.
-        guard: knows the images that are not to be trained on.
+        guard: knows the images that must not be trained on.
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class TrainingInput:
             (self.degradation, f"--degradation={config.degradation}"),
             (isinstance(images, MixedSet), f"--dataset={config.dataset}"),
             (real_sets(images), f"--dataset={config.dataset}, whose noise is real"),
-            (config.scales != (1.0,), "--scales"),
+            (config.scales != (1.0,), f"--scales={','.join(map('{:g}'.format, config.scales))}"),
             (config.crop_candidates > 1, f"--crop_candidates={config.crop_candidates}"),
             (config.color_jitter, f"--color_jitter={config.color_jitter:g}"),
             (config.frame_share, f"--frame_share={config.frame_share:g}"),
@@ -110,7 +110,7 @@ class TrainingInput:
                 )
 
     def _prepared(self) -> ImageSet:
-        """Returns the images, those of every set read from its shards."""
+        """Returns the images, read from the shards of each set."""
         from datasets.shards.shard_writer import prepared_set
 
         def prepare(part):

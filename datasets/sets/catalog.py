@@ -14,7 +14,8 @@ from datasets.sets import (
     sample,
     sidd,
 )
-from datasets.sets.image_set import DatasetFacts, ImageSet, notice
+from datasets.sets.image_set import DatasetFacts, ImageSet
+from gradnet_tf.utils.console import note
 from gradnet_tf.utils.errors import UserError
 
 # In the order in which they are listed.
@@ -96,7 +97,7 @@ def find_dataset(
     paths = image_set.paths
     expected = facts.counts.get(split)
     if tell and expected is not None and len(paths) != expected:
-        notice(
+        note(
             f"{facts.title} {split} has {expected} images, but {len(paths)} were found in "
             f"{paths[0].parent if paths else data_dir}; scores will not compare."
         )

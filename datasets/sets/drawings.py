@@ -1,8 +1,8 @@
-"""Drawings made here: text, line art, screenshots, charts, flat and clipped surfaces.
+"""Generated drawings: text, line art, screenshots, charts, flat and clipped surfaces.
 
-Photographs alone teach a denoiser that everything has texture: it then eats letters, and flat
-black, white or saturated surfaces get stains and rims. Image i of a split is drawn from the number
-i alone, so the set needs no files and has no terms.
+A denoiser trained only on photographs expects texture everywhere: it damages letters and leaves
+stains and rims on flat black, white or saturated surfaces. Image i of a split depends on the
+number i alone, so the set needs no files and has no terms.
 """
 
 import dataclasses
@@ -31,7 +31,11 @@ class DrawingSet(ImageSet):
         number = _FIRST[self.split] + index
         image = KINDS[number % len(KINDS)](np.random.default_rng((20, number)))
         image = np.ascontiguousarray(image)
-        return image if self.channels == 3 else to_grey(image)[..., np.newaxis]
+        return image if self.channels == 3 else to_grey(image)
+
+    def sources(self, index: int) -> tuple[Path, ...]:
+        """Returns this module, so that prepared shards are rewritten when it changes."""
+        return (Path(__file__),)
 
 
 def find(facts: DatasetFacts, data_dir: str | Path | None, split: str, channels: int) -> ImageSet:

@@ -45,13 +45,13 @@ def named_folders(facts: DatasetFacts, data_dir: Path) -> list[Path]:
 
 
 def is_named(facts: DatasetFacts, folder: Path) -> bool:
-    """Tells whether the folder itself is called like the set or an alias."""
+    """Returns whether the folder itself has the name of the set or an alias."""
     names = {name.casefold() for name in (facts.name, *facts.aliases)}
     return folder.resolve().name.casefold() in names
 
 
 def find_named(facts: DatasetFacts, data_dir: Path) -> Path:
-    """Returns D/<name or alias>, or D itself where it is called so or holds such files.
+    """Returns D/<name or alias>, or D itself if it has such a name or such files.
 
     Raises:
         UserError: when the set is not found.
@@ -64,7 +64,7 @@ def find_named(facts: DatasetFacts, data_dir: Path) -> Path:
 
 
 def not_found(facts: DatasetFacts, data_dir: Path) -> UserError:
-    """Builds the error for a folder in which the set is not: what was looked for, what to do."""
+    """Returns the error for a set that was not found: what was looked for, what to do."""
     names = list(dict.fromkeys((facts.name, *facts.aliases)))
     return UserError(
         f"dataset {facts.name} is not in --data_dir={data_dir}.\n"
@@ -153,13 +153,13 @@ def list_own_folder(data_dir: Path, split: str) -> list[Path]:
 
 
 def validation_folder(data_dir: Path) -> Path | None:
-    """Returns D/validation or D/val where there is one."""
+    """Returns D/validation or D/val if there is one."""
     folders = (data_dir / name for name in ("validation", "val"))
     return next((folder for folder in folders if folder.is_dir()), None)
 
 
 def training_folder(data_dir: Path) -> Path:
-    """Returns D/train where it is there, else D."""
+    """Returns D/train if it exists, else D."""
     folder = data_dir / "train"
     return folder if folder.is_dir() else data_dir
 

@@ -2,19 +2,23 @@
 
 The folder holds `manifest.tsv` (file, size, licence, author, source and sha256 of each original)
 and `train/`. Two rows of facts read it: `free_photos` trains on all of it, `free_photos_cc_by` on
-the photographs under CC0 or CC-BY alone, for weights whose terms nobody can question. Both choose
+only the photographs under CC0 or CC-BY, for weights with clear terms. Both choose
 checkpoints on the same sixteen photographs, which neither trains on.
 """
 
 import csv
+import dataclasses
 import functools
+import re
 from pathlib import Path
 
 from datasets.sets import folder_sets as folder
 from datasets.sets.image_set import FOR_TRAINING, TRAINABLE, DatasetFacts, ImageSet, Protocol
 from gradnet_tf.utils.errors import UserError
 
+FOLDER = "free_photos"
 MANIFEST = "manifest.tsv"
+_COLUMNS = ("file", "licence", "author", "source")
 
 # The sixteen of the 512×512 photographs under CC-BY-SA whose name has the smallest sha256.
 VALIDATION_IMAGES = frozenset(
@@ -46,7 +50,7 @@ def find(
     Raises:
         UserError: when the folder, its manifest or a photograph of the manifest is missing.
     """
-    root = _find_root(facts, folder.check_data_dir(facts, data_dir))
+    root = find_root(facts, data_dir)
     named = []
     for row in read_manifest(root / MANIFEST):
         name = row["file"]
@@ -61,6 +65,11 @@ def find(
                 f"To get it: {facts.how_to_get}."
             )
         named.append((name, path))
+    if not named:
+        raise UserError(
+            f"{root / MANIFEST} lists no photograph for {facts.name} {split}.\n"
+            f"Expected the whole table; the {split} split is: {facts.protocol.split}."
+        )
     return folder.image_set(facts, split, sorted(named, key=lambda one: one[0].encode()), channels)
 
 
@@ -69,14 +78,14 @@ find_permissive = functools.partial(find, permissive=True)
 
 def is_permissive(licence: str) -> bool:
     """Tells whether a licence of the manifest is CC0 or CC-BY."""
-    return licence.startswith(("CC0", "CC-BY-2", "CC-BY-3", "CC-BY-4"))
+    return re.match(r"(CC0|CC0-1\.0|CC-BY-\d\.\d)(?= |$)", licence) is not None
 
 
 def read_manifest(path: Path) -> list[dict[str, str]]:
     """Reads the table of photographs.
 
     Raises:
-        UserError: when it cannot be read or lacks a column.
+        UserError: when it cannot be read, lacks a column or a value, or lists a file twice.
     """
     try:
         with open(path, encoding="utf-8", newline="") as file:
@@ -85,19 +94,45 @@ def read_manifest(path: Path) -> list[dict[str, str]]:
         raise UserError(
             f"{path} cannot be read: {error}.\nExpected a table of tab-separated columns."
         ) from error
-    needed = {"file", "licence", "author", "source"}
-    if not rows or not needed <= set(rows[0]):
+    if not rows or not set(_COLUMNS) <= set(rows[0]):
         raise UserError(
             f"{path} is no table of photographs.\nExpected a first line with the columns "
-            f"{', '.join(sorted(needed))}, and a line for each photograph."
+            f"{', '.join(_COLUMNS)}, and a line for each photograph."
         )
+    seen = set()
+    for row in rows:
+        name = row["file"]
+        # A short line has None; a name with a folder could lead anywhere.
+        if not all(row[key] for key in ("file", "licence", "source")) or Path(name).name != name:
+            raise UserError(
+                f"{path} has a line without a file's name, licence or source: {name!r}.\n"
+                f"Expected the columns {', '.join(_COLUMNS)} on every line, author may be empty."
+            )
+        if name in seen:
+            raise UserError(f"{path} lists {name} twice.\nExpected one line for each photograph.")
+        seen.add(name)
     return rows
 
 
-def _find_root(facts: DatasetFacts, data_dir: Path) -> Path:
-    for candidate in (*folder.named_folders(facts, data_dir), data_dir):
-        if (candidate / MANIFEST).is_file() and (candidate / "train").is_dir():
+def find_root(facts: DatasetFacts, data_dir: str | Path | None) -> Path:
+    """Returns the folder that holds the manifest: D/free_photos, or D itself.
+
+    Raises:
+        UserError: when there is no such folder, or no manifest in it.
+    """
+    data_dir = folder.check_data_dir(facts, data_dir)
+    # Both rows read one folder, so its name cannot be an alias of the second.
+    facts = dataclasses.replace(facts, aliases=(FOLDER,))
+    named = folder.named_folders(facts, data_dir)
+    for candidate in (*named, data_dir):
+        if (candidate / MANIFEST).is_file():
             return candidate
+    if named or folder.is_named(facts, data_dir):
+        missing = (named[0] if named else data_dir) / MANIFEST
+        raise UserError(
+            f"{missing} is missing; it says which photograph has which licence.\n"
+            f"To get it: {facts.how_to_get}."
+        )
     raise folder.not_found(facts, data_dir)
 
 
@@ -109,12 +144,15 @@ _FREE_ORIGIN = (
     "wallpapers of Budgie, elementary, Fedora, Lomiri, openSUSE, Pop!_OS and Ubuntu MATE, gb82, "
     "and CID22's references"
 )
-_FREE_HOW = "docs/free_photos.md lists every photograph with its source"
+_FREE_HOW = (
+    "into a folder free_photos put manifest.tsv and, in train, the photographs that it lists; "
+    "docs/free_photos.md names the source of each"
+)
 
 FREE_PHOTOS = (
     DatasetFacts(
         name="free_photos",
-        title="free photographs",
+        title="free_photos",
         find=find,
         splits=("train", "validation"),
         **TRAINABLE,
@@ -127,13 +165,16 @@ FREE_PHOTOS = (
     ),
     DatasetFacts(
         name="free_photos_cc_by",
-        title="free photographs under CC0 and CC-BY",
+        title="free_photos_cc_by",
         find=find_permissive,
-        aliases=("free_photos",),
         splits=("train", "validation"),
         **TRAINABLE,
         counts={"train": 78, "validation": 16},
-        protocol=Protocol(split=_FREE_SPLIT, compares_with=FOR_TRAINING),
+        protocol=Protocol(
+            split="the photographs under CC0 or CC-BY train; the same 16 as in free_photos, which "
+            "are under CC-BY-SA, choose checkpoints",
+            compares_with=FOR_TRAINING,
+        ),
         origin=_FREE_ORIGIN,
         terms="CC0 or CC-BY (ask for attribution at most), see docs/free_photos.md; the "
         "photographs that choose checkpoints are under CC-BY-SA",

@@ -1,7 +1,6 @@
 """A set of images: what is known about it, and its images, decoded when asked for."""
 
 import dataclasses
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -142,7 +141,7 @@ class ImageSet:
 
     @property
     def has_clean(self) -> bool:
-        """Tells whether `load` works; without clean images there is `noisy` alone."""
+        """Whether `load` works; without clean images there is only `noisy`."""
         return self.split not in self.facts.without_clean
 
     def load(self, index: int) -> np.ndarray:
@@ -157,18 +156,22 @@ class ImageSet:
         return read_image(self.paths[index], self.channels)
 
     def clean(self, index: int) -> np.ndarray:
-        """Returns what is scored against: `load` as float32 in [0, 1], where nothing finer is."""
+        """Returns the image to score against, float32 in [0, 1]; by default `load` converted."""
         return to_float(self.load(index))
 
     def noisy(self, index: int) -> np.ndarray | None:
-        """Returns the noisy photograph that belongs to a clean one; None: noise is synthetic.
+        """Returns the noisy photograph of a clean one; None if the noise is synthetic.
 
         Of a split without clean images it is the image itself. uint8 like `load`.
         """
         return None if self.has_clean else read_image(self.paths[index], self.channels)
 
+    def original(self, index: int) -> np.ndarray | None:
+        """Returns the image that `load` modifies, for the leak guard; None if it modifies none."""
+        return None
+
     def sources(self, index: int) -> tuple[Path, ...]:
-        """Returns every file that image `index` and its noisy partner come from."""
+        """Returns every file from which image `index` and its noisy partner are read."""
         return (self.paths[index],)
 
     def first(self, count: int | None) -> "ImageSet":
@@ -193,11 +196,6 @@ class ImageSet:
 #: nothing. `data_dir` is `--data_dir` as given or None, `split` one of the set's, `channels` 3 or
 #: 1. It raises a `UserError` that says what was looked for and how to get it.
 Find = Callable[[DatasetFacts, str | Path | None, str, int], ImageSet]
-
-
-def notice(text: str) -> None:
-    """Tells a person on standard error about something that does not stop the work."""
-    print(f"note: {text}", file=sys.stderr)
 
 
 def as_channels(image: np.ndarray, channels: int) -> np.ndarray:

@@ -2,8 +2,8 @@
 
 `nyu_depth_v2_labeled.mat` holds `images` as uint8, in HDF5's order of axes (image, colour, column,
 row). The usual split into 795 and 654 is in a file of its own, `splits.mat`, whose numbers count
-from 1. `fit` and `validation` part the 795, so that checkpoints are chosen on images that are
-neither trained on nor tested on.
+from 1. `fit` and `validation` split the 795, so that checkpoints are chosen on images that are
+neither trained nor tested on.
 """
 
 import dataclasses
@@ -13,7 +13,8 @@ import h5py
 import numpy as np
 
 from datasets.sets import folder_sets as folder
-from datasets.sets.image_set import DatasetFacts, ImageSet, Protocol, as_channels, notice
+from datasets.sets.image_set import DatasetFacts, ImageSet, Protocol, as_channels
+from gradnet_tf.utils.console import note
 from gradnet_tf.utils.errors import UserError
 from gradnet_tf.utils.matlab_arrays import open_hdf5, read_array
 
@@ -72,9 +73,9 @@ def _find_labeled(facts, place: Path, split: str, channels: int) -> LabeledImage
     elif (place / _SPLITS_FILE).is_file():
         numbers = _of_split(place / _SPLITS_FILE, split, count)
     elif split == "test":
-        # Called by what it is, in the results too.
+        # Named by its content, also in the results.
         split, numbers = "all", range(count)
-        notice(
+        note(
             f"{place} has no {_SPLITS_FILE}, so that the split into 795 and 654 is not known: all "
             f"{count} images are taken, and scores do not compare with those of the 654."
         )

@@ -1,8 +1,8 @@
-"""Noisy and clean images that belong together by their names.
+"""Pairs of noisy and clean images, matched by name.
 
 One layout for anybody's pairs, PolyU, CC15 and Nam. Either two folders hold the two kinds
 (`noisy/a.png` and `clean/a.png`; also input and target, NOISY and GT, and the others of `WORDS`),
-or the file names tell them apart (`a_real.png` and `a_mean.png`, `NOISY_a.png` and `GT_a.png`).
+or the file names do (`a_real.png` and `a_mean.png`, `NOISY_a.png` and `GT_a.png`).
 The suffixes of the files and the case of the words do not matter.
 """
 
@@ -33,7 +33,7 @@ _SHOWN = 3
 
 @dataclasses.dataclass(frozen=True)
 class Matches:
-    """What belongs together in a folder.
+    """The pairs of a folder.
 
     Attributes:
         pairs: (name, noisy file, clean file), in byte order of the names.
@@ -137,7 +137,7 @@ def match_pairs(facts: DatasetFacts, root: Path) -> Matches:
             files = in_folders[role].pop(key, [])
             stem = key[-1] if same else _told_by_name(key[-1])[1]
             if files:
-                # Apart from pairs told by file names, which may lie in the same folder.
+                # Separate from pairs matched by file names, which may be in the same folder.
                 kinds[role].setdefault(("", same, *key[:-1], stem), []).extend(files)
     pairs, alone = [], []
     for key in kinds["noisy"] | kinds["clean"]:
@@ -151,7 +151,7 @@ def match_pairs(facts: DatasetFacts, root: Path) -> Matches:
 
 
 def _told_by_name(stem: str) -> tuple[str | None, str]:
-    """Returns the kind that a file name tells, and the name without the word."""
+    """Returns the kind in a file name, and the name without that word."""
     stem = stem.casefold()
     found = re.fullmatch(rf"(.+?)[_\-. ]({_ANY_WORD})", stem)
     if found:

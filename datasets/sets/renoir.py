@@ -2,7 +2,7 @@
 
 A scene is three files, `batchNN_noisy.png`, `batchNN_reference.png` and
 `batchNN_clean.png`; the last two are shots with little noise, and their mean
-is the clean image. Scene 17 is left out: its shots do not lie on each other.
+is the clean image. Scene 17 is left out because its shots are not aligned.
 """
 
 import dataclasses

@@ -1,4 +1,4 @@
-"""The embedded default: photographs that ship inside scikit-image and scikit-learn.
+"""The default set: photographs inside the scikit-image and scikit-learn packages.
 
 Nothing is downloaded and nothing is copied; the files are read where the two
 packages are installed. Drawings and test patterns among them are left out, and
@@ -19,7 +19,7 @@ from gradnet_tf.utils.errors import UserError
 
 @dataclasses.dataclass(frozen=True)
 class Photograph:
-    """One file: where it ships, the split it belongs to and its terms."""
+    """One file: its package, its split and its terms."""
 
     name: str
     package: str

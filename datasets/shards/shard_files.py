@@ -3,8 +3,8 @@
 P/<dataset>_<split>_<channels>/ holds `shard-00000-of-0000N.tfrecord` and `index.json`. A record
 is a header (image number, height, width, channels as little-endian int32) and the pixels as
 uint8; where the set has noisy partners, their pixels follow the clean ones. The index says where
-the pixels of every image begin, so that a memory map finds them: nothing is decoded, what is not
-asked for is not read, and processes share the pages. Image i is in shard i mod N, so that
+the pixels of every image begin, so that a memory map finds them: nothing is decoded, only
+requested images are read, and processes share the pages. Image i is in shard i mod N, so that
 neighbours in the list, often alike, are apart.
 """
 
@@ -107,11 +107,11 @@ def source_of(image_set: ImageSet) -> str:
 
 
 def how_to_mend(image_set: ImageSet) -> str:
-    """Returns the last line of an error about shards: what to do."""
+    """Returns the last line of an error about shards, which says what to do."""
     channels = f" --channels={image_set.channels}"
     return (
         f"Run python -m datasets prepare {image_set.name}{channels} with the same "
-        "--data_dir and --prepared_dir: it writes anew what is missing, damaged or changed."
+        "--data_dir and --prepared_dir: it rewrites what is missing, damaged or changed."
     )
 
 

@@ -1,22 +1,22 @@
-"""Writes the shards of `datasets.shards.shard_files`; can be killed at any moment and repeated.
+"""Writes the shards of `datasets.shards.shard_files`; resumable after a kill at any moment.
 
-A finished shard has its rows of the index in a file beside it until the index
-is written, last of all. A repeated run keeps what is whole and writes the rest.
+The rows of a finished shard are stored in a file beside it until the index is
+written, which happens last. A repeated run keeps complete shards and writes the
+rest.
 """
 
 import contextlib
-import fcntl
 import json
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TextIO
 
 import numpy as np
+from filelock import FileLock
 
 from datasets.sets.bsds500 import refuse_test_image
-from datasets.sets.image_set import ImageSet, notice
+from datasets.sets.image_set import ImageSet
 from datasets.shards.shard_files import (
     AFTER_RECORD,
     BEFORE_RECORD,
@@ -30,9 +30,9 @@ from datasets.shards.shard_files import (
     source_of,
     with_index,
 )
+from gradnet_tf.utils.console import ProgressLine, note
 from gradnet_tf.utils.errors import UserError
 from gradnet_tf.utils.files import atomic_path, sha256_of, write_json
-from gradnet_tf.utils.progress import ProgressLine
 from gradnet_tf.utils.quiet import quiet_native_logs
 
 # Enough shards for several readers each to have one of its own, none of them small.
@@ -61,9 +61,9 @@ def prepared_set(image_set: ImageSet, prepared_dir: str | os.PathLike) -> Prepar
 def prepare(
     image_set: ImageSet, prepared_dir: str | os.PathLike, shards: int | None = None
 ) -> PreparedSet:
-    """Writes what is missing, damaged or out of date; compares the sha256 of what is there.
+    """Writes what is missing, damaged or out of date, after comparing the sha256 of each shard.
 
-    Several processes may ask at once; one works and the others wait for it.
+    Several processes may call this at once; one works and the others wait for it.
 
     Args:
         image_set: the images; each is decoded once and must be no test image.
@@ -97,9 +97,9 @@ def _prepare(image_set: ImageSet, folder: Path, shards: int | None) -> PreparedS
     try:
         index = read_index(folder)
     except UserError as error:
-        notice(f"{str(error).splitlines()[0]} It is written anew.")
+        note(f"{str(error).splitlines()[0]} It is rewritten.")
     if index and index["source"] != source:
-        notice(f"{folder} was made from other images; it is written anew.")
+        note(f"{folder} was made from other images; it is rewritten.")
         index = None
     if shards is None:
         shards = len(index["shards"]) if index else default_shards(len(image_set))
@@ -112,7 +112,7 @@ def _prepare(image_set: ImageSet, folder: Path, shards: int | None) -> PreparedS
     if index and all(parts):
         print(f"{folder} is complete: {len(image_set)} images in {shards} shards, nothing to do.")
         return with_index(image_set, folder, index)
-    # No index while shards change: half of them must not pass for a set.
+    # The index is removed first, so that a partial set is never accepted.
     (folder / INDEX).unlink(missing_ok=True)
     line = ProgressLine()
     for shard, name in enumerate(names):
@@ -121,7 +121,7 @@ def _prepare(image_set: ImageSet, folder: Path, shards: int | None) -> PreparedS
                 folder / name, image_set, range(shard, len(image_set), shards), line
             )
             parts[shard] = {"source": source, "shard": _facts(folder / name), "images": rows}
-        # Those of an index that is gone now as well.
+        # Also those of the index that was just removed.
         write_json(_beside(folder / name), parts[shard])
     images = [
         {"name": name, **parts[number % shards]["images"][number // shards]}
@@ -155,7 +155,7 @@ def _facts(path: Path) -> dict:
 
 
 def _known(folder: Path, names: list[str], shard: int, index: dict | None, source: str):
-    """Returns what is known of a whole shard, from the index or the file beside it, or `None`."""
+    """Returns the rows of a complete shard, from the index or the file beside it, or `None`."""
     path = folder / names[shard]
     if index:
         rows = index["images"][shard :: len(names)]
@@ -170,10 +170,10 @@ def _known(folder: Path, names: list[str], shard: int, index: dict | None, sourc
         return None
     found = _facts(path)
     if found != part["shard"]:
-        notice(
+        note(
             f"{path} is damaged: expected {part['shard']['bytes']} bytes with sha256 "
             f"{part['shard']['sha256'][:12]}…, found {found['bytes']} bytes with sha256 "
-            f"{found['sha256'][:12]}…. It is written anew."
+            f"{found['sha256'][:12]}…. It is rewritten."
         )
         return None
     return part
@@ -232,25 +232,19 @@ def _locked(folder: Path) -> Iterator[None]:
 
     Where nothing was written, the folder goes again.
     """
-    with _open_lock(folder):
-        try:
-            yield
-        finally:
-            if os.listdir(folder) == [_LOCK]:
-                (folder / _LOCK).unlink()
-                folder.rmdir()
-
-
-def _open_lock(folder: Path) -> TextIO:
+    lock = FileLock(folder / _LOCK, preserve_lock_file=True)
     while True:
         folder.mkdir(parents=True, exist_ok=True)
         try:
-            file = open(folder / _LOCK, "a", encoding="utf-8")
+            lock.acquire()
+            break
         except FileNotFoundError:
-            continue  # The folder went away just now.
-        fcntl.flock(file, fcntl.LOCK_EX)
-        with contextlib.suppress(FileNotFoundError):
-            # Who had the lock may have taken it away with the folder.
-            if os.path.samestat(os.fstat(file.fileno()), os.stat(folder / _LOCK)):
-                return file
-        file.close()
+            continue  # The process that had the lock has just removed the folder.
+    try:
+        yield
+    finally:
+        if os.listdir(folder) == [_LOCK]:
+            (folder / _LOCK).unlink()
+            with contextlib.suppress(OSError):  # A waiting process has made it again.
+                folder.rmdir()
+        lock.release()

@@ -91,8 +91,8 @@ def open_tfds(
 ) -> tfds.core.DatasetBuilder:
     """Opens a set as a TFDS builder; prepares it first where that was not done.
 
-    What is prepared is kept, also when the originals change: delete the folder
-    to prepare anew. An interrupted preparation leaves nothing and starts again.
+    Prepared files are kept even if the originals change: delete the folder to
+    prepare again. An interrupted preparation leaves nothing and starts again.
 
     Args:
         name: a name or alias of `datasets.sets.catalog`.

@@ -13,10 +13,10 @@ from gradnet_tf.cli.denoise_plan import DEFAULTS, Denoise, FileOptions, Job, Pla
 from gradnet_tf.cli.earlier_results import EarlierResults
 from gradnet_tf.cli.file_progress import FileProgress
 from gradnet_tf.cli.file_stages import FAILURES, run_in_stages
-from gradnet_tf.degradations.noise_level import tell
 from gradnet_tf.images.photo import Photo, is_dark, quiet_decoders
 from gradnet_tf.images.photo_files import decode_photo, encode_photo, read_photo, write_encoded
 from gradnet_tf.images.picture_sizes import estimate_megapixels
+from gradnet_tf.utils.console import note
 from gradnet_tf.utils.errors import (
     EXIT_OK,
     EXIT_SOME_FAILED,
@@ -134,8 +134,8 @@ class _Run:
         self._ahead: dict[Job, float] = {}  # megapixels of what has not come to the network
 
     def run(self) -> int:
-        for note in self._plan.notes:
-            tell(note)
+        for text in self._plan.notes:
+            note(text)
         for failure in self._plan.failures:
             self._fail(None, failure)
         skipped = [job for job in self._plan.jobs if self._is_skipped(job)]
@@ -200,7 +200,7 @@ class _Run:
             pixels = photo.pixels
             if self._denoise is not None:
                 if is_dark(pixels):
-                    tell(f"{job.source}: uses the darkest part of its 16 bits alone; {_DARK}")
+                    note(f"{job.source}: uses the darkest part of its 16 bits alone; {_DARK}")
                 pixels = self._denoise(pixels)
         except FAILURES as error:
             return error

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from gradnet_tf.cli.earlier_results import NAME as RESULTS
-from gradnet_tf.degradations.noise_level import tell
 from gradnet_tf.images import MAX_MEGAPIXELS
 from gradnet_tf.images.photo_files import PHOTO_SUFFIXES
+from gradnet_tf.utils.console import note
 from gradnet_tf.utils.errors import EXIT_OK, EXIT_SOME_FAILED, UserError
 
 #: Takes colour pixels, returns them denoised; the number format stays.
@@ -47,7 +47,6 @@ class FileOptions:
 
 
 DEFAULTS = FileOptions()
-
 
 #: By these names people keep pictures that are not read here.
 OTHER_PICTURES = tuple(
@@ -218,8 +217,8 @@ def dry_run(plan: Plan, overwrite: bool) -> int:
     skipped = 0
     for failure in plan.failures:
         print(f"failed: {failure}", file=sys.stderr)
-    for note in plan.notes:
-        tell(note)
+    for text in plan.notes:
+        note(text)
     for job in plan.jobs:
         skip = not overwrite and job.target.exists()
         skipped += skip

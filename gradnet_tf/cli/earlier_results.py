@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from gradnet_tf.degradations.noise_level import tell
+from gradnet_tf.utils.console import note
 from gradnet_tf.utils.files import write_json
 
 NAME = ".gradnet.json"
@@ -61,7 +61,7 @@ class EarlierResults:
             f"{key}={_shown(then)} and not {_shown(now)}" for key, (then, now) in found[0].items()
         )
         some = "1 skipped result was" if len(found) == 1 else f"{len(found)} skipped results were"
-        tell(f"{some} made with other settings ({shown}); --overwrite makes them anew")
+        note(f"{some} made with other settings ({shown}); --overwrite makes them anew")
 
     def save(self) -> None:
         """Writes the file anew, if there is anything to add."""
@@ -75,7 +75,7 @@ class EarlierResults:
         try:
             write_json(self._folder / NAME, {"settings": stored, "results": results})
         except OSError as error:
-            tell(f"{self._folder / NAME} cannot be written: {error.strerror or error}")
+            note(f"{self._folder / NAME} cannot be written: {error.strerror or error}")
 
     def _name(self, target: Path) -> str:
         return target.relative_to(self._folder).as_posix()

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 
-from gradnet_tf.utils.progress import ProgressLine, format_seconds
+from gradnet_tf.utils.console import Pace, ProgressLine
 
 #: Seconds of work that needs no progress in a file of logs.
 _SHORT = 30.0
@@ -32,7 +32,7 @@ class FileProgress:
         self._left = self._done = 0.0
         self._name = ""
         self._size = self._part = 0.0
-        self._mark: tuple[float, float] | None = None
+        self._pace = Pace(clock)
         self._quiet_until = 0.0 if self._line.stream.isatty() else clock() + _SHORT
 
     def begin(self, done: int, sizes: Sequence[float]) -> None:
@@ -66,8 +66,8 @@ class FileProgress:
         """Some pixels of the present file are done; see `Denoiser.__call__`."""
         self._part = done / max(total, 1)
         finished = self._done + self._part * self._size
-        if self._mark is None:
-            self._mark = (finished, self._clock())
+        if not self._pace.marked:
+            self._pace.mark(finished)
         elif done < total or self._total > 1:
             self._show(self._text(finished))
 
@@ -76,8 +76,7 @@ class FileProgress:
         self._done += self._size
         self._left -= self._size
         self._size = self._part = 0.0
-        if self._mark is None:
-            self._mark = (self._done, self._clock())
+        self._pace.mark(self._done)
 
     def finish(self, estimated: float = 0.0) -> None:
         """A file is written, or has failed.
@@ -99,12 +98,10 @@ class FileProgress:
         if self._size:
             words.append(f"{self._name} {self._part:.0%}")
         left = self._left - self._part * self._size
-        before, since = self._mark or (0.0, self._clock())
-        seconds = self._clock() - since
-        if finished > before and seconds > 0:
-            rate = (finished - before) / seconds
+        rate = self._pace.rate(finished)
+        if rate is not None:
             words.append(f"{rate:.3g} megapixels/s")
-            words.append(f"{format_seconds(max(left, 0.0) / rate)} left")
+            words.append(f"{self._pace.left(finished, finished + max(left, 0.0))} left")
         return "  ".join(words)
 
     def _show(self, text: str) -> None:

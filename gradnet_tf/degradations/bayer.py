@@ -1,9 +1,8 @@
-"""A sensor's colour filters: one colour a pixel, and the guess of the other two.
+"""A sensor's color filters: one color per pixel, and the interpolation of the other two.
 
-The guess is the linear one of H. S. Malvar, L. He, R. Cutler: High-quality
+The interpolation is the linear one of H. S. Malvar, L. He, R. Cutler: High-quality
 linear interpolation for demosaicing of Bayer-patterned color images, ICASSP
-2004. It keeps what was measured, and constant and linearly changing colours
-exactly.
+2004. It keeps measured values, and is exact for constant and linearly changing colors.
 """
 
 import cv2
@@ -59,7 +58,7 @@ def mosaic(image: np.ndarray, pattern: int) -> np.ndarray:
 
 
 def demosaic(raw: np.ndarray, pattern: int) -> np.ndarray:
-    """Guesses the two colours that each pixel lacks; never clipped.
+    """Interpolates the two colors that each pixel lacks; never clipped.
 
     Args:
         raw: float32 (H, W), H and W at least 3.

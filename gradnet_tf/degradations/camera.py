@@ -1,12 +1,14 @@
-"""The way of a picture through a camera, after S. Guo et al.: CBDNet, CVPR 2019, equation 3.
+"""A camera, from light to an image file, after S. Guo et al.: CBDNet, CVPR 2019, equation 3.
 
 ```
 light = f⁻¹(clean);   y = JPEG(f(demosaic(mosaic(light) + n(light))))
 ```
 
-n is Gaussian with variance `shot · light + (read / 255)²`. Noise meets the
-mosaic, as in a sensor, so that demosaicking makes it correlated and f makes it
-stronger in the dark. White balance and colour correction are left out, as there.
+n is Gaussian with variance `shot · light + (read / 255)²`. Noise is added
+to the mosaic, as in a sensor, so that demosaicking makes it correlated and f
+makes it stronger in the dark. CBDNet's released code scales the noise with the
+light itself, against its paper and against counting photons. White balance and
+color correction are left out, as there.
 """
 
 import numpy as np

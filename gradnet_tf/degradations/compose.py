@@ -1,7 +1,7 @@
-"""Degradations of several stages, mixtures of them, and the text that stands for them.
+"""Degradations of several stages, their mixtures, and the syntax of `--degradation`.
 
 ```
-gaussian(0,50)                                 one stage; of two numbers each image draws one
+gaussian(0,50)                                 one stage; each image draws from the range
 poisson_gaussian(shot=0.01,read=2..5)+jpeg(60,95)      stages one after the other
 3*gaussian(0,55)|camera                        each image gets one: three in four the first
 ```
@@ -59,7 +59,7 @@ class Degradation:
 
     @property
     def sigma_range(self) -> tuple[float, float] | None:
-        """Lowest and highest σ where this is white Gaussian noise and no more, else `None`."""
+        """Lowest and highest σ if this is only white Gaussian noise, else `None`."""
         stages = self.chains[0].stages
         if len(self.chains) > 1 or len(stages) > 1 or not isinstance(stages[0], Gaussian):
             return None
@@ -100,7 +100,7 @@ def parse_degradation(text: str) -> Degradation:
     Raises:
         UserError: names the part that is wrong, what was expected there, and the choices.
     """
-    # At bars and plus signs that stand outside of parentheses: an exponent may hold one.
+    # At bars and plus signs outside parentheses, because an exponent may contain one.
     chains = []
     for part in re.split(r"\|(?![^()]*\))", text):
         weight, star, rest = part.rpartition("*")

@@ -1,4 +1,4 @@
-"""Gaussian noise whose neighbours are alike, as resized or demosaicked photographs have it."""
+"""Gaussian noise that is correlated between neighbors, as in resized or demosaicked photographs."""
 
 import cv2
 import numpy as np

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-# Apart from the noise, so that a range of levels draws the same noise as one level.
+# Separate from the noise, so that a range of levels draws the same noise as one level.
 _PARAMETERS = 1
 
 

@@ -1,4 +1,4 @@
-"""What a file of 8 bits does to an image: limits, levels and the blocks of JPEG."""
+"""The effect of an 8-bit file on an image: clipping, rounding, JPEG."""
 
 import cv2
 import numpy as np

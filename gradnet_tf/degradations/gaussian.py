@@ -1,6 +1,6 @@
-"""White Gaussian noise, and the scale of noise levels: arithmetic only.
+"""White Gaussian noise, and the scale of noise levels.
 
-So NumPy arrays, TensorFlow and JAX tensors all pass.
+Plain arithmetic, which works on NumPy arrays and on TensorFlow and JAX tensors.
 """
 
 

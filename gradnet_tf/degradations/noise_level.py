@@ -73,9 +73,3 @@ def untrained_note(
 def scored_untrained(name: str, source: Mapping[str, Any] | None, sigma: float) -> str | None:
     """Returns `untrained_note` of a denoiser that is scored at one level."""
     return untrained_note(name, source, sigma, sigma, "it is scored at")
-
-
-def tell(note: str | None) -> None:
-    """Prints a note, if there is one, on standard error."""
-    if note:
-        print(f"note: {note}", file=sys.stderr, flush=True)

@@ -1,4 +1,4 @@
-"""What a camera makes of light: a curve from linear light to the values of an image file."""
+"""The response of a camera: a curve from linear light to the values of an image file."""
 
 import dataclasses
 
@@ -12,9 +12,9 @@ _POINTS = 4096
 class Response:
     """The curve `f(light) = s(light^(1/γ))` with the S-curve `s(g) = (1 − c) g + c (3g² − 2g³)`.
 
-    Two numbers stand for the measured curves of CBDNet's model, which come
-    with no licence: γ of 1.8 to 2.4 and a contrast up to a half cover what
-    most cameras do. Light and values lie in [0, 1]; f(0) = 0 and f(1) = 1.
+    Two numbers replace the measured curves of CBDNet's model, which have no
+    licence: γ of 1.8 to 2.4 and a contrast up to a half cover most cameras.
+    Light and values are in [0, 1]; f(0) = 0 and f(1) = 1.
 
     Attributes:
         gamma: γ, 1 or more; 1 with no contrast is the identity.

@@ -1,8 +1,8 @@
 """Which image, crop, orientation, σ and noise make example number n of a run (NumPy only).
 
-Everything about an example follows from (seed, n): never from batch size,
-worker count, strategy or time. So a run can be resumed, spread over machines
-and repeated, and every backend makes the same choices.
+Everything about an example follows from (seed, n), never from batch size,
+worker count, strategy or time. So a run can be resumed, distributed and
+repeated, and every backend makes the same choices.
 """
 
 import dataclasses
@@ -20,7 +20,8 @@ class WeightedOrder:
     """Which image example n shows: exactly `weight` of every `sum(weights)` from each group.
 
     Within a group every image comes once before any comes again, in a new order each time.
-    All of it follows from (seed, n).
+    All of it follows from (seed, n). This is why weights are exact in every block: with a random
+    group for each example, the position within a group's epoch would depend on all earlier draws.
     """
 
     def __init__(self, groups: Sequence[tuple[Sequence[int], int]], seed: int):
@@ -141,11 +142,14 @@ class TextureChoice:
     CELL = 8
 
     def __init__(
-        self, load: Callable[[int], np.ndarray], sizes: Sequence[tuple[int, int]], crop_size: int,
+        self,
+        load: Callable[[int], np.ndarray],
+        sizes: Sequence[tuple[int, int]],
+        crop_size: int,
         candidates: int,
-    ):  # fmt: skip
+    ):
         """Args:
-        load: returns image number i, uint8 (H, W, C); called once for each image.
+        load: returns image number i, uint8 (H, W, C); its gradients are kept.
         sizes: (height, width) of each image.
         crop_size: side of the crops in pixels.
         candidates: crops to choose from, at least 2.
@@ -161,7 +165,8 @@ class TextureChoice:
             steps = np.abs(np.diff(luma[:-1], axis=1)) + np.abs(np.diff(luma[:, :-1], axis=0))
             rows, columns = (max(1, side // self.CELL) for side in steps.shape)
             cells = steps[: rows * self.CELL, : columns * self.CELL]
-            cells = cells.reshape(rows, -1, columns, cells.shape[1] // columns).sum(axis=(1, 3))
+            cells = cells.reshape(rows, -1, columns, cells.shape[1] // columns)
+            cells = cells.sum(axis=(1, 3), dtype=np.float64)
             self._sums[image] = np.pad(cells.cumsum(axis=0).cumsum(axis=1), ((1, 0), (1, 0)))
         return self._sums[image]
 
@@ -169,7 +174,8 @@ class TextureChoice:
         sums, side = self._integral(image), max(1, self._crop_size // self.CELL)
         bottom = min(top // self.CELL + side, sums.shape[0] - 1)
         right = min(left // self.CELL + side, sums.shape[1] - 1)
-        top, left = bottom - side, right - side
+        # An image as large as the crop has one gradient less than pixels, so one cell less.
+        top, left = max(0, bottom - side), max(0, right - side)
         return float(sums[bottom, right] - sums[top, right] - sums[bottom, left] + sums[top, left])
 
     def choose(

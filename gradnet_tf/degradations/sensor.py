@@ -1,4 +1,4 @@
-"""Noise of a sensor: photons that arrive at random, and electronics that add their own."""
+"""Noise of a sensor: shot noise of the photons and read noise of the electronics."""
 
 import numpy as np
 

@@ -10,7 +10,7 @@ import numpy as np
 from gradnet_tf.degradations import add_gaussian_noise
 from gradnet_tf.degradations.compose import parse_degradation
 from gradnet_tf.degradations.draws import Draws
-from gradnet_tf.degradations.noise_level import estimate_and_tell, scored_untrained, tell
+from gradnet_tf.degradations.noise_level import estimate_and_tell, scored_untrained
 from gradnet_tf.degradations.sampling import evaluation_key, evaluation_noise
 from gradnet_tf.denoiser import self_ensemble
 from gradnet_tf.evaluation.scores import (
@@ -25,6 +25,7 @@ from gradnet_tf.images.image_files import require_one_size, to_float
 from gradnet_tf.models.presets import PRECISIONS
 from gradnet_tf.tiling.tile_config import TileConfig, parse_tile
 from gradnet_tf.training.config import require, require_sigma
+from gradnet_tf.utils.console import note
 from gradnet_tf.utils.errors import UserError
 from gradnet_tf.utils.options import option
 
@@ -67,7 +68,7 @@ class EvaluateConfig:
     def __post_init__(self):
         if self.degradation:
             degradation = parse_degradation(self.degradation)
-            # One text for one noise, however it was written.
+            # One canonical spelling, so that the same noise compares equal.
             object.__setattr__(self, "degradation", str(degradation))
             object.__setattr__(self, "sigma", degradation.sigma)
         if self.sigma is not None:
@@ -97,8 +98,8 @@ class Denoiser(Protocol):
 class ImageSet(Protocol):
     """The part of an image set that an evaluation uses.
 
-    A set without clean images says so by `has_clean`, False; it has `noisy`
-    alone. Sets with `facts` tell how they are scored where scores are published.
+    A set without clean images has `has_clean` False and only `noisy`. The
+    `facts` of a set, if it has any, contain its protocol.
     """
 
     name: str
@@ -114,7 +115,7 @@ class ImageSet(Protocol):
 
 
 def has_clean(image_set: ImageSet) -> bool:
-    """Tells whether a set has clean images to score against."""
+    """Returns whether a set has clean images to score against."""
     return getattr(image_set, "has_clean", True)
 
 
@@ -136,7 +137,7 @@ def protocol(image_set: ImageSet) -> dict[str, Any] | None:
 def clean_image(image_set: ImageSet, index: int) -> np.ndarray:
     """Returns what an image is scored against: float32 (H, W, C) in [0, 1].
 
-    Sets whose clean images are finer than 8 bits have `clean` for that.
+    Sets whose clean images are finer than 8 bits have a method `clean`.
     """
     precise = getattr(image_set, "clean", None)
     return precise(index) if precise else to_float(image_set.load(index))
@@ -221,7 +222,7 @@ def run_example(
     naive = adapt_channels(
         lambda images: denoiser.naive(images, **more), noisy[None], denoiser.channels
     )
-    # np.clip keeps NaN, so a broken output is still seen by the scores.
+    # np.clip keeps NaN, so the scores still show a broken output.
     naive = None if naive is None else np.clip(naive[0], 0, 1)
     denoised = np.clip(denoised, 0, 1)
     return Example(name, clean, noisy, naive, denoised, seconds, real is not None)
@@ -245,8 +246,8 @@ def evaluate(
         denoiser: see `Denoiser`.
         image_set: see `ImageSet`.
         config: see `EvaluateConfig`.
-        progress: called with each image's row as soon as it is there.
-        on_example: called with each image's arrays, to keep or to write them.
+        progress: called with each image's row when it is ready.
+        on_example: called with each image's arrays.
 
     Returns:
         The contents of metrics.json; undefined and infinite values are `None`.
@@ -265,7 +266,7 @@ def evaluate(
     for index in range(len(image_set.names)):
         example = run_example(denoiser, image_set, index, config)
         if index == 0 and not example.real_noise and config.sigma is not None:
-            tell(scored_untrained(denoiser.name, getattr(denoiser, "source", None), config.sigma))
+            note(scored_untrained(denoiser.name, getattr(denoiser, "source", None), config.sigma))
         conversions.add(adaptation(example.noisy.shape[-1], denoiser.channels))
         real_noise = real_noise or example.real_noise
         rows.append(score_example(example))
@@ -292,7 +293,7 @@ def evaluate(
         "tile": config.tile,
         "conversion": "; ".join(sorted(filter(None, conversions))) or None,
         "seconds": time.perf_counter() - start,
-        # The first image also pays for the compilation.
+        # The first image includes the compilation.
         "seconds_per_image": float(np.mean([row["seconds"] for row in rows[1:] or rows])),
         "nan_outputs": sum(row["problem"] == HAS_NAN for row in rows),
         "images": [{key: finite_or_none(item) for key, item in row.items()} for row in rows],

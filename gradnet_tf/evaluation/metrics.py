@@ -1,4 +1,4 @@
-"""PSNR and SSIM of each image of a batch. Nothing is clipped here: the caller decides."""
+"""PSNR and SSIM of each image of a batch. Nothing is clipped here; the caller decides."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""How a set is scored where scores are published, in words, and where a result departs from it."""
+"""The protocol of a set in words, and where a result departs from it."""
 
 from typing import Any
 

@@ -40,7 +40,7 @@ class Example:
 
 
 def _psnr(clean: np.ndarray, image: np.ndarray) -> float:
-    # Imported when needed: it brings Keras, and a configuration or a table needs none.
+    # Imported when needed, because it imports Keras, which configurations and tables do not need.
     from gradnet_tf.evaluation.metrics import psnr
 
     if np.array_equal(clean, image):
@@ -86,8 +86,8 @@ def mean_scores(rows: Sequence[dict[str, Any]]) -> dict[str, float | None]:
     """Averages each score over the images.
 
     An image whose score does not apply (`None`: no room for the SSIM window, no
-    naive estimate) is left out. A NaN or an infinity stays in, so that the mean
-    shows it instead of flattering the model.
+    naive estimate) is left out. A NaN or an infinity is included, so that the mean
+    shows it.
     """
     means: dict[str, float | None] = {}
     for score in SCORES:

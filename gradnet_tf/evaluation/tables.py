@@ -87,14 +87,14 @@ def result_table(result: dict[str, Any], shown_images: int = _SHOWN_IMAGES) -> s
 
 
 def notes(result: dict[str, Any]) -> list[str]:
-    """Returns what a reader must know beside the numbers, a sentence each."""
+    """Returns remarks that the numbers need, one sentence each."""
     remarks = departures(result)
     if result["sigma"] is not None:
         note = scored_untrained(result["model"], result["source"], result["sigma"])
         remarks += [note] if note else []
     if result["conversion"]:
         remarks.append(f"channels: {result['conversion']}{_grey_hint(result)}")
-    if result.get("self_ensemble"):  # Metrics of earlier versions have no such row.
+    if result.get("self_ensemble"):  # Results of earlier versions lack this entry.
         remarks.append("results are averaged over the eight flips (self-ensemble)")
     if result["clip_noisy"]:
         remarks.append("the noisy input was clipped to [0, 1]")
@@ -107,7 +107,7 @@ def notes(result: dict[str, Any]) -> list[str]:
 
 
 def _grey_hint(result: dict[str, Any]) -> str:
-    """Names the weights that grey images are for, where colour weights were scored on them."""
+    """Names the gray weights if color weights were scored on gray images."""
     name = gray_partner(result["model"], result["source"])
     return f" (the grey weights are {name})" if name and REPLICATED in result["conversion"] else ""
 

@@ -1,11 +1,11 @@
-"""Decodes the pixels of a TIFF; three libraries, because none does everything.
+"""Decodes the pixels of a TIFF with tifffile, and with Pillow at 8 bits.
 
-tifffile has all depths, but LZW and others only with a further package;
-Pillow all compressions at 8 bits; OpenCV LZW and others at 16 bits and for
-floats. What OpenCV takes for something else is described to it anew, as grey
-pictures whose encoded pixels are those of the file.
+tifffile has all depths; LZW and others it leaves to imagecodecs, the extra `tiff`. Where that is
+not installed, OpenCV decompresses strips and tiles as rows of bytes, and tifffile reads what they
+hold.
 """
 
+import importlib.util
 import io
 from collections.abc import Mapping
 
@@ -18,15 +18,20 @@ from gradnet_tf.images import tiff_tags
 from gradnet_tf.images.tiff_tags import Entry, Layout
 from gradnet_tf.utils.errors import UserError
 
-_WIDTH, _BITS, _COMPRESSION, _PHOTOMETRIC = 256, 258, 259, 262
-_SAMPLES, _PLANAR, _PREDICTOR, _TILE_WIDTH, _FORMAT = 277, 284, 317, 322, 339
+_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _FILL_ORDER = 256, 257, 258, 259, 262, 266
+_SAMPLES, _ROWS, _PLANAR, _PREDICTOR, _FORMAT = 277, 278, 284, 317, 339
+_TILE_WIDTH, _TILE_HEIGHT = 322, 323
 _STRIPS, _TILES = (273, 279), (324, 325)  # Places and sizes.
-_TIFFFILE_DECODES = (1, 8, 32946, 32773)  # Without a further package.
-_NONE, _HORIZONTAL, _SEPARATE, _UINT, _FLOAT = 1, 2, 2, 1, 3
+_TIFFFILE_DECODES = (1, 8, 32946, 32773)  # Without imagecodecs.
+# The same and LZW; of what OpenCV does not know it makes black pictures.
+_OPENCV_DECODES = (*_TIFFFILE_DECODES, 5)
+_NONE, _HORIZONTAL, _OF_FLOATS, _SEPARATE = 1, 2, 3, 2
 _COLOUR_MAP, _YCBCR = 3, 6
 _UNDECODED = "is damaged, or a kind of TIFF that cannot be decoded here: save it uncompressed"
-# What a decoder has to know of a grey picture: size, depth, compression, places; fill order.
-_OF_GREY = {256, 257, 258, 259, 262, 266, 277, 278, 284, 317, 322, 323, 339, *_STRIPS, *_TILES}
+_CONTRADICTION = "is damaged: the tags of the TIFF contradict each other"
+# What describes the pixels, and stays true of uncompressed ones.
+_KEPT = {_WIDTH, _HEIGHT, _BITS, _PHOTOMETRIC, _SAMPLES, _ROWS, _PLANAR, _FORMAT,
+         _TILE_WIDTH, _TILE_HEIGHT, 338}  # fmt: skip
 
 
 def decode(
@@ -50,26 +55,22 @@ def decode(
     def number(tag, default):
         return layout.integers(entries[tag])[0] if tag in entries else default
 
-    bits, samples = number(_BITS, 1), number(_SAMPLES, 1)
+    bits, compression = number(_BITS, 1), number(_COMPRESSION, _NONE)
     photometric, predictor = number(_PHOTOMETRIC, 1), number(_PREDICTOR, _NONE)
     plain = photometric not in (_COLOUR_MAP, _YCBCR) and bits >= 8
-    if plain and number(_COMPRESSION, 1) in _TIFFFILE_DECODES and predictor in (1, _HORIZONTAL):
-        return _by_tifffile(data, num_values), False
-    if bits <= 8:
+    simple = compression in _TIFFFILE_DECODES and predictor in (_NONE, _HORIZONTAL)
+    if bits <= 8 and not (plain and simple):
         return _by_pillow(data, photometric), True
-    if number(_PLANAR, 1) == _SEPARATE and samples > 1:
-        planes = (_plane(layout, entries, plane, samples) for plane in range(samples))
-        return np.stack([_grey(data, layout, tags) for tags in planes], axis=-1), False
-    if samples == 2 or (bits == 16 and number(_FORMAT, _UINT) == _FLOAT):
-        return _grey(data, layout, entries), False
-    return _by_opencv(data), False
+    if not simple and not importlib.util.find_spec("imagecodecs"):
+        data = _uncompressed(data, layout, entries)
+    return _by_tifffile(data, num_values), False
 
 
 def _by_tifffile(data: bytes, num_values: int) -> np.ndarray:
     with tifffile.TiffFile(io.BytesIO(data)) as file:
         page = file.pages[0]
         if page.size != num_values:
-            raise UserError("is damaged: the tags of the TIFF contradict each other")
+            raise UserError(_CONTRADICTION)
         array = page.asarray()
         separate = page.planarconfig == _SEPARATE and page.samplesperpixel > 1
     array = array.astype(array.dtype.newbyteorder("="))
@@ -88,63 +89,83 @@ def _by_pillow(data: bytes, photometric: int) -> np.ndarray:
         return np.asarray(image.convert("L") if image.mode == "1" else image)
 
 
-def _by_opencv(data: bytes) -> np.ndarray:
-    array = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    if array is None:
-        raise UserError(_UNDECODED)
-    return array if array.ndim == 2 else array[..., [2, 1, 0, 3][: array.shape[2]]]
-
-
-def _plane(
-    layout: Layout, entries: Mapping[int, Entry], plane: int, samples: int
-) -> dict[int, Entry]:
-    """Returns the tags of one channel of a picture that stores channel after channel."""
-    own = {tag: entry for tag, entry in entries.items() if tag in _OF_GREY}
-    own |= dict.fromkeys((_PHOTOMETRIC, _SAMPLES, _PLANAR), layout.entry("H", 1))
-    for tag in (_BITS, _FORMAT):  # Told of each channel.
-        if tag in entries:
-            own[tag] = layout.entry("H", layout.integers(entries[tag])[0])
-    places = [tags for tags in (_STRIPS, _TILES) if all(tag in entries for tag in tags)]
-    if not places:
-        raise UserError("is damaged: the TIFF does not tell where its pixels are")
-    for tag in places[0]:
-        numbers = layout.integers(entries[tag])
-        each = len(numbers) // samples
-        own[tag] = layout.entry(layout.word, *numbers[plane * each : (plane + 1) * each])
-    return own
-
-
-def _grey(data: bytes, layout: Layout, entries: Mapping[int, Entry]) -> np.ndarray:
-    """Decodes through OpenCV what it does not know: two channels, and half floats.
-
-    It sees grey, with the channels side by side; half floats are integers to it. Differences
-    between neighbours are added up here, since they are between pixels of one channel.
-    """
+def _uncompressed(data: bytes, layout: Layout, entries: Mapping[int, Entry]) -> bytes:
+    """Returns the same picture as a TIFF whose strips or tiles are not compressed."""
 
     def number(tag, default):
         return layout.integers(entries[tag])[0] if tag in entries else default
 
-    samples, predictor = number(_SAMPLES, 1), number(_PREDICTOR, _NONE)
-    half = number(_BITS, 1) == 16 and number(_FORMAT, _UINT) == _FLOAT
-    own = {tag: entry for tag, entry in entries.items() if tag in _OF_GREY}
-    if samples == 1 and not half:
-        return _by_opencv(tiff_tags.with_directory(data, layout, own))
-    if predictor not in (_NONE, _HORIZONTAL):
-        raise UserError("has differences of floats that cannot be decoded here: save it without")
-    own.pop(_PREDICTOR, None)
-    own |= dict.fromkeys((_PHOTOMETRIC, _SAMPLES, _PLANAR), layout.entry("H", 1))
-    own[_BITS] = layout.entry("H", number(_BITS, 1))
-    own[_FORMAT] = layout.entry("H", _UINT if half else number(_FORMAT, _UINT))
-    for tag in (_WIDTH, _TILE_WIDTH):
-        if tag in entries:
-            own[tag] = layout.entry("I", number(tag, 1) * samples)
-    array = _by_opencv(tiff_tags.with_directory(data, layout, own))
-    if array.ndim != 2 or array.shape[1] % samples:
-        raise UserError("is damaged: the tags of the TIFF contradict each other")
-    array = array.reshape(len(array), -1, samples)
-    if predictor == _HORIZONTAL:
-        across = number(_TILE_WIDTH, 0) or array.shape[1]
-        for left in range(0, array.shape[1], across):
-            part = array[:, left : left + across]
-            part[...] = np.cumsum(part, axis=1, dtype=part.dtype)
-    return array.view(np.float16) if half else array
+    width, height, samples = number(_WIDTH, 0), number(_HEIGHT, 0), number(_SAMPLES, 1)
+    planes = samples if number(_PLANAR, 1) == _SEPARATE else 1
+    tiled = _TILE_WIDTH in entries
+    across = number(_TILE_WIDTH, 0) if tiled else width
+    down = number(_TILE_HEIGHT, 0) if tiled else min(number(_ROWS, height), height)
+    tags = next((tags for tags in (_TILES, _STRIPS) if all(tag in entries for tag in tags)), None)
+    if tags is None or across < 1 or down < 1:
+        raise UserError("is damaged: the TIFF does not tell where its pixels are")
+    places, sizes = (layout.integers(entries[tag]) for tag in tags)
+    each = -(-height // down) * -(-width // across)
+    # A file of some bytes could name any number of tiles.
+    if not len(places) == len(sizes) == each * planes:
+        raise UserError(_CONTRADICTION)
+    depth, channels = number(_BITS, 1) // 8, samples // planes
+    compression, order = number(_COMPRESSION, _NONE), number(_FILL_ORDER, 1)
+    predictor = number(_PREDICTOR, _NONE)
+    if compression not in _OPENCV_DECODES:
+        raise UserError(
+            f"is a TIFF in compression {compression}, which needs imagecodecs: "
+            "pip install 'gradnet-tf[tiff]', or save it uncompressed"
+        )
+    segments = []
+    for index, (place, size) in enumerate(zip(places, sizes, strict=True)):
+        rows = down if tiled else min(down, height - index % each * down)
+        shape = rows, across * channels * depth
+        part = data[place : place + size]
+        if compression != _NONE:
+            part = _decompress(part, shape, compression, order)
+        if predictor != _NONE:
+            undo = _sum_floats if predictor == _OF_FLOATS else _sum_integers
+            part = undo(part, shape, channels, f"{layout.order}u{depth}")
+        segments.append(part)
+    own = {tag: entry for tag, entry in entries.items() if tag in _KEPT}
+    own[_COMPRESSION] = layout.entry("H", _NONE)
+    return tiff_tags.build_file(layout, own, {}, segments)
+
+
+def _decompress(part: bytes, shape: tuple[int, int], compression: int, order: int) -> bytes:
+    """Decompresses a strip or tile as an 8-bit grey picture of (rows, bytes of a row)."""
+    rows, width = shape
+    # Any shape of that many bytes does, and OpenCV has a limit of 2**20 columns.
+    split = next(n for n in range(1, width + 1) if width % n == 0 and width // n <= 2**20)
+    rows, width = rows * split, width // split
+    layout = Layout("<", False)
+    numbers = {
+        _WIDTH: width,
+        _HEIGHT: rows,
+        _BITS: 8,
+        _COMPRESSION: compression,
+        _PHOTOMETRIC: 1,
+        _FILL_ORDER: order,
+        _SAMPLES: 1,
+        _ROWS: rows,
+    }
+    entries = {tag: layout.entry("I", value) for tag, value in numbers.items()}
+    file = tiff_tags.build_file(layout, entries, {}, [part])
+    pixels = cv2.imdecode(np.frombuffer(file, np.uint8), cv2.IMREAD_UNCHANGED)
+    if pixels is None or pixels.shape != (rows, width):
+        raise UserError(_UNDECODED)
+    return pixels.tobytes()
+
+
+def _sum_integers(part: bytes, shape: tuple[int, int], channels: int, kind: str) -> bytes:
+    """Undoes differences between neighbours of one channel."""
+    values = np.frombuffer(part, kind).reshape(shape[0], -1, channels)
+    return np.cumsum(values, axis=1, dtype=values.dtype.newbyteorder("=")).astype(kind).tobytes()
+
+
+def _sum_floats(part: bytes, shape: tuple[int, int], channels: int, kind: str) -> bytes:
+    """Undoes differences of floats: bytes of a row are sorted by significance, then subtracted."""
+    rows = np.frombuffer(part, np.uint8).reshape(shape[0], -1, channels)
+    rows = np.cumsum(rows, axis=1, dtype=np.uint8).reshape(shape[0], np.dtype(kind).itemsize, -1)
+    values = rows.transpose(0, 2, 1)  # The most significant byte first.
+    return (values if kind[0] == ">" else values[..., ::-1]).tobytes()

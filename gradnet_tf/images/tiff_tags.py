@@ -118,15 +118,6 @@ def read_children(
     return found
 
 
-def with_directory(data: bytes, layout: Layout, entries: Mapping[int, Entry]) -> bytes:
-    """Returns a file whose first picture is described by other entries; its pixels stay."""
-    begin = len(data) + len(data) % 2
-    head = 8 if layout.big else 4
-    rest = data[head + layout.word_size :].ljust(begin - head - layout.word_size, b"\0")
-    start = data[:head] + layout.pack(layout.word, begin)
-    return start + rest + _directory(layout, entries, {}, begin)
-
-
 def build_file(
     layout: Layout,
     entries: Mapping[int, Entry],

@@ -14,6 +14,7 @@ import numpy as np
 
 from gradnet_tf.loading.torch_file import MAX_BYTES
 from gradnet_tf.utils.errors import UserError
+from gradnet_tf.utils.matlab_version import is_version_5, require_scipy
 
 _MAX_LAYERS = 1000
 _NUMBERS = ("pad", "stride", "dilate", "leak", "scale")
@@ -48,10 +49,8 @@ def read_matlab(path: Path) -> list[MatlabLayer]:
         raise UserError(
             f"{path}: the file is {size / 2**20:.0f} MB; at most {MAX_BYTES >> 20} are read."
         )
-    with open(path, "rb") as file:
-        version_5 = file.read(10) == b"MATLAB 5.0"
-    structures = _structures_of_5(path) if version_5 else _structures_of_7(path)
     try:
+        structures = _structures_of_5(path) if is_version_5(path) else _structures_of_7(path)
         return [_layer(number, *found) for number, found in enumerate(structures, start=1)]
     except (OSError, ValueError, KeyError, IndexError, TypeError, RuntimeError) as error:
         if isinstance(error, UserError):
@@ -129,15 +128,9 @@ def _values(dataset: h5py.Dataset, budget: list[int]) -> np.ndarray:
 
 def _structures_of_5(path: Path) -> Iterator[tuple[dict, list]]:
     """Yields the same of a file of version 5."""
+    reader = require_scipy(path)
     try:
-        import scipy.io
-    except ModuleNotFoundError as error:
-        raise UserError(
-            f"{path}: a MATLAB file of version 5, which needs SciPy.\n"
-            "Install it (pip install 'gradnet-tf[mat]'), or save the file in MATLAB with -v7.3."
-        ) from error
-    try:
-        net = scipy.io.loadmat(path, variable_names=["net"])["net"]
+        net = reader.loadmat(path, variable_names=["net"])["net"]
     except Exception as error:  # Its reader raises what it meets: zlib's, struct's, its own.
         raise ValueError(f"SciPy does not read it ({str(error)[:80]})") from error
     for layer in net[0, 0]["layers"].ravel():

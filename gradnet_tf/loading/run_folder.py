@@ -6,6 +6,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from gradnet_tf.utils.errors import Interrupted, UserError
 from gradnet_tf.utils.files import sha256_of
 
@@ -21,29 +23,41 @@ def held(workdir: str | os.PathLike) -> Iterator[None]:
         Interrupted: when another process works there, for instance one that a
             scheduler has restarted too early.
     """
-    import fcntl  # absent on Windows, where others of this file are of use
-
+    path = Path(workdir) / ".lock"
+    lock = FileLock(path, blocking=False, preserve_lock_file=True, on_acquired=_write_process)
     try:
-        Path(workdir).mkdir(parents=True, exist_ok=True)
-        file = open(Path(workdir) / ".lock", "a+", encoding="utf-8")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout as error:
+        raise Interrupted(
+            f"--workdir={workdir} is in use by another training (process {_process(path)}).\n"
+            "Wait until it has ended, or give another --workdir."
+        ) from error
     except OSError as error:
         raise UserError(
             f"--workdir={workdir} cannot be written: {error.strerror}.\n"
             "Give a folder that can be created."
         ) from error
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            file.seek(0)
-            raise Interrupted(
-                f"--workdir={workdir} is in use by another training (process {file.read().strip()})"
-                ".\nWait until it has ended, or give another --workdir."
-            ) from error
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
+    try:
         yield
+    finally:
+        lock.release()
+
+
+def _write_process(descriptor: int) -> None:
+    # A file that holds something else than a process number is not ours: it is left as it is.
+    content = os.read(descriptor, 32)
+    if not content or content.isdigit():
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, str(os.getpid()).encode("ascii"))
+
+
+def _process(path: Path) -> str:
+    try:
+        return path.read_text("utf-8")[:32].strip()
+    except (OSError, UnicodeDecodeError):
+        return "unknown"
 
 
 def has_weights(workdir: str | os.PathLike) -> bool:

@@ -20,7 +20,7 @@ CLASSICAL = {
 }
 
 # Strength h of the non-local means, in noise levels: the best of
-# `python -m benchmarks.quality.nlm_strength`, in grey and in colour (docs/decisions.md).
+# `python -m benchmarks.quality.nlm_strength`, in gray and in color (docs/results.md).
 NLM_STRENGTH = 0.9
 _NLM_PATCH, _NLM_SEARCH = 7, 21
 # The package crashes on images of no more than one block (8×8); its window is 39 pixels.

@@ -18,7 +18,7 @@ class Recipe:
         batch_size: images per step over all replicas.
         crop_size: side of the training crops in pixels.
         steps: optimiser steps of the main stage.
-        optimizer: "adam" or "muon" (see `gradnet_tf.training.optimizers`).
+        optimizer: "adam" or "muon" (see `gradnet_tf.training.engines.optimizers`).
         learning_rate: the peak of the schedule.
         schedule: "cosine" or "step" (see `gradnet_tf.training.schedules`).
         naive_steps: optimiser steps of the naive denoiser's own stage.
@@ -174,7 +174,7 @@ _ALL = (
     ),
     _preset(
         "ffdnet",
-        "FFDNet as published, told the noise level",
+        "FFDNet as published, takes the noise level",
         "FFDNet",
         {},
         {3: 852_108, 1: 485_316},

@@ -1,84 +1,28 @@
-"""The HTML report of one model: one file, opened from disk, with the pictures inside it."""
+"""The HTML reports of an evaluation: of one model, and of several on the same images."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from gradnet_tf.evaluation.protocol import protocol_items
 from gradnet_tf.evaluation.tables import images_text, noise_text, notes, number
-from gradnet_tf.reporting import page
-from gradnet_tf.reporting.page_pictures import Picture, gallery
-from gradnet_tf.reporting.score_chart import score_chart
+from gradnet_tf.reporting.page import render
+from gradnet_tf.reporting.page_pictures import Picture, error_legend, picture_values
 
-
-def origin(result: dict[str, Any]) -> str:
-    """Shows how a result was made: command, versions, settings and the weights' hash."""
-    source = result.get("source") or {}
-    items = [
-        ("data", f"{result['dataset']}, {result['split']} split, {images_text(result)}"),
-        ("noise", f"{noise_text(result)}, seed {result['seed']}"),
-        ("precision", result["precision"]),
-        ("weights", " ".join(str(source[key]) for key in ("kind", "path") if source.get(key))),
-        ("sha256", source.get("sha256") or ""),
-        ("versions", ", ".join(f"{k} {v}" for k, v in result.get("versions", {}).items())),
-        ("metrics", "PSNR with peak 1.0 of the float output clipped to [0, 1], mean over images"),
-        ("", "SSIM with an 11×11 Gaussian window, σ = 1.5, mean over channels"),
-    ]
-    if not result.get("has_clean", True):
-        items = items[:-2]  # No metric was taken.
-    command = page.text(" ".join(result.get("command", [])))
-    shown = page.facts([(name, value) for name, value in items if value])
-    return (
-        f"<h2>How this was made</h2><details open><summary>Command and versions</summary>"
-        f"<pre>{command}</pre>{shown}</details>"
-    )
-
-
-def protocol_section(result: dict[str, Any]) -> str:
-    """Shows how the set is scored where scores are published."""
-    items = protocol_items(result)
-    if not items:
-        return ""
-    return f"<h2>Protocol of {page.text(result['dataset'])}</h2>{page.facts(items)}"
-
-
-def _summary(result: dict[str, Any]) -> str:
-    mean = result["mean"]
-    seconds = (f"{result['seconds_per_image']:.2f} s", "per image")
-    if not result.get("has_clean", True):
-        return page.tiles([(str(len(result["images"])), "images without a clean one"), seconds])
-    items = [(f"{number(mean['psnr'], 2)} dB", "mean PSNR, denoised")]
-    if mean["psnr"] is not None and mean["psnr_noisy"] is not None:
-        items.append((f"{mean['psnr'] - mean['psnr_noisy']:+.2f} dB", "gain over the noisy input"))
-    items.append((f"{number(mean['psnr_noisy'], 2)} dB", "noisy input"))
-    if mean["psnr_naive"] is not None:
-        items.append((f"{number(mean['psnr_naive'], 2)} dB", "naive estimate"))
-    items += [
-        (number(mean["ssim"], 4), "mean SSIM"),
-        (f"{number(mean['psnr_uint8'], 2)} dB", "PSNR after rounding to 8 bits"),
-        seconds,
-    ]
-    return page.tiles(items)
-
-
-def _image_table(result: dict[str, Any]) -> str:
-    keys = [("PSNR noisy", "psnr_noisy", 2), ("naive", "psnr_naive", 2), ("denoised", "psnr", 2)]
-    keys += [("8-bit", "psnr_uint8", 2)]
-    keys += [("SSIM noisy", "ssim_noisy", 4), ("naive", "ssim_naive", 4), ("denoised", "ssim", 4)]
-    keys = [item for item in keys if "naive" not in item[1] or result["mean"][item[1]] is not None]
-
-    def cells(scores: dict[str, Any]) -> list[tuple]:
-        return [(number(scores[key], decimals), scores[key]) for _, key, decimals in keys]
-
-    rows = []
-    for row in result["images"]:
-        name = page.text(row["name"])
-        if row["problem"]:
-            name += f' <span class="warn">{page.text(row["problem"])}</span>'
-        seconds = (f"{row['seconds']:.2f}", row["seconds"])
-        rows.append([name, *cells(row), seconds])
-    mean = result["seconds_per_image"]
-    foot = ["mean", *cells(result["mean"]), (f"{mean:.2f}", mean)]
-    return page.table(["image", *[title for title, _, _ in keys], "seconds"], rows, foot)
+# Title, score and decimals of the columns of one model's table.
+_COLUMNS = (
+    ("PSNR noisy", "psnr_noisy", 2),
+    ("naive", "psnr_naive", 2),
+    ("denoised", "psnr", 2),
+    ("8-bit", "psnr_uint8", 2),
+    ("SSIM noisy", "ssim_noisy", 4),
+    ("naive", "ssim_naive", 4),
+    ("denoised", "ssim", 4),
+)
+_WIDTH, _HEIGHT = 1080, 260
+_LEFT, _RIGHT, _TOP, _BOTTOM = 44, 12, 30, 26
+_SERIES = (("noisy", "psnr_noisy"), ("naive", "psnr_naive"), ("denoised", "psnr"))
 
 
 def report_html(result: dict[str, Any], pictures: Sequence[Picture]) -> str:
@@ -89,14 +33,165 @@ def report_html(result: dict[str, Any], pictures: Sequence[Picture]) -> str:
             shown if there.
         pictures: the images to show, each with a panel "denoised".
     """
-    title = f"{result['model']} on {result['dataset']}"
-    remarks = "".join(f'<p class="soft">{page.text(note)}</p>' for note in notes(result))
-    body = (
-        f"<header><h1>{page.text(title)}</h1>"
-        f'<p class="soft">{page.text(noise_text(result))} · {page.text(result["split"])} split · '
-        f"{images_text(result)}</p></header>"
-        f"{_summary(result)}{remarks}{gallery(pictures, 'denoised')}"
-        f"<h2>Every image</h2>{score_chart(result['images'])}{_image_table(result)}"
-        f"{protocol_section(result)}{origin(result)}"
+    mean = result["mean"]
+    return render(
+        "evaluation.html",
+        title=f"{result['model']} on {result['dataset']}",
+        numbers=_summary(result),
+        remarks=notes(result),
+        chart=score_chart(result["images"]),
+        columns=[
+            {"title": title, "key": key, "decimals": decimals}
+            for title, key, decimals in _COLUMNS
+            if "naive" not in key or mean[key] is not None
+        ],
+        result=result,
+        **_common(result, pictures),
     )
-    return page.document(title, body)
+
+
+def comparison_html(
+    results: Sequence[dict[str, Any]],
+    ranking: Sequence[dict[str, Any]],
+    pictures: Sequence[Picture],
+    galleries: Mapping[str, str] = MappingProxyType({}),
+) -> str:
+    """Makes the page of a run with several models.
+
+    Args:
+        results: one per model, in the order of `ranking`.
+        ranking: see `gradnet_tf.evaluation.tables.rank`; the folders are linked.
+        pictures: the images to show, with a panel per model whose key is the model's folder.
+        galleries: file of each picture's figure by the picture's name, to link.
+    """
+    first, best = results[0], ranking[0]
+    scored = first.get("has_clean", True)
+    leading = [(f"{number(best['psnr'], 2)} dB", f"best: {best['folder']}")] if scored else []
+    if len(ranking) > 1 and None not in (best["psnr"], ranking[1]["psnr"]):
+        gap = best["psnr"] - ranking[1]["psnr"]
+        leading.append((f"{gap:+.2f} dB", f"ahead of {ranking[1]['folder']}"))
+    if scored:
+        leading.append((f"{number(best['psnr_noisy'], 2)} dB", "noisy input"))
+    leading.append((str(len(first["images"])), "images"))
+    images = []
+    for rows in zip(*(result["images"] for result in results), strict=True):
+        scores = [rows[0]["psnr_noisy"], *(row["psnr"] for row in rows)]
+        # The best score is bold where they differ.
+        top = max((score for score in scores if score is not None), default=None)
+        images.append((rows[0]["name"], scores, top if len(set(scores)) > 1 else None))
+    return render(
+        "comparison.html",
+        title=f"{len(results)} models on {first['dataset']}",
+        numbers=leading,
+        ranking=ranking,
+        remarks=[
+            (entry["folder"], note)
+            for entry, result in zip(ranking, results, strict=True)
+            for note in notes(result)
+        ],
+        galleries=galleries,
+        images=images,
+        means=[results[0]["mean"]["psnr_noisy"], *(each["mean"]["psnr"] for each in results)],
+        # Command and versions are the same for all; the weights are named in each model's report.
+        **_common({**first, "source": None}, pictures),
+    )
+
+
+def _common(result: dict[str, Any], pictures: Sequence[Picture]) -> dict[str, Any]:
+    """Returns what both templates show of a result."""
+    legend = error_legend(pictures)
+    return {
+        "subtitle": f"{noise_text(result)} · {result['split']} split · {images_text(result)}",
+        "pictures": [picture_values(picture, legend["end"]) for picture in pictures],
+        "scale": legend if any(picture.estimates for picture in pictures) else None,
+        "dataset": result["dataset"],
+        "protocol": protocol_items(result),
+        "command": " ".join(result.get("command", [])),
+        "origin": _origin(result),
+    }
+
+
+def _origin(result: dict[str, Any]) -> list[tuple[str, str]]:
+    """Returns how a result was made: versions, settings and the weights' hash."""
+    source = result.get("source") or {}
+    items = [
+        ("data", f"{result['dataset']}, {result['split']} split, {images_text(result)}"),
+        ("noise", f"{noise_text(result)}, seed {result['seed']}"),
+        ("precision", result["precision"]),
+        ("weights", " ".join(str(source[key]) for key in ("kind", "path") if source.get(key))),
+        ("sha256", source.get("sha256") or ""),
+        ("versions", ", ".join(f"{k} {v}" for k, v in result.get("versions", {}).items())),
+    ]
+    if result.get("has_clean", True):
+        items += [
+            (
+                "metrics",
+                "PSNR with peak 1.0 of the float output clipped to [0, 1], mean over images",
+            ),
+            ("", "SSIM with an 11×11 Gaussian window, σ = 1.5, mean over channels"),
+        ]
+    return [(name, value) for name, value in items if value]
+
+
+def _summary(result: dict[str, Any]) -> list[tuple[str, str]]:
+    mean = result["mean"]
+    seconds = (f"{result['seconds_per_image']:.2f} s", "per image")
+    if not result.get("has_clean", True):
+        return [(str(len(result["images"])), "images without a clean one"), seconds]
+    items = [(f"{number(mean['psnr'], 2)} dB", "mean PSNR, denoised")]
+    if mean["psnr"] is not None and mean["psnr_noisy"] is not None:
+        items.append((f"{mean['psnr'] - mean['psnr_noisy']:+.2f} dB", "gain over the noisy input"))
+    items.append((f"{number(mean['psnr_noisy'], 2)} dB", "noisy input"))
+    if mean["psnr_naive"] is not None:
+        items.append((f"{number(mean['psnr_naive'], 2)} dB", "naive estimate"))
+    return [
+        *items,
+        (number(mean["ssim"], 4), "mean SSIM"),
+        (f"{number(mean['psnr_uint8'], 2)} dB", "PSNR after rounding to 8 bits"),
+        seconds,
+    ]
+
+
+def score_chart(rows: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
+    """Lays out the PSNR of every image, ordered by the denoised one, for `chart.svg`.
+
+    Args:
+        rows: `images` of a result.
+
+    Returns:
+        Sizes and places in the SVG's units; `None` for fewer than four images with scores.
+    """
+    rows = sorted((row for row in rows if row["psnr"] is not None), key=lambda row: row["psnr"])
+    if len(rows) < 4:
+        return None
+    values = [row[key] for row in rows for _, key in _SERIES if row[key] is not None]
+    low, high = math.floor(min(values)), math.ceil(max(values))
+    high = max(high, low + 1)
+    step = next(step for step in (1, 2, 5, 10, 20, 50) if (high - low) / step <= 8)
+    plot_width, plot_height = _WIDTH - _LEFT - _RIGHT, _HEIGHT - _TOP - _BOTTOM
+
+    def y(value: float) -> float:
+        return round(_TOP + plot_height * (high - value) / (high - low), 1)
+
+    images = []
+    for position, row in enumerate(rows):
+        shown = [(name, row[key]) for name, key in _SERIES if row[key] is not None]
+        scores = ", ".join(f"{name} {value:.2f} dB" for name, value in shown)
+        images.append(
+            {
+                "title": f"{row['name']}: {scores}",
+                "x": round(_LEFT + plot_width * (position + 0.5) / len(rows), 1),
+                "dots": [(name, y(value)) for name, value in shown],
+            }
+        )
+    return {
+        "width": _WIDTH,
+        "height": _HEIGHT,
+        "left": _LEFT,
+        "right": _WIDTH - _RIGHT,
+        "levels": [(v, y(v)) for v in range(-(-low // step) * step, high + 1, step)],
+        "radius": round(max(2.0, min(4.5, 0.3 * plot_width / len(rows))), 1),
+        "images": images,
+        "series": [n for n, key in _SERIES if any(row[key] is not None for row in rows)],
+        "label": f"PSNR of {len(rows)} images in dB, from the worst to the best denoised",
+    }

@@ -24,11 +24,10 @@ from gradnet_tf.images.image_files import (
     to_uint8,
     write_image,
 )
-from gradnet_tf.reporting.comparison_page import comparison_html
 from gradnet_tf.reporting.earlier_report import replacing
 from gradnet_tf.reporting.figures import Panel, busiest_box, side_by_side
 from gradnet_tf.reporting.gallery import gallery_figure
-from gradnet_tf.reporting.model_page import report_html
+from gradnet_tf.reporting.model_page import comparison_html, report_html
 from gradnet_tf.reporting.page_pictures import Picture, common_scale, with_error_maps
 from gradnet_tf.reporting.result_names import file_stems
 from gradnet_tf.utils.errors import UserError

@@ -4,7 +4,7 @@ import time
 from typing import Any, TextIO
 
 from gradnet_tf.evaluation.tables import number
-from gradnet_tf.utils.progress import ProgressLine, format_seconds
+from gradnet_tf.utils.console import Pace, ProgressLine, format_seconds
 
 
 class Watch:
@@ -29,17 +29,14 @@ class Watch:
         self._clock = clock
         # A log gets its lines often enough to be seen alive, and seldom enough to be read.
         self._line = ProgressLine(stream, seconds_between_lines=15.0)
-        self._start = clock()
-        self._scores: list[float] = []
-        self._done = 0
+        self._begin()
 
     def __call__(self, model: str, row: dict[str, Any]) -> None:
         """Counts one image of `model`; `row` is its row of scores."""
         self._done += 1
         if row["psnr"] is not None:
             self._scores.append(row["psnr"])
-        elapsed = max(self._clock() - self._start, 1e-9)
-        rate = self._done / elapsed
+        rate = self._pace.rate(self._done)
         pace = f"{rate:.1f} images/s" if rate >= 1 else f"{1 / rate:.1f} s/image"
         mean = sum(self._scores) / len(self._scores) if self._scores else None
         parts = [model] if self._show_model else []
@@ -54,5 +51,11 @@ class Watch:
         self._line.show(" | ".join(parts), force=last)
         if last:
             self._line.end()
-            # The next model starts anew.
-            self._start, self._scores, self._done = self._clock(), [], 0
+            self._begin()
+
+    def _begin(self) -> None:
+        """Starts with the first image of a model."""
+        self._pace = Pace(self._clock)
+        self._pace.mark(0)
+        self._scores: list[float] = []
+        self._done = 0

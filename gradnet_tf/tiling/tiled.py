@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from gradnet_tf.degradations.noise_level import tell
 from gradnet_tf.tiling.attention_sample import WHOLE_PIXELS, attention_vectors
 from gradnet_tf.tiling.memory import choose_tile
 from gradnet_tf.tiling.tile_config import TileConfig
@@ -15,6 +14,7 @@ from gradnet_tf.tiling.tiles import (
     smaller_tiles,
     windows,
 )
+from gradnet_tf.utils.console import note
 from gradnet_tf.utils.errors import UserError
 
 
@@ -87,7 +87,7 @@ class TiledNetwork:
                 continue
             if side != tile:
                 self._limit = side
-                tell(f"out of memory with tiles of {min(tile, max(shape))}; {side} went through")
+                note(f"out of memory with tiles of {min(tile, max(shape))}; {side} went through")
             return result
         raise failure
 

@@ -3,19 +3,19 @@
 RUN/checkpoints/step-00000500/ holds model.weights.h5, the engine's state
 (optimizer-NN.npz, and ema-NN.npz where weights are averaged) and
 manifest.json (step, elapsed seconds, best score, sha256 of each file). It is
-written beside under another name and renamed, and the one before is kept until
-then. RUN/best/ holds the weights with the best validation score; its
-manifest names the file, and is replaced last.
+written to a temporary name and renamed; the previous one is kept until then.
+RUN/best/ holds the weights with the best validation score; its manifest names
+the file, and is replaced last.
 """
 
 import json
 import os
 import shutil
-import sys
 from pathlib import Path
 
 import numpy as np
 
+from gradnet_tf.utils.console import warn
 from gradnet_tf.utils.files import atomic_path, sha256_of, write_json
 
 WEIGHTS = "model.weights.h5"
@@ -92,8 +92,8 @@ class CheckpointStore:
     def restore(self, model, set_state) -> dict | None:
         """Loads the newest intact checkpoint.
 
-        A damaged one is named on standard error and removed, and the one
-        before it is used.
+        A damaged one is named on standard error and removed, and the
+        previous one is used.
 
         Args:
             model: receives the weights.
@@ -105,7 +105,7 @@ class CheckpointStore:
         for folder in reversed(self._folders()):
             manifest = _read_manifest(folder)
             if manifest is None:
-                print(f"warning: checkpoint {folder} is damaged; removed", file=sys.stderr)
+                warn(f"checkpoint {folder} is damaged; removed")
                 shutil.rmtree(folder, ignore_errors=True)
                 continue
             model.load_weights(folder / WEIGHTS)
@@ -124,7 +124,7 @@ class CheckpointStore:
         return folders[-1] if folders else None
 
     def save_best(self, model, step: int, psnr: float) -> None:
-        """Makes the model's present weights the best ones."""
+        """Saves the model's current weights as the best ones."""
         name = f"step-{step:08d}.weights.h5"
         with atomic_path(self.best_folder / name) as temporary:
             model.save_weights(temporary)

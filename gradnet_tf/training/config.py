@@ -37,7 +37,7 @@ def sigma_range(
 ) -> dict:
     """Returns the fields `sigma_min` and `sigma_max`: a range if one is given, else one level.
 
-    Without any they are 25, or what the degradation makes of them.
+    Without any they are 25, or the range of the degradation.
 
     Raises:
         UserError: for half a range, a level outside [0, 255], or one beside a degradation.
@@ -181,7 +181,7 @@ class TrainConfig:
     naive: str | None = None
     joint: bool | None = None
     gradient_loss_weight: float = 0.1
-    optimizer: str | None = None
+    optimizer: str | None = option(None, choices=OPTIMIZERS)
     learning_rate: float | None = None
     schedule: str | None = option(None, choices=SCHEDULES)
     warmup_steps: int = 100
@@ -212,9 +212,9 @@ class TrainConfig:
         if self.learning_rate is None and self.optimizer not in (None, recipe.optimizer):
             # The recipe's rate is its own optimiser's.
             object.__setattr__(self, "learning_rate", LEARNING_RATES.get(self.optimizer))
-        object.__setattr__(self, "scales", tuple(float(scale) for scale in self.scales))
+        self._take_scales()
         if self.init_from and self.naive_steps is None:
-            # Its weights include the naive denoiser's: what a stage would make is overwritten.
+            # Its weights include the naive denoiser's and would overwrite the result of a stage.
             object.__setattr__(self, "naive_steps", 0)
         for field in dataclasses.fields(recipe):
             # frozen: defaults are filled in once, here, so that config.json is complete.
@@ -239,12 +239,10 @@ class TrainConfig:
         require(0 <= self.ema < 1, "ema", self.ema, "in [0, 1)")
         for name in ("color_jitter", "frame_share"):
             require(0 <= getattr(self, name) <= 1, name, getattr(self, name), "in [0, 1]")
-        fit = self.scales and all(0 < scale <= 1 for scale in self.scales)
-        require(bool(fit), "scales", self.scales, "one or more numbers in (0, 1]")
         require(0 <= self.naive_share < 1, "naive_share", self.naive_share, "in [0, 1)")
         has_naive = get_preset(self.preset).naive is not None
         require(has_naive or not self.naive, "naive", self.naive, "absent for this preset")
-        # Refused rather than ignored; a preset's own value cannot be told from an absent flag.
+        # Refused rather than ignored; a preset's own value looks like an absent flag.
         for name, silent in (
             ("naive_steps", (0, recipe.naive_steps)),
             ("naive_share", (recipe.naive_share,)),
@@ -253,7 +251,7 @@ class TrainConfig:
             require(
                 free, name, getattr(self, name), "absent beside --naive, which replaces the stage"
             )
-        # Frozen at its initial values, the naive denoiser would only pass the noise on.
+        # A naive denoiser frozen at its initial values would only pass the noise through.
         learns = not has_naive or self.naive_steps or self.joint or self.naive or self.init_from
         require(
             bool(learns), "naive_steps", 0, "at least 1 without --joint, --naive or --init_from"
@@ -261,11 +259,20 @@ class TrainConfig:
 
     def _take_degradation(self) -> None:
         degradation = parse_degradation(self.degradation)
-        # One text for one noise, however it was written.
+        # One canonical spelling, so that the same noise compares equal.
         object.__setattr__(self, "degradation", str(degradation))
         low, high = degradation.sigma_range or (None, None)
         object.__setattr__(self, "sigma_min", low)
         object.__setattr__(self, "sigma_max", high)
+
+    def _take_scales(self) -> None:
+        try:
+            scales = tuple(float(scale) for scale in self.scales)
+        except (TypeError, ValueError):  # a lone number, or a word from the command line
+            scales = ()
+        fit = scales and all(0 < scale <= 1 for scale in scales) and len({*scales}) == len(scales)
+        require(bool(fit), "scales", self.scales, "one or more different numbers in (0, 1]")
+        object.__setattr__(self, "scales", scales)
 
     def _check_sigmas(self) -> None:
         for name, value in sigma_range(None, self.sigma_min, self.sigma_max).items():

@@ -16,12 +16,12 @@ def write_when_there_is_space(
     write: Callable[[], None],
     wait: Callable[[str], None],
 ) -> None:
-    """Calls `write` once there is room, and again after a failure for want of it.
+    """Calls `write` when there is enough room, and again if it fails for lack of room.
 
     Args:
         folder: where `write` writes.
         num_bytes: what it needs at most; some writers crash on a full disk, so
-            the room is looked up before.
+            free space is checked first.
         what: names the write in messages.
         write: leaves nothing half written when it raises.
         wait: called with the reason each time there is no room; returns when

@@ -15,8 +15,7 @@ def initial_weights(config, given=None) -> list[np.ndarray] | None:
             (`training.naive.GivenNaive`).
 
     Raises:
-        UserError: there is nothing of that name, or it is another network; the
-            message says why.
+        UserError: nothing has that name, or it is a different network.
     """
     if not config.init_from:
         return None

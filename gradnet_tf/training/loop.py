@@ -1,7 +1,7 @@
 """The training loop: schedule, log, validation, checkpoints and signals.
 
-It works through the engine interface (see `engine_tensorflow`) and imports no
-framework but Keras' weight files through the engine's model.
+It uses the engine interface (see `engine_tensorflow`) and imports no framework
+itself; weight files are read and written through the engine's model.
 """
 
 import contextlib
@@ -17,13 +17,13 @@ from gradnet_tf.training.schedules import ema_decay_at, learning_rate_at
 from gradnet_tf.training.stage import Stage
 from gradnet_tf.utils.errors import Interrupted
 
-# Steps that are started before the result of one is read, so that a fast device is never idle.
+# The result of a step is read this many steps later, so that a fast device is never idle.
 _STEPS_AHEAD = 2
 
 
 @contextlib.contextmanager
 def _stop_requests():
-    """Yields a list that holds the name of the signal that asked for a stop, once one did."""
+    """Yields a list to which the name of a received stop signal is appended."""
     asked: list[str] = []
     previous = {}
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -80,7 +80,7 @@ def run_stage(
             raise Interrupted(
                 f"--workdir={workdir}: cannot be written: {error.strerror or error}.\n"
                 f"The last checkpoint is {stage.store.last_path() or 'none yet'}; once it can be "
-                "written, the same command goes on."
+                "written, the same command resumes."
             ) from error
         finally:
             stage.close()
@@ -95,7 +95,7 @@ class _Meter:
         self.restart()
 
     def restart(self) -> None:
-        """Begins a new stretch of steps."""
+        """Starts a new measurement."""
         self._time, self._step, self._waited = time.monotonic(), self._stage.step, 0.0
 
     def next_of(self, batches):
@@ -106,7 +106,7 @@ class _Meter:
         return batch
 
     def read(self, now_or_never: bool) -> None:
-        """Updates both figures, if there is a second to measure by."""
+        """Updates both figures once at least a second has passed."""
         seconds = time.monotonic() - self._time
         if seconds > 1 or now_or_never:
             seconds = max(seconds, 1e-9)
@@ -143,12 +143,12 @@ def _steps(stage: Stage, batches) -> None:
             stage.save()
         stage.show(meter.speed, force=last)
         if last or stop:
-            stage.agree()  # Nobody leaves before the chief has written.
+            stage.agree()  # No worker exits before the chief has written.
         if stop and not last:
             reason = stage.asked[0] if stage.asked else "a signal to another worker"
             raise Interrupted(
                 f"stopped by {reason} at step {stage.step}; a checkpoint is written.\n"
-                "The same command goes on from there."
+                "The same command resumes from there."
             )
         if last:
             return

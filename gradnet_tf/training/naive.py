@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import sys
 import time
 from pathlib import Path
 
@@ -16,8 +15,8 @@ from gradnet_tf.models.classical import append_estimate, classical_denoiser
 from gradnet_tf.models.presets import build_model, get_preset
 from gradnet_tf.runtimes.keras_file import describe, rebuild, same_architecture
 from gradnet_tf.training.checkpoints import CheckpointStore
+from gradnet_tf.utils.console import format_seconds, warn
 from gradnet_tf.utils.errors import UserError
-from gradnet_tf.utils.progress import format_seconds
 
 _TIMED_CROPS = 3
 
@@ -29,7 +28,7 @@ class GivenNaive:
     Attributes:
         architecture: see `runtimes.keras_file`.
         weights: in Keras' order.
-        note: what a person should know of it.
+        note: a message for the user.
     """
 
     architecture: dict
@@ -37,7 +36,7 @@ class GivenNaive:
     note: str | None = None
 
     def build(self, precision: str):
-        """Makes the model, once or again, under a dtype policy."""
+        """Builds the model under a dtype policy; may be called several times."""
         model = rebuild(self.architecture, precision, "the naive denoiser")
         model.set_weights(self.weights)
         return model
@@ -48,16 +47,16 @@ class GivenNaive:
         return None if same_architecture(own, self.architecture) else self.architecture
 
     def keep(self, workdir: Path) -> None:
-        """Writes the weights to RUN/naive, so that the run needs the given file no more."""
+        """Writes the weights to RUN/naive, so that the run no longer needs the given file."""
         if _kept_weights(workdir) is None:
             CheckpointStore(workdir / "naive").save_best(self.build("float32"), 0, None)
 
 
 def given_naive(config) -> GivenNaive | None:
-    """Returns what `--naive` means for this run; a run that goes on has its own copy.
+    """Returns what `--naive` means for this run; a resumed run uses its own copy.
 
     Raises:
-        UserError: it is no network that can be ψ here; the message says why.
+        UserError: it cannot be used as ψ here; the message says why.
     """
     if not config.naive:
         return None
@@ -67,7 +66,7 @@ def given_naive(config) -> GivenNaive | None:
             raise UserError(
                 f"--joint: the naive denoiser {config.naive} has no weights that could train along."
             )
-        classical_denoiser(config.naive)  # Now, and not in an input thread, if it is missing.
+        classical_denoiser(config.naive)  # Fails here, not in an input thread, if it is missing.
         model = GivenEstimate(config.naive, config.sigma_min, config.channels)
         return GivenNaive(describe(build_variables(model)), [])
     return _kept(config) or _loaded(config)
@@ -77,11 +76,11 @@ def _kept_weights(workdir: Path) -> Path | None:
     try:
         return best_weights(workdir / "naive")
     except ValueError:
-        return None  # damaged: what was given must serve once more
+        return None  # damaged: read what was given again
 
 
 def _kept(config) -> GivenNaive | None:
-    """Returns the copy in RUN/naive of a run that was begun before."""
+    """Returns the copy in RUN/naive of a run that is resumed."""
     path = Path(config.workdir) / "config.json"
     if not path.exists():
         return None
@@ -130,19 +129,19 @@ def _loaded(config) -> GivenNaive:
 def _require_one_level(config, name: str) -> None:
     if config.sigma_min is None:
         raise UserError(
-            f"--naive={name}: must be told the noise level, and a degradation of several stages "
+            f"--naive={name}: needs the noise level, and a degradation of several stages "
             f"has none.\nGive another --naive. Received: --degradation={config.degradation}"
         )
     if config.sigma_min != config.sigma_max:
         raise UserError(
-            f"--naive={name}: must be told the noise level, and a blind network does not know it.\n"
+            f"--naive={name}: needs the noise level, and a blind network does not know it.\n"
             f"Give one level with --sigma. Received: sigma_min={config.sigma_min:g}, "
             f"sigma_max={config.sigma_max:g}."
         )
 
 
 def with_estimates(config, validation: list, quiet: bool = False) -> list:
-    """Puts the classical naive estimates behind the noisy validation images; says what they cost.
+    """Appends the classical estimates to the noisy validation images and reports their cost.
 
     Args:
         config: a `TrainConfig` with a `estimator`.
@@ -163,11 +162,9 @@ def _say_cost(config, denoise) -> None:
     denoise(crops, config.sigma_min)
     rate = _TIMED_CROPS / max(time.monotonic() - started, 1e-9)
     count = config.steps * config.batch_size
-    print(
-        f"warning: {config.estimator} makes the naive estimate of every crop, about "
+    warn(
+        f"{config.estimator} makes the naive estimate of every crop, about "
         f"{rate:.3g} crops of {config.crop_size}×{config.crop_size} a second in each of "
         f"--workers={config.workers}: {format_seconds(count / rate / config.workers)} for all "
-        f"{count:,}",
-        file=sys.stderr,
-        flush=True,
+        f"{count:,}"
     )

@@ -35,7 +35,7 @@ class RunLog:
     def __init__(self, workdir: str | os.PathLike, resume_step: int | None):
         """Args:
         workdir: the run's folder.
-        resume_step: step of the checkpoint the run goes on from, or `None`
+        resume_step: step of the checkpoint the run resumes from, or `None`
             for a new run.
         """
         path = Path(workdir) / "log.jsonl"
@@ -67,7 +67,7 @@ class RunLog:
 
 
 class NoRecords:
-    """In place of a log, TensorBoard or progress line on workers that write none."""
+    """Stands in for a log, TensorBoard or progress line on workers that write none."""
 
     def __getattr__(self, name: str):
         return lambda *_, **__: None
@@ -117,7 +117,7 @@ class TensorBoardLog:
         self._add(value, step)
 
     def close(self) -> None:
-        """Writes out what is waiting and closes the file."""
+        """Flushes and closes the file."""
         self._writer.close()
 
 

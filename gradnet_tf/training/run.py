@@ -1,4 +1,4 @@
-"""A whole run: its folder and config.json, the naive denoiser's stage, the main stage."""
+"""A whole run: its folder with config.json, the naive stage, the main stage."""
 
 import contextlib
 import dataclasses
@@ -9,7 +9,6 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from gradnet_tf.degradations.noise_level import tell
 from gradnet_tf.loading.run_folder import best_weights, has_weights, held
 from gradnet_tf.models.presets import build_model, get_preset
 from gradnet_tf.training.config import TrainConfig
@@ -18,11 +17,12 @@ from gradnet_tf.training.initial import initial_weights
 from gradnet_tf.training.loop import run_stage
 from gradnet_tf.training.naive import given_naive, with_estimates
 from gradnet_tf.training.workers.cluster import cluster_for
+from gradnet_tf.utils.console import note
 from gradnet_tf.utils.errors import UserError
 from gradnet_tf.utils.files import write_json
 from gradnet_tf.utils.versions import installed_versions
 
-# Fields that may differ between the invocations of one run: they decide no weight.
+# Fields that may change between invocations of one run, because they affect no weight.
 _FREE_FIELDS = {
     "workdir",
     "workers",
@@ -32,10 +32,12 @@ _FREE_FIELDS = {
     "worker_timeout",
     "nan_limit",
 }
+# What runs had before the field was added, where its default is left to the preset's recipe.
+_BEFORE = {"optimizer": "adam"}
 
 
 def _as_given(fields: dict) -> dict:
-    """Returns a configuration's fields with one `sigma`, as the flag, in place of the two."""
+    """Returns a configuration's fields with one `sigma`, like the flag, instead of two."""
     low, high = fields["sigma_min"], fields["sigma_max"]
     sigma = low if low == high else f"{low:g} to {high:g}"
     return {"sigma": sigma} | {
@@ -61,8 +63,9 @@ def prepare_workdir(
     path = workdir / "config.json"
     fields = json.loads(json.dumps(config.to_dict()))
     if path.exists():
-        # A run from before a field was added has its default.
+        # A run from before a field was added has its default, as JSON would have kept it.
         defaults = {field.name: field.default for field in dataclasses.fields(config)}
+        defaults = json.loads(json.dumps({**defaults, **_BEFORE}))
         there = _as_given({**defaults, **json.loads(path.read_text("utf-8"))["train"]})
         different = [
             f"{name}: {there.get(name)!r} there, {value!r} now"
@@ -78,7 +81,7 @@ def prepare_workdir(
             )
         if not different:
             return workdir
-        # A start that was refused left it; nothing was trained under it.
+        # Left by a refused start; nothing was trained with it.
     try:
         write_json(
             path,
@@ -131,7 +134,7 @@ def train(
     validation: list,
     facts: dict | None = None,
 ) -> dict:
-    """Trains a preset from start to end, or goes on where an earlier call stopped.
+    """Trains a preset from start to end; resumes where an earlier call stopped.
 
     Args:
         config: what to train and how.
@@ -149,11 +152,11 @@ def train(
     # Other workers get everything from the chief and need no folder.
     chief = cluster_for(config.strategy).chief
     given, workdir = given_naive(config), Path(config.workdir)
-    # Before the naive stage: a mistake shows now, and not after hours.
+    # Before the naive stage, so that a mistake shows at once and not after hours.
     start = initial_weights(config, given)
     naive_model = given.of_another_kind(config) if given else None
     if chief and given:
-        tell(given.note)
+        note(given.note)
     with _folder(config, facts, naive_model) if chief else contextlib.nullcontext():
         if chief and given and given.weights:
             given.keep(workdir)
@@ -162,7 +165,7 @@ def train(
 
 @contextlib.contextmanager
 def _folder(config, facts, naive_model) -> Iterator[None]:
-    # Held first: a folder that another training works in keeps its config.json.
+    # The lock comes first, so that a folder in use by another training keeps its config.json.
     with held(config.workdir):
         prepare_workdir(config, facts, naive_model)
         yield

@@ -1,4 +1,4 @@
-"""The state of one stage while it runs: its clock, what it has seen, what it writes."""
+"""The state of one running stage: clock, counters, results, and the files it writes."""
 
 import time
 from pathlib import Path
@@ -11,8 +11,8 @@ from gradnet_tf.training.engines.step_result import StepResult
 from gradnet_tf.training.records import NoRecords, RunLog, TensorBoardLog
 from gradnet_tf.training.validation import image_panel, mean_psnr, psnr_by_sigma
 from gradnet_tf.training.workers.team import Team
+from gradnet_tf.utils.console import ProgressLine, TimeLeft
 from gradnet_tf.utils.errors import Interrupted, NotFiniteError
-from gradnet_tf.utils.progress import ProgressLine, TimeLeft
 
 _DISK_POLL_SECONDS = 2.0
 
@@ -23,17 +23,17 @@ def _ordinal(number: int) -> str:
 
 
 class Stage:
-    """What the loop changes and writes; restores the newest checkpoint when it is made.
+    """State and records of a stage; restores the newest checkpoint when constructed.
 
     Attributes:
         step: steps that were started.
-        loss: of the newest step that is settled; `None` before the first.
+        loss: of the newest step whose result was read; `None` before the first.
         skipped: steps of the stage that were skipped, since they were not finite.
         psnr, best: of the last validation and the highest, dB; `None` before the first.
     """
 
     def __init__(self, config, engine, validation, workdir, budget, label, asked):
-        """Args: those of `run_stage`, and `asked`, the list of signals that asked for a stop."""
+        """Args: those of `run_stage`, and `asked`, the names of received stop signals."""
         self.config, self.engine, self.validation = config, engine, validation
         self.budget, self.label, self.workdir = budget, label, Path(workdir)
         self.asked = asked
@@ -56,32 +56,32 @@ class Stage:
         complete = self.progress >= 1
         self.line = ProgressLine() if chief else NoRecords()
         if state:
-            what = "is complete" if complete else "goes on"
+            what = "is complete" if complete else "resumes"
             self.say(f"{label}: {what} at step {self.step} of {workdir}")
-        # A complete stage writes nothing, so that rerunning a command leaves its records alone.
+        # A complete stage writes nothing, so that rerunning a command does not change its records.
         writes = chief and not complete
         self.log = RunLog(workdir, self.step if state else None) if writes else NoRecords()
         self.board = TensorBoardLog(workdir) if writes else NoRecords()
 
     @property
     def elapsed(self) -> float:
-        """Seconds spent on this stage, those before a resume included, waits for a disk not."""
+        """Seconds spent on this stage, over all invocations, without waits for a full disk."""
         return self._before + time.monotonic() - self._started
 
     @property
     def progress(self) -> float:
-        """Part of the stage that is done, by steps or by time, whichever is further."""
+        """Fraction of the stage that is done, by steps or by time, whichever is larger."""
         elapsed = self._agreed if self.team.size > 1 else self.elapsed
         by_time = elapsed / self.budget if self.budget else 0.0
         return max(self.step / self.config.steps, by_time)
 
     def agree(self) -> bool:
-        """Sets all workers' clocks by the chief's; returns whether a stop was asked of any."""
+        """Sets all clocks by the chief's; returns whether any worker got a stop signal."""
         self._agreed, stop = self.team.agree(self.elapsed, bool(self.asked))
         return stop
 
     def settle(self, step: int, result: StepResult) -> None:
-        """Takes the result of a step that was started earlier.
+        """Reads the result of a step that was started earlier.
 
         Raises:
             NotFiniteError: when more than `nan_limit` steps in a row were skipped.
@@ -113,12 +113,12 @@ class Stage:
         )
 
     def say(self, text: str) -> None:
-        """Prints a line that stays, above the progress line."""
+        """Prints a permanent line above the progress line."""
         self.line.show(text, force=True)
         self.line.end()
 
     def _write(self, copies: int, write) -> None:
-        """Writes as the chief something of so many copies of the weights; waits for a full disk."""
+        """On the chief, writes `copies` times the size of the weights; waits for a full disk."""
         self._pause_said = False
         if self.team.chief:
             size = copies * 4 * self.engine.model.count_params() if copies else 0
@@ -131,7 +131,7 @@ class Stage:
         if not self._pause_said:
             self.say(
                 f"{self.label}: paused at step {self.step}: {reason}.\n"
-                f"Free some space for {self.workdir} and training goes on by itself; "
+                f"Free some space for {self.workdir} and training continues by itself; "
                 "SIGTERM or Ctrl-C stops it."
             )
             self._pause_said = True
@@ -141,7 +141,7 @@ class Stage:
                 raise Interrupted(
                     f"stopped by {self.asked[0]} at step {self.step} while --workdir="
                     f"{self.workdir} has no room: {reason}.\nThe last checkpoint is "
-                    f"{last or 'none yet'}; free some space, then the same command goes on there."
+                    f"{last or 'none yet'}; free some space, then the same command resumes there."
                 )
             time.sleep(0.1)
         self._started += time.monotonic() - started
@@ -163,13 +163,13 @@ class Stage:
     def validate(self) -> None:
         """Scores the validation images and keeps the weights if they are the best so far.
 
-        Where weights are averaged, the averages are what is scored and kept.
+        If weights are averaged, the averages are scored and kept.
         """
         with self.engine.averaged():
             self.psnr = mean_psnr(self.engine, self.validation, self.team)
             if self.team.chief:
                 self._show_validation()
-            # Weights that are not finite give a PSNR that is not, and are never the best.
+            # Weights that are not finite have no finite PSNR and are never the best.
             if np.isfinite(self.psnr) and (self.best is None or self.psnr > self.best):
                 self.best = self.psnr
                 self._write(1, self._save_best)

@@ -1,4 +1,4 @@
-"""What is measured on the validation images while a run goes on."""
+"""Scores and pictures of the validation images during a run."""
 
 import numpy as np
 
@@ -11,7 +11,7 @@ _IMAGES_PER_LEVEL = 2
 
 
 def _predict(engine, noisy, clean, **more):
-    """Denoises one image; a network that needs the noise level is told that of the draws."""
+    """Denoises one image; a network that needs the noise level gets that of the draws."""
     if getattr(engine, "needs_sigma", False):
         deviation = np.sqrt(np.mean((noisy - clean) ** 2))
         more["sigma"] = unit_to_sigma(np.float32([deviation]))

@@ -13,6 +13,7 @@ import h5py
 import numpy as np
 
 from gradnet_tf.utils.errors import UserError
+from gradnet_tf.utils.matlab_version import is_version_5, require_scipy
 
 # A version 5 file: a header of this size, then elements that each begin with type and length.
 _HEADER = 128
@@ -20,27 +21,8 @@ _TAG = 8
 _DTYPES = {"single": "float32", "double": "float64"}
 
 
-def require_scipy(path: str | os.PathLike):
-    """Returns `scipy.io`, which MATLAB files of version 5 are read and written with.
-
-    Args:
-        path: the file, for the message.
-
-    Raises:
-        UserError: when SciPy is not installed.
-    """
-    try:
-        import scipy.io
-    except ModuleNotFoundError as error:
-        raise UserError(
-            f"{path}: a MATLAB file of version 5, which needs SciPy; it is not installed.\n"
-            "Install it: pip install 'gradnet-tf[mat]'."
-        ) from error
-    return scipy.io
-
-
 def damaged(path: str | os.PathLike, reason: object) -> UserError:
-    """Builds the error for a file that cannot be read."""
+    """Returns the error for a file that cannot be read."""
     text = (str(reason).splitlines() or [type(reason).__name__])[0][:160]
     return UserError(
         f"{path}: damaged, cut off or no MATLAB file: {text}.\n"
@@ -62,12 +44,14 @@ def open_hdf5(path: str | os.PathLike) -> Iterator[h5py.File]:
     except (OSError, KeyError, RuntimeError, ValueError, TypeError, IndexError) as error:
         if isinstance(error, UserError):
             raise
-        with contextlib.suppress(OSError), open(path, "rb") as file:
-            if file.read(10) == b"MATLAB 5.0":
-                raise UserError(
-                    f"{path}: a MATLAB file of version 5; expected version 7.3 (HDF5), as it is "
-                    "published.\nCopy the original, or save it in MATLAB with -v7.3."
-                ) from error
+        version_5 = False
+        with contextlib.suppress(OSError, ValueError):
+            version_5 = is_version_5(path)
+        if version_5:
+            raise UserError(
+                f"{path}: a MATLAB file of version 5; expected version 7.3 (HDF5), as it is "
+                "published.\nCopy the original, or save it in MATLAB with -v7.3."
+            ) from error
         raise damaged(path, error) from error
 
 
@@ -82,7 +66,7 @@ def array_facts(path: Path, name: str) -> tuple[tuple[int, ...], str]:
         _check_length(path)
         try:
             found = {each: (shape, kind) for each, shape, kind in reader.whosmat(str(path))}
-        except Exception as error:  # Its reader raises what it meets: zlib's, struct's, its own.
+        except Exception as error:  # Its reader raises errors of zlib, of struct and of its own.
             raise damaged(path, error) from error
         if name not in found:
             raise _no_variable(path, name, found)
@@ -112,17 +96,15 @@ def read_array(path: Path, name: str) -> np.ndarray:
 
 def _is_version_5(path: Path) -> bool:
     try:
-        with open(path, "rb") as file:
-            start = file.read(10)
+        return is_version_5(path)
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}.") from error
-    if start != b"MATLAB 5.0" and not h5py.is_hdf5(path):
-        raise damaged(path, "neither the start of version 5 nor of version 7.3 (HDF5)")
-    return start == b"MATLAB 5.0"
+    except ValueError as error:
+        raise damaged(path, error) from error
 
 
 def _check_length(path: Path) -> None:
-    """Follows the lengths of a version 5 file's elements and compares with the file's size."""
+    """Adds up the lengths of a version 5 file's elements and compares with the file's size."""
     size = path.stat().st_size
     with open(path, "rb") as file:
         order = ">" if file.read(_HEADER)[126:128] == b"MI" else "<"

@@ -200,7 +200,7 @@ def test_the_csv_has_every_cell_and_the_literature():
     rows = list(csv.DictReader(io.StringIO(csv_table([row(psnr=31.23456), row("bad", psnr=None)]))))
     assert [line["psnr"] for line in rows[:2]] == ["31.23456", ""]
     assert [line["model"] for line in rows if line["group"] == "literature"] == [
-        "BM3D, in colour CBM3D",
+        "BM3D, in color CBM3D",
         "DRUNet",
         "SwinIR",
         "SCUNet",

@@ -71,10 +71,10 @@ def test_tiles_do_not_change_the_result(photos, tmp_path, run):
 @pytest.mark.parametrize(
     ("flag", "words"),
     [
-        ("--tile=8", "argument --tile: `tile` must be auto, whole or a side of at least 16 pixels"),
+        ("--tile=8", "argument --tile: expected auto, whole or a side of at least 16 pixels"),
         (
             "--max_memory=much",
-            "argument --max-memory/--max_memory: `max_memory` must be an amount of memory",
+            "argument --max-memory: expected an amount of memory",
         ),
     ],
 )

@@ -9,7 +9,7 @@ from PIL import Image
 
 from gradnet_tf.cli.file_progress import FileProgress
 from gradnet_tf.images.picture_sizes import estimate_megapixels, megapixels_of
-from gradnet_tf.utils.progress import ProgressLine
+from gradnet_tf.utils.console import ProgressLine
 
 
 class Terminal(io.StringIO):
@@ -30,7 +30,7 @@ class Clock:
 def progress(monkeypatch):
     """Returns (progress, its clock, a function that returns the line on the screen)."""
     screen, clock = Terminal(), Clock()
-    monkeypatch.setattr("gradnet_tf.utils.progress.time.monotonic", clock)
+    monkeypatch.setattr("gradnet_tf.utils.console.time.monotonic", clock)
     shown = FileProgress(ProgressLine(screen), clock)
     return shown, clock, lambda: screen.getvalue().split("\r")[-1].rstrip()
 
@@ -79,7 +79,7 @@ def test_estimates_give_way_to_the_truth(progress):
 
 def test_without_a_terminal_short_work_says_nothing_and_long_work_now_and_then(monkeypatch):
     screen, clock = io.StringIO(), Clock()
-    monkeypatch.setattr("gradnet_tf.utils.progress.time.monotonic", clock)
+    monkeypatch.setattr("gradnet_tf.utils.console.time.monotonic", clock)
     shown = FileProgress(ProgressLine(screen), clock)
     shown.begin(0, [100.0])
     shown.loading()
@@ -97,7 +97,7 @@ def test_without_a_terminal_short_work_says_nothing_and_long_work_now_and_then(m
 def test_a_long_name_does_not_wrap(progress, monkeypatch):
     shown, clock, line = progress
     size = os.terminal_size((60, 20))
-    monkeypatch.setattr("gradnet_tf.utils.progress.shutil.get_terminal_size", lambda: size)
+    monkeypatch.setattr("gradnet_tf.utils.console.shutil.get_terminal_size", lambda: size)
     shown.begin(0, [1.0, 1.0])
     shown.start("x" * 200, 1.0, 1.0)
     shown.on_tile(1, 2)

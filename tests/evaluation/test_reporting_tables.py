@@ -9,8 +9,7 @@ from evaluation_case import Fake, Images, blur, photographs
 from gradnet_tf.evaluation.evaluate_set import EvaluateConfig, evaluate
 from gradnet_tf.evaluation.scores import SCORES
 from gradnet_tf.evaluation.tables import metrics_csv, noise_text, rank, ranking_table, result_table
-from gradnet_tf.reporting.comparison_page import comparison_html
-from gradnet_tf.reporting.model_page import report_html
+from gradnet_tf.reporting.model_page import comparison_html, report_html
 from gradnet_tf.reporting.watch import Watch
 
 

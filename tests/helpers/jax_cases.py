@@ -21,7 +21,13 @@ from gradnet_tf.training.config import TrainConfig  # noqa: E402
 from gradnet_tf.training.engines.choose_engine import make_engine, start_devices  # noqa: E402
 
 CONFIG = TrainConfig(
-    preset="gradnet_tiny", batch_size=4, crop_size=24, warmup_steps=0, joint=True, clip_norm=0.2
+    preset="gradnet_tiny",
+    batch_size=4,
+    crop_size=24,
+    warmup_steps=0,
+    joint=True,
+    clip_norm=0.2,
+    optimizer=os.environ.get("CASE_OPTIMIZER", "adam"),
 )
 STEPS, SPLIT = 50, 8
 
@@ -153,6 +159,37 @@ def details(folder):
     np.savez(folder / "details.npz", **found)
 
 
+def survives(folder):
+    """What a NaN leaves, what a checkpoint restores, and a step under loss scaling."""
+    from gradnet_tf.training.checkpoints import CheckpointStore
+
+    (noisy, clean), *others = batches(4)
+
+    def flat(engine):
+        arrays = [*engine.model.get_weights(), *sum(engine.state().values(), [])]
+        return np.concatenate([np.asarray(array, np.float64).ravel() for array in arrays])
+
+    engine = engine_for(dataclasses.replace(CONFIG, ema=0.9))
+    engine.step((noisy, clean), 1e-3, 0.5)
+    found = {"before": flat(engine)}
+    found["nan"] = engine.step((noisy * np.float32(np.nan), clean), 1e-3, 0.5)["finite"]
+    found["after"] = flat(engine)
+    CheckpointStore(folder).save(
+        engine.model, engine.state(), {"step": 1, "elapsed": 1.0, "best_psnr": None}
+    )
+    other = engine_for(dataclasses.replace(CONFIG, ema=0.9, seed=5))
+    CheckpointStore(folder).restore(other.model, other.set_state)
+    for name, each in (("whole", engine), ("resumed", other)):
+        found[f"{name}_losses"] = [each.step(batch, 1e-3, 0.5)["loss"] for batch in others]
+        found[name] = flat(each)
+    half = engine_for(dataclasses.replace(CONFIG, precision="mixed_float16"))
+    weights = half.model.get_weights()
+    found["half"] = half.step((noisy, clean), 1e-3)["finite"]
+    pairs = zip(weights, half.model.get_weights(), strict=True)
+    found["half_moved"] = max(np.abs(one - two).max() for one, two in pairs)
+    np.savez(folder / "survives.npz", **found)
+
+
 def device_batches(batch_size=4, start_step=0):
     """A training set of three random pictures of different sizes, crop 24, blind."""
     from gradnet_tf.degradations.sampling import CropSampler
@@ -165,5 +202,5 @@ def device_batches(batch_size=4, start_step=0):
 
 
 if __name__ == "__main__":
-    cases = {"compare": compare, "load": load, "two_devices": two_devices, "details": details}
+    cases = {case.__name__: case for case in (compare, load, two_devices, details, survives)}
     cases[sys.argv[1]](Path(sys.argv[2]))

@@ -170,8 +170,8 @@ def test_a_network_with_a_given_estimate_round_trips_as_keras_file(tmp_path):
 @pytest.mark.parametrize(
     ("kind", "changes", "words"),
     [
-        ("FFDNet", {"sigma_min": 0.0}, "must be told the noise level, and a blind network"),
-        ("opencv_nlm", {"sigma_min": 0.0}, "must be told the noise level, and a blind network"),
+        ("FFDNet", {"sigma_min": 0.0}, "needs the noise level, and a blind network"),
+        ("opencv_nlm", {"sigma_min": 0.0}, "needs the noise level, and a blind network"),
         ("opencv_nlm", {"degradation": "camera"}, "a degradation of several stages has none"),
         ("opencv_nlm", {"joint": True}, "has no weights that could train along"),
         ("MSKResnet", {"channels": 1}, "takes images of 3 channels. Expected one for --channels=1"),

@@ -1,5 +1,8 @@
 """The two stages of a run: what each is given, and where its weights come from."""
 
+import contextlib
+import os
+
 import keras
 import numpy as np
 import pytest
@@ -113,6 +116,20 @@ def test_a_folder_in_use_keeps_its_configuration(tmp_path, stages):
         with pytest.raises(Interrupted, match="in use by another training"):
             train(tmp_path / "busy")
     assert (folder / "config.json").read_text() == "theirs"
+
+
+@pytest.mark.parametrize("link", [os.symlink, os.link])
+def test_a_lock_file_that_is_somebodys_file_is_left_as_it_is(tmp_path, link):
+    """A symbolic link is refused, a second name of a file locks it: neither is written to."""
+    somebodys = tmp_path / "notes.txt"
+    somebodys.write_text("mine")
+    (tmp_path / "run").mkdir()
+    link(somebodys, tmp_path / "run/.lock")
+    refused = pytest.raises(UserError, match="cannot be written")
+    with refused if link is os.symlink else contextlib.nullcontext():
+        with held(tmp_path / "run"):
+            pass
+    assert somebodys.read_text() == "mine"
 
 
 def test_a_folder_that_cannot_be_made_is_said(tmp_path, stages):

@@ -10,7 +10,7 @@ import numpy as np
 def make_averages(model: keras.Model, decay: float) -> list[keras.Variable]:
     """Returns a variable for the average of each trainable weight, or none for a decay of 0.
 
-    To be called where the model was built (inside a strategy's scope).
+    Must be called where the model was built (inside a strategy's scope).
     """
     if not decay:
         return []
@@ -22,7 +22,7 @@ def make_averages(model: keras.Model, decay: float) -> list[keras.Variable]:
 
 @contextlib.contextmanager
 def averages_in_place(model: keras.Model, averages: list[keras.Variable]) -> Iterator[None]:
-    """Puts the averages into the model for the length of a block; without any, does nothing."""
+    """Context in which the model has the averaged weights; does nothing without averages."""
     variables = model.trainable_variables if averages else []
     kept = values_of(variables)
     try:
@@ -38,7 +38,7 @@ def values_of(variables: list[keras.Variable]) -> list[np.ndarray]:
 
 
 def assign(variables: list[keras.Variable], arrays: list[np.ndarray]) -> None:
-    """Puts back what `values_of` returned.
+    """Restores what `values_of` returned.
 
     Raises:
         ValueError: for another number of arrays.

@@ -37,7 +37,7 @@ def start_devices(
 def make_engine(config, build: Callable):
     """Returns the engine for a `TrainConfig` with the model that `build()` makes.
 
-    A run's initial values follow from its seed and its backend alone.
+    A run's initial values depend only on its seed and its backend.
     """
     backend = backend_name()
     if backend == "jax":

@@ -1,11 +1,11 @@
-"""Training batches made on the device: the images stay there as bytes, a step gets the choices.
+"""Training batches made on the device, where the images stay as bytes.
 
-The whole training set is one flat uint8 array a colour channel in device
-memory (planes, because a last axis of 3 is padded on some devices). For a step the
-host sends a few numbers an example (which crop, how it is turned, σ, the key
-of the noise), and the compiled step makes the floats. The choices are those of
-`CropSampler`, so every clean crop is, bit for bit, the one of the other
-pipelines; the noise is JAX's.
+The whole training set is in device memory, as one flat uint8 array per color
+channel (planes, because a last axis of 3 is padded on some devices). For each step
+the host sends a few numbers per example (crop, orientation, σ, the key of the
+noise), and the compiled step makes the floats. The choices are those of
+`CropSampler`, so every clean crop is bit for bit that of the other pipelines;
+the noise is JAX's.
 """
 
 from collections import deque
@@ -47,8 +47,8 @@ class Choices(NamedTuple):
 class DeviceBatches:
     """A training set that fits into device memory, and the choices of every step.
 
-    Iterating gives the `Choices` of step `start_step` and of those after it,
-    without end. A thread makes them ahead, since a device would wait for them.
+    Iterating gives the `Choices` of step `start_step` and all later steps. A
+    thread prepares them, so that the device does not wait.
     """
 
     def __init__(

@@ -1,10 +1,14 @@
 """A training step on JAX: one compiled, functional step on one device or on several.
 
-The interface is that of `engine_tensorflow`. Between steps the truth is a
-tuple of arrays on the devices, given to each step and replaced by what it
-returns. It goes back into the Keras variables when `model`, `optimizer` or
-their state is asked for, and is read from them again at the next step: so ask
-the engine for `model` each time, and do not keep it over a step.
+The interface is that of `engine_tensorflow`. Between steps the state is a tuple
+of arrays on the devices; each step takes it and returns the next one. Asking
+for `model`, `optimizer` or their state copies it into the Keras variables, and
+the next step reads it from them again. So ask the engine for `model` each
+time, and do not keep it over a step.
+
+Devices are addressed by `jax.sharding`: `keras.distribution` lays out the
+variables of models that Keras' own trainer runs, and here the step is a
+function of arrays, with the training set in device memory beside them.
 """
 
 from contextlib import contextmanager
@@ -34,7 +38,7 @@ def start_devices(cpu_replicas: int = 1) -> None:
         try:
             jax.config.update("jax_num_cpu_devices", cpu_replicas)
         except RuntimeError:
-            pass  # JAX already runs; the count tells whether that matters.
+            pass  # JAX already runs; the check of the count below decides whether that matters.
         found = len(jax.devices("cpu"))
         if found != cpu_replicas:
             raise UserError(
@@ -54,12 +58,12 @@ class _State(NamedTuple):
 
 
 def _position(variables, wanted) -> int:
-    """Returns where `wanted` itself stands in a list of variables."""
+    """Returns the index of the very object `wanted` in a list of variables."""
     return next(index for index, variable in enumerate(variables) if variable is wanted)
 
 
 class JaxEngine:
-    """The batch is cut over the devices, the variables are on each; XLA adds the reductions."""
+    """Splits the batch over the devices, with a copy of the variables on each; XLA reduces."""
 
     def __init__(self, config, build):
         """Args:
@@ -70,7 +74,7 @@ class JaxEngine:
             UserError: when the devices cannot share the batch evenly.
         """
         self.config = config
-        # Without a strategy one device works, however many there are.
+        # Without a strategy only one device is used, however many there are.
         devices = jax.devices() if config.strategy == "mirrored" else jax.devices()[:1]
         if config.batch_size % (len(devices) * config.accumulate):
             raise UserError(
@@ -86,7 +90,7 @@ class JaxEngine:
         self._optimizer = make_optimizer(config)
         self._optimizer.build(self._model.trainable_variables)
         self._averages = make_averages(self._model, config.ema)
-        self._state: _State | None = None  # None: the Keras variables hold the truth
+        self._state: _State | None = None  # None: the Keras variables are up to date
         self._planes = ()
         self._crop_size = None
         self._step_on_arrays = jax.jit(self._one_step, donate_argnums=0)
@@ -126,7 +130,7 @@ class JaxEngine:
     def _read(self) -> _State:
         """Copies the variables to the devices, for a step to consume."""
         values = jax.tree.map(lambda variable: variable.value, self._variables())
-        # A copy: the step donates what it is given, and would take the variables' own memory.
+        # A copy, because the step donates its arguments and would free the variables' memory.
         return jax.tree.map(jnp.copy, jax.device_put(values, self._everywhere))
 
     def batches(self, dataset):
@@ -178,7 +182,7 @@ class JaxEngine:
             return self._gradients(state, noisy, clean, scale)
 
         def parts(images):
-            # Each device cuts what it holds; no image changes its device.
+            # Each device splits its own part; no image moves between devices.
             cut = images.reshape(self.replicas, count, -1, *images.shape[1:])
             return cut.swapaxes(0, 1).reshape(count, -1, *images.shape[1:])
 
@@ -197,7 +201,7 @@ class JaxEngine:
         optimizer = self._optimizer
         places = optimizer.variables
         optimizer_values = list(state.optimizer)
-        # An argument of the step and not a constant of it: no new compilation when it changes.
+        # An argument and not a constant of the step, so that a change does not recompile it.
         optimizer_values[_position(places, optimizer.learning_rate)] = learning_rate
         scaled = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
         scale = optimizer_values[_position(places, optimizer.dynamic_scale)] if scaled else 1.0
@@ -227,8 +231,8 @@ class JaxEngine:
     def step(self, batch, learning_rate: float, ema_decay: float = 0.0) -> StepResult:
         """Starts one step on a batch from `batches`, or on ready (noisy, clean) arrays.
 
-        A step whose loss or gradient is not finite changes no weight and no
-        state of the optimiser.
+        A step whose loss or gradient is not finite changes neither weights nor
+        optimizer state.
         """
         state, rates = self._state or self._read(), np.float32([learning_rate, ema_decay])
         self._state = None
@@ -243,7 +247,7 @@ class JaxEngine:
         return StepResult(lambda: (float(loss), bool(finite)))
 
     def _call(self, trainable, non_trainable, noisy, sigma, *, return_intermediates=False):
-        # Models without intermediates have no such argument, nor blind ones a noise level.
+        # Only some models take these arguments.
         more = {"return_intermediates": True} if return_intermediates else {}
         if sigma is not None:
             more["sigma"] = sigma
@@ -271,7 +275,7 @@ class JaxEngine:
 
     @contextmanager
     def averaged(self):
-        """Gives the model its averaged weights for the length of a block."""
+        """Context in which the model has its averaged weights."""
         with averages_in_place(self.model, self._averages):
             try:
                 yield
@@ -285,7 +289,7 @@ class JaxEngine:
         return {**state, "ema": values_of(self._averages)} if self._averages else state
 
     def set_state(self, state: dict[str, list[np.ndarray]]) -> None:
-        """Puts back what `state` returned."""
+        """Restores what `state` returned."""
         self._write_back()
         assign(self._optimizer.variables, state["optimizer"])
         assign(self._averages, state.get("ema", []))

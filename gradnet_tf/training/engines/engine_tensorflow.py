@@ -4,7 +4,7 @@ An engine is anything with these members; the loop uses no others:
 
 - `model`, `optimizer`: Keras objects, built.
 - `replicas`: the number of model copies.
-- `team` (optional): what the workers tell each other, see `team`.
+- `team` (optional): how the workers communicate, see `team`.
 - `batches(dataset)`: an iterator of what `step` takes.
 - `step(batch, learning_rate, ema_decay=0.0)`: starts one optimiser step;
   returns a `StepResult`, which waits for it.
@@ -162,7 +162,7 @@ class TensorFlowEngine:
         if self.team.local_replicas > 1:
             each = self.config.batch_size // self.replicas
             dataset = dataset.unbatch().batch(each, drop_remainder=True)
-        # Said to be endless, or else the workers ask each other before every batch for an end.
+        # Declared endless; otherwise the workers ask each other before every batch whether it ends.
         return dataset.apply(
             tf.data.experimental.assert_cardinality(tf.data.experimental.INFINITE_CARDINALITY)
         )
@@ -198,7 +198,7 @@ class TensorFlowEngine:
             lambda index, *_: index < count,
             add_part,
             (0, 0.0, zeros),
-            parallel_iterations=1,  # two parts at once would take the memory of two
+            parallel_iterations=1,  # one part at a time, to save memory
         )
         return loss, gradients
 
@@ -248,15 +248,15 @@ class TensorFlowEngine:
         else:
             tf.cond(finite, update, lambda: False)
         if moving:
-            # The forward pass has moved them already.
+            # The forward pass has already updated them.
             tf.cond(finite, lambda: True, lambda: self._put_back(moving))
         return loss, finite
 
     def step(self, batch, learning_rate: float, ema_decay: float = 0.0) -> StepResult:
         """Starts one optimiser step on a batch from `batches`.
 
-        A step whose loss or gradient is not finite changes no weight and no
-        state of the optimiser.
+        A step whose loss or gradient is not finite changes neither weights nor
+        optimizer state.
         """
         self.optimizer.learning_rate.assign(learning_rate)
         with losses_reported():
@@ -280,7 +280,7 @@ class TensorFlowEngine:
         return {key: outputs[key].numpy() for key in ("denoised", "naive", "gradient")}
 
     def averaged(self) -> AbstractContextManager[None]:
-        """Gives the model its averaged weights for the length of a block."""
+        """Context in which the model has its averaged weights."""
         return averages_in_place(self.model, self._averages)
 
     def state(self) -> dict[str, list[np.ndarray]]:
@@ -289,6 +289,6 @@ class TensorFlowEngine:
         return {**state, "ema": values_of(self._averages)} if self._averages else state
 
     def set_state(self, state: dict[str, list[np.ndarray]]) -> None:
-        """Puts back what `state` returned."""
+        """Restores what `state` returned."""
         assign(self.optimizer.variables, state["optimizer"])
         assign(self._averages, state.get("ema", []))

@@ -1,4 +1,7 @@
-"""The moving averages of batch normalisation, which a step changes while it computes the loss."""
+"""The moving averages of batch normalization, which the forward pass of a step changes.
+
+At that time it is not known whether the step is finite, so a skipped step has to restore them.
+"""
 
 _NAMES = ("moving_mean", "moving_variance")
 

@@ -1,4 +1,4 @@
-"""What a training step minimises; the same function under every engine (keras.ops only)."""
+"""The loss that a training step minimizes, for every engine (keras.ops only)."""
 
 from keras import ops
 
@@ -9,9 +9,9 @@ from gradnet_tf.models.losses import gradnet_loss_per_image, l1_per_image
 def realised_sigma(noisy, clean):
     """Returns the standard deviation of each image's own noise, (N,) float32, 0-255 scale.
 
-    A batch holds no noise levels. For white Gaussian noise the deviation of
-    the draws themselves is the level to well under a percent on a training
-    crop, and the network is told what is there.
+    A batch holds no noise levels. For white Gaussian noise the standard deviation
+    of the draws equals the level to well under a percent on a training crop, so
+    it is computed from the pair.
 
     Args:
         noisy: (N, H, W, C) float32.
@@ -23,11 +23,11 @@ def realised_sigma(noisy, clean):
 def objective_per_image(model, noisy, clean, gradient_loss_weight, joint):
     """Returns the loss of each image, (N,) float32.
 
-    A model with a method `loss_per_image(noisy, clean, gradient_loss_weight)`
-    has the last word on what it minimises.
+    A method `loss_per_image(noisy, clean, gradient_loss_weight)` of the model
+    overrides this loss.
 
     Args:
-        model: a denoising model; with `needs_sigma` it is told `realised_sigma`.
+        model: a denoising model; with `needs_sigma` it gets `realised_sigma`.
         noisy: (N, H, W, C) float32.
         clean: (N, H, W, C) float32.
         gradient_loss_weight: λ of the paper.

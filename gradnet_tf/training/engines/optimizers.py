@@ -68,7 +68,7 @@ class Muon(keras.optimizers.Muon):
 def make_optimizer(config) -> keras.optimizers.Optimizer:
     """Returns the optimiser of a run, with dynamic loss scaling under "mixed_float16".
 
-    To be called where the model was built (inside a strategy's scope).
+    Must be called where the model was built (inside a strategy's scope).
 
     Args:
         config: a `TrainConfig`.

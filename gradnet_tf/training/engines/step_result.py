@@ -1,4 +1,4 @@
-"""What a step returns, while the device may still be at work on it."""
+"""The result of a step, which the device may still be computing."""
 
 import functools
 from collections.abc import Callable
@@ -7,8 +7,8 @@ from collections.abc import Callable
 class StepResult:
     """Loss and finiteness of a step; reading either waits for the device.
 
-    So that a device never waits for Python, the loop starts the next steps
-    before it reads the result of one.
+    The loop starts the next steps before it reads the result of one, so that a
+    device never waits for Python.
 
     Items:
         loss: float, mean over the global batch.

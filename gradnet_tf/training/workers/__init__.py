@@ -1,1 +1,1 @@
-"""Several processes that train together: who they are and what they exchange."""
+"""Training in several processes: the cluster, and the messages between workers."""

@@ -189,9 +189,9 @@ def cluster_for(strategy: str) -> Cluster:
 def wait_for_workers(cluster: Cluster, timeout: float) -> None:
     """Waits until every other worker answers at its address.
 
-    TensorFlow's own wait names nobody and lasts an hour. Each worker listens
-    at its port meanwhile; whoever has seen all the others goes on and hands
-    the port to TensorFlow's server, which answers the late ones.
+    TensorFlow's own wait lasts an hour and does not name the missing workers. Here
+    each worker listens at its port; one that has seen all the others continues
+    and hands the port to TensorFlow's server, which answers the late ones.
 
     Raises:
         Interrupted: when some do not answer within `timeout` seconds.

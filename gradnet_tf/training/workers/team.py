@@ -1,8 +1,8 @@
-"""What the workers of a run tell each other; a run of one process is a team of one.
+"""Messages between the workers of a run; a single process is a team of one.
 
 The loop calls the same members in the same order on every worker, so that no
-worker waits for a message that nobody sends. Only the chief touches the run's
-folder. An engine without a `team` works alone.
+worker waits for a message that is never sent. Only the chief uses the run's
+folder. An engine without a `team` is a single process.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ import numpy as np
 
 
 class Team:
-    """A team of one: everything that is shared comes back as it was given.
+    """A team of one: everything that is shared is returned unchanged.
 
     Attributes:
         index: number of this worker, from 0.
@@ -61,8 +61,8 @@ class Team:
     def agree(self, elapsed: float, stop: bool) -> tuple[float, bool]:
         """Returns the chief's clock, and whether any worker was asked to stop.
 
-        The learning rate follows the clock under a time budget, and a signal
-        reaches one worker before the others: both must be the same everywhere.
+        Under a time budget the learning rate depends on the clock, and a signal
+        reaches one worker before the others; all workers must agree on both.
         """
         elapsed, stops = self.sums([elapsed if self.chief else 0.0, float(stop)])
         return elapsed, stops > 0

@@ -1,4 +1,4 @@
-"""The workers of `MultiWorkerMirroredStrategy`: their strategy, their messages, their loss."""
+"""The workers of `MultiWorkerMirroredStrategy`: start, messages, and lost workers."""
 
 import contextlib
 import json
@@ -12,7 +12,7 @@ from gradnet_tf.training.workers.cluster import Cluster, read_cluster, wait_for_
 from gradnet_tf.training.workers.team import Team
 from gradnet_tf.utils.errors import Interrupted, UserError
 
-# How TensorFlow words a worker that is gone, silent or started anew.
+# TensorFlow's errors for a worker that is gone, silent or was restarted.
 _LOSSES = (
     tf.errors.AbortedError,
     tf.errors.CancelledError,
@@ -23,7 +23,7 @@ _LOSSES = (
 
 
 def _first_cause(error: tf.errors.OpError) -> str:
-    """Returns the line of a long TensorFlow message that says what happened."""
+    """Returns the informative line of a long TensorFlow message."""
     lines = [line.strip() for line in str(error.message).splitlines() if line.strip()]
     causes = [line for line in lines if line.startswith("Collective ops is aborted by:")]
     return (causes or lines or [type(error).__name__])[0][:200]
@@ -44,7 +44,7 @@ def losses_reported() -> Iterator[None]:
             raise
         raise Interrupted(
             f"another worker of this run was lost or does not answer ({_first_cause(error)}).\n"
-            "The run stops here; the same command on every worker goes on from the last checkpoint."
+            "The run stops here; the same command on every worker resumes at the last checkpoint."
         ) from error
 
 
@@ -91,7 +91,7 @@ class TensorFlowTeam(Team):
     def _sum_over_workers(self, values):
         def replica_sum(values):
             context = tf.distribute.get_replica_context()
-            # One replica of each worker speaks for it.
+            # One replica per worker.
             speaks = tf.equal(context.replica_id_in_sync_group % self.local_replicas, 0)
             own = tf.where(speaks, values, tf.zeros_like(values))
             return context.all_reduce(tf.distribute.ReduceOp.SUM, own)
@@ -128,7 +128,7 @@ class TensorFlowTeam(Team):
         data = json.dumps(value).encode() if self.chief else b""
         length = int(self.sums([len(data)])[0])
         codes = np.frombuffer(data, np.uint8) if self.chief else np.zeros(length)
-        # Collectives know no bytes.
+        # Collectives do not support bytes.
         return json.loads(self._from_chief(codes.astype(np.int32)).astype(np.uint8).tobytes())
 
     def check_equal(self, what: str, value) -> None:

@@ -1,5 +1,6 @@
 """Prepared shards hold what decoding gives, survive kills, and say what is wrong with them."""
 
+import contextlib
 import dataclasses
 import fcntl
 import json
@@ -54,7 +55,8 @@ def test_who_waited_for_a_refused_one_makes_the_folder_anew(tmp_path, images):
         time.sleep(0.3)  # Long enough to be waiting; where it is not, the test tells less.
         assert not waiting.done()
         (folder / ".lock").unlink()
-        folder.rmdir()
+        with contextlib.suppress(OSError):  # The waiting one may be faster: it goes on in there.
+            folder.rmdir()
         lock.close()
         assert len(waiting.result(60)) == len(NAMES)
 

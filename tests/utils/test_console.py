@@ -2,7 +2,7 @@
 
 import pytest
 
-from gradnet_tf.utils.progress import TimeLeft
+from gradnet_tf.utils.console import TimeLeft
 
 
 def test_the_first_steps_tell_nothing():
