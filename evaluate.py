@@ -71,7 +71,8 @@ def main(given: Given) -> int:
         backend_name()
         import gradnet_tf.evaluation.metrics  # noqa: F401 - brings the backend's start-up chatter
     # All of them before the first is scored: a mistake in the last name shows now.
-    denoisers = [load_denoiser(spec, config.precision) for spec in specs]
+    more = {"precision": config.precision, "runtime": config.runtime}
+    denoisers = [load_denoiser(spec, **more) for spec in specs]
     folders = model_folders(specs, [denoiser.name for denoiser in denoisers])
     watch = Watch(len(image_set.names), show_model=len(specs) > 1)
     results = evaluate_into(

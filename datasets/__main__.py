@@ -26,9 +26,9 @@ from pathlib import Path
 
 from datasets.commands.service import ServiceOptions
 from gradnet_tf.models.presets import PRECISIONS
-from gradnet_tf.utils.command import ArgumentParser, guarded
+from gradnet_tf.utils.command import guarded
 from gradnet_tf.utils.errors import EXIT_OK, EXIT_SOME_FAILED
-from gradnet_tf.utils.options import add_options, make_config, option
+from gradnet_tf.utils.options import ArgumentParser, add_options, make_config, option
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 

@@ -92,4 +92,4 @@ def _naive(form: Form, kind: str | None, weights):
         return CleanImage()
     from gradnet_tf.denoiser import load_denoiser
 
-    return load_denoiser(kind, form.precision).model
+    return load_denoiser(kind, form.precision, runtime="keras").model

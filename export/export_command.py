@@ -39,7 +39,7 @@ def export(config: ExportConfig, images, calibration_images: Callable | None = N
         from export.verify.measure import mean_agreement, mean_psnr
         from gradnet_tf.denoiser import load_denoiser
 
-        denoiser = load_denoiser(config.model)
+        denoiser = load_denoiser(config.model, runtime="keras")
     _require_exportable(denoiser, config)
     source = denoiser.source
     name = source["preset"] if source["kind"] == "run" else denoiser.name

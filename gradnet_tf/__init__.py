@@ -5,6 +5,25 @@ cheap and starts no framework.
 """
 
 import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gradnet_tf.denoiser import Denoiser as Denoiser
+    from gradnet_tf.denoiser import load_denoiser as load_denoiser
+    from gradnet_tf.evaluation.metrics import PSNR as PSNR
+    from gradnet_tf.images.photo import Photo as Photo
+    from gradnet_tf.images.photo_files import read_photo as read_photo
+    from gradnet_tf.images.photo_files import write_photo as write_photo
+    from gradnet_tf.models.adnet import ADNet as ADNet
+    from gradnet_tf.models.cbdnet import CBDNet as CBDNet
+    from gradnet_tf.models.dncnn import DnCNN as DnCNN
+    from gradnet_tf.models.ffdnet import FFDNet as FFDNet
+    from gradnet_tf.models.gradnet import GradNet as GradNet
+    from gradnet_tf.models.losses import GradNetLoss as GradNetLoss
+    from gradnet_tf.models.mskresnet import MSKResnet as MSKResnet
+    from gradnet_tf.models.presets import PRESETS as PRESETS
+    from gradnet_tf.models.presets import build_model as build_model
+    from gradnet_tf.tiling.tile_config import TileConfig as TileConfig
 
 __version__ = "0.1.0"
 
@@ -15,8 +34,12 @@ _HOMES = {
     "DnCNN": "gradnet_tf.models",
     "FFDNet": "gradnet_tf.models",
     "GradNet": "gradnet_tf.models",
+    "GradNetLoss": "gradnet_tf.models.losses",
     "MSKResnet": "gradnet_tf.models",
     "PRESETS": "gradnet_tf.models.presets",
+    "PSNR": "gradnet_tf.evaluation.metrics",
+    "Photo": "gradnet_tf.images.photo",
+    "TileConfig": "gradnet_tf.tiling.tile_config",
     "build_model": "gradnet_tf.models.presets",
     "load_denoiser": "gradnet_tf.denoiser",
     "read_photo": "gradnet_tf.images.photo_files",
@@ -25,11 +48,11 @@ _HOMES = {
 __all__ = [*sorted(_HOMES), "__version__"]
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'gradnet_tf' has no attribute {name!r}")
     return getattr(importlib.import_module(_HOMES[name]), name)
 
 
-def __dir__():
+def __dir__() -> list[str]:
     return __all__

@@ -13,8 +13,7 @@ from gradnet_tf.degradations.sampling import orient
 from gradnet_tf.images.channels import PER_CHANNEL, REPLICATED, adapt_channels, adaptation, is_grey
 from gradnet_tf.loading.load import load_runner
 from gradnet_tf.tiling.tile_config import AUTO, TileConfig
-from gradnet_tf.tiling.tiled import run_whole
-from gradnet_tf.tiling.tiles import FLOATS, OnTile, PixelFormat
+from gradnet_tf.tiling.tiler import FLOATS, WHOLE_PIXELS, OnTile, PixelFormat, run_whole
 from gradnet_tf.utils.console import note
 from gradnet_tf.utils.errors import UserError
 
@@ -149,7 +148,8 @@ def denoise_picture(
         own, part = denoiser, colours
         if is_grey(colours) and (own := denoiser.for_grey()) is not denoiser:
             part = colours[..., :1]  # What is made of it goes to all channels.
-        colours[...] = _denoise(own, part, strength, sigma, ensemble, tiles, on_tile)
+        rule = adaptation(part.shape[-1], own.channels)
+        colours[...] = _denoise(own, part, rule, strength, sigma, ensemble, tiles, on_tile)
     return result
 
 
@@ -188,12 +188,11 @@ def _require_borne(colours: np.ndarray) -> None:
         )
 
 
-def _denoise(denoiser, colours, strength, sigma, ensemble, tiles, on_tile) -> np.ndarray:
+def _denoise(denoiser, colours, rule, strength, sigma, ensemble, tiles, on_tile) -> np.ndarray:
     _require_borne(colours)
     if sigma is None and denoiser.needs_sigma:
         # Of the picture as it is, before channels are replicated or taken one by one.
         sigma = estimate_and_tell(to_unit(colours), denoiser.name)
-    rule = adaptation(colours.shape[-1], denoiser.channels)
     if ensemble or (rule == PER_CHANNEL and strength.luma != strength.chroma):
         # What is stored needs eight results, or the results of all three channels.
         return _denoise_floats(denoiser, colours, strength, sigma, ensemble, tiles, on_tile)
@@ -264,14 +263,16 @@ class Denoiser:
     """Maps noisy images to denoised images of the same shape, at any height and width from 1 up.
 
     Args:
-        model: a name or a path, as `gradnet_tf.denoiser.load_denoiser` takes it (with
-            the runtime "auto"), or what runs a network already; see `Runner`.
+        model: a name or a path, as `gradnet_tf.denoiser.load_denoiser` takes it, or what
+            runs a network already; see `Runner`.
         name: what reports and folders call it, such as "gradnet_small_color_blind";
             given with a `Runner`, known where a model is named.
         source: where it came from: `kind`, `path`, `preset`, `sha256`, `run`,
             `trained_sigma`, the lowest and the highest noise level of its training, and
             `runtime`, "litert" for weights that ship and run there (missing values are
             `None`); given or known like `name`.
+        runtime: what runs weights that ship: "keras", "litert", or "auto"; see `load_denoiser`.
+        precision: dtype policy of a Keras model; see `load_denoiser`.
 
     Attributes:
         channels: 3 (RGB) or 1 (grey), what `denoise` takes; `None` where it takes both.
@@ -281,6 +282,8 @@ class Denoiser:
 
     Raises:
         UserError: `model` names nothing that denoises.
+
+    One made from a name or a path can be pickled and copied: it is loaded again.
 
     Example:
 
@@ -293,15 +296,38 @@ class Denoiser:
         model: str | os.PathLike | Runner = "default",
         name: str = "denoiser",
         source: Mapping[str, Any] | None = None,
+        *,
+        runtime: str = "auto",
+        precision: str = "float32",
     ):
+        self._made_from: tuple[str, str, str, str] | None = None
         if isinstance(model, str | os.PathLike):
-            found = load_denoiser(os.fspath(model), runtime="auto")
+            found = load_denoiser(os.fspath(model), precision, runtime=runtime)
             model, name, source = found.runner, found.name, found.source
-        self.runner = model
+            self._made_from = found._made_from
+        self.runner: Runner = model
         self.name = name
         blank = dict.fromkeys(_FACTS)
         self.source = {**blank, **(source or {})}
         self._for_grey: Denoiser | None = None
+        self._in_keras: Denoiser | None = None
+
+    def __repr__(self) -> str:
+        colours = {1: "gray", 3: "RGB", None: "gray or RGB"}[self.channels]
+        return f"<Denoiser {self.name}, runtime {self.runtime}, {colours}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self._made_from is None:
+            raise TypeError(
+                f"{self!r} cannot be pickled or copied: it was made from a network in memory. "
+                "Make it from a name or a path, Denoiser(NAME), or save the network first."
+            )
+        return load_denoiser, self._made_from
+
+    @property
+    def runtime(self) -> str:
+        """What runs it: "keras", "litert", "saved_model", "classical", or the runner's class."""
+        return getattr(self.runner, "runtime", type(self.runner).__name__)
 
     @property
     def channels(self) -> int | None:
@@ -314,7 +340,7 @@ class Denoiser:
         return self.runner.needs_sigma
 
     @property
-    def model(self):
+    def model(self) -> Any:
         """The Keras model behind it, if there is one."""
         return self.runner.model
 
@@ -324,9 +350,12 @@ class Denoiser:
         return self.runner.parameters
 
     def denoise(
-        self, images: np.ndarray, sigma: float | None = None, tiles: TileConfig | None = None
+        self,
+        images: np.ndarray,
+        sigma: float | np.ndarray | None = None,
+        tiles: TileConfig = AUTO,
     ) -> np.ndarray:
-        """Denoises a batch.
+        """Denoises a batch; the same pixels as `__call__` makes of the same picture.
 
         Args:
             images: (N, H, W, C), float, nominal range [0, 1] (noise may leave it),
@@ -334,8 +363,9 @@ class Denoiser:
             sigma: noise level on the 0-255 scale, of all images or (N,); unused
                 by blind models. Where the network needs it and none is given, it is
                 estimated, and printed for each image.
-            tiles: how images are cut. By default each is run whole, and the attention
-                averages over all of it at any size.
+            tiles: how images are cut, and what the attention averages over: by default over
+                all of a picture of up to half a megapixel, and over crops of a larger one.
+                `TileConfig(pooling="whole")` averages over all of it at any size.
 
         Returns:
             float32, shaped like `images`, clipped to [0, 1].
@@ -348,19 +378,27 @@ class Denoiser:
         if images.size == 0:
             return images
         sigma = self._levels(images, sigma, lambda image: estimate_and_tell(image, self.name))
-        if tiles is not None:
-            levels = [None if sigma is None else sigma[i : i + 1] for i in range(len(images))]
-            pairs = zip(images, levels, strict=True)
-            parts = [self.run_picture(image, level, tiles)[None] for image, level in pairs]
-            return parts[0] if len(parts) == 1 else np.concatenate(parts)
-        return np.clip(np.asarray(self.runner.run(images, sigma), np.float32), 0.0, 1.0)
+        if tiles == AUTO and len(images) > 1 and images[..., 0].size <= WHOLE_PIXELS:
+            # Each would be run whole and pooled whole; together they take less time.
+            return np.clip(np.asarray(self.runner.run(images, sigma), np.float32), 0.0, 1.0)
+        levels = [None if sigma is None else sigma[i : i + 1] for i in range(len(images))]
+        pairs = zip(images, levels, strict=True)
+        return np.stack([self.run_picture(image, level, tiles) for image, level in pairs])
 
     def naive(self, images: np.ndarray, sigma: float | None = None) -> np.ndarray | None:
         """Returns the naive estimate ψ(y), clipped to [0, 1], or `None` where there is none.
 
-        Takes what `denoise` takes. Only a GradNet held as a Keras model has one.
+        Takes what `denoise` takes. Only a GradNet that Keras runs has one; of weights that
+        ship, and that LiteRT runs here, Keras is asked where it is installed.
         """
         images = self._checked(images)
+        if self.source["kind"] == "weights" and self.runtime == "litert":
+            if self._in_keras is None:
+                try:
+                    self._in_keras = load_denoiser(self.name, runtime="keras")
+                except UserError:
+                    return None  # Keras or its backend is not installed.
+            return self._in_keras.naive(images, sigma)
         estimate = self.runner.naive(images, self._levels(images, sigma, estimate_sigma))
         return None if estimate is None else np.clip(np.asarray(estimate, np.float32), 0.0, 1.0)
 
@@ -392,7 +430,8 @@ class Denoiser:
             chroma: strength for colour alone.
             self_ensemble: averages over the eight flips and quarter turns: a little better,
                 eight times slower.
-            tiles: how a large picture is cut; the result does not depend on it.
+            tiles: how a large picture is cut, and what the attention averages over; see
+                `denoise`.
             on_tile: called with the pixels done and all pixels of an image, whenever some
                 are done; once for each image with `self_ensemble`.
 
@@ -510,7 +549,7 @@ def grey_partner(denoiser):
 
 
 def load_denoiser(
-    spec: str, precision: str = "float32", flag: str = "model", runtime: str = "keras"
+    spec: str, precision: str = "float32", flag: str = "model", runtime: str = "auto"
 ) -> Denoiser:
     """Returns the denoiser that `--model=spec` means.
 
@@ -526,11 +565,16 @@ def load_denoiser(
         precision: dtype policy to rebuild a Keras model under; weights stay float32.
         flag: what messages call `spec`.
         runtime: what runs weights that ship: "keras", "litert" from the .tflite file that
-            ships too, or "auto"; see `gradnet_tf.runtimes.choose_runtime.litert_file`.
+            ships too, or "auto": LiteRT where it is installed, unless there is a GPU, another
+            precision, or KERAS_BACKEND is set. Files and folders say themselves what runs them.
 
     Raises:
         UserError: nothing of that name or kind, a damaged file, or a precision
             that the kind of file cannot have.
     """
     loaded = load_runner(spec, precision, flag, runtime)
-    return Denoiser(loaded.runner, loaded.name, loaded.source)
+    denoiser = Denoiser(loaded.runner, loaded.name, loaded.source)
+    # Another process may have another working folder.
+    found = os.path.abspath(spec) if os.path.exists(spec) else spec
+    denoiser._made_from = (found, precision, flag, runtime)
+    return denoiser

@@ -16,8 +16,8 @@ ORDER = (
     "images",
     "degradations",
     "layers",
-    "models",
     "weights",
+    "models",
     "tiling",
     "runtimes",
     "loading",
@@ -30,8 +30,7 @@ ORDER = (
     "batch",
     "__main__",
 )
-# `DenoisingModel.from_preset` builds any network by its name, with the weights that ship.
-UPWARD = {("gradnet_tf.models.base", "gradnet_tf.weights.pretrained")}
+UPWARD: set[tuple[str, str]] = set()
 
 
 def module_files() -> dict[str, Path]:
@@ -48,10 +47,19 @@ def module_files() -> dict[str, Path]:
 FILES = module_files()
 
 
+class _Running(ast.NodeTransformer):
+    """Leaves out what stands under `if TYPE_CHECKING:`: it is for type checkers and never runs."""
+
+    def visit_If(self, node):
+        self.generic_visit(node)
+        checked = isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+        return node.orelse if checked else node
+
+
 def imports_of(name: str) -> set[str]:
-    """Returns the project's modules that a module imports, anywhere in it."""
+    """Returns the project's modules that a module imports, anywhere in what runs of it."""
     found = set()
-    for node in ast.walk(ast.parse(FILES[name].read_text(encoding="utf-8"))):
+    for node in ast.walk(_Running().visit(ast.parse(FILES[name].read_text(encoding="utf-8")))):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:

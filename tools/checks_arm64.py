@@ -23,8 +23,9 @@ from pathlib import Path
 import numpy as np
 
 from export.verify.checks import CheckFailed, probe_image
-from gradnet_tf.utils.command import ArgumentParser, guarded
+from gradnet_tf.utils.command import guarded
 from gradnet_tf.utils.errors import UserError
+from gradnet_tf.utils.options import ArgumentParser
 from tools import arm64_process
 
 QEMU = "qemu-aarch64-static"

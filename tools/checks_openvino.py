@@ -19,8 +19,9 @@ from pathlib import Path
 import numpy as np
 
 from export.verify.checks import SIZES, probe_image
-from gradnet_tf.utils.command import ArgumentParser, guarded
+from gradnet_tf.utils.command import guarded
 from gradnet_tf.utils.errors import EXIT_OK, EXIT_SOME_FAILED, UserError
+from gradnet_tf.utils.options import ArgumentParser
 
 ROOT = Path(__file__).resolve().parent.parent
 #: Names the Python that has OpenVINO, where it is not this one.
@@ -104,7 +105,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         channels = next(iter(card["inputs"]["serving_default"].values()))["shape"][-1]
         images = [probe_image(*size, channels) for size in SIZES]
         if card["name"] not in expected:
-            keras = load_denoiser(card["name"])
+            keras = load_denoiser(card["name"], runtime="keras")
             expected[card["name"]] = [keras.denoise(image) for image in images]
         model = options.folder / card["file"]
         found, told = run_openvino(model, images, "f32", options.repeats)

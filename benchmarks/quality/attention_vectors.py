@@ -135,7 +135,7 @@ def main(given: Given) -> None:
 
     from gradnet_tf.denoiser import load_denoiser
 
-    model = load_denoiser(options.model).model
+    model = load_denoiser(options.model, runtime="keras").model
 
     def vectors(images):
         used = model(images, return_intermediates=True)["attention"]

@@ -78,19 +78,19 @@ def agreement(denoiser, noisy, tiles) -> dict:
     """
     import numpy as np
 
-    from gradnet_tf.tiling.halo import block_side, receptive_radius
     from gradnet_tf.tiling.tile_config import TileConfig
-    from gradnet_tf.tiling.tiles import windows
+    from gradnet_tf.tiling.tiler import windows
 
     sizes = ["whole", *tiles]
-    found = {size: denoiser.denoise(noisy[None], None, TileConfig(size))[0] for size in sizes}
+    configs = {size: TileConfig(size, pooling="crops") for size in sizes}
+    found = {size: denoiser.denoise(noisy[None], None, configs[size])[0] for size in sizes}
     pairs = list(itertools.combinations(found.values(), 2))
     model = denoiser.model
     differences = {tile: found[tile] - found["whole"] for tile in tiles}
     seams = [
         steps(
             differences[tile],
-            windows(noisy.shape[:2], tile, receptive_radius(model), block_side(model)),
+            windows(noisy.shape[:2], tile, model.receptive_radius, model.block_side),
         )
         for tile in tiles
     ]
@@ -111,8 +111,9 @@ def main(given: Given) -> None:
 
     from gradnet_tf.denoiser import load_denoiser
     from gradnet_tf.images.image_files import to_uint8, write_image
+    from gradnet_tf.tiling.tile_config import TileConfig
 
-    denoiser = load_denoiser(options.model)
+    denoiser = load_denoiser(options.model, runtime="keras")
     print(
         "| picture | size | largest difference, 1/255 | lowest PSNR between sizes, dB | "
         "step at borders / elsewhere, 1/255 | PSNR pooled whole, dB | PSNR in tiles, dB | "
@@ -122,7 +123,8 @@ def main(given: Given) -> None:
     changes: dict[str, list] = {}
     for kind, name, clean, noisy in attention_vectors.pictures(options):
         found = agreement(denoiser, noisy, options.tiles)
-        pooled = psnr(denoiser.denoise(noisy[None])[0], clean)
+        whole = TileConfig(pooling="whole")
+        pooled = psnr(denoiser.denoise(noisy[None], None, whole)[0], clean)
         tiled = psnr(found["whole"], clean)
         changes.setdefault(kind, []).append(tiled - pooled)
         print(

@@ -75,7 +75,7 @@ class Loader:
 
         if spec not in self._loaded:
             precision = "float32" if classical_name(spec) else self._precision
-            self._loaded[spec] = load_denoiser(spec, precision)
+            self._loaded[spec] = load_denoiser(spec, precision, runtime="keras")
         return self._loaded[spec]
 
     def macs(self, spec: str) -> float | None:

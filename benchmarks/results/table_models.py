@@ -178,7 +178,7 @@ def _shipped() -> list[Entry]:
 
 def _given(spec: str) -> Entry:
     """A row of anything else that `--model=` takes."""
-    denoiser = load_denoiser(spec)
+    denoiser = load_denoiser(spec, runtime="keras")
     group = OURS if denoiser.source["kind"] in ("weights", "run", "keras") else PEERS
     channels = (denoiser.channels,) if denoiser.channels else (1, 3)
     levels = trained_range(denoiser) or (0.0, 255.0)

@@ -24,8 +24,9 @@ from pathlib import Path
 
 from benchmarks.memory.tiled_memory import in_its_own_process
 from benchmarks.speed.startup_probe import REST, RUNNING, SAVINGS
-from gradnet_tf.utils.command import ArgumentParser, guarded
+from gradnet_tf.utils.command import guarded
 from gradnet_tf.utils.errors import UserError
+from gradnet_tf.utils.options import ArgumentParser
 
 PLAIN = ["-m", "gradnet_tf"]
 START, EXIT = "starting Python", "leaving Python"

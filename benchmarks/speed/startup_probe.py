@@ -38,9 +38,7 @@ _FUNCTIONS = {
         "encode_photo": "encoding",
         "write_encoded": "writing",
     },
-    "gradnet_tf.weights.pretrained": {
-        "model_from_weights": "building the network, loading weights"
-    },
+    "gradnet_tf.models.presets": {"model_from_weights": "building the network, loading weights"},
     "gradnet_tf.runtimes.litert_runtime": {
         "TFLiteRunner.__init__": "building the network, loading weights"
     },

@@ -13,9 +13,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from datasets.commands.noisy_photo import write_noisy_photo
-from gradnet_tf.utils.command import ArgumentParser, guarded
+from gradnet_tf.utils.command import guarded
 from gradnet_tf.utils.errors import UserError
 from gradnet_tf.utils.files import write_json
+from gradnet_tf.utils.options import ArgumentParser
 
 HERE = Path(__file__).resolve().parent
 #: Where `npm ci` puts the packages of package.json.

@@ -13,8 +13,9 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from gradnet_tf.utils.command import ArgumentParser, guarded
+from gradnet_tf.utils.command import guarded
 from gradnet_tf.utils.errors import UserError
+from gradnet_tf.utils.options import ArgumentParser
 
 HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",

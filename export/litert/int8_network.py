@@ -14,7 +14,6 @@ from keras import ops
 
 from gradnet_tf.degradations import add_gaussian_noise
 from gradnet_tf.images.image_files import to_float
-from gradnet_tf.models import DnCNN, GradNet, MSKResnet
 
 LEVELS = 255
 #: Values kept of one tensor and image; a tensor has a few hundred thousand.
@@ -213,7 +212,7 @@ class Int8Network(keras.Model):
         self.model = model
         self.channels, self.attention_widths = model.channels, model.attention_widths
         naive = getattr(model, "naive_denoiser", None)
-        if not (isinstance(model, GradNet | MSKResnet) or is_plain_chain(model)):
+        if not (hasattr(model, "body") or is_plain_chain(model)):
             raise ValueError(
                 "8-bit files are made of GradNet, MSKResnet and DnCNN without normalisation. "
                 f"Received: {type(model).__name__}"
@@ -230,7 +229,7 @@ class Int8Network(keras.Model):
         if self.fused is None:
             return self.chain(images)
         features = model.features(model.to_depth(images))
-        if isinstance(model, GradNet):
+        if getattr(model, "naive_denoiser", None) is not None:
             estimate, used = self._estimate(images, attention)
             gradient = model.to_depth(model.sobel(estimate))
             features = ops.concatenate([features, gradient], axis=-1)
@@ -263,7 +262,7 @@ class Int8Network(keras.Model):
 
 def is_plain_chain(model) -> bool:
     """Whether a network is a DnCNN without batch normalisation."""
-    return isinstance(model, DnCNN) and not model.batch_norm
+    return getattr(model, "is_plain_chain", False)
 
 
 #: Images at most, and the side of the crop that is taken of each.

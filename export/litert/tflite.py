@@ -27,8 +27,7 @@ from export.verify.artifact import Job, Row, measurements, quality_of, row_of, w
 from export.verify.formats import INPUT, OUTPUT, TFLiteFormat
 from gradnet_tf.denoiser import Denoiser
 from gradnet_tf.runtimes.litert_runtime import TFLiteRunner
-from gradnet_tf.tiling.attention_sample import CROP_SIDE
-from gradnet_tf.tiling.tile_facts import facts_of
+from gradnet_tf.tiling.tiler import CROP_SIDE, facts_of
 from gradnet_tf.utils.files import atomic_path, sha256_of
 from gradnet_tf.utils.quiet import quiet_native_logs
 

@@ -4,7 +4,6 @@ import dataclasses
 
 import tensorflow as tf
 
-from gradnet_tf.tiling.memory import bytes_per_pixel
 from gradnet_tf.utils.errors import UserError
 
 #: Working memory in bytes that the default of `max_pixels` allows for a request.
@@ -45,7 +44,7 @@ def limits_for(model, max_pixels: int | None = None) -> Limits:
             f"--max_pixels: expected a number from {low} to {high}. Received: {max_pixels}."
         )
     if max_pixels is None:
-        max_pixels = int(min(MOST_PIXELS, MEMORY / bytes_per_pixel(model)))
+        max_pixels = int(min(MOST_PIXELS, MEMORY / model.bytes_per_pixel))
     return Limits(max_pixels)
 
 

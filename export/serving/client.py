@@ -19,9 +19,10 @@ from gradnet_tf.images.image_files import (
     to_uint8,
     write_image,
 )
-from gradnet_tf.utils.command import ArgumentParser, guarded
+from gradnet_tf.utils.command import guarded
 from gradnet_tf.utils.errors import EXIT_OK, EXIT_SOME_FAILED, UserError
 from gradnet_tf.utils.files import atomic_write
+from gradnet_tf.utils.options import ArgumentParser
 
 Answer = TypeVar("Answer")
 

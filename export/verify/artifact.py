@@ -13,7 +13,6 @@ from export.verify import measure
 from export.verify.checks import CheckFailed
 from gradnet_tf import weights
 from gradnet_tf.denoiser import Denoiser
-from gradnet_tf.tiling.halo import receptive_radius
 from gradnet_tf.utils.files import sha256_of, write_json
 
 
@@ -163,7 +162,7 @@ def write_card(
         "sha256": sha256,
         "format": format,
         "tile": None,
-        "halo": receptive_radius(denoiser.model),
+        "halo": denoiser.model.receptive_radius,
         "inputs": inputs,
         "outputs": outputs,
         "preset": source["preset"],

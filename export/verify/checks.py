@@ -8,7 +8,7 @@ import numpy as np
 
 from export.verify.cpp_loader import run_saved_model
 from export.verify.formats import INPUT, INPUT_BYTES, OUTPUT, OUTPUT_BYTES, SIGMA
-from gradnet_tf.tiling.tile_config import AUTO
+from gradnet_tf.tiling.tile_config import TileConfig
 
 #: One pixel, two odd sides, and a photograph's size (CBSD68's).
 SIZES = ((1, 1), (37, 31), (481, 321))
@@ -133,12 +133,12 @@ def check_tflite(what: str, runner, denoiser, format) -> dict[str, float]:
         images = [probe_image(*size, denoiser.channels) for size in SIZES]
         found, expected = [runner.run(image) for image in images], denoiser.denoise
     else:
-        side = max(runner.fixed_size[0], 164)  # smaller pictures Keras pools whole
+        side = max(runner.fixed_size[0], 164)  # smaller pictures are pooled whole in any case
         images = [probe_image(side + more, side + 8, denoiser.channels) for more in (0, 60)]
         found = [runner.run_picture(image[0])[None] for image in images]
 
         def expected(image):
-            return denoiser.denoise(image, None, AUTO)
+            return denoiser.denoise(image, None, TileConfig(pooling="crops"))
 
     if format.precision == "float32":
         return _compare(what, images, found, expected, TOLERANCE)

@@ -2,15 +2,9 @@
 
 import argparse
 import dataclasses
-from collections.abc import Callable
 
-import numpy as np
-
-from gradnet_tf.cli.denoise_arguments import ResultOptions
-from gradnet_tf.cli.quick_start import picture_function
-from gradnet_tf.tiling.tile_config import TileConfig
-from gradnet_tf.utils.command import ArgumentParser
-from gradnet_tf.utils.options import add_options, make_config, option
+from gradnet_tf.cli.denoise_command import ResultOptions
+from gradnet_tf.utils.options import ArgumentParser, add_options, make_config, option
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,25 +28,6 @@ class Settings(ResultOptions):
 
     A path in `model` is one of the machine that denoises.
     """
-
-    @property
-    def tiles(self) -> TileConfig:
-        """How large pictures are cut, and what a process may take."""
-        return TileConfig(self.tile, self.max_memory)
-
-    @property
-    def changes_nothing(self) -> bool:
-        """Whether files are copied byte for byte, once they have been read."""
-        return self.strength == 0.0 or self.luma == self.chroma == 0.0
-
-    def load(self) -> Callable[[np.ndarray], np.ndarray]:
-        """Loads the model; returns the function from a photograph's pixels to denoised ones.
-
-        Raises:
-            UserError: no such model, or a noise level for a model that takes none.
-        """
-        same = ("runtime", "strength", "sigma", "luma", "chroma", "self_ensemble", "tiles")
-        return picture_function(self.model, **{name: getattr(self, name) for name in same})
 
 
 def make_parser() -> argparse.ArgumentParser:

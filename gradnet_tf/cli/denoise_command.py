@@ -1,19 +1,142 @@
-"""`gradnet denoise`: from its arguments to the work."""
+"""`gradnet denoise`: its options, and from them to the work."""
 
 import argparse
-import contextlib
+import dataclasses
 import functools
-import signal
 import sys
-import threading
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
-from gradnet_tf.cli.denoise_plan import Plan, dry_run, plan_jobs
-from gradnet_tf.cli.quick_start import picture_function, refuse_sigma
-from gradnet_tf.loading.model_info import ModelFacts, model_facts
-from gradnet_tf.tiling.tile_config import TileConfig
+from gradnet_tf.images import MAX_MEGAPIXELS
+from gradnet_tf.runtimes.choose_runtime import RUNTIMES
+from gradnet_tf.tiling.tile_config import POOLINGS, TileConfig, parse_memory, parse_tile
 from gradnet_tf.utils.errors import UserError
+from gradnet_tf.utils.options import add_options, make_config, option
+
+if TYPE_CHECKING:
+    from gradnet_tf.cli.denoise_plan import Plan
+    from gradnet_tf.loading.load import ModelInfo
+
+
+@dataclasses.dataclass(frozen=True)
+class ResultOptions:
+    """What decides the results, and which are made: the same on one machine and on many.
+
+    Attributes:
+        model: a name, or the path of a run or an exported file; with a name, gray pictures go
+            through the gray weights of that name if there are any.
+        runtime: what runs the shipped weights: keras (TensorFlow or JAX), litert (needs no
+            TensorFlow and starts at once), or auto (litert if it is installed and there is no
+            GPU).
+        strength: 0 changes nothing, 1 denoises fully.
+        luma: strength for brightness alone.
+        chroma: strength for color alone.
+        sigma: noise level, standard deviation on the 0-255 scale, for a model that needs one
+            (default: estimated for each picture).
+        self_ensemble: average over the eight flips; a little better and eight times slower.
+        tile: side of the tiles of large pictures in pixels, auto or whole; the result does not
+            depend on it (default: auto, what the memory allows).
+        pooling: what the network's attention averages over: whole (all of the picture, which then
+            has to fit into memory), crops (of pictures above 160x160 pixels; better on some real
+            noise), or auto (whole up to half a megapixel).
+        max_memory: what --tile=auto may use, such as 1.5GB (default: 2GB if it suffices).
+        quality: quality of JPEG and of lossy WebP and AVIF (default: as the input, at least 90).
+        overwrite: replace results that exist, instead of skipping them.
+        max_megapixels: refuse larger pictures.
+    """
+
+    model: str = "default"
+    runtime: str = option("auto", choices=RUNTIMES)
+    strength: float = option(1.0, least=0.0, most=1.0)
+    luma: float = option(1.0, least=0.0, most=1.0)
+    chroma: float = option(1.0, least=0.0, most=1.0)
+    sigma: float | None = option(None, least=0.0, most=255.0)
+    self_ensemble: bool = False
+    tile: int | str = option("auto", parse=parse_tile, metavar="auto|whole|N")
+    pooling: str = option("auto", choices=POOLINGS)
+    max_memory: int | None = option(None, parse=parse_memory, metavar="SIZE")
+    quality: int | None = option(None, least=1, most=100)
+    overwrite: bool = False
+    max_megapixels: float = option(MAX_MEGAPIXELS, least=1e-6, most=1e6)
+
+    @property
+    def tiles(self) -> TileConfig:
+        """How large pictures are cut and pooled, and what a process may take."""
+        return TileConfig(self.tile, self.max_memory, self.pooling)
+
+    @property
+    def changes_nothing(self) -> bool:
+        """Whether files are copied byte for byte, once they have been read."""
+        return self.strength == 0.0 or self.luma == self.chroma == 0.0
+
+    def load(self, on_tile: Callable[[int, int], None] | None = None) -> Callable[[Any], Any]:
+        """Loads the model; returns the function from a photograph's pixels to denoised ones.
+
+        Args:
+            on_tile: see `Denoiser.__call__`.
+
+        Raises:
+            UserError: no such model, or a noise level for a model that takes none.
+        """
+        from gradnet_tf.cli.quick_start import quick_start
+        from gradnet_tf.denoiser import load_denoiser
+
+        tiles = self.tiles
+        with quick_start():
+            denoiser = load_denoiser(self.model, runtime=self.runtime)
+        if self.sigma is not None and not denoiser.needs_sigma:
+            refuse_sigma(self.sigma, denoiser.name)
+        return functools.partial(
+            denoiser,
+            strength=self.strength,
+            sigma=self.sigma,
+            luma=self.luma,
+            chroma=self.chroma,
+            self_ensemble=self.self_ensemble,
+            tiles=tiles,
+            on_tile=on_tile,
+        )
+
+
+def refuse_sigma(sigma: float, name: str) -> None:
+    """Raises the error for a noise level that the model `name` does not take."""
+    raise UserError(f"--sigma={sigma:g}: {name} takes no noise level. Leave the flag out.")
+
+
+@dataclasses.dataclass(frozen=True)
+class DenoiseOptions:
+    """What only `gradnet denoise` takes, besides `ResultOptions`.
+
+    Attributes:
+        inputs: file, folder, pattern in quotes, or - for standard input to standard output.
+        output: folder for the results, which have the names of the inputs.
+        no_recursive: leave out the subfolders of an input folder.
+        dry_run: print what would be done, and do nothing.
+        jobs: files in flight; reading and writing overlap with the network, and the results are
+            the same.
+        report: write a page with every picture before and after, in one file.
+    """
+
+    inputs: tuple[str, ...] = option(positional=True, metavar="INPUT")
+    output: str | None = option(None, metavar="DIR")
+    no_recursive: bool = False
+    dry_run: bool = False
+    jobs: int = option(1, least=1, most=64, metavar="N")
+    report: str | None = option(None, metavar="FILE.html")
+
+
+def add_denoise(commands) -> argparse.ArgumentParser:
+    """Adds the command to those of argparse, and returns its parser."""
+    denoise = commands.add_parser(
+        "denoise",
+        help="denoise photographs: files, folders, patterns",
+        description="Denoises photographs as they are (JPEG, PNG, TIFF, WebP, AVIF, BMP, PNM; 8 "
+        "bits, 16 bits, float); no noise is ever added. Depth, alpha, EXIF, profile, resolution "
+        "and text are kept.",
+    )
+    for options in (DenoiseOptions, ResultOptions):
+        add_options(denoise, options, dashes=True)
+    return denoise
 
 
 def denoise(arguments: argparse.Namespace) -> int:
@@ -27,54 +150,50 @@ def denoise(arguments: argparse.Namespace) -> int:
         Interrupted: see `denoise_files`.
     """
     from gradnet_tf.cli.denoise_files import denoise_files, denoise_stream
-    from gradnet_tf.cli.denoise_plan import FileOptions
+    from gradnet_tf.cli.denoise_plan import FileOptions, dry_run, plan_jobs
     from gradnet_tf.cli.file_progress import FileProgress
+    from gradnet_tf.loading.load import model_info
 
-    facts = model_facts(arguments.model)
-    settings = _settings(arguments, facts)
+    wanted = make_config(ResultOptions, arguments)
+    info = model_info(wanted.model)
+    settings = _settings(wanted, info)
     options = FileOptions(
-        changes_nothing=arguments.strength == 0.0 or arguments.luma == arguments.chroma == 0.0,
-        quality=arguments.quality,
-        overwrite=arguments.overwrite,
-        max_megapixels=arguments.max_megapixels,
+        changes_nothing=wanted.changes_nothing,
+        quality=wanted.quality,
+        overwrite=wanted.overwrite,
+        max_megapixels=wanted.max_megapixels,
         jobs=arguments.jobs,
-        waiting_memory=arguments.max_memory and arguments.max_memory / 4,
+        waiting_memory=wanted.max_memory and wanted.max_memory / 4,
         settings=settings,
     )
     if arguments.inputs == ["-"]:
         _require_no_files(arguments)
-        _check_sigma(arguments, facts)
-        load = functools.partial(_load, arguments)
-        return denoise_stream(sys.stdin.buffer, sys.stdout.buffer, load, options)
+        _check_sigma(wanted, info)
+        return denoise_stream(sys.stdin.buffer, sys.stdout.buffer, wanted.load, options)
     if "-" in arguments.inputs:
         raise UserError("INPUT: - (standard input) stands alone. Received: other inputs beside it.")
     if arguments.output is None:
         raise UserError("--output: expected a folder for the results. Received: none.")
     plan = plan_jobs(arguments.inputs, arguments.output, not arguments.no_recursive)
-    _check_sigma(arguments, facts)
-    report = _report(arguments, plan, settings, facts)
+    _check_sigma(wanted, info)
+    report = _report(arguments, plan, settings, info)
     if arguments.dry_run:
-        return dry_run(plan, arguments.overwrite)
-    _check_unloaded(arguments, facts, plan, options)
+        return dry_run(plan, wanted.overwrite)
+    _check_unloaded(wanted, info, plan)
     progress = FileProgress()
-    load = functools.partial(_load, arguments, progress.on_tile)
-    with _terminated_as_by_ctrl_c():
-        return denoise_files(plan, load, options, progress, report)
+    load = functools.partial(wanted.load, progress.on_tile)
+    return denoise_files(plan, load, options, progress, report)
 
 
-def _settings(arguments: argparse.Namespace, facts: ModelFacts | None) -> dict[str, Any]:
+def _settings(wanted: ResultOptions, info: "ModelInfo | None") -> dict[str, Any]:
     """Returns all that decides the pixels of a result."""
-    return {
-        "model": facts.name if facts else arguments.model,
-        "sha256": facts.sha256 if facts else None,
-        "gray": facts.gray if facts else None,
-        "strength": arguments.strength,
-        "luma": arguments.luma,
-        "chroma": arguments.chroma,
-        "sigma": arguments.sigma,
-        "self_ensemble": arguments.self_ensemble,
-        "quality": arguments.quality,
+    model = {
+        "model": info.name if info else wanted.model,
+        "sha256": info.sha256 if info else None,
+        "gray": info.gray if info else None,
     }
+    names = ("strength", "luma", "chroma", "sigma", "self_ensemble", "pooling", "quality")
+    return model | {name: getattr(wanted, name) for name in names}
 
 
 def _require_no_files(arguments: argparse.Namespace) -> None:
@@ -85,61 +204,25 @@ def _require_no_files(arguments: argparse.Namespace) -> None:
         raise UserError("--dry-run: with - as INPUT leave the flag out.")
 
 
-def _check_sigma(arguments: argparse.Namespace, facts: ModelFacts | None) -> None:
+def _check_sigma(wanted: ResultOptions, info: "ModelInfo | None") -> None:
     """Refuses a noise level for a model that is known to take none."""
-    if arguments.sigma is not None and facts and facts.needs_sigma is False:
-        refuse_sigma(arguments.sigma, facts.name)
+    if wanted.sigma is not None and info and info.needs_sigma is False:
+        refuse_sigma(wanted.sigma, info.name)
 
 
-def _check_unloaded(arguments, facts: ModelFacts | None, plan: Plan, options) -> None:
+def _check_unloaded(wanted: ResultOptions, info: "ModelInfo | None", plan: "Plan") -> None:
     """Loads a model that the run would not load, where nothing else tells if the flags fit it."""
-    known = facts and (arguments.sigma is None or facts.needs_sigma is not None)
-    skips_all = not options.overwrite and all(job.target.exists() for job in plan.jobs)
-    if not known and skips_all and not options.changes_nothing:
-        _load(arguments)
+    known = info and (wanted.sigma is None or info.needs_sigma is not None)
+    skips_all = not wanted.overwrite and all(job.target.exists() for job in plan.jobs)
+    if not known and skips_all and not wanted.changes_nothing:
+        wanted.load()
 
 
-def _report(arguments, plan: Plan, settings, facts: ModelFacts | None):
+def _report(arguments, plan: "Plan", settings, info: "ModelInfo | None"):
     if arguments.report is None:
         return None
     from gradnet_tf.cli.denoise_report import DenoiseReport, check_report_path
 
     path = check_report_path(arguments.report, plan)
-    names = settings["model"], (facts.gray if facts else None) or settings["model"]
+    names = settings["model"], (info.gray if info else None) or settings["model"]
     return DenoiseReport(path, plan, settings, names, ["gradnet", *sys.argv[1:]])
-
-
-def _load(arguments: argparse.Namespace, on_tile=None):
-    """Loads the model and returns the function that `denoise_files` applies to pixels."""
-    return picture_function(
-        arguments.model,
-        arguments.sigma,
-        arguments.runtime,
-        strength=arguments.strength,
-        luma=arguments.luma,
-        chroma=arguments.chroma,
-        self_ensemble=arguments.self_ensemble,
-        tiles=TileConfig(arguments.tile, arguments.max_memory),
-        on_tile=on_tile,
-    )
-
-
-@contextlib.contextmanager
-def _terminated_as_by_ctrl_c() -> Iterator[None]:
-    """Lets a polite kill and a closed terminal end the work as Ctrl-C does."""
-
-    def stop(*_):
-        raise KeyboardInterrupt
-
-    wanted = [getattr(signal, name, None) for name in ("SIGTERM", "SIGHUP")]
-    changed = []
-    # Only the main thread may, and what somebody ignores (nohup) stays ignored.
-    if threading.current_thread() is threading.main_thread():
-        changed = [each for each in wanted if each and signal.getsignal(each) is signal.SIG_DFL]
-    for each in changed:
-        signal.signal(each, stop)
-    try:
-        yield
-    finally:
-        for each in changed:
-            signal.signal(each, signal.SIG_DFL)

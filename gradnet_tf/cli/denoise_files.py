@@ -3,9 +3,11 @@
 import contextlib
 import dataclasses
 import os
+import signal
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -13,9 +15,15 @@ from gradnet_tf.cli.denoise_plan import DEFAULTS, Denoise, FileOptions, Job, Pla
 from gradnet_tf.cli.earlier_results import EarlierResults
 from gradnet_tf.cli.file_progress import FileProgress
 from gradnet_tf.cli.file_stages import FAILURES, run_in_stages
-from gradnet_tf.images.photo import Photo, is_dark, quiet_decoders
-from gradnet_tf.images.photo_files import decode_photo, encode_photo, read_photo, write_encoded
-from gradnet_tf.images.picture_sizes import estimate_megapixels
+from gradnet_tf.images.photo import Photo, is_dark
+from gradnet_tf.images.photo_files import (
+    decode_photo,
+    encode_photo,
+    estimate_megapixels,
+    quiet_decoders,
+    read_photo,
+    write_encoded,
+)
 from gradnet_tf.utils.console import note
 from gradnet_tf.utils.errors import (
     EXIT_OK,
@@ -119,7 +127,29 @@ def denoise_files(
         UserError: from `load`, or the output folder cannot be made.
         Interrupted: by Ctrl-C, after the summary.
     """
-    return _Run(plan, load, options, progress or FileProgress(), report).run()
+    with _terminated_as_by_ctrl_c():
+        return _Run(plan, load, options, progress or FileProgress(), report).run()
+
+
+@contextlib.contextmanager
+def _terminated_as_by_ctrl_c() -> Iterator[None]:
+    """Lets a polite kill and a closed terminal end the work as Ctrl-C does."""
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    wanted = [getattr(signal, name, None) for name in ("SIGTERM", "SIGHUP")]
+    changed = []
+    # Only the main thread may, and what somebody ignores (nohup) stays ignored.
+    if threading.current_thread() is threading.main_thread():
+        changed = [each for each in wanted if each and signal.getsignal(each) is signal.SIG_DFL]
+    for each in changed:
+        signal.signal(each, stop)
+    try:
+        yield
+    finally:
+        for each in changed:
+            signal.signal(each, signal.SIG_DFL)
 
 
 class _Run:
@@ -141,7 +171,8 @@ class _Run:
         skipped = [job for job in self._plan.jobs if self._is_skipped(job)]
         for job in skipped:
             self._results.skip(job)
-        self._earlier.tell_differences([job.target for job in skipped])
+        if skipped:
+            self._earlier.tell_differences([job.target for job in skipped])
         try:
             try:
                 self._do_the_rest(set(skipped))
@@ -166,15 +197,15 @@ class _Run:
     def _do_the_rest(self, skipped: set[Job]) -> None:
         jobs = [job for job in self._plan.jobs if job not in skipped]
         paths = [job.source for job in jobs]
-        estimates = estimate_megapixels(paths, [_size_of(path) for path in paths])
-        # What is too large will be refused, and takes neither time nor room.
-        most = self._options.max_megapixels
-        sizes = {job: size * (size <= most) for job, size in zip(jobs, estimates, strict=True)}
-        self._ahead = dict(sizes)
-        self._progress.begin(len(skipped), list(sizes.values()))
-        room = self._options.waiting_memory or _quarter_of_memory()
-        # The decoders' settings are global: threads find them set, and leave them so.
-        with quiet_decoders() if self._options.jobs > 1 else contextlib.nullcontext():
+        # The decoders' settings are global: reading and writing find them set, and leave them so.
+        with quiet_decoders():
+            estimates = estimate_megapixels(paths, [_size_of(path) for path in paths])
+            # What is too large will be refused, and takes neither time nor room.
+            most = self._options.max_megapixels
+            sizes = {job: size * (size <= most) for job, size in zip(jobs, estimates, strict=True)}
+            self._ahead = dict(sizes)
+            room = self._options.waiting_memory or _quarter_of_memory()
+            self._progress.begin(len(skipped), list(sizes.values()))
             run_in_stages(
                 jobs,
                 lambda job: read_photo(job.source, self._options.max_megapixels),

@@ -165,13 +165,25 @@ class DenoiseReport:
 
 def settings_text(settings: Mapping[str, Any]) -> str:
     """Writes settings for people, less the models and what is left as it is by default."""
-    usual = {"strength": None, "luma": 1.0, "chroma": 1.0, "self_ensemble": False}
+    usual = {
+        "strength": None,
+        "luma": 1.0,
+        "chroma": 1.0,
+        "self_ensemble": False,
+        "pooling": "auto",
+    }
     shown = []
     for key, value in settings.items():
         if key in ("model", "sha256", "gray") or value is None or value == usual.get(key):
             continue
         name = key.replace("_", "-")
-        shown.append(name if value is True else f"{name} {value:g}")
+        shown.append(
+            name
+            if value is True
+            else f"{name} {value:g}"
+            if isinstance(value, float)
+            else f"{name} {value}"
+        )
     return ", ".join(shown)
 
 

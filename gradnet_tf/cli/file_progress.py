@@ -31,6 +31,7 @@ class FileProgress:
         self._files = self._total = 0
         self._left = self._done = 0.0
         self._name = ""
+        self._is_shown = False
         self._size = self._part = 0.0
         self._pace = Pace(clock)
         self._quiet_until = 0.0 if self._line.stream.isatty() else clock() + _SHORT
@@ -58,7 +59,7 @@ class FileProgress:
             megapixels: what it has.
         """
         # What the network itself prints begins on a line of its own.
-        self._line.clear()
+        self.clear()
         self._left += megapixels - estimated
         self._name, self._size, self._part = name, megapixels, 0.0
 
@@ -91,7 +92,9 @@ class FileProgress:
 
     def clear(self) -> None:
         """Makes room for a line of text."""
-        self._line.clear()
+        if self._is_shown:
+            self._line.clear()
+            self._is_shown = False
 
     def _text(self, finished: float) -> str:
         words = [f"{self._files} of {self._total} files"]
@@ -106,4 +109,5 @@ class FileProgress:
 
     def _show(self, text: str) -> None:
         if self._clock() >= self._quiet_until:
+            self._is_shown = True
             self._line.show(text)

@@ -4,9 +4,10 @@ import argparse
 from collections.abc import Sequence
 
 from gradnet_tf import weights
-from gradnet_tf.cli.denoise_arguments import add_denoise
-from gradnet_tf.utils.command import ArgumentParser, guarded
+from gradnet_tf.cli.denoise_command import add_denoise
+from gradnet_tf.utils.command import guarded
 from gradnet_tf.utils.errors import EXIT_OK, UserError
+from gradnet_tf.utils.options import ArgumentParser
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -16,9 +16,10 @@ import numpy as np
 
 from gradnet_tf.curves.curve_figure import draw_curves
 from gradnet_tf.curves.run_curves import Curve, read_runs
-from gradnet_tf.utils.command import ArgumentParser, guarded
+from gradnet_tf.utils.command import guarded
 from gradnet_tf.utils.errors import UserError
 from gradnet_tf.utils.files import atomic_path
+from gradnet_tf.utils.options import ArgumentParser
 
 
 def _length(text: str) -> float:

@@ -23,7 +23,8 @@ from gradnet_tf.evaluation.scores import (
 from gradnet_tf.images.channels import adapt_channels, adaptation
 from gradnet_tf.images.image_files import require_one_size, to_float
 from gradnet_tf.models.presets import PRECISIONS
-from gradnet_tf.tiling.tile_config import TileConfig, parse_tile
+from gradnet_tf.runtimes.choose_runtime import RUNTIMES
+from gradnet_tf.tiling.tile_config import AUTO, POOLINGS, TileConfig, parse_tile
 from gradnet_tf.training.config import require, require_sigma
 from gradnet_tf.utils.console import note
 from gradnet_tf.utils.errors import UserError
@@ -49,8 +50,12 @@ class EvaluateConfig:
         clip_noisy: clip the noisy input to [0, 1] before the denoiser sees it.
         self_ensemble: average the result over the eight flips and quarter turns; eight times
             the work.
-        tile: run in tiles of this side in pixels, or auto or whole (default: each image in one
-            piece, its attention averaged over all of it).
+        tile: side of the tiles of large pictures in pixels, auto or whole; the result does not
+            depend on it.
+        pooling: what the attention averages over: whole (all of the picture), crops (of pictures
+            above 160x160 pixels), or auto (whole up to half a megapixel).
+        runtime: what runs the shipped weights: keras (TensorFlow or JAX), litert, or auto (litert
+            if it is installed and there is no GPU).
         precision: dtype policy that the model is built under.
     """
 
@@ -62,7 +67,9 @@ class EvaluateConfig:
     max_images: int | None = None
     clip_noisy: bool = False
     self_ensemble: bool = False
-    tile: int | str | None = option(None, parse=parse_tile)
+    tile: int | str = option("auto", parse=parse_tile)
+    pooling: str = option("auto", choices=POOLINGS)
+    runtime: str = option("auto", choices=RUNTIMES)
     precision: str = option("float32", choices=PRECISIONS)
 
     def __post_init__(self):
@@ -78,8 +85,14 @@ class EvaluateConfig:
         require(count is None or count >= 1, "max_images", count, "at least 1")
         choices = ", ".join(PRECISIONS)
         require(self.precision in PRECISIONS, "precision", self.precision, f"one of {choices}")
-        if self.tile is not None:
-            object.__setattr__(self, "tile", parse_tile(str(self.tile)))
+        object.__setattr__(self, "tile", parse_tile(str(self.tile)))
+        choices = ", ".join(RUNTIMES)
+        require(self.runtime in RUNTIMES, "runtime", self.runtime, f"one of {choices}")
+
+    @property
+    def tiles(self) -> TileConfig:
+        """How images are cut and pooled."""
+        return TileConfig(self.tile, pooling=self.pooling)
 
 
 class Denoiser(Protocol):
@@ -202,7 +215,8 @@ def run_example(
         clean, noisy = None, to_float(real)
     sigma = config.sigma if real is None else None
     needs_sigma = getattr(denoiser, "needs_sigma", False)
-    cut = {} if config.tile is None else {"tiles": TileConfig(config.tile)}
+    # Denoisers of other projects need not know of tiles.
+    cut = {} if config.tiles == AUTO else {"tiles": config.tiles}
     start = time.perf_counter()
     if sigma is None and needs_sigma:
         # Of the image as it is, before channels are replicated or taken one by one.
@@ -291,6 +305,8 @@ def evaluate(
         "clip_noisy": config.clip_noisy,
         "self_ensemble": config.self_ensemble,
         "tile": config.tile,
+        "pooling": config.pooling,
+        "runtime": getattr(denoiser, "runtime", None),
         "conversion": "; ".join(sorted(filter(None, conversions))) or None,
         "seconds": time.perf_counter() - start,
         # The first image includes the compilation.

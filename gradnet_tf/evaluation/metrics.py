@@ -75,7 +75,7 @@ def ssim(clean, denoised):
 class PSNR(keras.metrics.MeanMetricWrapper):
     """Mean over images of the PSNR of the output clipped to [0, 1], for `model.compile`."""
 
-    def __init__(self, name="psnr", dtype="float32"):
+    def __init__(self, name: str = "psnr", dtype: str = "float32") -> None:
         super().__init__(lambda y_true, y_pred: psnr(y_true, ops.clip(y_pred, 0, 1)), name, dtype)
 
     def get_config(self):

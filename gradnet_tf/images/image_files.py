@@ -20,7 +20,7 @@ from gradnet_tf.utils.files import atomic_write
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
 JPEG_QUALITY = 95
 
-_SUFFIX_LIST = ", ".join(suffix[1:] for suffix in IMAGE_SUFFIXES)
+_SUFFIX_LIST = ", ".join(IMAGE_SUFFIXES).replace(".", "")
 _PNG_START = b"\x89PNG\r\n\x1a\n"
 _PNG_END = b"IEND\xaeB\x60\x82"
 _JPEG_START = b"\xff\xd8\xff"

@@ -13,7 +13,7 @@ from gradnet_tf.utils.errors import UserError
 #: from the denoised picture is more than the compression it came with.
 LEAST_QUALITY = 90
 
-_FRAMES = {0xC0 + low for low in range(16)} - {0xC4, 0xC8, 0xCC}
+_FRAMES = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _PROGRESSIVE = 0xC2
 _APP0, _APP2, _APP14, _APP15, _COMMENT = 0xE0, 0xE2, 0xEE, 0xEF, 0xFE
 # Pillow's names of the sampling factors of luma.

@@ -6,18 +6,12 @@ metadata, and their decoder must never change. Here the depth, the alpha
 channel, the profile and the tags matter more.
 """
 
-import contextlib
 import dataclasses
-import logging
-import threading
-import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
-from gradnet_tf.images.image_files import silent_opencv
 from gradnet_tf.utils.errors import UserError
 
 
@@ -76,65 +70,6 @@ def require_size(width: int, height: int, max_megapixels: float) -> None:
         )
 
 
-def require_floats_in_range(pixels: np.ndarray) -> None:
-    """Raises `UserError` for float pixels that no scale of ours fits; integers always fit."""
-    if pixels.dtype.kind != "f":
-        return
-    strange = int(pixels.size - np.count_nonzero(np.isfinite(pixels)))
-    if strange:
-        raise UserError(f"has {strange} values that are NaN or infinite; expected finite floats")
-    low, high = float(pixels.min()), float(pixels.max())
-    # Noise leaves [0, 1] by some of its width. Other scales cannot be told from a bright picture.
-    if low < -1.0 or high > 2.0:
-        raise UserError(
-            f"has float values from {low:.4g} to {high:.4g}; expected [0, 1]: scale them first"
-        )
-
-
 def is_dark(pixels: np.ndarray) -> bool:
     """Whether 16-bit pixels use an eighth of their range or less, as 12 bits in a file of 16 do."""
     return pixels.dtype == np.uint16 and 0 < int(pixels.max()) <= 2**13
-
-
-@contextlib.contextmanager
-def quiet_decoders() -> Iterator[None]:
-    """Keeps the decoders' own warnings off the screen, and Pillow's limit out of the way of ours.
-
-    What cannot be read raises; what a decoder merely finds odd in the
-    metadata is no news to the person whose picture is being denoised. What is
-    changed belongs to the whole process: of several threads the first one in
-    changes it, and the last one out changes it back.
-    """
-    with _lock:
-        _inside.append(None)
-        if len(_inside) == 1:
-            _changed.enter_context(_quiet())
-    try:
-        yield
-    finally:
-        with _lock:
-            _inside.pop()
-            if not _inside:
-                _changed.close()
-
-
-_lock = threading.Lock()
-_inside: list[None] = []
-_changed = contextlib.ExitStack()
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    logs = [logging.getLogger(name) for name in ("tifffile", "PIL")]
-    levels, limit = [log.level for log in logs], Image.MAX_IMAGE_PIXELS
-    for log in logs:
-        log.setLevel(logging.CRITICAL + 1)
-    Image.MAX_IMAGE_PIXELS = None
-    try:
-        with silent_opencv(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for log, level in zip(logs, levels, strict=True):
-            log.setLevel(level)
-        Image.MAX_IMAGE_PIXELS = limit

@@ -1,19 +1,26 @@
 """Reads and writes photographs: the format is told by the content, never by the suffix."""
 
+import contextlib
+import logging
 import os
+import threading
+import time
+import warnings
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from PIL import UnidentifiedImageError
+import cv2
+import numpy as np
+from PIL import Image, UnidentifiedImageError
 
 from gradnet_tf.images import MAX_MEGAPIXELS, avif, jpeg, pillow_formats, png, tiff
 from gradnet_tf.images.image_files import IMAGE_SUFFIXES, read_bytes
-from gradnet_tf.images.photo import (
-    Photo,
-    quiet_decoders,
-    require_floats_in_range,
-)
+from gradnet_tf.images.photo import Photo
 from gradnet_tf.utils.errors import UserError
 from gradnet_tf.utils.files import atomic_write
+
+#: Megapixels of a megabyte of file, where no header tells any: between JPEG and PNG.
+_MEGAPIXELS_PER_MB = 1.0
 
 #: By which names photographs are found in folders; what they are, their content tells.
 PHOTO_SUFFIXES = (*IMAGE_SUFFIXES, ".avif")
@@ -168,3 +175,100 @@ def write_encoded(path: str | os.PathLike, data: bytes) -> None:
         atomic_write(Path(path), data)
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror or error}.") from error
+
+
+def megapixels_of(path: str | os.PathLike) -> float | None:
+    """Returns the megapixels that a file's header claims, `None` where it tells none."""
+    try:
+        with quiet_decoders(), Image.open(path) as image:
+            return image.size[0] * image.size[1] / 1e6
+    except Exception:
+        return None  # Whatever is wrong with it is said when it is read.
+
+
+def estimate_megapixels(
+    paths: Sequence[Path], sizes: Sequence[int], seconds: float = 1.0
+) -> list[float]:
+    """Returns the megapixels of each file: from headers for a while, the rest by their bytes.
+
+    Args:
+        paths: the files.
+        sizes: their sizes in bytes.
+        seconds: for how long headers are read: a folder may hold very many, far away.
+    """
+    end = time.monotonic() + seconds
+    found: list[float | None] = []
+    for path in paths:
+        if time.monotonic() > end:
+            break
+        found.append(megapixels_of(path))
+    known = [(pixels, size) for pixels, size in zip(found, sizes, strict=False) if pixels and size]
+    # The middle one: a file of some bytes may claim any number of pixels.
+    rates = sorted(pixels / size for pixels, size in known)
+    rate = rates[len(rates) // 2] if rates else _MEGAPIXELS_PER_MB / 1e6
+    found += [None] * (len(paths) - len(found))
+    return [
+        size * rate if pixels is None else pixels for pixels, size in zip(found, sizes, strict=True)
+    ]
+
+
+def require_floats_in_range(pixels: np.ndarray) -> None:
+    """Raises `UserError` for float pixels that no scale of ours fits; integers always fit."""
+    if pixels.dtype.kind != "f":
+        return
+    strange = int(pixels.size - np.count_nonzero(np.isfinite(pixels)))
+    if strange:
+        raise UserError(f"has {strange} values that are NaN or infinite; expected finite floats")
+    low, high = float(pixels.min()), float(pixels.max())
+    # Noise leaves [0, 1] by some of its width. Other scales cannot be told from a bright picture.
+    if low < -1.0 or high > 2.0:
+        raise UserError(
+            f"has float values from {low:.4g} to {high:.4g}; expected [0, 1]: scale them first"
+        )
+
+
+@contextlib.contextmanager
+def quiet_decoders() -> Iterator[None]:
+    """Keeps the decoders' own warnings off the screen, and Pillow's limit out of the way of ours.
+
+    What cannot be read raises; what a decoder merely finds odd in the
+    metadata is no news to the person whose picture is being denoised. What is
+    changed belongs to the whole process: of several threads the first one in
+    changes it, and the last one out changes it back.
+    """
+    with _lock:
+        _inside.append(None)
+        if len(_inside) == 1:
+            _changed.enter_context(_quiet())
+    try:
+        yield
+    finally:
+        with _lock:
+            _inside.pop()
+            if not _inside:
+                _changed.close()
+
+
+_lock = threading.Lock()
+_inside: list[None] = []
+_changed = contextlib.ExitStack()
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    logs = [logging.getLogger(name) for name in ("tifffile", "PIL")]
+    levels, limit = [log.level for log in logs], Image.MAX_IMAGE_PIXELS
+    opencv, opencv_level = cv2.utils.logging, cv2.utils.logging.getLogLevel()
+    for log in logs:
+        log.setLevel(logging.CRITICAL + 1)
+    Image.MAX_IMAGE_PIXELS = None
+    opencv.setLogLevel(opencv.LOG_LEVEL_SILENT)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        opencv.setLogLevel(opencv_level)
+        for log, level in zip(logs, levels, strict=True):
+            log.setLevel(level)
+        Image.MAX_IMAGE_PIXELS = limit

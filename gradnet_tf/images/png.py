@@ -68,9 +68,9 @@ def read(data: bytes, format: str, max_megapixels: float) -> Photo:
         array = _decode_8(_join([*bare[:first], *more, *bare[first:]]))
     if array.shape[:2] != (height, width):
         raise UserError("is damaged: its header and its pixels disagree")
-    pixels, alpha = split_alpha(array)
     # The compressed pixels were of use; their place among the chunks still is.
     rest = [(kind, b"" if kind == b"IDAT" else content) for kind, content in chunks]
+    pixels, alpha = split_alpha(array)
     return Photo(pixels, alpha, format, data, {"mode": (colour_type, depth), "chunks": rest})
 
 

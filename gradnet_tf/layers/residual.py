@@ -197,6 +197,12 @@ class MSKResnetBody(keras.layers.Layer):
         """Channels of each module's attention vector."""
         return tuple(module.attention_channels for module in self.residual_modules)
 
+    @property
+    def receptive_radius(self):
+        """Positions away that an input can change an output; the attention is left out."""
+        # Each ResUnit has two 3×3 convolutions, each module one more to fuse.
+        return self.num_modules * (2 * self.num_units + 1)
+
     def build(self, input_shape):
         for module in self.residual_modules:
             module.build(input_shape)

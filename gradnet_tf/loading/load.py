@@ -2,14 +2,15 @@
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from gradnet_tf import weights
 from gradnet_tf.loading.run_folder import best_weights
-from gradnet_tf.models.classical import CLASSICAL, classical_name
-from gradnet_tf.models.presets import PRESETS
-from gradnet_tf.runtimes.choose_runtime import litert_file
+from gradnet_tf.models.classical import CLASSICAL
+from gradnet_tf.models.presets import PRESETS, train_command
+from gradnet_tf.runtimes.choose_runtime import RUNTIMES, litert_is_better
 from gradnet_tf.utils.backend import backend_name
 from gradnet_tf.utils.errors import UserError
 from gradnet_tf.utils.files import sha256_of
@@ -20,6 +21,128 @@ READABLE = (
     "a .tflite file, published weights (.mat, .pth)"
 )
 _MATLAB, _ZIP, _PICKLE = b"MATLAB", b"PK\x03\x04", b"\x80"
+
+
+@dataclasses.dataclass(frozen=True)
+class Resolved:
+    """What a name or a path means, before anything is loaded.
+
+    Attributes:
+        spec: the name or the path as given.
+        kind: "folder", "file", "classical", "weights" or "unknown".
+        path: the folder or the file; `None` for the other kinds.
+        card: of weights that ship.
+        tflite: the .tflite file that ships beside those weights, if one does.
+    """
+
+    spec: str
+    kind: str
+    path: Path | None = None
+    card: Mapping[str, Any] | None = None
+    tflite: Path | None = None
+
+    @property
+    def given(self) -> Path | str:
+        """What messages about the model begin with."""
+        return self.path or self.spec
+
+
+def resolve(spec: str) -> Resolved:
+    """Says what a name or a path means: what exists is a path, anything else a name."""
+    path = Path(spec)
+    if spec and path.exists():
+        return Resolved(spec, "folder" if path.is_dir() else "file", path)
+    if spec in CLASSICAL:
+        return Resolved(spec, "classical")
+    card = weights.find_card(spec) if spec else None
+    if card is None:
+        return Resolved(spec, "unknown")
+    return Resolved(spec, "weights", None, card, weights.tflite_path(card))
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelInfo:
+    """What can be known of a model without loading it, which takes seconds.
+
+    Attributes:
+        name: as reports call it.
+        sha256: of its weights, `None` where that is not known.
+        needs_sigma: whether it takes a noise level, `None` where that is not known.
+        gray: name of the weights that gray pictures go through, if there are such.
+    """
+
+    name: str
+    sha256: str | None = None
+    needs_sigma: bool | None = None
+    gray: str | None = None
+
+
+def model_info(spec: str) -> ModelInfo | None:
+    """Returns what is known of a model; `None` where loading has to tell whether it exists.
+
+    Args:
+        spec: path or name, as `gradnet_tf.denoiser.load_denoiser` takes it.
+    """
+    found = resolve(spec)
+    if found.kind == "folder":
+        return _folder_info(found.path)
+    if found.kind == "file":
+        needs = False if found.path.suffix == ".tflite" else None
+        try:
+            return ModelInfo(found.path.stem, sha256_of(found.path), needs)
+        except OSError:
+            return None
+    if found.kind == "classical":
+        return ModelInfo(spec, None, True)
+    card = found.card
+    if card is None:
+        return None
+    gray = weights.gray_partner(card["name"], {"kind": "weights"})
+    return ModelInfo(card["name"], card.get("sha256"), _needs_sigma(card), gray)
+
+
+def _folder_info(folder: Path) -> ModelInfo:
+    name = folder.resolve().name
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        best = best_weights(folder)
+    except (OSError, ValueError):
+        return ModelInfo(name)
+    return ModelInfo(name, sha256_of(best) if best else None, _needs_sigma(_object(config)))
+
+
+def _needs_sigma(config: Mapping[str, Any]) -> bool | None:
+    """Whether the network of a run or a card wants the noise level, `None` if not known."""
+    preset = PRESETS.get(config.get("preset"))
+    if preset is None or config.get("naive_model") is not None:
+        return None
+    return preset.needs_sigma
+
+
+def litert_file(model: Resolved, runtime: str, precision: str = "float32") -> Path | None:
+    """Returns the shipped .tflite file that a model is to run from; `None`: no such file, Keras.
+
+    Args:
+        model: from `resolve`.
+        runtime: one of `RUNTIMES`; see `gradnet_tf.runtimes.choose_runtime.litert_is_better`.
+        precision: dtype policy; the files are float32 alone.
+
+    Raises:
+        UserError: another runtime; "litert" for a model without a file.
+    """
+    if runtime not in RUNTIMES:
+        raise UserError(f"`runtime` must be one of {', '.join(RUNTIMES)}. Received: {runtime!r}")
+    if runtime == "keras" or (runtime == "auto" and precision != "float32"):
+        return None
+    if model.kind == "file" and model.path.suffix == ".tflite":
+        return None  # Its content tells; it runs in LiteRT in any case.
+    found = model.tflite
+    if runtime == "litert" and found is None:
+        raise UserError(
+            f"--runtime=litert: no .tflite file ships for {model.spec}.\nExport one (python -m "
+            "export --formats=tflite_float16) and give its path, or leave the flag out."
+        )
+    return found if found and (runtime == "litert" or litert_is_better()) else None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,14 +164,14 @@ def load_runner(spec: str, precision: str, flag: str, runtime: str) -> Loaded:
     """Returns what `--model=spec` means; see `gradnet_tf.denoiser.load_denoiser`."""
     if not spec:
         raise UserError(f"--{flag}: expected a path or a name. Received: {spec!r}.\n{_choices()}")
-    path = Path(spec)
-    given = path if path.exists() else spec
-    kind = _load_folder if path.is_dir() else _load_file if path.exists() else _load_name
-    if file := litert_file(spec, runtime):
-        given, kind = file, _load_shipped_tflite
+    model = resolve(spec)
+    file = litert_file(model, runtime, precision)
+    given = file or model.given
     try:
         with quiet_native_logs():
-            return kind(given, precision)
+            if file:
+                return _load_shipped_tflite(file, precision)
+            return _LOADERS[model.kind](model, precision)
     except UserError as error:
         # What reads a file names it; who typed it wants to see where.
         raise UserError(f"--{flag}={spec}: {str(error).removeprefix(f'{given}: ')}") from error
@@ -59,7 +182,8 @@ def load_runner(spec: str, precision: str, flag: str, runtime: str) -> Loaded:
         ) from error
 
 
-def _load_folder(path: Path, precision: str) -> Loaded:
+def _load_folder(model: Resolved, precision: str) -> Loaded:
+    path = model.path
     if (path / "config.json").is_file():
         return _load_run(path, precision)
     for folder in (path, _newest_version(path), _newest_version(path / "saved_model")):
@@ -79,7 +203,8 @@ def _newest_version(folder: Path) -> Path | None:
     return max(versions, key=lambda entry: int(entry.name), default=None)
 
 
-def _load_file(path: Path, precision: str) -> Loaded:
+def _load_file(model: Resolved, precision: str) -> Loaded:
+    path = model.path
     with open(path, "rb") as file:
         head = file.read(8)
     if not head:
@@ -120,29 +245,39 @@ def _load_run(path: Path, precision: str) -> Loaded:
     return _rebuild(facts, best, sha256_of(best), "run", precision, path.resolve().name, str(path))
 
 
-def _load_name(spec: str, precision: str) -> Loaded:
-    if classical_name(spec):
-        return _load_classical(spec, precision)
-    card = weights.find_card(spec)
-    if card is not None:
-        path, run = weights.verified_path(card), card.get("run")
-        return _rebuild(card, path, card["sha256"], "weights", precision, card["name"], run)
-    missing = weights.train_command(spec)
-    if missing is not None:
-        name, command = missing
-        raise UserError(
-            f"{spec}: the weights {name} do not ship with this version. Train them:\n"
-            f"  {command}\nand give runs/{name}. Weights that ship: {weights.shipped_names()}."
-        )
-    raise UserError(f"{spec}: no such file, folder or name.\n{_choices()}")
+def _load_weights(model: Resolved, precision: str) -> Loaded:
+    card = model.card
+    path, run = weights.verified_path(card), card.get("run")
+    return _rebuild(card, path, card["sha256"], "weights", precision, card["name"], run)
 
 
-def _load_classical(name: str, precision: str) -> Loaded:
+def _load_classical(model: Resolved, precision: str) -> Loaded:
+    name = model.spec
     if precision != "float32":
         raise UserError(f"{name}: is no network. Received: precision={precision}, which needs one.")
     from gradnet_tf.runtimes.classical_runtime import ClassicalRunner
 
     return Loaded(ClassicalRunner(name), name, {"kind": "classical"})
+
+
+def _refuse_unknown(model: Resolved, precision: str) -> Loaded:
+    missing = train_command(model.spec)
+    if missing is not None:
+        name, command = missing
+        raise UserError(
+            f"{model.spec}: the weights {name} do not ship with this version. Train them:\n"
+            f"  {command}\nand give runs/{name}. Weights that ship: {weights.shipped_names()}."
+        )
+    raise UserError(f"{model.spec}: no such file, folder or name.\n{_choices()}")
+
+
+_LOADERS = {
+    "folder": _load_folder,
+    "file": _load_file,
+    "weights": _load_weights,
+    "classical": _load_classical,
+    "unknown": _refuse_unknown,
+}
 
 
 def _rebuild(config, path, sha256, kind, precision, name, run) -> Loaded:
@@ -159,8 +294,9 @@ def _rebuild(config, path, sha256, kind, precision, name, run) -> Loaded:
 def _load_keras(path: Path, precision: str) -> Loaded:
     backend_name()
     from gradnet_tf.runtimes.keras_file import load_keras_file
-    from gradnet_tf.runtimes.keras_runtime import runner_for
+    from gradnet_tf.runtimes.keras_runtime import require_own_process, runner_for
 
+    require_own_process()
     runner = runner_for(load_keras_file(path, precision))
     return Loaded(runner, path.stem, _file_source("keras", path))
 
@@ -168,8 +304,9 @@ def _load_keras(path: Path, precision: str) -> Loaded:
 def _load_published(path: Path, precision: str) -> Loaded:
     backend_name()
     from gradnet_tf.loading.published_networks import load_published
-    from gradnet_tf.runtimes.keras_runtime import KerasRunner
+    from gradnet_tf.runtimes.keras_runtime import KerasRunner, require_own_process
 
+    require_own_process()
     model, network = load_published(path, precision)
     source = {**_file_source("published", path), "network": network}
     return Loaded(KerasRunner(model), path.stem, source)
@@ -209,7 +346,11 @@ def _load_shipped_tflite(path: Path, precision: str) -> Loaded:
             f"{path}: the file is damaged or was exchanged: its sha256 is {found['sha256']}, "
             f"expected {card.get('sha256')}.\nReinstall the package."
         )
-    return Loaded(TFLiteRunner(path), path.stem, found | _from_card(card) | {"runtime": "litert"})
+    # The identity of a model is that of its weights, whatever runs them.
+    found |= {"sha256": card.get("weights_sha256"), "runtime": "litert", **_from_card(card)}
+    runner = TFLiteRunner(path)
+    runner.parameters = card.get("parameters")
+    return Loaded(runner, path.stem, found)
 
 
 def _file_source(kind: str, path: Path) -> dict:

@@ -62,7 +62,7 @@ def load_published(path: Path, precision: str = "float32"):
     if head.startswith((b"MATLAB", b"\x89HDF")):
         chain, blocks = chain_of_matlab(path, read_matlab(path))
         model = _from_chain(path, chain, _MATLAB_BLOCKS, precision)
-        if blocks != isinstance(model, FFDNet):
+        if blocks != model.needs_sigma:
             raise _unknown(path, "its channels and its layers SubP and concat do not go together")
     else:
         source = Source(path, read_torch(path))

@@ -5,6 +5,18 @@ denoisers beside them need no Keras, and `gradnet denoise` starts without it.
 """
 
 import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gradnet_tf.models.adnet import ADNet as ADNet
+    from gradnet_tf.models.cbdnet import CBDNet as CBDNet
+    from gradnet_tf.models.dncnn import DnCNN as DnCNN
+    from gradnet_tf.models.estimates import FixedSigma as FixedSigma
+    from gradnet_tf.models.estimates import GivenEstimate as GivenEstimate
+    from gradnet_tf.models.ffdnet import FFDNet as FFDNet
+    from gradnet_tf.models.gradnet import GradNet as GradNet
+    from gradnet_tf.models.mskresnet import MSKResnet as MSKResnet
+    from gradnet_tf.models.skdncnn import SKDnCNN as SKDnCNN
 
 _HOMES = {
     "ADNet": "adnet",
@@ -20,14 +32,14 @@ _HOMES = {
 __all__ = sorted(_HOMES)
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'gradnet_tf.models' has no attribute {name!r}")
     register_all()
     return globals()[name]
 
 
-def __dir__():
+def __dir__() -> list[str]:
     return __all__
 
 

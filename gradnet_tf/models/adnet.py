@@ -1,5 +1,7 @@
 """ADNet (Tian et al., Neural Networks 2020): dilated convolutions and an attention on the noise."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -29,7 +31,7 @@ class ADNet(DenoisingModel):
     Call arguments and output: see `DenoisingModel`.
     """
 
-    def __init__(self, filters=64, channels=3, **kwargs):
+    def __init__(self, filters: int = 64, channels: int = 3, **kwargs: Any) -> None:
         # No blocks here: accepted so that a saved configuration, which has it, comes back.
         super().__init__(channels, kwargs.pop("scale", 1), **kwargs)
         self.filters = filters
@@ -40,6 +42,11 @@ class ADNet(DenoisingModel):
         ]
         self.reconstruction = reconstruction_conv(channels, policy)
         self.attention = keras.layers.Conv2D(channels, 1, dtype=policy, name="attention")
+
+    @property
+    def receptive_radius(self):
+        """See `DenoisingModel`; a 3×3 convolution sees as far as its taps lie apart."""
+        return sum(conv.dilation for conv in self.convs) + 1  # and the reconstruction
 
     def build(self, input_shape):
         self._check_input(input_shape)

@@ -1,5 +1,7 @@
 """What every denoising network here has in common."""
 
+from typing import Any, Self
+
 import keras
 from keras import ops
 
@@ -40,8 +42,15 @@ class DenoisingModel(keras.Model):
 
     #: Whether `call` wants the noise level as a second input.
     needs_sigma = False
+    #: Whether something outside of the network makes its output, which is then part of its input.
+    made_outside = False
+    #: Whether it is a chain of 3×3 convolutions with ReLU and nothing else.
+    is_plain_chain = False
+    #: Feature maps alive at once at the worst place, in units of `width`, with what the
+    #: convolutions need beside them. Measured: peak memory over the size of one picture.
+    maps_alive = 3.5
 
-    def __init__(self, channels=3, scale=1, **kwargs):
+    def __init__(self, channels: int = 3, scale: int = 1, **kwargs: Any) -> None:
         super().__init__(autocast=False, **kwargs)
         if channels not in (1, 3):
             raise ValueError(f"`channels` must be 1 or 3. Received: channels={channels}")
@@ -51,19 +60,56 @@ class DenoisingModel(keras.Model):
         self.to_space = DepthToSpace(scale, dtype="float32", name="to_space")
 
     @property
-    def depth(self):
+    def depth(self) -> int:
         """Channels of an image once its blocks of `scale`×`scale` pixels are one position."""
         return self.channels * self.scale**2
 
     @property
-    def input_channels(self):
+    def input_channels(self) -> int:
         """Channels of the input; more than the image's where a guide image follows it."""
         return self.channels
 
     @property
-    def attention_widths(self):
+    def attention_widths(self) -> tuple[int, ...]:
         """Channels of each attention vector that `call` takes; () for a network without any."""
         return ()
+
+    @property
+    def receptive_radius(self) -> int | None:
+        """How many pixels away an input pixel can change an output pixel: the margin of a tile.
+
+        The attention, which averages over the whole image, is left out: with its vectors given,
+        the rest is convolutions, and a tile with this margin equals the same part of the whole.
+        `None` for a network that does not know it; such a network runs whole pictures only.
+        """
+        return None
+
+    @property
+    def block_side(self) -> int:
+        """Side of the blocks of pixels that the network works on.
+
+        Tiles start on a block: a network that halves the resolution gives another result for a
+        tile that begins in the middle of one.
+        """
+        return self.scale
+
+    @property
+    def width(self) -> int:
+        """Channels of the widest part that works at the network's own resolution."""
+        return self.filters
+
+    @property
+    def bytes_per_pixel(self) -> float:
+        """Estimate of the working memory for each pixel of the input."""
+        # Beside half precision there are float32 copies: measured, it saves a quarter, not half.
+        number = 4 if self.compute_dtype == "float32" else 3
+        # Convolutions work on channels by the sixteen: 67 of them take the memory of 80.
+        maps = self.maps_alive * -(-self.width // 16) * 16
+        return 4 * 4 * self.input_channels + maps * number / self.scale**2
+
+    def in_pixels(self, radius):
+        """Converts a radius in blocks to pixels: a block's far pixel is `scale - 1` further."""
+        return radius * self.scale + self.scale - 1
 
     def _check_input(self, input_shape):
         if len(input_shape) != 4 or input_shape[-1] != self.input_channels:
@@ -95,7 +141,9 @@ class DenoisingModel(keras.Model):
         return cls(**config)
 
     @classmethod
-    def from_preset(cls, preset, load_weights=True, precision="float32"):
+    def from_preset(
+        cls, preset: str, load_weights: bool = True, precision: str = "float32"
+    ) -> Self:
         """Builds a network by name, with the trained weights that ship; needs no network access.
 
         Args:
@@ -116,7 +164,7 @@ class DenoisingModel(keras.Model):
         >>> model = GradNet.from_preset("gradnet_small_color_blind")
         >>> denoised = model(noisy)  # float32 (N, H, W, 3), nominal range [0, 1]
         """
-        from gradnet_tf.weights.pretrained import load_preset
+        from gradnet_tf.models.presets import load_preset
 
         return load_preset(preset, load_weights, precision, cls, f"{cls.__name__}.from_preset")
 

@@ -1,5 +1,7 @@
 """CBDNet (Guo et al., CVPR 2019): estimates the noise level map, then denoises with it."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -46,7 +48,13 @@ class CBDNet(DenoisingModel):
             (σ̂: float32, shaped like `images`, on the scale of the images).
     """
 
-    def __init__(self, estimator_filters=32, filters=64, channels=3, **kwargs):
+    #: Halved twice.
+    block_side = 4
+    maps_alive = 5.0
+
+    def __init__(
+        self, estimator_filters: int = 32, filters: int = 64, channels: int = 3, **kwargs: Any
+    ) -> None:
         super().__init__(channels, **kwargs)
         self.estimator_filters = estimator_filters
         self.filters = filters
@@ -67,6 +75,14 @@ class CBDNet(DenoisingModel):
             for level, width in enumerate(self.unet_widths[3:])
         ]
         self.reconstruction = reconstruction_conv(channels, policy)
+
+    @property
+    def receptive_radius(self):
+        """See `DenoisingModel`; the U-Net is added up from the lowest scale to the pixels."""
+        first, second, lowest, third, last = UNET_LAYERS
+        # A radius in blocks of 2×2 is twice as far in the pixels below, and one pixel more.
+        radius = second + (2 * lowest + 1) + third
+        return ESTIMATOR_LAYERS + first + (2 * radius + 1) + last + 1  # and reconstruction
 
     def build(self, input_shape):
         self._check_input(input_shape)

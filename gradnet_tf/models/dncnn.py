@@ -1,5 +1,7 @@
 """DnCNN (Zhang et al., 2017): the paper's naive denoiser."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -38,7 +40,17 @@ class DnCNN(DenoisingModel):
     Call arguments and output: see `DenoisingModel`.
     """
 
-    def __init__(self, num_layers=20, filters=64, channels=3, scale=1, batch_norm=False, **kwargs):
+    maps_alive = 2.5
+
+    def __init__(
+        self,
+        num_layers: int = 20,
+        filters: int = 64,
+        channels: int = 3,
+        scale: int = 1,
+        batch_norm: bool = False,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(channels, scale, **kwargs)
         if num_layers < 2:
             raise ValueError(f"`num_layers` must be at least 2. Received: num_layers={num_layers}")
@@ -48,6 +60,16 @@ class DnCNN(DenoisingModel):
         policy = self.dtype_policy
         self.convs = hidden_layers(num_layers, filters, batch_norm, policy)
         self.reconstruction = reconstruction_conv(self.depth, policy)
+
+    @property
+    def receptive_radius(self):
+        """See `DenoisingModel`."""
+        return self.in_pixels(self.num_layers)
+
+    @property
+    def is_plain_chain(self):
+        """Whether nothing normalises between the convolutions."""
+        return not self.batch_norm
 
     def build(self, input_shape):
         self._check_input(input_shape)

@@ -33,6 +33,21 @@ class FixedSigma(DenoisingModel):
         self.denoiser = denoiser
         self.sigma = float(sigma)
 
+    @property
+    def receptive_radius(self):
+        """That of the denoiser."""
+        return self.denoiser.receptive_radius
+
+    @property
+    def block_side(self):
+        """That of the denoiser."""
+        return self.denoiser.block_side
+
+    @property
+    def bytes_per_pixel(self):
+        """That of the denoiser."""
+        return self.denoiser.bytes_per_pixel
+
     def build(self, input_shape):
         self._check_input(input_shape)
         if not self.denoiser.built:
@@ -80,6 +95,11 @@ class GivenEstimate(DenoisingModel):
     Output shape:
         (N, H, W, C), float32.
     """
+
+    made_outside = True
+    #: Made of the whole image, before any tile is cut.
+    receptive_radius = 0
+    bytes_per_pixel = 0.0
 
     def __init__(self, method, sigma, channels=3, **kwargs):
         super().__init__(channels, **kwargs)

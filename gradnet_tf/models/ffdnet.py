@@ -1,5 +1,7 @@
 """FFDNet (Zhang, Zuo, Zhang, 2018): one network for all noise levels, told which one it is."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -41,16 +43,17 @@ class FFDNet(DenoisingModel):
     """
 
     needs_sigma = True
+    maps_alive = 3.0
 
     def __init__(
         self,
-        num_layers=None,
-        filters=None,
-        channels=3,
-        batch_norm=False,
-        predicts="image",
-        **kwargs,
-    ):
+        num_layers: int | None = None,
+        filters: int | None = None,
+        channels: int = 3,
+        batch_norm: bool = False,
+        predicts: str = "image",
+        **kwargs: Any,
+    ) -> None:
         # Always 2: accepted so that a saved configuration, which has it, comes back.
         super().__init__(channels, kwargs.pop("scale", 2), **kwargs)
         published_layers, published_filters = PUBLISHED[channels]
@@ -66,6 +69,11 @@ class FFDNet(DenoisingModel):
         policy = self.dtype_policy
         self.convs = hidden_layers(num_layers, filters, batch_norm, policy)
         self.reconstruction = reconstruction_conv(self.depth, policy)
+
+    @property
+    def receptive_radius(self):
+        """See `DenoisingModel`."""
+        return self.in_pixels(self.num_layers)
 
     def build(self, input_shape):
         self._check_input(input_shape)

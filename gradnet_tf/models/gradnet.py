@@ -1,5 +1,7 @@
 """GradNet (figure 4 of the paper; section 4 of its supplement)."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -52,19 +54,21 @@ class GradNet(DenoisingModel):
     >>> denoised = model(noisy)
     """
 
+    maps_alive = 8.0
+
     def __init__(
         self,
-        naive_denoiser,
-        filters=64,
-        num_modules=4,
-        num_units=4,
-        reduction=2,
-        channels=3,
-        scale=1,
-        attention_position="before_fusion",
-        gradient_layer=None,
-        **kwargs,
-    ):
+        naive_denoiser: Any,
+        filters: int = 64,
+        num_modules: int = 4,
+        num_units: int = 4,
+        reduction: int = 2,
+        channels: int = 3,
+        scale: int = 1,
+        attention_position: str = "before_fusion",
+        gradient_layer: Any = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(channels, scale, **kwargs)
         naive_channels = getattr(naive_denoiser, "channels", channels)
         if naive_channels != channels:
@@ -93,6 +97,33 @@ class GradNet(DenoisingModel):
     def input_channels(self):
         """Channels of the input: twice the image's where x̂ comes with it."""
         return getattr(self.naive_denoiser, "input_channels", self.channels)
+
+    @property
+    def width(self):
+        """Channels of the residual modules: F and the gradient's."""
+        return self.body.filters
+
+    @property
+    def receptive_radius(self):
+        """See `DenoisingModel`: the farther of the two ways in, past ψ or straight."""
+        naive = getattr(self.naive_denoiser, "receptive_radius", None)
+        if naive is None:
+            return None
+        fused = self.body.receptive_radius + 1  # from the fused features to the reconstruction
+        # Through ψ and the Sobel's one pixel, or through the first features.
+        return max(self.in_pixels(fused) + naive + 1, self.in_pixels(1 + fused))
+
+    @property
+    def block_side(self):
+        """See `DenoisingModel`: blocks of the main branch and of ψ."""
+        return max(self.scale, getattr(self.naive_denoiser, "block_side", 1))
+
+    @property
+    def bytes_per_pixel(self):
+        """See `DenoisingModel`: ψ and the main branch work one after the other."""
+        images = 4 * 4 * self.input_channels
+        naive = getattr(self.naive_denoiser, "bytes_per_pixel", 0.0)
+        return max(super().bytes_per_pixel, images + naive)
 
     @property
     def attention_widths(self):

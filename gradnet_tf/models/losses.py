@@ -1,5 +1,7 @@
 """The paper's loss: mean L1 and the consistency of the image gradients; CBDNet's two more."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -79,7 +81,9 @@ class GradNetLoss(keras.losses.Loss):
         gradient_loss_weight: λ of the paper, 0.1.
     """
 
-    def __init__(self, gradient_loss_weight=0.1, name="gradnet_loss", **kwargs):
+    def __init__(
+        self, gradient_loss_weight: float = 0.1, name: str = "gradnet_loss", **kwargs: Any
+    ) -> None:
         if gradient_loss_weight < 0:
             raise ValueError(
                 "`gradient_loss_weight` must not be negative. "

@@ -1,5 +1,7 @@
 """MSKResnet as a denoiser by itself: the naive denoiser of the authors' script, and a baseline."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -26,17 +28,19 @@ class MSKResnet(DenoisingModel):
         return_intermediates: return a dict of `denoised` and `attention`.
     """
 
+    maps_alive = 8.0
+
     def __init__(
         self,
-        filters=64,
-        num_modules=4,
-        num_units=4,
-        reduction=2,
-        channels=3,
-        scale=1,
-        attention_position="before_fusion",
-        **kwargs,
-    ):
+        filters: int = 64,
+        num_modules: int = 4,
+        num_units: int = 4,
+        reduction: int = 2,
+        channels: int = 3,
+        scale: int = 1,
+        attention_position: str = "before_fusion",
+        **kwargs: Any,
+    ) -> None:
         super().__init__(channels, scale, **kwargs)
         policy = self.dtype_policy
         self.features = conv3x3(filters, policy, "relu", "features")
@@ -50,6 +54,16 @@ class MSKResnet(DenoisingModel):
             name="body",
         )
         self.reconstruction = reconstruction_conv(self.depth, policy)
+
+    @property
+    def width(self):
+        """Channels of the residual modules."""
+        return self.body.filters
+
+    @property
+    def receptive_radius(self):
+        """See `DenoisingModel`: the first features, the modules and the reconstruction."""
+        return self.in_pixels(1 + self.body.receptive_radius + 1)
 
     @property
     def attention_widths(self):

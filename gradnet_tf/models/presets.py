@@ -2,10 +2,15 @@
 
 import dataclasses
 from collections.abc import Mapping
+from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from gradnet_tf import weights
 from gradnet_tf.utils.errors import UserError
+
+if TYPE_CHECKING:
+    from gradnet_tf.models.base import DenoisingModel
 
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
@@ -50,6 +55,7 @@ class Preset:
         naive: preset of the naive denoiser, for GradNet.
         parameters: exact parameter count by number of channels.
         recipe: training defaults.
+        needs_sigma: whether the network wants the noise level as a second input.
     """
 
     name: str
@@ -59,17 +65,7 @@ class Preset:
     parameters: Mapping[int, int]
     naive: str | None = None
     recipe: Recipe = Recipe()
-
-
-def _preset(name, description, architecture, arguments, parameters, **more):
-    return Preset(
-        name,
-        description,
-        architecture,
-        MappingProxyType(arguments),
-        MappingProxyType(parameters),
-        **more,
-    )
+    needs_sigma: bool = False
 
 
 # Parameter counts by hand, with c(a, b) = 9ab + b for a 3×3 convolution and
@@ -86,29 +82,32 @@ def _preset(name, description, architecture, arguments, parameters, **more):
 #                      c(2C, F) + c(F, F) + c(F, 2F) + 2·c(2F, 2F) + c(2F, 4F) + 5·c(4F, 4F)
 #                      + t(4F, 2F) + 3·c(2F, 2F) + t(2F, F) + 2·c(F, F) + c(F, C)
 # tests/models/test_presets.py repeats the sums with their numbers.
+_frozen = MappingProxyType
 _ALL = (
-    _preset(
+    Preset(
         "gradnet",
         "the paper's network: 64 features, 4 modules of 4 ResUnits, DnCNN-20 as naive denoiser",
         "GradNet",
-        {"filters": 64, "num_modules": 4, "num_units": 4, "reduction": 2},
-        {3: 2_362_911, 1: 2_258_867},
+        _frozen({"filters": 64, "num_modules": 4, "num_units": 4, "reduction": 2}),
+        _frozen({3: 2_362_911, 1: 2_258_867}),
         naive="dncnn",
     ),
-    _preset(
+    Preset(
         "gradnet_aligned",
         "the paper's network at 64 channels in all (61 features + 3 of the gradient)",
         "GradNet",
-        {"width": 64, "num_modules": 4, "num_units": 4, "reduction": 2},
-        {3: 2_214_834, 1: 2_210_296},
+        _frozen({"width": 64, "num_modules": 4, "num_units": 4, "reduction": 2}),
+        _frozen({3: 2_214_834, 1: 2_210_296}),
         naive="dncnn",
     ),
-    _preset(
+    Preset(
         "gradnet_small",
         "works on 2×2 blocks of pixels: a small fraction of the cost, good quality",
         "GradNet",
-        {"width": 64, "num_modules": 2, "num_units": 3, "reduction": 2, "scale": 2},
-        {3: 671_164, 1: 658_484},
+        MappingProxyType(
+            {"width": 64, "num_modules": 2, "num_units": 3, "reduction": 2, "scale": 2}
+        ),
+        _frozen({3: 671_164, 1: 658_484}),
         naive="dncnn_small",
         recipe=Recipe(
             batch_size=4,
@@ -119,12 +118,14 @@ _ALL = (
             naive_share=0.1,
         ),
     ),
-    _preset(
+    Preset(
         "gradnet_tiny",
         "for tests, demonstrations and very small devices",
         "GradNet",
-        {"width": 32, "num_modules": 2, "num_units": 1, "reduction": 2, "scale": 2},
-        {3: 96_076, 1: 90_308},
+        MappingProxyType(
+            {"width": 32, "num_modules": 2, "num_units": 1, "reduction": 2, "scale": 2}
+        ),
+        _frozen({3: 96_076, 1: 90_308}),
         naive="dncnn_tiny",
         recipe=Recipe(
             batch_size=8,
@@ -135,63 +136,64 @@ _ALL = (
             naive_share=0.2,
         ),
     ),
-    _preset(
+    Preset(
         "dncnn",
         "DnCNN with 20 layers of 64 channels, without batch normalisation",
         "DnCNN",
-        {"num_layers": 20, "filters": 64},
-        {3: 668_227, 1: 665_921},
+        _frozen({"num_layers": 20, "filters": 64}),
+        _frozen({3: 668_227, 1: 665_921}),
     ),
-    _preset(
+    Preset(
         "dncnn_small",
         "the naive denoiser of gradnet_small: 5 layers of 32 channels on 2×2 blocks",
         "DnCNN",
-        {"num_layers": 5, "filters": 32, "scale": 2},
-        {3: 34_700, 1: 30_084},
+        _frozen({"num_layers": 5, "filters": 32, "scale": 2}),
+        _frozen({3: 34_700, 1: 30_084}),
         recipe=Recipe(batch_size=4, steps=20_000, learning_rate=1.5e-3, schedule="cosine"),
     ),
-    _preset(
+    Preset(
         "dncnn_tiny",
         "the naive denoiser of gradnet_tiny: 4 layers of 16 channels on 2×2 blocks",
         "DnCNN",
-        {"num_layers": 4, "filters": 16, "scale": 2},
-        {3: 8_124, 1: 5_812},
+        _frozen({"num_layers": 4, "filters": 16, "scale": 2}),
+        _frozen({3: 8_124, 1: 5_812}),
         recipe=Recipe(batch_size=8, steps=4_000, learning_rate=2e-3, schedule="cosine"),
     ),
-    _preset(
+    Preset(
         "mskresnet",
         "GradNet's main branch alone, without the image gradient",
         "MSKResnet",
-        {"filters": 64, "num_modules": 4, "num_units": 4, "reduction": 2},
-        {3: 1_546_691, 1: 1_544_385},
+        _frozen({"filters": 64, "num_modules": 4, "num_units": 4, "reduction": 2}),
+        _frozen({3: 1_546_691, 1: 1_544_385}),
     ),
-    _preset(
+    Preset(
         "dncnn_bn",
         "DnCNN with batch normalisation, as published",
         "DnCNN",
-        {"num_layers": 20, "filters": 64, "batch_norm": True},
-        {3: 671_683, 1: 669_377},
+        _frozen({"num_layers": 20, "filters": 64, "batch_norm": True}),
+        _frozen({3: 671_683, 1: 669_377}),
     ),
-    _preset(
+    Preset(
         "ffdnet",
         "FFDNet as published, takes the noise level",
         "FFDNet",
-        {},
-        {3: 852_108, 1: 485_316},
+        _frozen({}),
+        _frozen({3: 852_108, 1: 485_316}),
+        needs_sigma=True,
     ),
-    _preset(
+    Preset(
         "adnet",
         "ADNet as published: dilated convolutions, attention on the noise",
         "ADNet",
-        {"filters": 64},
-        {3: 523_416, 1: 521_092},
+        _frozen({"filters": 64}),
+        _frozen({3: 523_416, 1: 521_092}),
     ),
-    _preset(
+    Preset(
         "cbdnet",
         "CBDNet: estimates a noise level map, then a U-Net denoises with it; blind",
         "CBDNet",
-        {"estimator_filters": 32, "filters": 64},
-        {3: 4_366_918, 1: 4_362_306},
+        _frozen({"estimator_filters": 32, "filters": 64}),
+        _frozen({3: 4_366_918, 1: 4_362_306}),
     ),
 )
 PRESETS: Mapping[str, Preset] = MappingProxyType({preset.name: preset for preset in _ALL})
@@ -208,7 +210,13 @@ def get_preset(name: str) -> Preset:
     return PRESETS[name]
 
 
-def build_model(preset, channels=3, precision="float32", naive=None, joint=False):
+def build_model(
+    preset: str | Preset,
+    channels: int = 3,
+    precision: str = "float32",
+    naive: Any = None,
+    joint: bool = False,
+) -> "DenoisingModel":
     """Builds the network of a preset with fresh weights.
 
     Args:
@@ -250,3 +258,106 @@ def build_model(preset, channels=3, precision="float32", naive=None, joint=False
     model = getattr(models, preset.architecture)(**arguments)
     model.build((None, None, None, model.input_channels))
     return model
+
+
+def parse_name(spec: str) -> tuple[str, int] | None:
+    """Returns preset and channels of a weights' or an architecture's name, `None` for another."""
+    parts = weights.NAME.match(_weights_name(spec))
+    if parts is None or parts["preset"] not in PRESETS:
+        return None
+    return parts["preset"], 1 if parts["colour"] == "gray" else 3
+
+
+def _weights_name(spec: str) -> str:
+    """Returns the full name for "default" and for an architecture, any other as it is."""
+    if spec == "default":
+        return weights.DEFAULT
+    return f"{spec}_color_blind" if spec in PRESETS else spec
+
+
+def train_command(spec: str) -> tuple[str, str] | None:
+    """Returns a name of weights and the command that trains them, or `None` for another name."""
+    known, name = parse_name(spec), _weights_name(spec)
+    if known is None:
+        return None
+    preset, channels = known
+    sigma = weights.NAME.match(name)["sigma"]
+    level = f"--sigma={sigma}" if sigma else "--sigma_min=0 --sigma_max=55"
+    colour = " --channels=1" if channels == 1 else ""
+    command = (
+        f"python train.py --preset={preset} --dataset=bsds500 --data_dir=DATA "
+        f"{level}{colour} --workdir=runs/{name}"
+    )
+    return name, command
+
+
+def model_from_weights(preset: str, channels: int, precision: str, path: Path, naive=None):
+    """Builds a preset under a dtype policy and loads a `.weights.h5` file into it.
+
+    Args:
+        preset: name of the architecture.
+        channels: 3 or 1.
+        precision: dtype policy of the layers. The variables are float32, whatever the
+            dtype of the file's arrays.
+        path: the weights.
+        naive: a Keras model to use as naive denoiser instead of the preset's own.
+
+    Returns:
+        A built `keras.Model`.
+
+    Raises:
+        UserError: the file is not of that preset.
+    """
+    model = build_model(preset, channels=channels, precision=precision, naive=naive)
+    try:
+        model.load_weights(path)
+    except (ValueError, OSError, KeyError) as error:
+        reason = str(error).splitlines()[0][:200]
+        raise UserError(
+            f"{path}: the weights do not fit preset {preset} of this version: {reason}"
+        ) from error
+    return model
+
+
+def load_preset(preset: str, load_weights: bool, precision: str, wanted: type, caller: str):
+    """Builds the network that `preset` names; see `DenoisingModel.from_preset`.
+
+    Args:
+        preset: name of weights that ship, of an architecture, or "default".
+        load_weights: without, any preset's name does, and the weights are fresh.
+        precision: dtype policy of the layers.
+        wanted: the class the network has to be of.
+        caller: what was called, for messages.
+
+    Raises:
+        UserError: an unknown name, weights that do not ship or are damaged, a
+            network of another class.
+    """
+    said = f"{caller}({preset!r})"
+    card = weights.find_card(preset)
+    known = (card["preset"], card["channels"]) if card else parse_name(preset)
+    if known is None:
+        raise UserError(
+            f"{said}: no such preset. Weights that ship: {weights.shipped_names()}.\n"
+            f"Architectures: {', '.join(PRESETS)}."
+        )
+    _require_class(get_preset(known[0]), wanted, said)
+    if not load_weights:
+        return build_model(*known, precision=precision)
+    if card is None:
+        name, command = train_command(preset)
+        raise UserError(
+            f"{said}: the weights {name} do not ship; these do: {weights.shipped_names()}.\n"
+            f"load_weights=False builds the network with fresh ones. To train them:\n  {command}"
+        )
+    return model_from_weights(*known, precision, weights.verified_path(card))
+
+
+def _require_class(preset, wanted: type, said: str) -> None:
+    from gradnet_tf import models
+
+    if not issubclass(getattr(models, preset.architecture), wanted):
+        raise UserError(
+            f"{said}: {preset.name} is a {preset.architecture}, not a {wanted.__name__}.\n"
+            f"Use {preset.architecture}.from_preset."
+        )

@@ -4,7 +4,7 @@ import numpy as np
 
 from gradnet_tf.models.classical import append_estimate, classical_denoiser
 from gradnet_tf.tiling.tile_config import AUTO, TileConfig
-from gradnet_tf.tiling.tiles import FLOATS, OnTile, PixelFormat
+from gradnet_tf.tiling.tiler import FLOATS, OnTile, PixelFormat
 
 
 class ClassicalRunner:
@@ -17,6 +17,7 @@ class ClassicalRunner:
         UserError: the package behind it is not installed.
     """
 
+    runtime = "classical"
     needs_sigma = True
     model = None
     parameters = None
@@ -48,6 +49,7 @@ class GivenEstimateRunner:
         UserError: the package behind the classical denoiser is not installed.
     """
 
+    runtime = "keras"
     needs_sigma = False
 
     def __init__(self, runner):

@@ -1,6 +1,7 @@
 """Runs a Keras model, on whichever backend Keras uses."""
 
 import functools
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,12 +9,14 @@ import keras
 import numpy as np
 from keras import ops
 
+from gradnet_tf.models.presets import model_from_weights
 from gradnet_tf.runtimes.keras_file import rebuild
 from gradnet_tf.tiling.tile_config import AUTO, TileConfig
-from gradnet_tf.tiling.tile_facts import facts_of
-from gradnet_tf.tiling.tiled import TiledNetwork
-from gradnet_tf.tiling.tiles import FLOATS, OnTile, PixelFormat
-from gradnet_tf.weights.pretrained import model_from_weights
+from gradnet_tf.tiling.tiler import FLOATS, OnTile, PixelFormat, TiledNetwork, facts_of
+from gradnet_tf.utils.errors import UserError
+
+#: The process that imported Keras' backend.
+_PROCESS = os.getpid()
 
 
 class KerasRunner:
@@ -30,7 +33,10 @@ class KerasRunner:
             its input where it has no such attribute.
     """
 
+    runtime = "keras"
+
     def __init__(self, model):
+        require_own_process()
         self.model = model
         self.channels = getattr(model, "channels", None) or model.input_shape[-1]
         self.needs_sigma = bool(getattr(model, "needs_sigma", False))
@@ -125,18 +131,17 @@ class KerasRunner:
 
 def runner_for(model):
     """Returns the runner of a Keras model; it makes what the model takes beside the image."""
-    from gradnet_tf.models import GivenEstimate
     from gradnet_tf.runtimes.classical_runtime import GivenEstimateRunner
 
     runner = KerasRunner(model)
-    given = isinstance(getattr(model, "naive_denoiser", None), GivenEstimate)
-    return GivenEstimateRunner(runner) if given else runner
+    naive = getattr(model, "naive_denoiser", None)
+    return GivenEstimateRunner(runner) if getattr(naive, "made_outside", False) else runner
 
 
 def runner_from_weights(
     preset: str, channels: int, precision: str, path: Path, naive_model: dict | None = None
 ):
-    """Returns the runner of `gradnet_tf.weights.pretrained.model_from_weights`; see there.
+    """Returns the runner of `gradnet_tf.models.presets.model_from_weights`; see there.
 
     Args:
         preset: name of the architecture.
@@ -148,6 +153,7 @@ def runner_from_weights(
     Raises:
         UserError: the file is not of that preset.
     """
+    require_own_process()
     naive = None
     if naive_model is not None:
         naive = rebuild(naive_model, precision, f"`naive_model` of {path}")
@@ -160,6 +166,7 @@ def _to_numpy(function, images, sigma):
 
 def _guarded(function, images, *more):
     """Calls `function`, returns NumPy arrays; a backend's own lack of memory is `MemoryError`."""
+    require_own_process()
     try:
         outputs = function(images, *more)
         if isinstance(outputs, list):
@@ -169,6 +176,16 @@ def _guarded(function, images, *more):
         if _out_of_memory(error):
             raise MemoryError(f"not enough memory for images of shape {images.shape}") from error
         raise
+
+
+def require_own_process() -> None:
+    """Raises `UserError` in a fork of the process that started the backend: it would hang."""
+    if os.getpid() != _PROCESS:
+        raise UserError(
+            "a Keras denoiser does not work in a forked process: the threads of its backend "
+            "are not there.\nStart processes with multiprocessing's method spawn or forkserver, "
+            'or take runtime="litert".'
+        )
 
 
 def _out_of_memory(error: Exception) -> bool:

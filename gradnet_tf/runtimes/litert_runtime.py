@@ -10,11 +10,16 @@ from typing import Any
 
 import numpy as np
 
-from gradnet_tf.tiling.attention_sample import CROP_SIDE
 from gradnet_tf.tiling.tile_config import AUTO, TileConfig
-from gradnet_tf.tiling.tile_facts import TileFacts, facts_from_card
-from gradnet_tf.tiling.tiled import TiledNetwork
-from gradnet_tf.tiling.tiles import FLOATS, OnTile, PixelFormat
+from gradnet_tf.tiling.tiler import (
+    CROP_SIDE,
+    FLOATS,
+    OnTile,
+    PixelFormat,
+    TiledNetwork,
+    TileFacts,
+    facts_from_card,
+)
 from gradnet_tf.utils.errors import UserError
 
 
@@ -33,6 +38,7 @@ class LiteRTFile:
         self.path = path
         self._num_threads = num_threads or os.cpu_count()
         self._lock = threading.Lock()  # the interpreter holds one computation's tensors
+        self._process = os.getpid()
         self._open()
 
     def _open(self) -> None:
@@ -72,6 +78,12 @@ class LiteRTFile:
         Raises:
             MemoryError: memory does not suffice.
         """
+        if os.getpid() != self._process:
+            # A fork has none of the interpreter's threads. The old one is kept, since ending it
+            # would wait for them.
+            self._of_parent = self._graphs
+            self._lock, self._process = threading.Lock(), os.getpid()
+            self._open()
         with self._lock:
             try:
                 return self._graphs[signature](**inputs)
@@ -108,6 +120,7 @@ class TFLiteRunner:
             size without a card.
     """
 
+    runtime = "litert"
     needs_sigma = False
     model = None
     parameters = None

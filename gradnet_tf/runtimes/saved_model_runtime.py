@@ -21,6 +21,7 @@ class SavedModelRunner:
             image batch in, with or without a noise level for each, and one out.
     """
 
+    runtime = "saved_model"
     model = None
     parameters = None
 

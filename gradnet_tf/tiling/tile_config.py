@@ -1,4 +1,4 @@
-"""How pictures are cut into tiles, as arguments and flags say it."""
+"""How pictures are cut and pooled, as arguments and flags say it."""
 
 import dataclasses
 import re
@@ -9,7 +9,8 @@ from gradnet_tf.utils.errors import UserError
 DEFAULT_MEMORY = 2_000_000_000
 #: Below this side almost all that is computed is margin.
 SMALLEST = 16
-
+#: Where the channel attention's averages come from; see `TileConfig`.
+POOLINGS = ("auto", "whole", "crops")
 
 _UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _UNITS |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
@@ -17,17 +18,24 @@ _UNITS |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
 
 @dataclasses.dataclass(frozen=True)
 class TileConfig:
-    """How pictures are cut; the result does not depend on it.
+    """How pictures are cut, and what the channel attention averages over.
+
+    The result depends on `pooling` alone; `tile` and `max_memory` decide the speed.
 
     Attributes:
         tile: side in pixels of what a tile contributes, "whole" for pictures in
             one piece, "auto" for what `max_memory` allows.
         max_memory: bytes that the process may take, as a target for "auto";
             `None` means `DEFAULT_MEMORY` where it suffices.
+        pooling: "whole" averages over all of the picture, as the paper does, which then has to
+            fit into memory; "crops" over random crops of 80×80 pixels of pictures above
+            160×160; "auto" pools pictures of up to half a megapixel (2**19 pixels) whole and
+            larger ones by crops.
     """
 
     tile: int | str = "auto"
     max_memory: int | None = None
+    pooling: str = "auto"
 
     def __post_init__(self):
         sized = isinstance(self.tile, int) and not isinstance(self.tile, bool)
@@ -39,6 +47,10 @@ class TileConfig:
         if self.max_memory is not None and self.max_memory <= 0:
             raise UserError(
                 f"`max_memory` must be a positive number of bytes. Received: {self.max_memory}"
+            )
+        if self.pooling not in POOLINGS:
+            raise UserError(
+                f"`pooling` must be one of {', '.join(POOLINGS)}. Received: {self.pooling!r}"
             )
 
 

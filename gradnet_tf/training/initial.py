@@ -21,7 +21,7 @@ def initial_weights(config, given=None) -> list[np.ndarray] | None:
         return None
     from gradnet_tf.denoiser import load_denoiser
 
-    denoiser = load_denoiser(config.init_from, flag="init_from")
+    denoiser = load_denoiser(config.init_from, flag="init_from", runtime="keras")
     said = f"--init_from={config.init_from}"
     if denoiser.model is None:
         raise UserError(

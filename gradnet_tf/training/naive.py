@@ -99,7 +99,7 @@ def _kept(config) -> GivenNaive | None:
 def _loaded(config) -> GivenNaive:
     from gradnet_tf.denoiser import load_denoiser
 
-    denoiser = load_denoiser(config.naive, flag="naive")
+    denoiser = load_denoiser(config.naive, flag="naive", runtime="keras")
     model = denoiser.model
     if model is None:
         raise UserError(

@@ -1,6 +1,5 @@
 """Runs a script's `main` so that no traceback reaches a user for a user's mistake."""
 
-import argparse
 import contextlib
 import errno
 import os
@@ -17,36 +16,7 @@ from gradnet_tf.utils.errors import (
     NotFiniteError,
     UserError,
 )
-from gradnet_tf.utils.options import CommandLine, Given, nearest, spelled_for
-
-
-class ArgumentParser(argparse.ArgumentParser):
-    """Takes options with dashes or underscores and reports a wrong one in one line."""
-
-    def parse_known_args(self, args=None, namespace=None):
-        arguments = list(sys.argv[1:] if args is None else args)
-        return super().parse_known_args(spelled_for(self, arguments), namespace)
-
-    def parse_args(self, args=None, namespace=None):
-        parsed, unknown = self.parse_known_args(args, namespace)
-        if unknown:
-            meant = nearest(unknown[0].split("=")[0], self._options_for(parsed))
-            hint = f". Did you mean {meant}?" if meant else ""
-            self.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
-        return parsed
-
-    def _options_for(self, parsed: argparse.Namespace) -> list[str]:
-        """Returns the options of the parser and of the subcommand that was chosen."""
-        known = [each for each in self._option_string_actions if each.startswith("--")]
-        for action in self._actions:
-            chosen = getattr(parsed, action.dest, None)
-            if isinstance(action.choices, dict) and chosen in action.choices:
-                known += action.choices[chosen]._options_for(parsed)
-        return known
-
-    def error(self, message):
-        print(f"error: {message} (see: {self.prog} --help)", file=sys.stderr)
-        sys.exit(EXIT_USAGE)
+from gradnet_tf.utils.options import CommandLine, Given
 
 
 def report_error(error: Exception) -> int:

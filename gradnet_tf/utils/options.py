@@ -16,6 +16,7 @@ import functools
 import inspect
 import math
 import re
+import sys
 import textwrap
 import types
 import typing
@@ -24,7 +25,7 @@ from typing import Any
 
 from absl import flags
 
-from gradnet_tf.utils.errors import UserError
+from gradnet_tf.utils.errors import EXIT_USAGE, UserError
 
 _WIDTH = 88
 
@@ -413,6 +414,35 @@ def make_config(config: type, arguments: argparse.Namespace, **changes: Any) -> 
         value = getattr(arguments, each.name)
         values[each.name] = tuple(value) if isinstance(value, list) else value
     return config(**{**values, **changes})
+
+
+class ArgumentParser(argparse.ArgumentParser):
+    """Takes options with dashes or underscores and reports a wrong one in one line."""
+
+    def parse_known_args(self, args=None, namespace=None):
+        arguments = list(sys.argv[1:] if args is None else args)
+        return super().parse_known_args(spelled_for(self, arguments), namespace)
+
+    def parse_args(self, args=None, namespace=None):
+        parsed, unknown = self.parse_known_args(args, namespace)
+        if unknown:
+            meant = nearest(unknown[0].split("=")[0], self._options_for(parsed))
+            hint = f". Did you mean {meant}?" if meant else ""
+            self.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
+        return parsed
+
+    def _options_for(self, parsed: argparse.Namespace) -> list[str]:
+        """Returns the options of the parser and of the subcommand that was chosen."""
+        known = [each for each in self._option_string_actions if each.startswith("--")]
+        for action in self._actions:
+            chosen = getattr(parsed, action.dest, None)
+            if isinstance(action.choices, dict) and chosen in action.choices:
+                known += action.choices[chosen]._options_for(parsed)
+        return known
+
+    def error(self, message):
+        print(f"error: {message} (see: {self.prog} --help)", file=sys.stderr)
+        sys.exit(EXIT_USAGE)
 
 
 def spelled_for(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> list[str]:

@@ -16,7 +16,7 @@ FOLDER = Path(__file__).parent
 DEFAULT = "gradnet_small_color_blind"
 
 # gradnet_small_color_blind, gradnet_tiny_gray_s25, gradnet_real, ...
-_NAME = re.compile(r"(?P<preset>.+?)(_(?P<colour>color|gray)_(?P<level>blind|s(?P<sigma>\d+)))?$")
+NAME = re.compile(r"(?P<preset>.+?)(_(?P<colour>color|gray)_(?P<level>blind|s(?P<sigma>\d+)))?$")
 
 
 def weights_path(name: str) -> Path:
@@ -46,8 +46,13 @@ def find_tflite(spec: str) -> Path | None:
         spec: see `find_card`.
     """
     card = find_card(spec)
-    path = card and FOLDER / "litert" / f"{card['name']}.tflite"
-    return path if path and path.is_file() else None
+    return card and tflite_path(card)
+
+
+def tflite_path(card: Mapping[str, Any]) -> Path | None:
+    """Returns the .tflite file that ships beside the weights of a card, `None` without one."""
+    path = FOLDER / "litert" / f"{card['name']}.tflite"
+    return path if path.is_file() else None
 
 
 def list_weights() -> list[dict[str, Any]]:
@@ -62,7 +67,9 @@ def find_card(spec: str) -> dict[str, Any] | None:
     Args:
         spec: a weights' name, an architecture (its colour blind weights), or `default`.
     """
-    return read_card(_weights_name(spec))
+    if spec == "default":
+        return read_card(DEFAULT)
+    return read_card(spec) or read_card(f"{spec}_color_blind")
 
 
 def gray_partner(name: str, source: Mapping[str, Any] | None) -> str | None:
@@ -75,7 +82,7 @@ def gray_partner(name: str, source: Mapping[str, Any] | None) -> str | None:
     Returns:
         Such as "gradnet_small_gray_blind"; `None` where none ship.
     """
-    parts = _NAME.match(name)
+    parts = NAME.match(name)
     if (source or {}).get("kind") != "weights" or parts is None or parts["colour"] != "color":
         return None
     gray = f"{parts['preset']}_gray_{parts['level']}"
@@ -101,38 +108,3 @@ def verified_path(card: dict[str, Any]) -> Path:
 def shipped_names() -> str:
     """Returns the names of all weights that ship, for messages."""
     return ", ".join(card["name"] for card in list_weights()) or "none"
-
-
-def parse_name(spec: str) -> tuple[str, int] | None:
-    """Returns preset and channels of a weights' or an architecture's name, `None` for another."""
-    from gradnet_tf.models.presets import PRESETS
-
-    parts = _NAME.match(_weights_name(spec))
-    if parts is None or parts["preset"] not in PRESETS:
-        return None
-    return parts["preset"], 1 if parts["colour"] == "gray" else 3
-
-
-def _weights_name(spec: str) -> str:
-    """Returns the full name for "default" and for an architecture, any other as it is."""
-    from gradnet_tf.models.presets import PRESETS
-
-    if spec == "default":
-        return DEFAULT
-    return f"{spec}_color_blind" if spec in PRESETS else spec
-
-
-def train_command(spec: str) -> tuple[str, str] | None:
-    """Returns a name of weights and the command that trains them, or `None` for another name."""
-    known, name = parse_name(spec), _weights_name(spec)
-    if known is None:
-        return None
-    preset, channels = known
-    sigma = _NAME.match(name)["sigma"]
-    level = f"--sigma={sigma}" if sigma else "--sigma_min=0 --sigma_max=55"
-    colour = " --channels=1" if channels == 1 else ""
-    command = (
-        f"python train.py --preset={preset} --dataset=bsds500 --data_dir=DATA "
-        f"{level}{colour} --workdir=runs/{name}"
-    )
-    return name, command

@@ -7,8 +7,8 @@ from tiny_run import tiny_model
 from benchmarks.quality.tile_agreement import agreement, psnr, steps
 from gradnet_tf.denoiser import Denoiser
 from gradnet_tf.runtimes.keras_runtime import KerasRunner
-from gradnet_tf.tiling import attention_sample, tiled
-from gradnet_tf.tiling.tiles import windows
+from gradnet_tf.tiling import tiler
+from gradnet_tf.tiling.tiler import windows
 
 
 def test_psnr():
@@ -30,8 +30,7 @@ def test_a_step_at_a_border_is_told_from_one_elsewhere():
 
 
 def test_tiles_of_a_network_agree_and_what_they_are_compared_by(monkeypatch):
-    for module in (attention_sample, tiled):
-        monkeypatch.setattr(module, "WHOLE_PIXELS", 1500)
+    monkeypatch.setattr(tiler, "WHOLE_PIXELS", 1500)
     noisy = np.random.default_rng(0).random((120, 110, 3), np.float32)
     found = agreement(Denoiser(KerasRunner(tiny_model()), "tiny"), noisy, [16, 32])
     assert set(found["differences"]) == {16, 32} and found["whole"].shape == noisy.shape

@@ -8,7 +8,7 @@ from photo_samples import by_opencv, noise, read_opencv
 from PIL import Image
 
 from gradnet_tf.denoiser import load_denoiser
-from gradnet_tf.tiling import tiled
+from gradnet_tf.tiling import tiler
 from gradnet_tf.tiling.tile_config import TileConfig
 
 
@@ -25,13 +25,13 @@ def photos(tmp_path):
 
 
 def test_depth_alpha_and_grey_pass_through_tiles(photos, tmp_path, run, monkeypatch):
-    cuts, windows = [], tiled.windows
+    cuts, windows = [], tiler.windows
 
     def recorded(*arguments):
         cuts.append(len(windows(*arguments)))
         return windows(*arguments)
 
-    monkeypatch.setattr(tiled, "windows", recorded)
+    monkeypatch.setattr(tiler, "windows", recorded)
     output = tmp_path / "out"
     assert gradnet("denoise", photos, "--output", output, "--model", run, "--tile=16") == 0
     assert len(cuts) == 4 and min(cuts) > 1

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from gradnet_tf.cli.file_progress import FileProgress
-from gradnet_tf.images.picture_sizes import estimate_megapixels, megapixels_of
+from gradnet_tf.images.photo_files import estimate_megapixels, megapixels_of
 from gradnet_tf.utils.console import ProgressLine
 
 

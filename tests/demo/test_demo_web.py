@@ -19,8 +19,7 @@ from web_reference import crop_corners
 from demo.web.build import build
 from demo.web.serve import make_server
 from gradnet_tf.images.image_files import write_image
-from gradnet_tf.tiling.attention_sample import attention_vectors, sampled_parts
-from gradnet_tf.tiling.tiles import spans
+from gradnet_tf.tiling.tiler import attention_vectors, sampled_parts, spans
 from gradnet_tf.utils.errors import UserError
 
 PAGE = Path(__file__).resolve().parents[2] / "demo" / "web" / "page"

@@ -10,7 +10,7 @@ from tiny_run import make_run, tiny_model
 from gradnet_tf.denoiser import Denoiser, load_denoiser
 from gradnet_tf.images.channels import PER_CHANNEL, REPLICATED, adapt_channels, adaptation
 from gradnet_tf.runtimes.keras_runtime import KerasRunner
-from gradnet_tf.tiling.halo import receptive_radius
+from gradnet_tf.tiling.tiler import facts_of
 from gradnet_tf.utils.errors import UserError
 
 
@@ -175,7 +175,7 @@ def test_equal_channels_need_no_adaption_and_others_are_refused():
 )
 def test_the_receptive_radius_bounds_what_a_pixel_changes(preset, radius):
     model = tiny_model(preset, gain=1000.0)
-    assert receptive_radius(model) == radius
+    assert model.receptive_radius == radius
     side = 2 * radius + 9
     images = noisy_images(1, side, side, 3)
     fixed = {"sigma": np.float32([25])} if preset == "ffdnet" else {}
@@ -194,4 +194,4 @@ def test_the_receptive_radius_bounds_what_a_pixel_changes(preset, radius):
 
 def test_a_network_without_a_rule_has_no_radius():
     with pytest.raises(TypeError, match="no rule for the receptive radius of dict"):
-        receptive_radius({})
+        facts_of({})

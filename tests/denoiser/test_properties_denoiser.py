@@ -9,7 +9,7 @@ from properties import FLOATS, colours, examples, fill, has_alpha, pictures
 from gradnet_tf.degradations.noise_level import estimate_sigma
 from gradnet_tf.denoiser import Strength, load_denoiser
 from gradnet_tf.tiling.tile_config import TileConfig, parse_memory, parse_tile
-from gradnet_tf.tiling.tiles import PixelFormat, map_tiles, spans, windows
+from gradnet_tf.tiling.tiler import PixelFormat, map_tiles, spans, windows
 from gradnet_tf.utils.errors import UserError
 
 UNIT = st.floats(0, 1, width=32)

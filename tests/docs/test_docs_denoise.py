@@ -4,7 +4,7 @@ import argparse
 import re
 from pathlib import Path
 
-from gradnet_tf.cli.denoise_arguments import add_denoise
+from gradnet_tf.cli.denoise_command import add_denoise
 from gradnet_tf.cli.denoise_report import MOST_SHOWN
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "denoise.md").read_text("utf-8")

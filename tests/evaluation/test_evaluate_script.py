@@ -20,8 +20,8 @@ def models(monkeypatch):
     known = {"good": Fake(blur, name="good"), "poor": Fake(name="poor")}
     asked = []
 
-    def load(spec, precision="float32"):
-        asked.append((spec, precision))
+    def load(spec, precision="float32", runtime="auto"):
+        asked.append((spec, precision, runtime))
         if spec not in known:
             raise UserError(f"--model={spec}: no such file, folder or name.")
         return known[spec]
@@ -107,7 +107,9 @@ def test_every_flag_changes_the_outcome(run, models, photos, tmp_path):
     assert mean("--self_ensemble")["self_ensemble"] is True
     assert len(models["poor"].given) == 3 * 8
     assert mean("--precision=mixed_bfloat16")["precision"] == "mixed_bfloat16"
-    assert models["asked"][-1] == ("poor", "mixed_bfloat16")
+    assert models["asked"][-1] == ("poor", "mixed_bfloat16", "auto")
+    mean("--runtime=keras")
+    assert models["asked"][-1] == ("poor", "float32", "keras")
     same = mean("--degradation=gaussian(25)")
     assert same["mean"]["psnr"] == pytest.approx(plain["mean"]["psnr"], abs=1e-4)
     assert (same["sigma"], same["degradation"]) == (25, "gaussian(25)")

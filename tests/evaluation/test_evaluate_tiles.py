@@ -8,8 +8,8 @@ from evaluation_case import photographs
 from script_case import exit_code, loaded_script
 from tiny_run import make_run
 
-from gradnet_tf.tiling import tiled
-from gradnet_tf.tiling.tiles import windows
+from gradnet_tf.tiling import tiler
+from gradnet_tf.tiling.tiler import windows
 
 
 def test_tiles_are_recorded_and_score_the_same(capsys, tmp_path, monkeypatch):
@@ -23,7 +23,7 @@ def test_tiles_are_recorded_and_score_the_same(capsys, tmp_path, monkeypatch):
         cuts.append(windows(*arguments))
         return cuts[-1]
 
-    monkeypatch.setattr(tiled, "windows", recorded)
+    monkeypatch.setattr(tiler, "windows", recorded)
     for tile in (None, "16"):
         output = tmp_path / f"out_{tile}"
         more = [] if tile is None else [f"--tile={tile}"]
@@ -31,8 +31,8 @@ def test_tiles_are_recorded_and_score_the_same(capsys, tmp_path, monkeypatch):
         arguments = [f"--model={folder}", "--max_images=1", *common, *more]
         assert exit_code(loaded_script("evaluate"), *arguments) == 0, capsys.readouterr().err
         found[tile] = json.loads((output / "metrics.json").read_text("utf-8"))
-    assert (found[None]["tile"], found["16"]["tile"]) == (None, 16)
+    assert (found[None]["tile"], found["16"]["tile"]) == ("auto", 16)
     # 90×140 pixels in windows of 68, of which 16 to 42 are kept.
-    assert [len(cut) for cut in cuts] == [3 * 6]
+    assert [len(cut) for cut in cuts] == [1, 3 * 6]
     psnr = found[None]["images"][0]["psnr"]
     assert found["16"]["images"][0]["psnr"] == pytest.approx(psnr, abs=1e-4)

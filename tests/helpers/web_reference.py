@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
-from gradnet_tf.tiling.tiles import spans
+from gradnet_tf.tiling.tiler import spans
 
 
 def crop_corners(height: int, width: int, side: int) -> list[tuple[int, int]]:

@@ -11,8 +11,7 @@ import photo_samples as files
 import pytest
 from PIL import Image
 
-from gradnet_tf.images.photo import quiet_decoders
-from gradnet_tf.images.photo_files import decode_photo, encode_photo, read_photo
+from gradnet_tf.images.photo_files import decode_photo, encode_photo, quiet_decoders, read_photo
 from gradnet_tf.utils.errors import UserError
 
 

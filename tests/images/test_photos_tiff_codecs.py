@@ -6,7 +6,7 @@ import sys
 from itertools import product
 
 import numpy as np
-import photo_files as files
+import photo_samples as files
 import pytest
 
 from gradnet_tf.images import tiff_decoders

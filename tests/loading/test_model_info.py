@@ -9,43 +9,46 @@ from photo_samples import noise
 
 from gradnet_tf import models, weights
 from gradnet_tf.denoiser import load_denoiser
-from gradnet_tf.loading.model_info import TOLD_SIGMA, ModelFacts, model_facts
+from gradnet_tf.loading.load import ModelInfo, model_info
 from gradnet_tf.models.presets import PRESETS
 from gradnet_tf.utils.files import sha256_of
 
 
-def test_the_architectures_that_are_told_the_noise_level():
-    """The facts' short list against the classes themselves."""
-    used = {preset.architecture for preset in PRESETS.values()}
-    told = {name for name in used if getattr(models, name).needs_sigma}
-    assert told == set(TOLD_SIGMA) & used and told
+def test_presets_and_their_networks_agree_on_the_noise_level():
+    """Presets say it without Keras; the classes are what counts."""
+    for preset in PRESETS.values():
+        chain = preset
+        while chain.naive is not None:  # A GradNet wants what its naive denoiser wants.
+            chain = PRESETS[chain.naive]
+        assert preset.needs_sigma == getattr(models, chain.architecture).needs_sigma
+    assert PRESETS["ffdnet"].needs_sigma
 
 
 def test_facts_agree_with_what_is_loaded(run):
     for spec in ("default", "gradnet_tiny", run):
-        facts, loaded = model_facts(spec), load_denoiser(spec)
+        facts, loaded = model_info(spec), load_denoiser(spec)
         assert (facts.name, facts.sha256) == (loaded.name, loaded.source["sha256"])
         assert facts.needs_sigma == loaded.needs_sigma
-    assert model_facts("default").gray == "gradnet_small_gray_blind"
-    assert model_facts(run).gray is None
+    assert model_info("default").gray == "gradnet_small_gray_blind"
+    assert model_info(run).gray is None
 
 
 def test_facts_of_other_kinds(tmp_path):
-    assert model_facts("opencv_nlm") == ModelFacts("opencv_nlm", None, True)
+    assert model_info("opencv_nlm") == ModelInfo("opencv_nlm", None, True)
     for spec in ("no_such_model", "", "gradnet_huge"):
-        assert model_facts(spec) is None
+        assert model_info(spec) is None
     (tmp_path / "x.tflite").write_bytes(b"1234TFL3")
     digest = sha256_of(tmp_path / "x.tflite")
-    assert model_facts(str(tmp_path / "x.tflite")) == ModelFacts("x", digest, False)
+    assert model_info(str(tmp_path / "x.tflite")) == ModelInfo("x", digest, False)
     (tmp_path / "x.keras").write_bytes(b"PK")
-    assert model_facts(str(tmp_path / "x.keras")).needs_sigma is None
+    assert model_info(str(tmp_path / "x.keras")).needs_sigma is None
     folder = tmp_path / "ffdnet"
     folder.mkdir()
-    assert model_facts(str(folder)) == ModelFacts("ffdnet")
+    assert model_info(str(folder)) == ModelInfo("ffdnet")
     (folder / "config.json").write_text(json.dumps({"preset": "ffdnet"}))
-    assert model_facts(str(folder)).needs_sigma is True
+    assert model_info(str(folder)).needs_sigma is True
     (folder / "config.json").write_text(json.dumps({"preset": "gradnet", "naive_model": {}}))
-    assert model_facts(str(folder)).needs_sigma is None
+    assert model_info(str(folder)).needs_sigma is None
 
 
 @pytest.fixture

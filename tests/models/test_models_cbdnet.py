@@ -7,7 +7,6 @@ from keras import ops
 
 from gradnet_tf.models import CBDNet, losses
 from gradnet_tf.models.base import build_model
-from gradnet_tf.tiling.halo import receptive_radius
 from gradnet_tf.training.config import TrainConfig
 from gradnet_tf.training.engines.choose_engine import make_engine
 from gradnet_tf.training.engines.objective import objective_per_image
@@ -59,7 +58,7 @@ def test_the_noise_level_reaches_the_output():
 
 def test_the_receptive_radius_bounds_what_a_pixel_changes():
     model = small(gain=1e5)
-    radius = receptive_radius(model)
+    radius = model.receptive_radius
     assert radius == 5 + 2 + (2 * (3 + (2 * 6 + 1) + 3) + 1) + 2 + 1
     side = 2 * radius + 13
     images = RNG.random((1, side, side, 3), dtype=np.float32)

@@ -10,8 +10,8 @@ from gradnet_tf import weights
 from gradnet_tf.cli.main import main
 from gradnet_tf.denoiser import Denoiser, load_denoiser
 from gradnet_tf.images.image_files import read_image, write_image
+from gradnet_tf.loading.load import litert_file, resolve
 from gradnet_tf.runtimes import choose_runtime as runtimes
-from gradnet_tf.runtimes.choose_runtime import litert_file
 from gradnet_tf.utils.errors import UserError
 
 TINY = "gradnet_tiny_color_blind"
@@ -28,7 +28,7 @@ def free(monkeypatch):
     "name", [card["name"] for card in weights.list_weights() if weights.find_tflite(card["name"])]
 )
 def test_both_runtimes_compute_the_same(name):
-    litert, keras = load_denoiser(name, runtime="litert"), load_denoiser(name)
+    litert, keras = (load_denoiser(name, runtime=each) for each in ("litert", "keras"))
     assert (litert.name, litert.channels) == (keras.name, keras.channels)
     assert litert.source["runtime"] == "litert" and litert.model is None
     assert litert.source["trained_sigma"] == keras.source["trained_sigma"]
@@ -42,25 +42,25 @@ def test_the_default_and_its_grey_partner_ship_for_litert():
 
 
 def test_auto_takes_litert_unless_there_is_a_reason(free, monkeypatch, tmp_path):
-    assert litert_file(TINY, "auto") == weights.find_tflite("gradnet_tiny")
-    assert litert_file(TINY, "keras") is None
-    assert litert_file("opencv_nlm", "auto") is None
-    assert litert_file(str(tmp_path), "auto") is None
+    assert litert_file(resolve(TINY), "auto") == weights.find_tflite("gradnet_tiny")
+    assert litert_file(resolve(TINY), "keras") is None
+    assert litert_file(resolve("opencv_nlm"), "auto") is None
+    assert litert_file(resolve(str(tmp_path)), "auto") is None
     monkeypatch.setattr(runtimes, "_has_gpu", lambda: True)
-    assert litert_file(TINY, "auto") is None
-    assert litert_file(TINY, "litert") == weights.find_tflite("gradnet_tiny")
+    assert litert_file(resolve(TINY), "auto") is None
+    assert litert_file(resolve(TINY), "litert") == weights.find_tflite("gradnet_tiny")
     monkeypatch.setattr(runtimes, "_has_gpu", lambda: False)
     monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
-    assert litert_file(TINY, "auto") is None
+    assert litert_file(resolve(TINY), "auto") is None
     monkeypatch.delenv("KERAS_BACKEND")
     monkeypatch.setattr(runtimes.importlib.util, "find_spec", lambda name: None)
-    assert litert_file(TINY, "auto") is None
+    assert litert_file(resolve(TINY), "auto") is None
 
 
 @pytest.mark.parametrize("spec", ["opencv_nlm", "gradnet", "."])
 def test_litert_without_a_file_says_what_to_do(spec):
     with pytest.raises(UserError, match="no .tflite file ships for .*\nExport one"):
-        litert_file(spec, "litert")
+        litert_file(resolve(spec), "litert")
 
 
 def test_an_unknown_runtime_is_refused():

@@ -9,12 +9,17 @@ from gradnet_tf.models import DnCNN, FixedSigma, GivenEstimate, GradNet, MSKResn
 from gradnet_tf.models.base import build_model
 from gradnet_tf.runtimes.classical_runtime import ClassicalRunner
 from gradnet_tf.runtimes.keras_runtime import KerasRunner, runner_for
-from gradnet_tf.tiling import attention_sample, tiled
-from gradnet_tf.tiling.attention_sample import attention_vectors, sampled_parts
-from gradnet_tf.tiling.halo import block_side, receptive_radius
-from gradnet_tf.tiling.memory import bytes_per_pixel, choose_tile
+from gradnet_tf.tiling import tiler
 from gradnet_tf.tiling.tile_config import TileConfig
-from gradnet_tf.tiling.tiles import PixelFormat, map_tiles, spans, windows
+from gradnet_tf.tiling.tiler import (
+    PixelFormat,
+    attention_vectors,
+    choose_tile,
+    map_tiles,
+    sampled_parts,
+    spans,
+    windows,
+)
 from gradnet_tf.utils.errors import UserError
 
 WHOLE = TileConfig("whole")
@@ -28,9 +33,8 @@ def denoiser():
 @pytest.fixture
 def large_above(monkeypatch):
     """Makes pictures above 1500 pixels large ones, whose vectors come from crops of 16."""
-    monkeypatch.setattr(attention_sample, "WHOLE_PIXELS", 1500)
-    monkeypatch.setattr(tiled, "WHOLE_PIXELS", 1500)
-    monkeypatch.setattr(attention_sample, "CROP_SIDE", 16)
+    monkeypatch.setattr(tiler, "WHOLE_PIXELS", 1500)
+    monkeypatch.setattr(tiler, "CROP_SIDE", 16)
 
 
 def noisy_images(*shape):
@@ -71,7 +75,7 @@ def test_windows_are_no_larger_than_their_number_needs():
 )
 def test_tiles_of_any_size_agree_with_the_whole(preset, block):
     model = tiny_model(preset, gain=100.0)
-    assert block_side(model) == block
+    assert model.block_side == block
     denoiser = Denoiser(KerasRunner(model), preset)
     images = noisy_images(1, 91, 78, 3)
     level = 25.0 if denoiser.needs_sigma else None
@@ -84,9 +88,9 @@ def test_tiles_of_any_size_agree_with_the_whole(preset, block):
 
 def test_a_u_net_tiles_exactly_on_blocks_of_four():
     model = build_model_of("cbdnet", 8)
-    assert block_side(model) == 4
+    assert model.block_side == 4
     denoiser = Denoiser(KerasRunner(model), "cbdnet")
-    side = 2 * receptive_radius(model) + 35
+    side = 2 * model.receptive_radius + 35
     images = noisy_images(1, side, side + 2, 3)
     found = denoiser.denoise(images, None, TileConfig(17))
     np.testing.assert_allclose(found, denoiser.denoise(images), atol=2e-5)
@@ -122,7 +126,7 @@ def test_an_estimate_from_outside_is_made_once_and_then_cut():
     given = GivenEstimate("opencv_nlm", 25.0)
     model = build_model(GradNet(given, filters=8, num_modules=1, num_units=1))
     model.reconstruction.kernel.assign(model.reconstruction.kernel * 300.0)
-    assert (receptive_radius(given), bytes_per_pixel(given)) == (0, 0.0)
+    assert (given.receptive_radius, given.bytes_per_pixel) == (0, 0.0)
     denoiser = Denoiser(runner_for(model), "guided")
     images = noisy_images(1, 50, 60, 3)
     whole = denoiser.denoise(images)
@@ -132,7 +136,7 @@ def test_an_estimate_from_outside_is_made_once_and_then_cut():
 
 def seam(model, error, tile):
     """Returns the mean step of a signed error map (H, W, C) from tile to tile, down the rows."""
-    cut = windows(error.shape[:2], tile, receptive_radius(model), block_side(model))
+    cut = windows(error.shape[:2], tile, model.receptive_radius, model.block_side)
     borders = sorted({row.first for row, _ in cut} - {0})
     assert borders, "the picture must have more than one row of tiles"
     return np.abs(error[borders] - error[[row - 1 for row in borders]]).mean()
@@ -150,13 +154,14 @@ def test_large_pictures_agree_at_all_sizes_and_show_no_seam(denoiser):
         assert np.abs(error).max() < 2e-5  # 1/255 is 4e-3
         assert seam(denoiser.model, error, tile) < 1e-6
     # The statistics are those of the crops, not those of all of the picture.
-    assert np.abs(exact - denoiser.denoise(image[None])[0]).max() > 1e-5
+    pooled = denoiser.denoise(image[None], None, TileConfig(pooling="whole"))[0]
+    assert np.abs(exact - pooled).max() > 1e-5
 
 
 def test_naive_tiling_would_show(denoiser):
     """Tiles with an attention of their own, as a check that the tests here can fail."""
     image, model = noisy_images(1, 91, 78, 3)[0], denoiser.model
-    cut = windows(image.shape[:2], 16, receptive_radius(model), block_side(model))
+    cut = windows(image.shape[:2], 16, model.receptive_radius, model.block_side)
     own = map_tiles(lambda part: np.asarray(model(part)), image, cut, PixelFormat())
     error = np.clip(own, 0, 1) - denoiser.denoise(image[None])[0]
     assert np.abs(error).max() > 1e-3
@@ -283,11 +288,11 @@ def test_every_network_has_an_estimate_of_its_memory():
         model = tiny_model(preset)
         width = (model.body if hasattr(model, "body") else model).filters
         unit = 4 * -(-width // 16) * 16 / model.scale**2
-        assert 2 * unit < bytes_per_pixel(model) < 16 * unit, preset
+        assert 2 * unit < model.bytes_per_pixel < 16 * unit, preset
     fixed = FixedSigma(tiny_model("ffdnet"), 25.0)
-    assert bytes_per_pixel(fixed) == bytes_per_pixel(fixed.denoiser)
-    assert block_side(GradNet(fixed)) == 2
-    assert block_side(GradNet(DnCNN())) == 1
+    assert fixed.bytes_per_pixel == fixed.denoiser.bytes_per_pixel
+    assert GradNet(fixed).block_side == 2
+    assert GradNet(DnCNN()).block_side == 1
 
 
 def test_what_has_no_tiles_says_so():

@@ -23,10 +23,16 @@ from datasets.__main__ import (
 from datasets.commands.service import ServiceOptions
 from gradnet_tf.batch.batch_settings import BatchOptions, Settings
 from gradnet_tf.cli import main as cli
-from gradnet_tf.cli.denoise_arguments import DenoiseOptions, ResultOptions
-from gradnet_tf.utils.command import ArgumentParser
+from gradnet_tf.cli.denoise_command import DenoiseOptions, ResultOptions
 from gradnet_tf.utils.errors import UserError
-from gradnet_tf.utils.options import CommandLine, add_options, make_config, option, options_of
+from gradnet_tf.utils.options import (
+    ArgumentParser,
+    CommandLine,
+    add_options,
+    make_config,
+    option,
+    options_of,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 PARSED_BY_ARGPARSE = (
