@@ -75,7 +75,7 @@ def export(config: ExportConfig, images, calibration_images: Callable | None = N
         print(f"{name}: {format} ...", flush=True)
         try:
             with remembered_interrupt():
-                rows.append(export_format(job, format))
+                rows.append(_export_format(job, format))
         except (CheckFailed, LoaderError) as error:
             failures += 1
             print(f"error: {format} was not written: {error}", file=sys.stderr)
@@ -85,7 +85,7 @@ def export(config: ExportConfig, images, calibration_images: Callable | None = N
     return EXIT_SOME_FAILED if failures else EXIT_OK
 
 
-def export_format(job, format: str):
+def _export_format(job, format: str):
     """Writes and verifies one artifact, and puts it in its place with its card."""
     from export.litert.tflite import export_tflite
     from export.savedmodel.saved_model_artifact import (

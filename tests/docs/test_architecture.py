@@ -4,7 +4,6 @@ Each test below adds a fake of one kind by the steps of the page, with the table
 names patched in place of edited files, and then uses it as a person would.
 """
 
-import dataclasses
 import re
 from pathlib import Path
 
@@ -70,8 +69,8 @@ def test_add_a_model(monkeypatch):
     np.testing.assert_allclose(denoised, expected, atol=1e-6)
 
 
-@pytest.mark.parametrize("own_reader", [False, True])
-def test_add_a_data_set(monkeypatch, tmp_path, own_reader):
+@pytest.mark.parametrize("layout", ["flat", "fake_layout"])
+def test_add_a_data_set(monkeypatch, tmp_path, layout):
     """A row of facts, and a reader where the files lie in a way of their own."""
     from datasets.sets import catalog, folder_sets
     from datasets.sets.image_set import DatasetFacts
@@ -79,11 +78,11 @@ def test_add_a_data_set(monkeypatch, tmp_path, own_reader):
     def find(facts, data_dir, split, channels):
         return folder_sets.find(facts, Path(data_dir) / "deep", split, channels)
 
-    row = DatasetFacts("fake_set", "Fake", find if own_reader else folder_sets.find)
-    row = dataclasses.replace(row, counts={"test": 2})
+    reader = folder_sets.find if layout == "flat" else find
+    row = DatasetFacts(name="fake_set", title="Fake", counts={"test": 2}, find=reader)
     monkeypatch.setattr(catalog, "_ROWS", (*catalog._ROWS, row))
     monkeypatch.setitem(catalog.FACTS, row.name, row)
-    folder = tmp_path / ("deep/fake_set" if own_reader else "fake_set")
+    folder = tmp_path / ("fake_set" if layout == "flat" else "deep/fake_set")
     for name in ("a.png", "b.png"):
         write_image(folder / name, np.full((8, 9, 3), 128, np.uint8))
 
@@ -96,31 +95,32 @@ def test_add_an_export_format(monkeypatch, tmp_path, capsys):
     """A name, and a function from the job to a row that writes, verifies and describes a file."""
     from datasets.sets.catalog import find_dataset
     from export import export_command, export_config
-    from export.verify import artifact
+    from export.export_command import export
+    from export.verify import artifact as job
 
     def write(work):
         path = work.output / f"{work.name}.fake"
         path.write_bytes(b"FAKE" + np.float32(work.denoiser.model.weights[0]).tobytes())
-        quality = artifact.quality_of(work, work.denoiser)
-        measured = artifact.measurements(path.stat().st_size, {"1x1": 0.0}, quality, {"1": 1.0})
-        artifact.write_card(
+        quality = job.quality_of(work, work.denoiser)
+        measured = job.measurements(path.stat().st_size, {"1x1": 0.0}, quality, {"1": 1.0})
+        job.write_card(
             work, path.with_suffix(".json"), path.name, "0" * 64, "fake", {}, {}, measured
         )
-        return artifact.row_of(path.name, measured)
+        return job.row_of(path.name, measured)
 
-    own = export_command.export_format
+    own = export_command._export_format
 
     def export_format(work, name):
         return write(work) if name == "fake" else own(work, name)
 
     monkeypatch.setattr(export_config, "FORMATS", (*export_config.FORMATS, "fake"))
-    monkeypatch.setattr(export_command, "export_format", export_format)
+    monkeypatch.setattr(export_command, "_export_format", export_format)
     write_image(tmp_path / "images/a.png", np.full((16, 24, 3), 90, np.uint8))
     config = export_config.ExportConfig(
         output=str(tmp_path / "out"), model="gradnet_tiny", formats=("fake",)
     )
 
-    assert export_command.export(config, find_dataset("folder", tmp_path / "images")) == 0
+    assert export(config, find_dataset("folder", tmp_path / "images")) == 0
     written = {path.name for path in (tmp_path / "out").iterdir()}
     assert written == {"gradnet_tiny_color_blind.fake", "gradnet_tiny_color_blind.json"}
     assert "gradnet_tiny_color_blind.fake" in capsys.readouterr().out
@@ -149,12 +149,13 @@ def test_add_a_runtime(monkeypatch, tmp_path):
 
     own = load._load_file
 
-    def load_file(path, precision):
+    def load_file(model, precision):
+        path = model.path
         if path.read_bytes().startswith(b"FAKE"):
             return load.Loaded(FakeRunner(), path.stem, {"kind": "fake", "path": str(path)})
-        return own(path, precision)
+        return own(model, precision)
 
-    monkeypatch.setattr(load, "_load_file", load_file)
+    monkeypatch.setitem(load._LOADERS, "file", load_file)
     (tmp_path / "half.fake").write_bytes(b"FAKE")
 
     denoiser = load_denoiser(str(tmp_path / "half.fake"))

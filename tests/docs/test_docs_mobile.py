@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gradnet_tf.tiling import tiles
+from gradnet_tf.tiling import tiler as tiles
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs/mobile.md").read_text(encoding="utf-8")
 
