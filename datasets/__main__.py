@@ -22,6 +22,7 @@ import dataclasses
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from datasets.commands.service import ServiceOptions
 from gradnet_tf.models.presets import PRECISIONS
@@ -169,13 +170,24 @@ class DegradationsOptions(PhotoOptions):
 
 @dataclasses.dataclass(frozen=True)
 class ProtocolTableOptions:
-    """Where `protocol_table` writes.
+    """Where `protocol_table` writes dataset_sources.md and protocols.md.
 
     Attributes:
-        folder: folder for dataset_sources.md and protocols.md.
+        folder: folder of the pages.
     """
 
-    folder: str = option(positional=True, metavar="FOLDER")
+    folder: str = option("docs", positional=True, metavar="FOLDER")
+
+
+@dataclasses.dataclass(frozen=True)
+class FreePhotosPageOptions:
+    """What `free_photos_page` prints as docs/free_photos.md.
+
+    Attributes:
+        data_dir: folder that holds the photographs, or its parent.
+    """
+
+    data_dir: str = option()
 
 
 def _list(options: ListOptions) -> int:
@@ -258,12 +270,18 @@ def _service(options: ServiceOptions) -> int:
 
 
 def _protocol_table(options: ProtocolTableOptions) -> int:
-    from pathlib import Path
-
     from datasets.commands.listing import pages
+    from gradnet_tf.utils.files import atomic_write
 
     for name, text in pages().items():
-        (Path(options.folder) / name).write_text(text, encoding="utf-8")
+        atomic_write(Path(options.folder) / name, text.encode())
+    return EXIT_OK
+
+
+def _free_photos_page(options: FreePhotosPageOptions) -> int:
+    from datasets.commands.free_photos_page import print_page
+
+    print_page(options.data_dir)
     return EXIT_OK
 
 
@@ -276,11 +294,8 @@ _COMMANDS = {
     "noisy_photo": (_noisy_photo, NoisyPhotoOptions, "writes one noisy photograph to a file"),
     "degradations": (_degradations, DegradationsOptions, "draws a crop under degradations"),
     "service": (_service, ServiceOptions, "makes examples for train.py --data_service"),
-    "protocol_table": (
-        _protocol_table,
-        ProtocolTableOptions,
-        "writes the docs pages that are made of facts",
-    ),
+    "protocol_table": (_protocol_table, ProtocolTableOptions, "writes the docs' pages of all sets"),
+    "free_photos_page": (_free_photos_page, FreePhotosPageOptions, "prints docs/free_photos.md"),
 }
 
 

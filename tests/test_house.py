@@ -36,7 +36,6 @@ MAY_IMPORT_TENSORFLOW = (
     "export/*.py",
     "gradnet_tf/runtimes/*_runtime.py",
     "gradnet_tf/training/*_tensorflow.py",
-    "tools/rest_json.py",
     "tools/stand_in_*.py",
 )
 # The same for JAX.

@@ -1,11 +1,6 @@
-"""docs/free_photos.md, made from the manifest of the photographs.
-
-python -m datasets.commands.free_photos_page --data_dir=DATA > docs/free_photos.md
-"""
+"""docs/free_photos.md, made from the manifest of the photographs."""
 
 import re
-import sys
-from collections.abc import Sequence
 
 from datasets.sets.catalog import get_facts
 from datasets.sets.free_photos import (
@@ -16,9 +11,7 @@ from datasets.sets.free_photos import (
     is_permissive,
     read_manifest,
 )
-from gradnet_tf.utils.command import guarded
 from gradnet_tf.utils.errors import UserError
-from gradnet_tf.utils.options import ArgumentParser
 
 _NEEDED = ("width", "height", "original_width", "original_height", "original_sha256")
 _DIGITS = 16
@@ -42,7 +35,7 @@ _INTRODUCTION = """\
 The sets `free_photos` ({all} photographs) and `free_photos_cc_by` ({permissive} of them, under
 CC0 or CC-BY) are wallpapers of free desktops, the set gb82 and the references of CID22. This page
 credits every photographer whose name is known, states each licence, and says where the originals
-are. `python -m datasets.commands.free_photos_page --data_dir=DATA > docs/free_photos.md` makes it.
+are. `python -m datasets free_photos_page --data_dir=DATA > docs/free_photos.md` makes it.
 
 ## Which weights were trained on what
 
@@ -168,20 +161,14 @@ def _line(row: dict[str, str]) -> str:
     return f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |"
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Prints the page; returns the exit code."""
-    parser = ArgumentParser(
-        prog="python -m datasets.commands.free_photos_page", description=__doc__
-    )
-    parser.add_argument("--data_dir", required=True, help=f"folder that holds {FOLDER}")
-    options = parser.parse_args(arguments)
+def print_page(data_dir: str) -> None:
+    """Prints the page.
 
-    def show() -> None:
-        root = find_root(get_facts(FOLDER), options.data_dir)
-        print(make_page(read_manifest(root / MANIFEST)), end="")
+    Args:
+        data_dir: folder that holds the photographs, or its parent.
 
-    return guarded(show)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    Raises:
+        UserError: when the photographs or their manifest are not found.
+    """
+    root = find_root(get_facts(FOLDER), data_dir)
+    print(make_page(read_manifest(root / MANIFEST)), end="")

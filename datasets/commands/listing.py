@@ -1,4 +1,4 @@
-"""The sets as text: a table, everything known about one, and the generated pages of the docs."""
+"""The sets as text: a table, everything known about one, and the two pages of docs about all."""
 
 import contextlib
 import dataclasses
@@ -7,6 +7,29 @@ import io
 from datasets.sets.catalog import FACTS, find_dataset
 from datasets.sets.image_set import DatasetFacts, Protocol
 from gradnet_tf.utils.errors import UserError
+
+_SOURCES = """\
+# Where the data sets come from
+
+The splits of each set with their number of images, the folder names that are recognized below
+`--data_dir`, the terms, and how to get the files. The split in bold is the one that `evaluate.py`
+uses by default. `evaluate.py` and `train.py` compare the number of images with the published one
+and report a difference. How a set is scored: [protocols.md](protocols.md); commands and your own
+images: [datasets.md](datasets.md). `python -m datasets protocol_table docs` writes this
+page.
+"""
+_PROTOCOLS = """\
+# How each data set is scored
+
+A score can stand beside a published one only if it was taken in the same way. The same text is in
+the console table, in report.html and, as `protocol`, in metrics.json; a run that departs from it
+(fewer images, a clipped input) says so.
+
+Unless a set says otherwise: whole images, in RGB, with Gaussian noise (AWGN) that is added and
+not clipped; the score is the PSNR of the float output clipped to [0, 1], and `psnr_uint8` the one
+after rounding to 8 bits. Where a set comes from: [dataset_sources.md](dataset_sources.md).
+`python -m datasets protocol_table docs` writes this page.
+"""
 
 
 def list_sets(data_dir: str | None = None) -> str:
@@ -71,30 +94,6 @@ def _found(facts: DatasetFacts, data_dir: str) -> str:
             return "–"
     expected = facts.counts.get(images.split, len(images))
     return f"{len(images)}" + ("" if expected == len(images) else f" of {expected}")
-
-
-_SOURCES = """\
-# Where the data sets come from
-
-The splits of each set with their number of images, the folder names that are recognized below
-`--data_dir`, the terms, and how to get the files. The split in bold is the one that `evaluate.py`
-uses by default. `evaluate.py` and `train.py` compare the number of images with the published one
-and report a difference. How a set is scored: [protocols.md](protocols.md); commands and your own
-images: [datasets.md](datasets.md). `python -m datasets protocol_table docs` writes this
-page.
-"""
-_PROTOCOLS = """\
-# How each data set is scored
-
-A score can stand beside a published one only if it was taken in the same way. The same text is in
-the console table, in report.html and, as `protocol`, in metrics.json; a run that departs from it
-(fewer images, a clipped input) says so.
-
-Unless a set says otherwise: whole images, in RGB, with Gaussian noise (AWGN) that is added and
-not clipped; the score is the PSNR of the float output clipped to [0, 1], and `psnr_uint8` the one
-after rounding to 8 bits. Where a set comes from: [dataset_sources.md](dataset_sources.md).
-`python -m datasets protocol_table docs` writes this page.
-"""
 
 
 def pages() -> dict[str, str]:

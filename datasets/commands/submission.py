@@ -1,8 +1,7 @@
 """Submissions to the benchmarks of SIDD and DND, made image by image and resumable.
 
 OUTPUT/submission.json records what the files beside it are made from. A run that finds another
-model or other noisy files there starts again; one that finds its own continues, or has nothing to
-do.
+model or other noisy files there starts from the beginning; otherwise it resumes.
 
 SIDD takes SubmitSrgb.mat and, for the competition that followed it, SubmitSrgb.csv. The MATLAB
 file has `DenoisedBlocksSrgb` (uint8, the axes of the noisy array: scene, block, row, column,
@@ -14,7 +13,7 @@ DND takes OUTPUT/bundled/0001.mat …, a file for each photograph. Each has `Ide
 array of 1×20 boxes), `israw` (false) and `eval_version` ("1.0"), as the benchmark's own
 bundle_submissions_srgb makes them from a file per box, OUTPUT/0001_01.mat … with
 `Idenoised_crop`. Boxes are single precision in [0, 1], as the noisy ones are: nothing is rounded.
-A later run continues from the files of single boxes.
+A later run resumes from the files of single boxes.
 """
 
 import base64

@@ -1,8 +1,8 @@
 """Training batches as a pure function of their number (NumPy only).
 
 Batch k of a run holds the examples n = k · batch_size … k · batch_size + batch_size − 1, and
-example n is fixed by (seed, n). Nothing here depends on what was asked for before, so any worker
-can make any batch.
+example n is fixed by (seed, n). Nothing depends on earlier calls, so any worker can make any
+batch.
 """
 
 import threading

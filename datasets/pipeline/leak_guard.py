@@ -1,13 +1,12 @@
 """Keeps test images out of training, by content.
 
-The decoded pixels are compared: a copy under another name, in another folder,
-in gray or in another lossless format is found. A crop, a flip, or a copy saved
-again as JPEG is not, except for the images of BSD68 and CBSD68, which
-`datasets.sets.bsds500` also finds scaled and compressed.
+The decoded pixels are compared: a copy under another name, in another folder, in gray or in
+another lossless format is found. A crop, a flip, or a copy saved again as JPEG is not, except
+for the images of BSD68 and CBSD68, which `datasets.sets.bsds500` finds scaled and compressed too.
 
-The hash is exact because similar images are legitimate: sets of one scene
-under several noise levels, or frames of a video, would raise false alarms.
-Only images of the same size are compared, so most files need not be read.
+The hash is exact because similar images are legitimate: sets of one scene under several noise
+levels, or frames of a video, would raise false alarms. Only images of the same size are compared,
+so most files need not be read.
 """
 
 import hashlib

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from datasets.commands.free_photos_page import main as page_command
+from datasets.__main__ import main
 from datasets.commands.free_photos_page import make_page
 from datasets.pipeline.batches import TrainingBatches
 from datasets.pipeline.leak_guard import make_guard
@@ -170,7 +170,7 @@ def test_a_mixtures_originals_are_guarded_too(root):
 
 
 def test_the_page_credits_every_photograph_once(root, capsys):
-    assert page_command([f"--data_dir={root.parent}"]) == 0
+    assert main(["free_photos_page", f"--data_dir={root.parent}"]) == 0
     page = capsys.readouterr().out
     assert page == make_page(read_manifest(root / MANIFEST))
     rows = [text for text in page.splitlines() if text.startswith("| `") and "__" in text]
@@ -184,10 +184,10 @@ def test_the_page_credits_every_photograph_once(root, capsys):
 
 def test_a_manifest_that_makes_no_page_is_said(root, capsys):
     write_manifest(root, {"elsewhere__a.jpg": "CC0"})
-    assert page_command([f"--data_dir={root.parent}"]) == 2
+    assert main(["free_photos_page", f"--data_dir={root.parent}"]) == 2
     error = capsys.readouterr().err
     assert "elsewhere__a.jpg cannot be put on the page" in error and "Traceback" not in error
-    assert page_command([f"--data_dir={root / 'train'}"]) == 2
+    assert main(["free_photos_page", f"--data_dir={root / 'train'}"]) == 2
 
 
 def documented():
@@ -217,9 +217,7 @@ def test_the_documented_photographs_are_the_sets(root):
 
 def test_the_page_is_made_of_the_manifest(data_dir):
     root = find_root(get_facts("free_photos"), data_dir)
-    message = (
-        "run python -m datasets.commands.free_photos_page --data_dir=DATA > docs/free_photos.md"
-    )
+    message = "run python -m datasets free_photos_page --data_dir=DATA > docs/free_photos.md"
     assert make_page(read_manifest(root / MANIFEST)) == PAGE.read_text("utf-8"), message
 
 

@@ -1,0 +1,1 @@
+"""`python -m export.weights.litert`: the .tflite files that ship beside the weights."""
