@@ -49,6 +49,7 @@ flags.DEFINE_float("naive_share", None, "part of --time_budget for the naive sta
 flags.DEFINE_string("naive", None, "naive denoiser instead of a stage: as --model takes it")
 flags.DEFINE_bool("joint", None, "train the naive denoiser along" + NONE_MEANS)
 flags.DEFINE_float("gradient_loss_weight", 0.1, "weight λ of the gradient consistency loss")
+flags.DEFINE_float("l2_share", 0.0, "part of the steps, the last, with L2 in place of L1")
 flags.DEFINE_string("optimizer", None, "one of " + ", ".join(OPTIMIZERS) + NONE_MEANS)
 flags.DEFINE_float("learning_rate", None, "peak learning rate" + NONE_MEANS)
 flags.DEFINE_string("schedule", None, "one of " + ", ".join(SCHEDULES) + NONE_MEANS)

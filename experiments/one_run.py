@@ -20,6 +20,7 @@ def train_and_score(
     tests: Mapping[str, list],
     label: str,
     regions: bool = False,
+    change_batches: Callable | None = None,
 ) -> dict:
     """Trains a model, or goes on with one, and returns the row of its results.
 
@@ -31,6 +32,8 @@ def train_and_score(
         tests: by set (name, noisy, clean), see `experiments.images.scored_pairs`.
         label: what the progress line calls the run.
         regions: score the flat and the textured parts of each set too.
+        change_batches: called with the batches and the number of the first one; returns those
+            to train on.
 
     Returns:
         `psnr` by set (mean over images of the clipped output, dB; with
@@ -56,18 +59,24 @@ def train_and_score(
     _, noisy, clean = next(iter(tests.values()))[0]
     size = config.crop_size
     watched = [(with_guide(noisy, clean, guided)[:size, :size], clean[:size, :size])]
+
+    def batches(start_step):
+        made = training_batches(images, config, guided, start_step)
+        return change_batches(made, start_step) if change_batches else made
+
     result = run_stage(
         config,
         engine,
-        lambda start_step: training_batches(images, config, guided, start_step),
+        batches,
         watched,
         folder,
         label=label,
     )
     trained = time.monotonic()
     psnr: dict[str, float] = {}
-    for name, pairs in tests.items():
-        psnr |= _scores(engine, name, pairs, guided, regions)
+    with engine.averaged():
+        for name, pairs in tests.items():
+            psnr |= _scores(engine, name, pairs, guided, regions)
     if not all(np.isfinite(value) for value in psnr.values()):
         raise NotFiniteError(f"{label}: an output is not finite; its weights are in {folder}.")
     return {

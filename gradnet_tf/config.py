@@ -9,7 +9,7 @@ from gradnet_tf.errors import UserError
 from gradnet_tf.presets import PRECISIONS, get_preset
 
 STRATEGIES = ("none", "mirrored", "multiworker")
-SCHEDULES = ("cosine", "step")
+SCHEDULES = ("cosine", "step", "constant")
 OPTIMIZERS = ("adam", "muon")
 DEFAULT_SIGMA = 25.0
 # Peak rates for an optimiser that is not the one of the preset's recipe.
@@ -106,9 +106,12 @@ class TrainConfig:
         joint: train the naive denoiser along with the main branch; its own L1
             is added to the loss.
         gradient_loss_weight: λ of the paper.
+        l2_share: part of each stage, at its end, in which the root mean square takes the place
+            of L1 in the loss, for the PSNR; λ's term stays. Not for "cbdnet", which has its own.
         optimizer: "adam", or "muon" (see `gradnet_tf.training.optimizers`).
         learning_rate: peak of the schedule.
-        schedule: "cosine" (to zero) or "step" (the supplement's: a fifth after 60%).
+        schedule: "cosine" (to zero), "step" (the supplement's: a fifth after 60%) or
+            "constant" (linearly to zero over the last tenth).
         warmup_steps: steps over which the learning rate grows linearly from zero.
         clip_norm: bound on the global norm of the loss gradients.
         accumulate: parts that a batch is worked through in, one after the other, for
@@ -157,6 +160,7 @@ class TrainConfig:
     naive: str | None = None
     joint: bool | None = None
     gradient_loss_weight: float = 0.1
+    l2_share: float = 0.0
     optimizer: str | None = None
     learning_rate: float | None = None
     schedule: str | None = None
@@ -221,11 +225,13 @@ class TrainConfig:
         for name in "learning_rate clip_norm worker_timeout".split():
             require(getattr(self, name) > 0, name, getattr(self, name), "greater than 0")
         require(0 <= self.ema < 1, "ema", self.ema, "in [0, 1)")
-        for name in ("color_jitter", "frame_share"):
+        for name in ("color_jitter", "frame_share", "l2_share"):
             require(0 <= getattr(self, name) <= 1, name, getattr(self, name), "in [0, 1]")
         fit = self.scales and all(0 < scale <= 1 for scale in self.scales)
         require(bool(fit), "scales", self.scales, "one or more numbers in (0, 1]")
         require(0 <= self.naive_share < 1, "naive_share", self.naive_share, "in [0, 1)")
+        own_loss = get_preset(self.preset).architecture == "CBDNet"
+        require(not (self.l2_share and own_loss), "l2_share", self.l2_share, "0 for this preset")
         has_naive = get_preset(self.preset).naive is not None
         require(has_naive or not self.naive, "naive", self.naive, "absent for this preset")
         # Refused rather than ignored; a preset's own value cannot be told from an absent flag.

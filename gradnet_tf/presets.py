@@ -20,7 +20,7 @@ class Recipe:
         steps: optimiser steps of the main stage.
         optimizer: "adam" or "muon" (see `gradnet_tf.training.optimizers`).
         learning_rate: the peak of the schedule.
-        schedule: "cosine" or "step" (see `gradnet_tf.training.schedules`).
+        schedule: "cosine", "step" or "constant" (see `gradnet_tf.training.schedules`).
         naive_steps: optimiser steps of the naive denoiser's own stage.
         naive_share: part of a time budget that the naive denoiser's stage gets.
         joint: train the naive denoiser along with the main branch, instead of freezing it.

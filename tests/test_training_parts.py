@@ -37,7 +37,7 @@ def test_warmup_is_linear():
 
 
 def test_unknown_schedule():
-    with pytest.raises(ValueError, match="`schedule` must be 'cosine' or 'step'"):
+    with pytest.raises(ValueError, match="`schedule` must be 'cosine', 'step' or 'constant'"):
         learning_rate_at("linear", 1, 0, 0, 0)
 
 

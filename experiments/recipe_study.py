@@ -1,0 +1,149 @@
+r"""What buys PSNR for an hour of CPU: the training recipe with one thing changed at a time.
+
+Optimisers and rates, batches and crops, the loss and the schedule at the end, distillation, and
+what is trained on. Every recipe runs at the baseline's number of steps and, where a step costs
+something else, again with as many steps as take the baseline's time.
+
+Example:
+  python -m experiments.recipe_study --form=short --data_dir=DATA --output=out/recipe
+--peers=PEERS adds distillation; --variants takes names of variants and of their groups
+(optimizer, batch, objective, network, data). The same command goes on where it stopped;
+--report writes table and chart of what is there.
+"""
+
+import dataclasses
+import logging
+import os
+import sys
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+from absl import flags  # noqa: E402
+
+from experiments.recipe_report import write_recipe_report  # noqa: E402
+from experiments.recipe_runs import (  # noqa: E402
+    RecipeResults,
+    RecipeSources,
+    StepTimes,
+    work_through_recipes,
+)
+from experiments.recipe_variants import FORMS, RecipeForm, chosen_variants  # noqa: E402
+from experiments.results import agree_on_facts  # noqa: E402
+from gradnet_tf.command import run_script  # noqa: E402
+from gradnet_tf.config import parse_duration, require  # noqa: E402
+from gradnet_tf.errors import UserError  # noqa: E402
+from gradnet_tf.files import jsonable  # noqa: E402
+from gradnet_tf.quiet import quiet_native_logs  # noqa: E402
+from gradnet_tf.versions import installed_versions  # noqa: E402
+
+
+@dataclasses.dataclass(frozen=True)
+class RecipeOptions:
+    """What the study is asked for.
+
+    Attributes:
+        data_dir: folder that holds the image sets.
+        peers: folder of published weights, for distillation; `None` leaves that out.
+        output: the study's folder.
+        form: name of a `RecipeForm`.
+        seeds: how many, from 0.
+        variants: only these variants or groups, and the baseline; empty for all.
+        steps: instead of the form's.
+        time_budget: seconds after which no run is begun.
+        report: only write table and chart of the results that are there.
+    """
+
+    data_dir: str | None = None
+    peers: str | None = None
+    output: str = "out/recipe"
+    form: str = "short"
+    seeds: int = 3
+    variants: tuple[str, ...] = ()
+    steps: int | None = None
+    time_budget: float | None = None
+    report: bool = False
+
+    def __post_init__(self):
+        require(self.form in FORMS, "form", self.form, f"one of {', '.join(FORMS)}")
+        require(self.seeds >= 1, "seeds", self.seeds, "at least 1")
+        require(self.steps is None or self.steps >= 1, "steps", self.steps, "at least 1")
+
+
+def define_recipe_flags() -> None:
+    """Defines the flags; not on import, since a process may import several studies."""
+    default = RecipeOptions()
+    flags.DEFINE_string("data_dir", None, "folder that holds the image sets")
+    flags.DEFINE_string("peers", None, "folder of published weights; adds distillation")
+    flags.DEFINE_string("output", default.output, "folder of the study")
+    flags.DEFINE_string("form", default.form, "one of " + ", ".join(FORMS))
+    flags.DEFINE_integer("seeds", default.seeds, "runs of everything, with seeds from 0")
+    flags.DEFINE_multi_string("variants", [], "only this variant or group; may be repeated")
+    flags.DEFINE_integer("steps", None, "optimiser steps at equal steps (default: the form's)")
+    flags.DEFINE_string("time_budget", None, "begin no run after this; the same command goes on")
+    flags.DEFINE_bool("report", False, "run nothing; write table and chart of what is there")
+
+
+def read_recipe_flags() -> RecipeOptions:
+    """Fills the options from the flags."""
+    values = {name: flags.FLAGS[name].value for name in RecipeOptions.__dataclass_fields__}
+    values["time_budget"] = parse_duration("time_budget", values["time_budget"])
+    return RecipeOptions(**{**values, "variants": tuple(values["variants"])})
+
+
+def run_recipe_study(options: RecipeOptions, form: RecipeForm, sources=None) -> None:
+    """Runs what is missing, then writes table and chart.
+
+    Args:
+        options: what is asked for.
+        form: the size of the runs.
+        sources: instead of the images that the form names; see `RecipeSources`.
+
+    Raises:
+        UserError: for images or results that are not there, and for a folder of another study.
+        Interrupted, NotFiniteError: see `work_through_recipes`.
+    """
+    times = StepTimes(options.output, form, None)
+    if options.report:
+        results = RecipeResults(options.output)
+        if not results.rows:
+            raise UserError(f"--output={options.output} holds no results.jsonl with results.")
+        print(write_recipe_report(results.rows, times.seconds, options.output))
+        return
+    variants = chosen_variants(options.variants, bool(options.peers))
+    sources = sources or RecipeSources(form, options.data_dir, options.peers)
+    with quiet_native_logs():
+        from gradnet_tf.training.engines import start_devices
+
+        start_devices()
+    # A new network for each run is what a study is, not a mistake to warn of.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    facts = {
+        "study": "recipe",
+        "form": jsonable({**vars(form), "train": dict(form.train)}),
+        "free": {
+            "seeds": options.seeds,
+            "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+            "versions": installed_versions(),
+        },
+    }
+    agree_on_facts(options.output, facts)
+    results = work_through_recipes(
+        variants, options.seeds, form, options.output, sources, options.time_budget
+    )
+    times = StepTimes(options.output, form, None)
+    print(write_recipe_report(results.rows, times.seconds, options.output))
+
+
+def main() -> None:
+    """Reads the flags and runs the study."""
+    options = read_recipe_flags()
+    form = FORMS[options.form]
+    if options.steps:
+        form = dataclasses.replace(form, steps=options.steps)
+    run_recipe_study(options, form)
+
+
+if __name__ == "__main__":
+    define_recipe_flags()
+    run_script(main, __doc__)
