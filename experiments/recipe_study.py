@@ -21,14 +21,14 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 from absl import flags  # noqa: E402
 
-from experiments.recipe_report import write_recipe_report  # noqa: E402
-from experiments.recipe_runs import (  # noqa: E402
+from experiments.recipe.recipe_report import write_recipe_report  # noqa: E402
+from experiments.recipe.recipe_runs import (  # noqa: E402
     RecipeResults,
     RecipeSources,
     StepTimes,
     work_through_recipes,
 )
-from experiments.recipe_variants import FORMS, RecipeForm, chosen_variants  # noqa: E402
+from experiments.recipe.recipe_variants import FORMS, RecipeForm, chosen_variants  # noqa: E402
 from experiments.results import agree_on_facts  # noqa: E402
 from gradnet_tf.command import run_script  # noqa: E402
 from gradnet_tf.config import parse_duration, require  # noqa: E402

@@ -61,8 +61,9 @@ def prepare_workdir(
     path = workdir / "config.json"
     fields = json.loads(json.dumps(config.to_dict()))
     if path.exists():
-        # A run from before a field was added has its default.
+        # A run from before a field was added has its default; before optimisers, Adam.
         defaults = {field.name: field.default for field in dataclasses.fields(config)}
+        defaults = {**json.loads(json.dumps(defaults)), "optimizer": "adam"}
         there = _as_given({**defaults, **json.loads(path.read_text("utf-8"))["train"]})
         different = [
             f"{name}: {there.get(name)!r} there, {value!r} now"

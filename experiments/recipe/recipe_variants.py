@@ -152,9 +152,9 @@ def chosen_variants(names: Sequence[str], with_teacher: bool) -> list[Variant]:
     Raises:
         UserError: for an unknown name, or distillation by name without a teacher.
     """
-    known = {v.name for v in VARIANTS} | {v.group for v in VARIANTS}
+    known = list(dict.fromkeys([v.group for v in VARIANTS] + [v.name for v in VARIANTS]))
     for name in names:
-        require(name in known, "variants", name, f"of {'; '.join(sorted(known))}")
+        require(name in known, "variants", name, f"of {'; '.join(known)}")
         asked = [v for v in VARIANTS if v.name == name and v.teacher]
         require(with_teacher or not asked, "variants", name, "given together with --peers")
     return [

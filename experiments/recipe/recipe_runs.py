@@ -12,7 +12,13 @@ import numpy as np
 from datasets.leak_guard import LeakGuard
 from experiments.images import KeptImages, scored_pairs
 from experiments.one_run import train_and_score
-from experiments.recipe_variants import BASELINE, EQUAL_STEPS, EQUAL_TIME, RecipeForm, Variant
+from experiments.recipe.recipe_variants import (
+    BASELINE,
+    EQUAL_STEPS,
+    EQUAL_TIME,
+    RecipeForm,
+    Variant,
+)
 from experiments.results import Results
 from gradnet_tf.errors import Interrupted, UserError
 from gradnet_tf.files import write_json

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from experiments.chart import draw_bars
-from experiments.recipe_variants import BASELINE, EQUAL_STEPS, EQUAL_TIME, VARIANTS
+from experiments.recipe.recipe_variants import BASELINE, EQUAL_STEPS, EQUAL_TIME, VARIANTS
 from experiments.summary import summarise
 from gradnet_tf.errors import UserError
 from gradnet_tf.files import atomic_path, atomic_write
@@ -18,10 +18,10 @@ MEAN = "mean"
 _SHOWN = {"cbsd68": "CBSD68", "free_photos": "photos"}
 NOTE = (
     "PSNR in dB: the mean over the images of a set, then over the seeds, ± the standard deviation "
-    "from seed to seed. “Mean” is over all columns of sets. Differences are to “{baseline}” under "
-    "the same seed, with the number of seeds in which the variant is better. “Step” is the CPU "
-    "time of a step relative to the baseline's; at equal time a variant has as many steps as take "
-    "the baseline's CPU time, and no run of its own where a step costs the same."
+    "from seed to seed. “Mean” is that of the columns before it. Differences are to “{baseline}” "
+    "under the same seed, with the number of seeds in which the variant is better. “Step” is the "
+    "CPU time of a step relative to the baseline's; at equal time a variant has as many steps as "
+    "take the baseline's CPU time, and no run of its own where a step costs the same."
 )
 
 
@@ -118,7 +118,7 @@ def recipe_table(rows: Sequence[dict], step_times: Mapping[str, Mapping[str, flo
     for column in columns:
         name, _, level = column.partition(" ")
         head.append(f"{_SHOWN.get(name, name)}, {level}")
-    head += ["mean", "difference", "mean at equal time", "difference"]
+    head += ["mean", "difference", "PSNR at equal time", "difference"]
     lines = [head, ["---"] + ["---:"] * (len(head) - 1)]
     costs = {variant.name: variant.cost for variant in VARIANTS}
     for variant in _variants(rows):
