@@ -113,7 +113,8 @@ _ALL = (
         recipe=Recipe(
             batch_size=4,
             steps=100_000,
-            learning_rate=1.5e-3,
+            optimizer="muon",
+            learning_rate=2e-3,
             schedule="cosine",
             naive_steps=20_000,
             naive_share=0.1,
@@ -129,6 +130,7 @@ _ALL = (
         recipe=Recipe(
             batch_size=8,
             steps=20_000,
+            optimizer="muon",
             learning_rate=2e-3,
             schedule="cosine",
             naive_steps=4_000,
@@ -148,7 +150,7 @@ _ALL = (
         "DnCNN",
         {"num_layers": 5, "filters": 32, "scale": 2},
         {3: 34_700, 1: 30_084},
-        recipe=Recipe(batch_size=4, steps=20_000, learning_rate=1.5e-3, schedule="cosine"),
+        recipe=Recipe(4, steps=20_000, optimizer="muon", learning_rate=2e-3, schedule="cosine"),
     ),
     _preset(
         "dncnn_tiny",
@@ -156,7 +158,7 @@ _ALL = (
         "DnCNN",
         {"num_layers": 4, "filters": 16, "scale": 2},
         {3: 8_124, 1: 5_812},
-        recipe=Recipe(batch_size=8, steps=4_000, learning_rate=2e-3, schedule="cosine"),
+        recipe=Recipe(8, steps=4_000, optimizer="muon", learning_rate=2e-3, schedule="cosine"),
     ),
     _preset(
         "mskresnet",

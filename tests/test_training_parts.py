@@ -236,9 +236,26 @@ def test_the_recipe_fills_what_is_not_given():
     # What is filled in does not count as given.
     assert dataclasses.replace(TrainConfig(naive="bm3d"), seed=3).naive_steps > 0
     assert TrainConfig(preset="gradnet").schedule == "step"
+    assert (config.optimizer, config.learning_rate) == ("muon", 2e-3)
+    paper = TrainConfig(preset="gradnet")
+    assert (paper.optimizer, paper.learning_rate) == ("adam", 1e-3)
     # Weights to start from have a trained naive denoiser in them.
     assert TrainConfig(init_from="default").naive_steps == 0
     assert TrainConfig(init_from="default", naive_steps=5).naive_steps == 5
+
+
+def test_a_run_from_before_there_were_optimisers_goes_on_with_adam(tmp_path):
+    config = TrainConfig(preset="gradnet_tiny", workdir=str(tmp_path), optimizer="adam")
+    prepare_workdir(config)
+    path = tmp_path / "config.json"
+    older = json.loads(path.read_text())
+    for name in ("optimizer", "scales", "l2_share"):
+        del older["train"][name]
+    path.write_text(json.dumps(older))
+    (tmp_path / "checkpoints/step-00000005").mkdir(parents=True)
+    prepare_workdir(config)
+    with pytest.raises(UserError, match="optimizer: 'adam' there, 'muon' now"):
+        prepare_workdir(dataclasses.replace(config, optimizer="muon"))
 
 
 def test_a_workdir_belongs_to_one_configuration(tmp_path):
