@@ -25,10 +25,10 @@ from experiments.recipe.recipe_report import write_recipe_report  # noqa: E402
 from experiments.recipe.recipe_runs import (  # noqa: E402
     RecipeResults,
     RecipeSources,
-    StepTimes,
     work_through_recipes,
 )
 from experiments.recipe.recipe_variants import FORMS, RecipeForm, chosen_variants  # noqa: E402
+from experiments.recipe.step_times import StepTimes  # noqa: E402
 from experiments.results import agree_on_facts  # noqa: E402
 from gradnet_tf.command import run_script  # noqa: E402
 from gradnet_tf.config import parse_duration, require  # noqa: E402

@@ -16,8 +16,6 @@ from experiments.recipe.recipe_report import (
 from experiments.recipe.recipe_runs import (
     CheckedImages,
     RecipeResults,
-    StepTimes,
-    build_network,
     distilled,
     scored_at,
 )
@@ -28,6 +26,7 @@ from experiments.recipe.recipe_variants import (
     RecipeForm,
     chosen_variants,
 )
+from experiments.recipe.step_times import StepTimes, build_network
 from experiments.recipe_study import RecipeOptions, run_recipe_study
 from gradnet_tf.errors import Interrupted, UserError
 from gradnet_tf.files import write_json

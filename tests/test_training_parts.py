@@ -244,20 +244,6 @@ def test_the_recipe_fills_what_is_not_given():
     assert TrainConfig(init_from="default", naive_steps=5).naive_steps == 5
 
 
-def test_a_run_from_before_there_were_optimisers_goes_on_with_adam(tmp_path):
-    config = TrainConfig(preset="gradnet_tiny", workdir=str(tmp_path), optimizer="adam")
-    prepare_workdir(config)
-    path = tmp_path / "config.json"
-    older = json.loads(path.read_text())
-    for name in ("optimizer", "scales", "l2_share"):
-        del older["train"][name]
-    path.write_text(json.dumps(older))
-    (tmp_path / "checkpoints/step-00000005").mkdir(parents=True)
-    prepare_workdir(config)
-    with pytest.raises(UserError, match="optimizer: 'adam' there, 'muon' now"):
-        prepare_workdir(dataclasses.replace(config, optimizer="muon"))
-
-
 def test_a_workdir_belongs_to_one_configuration(tmp_path):
     config = TrainConfig(preset="gradnet_tiny", workdir=str(tmp_path / "run"))
     prepare_workdir(config, {"train_images": 9})
