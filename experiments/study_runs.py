@@ -198,6 +198,7 @@ def training_batches(images: KeptImages, config, clean_as_guide: bool, start_ste
     from datasets.pipeline.tf_pipeline import training_dataset
 
     names = "channels batch_size crop_size sigma_min sigma_max seed workers".split()
+    names += "crop_candidates color_jitter frame_share".split()
     fields = {name: getattr(config, name) for name in names}
     dataset = training_dataset(images, PipelineConfig(**fields, start_step=start_step))
     if not clean_as_guide:
@@ -389,6 +390,7 @@ def train_and_score(
     tests: Mapping[str, list],
     label: str,
     regions: bool = False,
+    change_batches: Callable | None = None,
 ) -> dict:
     """Trains a model, or goes on with one, and returns the row of its results.
 
@@ -400,6 +402,8 @@ def train_and_score(
         tests: by set (name, noisy, clean), see `experiments.study_runs.scored_pairs`.
         label: what the progress line calls the run.
         regions: score the flat and the textured parts of each set too.
+        change_batches: called with the batches and the number of the first one; returns those
+            to train on.
 
     Returns:
         `psnr` by set (mean over images of the clipped output, dB; with
@@ -425,18 +429,24 @@ def train_and_score(
     _, noisy, clean = next(iter(tests.values()))[0]
     size = config.crop_size
     watched = [(with_guide(noisy, clean, guided)[:size, :size], clean[:size, :size])]
+
+    def batches(start_step):
+        made = training_batches(images, config, guided, start_step)
+        return change_batches(made, start_step) if change_batches else made
+
     result = run_stage(
         config,
         engine,
-        lambda start_step: training_batches(images, config, guided, start_step),
+        batches,
         watched,
         folder,
         label=label,
     )
     trained = time.monotonic()
     psnr: dict[str, float] = {}
-    for name, pairs in tests.items():
-        psnr |= _scores(engine, name, pairs, guided, regions)
+    with engine.averaged():
+        for name, pairs in tests.items():
+            psnr |= _scores(engine, name, pairs, guided, regions)
     if not all(np.isfinite(value) for value in psnr.values()):
         raise NotFiniteError(f"{label}: an output is not finite; its weights are in {folder}.")
     return {

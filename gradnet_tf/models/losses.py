@@ -13,6 +13,16 @@ def l1_per_image(clean, denoised):
     return ops.mean(ops.abs(denoised - clean), axis=(1, 2, 3))
 
 
+def l2_per_image(clean, denoised):
+    """Root of the mean squared difference of each image: (N, H, W, C) twice → (N,).
+
+    The root, so that value and gradient are of L1's size and a run can change from one to the
+    other under one learning rate.
+    """
+    # The small term keeps the gradient finite where both images are equal.
+    return ops.sqrt(ops.mean(ops.square(denoised - clean), axis=(1, 2, 3)) + 1e-12)
+
+
 def gradient_loss_per_image(clean, denoised):
     """L1 of the horizontal plus L1 of the vertical Sobel responses, each a mean: → (N,)."""
     # The Sobel operator is linear: one pass over the difference serves both images.
@@ -22,18 +32,19 @@ def gradient_loss_per_image(clean, denoised):
     )
 
 
-def gradnet_loss_per_image(clean, denoised, gradient_loss_weight=0.1):
+def gradnet_loss_per_image(clean, denoised, gradient_loss_weight=0.1, l2=False):
     """`L1(x̃, x) + λ · [L1 of the Sobel x responses + L1 of the Sobel y responses]`.
 
     Args:
         clean: (N, H, W, C) float32.
         denoised: (N, H, W, C) float32.
         gradient_loss_weight: λ; 0 leaves the plain L1.
+        l2: `l2_per_image` in place of the L1 of the images; that of the gradients stays.
 
     Returns:
         (N,) float32, the loss of each image.
     """
-    loss = l1_per_image(clean, denoised)
+    loss = l2_per_image(clean, denoised) if l2 else l1_per_image(clean, denoised)
     if gradient_loss_weight:
         loss = loss + gradient_loss_weight * gradient_loss_per_image(clean, denoised)
     return loss

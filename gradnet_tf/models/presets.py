@@ -25,7 +25,7 @@ class Recipe:
         steps: optimiser steps of the main stage.
         optimizer: "adam" or "muon" (see `gradnet_tf.training.engines.optimizers`).
         learning_rate: the peak of the schedule.
-        schedule: "cosine" or "step" (see `gradnet_tf.training.schedules`).
+        schedule: "cosine", "step" or "constant" (see `gradnet_tf.training.schedules`).
         naive_steps: optimiser steps of the naive denoiser's own stage.
         naive_share: part of a time budget that the naive denoiser's stage gets.
         joint: train the naive denoiser along with the main branch, instead of freezing it.
@@ -112,7 +112,8 @@ _ALL = (
         recipe=Recipe(
             batch_size=4,
             steps=100_000,
-            learning_rate=1.5e-3,
+            optimizer="muon",
+            learning_rate=2e-3,
             schedule="cosine",
             naive_steps=20_000,
             naive_share=0.1,
@@ -130,6 +131,7 @@ _ALL = (
         recipe=Recipe(
             batch_size=8,
             steps=20_000,
+            optimizer="muon",
             learning_rate=2e-3,
             schedule="cosine",
             naive_steps=4_000,
@@ -149,7 +151,9 @@ _ALL = (
         "DnCNN",
         _frozen({"num_layers": 5, "filters": 32, "scale": 2}),
         _frozen({3: 34_700, 1: 30_084}),
-        recipe=Recipe(batch_size=4, steps=20_000, learning_rate=1.5e-3, schedule="cosine"),
+        recipe=Recipe(
+            batch_size=4, steps=20_000, optimizer="muon", learning_rate=2e-3, schedule="cosine"
+        ),
     ),
     Preset(
         "dncnn_tiny",
@@ -157,7 +161,9 @@ _ALL = (
         "DnCNN",
         _frozen({"num_layers": 4, "filters": 16, "scale": 2}),
         _frozen({3: 8_124, 1: 5_812}),
-        recipe=Recipe(batch_size=8, steps=4_000, learning_rate=2e-3, schedule="cosine"),
+        recipe=Recipe(
+            batch_size=8, steps=4_000, optimizer="muon", learning_rate=2e-3, schedule="cosine"
+        ),
     ),
     Preset(
         "mskresnet",

@@ -11,7 +11,7 @@ from gradnet_tf.utils.errors import UserError
 from gradnet_tf.utils.options import option
 
 STRATEGIES = ("none", "mirrored", "multiworker")
-SCHEDULES = ("cosine", "step")
+SCHEDULES = ("cosine", "step", "constant")
 OPTIMIZERS = ("adam", "muon")
 DEFAULT_SIGMA = 25.0
 # Peak rates for an optimiser that is not the one of the preset's recipe.
@@ -129,10 +129,12 @@ class TrainConfig:
         joint: train the naive denoiser along with the main branch; its own L1 loss is added to
             the loss (default: the preset's).
         gradient_loss_weight: weight λ of the gradient consistency loss.
+        l2_share: part of each stage, 0 to 1, at its end, in which the root mean square replaces
+            L1 in the loss, for the PSNR; the gradient term stays.
         optimizer: adam, or muon for convolutions, see docs/training.md (default: the preset's).
         learning_rate: peak of the learning rate's schedule (default: the preset's).
         schedule: learning rate over time: cosine falls to zero, step falls to a fifth after 60%
-            of the steps (default: the preset's).
+            of the steps, constant falls to zero over the last tenth (default: the preset's).
         warmup_steps: steps over which the learning rate grows linearly from zero.
         clip_norm: bound on the global norm of the loss gradients.
         accumulate: parts in which a batch is processed one after the other, for batches that do
@@ -181,6 +183,7 @@ class TrainConfig:
     naive: str | None = None
     joint: bool | None = None
     gradient_loss_weight: float = 0.1
+    l2_share: float = 0.0
     optimizer: str | None = option(None, choices=OPTIMIZERS)
     learning_rate: float | None = None
     schedule: str | None = option(None, choices=SCHEDULES)
@@ -237,9 +240,11 @@ class TrainConfig:
         for name in "learning_rate clip_norm worker_timeout".split():
             require(getattr(self, name) > 0, name, getattr(self, name), "greater than 0")
         require(0 <= self.ema < 1, "ema", self.ema, "in [0, 1)")
-        for name in ("color_jitter", "frame_share"):
+        for name in ("color_jitter", "frame_share", "l2_share"):
             require(0 <= getattr(self, name) <= 1, name, getattr(self, name), "in [0, 1]")
         require(0 <= self.naive_share < 1, "naive_share", self.naive_share, "in [0, 1)")
+        own_loss = get_preset(self.preset).architecture == "CBDNet"
+        require(not (self.l2_share and own_loss), "l2_share", self.l2_share, "0 for this preset")
         has_naive = get_preset(self.preset).naive is not None
         require(has_naive or not self.naive, "naive", self.naive, "absent for this preset")
         # Refused rather than ignored; a preset's own value looks like an absent flag.

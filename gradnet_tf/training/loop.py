@@ -118,7 +118,11 @@ class _Meter:
 def _steps(stage: Stage, batches) -> None:
     config, engine, meter = stage.config, stage.engine, _Meter(stage)
     started: deque = deque()
+    l1 = True
     while True:
+        if l1 and config.l2_share and stage.progress >= 1 - config.l2_share:
+            engine.use_l2()
+            l1 = False
         rate = learning_rate_at(
             config.schedule, config.learning_rate, stage.progress, stage.step, config.warmup_steps
         )

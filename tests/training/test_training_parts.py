@@ -37,7 +37,7 @@ def test_warmup_is_linear():
 
 
 def test_unknown_schedule():
-    with pytest.raises(ValueError, match="`schedule` must be 'cosine' or 'step'"):
+    with pytest.raises(ValueError, match="`schedule` must be 'cosine', 'step' or 'constant'"):
         learning_rate_at("linear", 1, 0, 0, 0)
 
 
@@ -236,6 +236,9 @@ def test_the_recipe_fills_what_is_not_given():
     # What is filled in does not count as given.
     assert dataclasses.replace(TrainConfig(naive="bm3d"), seed=3).naive_steps > 0
     assert TrainConfig(preset="gradnet").schedule == "step"
+    assert (config.optimizer, config.learning_rate) == ("muon", 2e-3)
+    paper = TrainConfig(preset="gradnet")
+    assert (paper.optimizer, paper.learning_rate) == ("adam", 1e-3)
     # Weights to start from have a trained naive denoiser in them.
     assert TrainConfig(init_from="default").naive_steps == 0
     assert TrainConfig(init_from="default", naive_steps=5).naive_steps == 5

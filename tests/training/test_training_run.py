@@ -1,6 +1,8 @@
 """The two stages of a run: what each is given, and where its weights come from."""
 
 import contextlib
+import dataclasses
+import json
 import os
 
 import keras
@@ -13,6 +15,7 @@ from gradnet_tf.models.presets import build_model
 from gradnet_tf.training import run
 from gradnet_tf.training.checkpoints import CheckpointStore
 from gradnet_tf.training.config import TrainConfig
+from gradnet_tf.training.run import prepare_workdir
 from gradnet_tf.utils.errors import Interrupted, UserError
 
 
@@ -136,3 +139,17 @@ def test_a_folder_that_cannot_be_made_is_said(tmp_path, stages):
     (tmp_path / "out").write_text("a file")
     with pytest.raises(UserError, match="out cannot be written"):
         train(tmp_path)
+
+
+def test_a_run_from_before_there_were_optimisers_goes_on_with_adam(tmp_path):
+    config = TrainConfig(preset="gradnet_tiny", workdir=str(tmp_path), optimizer="adam")
+    prepare_workdir(config)
+    path = tmp_path / "config.json"
+    older = json.loads(path.read_text())
+    for name in ("optimizer", "scales", "l2_share"):
+        del older["train"][name]
+    path.write_text(json.dumps(older))
+    (tmp_path / "checkpoints/step-00000005").mkdir(parents=True)
+    prepare_workdir(config)
+    with pytest.raises(UserError, match="optimizer: 'adam' there, 'muon' now"):
+        prepare_workdir(dataclasses.replace(config, optimizer="muon"))

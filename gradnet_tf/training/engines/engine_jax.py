@@ -93,9 +93,10 @@ class JaxEngine:
         self._state: _State | None = None  # None: the Keras variables are up to date
         self._planes = ()
         self._crop_size = None
-        self._step_on_arrays = jax.jit(self._one_step, donate_argnums=0)
+        self._l2 = False
+        self._step_on_arrays = jax.jit(self._one_step, donate_argnums=0, static_argnames="l2")
         self._step_on_choices = jax.jit(
-            self._choices_step, donate_argnums=0, static_argnames="crop_size"
+            self._choices_step, donate_argnums=0, static_argnames=("crop_size", "l2")
         )
         self._predict = jax.jit(self._call, static_argnames="return_intermediates")
 
@@ -155,14 +156,14 @@ class JaxEngine:
         ]
         return keras.StatelessScope(state_mapping=mapping)
 
-    def _gradients(self, state, noisy, clean, scale):
+    def _gradients(self, state, noisy, clean, scale, l2):
         """Loss, gradients of the scaled loss and new non-trainable values for some images."""
         config = self.config
 
         def target(trainable):
             with self._scope(trainable, state.non_trainable) as scope:
                 per_image = objective_per_image(
-                    self._model, noisy, clean, config.gradient_loss_weight, config.joint
+                    self._model, noisy, clean, config.gradient_loss_weight, config.joint, l2
                 )
             # Divided by the global batch, so that the sum over its parts is the mean.
             loss = jnp.sum(per_image) / config.batch_size
@@ -175,11 +176,11 @@ class JaxEngine:
         )
         return loss, gradients, non_trainable
 
-    def _accumulated(self, state, noisy, clean, scale):
+    def _accumulated(self, state, noisy, clean, scale, l2):
         """As `_gradients`, for the batch in `accumulate` parts, one after the other."""
         count = self.config.accumulate
         if count == 1:
-            return self._gradients(state, noisy, clean, scale)
+            return self._gradients(state, noisy, clean, scale, l2)
 
         def parts(images):
             # Each device splits its own part; no image moves between devices.
@@ -189,14 +190,14 @@ class JaxEngine:
         def add_part(total, part):
             loss, gradients, non_trainable = total
             state_now = state._replace(non_trainable=non_trainable)
-            more, new, non_trainable = self._gradients(state_now, *part, scale)
+            more, new, non_trainable = self._gradients(state_now, *part, scale, l2)
             return (loss + more, jax.tree.map(jnp.add, gradients, new), non_trainable), None
 
         zeros = jax.tree.map(jnp.zeros_like, state.trainable)
         start = (jnp.float32(0), zeros, state.non_trainable)
         return jax.lax.scan(add_part, start, (parts(noisy), parts(clean)))[0]
 
-    def _one_step(self, state, noisy, clean, rates):
+    def _one_step(self, state, noisy, clean, rates, *, l2):
         learning_rate, ema_decay = rates
         optimizer = self._optimizer
         places = optimizer.variables
@@ -205,7 +206,7 @@ class JaxEngine:
         optimizer_values[_position(places, optimizer.learning_rate)] = learning_rate
         scaled = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
         scale = optimizer_values[_position(places, optimizer.dynamic_scale)] if scaled else 1.0
-        loss, gradients, non_trainable = self._accumulated(state, noisy, clean, scale)
+        loss, gradients, non_trainable = self._accumulated(state, noisy, clean, scale, l2)
         norm = jnp.sqrt(sum(jnp.sum(jnp.square(gradient)) for gradient in gradients))
         factor = jnp.minimum(1.0, self.config.clip_norm * scale / jnp.maximum(norm, 1e-30))
         gradients = [gradient * factor for gradient in gradients]
@@ -223,10 +224,10 @@ class JaxEngine:
             new = jax.tree.map(lambda now, before: jnp.where(finite, now, before), new, state)
         return new, loss, finite
 
-    def _choices_step(self, state, planes, choices, rates, *, crop_size):
+    def _choices_step(self, state, planes, choices, rates, *, crop_size, l2):
         noisy, clean = make_batch(planes, choices, crop_size)
         noisy, clean = jax.lax.with_sharding_constraint((noisy, clean), self._split)
-        return self._one_step(state, noisy, clean, rates)
+        return self._one_step(state, noisy, clean, rates, l2=l2)
 
     def step(self, batch, learning_rate: float, ema_decay: float = 0.0) -> StepResult:
         """Starts one step on a batch from `batches`, or on ready (noisy, clean) arrays.
@@ -239,12 +240,16 @@ class JaxEngine:
         batch = jax.device_put(batch, self._split)
         if isinstance(batch, Choices):
             state, loss, finite = self._step_on_choices(
-                state, self._planes, batch, rates, crop_size=self._crop_size
+                state, self._planes, batch, rates, crop_size=self._crop_size, l2=self._l2
             )
         else:
-            state, loss, finite = self._step_on_arrays(state, *batch, rates)
+            state, loss, finite = self._step_on_arrays(state, *batch, rates, l2=self._l2)
         self._state = state
         return StepResult(lambda: (float(loss), bool(finite)))
+
+    def use_l2(self) -> None:
+        """Makes the steps from now on minimise the root mean square in place of L1."""
+        self._l2 = True
 
     def _call(self, trainable, non_trainable, noisy, sigma, *, return_intermediates=False):
         # Only some models take these arguments.

@@ -10,6 +10,7 @@ An engine is anything with these members; the loop uses no others:
   returns a `StepResult`, which waits for it.
 - `predict(noisy, intermediates=False, sigma=None)`: NumPy in, NumPy out.
 - `needs_sigma` (optional): whether `predict` must be given the noise levels.
+- `use_l2()` (called with `config.l2_share` alone): steps from now on minimise the root mean square.
 - `averaged()`: a context in which the model has its averaged weights.
 - `state()`, `set_state(state)`: lists of NumPy arrays by name: "optimizer",
   and "ema" where weights are averaged.
@@ -123,6 +124,7 @@ class TensorFlowEngine:
         self._intermediates = tf.function(
             lambda *inputs: self._call(*inputs, return_intermediates=True), input_signature=inputs
         )
+        self._l2 = False
         self._distributed_step = tf.function(self._step_all_replicas)
 
     def _call(self, images, *sigma, **more):
@@ -172,7 +174,7 @@ class TensorFlowEngine:
         scaled = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
         with tf.GradientTape() as tape:
             per_image = objective_per_image(
-                self.model, noisy, clean, config.gradient_loss_weight, config.joint
+                self.model, noisy, clean, config.gradient_loss_weight, config.joint, self._l2
             )
             # Divided by the global batch, so that the sum over parts and replicas is the mean.
             loss = tf.reduce_sum(per_image) / config.batch_size
@@ -267,6 +269,11 @@ class TensorFlowEngine:
                 return loss.numpy(), finite.numpy()
 
         return StepResult(read)
+
+    def use_l2(self) -> None:
+        """Makes the steps from now on minimise the root mean square in place of L1."""
+        self._l2 = True
+        self._distributed_step = tf.function(self._step_all_replicas)  # traced once more
 
     def predict(self, noisy: np.ndarray, intermediates: bool = False, sigma=None):
         """Denoises (N, H, W, C) float32; unclipped, or a dict of all intermediate images.

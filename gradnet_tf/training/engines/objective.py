@@ -3,7 +3,7 @@
 from keras import ops
 
 from gradnet_tf.degradations import unit_to_sigma
-from gradnet_tf.models.losses import gradnet_loss_per_image, l1_per_image
+from gradnet_tf.models.losses import gradnet_loss_per_image, l1_per_image, l2_per_image
 
 
 def realised_sigma(noisy, clean):
@@ -20,7 +20,7 @@ def realised_sigma(noisy, clean):
     return unit_to_sigma(ops.sqrt(ops.mean(ops.square(noisy - clean), axis=(1, 2, 3))))
 
 
-def objective_per_image(model, noisy, clean, gradient_loss_weight, joint):
+def objective_per_image(model, noisy, clean, gradient_loss_weight, joint, l2=False):
     """Returns the loss of each image, (N,) float32.
 
     A method `loss_per_image(noisy, clean, gradient_loss_weight)` of the model
@@ -33,6 +33,7 @@ def objective_per_image(model, noisy, clean, gradient_loss_weight, joint):
         gradient_loss_weight: λ of the paper.
         joint: add the L1 of the naive estimate, for a naive denoiser that
             trains along with the main branch.
+        l2: the root mean square in place of L1, for both.
     """
     if hasattr(model, "loss_per_image"):
         return model.loss_per_image(noisy, clean, gradient_loss_weight)
@@ -40,7 +41,7 @@ def objective_per_image(model, noisy, clean, gradient_loss_weight, joint):
     more = {"sigma": realised_sigma(noisy, clean)} if needs_sigma else {}
     if not joint:
         denoised = model(noisy, training=True, **more)
-        return gradnet_loss_per_image(clean, denoised, gradient_loss_weight)
+        return gradnet_loss_per_image(clean, denoised, gradient_loss_weight, l2)
     outputs = model(noisy, training=True, return_intermediates=True, **more)
-    loss = gradnet_loss_per_image(clean, outputs["denoised"], gradient_loss_weight)
-    return loss + l1_per_image(clean, outputs["naive"])
+    loss = gradnet_loss_per_image(clean, outputs["denoised"], gradient_loss_weight, l2)
+    return loss + (l2_per_image if l2 else l1_per_image)(clean, outputs["naive"])

@@ -1,0 +1,165 @@
+"""The training recipes that the recipe study compares: one change at a time from a baseline."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+
+from gradnet_tf.training.config import TrainConfig, require
+
+EQUAL_STEPS, EQUAL_TIME = "equal steps", "equal time"
+BASELINE = "muon 2e-3"
+# Fields that decide what is trained on and at which rate, but not what a step costs.
+_FREE_FIELDS = frozenset(
+    "learning_rate schedule scales crop_candidates color_jitter frame_share".split()
+)
+_SCALES = (1.0, 0.7, 0.5, 0.35)
+
+
+@dataclasses.dataclass(frozen=True)
+class Variant:
+    """One recipe.
+
+    Attributes:
+        name: in the table and for --variants.
+        group: variants that answer one question; --variants takes its name too.
+        train: fields of `TrainConfig` that differ from the form's.
+        train_set: what is trained on.
+        biases: whether the network learns them; without, they stay at zero.
+        teacher: whether the first half of the steps learns from a published DnCNN's outputs
+            instead of the clean images.
+    """
+
+    name: str
+    group: str
+    train: Mapping = dataclasses.field(default_factory=dict)
+    train_set: str = "bsds500"
+    biases: bool = True
+    teacher: bool = False
+
+    @property
+    def cost(self) -> str:
+        """What may make a step take another time than the baseline's; "" for nothing."""
+        fields = sorted(set(self.train) - _FREE_FIELDS)
+        changes = [f"{name}={self.train[name]}" for name in fields]
+        changes += ["no biases"] * (not self.biases) + ["teacher"] * self.teacher
+        return ", ".join(changes)
+
+
+def _photos(name: str, **train) -> Variant:
+    return Variant(name, "data", MappingProxyType(train), "free_photos_cc_by")
+
+
+def _changed(name: str, group: str, **train) -> Variant:
+    return Variant(name, group, MappingProxyType(train))
+
+
+VARIANTS = (
+    Variant(BASELINE, "optimizer"),
+    _changed("muon 1e-3", "optimizer", learning_rate=1e-3),
+    _changed("muon 4e-3", "optimizer", learning_rate=4e-3),
+    _changed("adam 2e-3", "optimizer", optimizer="adam", learning_rate=2e-3),
+    _changed("adam 1e-3", "optimizer", optimizer="adam", learning_rate=1e-3),
+    _changed("batch 4", "batch", batch_size=4),
+    _changed("batch 16", "batch", batch_size=16),
+    # As many pixels in a step as 8 crops of 80×80, to within 2%.
+    _changed("22 crops of 48×48", "batch", batch_size=22, crop_size=48),
+    _changed("4 crops of 112×112", "batch", batch_size=4, crop_size=112),
+    _changed("L2 for the last tenth", "objective", l2_share=0.1),
+    _changed("EMA 0.999", "objective", ema=0.999),
+    _changed("EMA 0.999, constant rate", "objective", ema=0.999, schedule="constant"),
+    Variant("distilled from DnCNN", "objective", teacher=True),
+    Variant("no biases", "network", biases=False),
+    Variant("free photos", "data", train_set="free_photos"),
+    _photos("CC-BY photos"),
+    _photos("CC-BY photos, four scales", scales=_SCALES),
+    _photos("CC-BY photos, textured crops", crop_candidates=3),
+    _photos("CC-BY photos, colour jitter", color_jitter=0.2),
+    _photos("CC-BY photos, all three", scales=_SCALES, crop_candidates=3, color_jitter=0.2),
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class RecipeForm:
+    """What all runs of the study have in common.
+
+    Attributes:
+        name: "short".
+        preset: the network.
+        steps: optimiser steps of the baseline, and of all runs at equal steps.
+        train: fields of `TrainConfig` of the baseline.
+        test_sets: (name, split or `None`, number of images or `None`) of what is scored.
+        sigmas: noise levels of the scores, 0-255 scale.
+        test_crop: side of the centre crop of a test image that is scored; 0 for the whole image.
+    """
+
+    name: str
+    preset: str
+    steps: int
+    train: Mapping
+    test_sets: Sequence[tuple[str, str | None, int | None]]
+    sigmas: Sequence[float]
+    test_crop: int
+
+    def train_config(self, variant: Variant, steps: int, seed: int) -> TrainConfig:
+        """Returns the configuration of one run."""
+        return TrainConfig(
+            **{
+                "preset": self.preset,
+                "dataset": variant.train_set,
+                "steps": steps,
+                "seed": seed,
+                "validate_every": steps,  # no choice of checkpoints: the last weights are scored
+                **self.train,
+                **variant.train,
+            }
+        )
+
+
+FORMS = {
+    "short": RecipeForm(
+        "short",
+        "gradnet_tiny",
+        steps=1200,
+        train=MappingProxyType(
+            {
+                "sigma_min": 0.0,
+                "sigma_max": 55.0,
+                "joint": True,
+                "naive_steps": 0,
+                "precision": "mixed_bfloat16",
+                "optimizer": "muon",
+                "learning_rate": 2e-3,
+                "schedule": "cosine",
+                "warmup_steps": 50,
+                "batch_size": 8,
+                "crop_size": 80,
+            }
+        ),
+        test_sets=(("cbsd68", None, 24), ("free_photos", "validation", None)),
+        sigmas=(15.0, 25.0, 50.0),
+        test_crop=256,
+    )
+}
+
+
+def chosen_variants(names: Sequence[str], with_teacher: bool) -> list[Variant]:
+    """Returns the variants that are asked for by name or group, the baseline always first.
+
+    Args:
+        names: of variants or groups; empty for all.
+        with_teacher: whether there are weights to distil from.
+
+    Raises:
+        UserError: for an unknown name, or distillation by name without a teacher.
+    """
+    known = list(dict.fromkeys([v.group for v in VARIANTS] + [v.name for v in VARIANTS]))
+    for name in names:
+        require(name in known, "variants", name, f"of {'; '.join(known)}")
+        asked = [v for v in VARIANTS if v.name == name and v.teacher]
+        require(with_teacher or not asked, "variants", name, "given together with --peers")
+    return [
+        variant
+        for variant in VARIANTS
+        if (not names or variant.name == BASELINE or {variant.name, variant.group} & set(names))
+        and (with_teacher or not variant.teacher)
+    ]

@@ -1,0 +1,215 @@
+"""The recipe study: what each variant is, runs that go on, equal time, and the table."""
+
+import dataclasses
+import json
+
+import keras
+import numpy as np
+import pytest
+
+from experiments.recipe.recipe_report import (
+    EQUAL_STEPS,
+    EQUAL_TIME,
+    recipe_csv,
+    write_recipe_report,
+)
+from experiments.recipe.recipe_runs import (
+    CheckedImages,
+    RecipeResults,
+    distilled,
+    scored_at,
+)
+from experiments.recipe.recipe_variants import (
+    BASELINE,
+    FORMS,
+    VARIANTS,
+    RecipeForm,
+    chosen_variants,
+)
+from experiments.recipe.step_times import StepTimes, build_network
+from experiments.recipe_study import RecipeOptions, run_recipe_study
+from gradnet_tf.utils.errors import Interrupted, UserError
+from gradnet_tf.utils.files import write_json
+
+if keras.backend.backend() != "tensorflow":
+    pytest.skip("the studies train with KERAS_BACKEND=tensorflow", allow_module_level=True)
+
+TINY = RecipeForm(
+    "short",
+    "dncnn_tiny",
+    steps=4,
+    train={
+        "sigma_min": 0.0,
+        "sigma_max": 55.0,
+        "optimizer": "muon",
+        "learning_rate": 2e-3,
+        "schedule": "cosine",
+        "warmup_steps": 1,
+        "batch_size": 2,
+        "crop_size": 12,
+    },
+    test_sets=(),
+    sigmas=(15.0, 50.0),
+    test_crop=16,
+)
+COLUMNS = ["cbsd68 σ = 15", "free_photos σ = 15"]
+
+
+def variant(name):
+    return next(variant for variant in VARIANTS if variant.name == name)
+
+
+class Sources:
+    """A folder of small images in place of all sets, and a teacher that makes all grey."""
+
+    def __init__(self, folder):
+        from datasets.sets.catalog import find_dataset
+
+        self.images = find_dataset("folder", folder)
+        self.tests = scored_at([self.images], TINY)
+
+    def training(self, variant):
+        return CheckedImages(self.images)
+
+    @staticmethod
+    def teacher(noisy):
+        return 0.0 * noisy + 0.5
+
+
+@pytest.fixture
+def sources(make_images):
+    return Sources(make_images("photos", [f"{number}.png" for number in range(3)]))
+
+
+def test_every_variant_is_a_valid_configuration():
+    form = FORMS["short"]
+    configs = {one.name: form.train_config(one, form.steps, 1) for one in VARIANTS}
+    assert len(configs) == len(VARIANTS) and BASELINE in configs
+    base = configs[BASELINE]
+    assert (base.optimizer, base.learning_rate, base.batch_size) == ("muon", 2e-3, 8)
+    assert (base.sigma_min, base.sigma_max, base.joint, base.seed) == (0, 55, True, 1)
+    assert configs["adam 1e-3"].optimizer == "adam"
+    pixels = base.batch_size * base.crop_size**2
+    for name in ("22 crops of 48×48", "4 crops of 112×112"):
+        own = configs[name].batch_size * configs[name].crop_size ** 2
+        assert own == pytest.approx(pixels, rel=0.03)
+    # Rates and training sets do not change what a step costs.
+    assert not any(one.cost for one in VARIANTS if one.group == "data")
+    assert variant("adam 2e-3").cost == variant("adam 1e-3").cost == "optimizer=adam"
+
+
+def test_variants_are_chosen_by_name_and_group_with_the_baseline():
+    assert [v.name for v in chosen_variants(["no biases"], False)] == [BASELINE, "no biases"]
+    assert {v.group for v in chosen_variants(["data"], False)} == {"optimizer", "data"}
+    assert chosen_variants([], True) == list(VARIANTS)
+    assert {v.teacher for v in chosen_variants([], False)} == {False}
+    with pytest.raises(UserError, match="`variants` must be of optimizer; batch; "):
+        chosen_variants(["sgd"], False)
+    with pytest.raises(UserError, match="`variants` must be given together with --peers"):
+        chosen_variants(["distilled from DnCNN"], False)
+
+
+def test_a_network_without_biases_keeps_them_at_zero():
+    model = build_network(FORMS["short"], variant("no biases"))
+    names = [variable.name for variable in model.trainable_variables]
+    assert names and "bias" not in names
+    biases = [variable for variable in model.variables if variable.name == "bias"]
+    assert biases and not any(np.any(variable.numpy()) for variable in biases)
+
+
+def test_the_teacher_sets_the_target_of_the_first_steps():
+    import tensorflow as tf
+
+    clean = np.arange(5, dtype=np.float32).reshape(5, 1, 1, 1, 1)
+    dataset = tf.data.Dataset.from_tensor_slices((clean + 10, clean))
+    found = [
+        (float(noisy[0, 0, 0, 0]), float(target[0, 0, 0, 0]))
+        for noisy, target in distilled(dataset, lambda noisy: noisy / 100, 2, 4)
+    ]
+    expected = [(10, 0.1), (11, 0.11), (12, 2), (13, 3), (14, 4)]
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_a_study_goes_on_and_gives_costlier_steps_fewer(sources, tmp_path, capsys):
+    names = ("distilled from DnCNN", "EMA 0.999, constant rate")
+    asked = RecipeOptions(output=str(tmp_path), seeds=1, variants=names, peers="unused")
+    # A step of the teacher's takes twice the time, one with averages the same.
+    times = {"teacher": {"variant": 2.0, "baseline": 1.0}}
+    times["ema=0.999"] = {"variant": 1.01, "baseline": 1.0}
+    write_json(tmp_path / "step_times.json", times)
+    with pytest.raises(Interrupted, match="after 0 of 4 runs"):
+        run_recipe_study(dataclasses.replace(asked, time_budget=1e-9), TINY, sources)
+    run_recipe_study(asked, TINY, sources)
+    path = tmp_path / "results.jsonl"
+    rows = RecipeResults(tmp_path).rows
+    assert [(row["variant"], row["compared"], row["steps"]) for row in rows] == [
+        (BASELINE, EQUAL_STEPS, 4),
+        ("EMA 0.999, constant rate", EQUAL_STEPS, 4),
+        ("distilled from DnCNN", EQUAL_STEPS, 4),
+        ("distilled from DnCNN", EQUAL_TIME, 2),
+    ]
+    assert list(rows[0]["psnr"]) == ["folder σ = 15", "folder σ = 50"]
+    assert len({json.dumps(row["psnr"]) for row in rows}) == 4
+    # A run that was lost comes out the same, whatever ran before it.
+    whole = path.read_text("utf-8")
+    path.write_text("".join(whole.splitlines(keepends=True)[:-1]), "utf-8")
+    capsys.readouterr()
+    run_recipe_study(asked, TINY, sources)
+    assert "3 of 4 runs are done" in capsys.readouterr().out
+    assert RecipeResults(tmp_path).rows[-1]["psnr"] == rows[-1]["psnr"]
+    assert (tmp_path / "chart.png").exists() and (tmp_path / "table.csv").exists()
+
+
+def test_step_times_are_measured_once(sources, tmp_path, monkeypatch):
+    larger = variant("batch 16")
+    times = StepTimes(tmp_path, TINY, sources)
+    assert times.steps_at_equal_time(variant("muon 4e-3"), variant(BASELINE)) is None
+    steps = times.steps_at_equal_time(larger, variant(BASELINE))
+    assert steps is None or steps >= 1
+    assert set(times.seconds["batch_size=16"]) == {"variant", "baseline"}
+    monkeypatch.setattr(StepTimes, "_measure", None)
+    again = StepTimes(tmp_path, TINY, sources)
+    assert again.steps_at_equal_time(larger, variant(BASELINE)) == steps
+
+
+def row(name, compared, seed, *psnr):
+    scores = dict(zip(COLUMNS, psnr, strict=True))
+    facts = {"steps": 9, "seconds": 2.0, "train_seconds": 1.0, "params": 5}
+    return {"seed": seed, "variant": name, "compared": compared, "psnr": scores, **facts}
+
+
+def test_the_table_has_spread_wins_and_equal_time(tmp_path):
+    rows = []
+    for seed in range(3):
+        rows.append(row(BASELINE, EQUAL_STEPS, seed, 30.0 + 0.1 * seed, 32.0))
+        rows.append(row("adam 2e-3", EQUAL_STEPS, seed, 29.0 + 0.4 * seed, 31.0))
+        rows.append(row("adam 2e-3", EQUAL_TIME, seed, 31.0 + 0.1 * seed, 33.0))
+        rows.append(row("CC-BY photos", EQUAL_STEPS, seed, 30.2 + 0.1 * seed, 32.2))
+    times = {"optimizer=adam": {"variant": 0.8, "baseline": 1.0}}
+    table = write_recipe_report(rows, times, tmp_path).splitlines()
+    cells = {line.split(" | ")[0][2:]: line.strip("| ").split(" | ") for line in table[2:5]}
+    head = table[0].strip("| ").split(" | ")
+    assert head[2:] == [
+        "CBSD68, σ = 15",
+        "photos, σ = 15",
+        "mean",
+        "difference",
+        "PSNR at equal time",
+        "difference",
+    ]
+    adam = cells["adam 2e-3"]
+    assert adam[1:4] == ["0.80", "29.40 ± 0.40", "31.00 ± 0.00"]
+    assert adam[4:] == ["30.20 ± 0.20", "−0.85 (0 of 3)", "32.05 ± 0.05", "+1.00 (3 of 3)"]
+    # A step that costs the same needs no run of its own.
+    assert cells["CC-BY photos"][-2:] == ["31.25 ± 0.05", "+0.20 (3 of 3)"]
+    assert table[-1].endswith("Steps: 9. Seeds: 3.")
+    assert len(recipe_csv(rows).splitlines()) == 1 + 4 * 3
+    with pytest.raises(UserError, match="holds no run of the recipe study's baseline"):
+        write_recipe_report(rows[1:2], times, tmp_path)
+
+
+def test_a_report_without_results_and_bad_options_say_so(tmp_path):
+    with pytest.raises(UserError, match="holds no results.jsonl"):
+        run_recipe_study(RecipeOptions(output=str(tmp_path), report=True), TINY)
+    with pytest.raises(UserError, match="`form` must be one of short"):
+        RecipeOptions(form="long")
