@@ -55,7 +55,7 @@ def ship(
             "names a preset alone.\nGive the run's folder as --model; it can be shared as it is."
         )
     train, channels = config["train"], config["channels"]
-    if train.get("degradation"):
+    if train["sigma_max"] is None:
         raise UserError(
             f"--run={run}: weights that ship are named by their noise level, and this run was "
             f"trained with --degradation={train['degradation']}.\n"
@@ -96,10 +96,10 @@ def ship(
         "clean": {each: by_sigma["0"] for each, by_sigma in scores.items() if "0" in by_sigma},
         "measured": measured,
         "float16": float16,
-        "limits": limits(channels, train["sigma_min"], train["sigma_max"]),
+        "limits": limits(channels, train["sigma_min"], train["sigma_max"], train["dataset"]),
         "data": train["dataset"],
         "terms": terms_of(train["dataset"]),
-        "licence": LICENCES.get(train["dataset"], "the terms of the training images"),
+        "licence": licence_of(train["dataset"]),
         "recipe": {
             "command": "python " + " ".join(config["command"]),
             "steps": manifest["step"],
@@ -241,7 +241,23 @@ LICENCES = {
 }
 
 
-def limits(channels: int, sigma_min: float, sigma_max: float) -> list[str]:
+#: Sets whose pictures leave weights free: CC0 and CC-BY photographs, and drawings made here.
+FREE_SETS = {"free_photos_cc_by", "drawings"}
+FREE_LICENCE = (
+    "Apache-2.0, like the code; commercial use is allowed. Trained on photographs under CC0 and "
+    "CC-BY, whose authors docs/free_photos.md credits: pass that page on"
+)
+
+
+def licence_of(dataset: str) -> str:
+    """Returns what weights may be used for, by `--dataset` of their training."""
+    names = {part.split(":")[0] for part in dataset.split(",")}
+    if names <= FREE_SETS and "free_photos_cc_by" in names:
+        return FREE_LICENCE
+    return LICENCES.get(dataset, "the terms of the training images")
+
+
+def limits(channels: int, sigma_min: float, sigma_max: float, dataset: str) -> list[str]:
     """Returns sentences on what a network trained on Gaussian noise does not do."""
     if sigma_min == sigma_max:
         level = (
@@ -263,7 +279,9 @@ def limits(channels: int, sigma_min: float, sigma_max: float) -> list[str]:
         level,
         "Coarse, correlated grain mostly stays: that of enlarged or strongly compressed "
         "photographs.",
-        "Images unlike the training set's photographs were not tried: drawings, text, scans, "
+        "Images unlike the training set's photographs were not tried: scans, raw files."
+        if "drawings" in dataset
+        else "Images unlike the training set's photographs were not tried: drawings, text, scans, "
         "raw files.",
         kind,
     ]

@@ -59,11 +59,11 @@ class Degradation:
 
     @property
     def sigma_range(self) -> tuple[float, float] | None:
-        """Lowest and highest σ if this is only white Gaussian noise, else `None`."""
-        stages = self.chains[0].stages
-        if len(self.chains) > 1 or len(stages) > 1 or not isinstance(stages[0], Gaussian):
+        """Lowest and highest σ if every chain is only white Gaussian noise, else `None`."""
+        stages = [chain.stages[0] for chain in self.chains if len(chain.stages) == 1]
+        if len(stages) < len(self.chains) or not all(isinstance(s, Gaussian) for s in stages):
             return None
-        return stages[0].sigma.low, stages[0].sigma.high
+        return min(s.sigma.low for s in stages), max(s.sigma.high for s in stages)
 
     @property
     def sigma(self) -> float | None:

@@ -87,7 +87,10 @@ def test_known_levels():
     assert parse_degradation("gaussian(25)").sigma == 25
     assert parse_degradation("gaussian(5,25)").sigma is None
     assert parse_degradation("gaussian(5,25)").sigma_range == (5, 25)
-    for text in ("camera", "gaussian(25)+round", "gaussian(25)|gaussian(30)"):
+    # A mixture of white Gaussian noise is white Gaussian noise: more clean images, for one.
+    assert parse_degradation("24*gaussian(5,55)|gaussian(0)").sigma_range == (0, 55)
+    assert parse_degradation("gaussian(25)|gaussian(30)").sigma is None
+    for text in ("camera", "gaussian(25)+round", "gaussian(25)|camera"):
         assert parse_degradation(text).sigma is None
         assert parse_degradation(text).sigma_range is None
 

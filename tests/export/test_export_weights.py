@@ -10,7 +10,7 @@ import pytest
 from tiny_run import make_run
 
 from export.weights import shipping
-from export.weights.shipping import ship
+from export.weights.shipping import licence_of, ship
 from gradnet_tf import weights
 from gradnet_tf.denoiser import load_denoiser
 from gradnet_tf.loading.run_folder import best_weights
@@ -150,6 +150,13 @@ def test_a_run_with_other_noise_than_one_sigma_has_no_name_to_ship_under(run, tm
     path.write_text(json.dumps(config))
     with pytest.raises(UserError, match="named by their noise level, .* --degradation=camera"):
         ship(folder, "gradnet_tiny_color_real", [], tmp_path, terms_of)
+
+
+def test_only_weights_of_free_photographs_are_free():
+    for dataset in ("free_photos_cc_by", "free_photos_cc_by:16,drawings:1"):
+        assert licence_of(dataset).startswith("Apache-2.0")
+    for dataset in ("bsds500", "free_photos", "free_photos_cc_by,bsds500", "drawings", "renoir"):
+        assert "Apache" not in licence_of(dataset)
 
 
 def test_another_name_or_other_weights_scores_are_refused(run, tmp_path):
