@@ -104,7 +104,7 @@ MUTANTS = (
     Mutant(
         "joint training without the naive denoiser's own loss",
         "objective.py",
-        'return loss + l1_per_image(clean, outputs["naive"])',
+        'return loss + (l2_per_image if l2 else l1_per_image)(clean, outputs["naive"])',
         "return loss",
         OBJECTIVE,
     ),
@@ -118,8 +118,8 @@ MUTANTS = (
     Mutant(
         "the default λ of the loss of each image",
         "losses.py",
-        "def gradnet_loss_per_image(clean, denoised, gradient_loss_weight=0.1)",
-        "def gradnet_loss_per_image(clean, denoised, gradient_loss_weight=0.0)",
+        "def gradnet_loss_per_image(clean, denoised, gradient_loss_weight=0.1,",
+        "def gradnet_loss_per_image(clean, denoised, gradient_loss_weight=0.0,",
         OBJECTIVE,
     ),
     Mutant(
