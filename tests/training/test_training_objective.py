@@ -67,8 +67,9 @@ def test_lambda_is_a_tenth_unless_said():
 
 def test_train_py_has_the_defaults_of_the_configuration():
     code = (
-        "import dataclasses, json, train; train.FLAGS(['train.py']); "
-        "print(json.dumps(dataclasses.asdict(train.make_config())))"
+        "import dataclasses, json, train; "
+        "made = train.make_config(train.COMMAND_LINE.parse(['train.py'])); "
+        "print(json.dumps(dataclasses.asdict(made)))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
