@@ -240,7 +240,7 @@ def test_command_needs_no_training_framework(tmp_path):
     run = make_log(tmp_path / "run", rows_of())
     code = f"""
 import sys
-from gradnet_tf.training import plot
+from gradnet_tf.curves import plot
 assert plot.main([{str(run)!r}, "--output=" + {str(tmp_path / "c.png")!r}]) == 0
 heavy = ("tensorflow", "keras", "jax", "torch", "matplotlib.pyplot")
 sys.exit(", ".join(name for name in heavy if name in sys.modules) or 0)

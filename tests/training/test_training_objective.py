@@ -78,7 +78,7 @@ def test_train_py_has_the_defaults_of_the_configuration():
     found = json.loads(done.stdout.splitlines()[-1])
     # The script starts with the small network and a folder of its own.
     assert found.pop("preset") == "gradnet_small" and found.pop("workdir") == "runs/train"
-    wanted = dataclasses.asdict(TrainConfig(preset="gradnet_small"))
+    wanted = json.loads(json.dumps(dataclasses.asdict(TrainConfig(preset="gradnet_small"))))
     assert found == {name: wanted[name] for name in found}
     assert found["gradient_loss_weight"] == 0.1 and found["nan_limit"] == 10
 
@@ -141,7 +141,7 @@ import json, keras, numpy as np, tensorflow as tf
 from gradnet_tf.training.config import TrainConfig
 from gradnet_tf.models import DnCNN
 from gradnet_tf.models.base import build_model
-from gradnet_tf.training.engines import make_engine, start_devices
+from gradnet_tf.training.engines.choose_engine import make_engine, start_devices
 start_devices(2)
 clean = np.random.default_rng(0).random((4, 12, 12, 3), dtype="float32")
 noisy = np.float32(clean + np.random.default_rng(1).normal(0, 0.1, clean.shape))
