@@ -205,7 +205,10 @@ def write_recipe_report(
     atomic_write(Path(output) / "table.md", table)
     atomic_write(Path(output) / "table.csv", recipe_csv(rows))
     baseline = (BASELINE, EQUAL_STEPS)
-    lines = summarise(_as_study_rows(rows), baseline)
+    # In the table's order, whichever group was run first.
+    place = {variant.name: number for number, variant in enumerate(VARIANTS)}
+    ordered = sorted(rows, key=lambda row: place[row["variant"]])
+    lines = summarise(_as_study_rows(ordered), baseline)
     with atomic_path(Path(output) / "chart.png") as path:
         draw_bars(lines, baseline, "Recipe study").savefig(path, format="png")
     return table

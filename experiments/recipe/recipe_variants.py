@@ -57,6 +57,7 @@ VARIANTS = (
     Variant(BASELINE, "optimizer"),
     _changed("muon 1e-3", "optimizer", learning_rate=1e-3),
     _changed("muon 4e-3", "optimizer", learning_rate=4e-3),
+    _changed("adam 4e-3", "optimizer", optimizer="adam", learning_rate=4e-3),
     _changed("adam 2e-3", "optimizer", optimizer="adam", learning_rate=2e-3),
     _changed("adam 1e-3", "optimizer", optimizer="adam", learning_rate=1e-3),
     _changed("batch 4", "batch", batch_size=4),
