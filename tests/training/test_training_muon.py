@@ -108,6 +108,7 @@ def test_an_orthogonalised_kernel_has_the_root_mean_square_of_an_adam_update():
 
 
 def test_of_gradnet_small_the_inner_3x3_kernels_are_muons():
+    keras.utils.clear_session()  # names count the models of a process
     model = build_model("gradnet_small", joint=True)
     optimizer = Muon()
     optimizer.build(model.trainable_variables)
@@ -270,6 +271,7 @@ def test_a_checkpoint_goes_on_bit_for_bit(tmp_path):
     assert_equal(engine.state()["ema"], other.state()["ema"])
 
 
+@pytest.mark.slow
 def test_two_replicas_are_one_and_a_resumed_run_is_the_uninterrupted_one(tmp_path):
     from test_train_script import finish, log, losses
 

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from test_training_engine_jax import compiled_once, run_case  # noqa: F401
 
-pytestmark = pytest.mark.skipif(
-    importlib.util.find_spec("jax") is None, reason="JAX is not installed"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="JAX is not installed"),
+]
 
 
 @pytest.fixture(scope="module", autouse=True)

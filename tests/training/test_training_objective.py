@@ -22,7 +22,7 @@ from gradnet_tf.training.engines import objective
 from gradnet_tf.training.validation import mean_psnr
 from gradnet_tf.training.workers.team import Team
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 ON_TENSORFLOW = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="uses TensorFlow's tape or strategies"
 )
