@@ -148,6 +148,10 @@ class KeptImages:
         """Returns the really noisy partner, if there is one."""
         return self._keep("noisy", index)
 
+    def original(self, index: int) -> np.ndarray | None:
+        """Returns the image that `load` modifies, for the leak guard; None if it modifies none."""
+        return self._set.original(index)
+
     def image_sizes(self) -> list[tuple[int, int]]:
         """Returns the height and width of each image."""
         return [self.load(index).shape[:2] for index in range(len(self))]

@@ -302,7 +302,8 @@ def test_an_unknown_optimiser_is_refused_and_each_has_a_rate():
         TrainConfig(preset="gradnet_small", optimizer="muon", learning_rate=1e-3).learning_rate
         == 1e-3
     )
-    assert TrainConfig(preset="gradnet_small").optimizer == "adam"
+    assert TrainConfig(preset="gradnet_small").optimizer == "muon"
+    assert TrainConfig(preset="gradnet").optimizer == "adam"
 
 
 def test_the_flags_reach_the_batches(image_set):
@@ -342,7 +343,8 @@ def test_the_data_service_refuses_them(tmp_path, fields, flag):
 
 
 def test_a_run_from_before_the_fields_goes_on_and_other_values_are_named(tmp_path):
-    config = TrainConfig(preset="gradnet_tiny", workdir=str(tmp_path))
+    # Before there was a choice, every run used Adam.
+    config = TrainConfig(preset="gradnet_tiny", optimizer="adam", workdir=str(tmp_path))
     path = prepare_workdir(config) / "config.json"
     recorded = json.loads(path.read_text())
     for name in ("optimizer", "scales", *KNOBS):
