@@ -33,7 +33,7 @@ def export(config: ExportConfig, images, calibration_images: Callable | None = N
                 f"KERAS_BACKEND={backend}: exporting needs the tensorflow backend. "
                 "Unset the variable."
             )
-        from export.verify.artifact import Job
+        from export.verify.artifact import Job, places, require_own_artifact
         from export.verify.checks import CheckFailed
         from export.verify.cpp_loader import LoaderError
         from export.verify.measure import mean_agreement, mean_psnr
@@ -43,6 +43,8 @@ def export(config: ExportConfig, images, calibration_images: Callable | None = N
     _require_exportable(denoiser, config)
     source = denoiser.source
     name = source["preset"] if source["kind"] == "run" else denoiser.name
+    for format in config.formats:
+        require_own_artifact(Path(config.output), *places(name, format, config.version))
 
     def quality(candidate):
         return mean_psnr(candidate, images, config.sigma, config.seed)
