@@ -9,7 +9,7 @@ from export.export_config import ExportConfig
 from export.verify.formats import BFLOAT16, SAVED_MODEL, parse_tflite
 from gradnet_tf.utils.backend import backend_name
 from gradnet_tf.utils.command import remembered_interrupt
-from gradnet_tf.utils.errors import EXIT_OK, EXIT_SOME_FAILED, UserError
+from gradnet_tf.utils.errors import EXIT_OK, EXIT_SOME_FAILED, NotFiniteOutputError, UserError
 from gradnet_tf.utils.files import require_free_space
 from gradnet_tf.utils.quiet import quiet_native_logs
 
@@ -78,7 +78,7 @@ def export(config: ExportConfig, images, calibration_images: Callable | None = N
         try:
             with remembered_interrupt():
                 rows.append(_export_format(job, format))
-        except (CheckFailed, LoaderError) as error:
+        except (CheckFailed, LoaderError, NotFiniteOutputError) as error:
             failures += 1
             print(f"error: {format} was not written: {error}", file=sys.stderr)
         except OSError as error:

@@ -34,7 +34,7 @@ from gradnet_tf.images.channels import adapt_channels
 from gradnet_tf.images.image_files import to_float, to_uint8
 from gradnet_tf.models.presets import PRECISIONS
 from gradnet_tf.utils.console import Pace, ProgressLine, note
-from gradnet_tf.utils.errors import Interrupted, NotFiniteError, UserError
+from gradnet_tf.utils.errors import Interrupted, NotFiniteError, NotFiniteOutputError, UserError
 from gradnet_tf.utils.files import atomic_path, require_free_space, write_json
 from gradnet_tf.utils.matlab_arrays import read_array
 from gradnet_tf.utils.matlab_version import require_scipy
@@ -118,9 +118,14 @@ def denoise_one(denoiser, noisy: np.ndarray, name: str, sigma: float | None = No
     """
     if sigma is None and getattr(denoiser, "needs_sigma", False):
         sigma = estimate_and_tell(noisy, name)
-    output = adapt_channels(
-        lambda images: np.asarray(denoiser.denoise(images, sigma)), noisy[None], denoiser.channels
-    )[0]
+    try:
+        output = adapt_channels(
+            lambda images: np.asarray(denoiser.denoise(images, sigma)),
+            noisy[None],
+            denoiser.channels,
+        )[0]
+    except NotFiniteOutputError:
+        output = np.float32(np.nan)
     if not np.isfinite(output).all():
         raise NotFiniteError(
             f"{name}: the output of {denoiser.name} is not a number everywhere.\n"
