@@ -28,19 +28,32 @@ _MOST_BYTES = 2**28
 
 
 class Inputs:
-    """The files a command reads, told by what they are and not by their names.
+    """The files a command reads, told by what they are and not by how their paths are written.
 
-    A link, a second name and a folder that was exchanged for a link all lead to the same file.
+    A folder that was exchanged for a link, and another spelling of a name, lead to the same file.
+    Its second names (hard links) are no inputs: who replaces one leaves the other.
 
     Args:
         paths: files; those that do not exist are left out.
     """
 
     def __init__(self, paths: Iterable[str | os.PathLike] = ()):
-        self._known = {known for path in paths if (known := _identity(path)) is not None}
+        self._places, self._files = set(), set()
+        for path in paths:
+            for each in (path, os.path.realpath(path)):
+                self._places.add(_place(each))
+            with contextlib.suppress(OSError):
+                facts = os.stat(path)
+                self._files.add((facts.st_dev, facts.st_ino))
+        self._places.discard(None)
 
     def __contains__(self, path: str | os.PathLike) -> bool:
-        return bool(self._known) and _identity(path) in self._known
+        if _place(path) in self._places:
+            return True
+        with contextlib.suppress(OSError):
+            facts = os.lstat(path)
+            return facts.st_nlink == 1 and (facts.st_dev, facts.st_ino) in self._files
+        return False
 
 
 NO_INPUTS = Inputs()
@@ -162,9 +175,11 @@ def _read(path: Path) -> dict[str, str]:
     return files if isinstance(files, dict) else {}
 
 
-def _identity(path: str | os.PathLike) -> tuple[int, int] | None:
+def _place(path: str | os.PathLike) -> tuple[int, int, str] | None:
+    """Returns the entry of a folder that is replaced when a file is renamed to a path."""
+    folder, name = os.path.split(os.path.abspath(path))
     try:
-        facts = os.stat(path)
+        facts = os.stat(folder)
     except OSError:
         return None
-    return facts.st_dev, facts.st_ino
+    return facts.st_dev, facts.st_ino, name
