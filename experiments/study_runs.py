@@ -23,6 +23,7 @@ from gradnet_tf.training.config import TrainConfig
 from gradnet_tf.utils.console import format_seconds
 from gradnet_tf.utils.errors import Interrupted, NotFiniteError, UserError
 from gradnet_tf.utils.files import jsonable, write_json
+from gradnet_tf.utils.ownership import require_replaceable
 
 # Of a budget, what the steps get; the rest is for compiling, decoding and scoring.
 _SHARE_OF_STEPS = 0.6
@@ -367,6 +368,9 @@ def agree_on_facts(output: str | os.PathLike, facts: dict) -> dict:
     """
     path = Path(output) / "study.json"
     if not path.exists():
+        # study.json is the mark of a study's folder: where it is missing, nothing there is ours.
+        for name in ("study.json", "results.jsonl", "table.md", "table.csv", "chart.png"):
+            require_replaceable(path.with_name(name), f"--output={output}", lambda _: False)
         path.parent.mkdir(parents=True, exist_ok=True)
         write_json(path, facts)
         return json.loads(path.read_text("utf-8"))

@@ -9,7 +9,7 @@ from export.export_config import ExportConfig
 from export.verify.formats import BFLOAT16, SAVED_MODEL, parse_tflite
 from gradnet_tf.utils.backend import backend_name
 from gradnet_tf.utils.command import remembered_interrupt
-from gradnet_tf.utils.errors import EXIT_OK, EXIT_SOME_FAILED, UserError
+from gradnet_tf.utils.errors import EXIT_OK, EXIT_SOME_FAILED, NotFiniteOutputError, UserError
 from gradnet_tf.utils.files import require_free_space
 from gradnet_tf.utils.quiet import quiet_native_logs
 
@@ -33,7 +33,7 @@ def export(config: ExportConfig, images, calibration_images: Callable | None = N
                 f"KERAS_BACKEND={backend}: exporting needs the tensorflow backend. "
                 "Unset the variable."
             )
-        from export.verify.artifact import Job
+        from export.verify.artifact import Job, places, require_own_artifact
         from export.verify.checks import CheckFailed
         from export.verify.cpp_loader import LoaderError
         from export.verify.measure import mean_agreement, mean_psnr
@@ -43,6 +43,8 @@ def export(config: ExportConfig, images, calibration_images: Callable | None = N
     _require_exportable(denoiser, config)
     source = denoiser.source
     name = source["preset"] if source["kind"] == "run" else denoiser.name
+    for format in config.formats:
+        require_own_artifact(Path(config.output), *places(name, format, config.version))
 
     def quality(candidate):
         return mean_psnr(candidate, images, config.sigma, config.seed)
@@ -76,7 +78,7 @@ def export(config: ExportConfig, images, calibration_images: Callable | None = N
         try:
             with remembered_interrupt():
                 rows.append(_export_format(job, format))
-        except (CheckFailed, LoaderError) as error:
+        except (CheckFailed, LoaderError, NotFiniteOutputError) as error:
             failures += 1
             print(f"error: {format} was not written: {error}", file=sys.stderr)
         except OSError as error:

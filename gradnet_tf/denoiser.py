@@ -15,7 +15,7 @@ from gradnet_tf.loading.load import load_runner
 from gradnet_tf.tiling.tile_config import AUTO, TileConfig
 from gradnet_tf.tiling.tiler import FLOATS, WHOLE_PIXELS, OnTile, PixelFormat, run_whole
 from gradnet_tf.utils.console import note
-from gradnet_tf.utils.errors import UserError
+from gradnet_tf.utils.errors import NotFiniteOutputError, UserError
 
 _DTYPES = "uint8, uint16 or float"
 #: Of floats: far beyond what noise adds to [0, 1], and below pictures on the 0-255 scale.
@@ -372,7 +372,8 @@ class Denoiser:
 
         Raises:
             UserError: `images` has another shape or dtype, σ is outside [0, 255], or the
-                network cannot run in such tiles.
+                network cannot run in such tiles, or returns another shape.
+            NotFiniteOutputError: a `UserError`, too: the network returns NaN or infinities.
         """
         images = self._checked(images)
         if images.size == 0:
@@ -380,7 +381,9 @@ class Denoiser:
         sigma = self._levels(images, sigma, lambda image: estimate_and_tell(image, self.name))
         if tiles == AUTO and len(images) > 1 and images[..., 0].size <= WHOLE_PIXELS:
             # Each would be run whole and pooled whole; together they take less time.
-            return np.clip(np.asarray(self.runner.run(images, sigma), np.float32), 0.0, 1.0)
+            result = np.asarray(self.runner.run(images, sigma), np.float32)
+            self._require_sound(result, images.shape)
+            return np.clip(result, 0.0, 1.0)
         levels = [None if sigma is None else sigma[i : i + 1] for i in range(len(images))]
         pairs = zip(images, levels, strict=True)
         return np.stack([self.run_picture(image, level, tiles) for image, level in pairs])
@@ -441,8 +444,8 @@ class Denoiser:
 
         Raises:
             UserError: another shape or dtype, values that are not finite, a strength
-                outside [0, 1], too little memory allowed by `tiles`, or tiles that the
-                network cannot run in.
+                outside [0, 1], too little memory allowed by `tiles`, tiles that the
+                network cannot run in, or a result that is no picture; see `denoise`.
             MemoryError: memory does not suffice for the smallest tiles.
         """
         wanted = Strength(strength, luma, chroma)
@@ -484,14 +487,42 @@ class Denoiser:
         level = self._levels(
             image[None], sigma, lambda own: estimate_and_tell(pixels.read(own[None])[0], self.name)
         )
+        pixels = dataclasses.replace(pixels, check=self._require_sound)
         if hasattr(self.runner, "run_picture"):
             return self.runner.run_picture(image, level, tiles, pixels, on_tile)
 
         def clipped(*inputs):
-            return np.clip(np.asarray(self.runner.run(*inputs), np.float32), 0.0, 1.0)
+            result = np.asarray(self.runner.run(*inputs), np.float32)
+            # Clipping makes numbers of infinities.
+            self._require_sound(result, inputs[0].shape)
+            return np.clip(result, 0.0, 1.0)
 
         reason = f"{self.name} runs whole pictures only"
         return run_whole(clipped, image, level, tiles, pixels, on_tile, reason)
+
+    def _require_sound(self, result: np.ndarray, shape: tuple[int, ...]) -> None:
+        """Raises unless a runner's result is a picture of what it was given.
+
+        Args:
+            result: float32, as the runner returned it.
+            shape: (N, H, W, ·) of the images that it was given.
+
+        Raises:
+            UserError: another shape.
+            NotFiniteOutputError: NaN or infinities.
+        """
+        wanted = (*shape[:3], self.channels or shape[-1])
+        if result.shape != wanted:
+            raise UserError(
+                f"{self.name}: the network made {result.shape} of images of shape {shape}; "
+                f"expected {wanted}.\nIt is no denoiser, or its file is damaged: try another one."
+            )
+        if not np.isfinite(result).all():
+            raise NotFiniteOutputError(
+                f"{self.name}: the network's output is not finite: "
+                f"{np.count_nonzero(~np.isfinite(result))} of {result.size} values are NaN or "
+                "infinite.\nIts weights are damaged, or its training failed: try another one."
+            )
 
     def _levels(self, images, sigma, estimate) -> np.ndarray | None:
         """Returns σ of each image, float32 (N,), or `None` where the network takes none."""

@@ -36,6 +36,8 @@ WHEELS = ("ai-edge-litert", "numpy")
 PLATFORMS = ("manylinux2014", "manylinux_2_17", "manylinux_2_27", "manylinux_2_28")
 #: Written last: what the folder was made of.
 DONE = "gradnet_done.txt"
+#: Stands in the folder from the beginning; with either it is ours, and may be deleted.
+BEGUN = "gradnet_begun.txt"
 CORES = 2
 _OLD = "fp asimd evtstrm aes pmull sha1 sha2 crc32 cpuid"
 #: Processors of phones: the part number and the features that Linux would tell. The first has
@@ -71,6 +73,33 @@ def require_tools() -> None:
         )
 
 
+def require_own_root(root: Path) -> None:
+    """Raises unless a folder is absent, empty or made here: as root, nothing else stops us.
+
+    Raises:
+        UserError: names the folder.
+    """
+    own = any((root / name).is_file() and not (root / name).is_symlink() for name in (DONE, BEGUN))
+    if root.is_symlink() or (root.exists() and not root.is_dir()):
+        raise UserError(f"--root={root}: expected a folder. Received: a file or a link.")
+    if root.is_dir() and not own and any(root.iterdir()):
+        raise UserError(
+            f"--root={root}: holds other files and was not made by this command, which would "
+            "delete it.\nName a new folder, or delete it yourself."
+        )
+
+
+def remove_root(root: Path) -> None:
+    """Deletes the folder, if it is there.
+
+    Raises:
+        UserError: see `require_own_root`.
+    """
+    require_own_root(root)
+    if root.exists():
+        shutil.rmtree(root)
+
+
 def make_root(root: Path) -> None:
     """Makes the folder, unless it is there and of the same parts.
 
@@ -78,15 +107,17 @@ def make_root(root: Path) -> None:
         root: the folder; a half-made one is made anew.
 
     Raises:
-        UserError: debootstrap or pip fails, with the last line of what it said.
+        UserError: the folder holds something else; or debootstrap or pip fails, with the last
+            line of what it said.
     """
+    require_own_root(root)
     parts = f"{RELEASE}\n" + "\n".join(pinned_wheels()) + "\n"
     if (root / DONE).is_file() and (root / DONE).read_text(encoding="utf-8") == parts:
         return
     print(f"making {root}: about 110 packages of Debian {RELEASE} for ARM64, some minutes")
-    if root.exists():
-        shutil.rmtree(root)
-    root.parent.mkdir(parents=True, exist_ok=True)
+    remove_root(root)
+    root.mkdir(parents=True)
+    (root / BEGUN).touch()
     _run(
         ["debootstrap", "--foreign", "--arch=arm64", "--variant=minbase", "--include=python3"]
         + [RELEASE, str(root)]
@@ -258,6 +289,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for path in options.files:
         if not path.is_file():
             raise UserError(f"{path}: no such file. `python -m export` writes .tflite files.")
+    require_own_root(options.root)
     require_tools()
     try:
         make_root(options.root)
@@ -266,7 +298,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         raise UserError(str(error)) from error
     finally:
         if options.remove:
-            shutil.rmtree(options.root, ignore_errors=True)
+            remove_root(options.root)
     return 0
 
 

@@ -188,12 +188,21 @@ def main(given: Given) -> None:
     from benchmarks.results.table_work import find_sets
     from gradnet_tf.denoiser import load_denoiser
     from gradnet_tf.utils.files import atomic_path, write_json
+    from gradnet_tf.utils.ownership import is_json_with, require_replaceable
 
     image_set = find_sets([options.dataset], options.data_dir, options.max_images)[0]
     denoisers = [load_denoiser(spec, options.precision) for spec in specs]
     fields = {name: getattr(options, name) for name in ("seed", "precision", "max_images")}
     output = Path(options.output)
+
+    def check_place():
+        own = is_json_with(output / "sweep.json", "dataset", "sigmas", "noisy", "models")
+        for name in ("sweep.json", "sweep.png"):
+            require_replaceable(output / name, f"--output={output}", lambda _: own)
+
+    check_place()
     sweep = make_sweep(denoisers, image_set, sigmas, fields, output)
+    check_place()
     write_json(output / "sweep.json", sweep)
     print(table(sweep))
     with atomic_path(output / "sweep.png") as path:

@@ -16,6 +16,7 @@ from gradnet_tf.degradations.draws import Draws
 from gradnet_tf.degradations.sampling import evaluation_key, evaluation_noise
 from gradnet_tf.images.image_files import to_float, to_uint8, write_image
 from gradnet_tf.utils.errors import UserError
+from gradnet_tf.utils.ownership import Inputs, is_recorded, record, require_replaceable
 
 
 def noisy_uint8(clean: np.ndarray, sigma: float, seed: int, name: str) -> np.ndarray:
@@ -46,7 +47,8 @@ def write_noisy_photo(
     """Writes image `index` of a set with noise to `output` and returns the image's name.
 
     Raises:
-        UserError: for a set, split or index that does not exist, or σ outside [0, 255].
+        UserError: for a set, split or index that does not exist, σ outside [0, 255], or an
+            `output` that exists and was not written here.
     """
     if not 0 <= sigma <= 255:
         raise UserError(
@@ -59,8 +61,24 @@ def write_noisy_photo(
             f"({images.split}). Received: index={index}."
         )
     name = images.names[index]
-    write_image(output, noisy_uint8(images.load(index), sigma, seed, name))
+    _require_own_picture(output, images)
+    _write_picture(output, images, noisy_uint8(images.load(index), sigma, seed, name))
     return name
+
+
+def _require_own_picture(output: str, images) -> None:
+    """Raises where another picture than one of these commands' would be replaced."""
+    inputs = Inputs(getattr(images, "paths", None) or ())
+    require_replaceable(output, f"--output={output}", is_recorded, inputs)
+
+
+def _write_picture(output: str, images, picture: np.ndarray) -> None:
+    _require_own_picture(output, images)
+    write_image(output, picture)
+    try:
+        record(output)
+    except OSError as error:
+        raise UserError(f"cannot write beside {output}: {error.strerror or error}.") from error
 
 
 EXAMPLES = (
@@ -147,7 +165,8 @@ def show_degradations(
     """Writes the sheet of image `index`'s central crop; returns the number of pictures.
 
     Raises:
-        UserError: for a set, index or degradation that does not exist, or a size below 1.
+        UserError: for a set, index or degradation that does not exist, a size below 1, or an
+            `output` that exists and was not written here.
     """
     images = find_dataset(dataset, data_dir, split)
     for name, value, least, most in (
@@ -157,10 +176,11 @@ def show_degradations(
     ):
         if not least <= value <= most:
             raise UserError(f"`{name}` must be from {least} to {most}. Received: {name}={value}.")
+    _require_own_picture(output, images)
     image = to_float(images.load(index))
     height, width = (min(crop, side) for side in image.shape[:2])
     top, left = (image.shape[0] - height) // 2, (image.shape[1] - width) // 2
     clean = image[top : top + height, left : left + width]
     found = panels(clean, specs or EXAMPLES, seed, images.names[index])
-    write_image(output, contact_sheet(found, zoom))
+    _write_picture(output, images, contact_sheet(found, zoom))
     return len(found)

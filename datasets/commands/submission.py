@@ -34,10 +34,11 @@ from gradnet_tf.images.channels import adapt_channels
 from gradnet_tf.images.image_files import to_float, to_uint8
 from gradnet_tf.models.presets import PRECISIONS
 from gradnet_tf.utils.console import Pace, ProgressLine, note
-from gradnet_tf.utils.errors import Interrupted, NotFiniteError, UserError
+from gradnet_tf.utils.errors import Interrupted, NotFiniteError, NotFiniteOutputError, UserError
 from gradnet_tf.utils.files import atomic_path, require_free_space, write_json
 from gradnet_tf.utils.matlab_arrays import read_array
 from gradnet_tf.utils.matlab_version import require_scipy
+from gradnet_tf.utils.ownership import Inputs, is_json_with, require_replaceable
 
 RECORD = "submission.json"
 
@@ -118,9 +119,14 @@ def denoise_one(denoiser, noisy: np.ndarray, name: str, sigma: float | None = No
     """
     if sigma is None and getattr(denoiser, "needs_sigma", False):
         sigma = estimate_and_tell(noisy, name)
-    output = adapt_channels(
-        lambda images: np.asarray(denoiser.denoise(images, sigma)), noisy[None], denoiser.channels
-    )[0]
+    try:
+        output = adapt_channels(
+            lambda images: np.asarray(denoiser.denoise(images, sigma)),
+            noisy[None],
+            denoiser.channels,
+        )[0]
+    except NotFiniteOutputError:
+        output = np.float32(np.nan)
     if not np.isfinite(output).all():
         raise NotFiniteError(
             f"{name}: the output of {denoiser.name} is not a number everywhere.\n"
@@ -323,6 +329,22 @@ def submit_dnd(submission: Submission) -> list[Path]:
 _SPLITS = {"sidd": "benchmark", "dnd": "test"}
 
 
+def _require_own_folder(output: Path, benchmark: str, image_set) -> None:
+    """Raises where files would be replaced or removed in a folder that is no submission's.
+
+    The record with its fields is the mark of one.
+    """
+    names = [MAT_FILE, CSV_FILE]
+    if benchmark == "dnd":
+        images = sorted({name.split("_")[0] for name in image_set.names})
+        names = [f"{name}.mat" for name in image_set.names]
+        names += [f"{FOLDER}/{image}.mat" for image in images]
+    is_own = is_json_with(output / RECORD, "identity", "done", "seconds", "complete")
+    inputs = Inputs(image_set.paths)
+    for name in (RECORD, *names):
+        require_replaceable(output / name, f"--output={output}", lambda _: is_own, inputs)
+
+
 def make_submission(
     benchmark: str,
     model: str,
@@ -360,6 +382,7 @@ def make_submission(
     from gradnet_tf.utils.versions import installed_versions
 
     denoiser, folder = load_denoiser(model, precision), Path(output)
+    _require_own_folder(folder, benchmark, image_set)
     about = {"command": [shlex.quote(part) for part in command], "versions": installed_versions()}
     try:
         folder.mkdir(parents=True, exist_ok=True)

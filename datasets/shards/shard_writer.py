@@ -8,6 +8,7 @@ rest.
 import contextlib
 import json
 import os
+import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -33,6 +34,7 @@ from datasets.shards.shard_files import (
 from gradnet_tf.utils.console import ProgressLine, note
 from gradnet_tf.utils.errors import UserError
 from gradnet_tf.utils.files import atomic_path, sha256_of, write_json
+from gradnet_tf.utils.ownership import is_json_with, require_replaceable
 from gradnet_tf.utils.quiet import quiet_native_logs
 
 # Enough shards for several readers each to have one of its own, none of them small.
@@ -41,6 +43,7 @@ _IMAGES_PER_SHARD = 64
 _DECODED_AT_ONCE = 8
 
 _LOCK = ".lock"
+_SHARD = re.compile(r"shard-\d{5}-of-\d{5}")
 
 
 def default_shards(images: int) -> int:
@@ -92,8 +95,23 @@ def prepare(
         ) from error
 
 
+def _require_own_folder(folder: Path) -> None:
+    """Raises where an index or shards would be replaced that were not written here.
+
+    The file beside each shard, with its fields, is the mark; an index alone may be ours, too.
+    """
+    own = is_json_with(folder / INDEX, "format", "source", "shards", "images") or any(
+        is_json_with(path, "source", "shard", "images") for path in folder.glob("shard-*.json")
+    )
+    shards = [path for path in folder.glob("shard-*.tfrecord") if _SHARD.fullmatch(path.stem)]
+    # Killed before it wrote the first of those files, a run leaves one shard.
+    for path in [folder / INDEX, *(shards if len(shards) > 1 else ())]:
+        require_replaceable(path, f"--prepared_dir={folder.parent}", lambda _: own)
+
+
 def _prepare(image_set: ImageSet, folder: Path, shards: int | None) -> PreparedSet:
     source, index = source_of(image_set), None
+    _require_own_folder(folder)
     try:
         index = read_index(folder)
     except UserError as error:
@@ -139,7 +157,7 @@ def _prepare(image_set: ImageSet, folder: Path, shards: int | None) -> PreparedS
     }
     write_json(folder / INDEX, index)
     for path in [*folder.glob("shard-*.tfrecord"), *folder.glob("shard-*.json")]:
-        if path.name not in names:
+        if path.with_suffix(".tfrecord").name not in names and _SHARD.fullmatch(path.stem):
             path.unlink()
     line.show(f"{folder}: {len(images)} images in {shards} shards", force=True)
     line.end()

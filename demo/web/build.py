@@ -17,6 +17,7 @@ from gradnet_tf.utils.command import guarded
 from gradnet_tf.utils.errors import UserError
 from gradnet_tf.utils.files import write_json
 from gradnet_tf.utils.options import ArgumentParser
+from gradnet_tf.utils.ownership import MANIFEST, foreign_in, read_object, record_folder
 
 HERE = Path(__file__).resolve().parent
 #: Where `npm ci` puts the packages of package.json.
@@ -26,7 +27,7 @@ WASM = ("litert_wasm_internal", "litert_wasm_threaded_internal", "litert_wasm_co
 
 
 def build(card: Path, output: Path, packages: Path = PACKAGES) -> None:
-    """Writes the page into `output`, whole or not at all; what was there is replaced.
+    """Writes the page into `output`, whole or not at all; an earlier page there is replaced.
 
     Args:
         card: JSON card of a fixed-tile .tflite file, which lies beside it; or a folder that
@@ -36,12 +37,11 @@ def build(card: Path, output: Path, packages: Path = PACKAGES) -> None:
 
     Raises:
         UserError: the card or the packages are missing or of another kind, or `output`
-            holds something else than a page.
+            holds something else than a page, beside it or in its place.
     """
     card = _find_card(card)
     described = _read_card(card)
-    if output.exists() and not (output / "config.json").is_file() and any(output.iterdir()):
-        raise UserError(f"--output={output}: holds other files. Name a new or an empty folder.")
+    _require_page(output, card)
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".partial-", dir=output.parent) as folder:
         page = Path(folder) / "page"
@@ -56,9 +56,76 @@ def build(card: Path, output: Path, packages: Path = PACKAGES) -> None:
         config = json.loads((HERE / "config.json").read_text(encoding="utf-8"))
         config |= {"card": f"models/{card.name}", "sample": "sample.png"}
         write_json(page / "config.json", config)
+        record_folder(page)
+        # Moved aside first and looked at there, where nobody else puts anything into it.
+        earlier = Path(folder) / "earlier"
+        _require_page(output, card)
         if output.exists():
-            shutil.rmtree(output)
-        page.rename(output)
+            output.rename(earlier)
+        try:
+            if earlier.exists():
+                _require_page(earlier, card, output)
+            page.rename(output)
+        except BaseException:
+            if earlier.exists() and not output.exists():
+                earlier.rename(output)
+            raise
+
+
+def _require_page(folder: Path, card: Path, output: Path | None = None) -> None:
+    """Raises unless a folder may be replaced: absent, empty, or a page and nothing else.
+
+    Args:
+        folder: what to look at.
+        card: an input, which must not lie there.
+        output: what messages call the folder.
+
+    Raises:
+        UserError: names the files that are no page's.
+    """
+    output = output or folder
+    if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+        raise UserError(f"--output={output}: expected a folder. Received: a file or a link.")
+    if not folder.is_dir():
+        return
+    if folder.resolve() in card.resolve().parents:
+        raise UserError(
+            f"--output={output}: holds the input {card}, and inputs are never deleted.\n"
+            "Name another folder."
+        )
+    foreign = foreign_in(folder)
+    if foreign and not (folder / MANIFEST).exists():
+        foreign = sorted(set(foreign) - _earlier_page(folder))
+    if foreign:
+        more = f" and {len(foreign) - 3} more" if len(foreign) > 3 else ""
+        raise UserError(
+            f"--output={output}: holds other files than a page's ({', '.join(foreign[:3])}{more}), "
+            "which would be deleted.\nName a new or an empty folder, or move them away."
+        )
+
+
+def _earlier_page(folder: Path) -> set[str]:
+    """Returns the names of a page that was written before pages had a manifest."""
+    config = read_object(folder / "config.json")
+    model, sample = config.get("card"), config.get("sample")
+    if (
+        sample != "sample.png"
+        or not isinstance(model, str)
+        or Path(model).parts[:-1] != ("models",)
+    ):
+        return set()
+    names = {path.relative_to(HERE / "page").as_posix() for path in _files(HERE / "page")}
+    names |= {"config.json", "LICENSE", sample, model}
+    names |= {"litert/core.js", "litert/wasm-utils.js", "litert/NOTICE.json"}
+    names |= {f"litert/wasm/{name}{suffix}" for name in WASM for suffix in (".js", ".wasm")}
+    file = read_object(folder / model).get("file")
+    if isinstance(file, str) and Path(file).name == file:
+        names.add(f"models/{file}")
+    return {name for name in names if not (folder / name).is_symlink()}
+
+
+def _files(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
 
 
 def _find_card(path: Path) -> Path:

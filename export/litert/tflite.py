@@ -23,7 +23,16 @@ from keras import ops
 from tensorflow.lite.python import schema_py_generated as schema
 
 from export.verify import checks, measure
-from export.verify.artifact import Job, Row, measurements, quality_of, row_of, write_card
+from export.verify.artifact import (
+    Job,
+    Row,
+    measurements,
+    places,
+    quality_of,
+    require_own_artifact,
+    row_of,
+    write_card,
+)
 from export.verify.formats import INPUT, OUTPUT, TFLiteFormat
 from gradnet_tf.denoiser import Denoiser
 from gradnet_tf.runtimes.litert_runtime import TFLiteRunner
@@ -157,9 +166,14 @@ def export_tflite(job: Job, format: TFLiteFormat) -> Row:
             what was at the place before stays.
         UserError: the network has no such file.
     """
-    stem = f"{job.name}_{format.suffix}"
+    file, card = places(job.name, format.name, job.version)
+    stem = Path(file).stem
     facts = tile_facts(job.denoiser.model, format)
-    with atomic_path(job.output / f"{stem}.tflite") as path:
+
+    def check_place():
+        require_own_artifact(job.output, file, card)
+
+    with atomic_path(job.output / file, check_place) as path:
         with quiet_native_logs():
             model = job.int8_network() if format.precision == "int8" else job.denoiser.model
             side = format.tile and format.tile + 2 * facts["halo"]
@@ -180,9 +194,8 @@ def export_tflite(job: Job, format: TFLiteFormat) -> Row:
         "latency_size": size_of_latency,
         "operations": operations,
     }
-    place = job.output / f"{stem}.json"
-    write_card(job, place, f"{stem}.tflite", sha256, format.name, inputs, outputs, measured)
-    return row_of(f"{stem}.tflite", measured)
+    write_card(job, job.output / card, file, sha256, format.name, inputs, outputs, measured)
+    return row_of(file, measured)
 
 
 def tile_facts(model, format: TFLiteFormat) -> dict:

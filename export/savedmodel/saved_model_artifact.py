@@ -26,7 +26,9 @@ from export.verify.artifact import (
     Job,
     Row,
     measurements,
+    places,
     quality_of,
+    require_own_artifact,
     row_of,
     sha256_of_folder,
     write_card,
@@ -111,9 +113,13 @@ def write_and_judge(job: Job, format: str, model, check: Callable[[Path], dict])
     Raises:
         CheckFailed, LoaderError: see `check`; what was at the place before stays.
     """
-    file = f"{format}/{job.version}"
+    file, card = places(job.name, format, job.version)
     denoiser, limits = job.denoiser, limits_for(job.denoiser.model, job.max_pixels)
-    with _folder_in_place(job.output / file) as folder:
+
+    def check_place():
+        require_own_artifact(job.output, file, card)
+
+    with _folder_in_place(job.output / file, check_place) as folder:
         with quiet_native_logs():
             write_saved_model(model, folder, limits)
             write_warmup(folder, denoiser.channels, denoiser.needs_sigma)
@@ -126,7 +132,7 @@ def write_and_judge(job: Job, format: str, model, check: Callable[[Path], dict])
     inputs, outputs = _tensors(denoiser.channels, denoiser.needs_sigma)
     measured = measurements(size, differences, quality, latency)
     measured["limits"] = dataclasses.asdict(limits)
-    write_card(job, job.output / f"{format}.json", file, sha256, format, inputs, outputs, measured)
+    write_card(job, job.output / card, file, sha256, format, inputs, outputs, measured)
     return row_of(file, measured)
 
 
@@ -143,11 +149,17 @@ def _tensors(channels: int, needs_sigma: bool) -> tuple[dict, dict]:
 
 
 @contextlib.contextmanager
-def _folder_in_place(target: Path) -> Iterator[Path]:
+def _folder_in_place(
+    target: Path, before_replacing: Callable[[], None] | None = None
+) -> Iterator[Path]:
     """Yields a new folder beside `target`, which takes its place when the block succeeds.
 
     A folder cannot be exchanged in one step: the old one is moved aside first,
     and moved back if the new one does not arrive.
+
+    Args:
+        target: the folder.
+        before_replacing: called just before; what it raises leaves `target` as it is.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     # TF Serving looks at folders with a number for a name only, so it ignores these.
@@ -155,6 +167,8 @@ def _folder_in_place(target: Path) -> Iterator[Path]:
     new, old = scratch / "new", scratch / "old"
     try:
         yield new
+        if before_replacing:
+            before_replacing()
         if target.exists():
             os.replace(target, old)
         try:

@@ -23,6 +23,7 @@ from gradnet_tf.utils.command import guarded
 from gradnet_tf.utils.errors import EXIT_OK, EXIT_SOME_FAILED, UserError
 from gradnet_tf.utils.files import atomic_write
 from gradnet_tf.utils.options import ArgumentParser
+from gradnet_tf.utils.ownership import Inputs, is_recorded, record, require_replaceable
 
 Answer = TypeVar("Answer")
 
@@ -218,8 +219,10 @@ def _denoise(targets: dict[str, Path], send) -> int:
         except Unreachable as error:
             print(f"error: {error}\nIs the server running, and is --url right?", file=sys.stderr)
             return EXIT_SOME_FAILED
+        _require_own(targets, path)
         try:
             _write(target, answer[0])
+            record(target)
         except OSError as error:
             raise UserError(f"cannot write {target}: {error.strerror or error}") from error
         print(target)
@@ -243,7 +246,15 @@ def _targets(images: list[str], output: Path) -> dict[str, Path]:
     for path, target in targets.items():
         if target.exists() and target.samefile(path):
             raise UserError(f"{path}: the result would take its place; give another --output.")
+    _require_own(targets)
     return targets
+
+
+def _require_own(targets: dict[str, Path], path: str | None = None) -> None:
+    """Raises where a result would replace an input, or a file that this command did not write."""
+    inputs = Inputs(targets)
+    for target in targets.values() if path is None else [targets[path]]:
+        require_replaceable(target, f"--output={target.parent}", is_recorded, inputs)
 
 
 def _inputs(path: str, arguments) -> dict:

@@ -11,9 +11,11 @@ from typing import Any
 
 from export.verify import measure
 from export.verify.checks import CheckFailed
+from export.verify.formats import BFLOAT16, SAVED_MODEL, parse_tflite
 from gradnet_tf import weights
 from gradnet_tf.denoiser import Denoiser
 from gradnet_tf.utils.files import sha256_of, write_json
+from gradnet_tf.utils.ownership import read_object, require_replaceable
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,6 +135,51 @@ def _levels(trained: list[float] | None) -> dict[str, float | None]:
     return {"sigma_min": low, "sigma_max": high}
 
 
+#: Fields by which a card of any version is told from other JSON files.
+_CARD = {"file", "sha256", "format", "halo", "licence"}
+
+
+def places(name: str, format: str, version: int) -> tuple[str, str]:
+    """Returns an artifact's file or folder and its card, relative to the output folder."""
+    if format in (SAVED_MODEL, BFLOAT16):
+        return f"{format}/{version}", f"{format}.json"
+    stem = f"{name}_{parse_tflite(format).suffix}"
+    return f"{stem}.tflite", f"{stem}.json"
+
+
+def require_own_artifact(output: Path, file: str, card: str) -> None:
+    """Raises unless an artifact may be written: its place is free, or has an earlier one of ours.
+
+    A card tells what lies beside it by its sha256, so what somebody has changed is theirs.
+
+    Args:
+        output: folder of the artifacts.
+        file: the artifact, relative to it.
+        card: its card, relative to it.
+
+    Raises:
+        UserError: names the artifact or the card that is in the way.
+    """
+    written = _written(output / card)
+
+    def is_written(path: Path) -> bool:
+        found = sha256_of_folder(path) if path.is_dir() else path.is_file() and sha256_of(path)
+        return found == written.get(file)
+
+    given = f"--output={output}"
+    require_replaceable(output / file, given, is_written)
+    require_replaceable(output / card, given, lambda path: bool(written))
+
+
+def _written(card: Path) -> dict[str, str]:
+    """Returns the sha256 of the artifacts that a card has described, by their names."""
+    content = read_object(card)
+    if not content.keys() >= _CARD:
+        return {}
+    earlier = content.get("written")
+    return {**(earlier if isinstance(earlier, dict) else {}), content["file"]: content["sha256"]}
+
+
 def write_card(
     job: Job,
     path: Path,
@@ -172,6 +219,8 @@ def write_card(
         "parameters": denoiser.parameters,
         **measured,
         "licence": licence_of(source, job.name),
+        # Of all versions, of which the card describes the last: they may be exported again.
+        "written": {**_written(path), file: sha256},
     }
     write_json(path, card)
     return card

@@ -32,6 +32,7 @@ from gradnet_tf.utils.errors import (
     Interrupted,
     UserError,
 )
+from gradnet_tf.utils.ownership import Inputs
 
 
 @dataclasses.dataclass(frozen=True)
@@ -159,6 +160,7 @@ class _Run:
         self._plan, self._load, self._options = plan, load, options
         self._progress, self._report = progress, report
         self._results = Results(progress)
+        self._inputs = Inputs(job.source for job in plan.jobs)
         self._earlier = EarlierResults(plan.folder, options.settings or {})
         self._denoise: Denoise | None = None
         self._ahead: dict[Job, float] = {}  # megapixels of what has not come to the network
@@ -245,6 +247,11 @@ class _Run:
         data = photo.encoded
         if not self._options.changes_nothing:
             data = encode_photo(photo.with_pixels(pixels), self._options.quality)
+        # Planned apart, they may have become one: a folder was exchanged for a link meanwhile.
+        if job.target in self._inputs:
+            raise UserError(
+                f"{job.target} is one of the inputs now, and inputs are never overwritten"
+            )
         write_encoded(job.target, data)
         seconds += time.perf_counter() - start
         if self._report:

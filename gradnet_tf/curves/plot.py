@@ -11,6 +11,7 @@ import math
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -20,6 +21,10 @@ from gradnet_tf.utils.command import guarded
 from gradnet_tf.utils.errors import UserError
 from gradnet_tf.utils.files import atomic_path
 from gradnet_tf.utils.options import ArgumentParser
+from gradnet_tf.utils.ownership import require_replaceable
+
+#: Stands in the picture, which may be replaced for that.
+_MADE_BY = "GradNet-TF curves"
 
 
 def _length(text: str) -> float:
@@ -84,15 +89,28 @@ def table(curves: Sequence[Curve]) -> str:
     return "\n".join(lines)
 
 
+def _require_own_picture(output: str) -> None:
+    """Raises where another picture than one of this command's would be replaced."""
+    require_replaceable(output, f"--output={output}", _is_own)
+
+
+def _is_own(path: Path) -> bool:
+    if not path.is_file():  # a pipe would wait for ever
+        return False
+    with open(path, "rb") as file:
+        return b"tEXtSoftware\0" + _MADE_BY.encode() in file.read(1000)
+
+
 def _run(arguments: argparse.Namespace) -> None:
     output = arguments.output
     if not output.lower().endswith(".png") or os.path.isdir(output):
         raise UserError(f"--output must be a file name that ends in .png. Received: {output}")
+    _require_own_picture(output)
     curves = read_runs(arguments.runs)
     figure = draw_curves(curves, arguments.x, arguments.smooth)
     try:
-        with atomic_path(output) as temporary:
-            figure.savefig(temporary)
+        with atomic_path(output, lambda: _require_own_picture(output)) as temporary:
+            figure.savefig(temporary, metadata={"Software": _MADE_BY})
     except OSError as error:
         raise UserError(
             f"--output={output} cannot be written: {error.strerror or error}"

@@ -27,7 +27,7 @@ from gradnet_tf.runtimes.choose_runtime import RUNTIMES
 from gradnet_tf.tiling.tile_config import AUTO, POOLINGS, TileConfig, parse_tile
 from gradnet_tf.training.config import require, require_sigma
 from gradnet_tf.utils.console import note
-from gradnet_tf.utils.errors import UserError
+from gradnet_tf.utils.errors import NotFiniteOutputError, UserError
 from gradnet_tf.utils.options import option
 
 
@@ -222,12 +222,15 @@ def run_example(
         # Of the image as it is, before channels are replicated or taken one by one.
         sigma = estimate_and_tell(noisy, name)
 
+    def denoise(adapted):
+        try:
+            return np.asarray(denoiser.denoise(adapted, sigma, **cut))
+        except NotFiniteOutputError:
+            # The report counts such images and goes on with the others.
+            return np.full(adapted.shape, np.nan, np.float32)
+
     def run(images):
-        return adapt_channels(
-            lambda adapted: np.asarray(denoiser.denoise(adapted, sigma, **cut)),
-            images,
-            denoiser.channels,
-        )
+        return adapt_channels(denoise, images, denoiser.channels)
 
     images = noisy[None]
     denoised = (self_ensemble(run, images) if config.self_ensemble else run(images))[0]

@@ -1,16 +1,74 @@
-"""The files of an earlier evaluation in a folder: a new one takes their place."""
+"""The files of an earlier evaluation in a folder: a new one takes their place.
+
+metrics.json and ranking.json are the manifests: where they have the fields that an evaluation
+writes, they name the files that are ours. report.html and metrics.csv carry marks of their own.
+"""
 
 import contextlib
-import json
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from gradnet_tf.reporting.page import MADE_BY
 from gradnet_tf.reporting.result_names import IMAGE_KINDS, file_stems
+from gradnet_tf.utils.ownership import NO_INPUTS, Inputs, read_object, require_replaceable
+
+#: Fields that metrics.json and ranking.json have had in every version.
+_RESULT = {"dataset", "model", "images", "mean", "nan_outputs", "seconds_per_image"}
+_RANKING = {"dataset", "sigma", "seed", "ranking"}
+#: How metrics.csv and report.html begin; the second is of pages before they named their generator.
+_TABLE = b"name,height,width,"
+_OLDER_PAGE = re.compile(
+    rb'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<meta name="viewport" '
+    rb'content="width=device-width, initial-scale=1">\n<title>[^\n]*</title>\n<style>'
+)
+
+
+def require_room(
+    output: Path, names: Iterable[str | os.PathLike], inputs: Inputs = NO_INPUTS
+) -> None:
+    """Raises unless files may be written into a folder of results.
+
+    Args:
+        output: the folder.
+        names: of the files, relative to it.
+        inputs: what the evaluation reads.
+
+    Raises:
+        UserError: one of the files exists and is no earlier evaluation's, or is an input.
+    """
+    names = sorted(map(Path, names))
+    earlier = earlier_files(output) if any(os.path.lexists(output / name) for name in names) else ()
+    for name in names:
+        _require_own(output, name, earlier, inputs)
+
+
+def _require_own(output: Path, name: Path, earlier: Iterable[Path], inputs: Inputs) -> None:
+    require_replaceable(
+        output / name,
+        f"--output={output}",
+        lambda path: name in earlier and _has_mark(path),
+        inputs,
+    )
+
+
+def _has_mark(path: Path) -> bool:
+    """Whether a file is what its name says, as far as its beginning tells."""
+    try:
+        if not path.is_file():  # a pipe would wait for ever
+            return False
+        with open(path, "rb") as file:
+            start = file.read(1000)
+    except OSError:
+        return False
+    if path.name == "report.html":
+        return MADE_BY.encode() in start or bool(_OLDER_PAGE.match(start))
+    return path.name != "metrics.csv" or start.startswith(_TABLE)
 
 
 @contextlib.contextmanager
-def replacing(output: str | os.PathLike, stage: Path) -> Iterator[None]:
+def replacing(output: str | os.PathLike, stage: Path, inputs: Inputs = NO_INPUTS) -> Iterator[None]:
     """Removes from `output` what an earlier evaluation wrote and the one in the block does not.
 
     What else lies in the folder is left alone, and nothing is removed when the
@@ -20,14 +78,17 @@ def replacing(output: str | os.PathLike, stage: Path) -> Iterator[None]:
         output: the folder of results.
         stage: where the new files stand at the beginning of the block; they are
             in `output` at its end.
+        inputs: what the evaluation reads; never removed.
     """
     output = Path(output)
     new = {path.relative_to(stage) for path in stage.rglob("*")}
-    left = earlier_files(output) - new
+    earlier = earlier_files(output)
+    left = {path for path in earlier - new if _has_mark(output / path)}
     yield
     for path in left:
-        with contextlib.suppress(OSError):
-            (output / path).unlink()
+        if output / path not in inputs:
+            with contextlib.suppress(OSError):
+                (output / path).unlink()
     # From the innermost folder outwards; those that hold something else stay.
     for folder in sorted({parent for path in left for parent in path.parents}, reverse=True):
         if folder.parts:
@@ -41,8 +102,9 @@ def earlier_files(output: Path) -> set[Path]:
     metrics.json and ranking.json tell; files that are no evaluation's are not read further.
     """
     files, stems = _of_one(output)
-    ranking = _read(output / "ranking.json").get("ranking")
-    if not isinstance(ranking, list):
+    content = read_object(output / "ranking.json")
+    ranking = content.get("ranking")
+    if not isinstance(ranking, list) or not content.keys() >= _RANKING:
         return files
     files |= {Path("ranking.json"), Path("report.html")}
     for entry in ranking:
@@ -58,8 +120,9 @@ def earlier_files(output: Path) -> set[Path]:
 
 def _of_one(folder: Path) -> tuple[set[Path], set[str]]:
     """Returns the files of one model's evaluation and its images' stems."""
-    images = _read(folder / "metrics.json").get("images")
-    rows = images if isinstance(images, list) else []
+    content = read_object(folder / "metrics.json")
+    images = content.get("images")
+    rows = images if isinstance(images, list) and content.keys() >= _RESULT else []
     names = [row["name"] for row in rows if isinstance(row, dict) and "name" in row]
     if not names:
         return set(), set()
@@ -67,11 +130,3 @@ def _of_one(folder: Path) -> tuple[set[Path], set[str]]:
     files = {Path(name) for name in ("metrics.json", "metrics.csv", "report.html")}
     pictures = {Path("images") / f"{stem}_{kind}.png" for stem in stems for kind in IMAGE_KINDS}
     return files | pictures, stems
-
-
-def _read(path: Path) -> dict:
-    try:
-        value = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return value if isinstance(value, dict) else {}

@@ -24,28 +24,34 @@ from gradnet_tf.images.image_files import (
     to_uint8,
     write_image,
 )
-from gradnet_tf.reporting.earlier_report import replacing
+from gradnet_tf.reporting.earlier_report import replacing, require_room
 from gradnet_tf.reporting.figures import Panel, busiest_box, side_by_side
 from gradnet_tf.reporting.gallery import gallery_figure
 from gradnet_tf.reporting.model_page import comparison_html, report_html
 from gradnet_tf.reporting.page_pictures import Picture, common_scale, with_error_maps
-from gradnet_tf.reporting.result_names import file_stems
+from gradnet_tf.reporting.result_names import IMAGE_KINDS, file_stems
 from gradnet_tf.utils.errors import UserError
 from gradnet_tf.utils.files import atomic_write, write_json
+from gradnet_tf.utils.ownership import NO_INPUTS, Inputs
 
 _FIRST_IMAGES = 3
 
 
 @contextlib.contextmanager
-def staged_folder(output: str | os.PathLike) -> Iterator[Path]:
+def staged_folder(output: str | os.PathLike, inputs: Inputs = NO_INPUTS) -> Iterator[Path]:
     """Yields a temporary folder inside `output`; its files move into `output` on success.
 
     They take the place of an earlier evaluation's files (see `earlier_report`); others
     are left alone. On failure the temporary folder is removed, and `output` too
     when it was made here.
 
+    Args:
+        output: the folder of results.
+        inputs: files that are neither replaced nor removed.
+
     Raises:
-        UserError: when `output` is a file or cannot be made.
+        UserError: when `output` is a file or cannot be made, or a file would take the place
+            of one that is no earlier evaluation's; then none is moved.
     """
     output = Path(output)
     existed = output.exists()
@@ -58,13 +64,14 @@ def staged_folder(output: str | os.PathLike) -> Iterator[Path]:
     try:
         with stage as name:
             yield Path(name)
-            with replacing(output, Path(name)):
-                for path in sorted(Path(name).rglob("*")):
+            files = [path for path in sorted(Path(name).rglob("*")) if path.is_file()]
+            require_room(output, [path.relative_to(name) for path in files], inputs)
+            with replacing(output, Path(name), inputs):
+                # What names the files goes first: interrupted after it, the rest are known as ours.
+                for path in sorted(files, key=lambda path: path.suffix != ".json"):
                     target = output / path.relative_to(name)
-                    if path.is_dir():
-                        target.mkdir(exist_ok=True)
-                    else:
-                        os.replace(path, target)
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    os.replace(path, target)
     except BaseException:
         if not existed:
             with contextlib.suppress(OSError):
@@ -139,12 +146,17 @@ def evaluate_into(
 
     Returns:
         The results, in the order of `denoisers`.
+
+    Raises:
+        UserError: a file in `output` is in the way; see `require_room`. Nothing was done.
     """
     stems = file_stems(image_set.names)
     folders = list(denoisers)
     single = len(folders) == 1
     results = []
-    with staged_folder(output) as stage:
+    inputs = Inputs(_files_of(image_set))
+    require_room(Path(output), _names(folders, stems), inputs)
+    with staged_folder(output, inputs) as stage:
         for folder, denoiser in denoisers.items():
             place = stage if single else stage / folder
             writer = _ImageWriter(place / "images", image_set.names, stems)
@@ -164,6 +176,22 @@ def evaluate_into(
         if not single:
             _write_comparison(stage, folders, results, image_set, stems)
     return results
+
+
+def _names(folders: Sequence[str], stems: Sequence[str]) -> list[str]:
+    """Returns the names of all that an evaluation may write."""
+    images = [f"images/{stem}_{kind}.png" for stem in stems for kind in IMAGE_KINDS]
+    names = ["metrics.json", "metrics.csv", "report.html", *images]
+    if len(folders) == 1:
+        return names
+    shared = ["ranking.json", "report.html", *(f"gallery/{stem}.png" for stem in stems)]
+    return shared + [f"{folder}/{name}" for folder in folders for name in names]
+
+
+def _files_of(image_set: ImageSet) -> list[Path]:
+    """Returns the files that a set reads, as far as it tells."""
+    fields = ("paths", "noisy_paths")
+    return [path for field in fields for path in getattr(image_set, field, None) or ()]
 
 
 def _write_comparison(stage, folders, results, image_set, stems) -> None:

@@ -75,7 +75,8 @@ class GivenEstimateRunner:
         """Returns one denoised picture; the estimate is made of all of it, the rest in tiles."""
         noisy = pixels.read(image[None])
         both = append_estimate(noisy, self._sigma, self._denoise)[0]
-        denoised = self._runner.run_picture(both, None, tiles, on_tile=on_tile)
+        as_floats = PixelFormat(check=pixels.check)
+        denoised = self._runner.run_picture(both, None, tiles, as_floats, on_tile)
         return pixels.store(denoised, image)
 
     def naive(self, images: np.ndarray, sigma: np.ndarray | None = None) -> np.ndarray:

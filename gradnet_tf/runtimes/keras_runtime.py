@@ -95,7 +95,7 @@ class KerasRunner:
         given = {"attention": list(more[len(more) - count :])}
         if self.needs_sigma:
             given["sigma"] = more[0]
-        return ops.clip(self.model(images, training=False, **given), 0.0, 1.0)
+        return _bounded(self.model(images, training=False, **given))
 
     def _call_vectors(self, images, *sigma):
         more = {"sigma": sigma[0]} if sigma else {}
@@ -109,7 +109,7 @@ class KerasRunner:
 
     def _clipped(self, model, images, *sigma):
         more = {"sigma": sigma[0]} if sigma else {}
-        return ops.clip(model(images, training=False, **more), 0.0, 1.0)
+        return _bounded(model(images, training=False, **more))
 
     def _compiled(self, function, widths: Sequence[int] = ()):
         if keras.backend.backend() != "tensorflow":
@@ -158,6 +158,11 @@ def runner_from_weights(
     if naive_model is not None:
         naive = rebuild(naive_model, precision, f"`naive_model` of {path}")
     return runner_for(model_from_weights(preset, channels, precision, path, naive))
+
+
+def _bounded(images):
+    """Clips to [0, 1]; infinities become NaN, which is found, and not white or black."""
+    return ops.where(ops.isfinite(images), ops.clip(images, 0.0, 1.0), float("nan"))
 
 
 def _to_numpy(function, images, sigma):

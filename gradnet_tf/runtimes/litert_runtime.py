@@ -222,7 +222,10 @@ class TFLiteRunner:
             image = _completed(image, *self.fixed_size)
         name = next(name for name in self._file.inputs(graph) if name not in given)
         outputs = self._file.call(graph, {name: np.ascontiguousarray(image), **given})
-        return next(iter(outputs.values()))[:, :height, :width]
+        output = next(iter(outputs.values()))
+        # An output of another shape is not cut until it fits: who asked is told.
+        completed = self._is_fixed and output.shape[1:3] == self.fixed_size
+        return output[:, :height, :width] if completed else output
 
     def _vectors(self, images: np.ndarray) -> list[np.ndarray]:
         if self._is_fixed:

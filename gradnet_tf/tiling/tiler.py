@@ -193,6 +193,10 @@ def _as_is(values: np.ndarray, *_) -> np.ndarray:
     return values
 
 
+def _unchecked(values: np.ndarray, shape: tuple[int, ...]) -> None:
+    pass
+
+
 @dataclasses.dataclass(frozen=True)
 class PixelFormat:
     """How a picture's own numbers become the network's and back, part by part.
@@ -201,10 +205,13 @@ class PixelFormat:
         read: maps a part of the picture, (1, h, w, ·), to float32 (1, h, w, C).
         store: maps the network's (h, w, C) and the same part of the picture to
             what the result holds there.
+        check: called with what the network made of a window, (1, h, w, C), and the shape of
+            what it was given; raises where it is not sound. `store` would hide it.
     """
 
     read: Callable[[np.ndarray], np.ndarray] = _as_is
     store: Callable[[np.ndarray, np.ndarray], np.ndarray] = _as_is
+    check: Callable[[np.ndarray, tuple[int, ...]], None] = _unchecked
 
 
 #: Float pictures in, float pictures out.
@@ -285,7 +292,9 @@ def map_tiles(
     result = None
     done, total = 0, image.shape[0] * image.shape[1]
     for row, column in cut:
-        part = function(pixels.read(image[None, row.start : row.stop, column.start : column.stop]))
+        window = pixels.read(image[None, row.start : row.stop, column.start : column.stop])
+        part = function(window)
+        pixels.check(part, window.shape)
         inside = (
             slice(row.first - row.start, row.last - row.start),
             slice(column.first - column.start, column.last - column.start),

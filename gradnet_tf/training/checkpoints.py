@@ -6,21 +6,28 @@ manifest.json (step, elapsed seconds, best score, sha256 of each file). It is
 written to a temporary name and renamed; the previous one is kept until then.
 RUN/best/ holds the weights with the best validation score; its manifest names
 the file, and is replaced last.
+
+Only folders and files that are named and filled as these are ever removed.
 """
 
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 
 import numpy as np
 
 from gradnet_tf.utils.console import warn
+from gradnet_tf.utils.errors import UserError
 from gradnet_tf.utils.files import atomic_path, sha256_of, write_json
 
 WEIGHTS = "model.weights.h5"
 _PART_BYTES = 15 * 2**20
 _KEEP = 2
+_FOLDER = re.compile(r"step-\d{8,}")
+_FILE = re.compile(r"model\.weights\.h5|[a-z_]+-\d{2,}\.npz|manifest\.json")
+_BEST = re.compile(r"step-\d{8,}\.weights\.h5")
 
 
 def _parts(arrays: list[np.ndarray]) -> list[dict[str, np.ndarray]]:
@@ -45,6 +52,22 @@ def _read_manifest(folder: Path) -> dict | None:
     return manifest if intact else None
 
 
+def _is_checkpoint(folder: Path) -> bool:
+    """Whether a folder holds a checkpoint, whole or damaged, and nothing else."""
+    if folder.is_symlink() or not folder.is_dir():
+        return False
+    # What a writer of ours was killed at is in the folder's temporary one, never here.
+    return all(_FILE.fullmatch(path.name) and path.is_file() for path in folder.iterdir())
+
+
+def _require_checkpoint(folder: Path) -> None:
+    if os.path.lexists(folder) and not _is_checkpoint(folder):
+        raise UserError(
+            f"{folder} is no checkpoint of this project or holds other files, and is not replaced."
+            "\nMove it away, then repeat the same command."
+        )
+
+
 class CheckpointStore:
     """The checkpoints and the best weights below one folder."""
 
@@ -53,7 +76,8 @@ class CheckpointStore:
         self.best_folder = Path(workdir) / "best"
 
     def _folders(self) -> list[Path]:
-        return sorted(self.folder.glob("step-*"))
+        found = sorted(self.folder.glob("step-*"))
+        return [path for path in found if _FOLDER.fullmatch(path.name) and _is_checkpoint(path)]
 
     def save(self, model, state: dict[str, list[np.ndarray]], progress: dict) -> Path:
         """Writes a checkpoint and then removes those before the last two.
@@ -62,8 +86,12 @@ class CheckpointStore:
             model: Keras model whose weights are saved.
             state: the engine's arrays by name.
             progress: JSON values; `step` names the folder.
+
+        Raises:
+            UserError: something else has the checkpoint's name.
         """
         final = self.folder / f"step-{progress['step']:08d}"
+        _require_checkpoint(final)
         partial = self.folder / f".partial-{final.name}"
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
@@ -79,6 +107,7 @@ class CheckpointStore:
             for name in names:
                 with open(partial / name, "rb") as file:
                     os.fsync(file.fileno())
+            _require_checkpoint(final)
             if final.exists():
                 shutil.rmtree(final)
             os.replace(partial, final)
@@ -136,5 +165,5 @@ class CheckpointStore:
         }
         write_json(self.best_folder / "manifest.json", manifest)
         for old in self.best_folder.glob("step-*.weights.h5"):
-            if old.name != name:
+            if old.name != name and _BEST.fullmatch(old.name):
                 old.unlink(missing_ok=True)

@@ -20,6 +20,7 @@ from gradnet_tf.training.workers.cluster import cluster_for
 from gradnet_tf.utils.console import note
 from gradnet_tf.utils.errors import UserError
 from gradnet_tf.utils.files import write_json
+from gradnet_tf.utils.ownership import read_object
 from gradnet_tf.utils.versions import installed_versions
 
 # Fields that may change between invocations of one run, because they affect no weight.
@@ -32,6 +33,8 @@ _FREE_FIELDS = {
     "worker_timeout",
     "nan_limit",
 }
+# What a training replaces or removes files in.
+_PARTS = ("config.json", "log.jsonl", "checkpoints", "best", "naive")
 # What runs had before the field was added, where its default is left to the preset's recipe.
 _BEFORE = {"optimizer": "adam"}
 
@@ -45,6 +48,27 @@ def _as_given(fields: dict) -> dict:
     }
 
 
+def require_run_folder(workdir: str | os.PathLike) -> None:
+    """Raises where a folder holds files that a training would replace, and is no run's.
+
+    The config.json with the fields of ours is the mark of a run.
+
+    Raises:
+        UserError: names what is in the way.
+    """
+    workdir = Path(workdir)
+    content = read_object(workdir / "config.json")
+    if isinstance(content.get("train"), dict) and "preset" in content:
+        return
+    for path in (workdir / name for name in _PARTS):
+        plain = path.is_dir() and not path.is_symlink()
+        if any(path.iterdir()) if plain else os.path.lexists(path):
+            raise UserError(
+                f"--workdir={workdir} is no run of this project, and {path} is in the way: a "
+                "training would replace it or remove files in it.\nGive another --workdir."
+            )
+
+
 def prepare_workdir(
     config: TrainConfig, facts: dict | None = None, naive_model: dict | None = None
 ) -> Path:
@@ -56,10 +80,11 @@ def prepare_workdir(
         naive_model: architecture of a naive denoiser that is not the preset's own.
 
     Raises:
-        UserError: when the folder holds a run of another configuration; the
-            message names the fields that differ.
+        UserError: when the folder holds a run of another configuration (the message
+            names the fields that differ), or something else in a run's place.
     """
     workdir = Path(config.workdir)
+    require_run_folder(workdir)
     path = workdir / "config.json"
     fields = json.loads(json.dumps(config.to_dict()))
     if path.exists():
@@ -165,6 +190,8 @@ def train(
 
 @contextlib.contextmanager
 def _folder(config, facts, naive_model) -> Iterator[None]:
+    if not os.path.lexists(Path(config.workdir, ".lock")):
+        require_run_folder(config.workdir)  # Nothing is left in a folder that is not ours.
     # The lock comes first, so that a folder in use by another training keeps its config.json.
     with held(config.workdir):
         prepare_workdir(config, facts, naive_model)

@@ -17,6 +17,12 @@ class UserError(ValueError):
     exit_code = EXIT_USAGE
 
 
+class NotFiniteOutputError(UserError):
+    """A network made NaN or an infinity of a sound picture."""
+
+    exit_code = EXIT_NAN
+
+
 class NotFiniteError(RuntimeError):
     """Training met a NaN or an infinity and stopped."""
 

@@ -9,7 +9,7 @@ import os
 import shutil
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +18,19 @@ _UMASK = threading.Lock()
 
 
 @contextlib.contextmanager
-def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
+def atomic_path(
+    path: str | os.PathLike, before_replacing: Callable[[], None] | None = None
+) -> Iterator[Path]:
     """Yields a temporary path beside `path`; it becomes `path` when the block succeeds.
 
     The temporary name keeps the suffix, since many writers choose the format
     by it. When the block fails, the temporary file is removed and an existing
     `path` is left as it was.
+
+    Args:
+        path: the file.
+        before_replacing: called last of all; what it raises leaves `path` as it is. See
+            `gradnet_tf.utils.ownership`.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -39,6 +46,8 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
             umask = os.umask(0)
             os.umask(umask)
         os.chmod(temporary, 0o666 & ~umask)
+        if before_replacing:
+            before_replacing()
         os.replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)

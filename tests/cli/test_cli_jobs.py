@@ -173,3 +173,22 @@ def test_the_settings_of_an_interrupted_run_are_kept(photos, tmp_path, capsys):
         denoise_files(plan, lambda: interrupted, options)
     kept = json.loads((tmp_path / "out" / ".gradnet.json").read_text())
     assert sorted(kept["results"]) == names(tmp_path / "out") == ["0.png", "1.png"]
+
+
+def test_a_folder_that_becomes_a_link_to_the_inputs_does_not_overwrite_them(
+    photos, tmp_path, capsys
+):
+    """Between the plan and the writing, OUT is exchanged for a link to the photographs."""
+    output = tmp_path / "out"
+    before = {path: path.read_bytes() for path in photos.rglob("*") if path.is_file()}
+
+    def load():
+        output.rename(tmp_path / "aside")
+        output.symlink_to(photos)
+        return negative
+
+    plan = plan_jobs([str(photos)], str(output))
+    assert denoise_files(plan, load, FileOptions(jobs=1, overwrite=True)) == 1
+    assert "is one of the inputs now" in capsys.readouterr().err
+    for path, data in before.items():
+        assert path.read_bytes() == data, path

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from web_reference import crop_corners
 
+import demo.web.build as build_module
 from demo.web.build import build
 from demo.web.serve import make_server
 from gradnet_tf.images.image_files import write_image
@@ -231,3 +232,69 @@ def test_a_port_that_is_none_is_refused(tmp_path, port):
     (tmp_path / "index.html").write_text("")
     with pytest.raises(UserError, match=f"--port={port}: .* Choose another"):
         make_server(tmp_path, port=port)
+
+
+RUN = {"config.json": '{"preset": "gradnet_tiny", "train": {}}', "checkpoints/step-1/w.h5": "x"}
+SETTINGS = {
+    "config.json": '{"card": "models/mine.json", "sample": "sample.png"}',
+    "thesis.tex": "x",
+}
+
+
+def contents(folder):
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+
+@pytest.mark.parametrize("files", [RUN, SETTINGS, {"config.json": "{}"}])
+def test_a_folder_with_a_config_json_of_its_own_is_no_page(tmp_path, packages, card, files):
+    output = tmp_path / "mine"
+    for name, text in files.items():
+        (output / name).parent.mkdir(parents=True, exist_ok=True)
+        (output / name).write_text(text)
+    before = contents(output)
+    with pytest.raises(UserError, match="other files"):
+        build(card, output, packages)
+    assert contents(output) == before
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "index.html", "models/tiny.tflite"])
+@pytest.mark.parametrize("manifest", [True, False])
+def test_what_somebody_put_into_a_page_stays(tmp_path, packages, card, name, manifest):
+    output = tmp_path / "page"
+    build(card, output, packages)
+    if not manifest:
+        (output / ".gradnet-files.json").unlink()
+        build(card, output, packages)  # a page of an earlier version is replaced
+    (output / name).write_text("mine")
+    before = contents(output)
+    with pytest.raises(UserError, match=f"other files.*{name}"):
+        build(card, output, packages)
+    assert contents(output) == before
+    (output / name).unlink()
+    build(card, output, packages)
+
+
+def test_a_page_is_not_built_over_its_own_card(tmp_path, packages, card):
+    output = tmp_path / "page"
+    build(card, output, packages)
+    with pytest.raises(UserError, match="inputs are never deleted"):
+        build(output / "models", output, packages)
+    assert (output / "models/tiny.tflite").read_bytes() == b"network"
+
+
+def test_a_folder_that_fills_while_the_page_is_built_is_left_alone(
+    tmp_path, packages, card, monkeypatch
+):
+    output = tmp_path / "page"
+    write = build_module.write_noisy_photo
+
+    def meanwhile(*arguments, **more):
+        output.mkdir()
+        (output / "letters.txt").write_text("dear")
+        return write(*arguments, **more)
+
+    monkeypatch.setattr(build_module, "write_noisy_photo", meanwhile)
+    with pytest.raises(UserError, match="letters.txt"):
+        build(card, output, packages)
+    assert contents(output) == {"letters.txt": b"dear"}

@@ -125,3 +125,11 @@ def test_a_study_of_another_form_is_refused(tmp_path):
     assert agree_on_facts(tmp_path, {**facts, "free": {"seeds": 3}})["free"] == {"seeds": 1}
     with pytest.raises(UserError, match=r"form: \{'steps': 5\} there, \{'steps': 6\} now"):
         agree_on_facts(tmp_path, {"form": {"steps": 6}})
+
+
+@pytest.mark.parametrize("name", ["results.jsonl", "table.md", "chart.png"])
+def test_a_folder_that_is_no_study_is_left_as_it_is(tmp_path, name):
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(UserError, match=f"{name} exists and is not a result"):
+        agree_on_facts(tmp_path, {"form": {}})
+    assert [path.name for path in tmp_path.iterdir()] == [name]

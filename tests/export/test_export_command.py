@@ -14,7 +14,7 @@ from tiny_run import make_run
 from export.export_command import export
 from export.export_config import ExportConfig
 from export.savedmodel import saved_model_artifact
-from export.verify import checks
+from export.verify import artifact, checks
 from export.verify.artifact import sha256_of_folder
 from gradnet_tf.denoiser import load_denoiser
 from gradnet_tf.utils.errors import UserError
@@ -91,17 +91,35 @@ def test_the_cards_say_what_the_artifacts_are(exported, run):
         assert card["licence"]
 
 
+def contents(folder):
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+
+def earlier(output, file, card):
+    """Puts down an artifact with its card, as an earlier version of this command left it."""
+    path = output / file
+    if "/" in file:
+        path.mkdir(parents=True)
+        (path / "saved_model.pb").write_text("before")
+    else:
+        path.write_text("before")
+    sha256 = sha256_of_folder(path) if path.is_dir() else sha256_of(path)
+    fields = {"file": file, "sha256": sha256, "format": "x", "halo": 25, "licence": "y"}
+    (output / card).write_text(json.dumps(fields))
+
+
 def test_a_failed_check_keeps_what_was_there_and_exits_1(
     run, images, tmp_path, monkeypatch, capsys
 ):
     monkeypatch.setattr(checks, "TOLERANCE", -1.0)
-    (tmp_path / "gradnet_tiny_float32.tflite").write_bytes(b"before")
+    earlier(tmp_path, "gradnet_tiny_float32.tflite", "gradnet_tiny_float32.json")
+    before = contents(tmp_path)
     config = ExportConfig(model=run, output=str(tmp_path), formats=("tflite_float32",))
     assert export(config, images) == 1
     message = capsys.readouterr().err
     assert "tflite_float32 was not written" in message and "481x321: " in message
-    assert [path.name for path in tmp_path.iterdir()] == ["gradnet_tiny_float32.tflite"]
-    assert (tmp_path / "gradnet_tiny_float32.tflite").read_bytes() == b"before"
+    assert contents(tmp_path) == before
 
 
 def test_a_failed_saved_model_check_leaves_no_folder(run, images, tmp_path, monkeypatch, capsys):
@@ -179,3 +197,61 @@ def test_a_calibration_set_that_is_missing_is_said_before_anything_is_written(tm
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 2 and done.stderr.startswith("error: ")
     assert not (tmp_path / "o").exists()
+
+
+@pytest.mark.parametrize(
+    ("format", "name"),
+    [
+        ("saved_model", "saved_model/1/saved_model.pb"),
+        ("saved_model", "saved_model.json"),
+        ("saved_model_bfloat16", "saved_model_bfloat16/1/variables/data"),
+        ("tflite_float32", "gradnet_tiny_float32.tflite"),
+        ("tflite_float32", "gradnet_tiny_float32.json"),
+    ],
+)
+def test_somebodys_files_are_refused_before_the_work(run, images, tmp_path, format, name):
+    (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / name).write_text('{"mine": 1}')
+    before = contents(tmp_path)
+    unread = SimpleNamespace(name="two")  # no figures are measured
+    with pytest.raises(UserError, match="is not replaced"):
+        export(ExportConfig(model=run, output=str(tmp_path), formats=(format,)), unread)
+    assert contents(tmp_path) == before
+
+
+def test_a_saved_model_that_somebody_changed_is_theirs(tmp_path):
+    file, card = artifact.places("n", "saved_model", 1)
+    earlier(tmp_path, file, card)
+    artifact.require_own_artifact(tmp_path, file, card)
+    (tmp_path / file / "assets.txt").write_text("mine")
+    with pytest.raises(UserError, match="saved_model/1 exists.*changed"):
+        artifact.require_own_artifact(tmp_path, file, card)
+
+
+def test_our_own_are_replaced_each_version_by_itself(run, images, tmp_path):
+    for version in (1, 2, 1):
+        config = ExportConfig(
+            model=run, output=str(tmp_path), formats=("saved_model",), version=version
+        )
+        assert export(config, images) == 0
+    card = json.loads((tmp_path / "saved_model.json").read_text())
+    assert card["file"] == "saved_model/1" and set(card["written"]) == {
+        "saved_model/1",
+        "saved_model/2",
+    }
+
+
+def test_a_folder_that_appears_meanwhile_is_looked_at_when_it_would_be_replaced(
+    run, images, tmp_path, monkeypatch
+):
+    target = tmp_path / "saved_model/1"
+
+    def meanwhile(*_):
+        target.mkdir()
+        (target / "saved_model.pb").write_text("mine")
+        return {}
+
+    monkeypatch.setattr(checks, "check_saved_model", meanwhile)
+    with pytest.raises(UserError, match="is not replaced"):
+        export(ExportConfig(model=run, output=str(tmp_path), formats=("saved_model",)), images)
+    assert contents(tmp_path) == {"saved_model/1/saved_model.pb": b"mine"}

@@ -13,6 +13,7 @@ from export.serving.client import client_main
 from export.serving.grpc_client import GrpcTransport
 from export.serving.rest_client import RestTransport
 from gradnet_tf.images.image_files import read_image, to_float, to_uint8
+from gradnet_tf.utils.ownership import MANIFEST
 from tools.stand_in_grpc import start_grpc
 from tools.stand_in_model import Servable
 from tools.stand_in_rest import start_rest
@@ -66,6 +67,7 @@ def test_a_file_is_denoised(kind, signature, urls, image, model, tmp_path, capsy
     wanted = to_uint8(np.asarray(model(to_float(read_image(image))[None], sigma=level))[0])
     assert np.abs(found.astype(int) - wanted).max() <= 1
     assert capsys.readouterr().out == f"{output / 'noisy.png'}\n"
+    assert run(kind, *given, f"--signature={signature}") == 0  # its own is replaced
 
 
 @pytest.mark.parametrize("kind", CLIENTS)
@@ -76,7 +78,7 @@ def test_a_refused_image_does_not_stop_the_others(kind, urls, image, tmp_path, c
     assert run(kind, *given) == 1
     said = capsys.readouterr().err
     assert f"error: {bad}: " in said and "expected a PNG or JPEG file" in said
-    assert [path.name for path in output.iterdir()] == ["noisy.png"]
+    assert sorted(path.name for path in output.iterdir()) == [MANIFEST, "noisy.png"]
 
 
 @pytest.mark.parametrize("kind", CLIENTS)
@@ -172,3 +174,9 @@ def test_files_are_looked_at_before_a_server_is_asked(image, tmp_path, capsys):
     assert "written to one file" in capsys.readouterr().err
     assert run("rest", str(twin), f"--output={tmp_path}") == 2
     assert "would take its place" in capsys.readouterr().err
+    mine = tmp_path / "out/noisy.png"
+    mine.parent.mkdir()
+    mine.write_text("mine")
+    assert run("rest", str(image), output) == 2
+    assert f"{mine} exists and is not a result" in capsys.readouterr().err
+    assert mine.read_text() == "mine"

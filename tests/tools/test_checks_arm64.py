@@ -187,3 +187,37 @@ def test_the_processor_that_qemu_plays_is_the_one_described(tmp_path, monkeypatc
         assert command[-2:] == ["/check/process.py", "/check"]
     assert (tmp_path / "sys/devices/system/cpu/possible").read_text() == "0-1\n"
     assert [wheel.split("==")[0] for wheel in pinned_wheels()] == ["ai-edge-litert", "numpy"]
+
+
+@pytest.mark.parametrize("files", [{"letters.txt": "dear"}, {"etc/passwd": "root", "usr/x": ""}])
+@pytest.mark.parametrize("through", ["make_root", "--remove", "a link"])
+def test_a_folder_that_was_not_made_here_is_not_deleted(
+    tmp_path, path, monkeypatch, capsys, files, through
+):
+    root = tmp_path / "mine"
+    for name, text in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+    monkeypatch.setattr(checks_arm64, "_run", lambda command: pytest.fail("debootstrap ran"))
+    monkeypatch.setattr(checks_arm64, "require_tools", lambda: None)
+    given = root
+    if through == "a link":
+        given = tmp_path / "link"
+        given.symlink_to(root)
+    with pytest.raises(UserError, match=f"--root={given}"):
+        if through == "--remove":
+            main([str(path), f"--root={given}", "--remove"])
+        else:
+            make_root(given)
+    assert {name: (root / name).read_text() for name in files} == files
+
+
+def test_a_root_that_was_begun_is_made_anew(tmp_path, monkeypatch):
+    def fail(command):
+        raise UserError("no mirror")
+
+    monkeypatch.setattr(checks_arm64, "_run", fail)
+    for _ in range(2):
+        with pytest.raises(UserError, match="no mirror"):
+            make_root(tmp_path / "root")
+    assert checks_arm64.require_own_root(tmp_path / "root") is None

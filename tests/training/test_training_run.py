@@ -153,3 +153,70 @@ def test_a_run_from_before_there_were_optimisers_goes_on_with_adam(tmp_path):
     prepare_workdir(config)
     with pytest.raises(UserError, match="optimizer: 'adam' there, 'muon' now"):
         prepare_workdir(dataclasses.replace(config, optimizer="muon"))
+
+
+FOREIGN = {
+    "a log": {"log.jsonl": "my diary"},
+    "checkpoints": {"checkpoints/step-100/weights.pt": "x", "checkpoints/step-9/weights.pt": "x"},
+    "best weights": {"best/step-3.weights.h5": "x"},
+    "another project's": {"config.json": '{"lr": 0.1}', "log.jsonl": "{}"},
+    "a list": {"config.json": "[]"},
+    "half of ours": {"config.json": '{"preset": "gradnet_tiny"}'},
+    "an older stage": {"naive/log.jsonl": "{}"},
+}
+
+
+def contents(folder):
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+
+@pytest.mark.parametrize("files", FOREIGN.values(), ids=FOREIGN)
+def test_a_folder_that_is_no_run_is_left_as_it_is(tmp_path, stages, files):
+    for name, text in files.items():
+        (tmp_path / "out" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "out" / name).write_text(text)
+    before = contents(tmp_path)
+    with pytest.raises(UserError, match="no run of this project.*in the way"):
+        train(tmp_path)
+    assert contents(tmp_path) == before and not stages
+
+
+def test_files_beside_a_run_do_not_matter_and_a_run_goes_on(tmp_path, stages):
+    (tmp_path / "out/best").mkdir(parents=True)
+    (tmp_path / "out/notes.txt").write_text("mine")
+    for _ in range(2):
+        train(tmp_path)
+    assert (tmp_path / "out/notes.txt").read_text() == "mine" and len(stages) == 4
+
+
+def test_checkpoints_of_other_names_or_with_more_in_them_are_kept(tmp_path, capsys):
+    """Neither the rotation nor the removal of damaged checkpoints touches them."""
+    model, store = build_model("dncnn_tiny"), CheckpointStore(tmp_path)
+    mine = ["step-00000001/notes.txt", "step-best/model.weights.h5", "step-1/w.pt"]
+    for name in mine:
+        (tmp_path / "checkpoints" / name).parent.mkdir(parents=True)
+        (tmp_path / "checkpoints" / name).write_text("mine")
+    (tmp_path / "best").mkdir()
+    (tmp_path / "best/step-mine.weights.h5").write_text("mine")
+    for step in range(2, 6):
+        store.save(model, {}, {"step": step})
+        store.save_best(model, step, 20.0)
+    (tmp_path / "checkpoints/step-00000005/manifest.json").write_text("{")
+    assert store.restore(model, lambda state: None)["step"] == 4
+    assert "step-00000005 is damaged; removed" in capsys.readouterr().err
+    kept = {path.name for path in (tmp_path / "checkpoints").iterdir()}
+    assert kept == {"step-00000004", "step-00000001", "step-best", "step-1"}
+    for name in mine:
+        assert (tmp_path / "checkpoints" / name).read_text() == "mine"
+    best = sorted(path.name for path in (tmp_path / "best").glob("*.h5"))
+    assert best == ["step-00000005.weights.h5", "step-mine.weights.h5"]
+    with pytest.raises(UserError, match="step-00000001 is no checkpoint"):
+        store.save(model, {}, {"step": 1})
+
+
+def test_a_lock_that_is_somebodys_own_file_is_not_emptied(tmp_path):
+    (tmp_path / ".lock").write_text("package lock, mine")
+    with held(tmp_path):
+        pass
+    assert (tmp_path / ".lock").read_text() == "package lock, mine"

@@ -44,3 +44,35 @@ def test_bad_values_are_refused_and_nothing_is_written(tmp_path, capsys, option,
     assert main(["noisy_photo", f"--output={path}", option]) == UserError.exit_code
     assert words in capsys.readouterr().err
     assert not path.exists()
+
+
+@pytest.mark.parametrize("name", ["holiday.png", "holiday.jpg"])
+@pytest.mark.parametrize("command", ["noisy_photo", "degradations"])
+def test_somebodys_picture_is_not_replaced(tmp_path, capsys, command, name):
+    path, link = tmp_path / name, tmp_path / f"link{name[-4:]}"
+    path.write_bytes(b"my holiday")
+    link.symlink_to(path)
+    for output in (path, link):
+        assert main([command, f"--output={output}"]) == UserError.exit_code
+        error = capsys.readouterr().err
+        assert str(output) in error and "move it away" in error and error.count("\n") == 2
+    assert path.read_bytes() == b"my holiday"
+    assert {each.name for each in tmp_path.iterdir()} == {name, link.name}
+
+
+@pytest.mark.parametrize("command", ["noisy_photo", "degradations"])
+def test_its_own_picture_is_replaced_until_somebody_works_on_it(tmp_path, capsys, command):
+    path = tmp_path / "noisy.png"
+    for seed in (0, 1):
+        assert main([command, f"--output={path}", f"--seed={seed}"]) == 0
+    path.write_bytes(path.read_bytes() + b"retouched")
+    assert main([command, f"--output={path}"]) == UserError.exit_code
+    assert path.read_bytes().endswith(b"retouched")
+
+
+def test_the_image_itself_is_not_overwritten(tmp_path, capsys):
+    path = tmp_path / "a.png"
+    assert main(["noisy_photo", f"--output={path}"]) == 0
+    given = ["--dataset=folder", f"--data_dir={tmp_path}", f"--output={path}"]
+    assert main(["noisy_photo", *given]) == UserError.exit_code
+    assert "is one of the inputs" in capsys.readouterr().err

@@ -226,3 +226,28 @@ def test_mistakes_are_told_without_a_traceback(tmp_path, capsys, monkeypatch):
     assert "pip install 'gradnet-tf[mat]'" in capsys.readouterr().err
     with pytest.raises(UserError, match="needs SciPy; it is not installed"):
         find_dataset("sidd", tmp_path / "D", "benchmark")
+
+
+@pytest.mark.parametrize(
+    ("benchmark", "name"),
+    [
+        ("sidd", "SubmitSrgb.mat"),
+        ("sidd", "SubmitSrgb.csv"),
+        ("sidd", "submission.json"),
+        ("dnd", "0001_01.mat"),
+        ("dnd", "bundled/0002.mat"),
+    ],
+)
+def test_files_of_no_submission_are_left_as_they_are(tmp_path, capsys, benchmark, name):
+    if benchmark == "sidd":
+        write_blocks(tmp_path / "D", (NOISY,))
+    else:
+        write_dnd(tmp_path / "D", BOXES)
+    mine = tmp_path / "out" / name
+    mine.parent.mkdir(parents=True)
+    mine.write_text('{"mine": 1}')
+    given = [benchmark, "--model=opencv_nlm", f"--data_dir={tmp_path / 'D'}"]
+    assert main(["submit", *given, f"--output={tmp_path / 'out'}"]) == 2
+    assert f"{mine} exists" in capsys.readouterr().err
+    assert [path for path in (tmp_path / "out").rglob("*") if path.is_file()] == [mine]
+    assert mine.read_text() == '{"mine": 1}'

@@ -259,3 +259,26 @@ def test_the_command_prepares_the_training_split(tmp_path, images, capsys):
     assert "for tests only" in capsys.readouterr().err
     assert run(["sample"]) == 2
     assert "--prepared_dir is missing" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "names", [["index.json"], ["shard-00000-of-00002.tfrecord", "shard-00001-of-00002.tfrecord"]]
+)
+def test_a_folder_of_other_shards_is_left_as_it_is(tmp_path, images, names):
+    folder = prepared_folder(images, tmp_path / "p")
+    folder.mkdir(parents=True)
+    for name in names:
+        (folder / name).write_text('{"mine": 1}')
+    with pytest.raises(UserError, match="exists and is not a result"):
+        prepare(images, tmp_path / "p", shards=3)
+    for name in names:
+        assert (folder / name).read_text() == '{"mine": 1}'
+
+
+def test_shards_of_other_names_stay(tmp_path, images):
+    prepare(images, tmp_path / "p", shards=3)
+    mine = prepared_folder(images, tmp_path / "p") / "shard-of-mine.tfrecord"
+    mine.write_text("mine")
+    prepare(images, tmp_path / "p", shards=2)
+    left = {path.name for path in mine.parent.glob("*.tfrecord")}
+    assert mine.read_text() == "mine" and len(left) == 3

@@ -1,0 +1,185 @@
+"""What a command may replace or delete: its own earlier results, and nothing else.
+
+The rule: a file that exists is replaced or removed only where it carries a mark of the command
+that is at work, and never where it is one of the command's inputs. The mark is either in the file
+(a report's generator, the fields of a card or of a run's config.json) or in a manifest of names:
+`MANIFEST` beside the file, which holds the sha256 of what was written, so that a file that
+somebody has put in its place, or has worked on since, is theirs.
+
+Commands ask twice: before the work, so that a mistake costs no hours, and at the moment of
+writing, since the folder may have changed in between. A refusal is a `UserError` of two lines: the
+file, and what to do.
+"""
+
+import contextlib
+import json
+import os
+import stat
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from gradnet_tf.utils.errors import UserError
+from gradnet_tf.utils.files import sha256_of, write_json
+
+#: Names of the files that commands wrote into a folder, with their sha256.
+MANIFEST = ".gradnet-files.json"
+#: A manifest of a million files is smaller; what is larger is none.
+_MOST_BYTES = 2**28
+
+
+class Inputs:
+    """The files a command reads, told by what they are and not by how their paths are written.
+
+    A folder that was exchanged for a link, and another spelling of a name, lead to the same file.
+    Its second names (hard links) are no inputs: who replaces one leaves the other.
+
+    Args:
+        paths: files; those that do not exist are left out.
+    """
+
+    def __init__(self, paths: Iterable[str | os.PathLike] = ()):
+        self._places, self._files = set(), set()
+        for path in paths:
+            for each in (path, os.path.realpath(path)):
+                self._places.add(_place(each))
+            with contextlib.suppress(OSError):
+                facts = os.stat(path)
+                self._files.add((facts.st_dev, facts.st_ino))
+        self._places.discard(None)
+
+    def __contains__(self, path: str | os.PathLike) -> bool:
+        if _place(path) in self._places:
+            return True
+        with contextlib.suppress(OSError):
+            facts = os.lstat(path)
+            return facts.st_nlink == 1 and (facts.st_dev, facts.st_ino) in self._files
+        return False
+
+
+NO_INPUTS = Inputs()
+
+
+def require_replaceable(
+    path: str | os.PathLike,
+    given: str,
+    is_own: Callable[[Path], bool],
+    inputs: Inputs = NO_INPUTS,
+) -> None:
+    """Raises unless a path is free, or holds a file of ours that may be replaced.
+
+    Args:
+        path: what is about to be written, replaced or removed.
+        given: the option that led there, such as "--output=out"; begins the message.
+        is_own: whether an existing file or folder carries the command's mark.
+        inputs: what is never replaced, whatever it carries.
+
+    Raises:
+        UserError: names the path and what to do.
+    """
+    path = Path(path)
+    if not os.path.lexists(path):
+        return
+    if path in inputs:
+        raise UserError(
+            f"{given}: {path} is one of the inputs, and inputs are never overwritten.\n"
+            "Give another place."
+        )
+    # Written through a link, another file would change than the one that was looked at.
+    if path.is_symlink() or not is_own(path):
+        what = "a link" if path.is_symlink() else "not a result of this command, or changed since"
+        raise UserError(
+            f"{given}: {path} exists and is {what}, so it is not replaced.\n"
+            "Give another place, or move it away first."
+        )
+
+
+def is_recorded(path: str | os.PathLike) -> bool:
+    """Whether the manifest beside a file lists it, and it is still what was written."""
+    path = Path(path)
+    known = _read(path.parent / MANIFEST).get(path.name)
+    try:
+        return known is not None and stat.S_ISREG(path.lstat().st_mode) and sha256_of(path) == known
+    except OSError:
+        return False
+
+
+def record(*paths: str | os.PathLike) -> None:
+    """Adds files of one folder to its manifest.
+
+    Raises:
+        OSError: the manifest cannot be written.
+    """
+    folder = Path(paths[0]).parent
+    files = _read(folder / MANIFEST) | {Path(path).name: sha256_of(path) for path in paths}
+    there = {name: sha for name, sha in sorted(files.items()) if (folder / name).is_file()}
+    write_json(folder / MANIFEST, {"files": there})
+
+
+def record_folder(folder: str | os.PathLike) -> None:
+    """Writes the manifest of a whole folder: all files in it and below."""
+    folder = Path(folder)
+    names = sorted(_names(folder) - {MANIFEST})
+    write_json(folder / MANIFEST, {"files": {name: sha256_of(folder / name) for name in names}})
+
+
+def foreign_in(folder: str | os.PathLike) -> list[str]:
+    """Returns the names in a folder that its manifest does not account for, sorted.
+
+    Files that have changed since, links and everything that is no file are foreign, too; without
+    a manifest all is.
+    """
+    folder = Path(folder)
+    known = _read(folder / MANIFEST)
+    return sorted(
+        name
+        for name in _names(folder) - ({MANIFEST} if known else set())
+        if not _is_same(folder / name, known.get(name))
+    )
+
+
+def is_json_with(path: str | os.PathLike, *keys: str) -> bool:
+    """Whether a file is a JSON object with all of these keys."""
+    return set(keys) <= read_object(path).keys()
+
+
+def read_object(path: str | os.PathLike) -> dict:
+    """Returns the JSON object of a regular file; empty where there is none."""
+    try:
+        facts = os.stat(path)
+        if not stat.S_ISREG(facts.st_mode) or facts.st_size > _MOST_BYTES:
+            return {}
+        value = json.loads(Path(path).read_text("utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _is_same(path: Path, sha256: str | None) -> bool:
+    with contextlib.suppress(OSError):
+        regular = stat.S_ISREG(path.lstat().st_mode)
+        return sha256 is not None and regular and sha256_of(path) == sha256
+    return False
+
+
+def _names(folder: Path) -> set[str]:
+    """Returns what is in a folder and below, relative to it: all but plain folders."""
+    found = set()
+    for place, folders, files in os.walk(folder):
+        links = [name for name in folders if os.path.islink(os.path.join(place, name))]
+        found |= {os.path.relpath(os.path.join(place, name), folder) for name in [*files, *links]}
+    return found
+
+
+def _read(path: Path) -> dict[str, str]:
+    files = read_object(path).get("files")
+    return files if isinstance(files, dict) else {}
+
+
+def _place(path: str | os.PathLike) -> tuple[int, int, str] | None:
+    """Returns the entry of a folder that is replaced when a file is renamed to a path."""
+    folder, name = os.path.split(os.path.abspath(path))
+    try:
+        facts = os.stat(folder)
+    except OSError:
+        return None
+    return facts.st_dev, facts.st_ino, name
