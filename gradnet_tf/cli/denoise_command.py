@@ -221,7 +221,7 @@ def _check_unloaded(wanted: ResultOptions, info: "ModelInfo | None", plan: "Plan
 def _report(arguments, plan: "Plan", settings, info: "ModelInfo | None"):
     if arguments.report is None:
         return None
-    from gradnet_tf.cli.denoise_report import DenoiseReport, check_report_path
+    from gradnet_tf.cli.folder_report import DenoiseReport, check_report_path
 
     path = check_report_path(arguments.report, plan)
     names = settings["model"], (info.gray if info else None) or settings["model"]

@@ -119,7 +119,7 @@ def denoise_files(
         load: returns the denoiser; called once, when the first image has been read.
         options: how files are treated.
         progress: shows how far the work is; its `on_tile` may have been given to the denoiser.
-        report: a `gradnet_tf.cli.denoise_report.DenoiseReport` to write at the end, if wanted.
+        report: a `gradnet_tf.cli.folder_report.DenoiseReport` to write at the end, if wanted.
 
     Returns:
         0 when all were written or skipped, 2 when no input was a readable image, else 1.

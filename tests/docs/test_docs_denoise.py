@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 from gradnet_tf.cli.denoise_command import add_denoise
-from gradnet_tf.cli.denoise_report import MOST_SHOWN
+from gradnet_tf.cli.folder_report import MOST_SHOWN
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "denoise.md").read_text("utf-8")
 

@@ -12,7 +12,7 @@ from denoise_case import gradnet, names
 from page_reader import read_page
 from PIL import Image, ImageCms, ImageOps
 
-from gradnet_tf.cli import denoise_report as report_module
+from gradnet_tf.cli import folder_report as report_module
 from gradnet_tf.cli.before_after import (
     compare,
     interesting_boxes,
