@@ -7,7 +7,8 @@ Example:
 
 OUTPUT gets metrics.json, metrics.csv, report.html and images/. Several models get a folder each,
 and OUTPUT a ranking.json, a gallery/ and a report.html that compares them. The files of an earlier
-evaluation in OUTPUT are replaced; what else lies there stays.
+evaluation in OUTPUT are replaced; what else lies there stays. Where another file has the name of
+one of them, or is one of the images that are read, nothing is done and it is named.
 """
 
 import dataclasses

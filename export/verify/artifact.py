@@ -143,7 +143,10 @@ def places(name: str, format: str, version: int) -> tuple[str, str]:
     """Returns an artifact's file or folder and its card, relative to the output folder."""
     if format in (SAVED_MODEL, BFLOAT16):
         return f"{format}/{version}", f"{format}.json"
-    stem = f"{name}_{parse_tflite(format).suffix}"
+    parsed = parse_tflite(format)
+    if parsed is None:  # A further format says itself what it is called, and asks again.
+        return format, f"{format}.json"
+    stem = f"{name}_{parsed.suffix}"
     return f"{stem}.tflite", f"{stem}.json"
 
 

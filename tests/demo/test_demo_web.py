@@ -247,7 +247,10 @@ def contents(folder):
 
 
 @pytest.mark.parametrize("files", [RUN, SETTINGS, {"config.json": "{}"}])
-def test_a_folder_with_a_config_json_of_its_own_is_no_page(tmp_path, packages, card, files):
+def test_a_folder_with_a_config_json_of_its_own_is_no_page(
+    tmp_path, packages, card, files, monkeypatch
+):
+    monkeypatch.setattr(build_module, "_copy_runtime", lambda *_: pytest.fail("work was done"))
     output = tmp_path / "mine"
     for name, text in files.items():
         (output / name).parent.mkdir(parents=True, exist_ok=True)

@@ -9,7 +9,7 @@ from gradnet_tf.cli.main import main
 from gradnet_tf.denoiser import Denoiser
 from gradnet_tf.evaluation.evaluate_set import EvaluateConfig, evaluate
 from gradnet_tf.images.image_files import write_image
-from gradnet_tf.runtimes.keras_runtime import KerasRunner
+from gradnet_tf.runtimes.keras_runtime import KerasRunner, _bounded
 from gradnet_tf.tiling.tile_config import TileConfig
 from gradnet_tf.utils.errors import NotFiniteOutputError, UserError
 
@@ -73,6 +73,8 @@ def test_what_is_no_picture_is_refused_wherever_a_runner_returns(runner, change)
 
 
 def test_infinities_inside_a_keras_network_are_found():
+    values = np.float32([np.inf, -np.inf, np.nan, 2, -1, 0.25])
+    np.testing.assert_array_equal(_bounded(values), [np.nan, np.nan, np.nan, 1, 0, 0.25])
     model = tiny_model()
     model.set_weights([np.full_like(value, 1e30) for value in model.get_weights()])
     with pytest.raises(NotFiniteOutputError, match="mine: the network's output is not finite"):
