@@ -1,6 +1,7 @@
 """Weights that ship, made from a run: their file, in float16 where nothing is lost, and card."""
 
 import json
+import shlex
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -101,7 +102,7 @@ def ship(
         "terms": terms_of(train["dataset"]),
         "licence": licence_of(train["dataset"]),
         "recipe": {
-            "command": "python " + " ".join(config["command"]),
+            "command": shlex.join(["python", *config["command"]]),
             "steps": manifest["step"],
             "validation_psnr": round(manifest["psnr"], 4),
             "versions": config["versions"],

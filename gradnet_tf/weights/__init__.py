@@ -15,8 +15,10 @@ FOLDER = Path(__file__).parent
 #: The weights that `--model=default` means.
 DEFAULT = "gradnet_small_color_blind"
 
-# gradnet_small_color_blind, gradnet_tiny_gray_s25, gradnet_real, ...
-NAME = re.compile(r"(?P<preset>.+?)(_(?P<colour>color|gray)_(?P<level>blind|s(?P<sigma>\d+)))?$")
+# gradnet_small_color_blind, gradnet_tiny_gray_s25, gradnet_small_color_blind_bsds500, ...
+NAME = re.compile(
+    r"(?P<preset>.+?)(_(?P<colour>color|gray)_(?P<level>blind|s(?P<sigma>\d+))(_bsds500)?)?$"
+)
 
 
 def weights_path(name: str) -> Path:

@@ -108,3 +108,9 @@ def test_unknown_missing_and_damaged_weights_are_refused(folder):
         GradNet.from_preset("gradnet_tiny")
     with pytest.raises(UserError, match="`precision` must be one of float32"):
         GradNet.from_preset("gradnet_tiny", load_weights=False, precision="float8")
+
+
+def test_weights_of_another_training_set_have_the_same_gray_partner():
+    for name in ("gradnet_small_color_blind", "gradnet_small_color_blind_bsds500"):
+        assert weights.gray_partner(name, {"kind": "weights"}) == "gradnet_small_gray_blind"
+    assert weights.parse_name("gradnet_small_color_blind_bsds500") == ("gradnet_small", 3)
