@@ -49,8 +49,8 @@ The card of each set of weights names its training set.
 The default weights are trained on `free_photos_cc_by`: no photograph under CC-BY-SA has a
 part in what the network learns. Whether CC-BY-SA extends to weights is unsettled; weights
 trained on `free_photos` say so in their card. Both sets choose checkpoints by the score on the
-same 16 photographs of CID22 under CC-BY-SA, marked *validation* below: they decide which checkpoint is
-kept, and no gradient is taken of them.
+same 16 photographs of CID22 under CC-BY-SA, marked *validation* below: they decide which
+checkpoint is kept, and no gradient is taken of them.
 
 ## Attribution
 
