@@ -11,9 +11,9 @@ from gradnet_tf import weights
 from gradnet_tf.degradations.noise_level import estimate_and_tell, estimate_sigma
 from gradnet_tf.degradations.sampling import orient
 from gradnet_tf.images.channels import PER_CHANNEL, REPLICATED, adapt_channels, adaptation, is_grey
-from gradnet_tf.loading.load import load_runner
+from gradnet_tf.loading.load import Resolved, load_runner, resolve
 from gradnet_tf.tiling.tile_config import AUTO, TileConfig
-from gradnet_tf.tiling.tiler import FLOATS, WHOLE_PIXELS, OnTile, PixelFormat, run_whole
+from gradnet_tf.tiling.tiler import FLOATS, WHOLE_PIXELS, OnTile, PixelFormat, run_whole, to_unit
 from gradnet_tf.utils.console import note
 from gradnet_tf.utils.errors import NotFiniteOutputError, UserError
 
@@ -153,13 +153,6 @@ def denoise_picture(
     return result
 
 
-def to_unit(pixels: np.ndarray) -> np.ndarray:
-    """Returns uint8, uint16 or float pixels as float32, nominal range [0, 1]."""
-    if pixels.dtype.kind == "u":
-        return pixels.astype(np.float32) / np.float32(np.iinfo(pixels.dtype).max)
-    return pixels.astype(np.float32)
-
-
 def finished(denoised: np.ndarray, noisy: np.ndarray, strength: Strength) -> np.ndarray:
     """Returns denoised pixels, float in [0, 1], blended with and stored like the noisy ones.
 
@@ -220,18 +213,21 @@ def _denoise_floats(denoiser, colours, strength, sigma, ensemble, tiles, on_tile
 
 
 def _pixel_format(strength: Strength, replicate: bool) -> PixelFormat:
-    """Returns how pixels are read, blended and stored; `replicate` for grey as RGB."""
-
-    def read(part):
-        part = to_unit(part)
-        return np.repeat(part, 3, axis=-1) if replicate else part
+    """Returns how pixels are read, blended and stored; with `replicate`, gray is read as RGB."""
 
     def store(denoised, part):
-        if replicate:
-            denoised = denoised.mean(axis=-1, keepdims=True, dtype=denoised.dtype)
         return finished(denoised, part, strength)
 
-    return PixelFormat(read, store)
+    def read_replicated(part):
+        return np.repeat(to_unit(part), 3, axis=-1)
+
+    def store_replicated(denoised, part):
+        mean = denoised.mean(axis=-1, keepdims=True, dtype=denoised.dtype)
+        return finished(mean, part, strength)
+
+    return (
+        PixelFormat(read_replicated, store_replicated) if replicate else PixelFormat(to_unit, store)
+    )
 
 
 #: What `Denoiser.source` holds; missing values are `None`.
@@ -307,6 +303,8 @@ class Denoiser:
             self._made_from = found._made_from
         self.runner: Runner = model
         self.name = name
+        self.channels: int | None = model.channels
+        self.needs_sigma: bool = model.needs_sigma
         blank = dict.fromkeys(_FACTS)
         self.source = {**blank, **(source or {})}
         self._for_grey: Denoiser | None = None
@@ -328,16 +326,6 @@ class Denoiser:
     def runtime(self) -> str:
         """What runs it: "keras", "litert", "saved_model", "classical", or the runner's class."""
         return getattr(self.runner, "runtime", type(self.runner).__name__)
-
-    @property
-    def channels(self) -> int | None:
-        """Channels of the images that `denoise` takes; `None` for 1 and 3."""
-        return self.runner.channels
-
-    @property
-    def needs_sigma(self) -> bool:
-        """Whether the network wants the noise level as a second input."""
-        return self.runner.needs_sigma
 
     @property
     def model(self) -> Any:
@@ -580,7 +568,7 @@ def grey_partner(denoiser):
 
 
 def load_denoiser(
-    spec: str, precision: str = "float32", flag: str = "model", runtime: str = "auto"
+    spec: str | Resolved, precision: str = "float32", flag: str = "model", runtime: str = "auto"
 ) -> Denoiser:
     """Returns the denoiser that `--model=spec` means.
 
@@ -592,7 +580,7 @@ def load_denoiser(
     weights), of a classical denoiser, or `default`.
 
     Args:
-        spec: path or name.
+        spec: path or name, or what `gradnet_tf.loading.load.resolve` found for one.
         precision: dtype policy to rebuild a Keras model under; weights stay float32.
         flag: what messages call `spec`.
         runtime: what runs weights that ship: "keras", "litert" from the .tflite file that
@@ -603,7 +591,9 @@ def load_denoiser(
         UserError: nothing of that name or kind, a damaged file, or a precision
             that the kind of file cannot have.
     """
-    loaded = load_runner(spec, precision, flag, runtime)
+    model = spec if isinstance(spec, Resolved) else resolve(spec, runtime, precision)
+    spec = model.spec
+    loaded = load_runner(model, precision, flag)
     denoiser = Denoiser(loaded.runner, loaded.name, loaded.source)
     # Another process may have another working folder.
     found = os.path.abspath(spec) if os.path.exists(spec) else spec

@@ -67,7 +67,7 @@ def seconds_of(folder: Path, jobs: int, denoise: Callable[[np.ndarray], np.ndarr
         plan = plan_jobs([str(folder)], f"{output}/out")
         start = time.perf_counter()
         with contextlib.redirect_stdout(io.StringIO()):
-            code = denoise_files(plan, lambda: denoise, FileOptions(jobs=jobs))
+            code = denoise_files(plan, lambda _: denoise, FileOptions(jobs=jobs))
         seconds = time.perf_counter() - start
     if code:
         raise UserError(f"the photographs in {folder} were not all denoised")

@@ -36,8 +36,8 @@ _FUNCTIONS = {
     "gradnet_tf.images.photo_files": {
         "read_photo": "decoding",
         "encode_photo": "encoding",
-        "write_encoded": "writing",
     },
+    "gradnet_tf.utils.files": {"write_file": "writing"},
     "gradnet_tf.models.presets": {"model_from_weights": "building the network, loading weights"},
     "gradnet_tf.runtimes.litert_runtime": {
         "TFLiteRunner.__init__": "building the network, loading weights"

@@ -6,7 +6,7 @@ import uuid
 
 from gradnet_tf.batch.batch_names import is_local
 from gradnet_tf.images.image_files import read_bytes
-from gradnet_tf.images.photo_files import write_encoded
+from gradnet_tf.utils.files import write_file
 
 
 def list_files(pattern: str) -> list[str]:
@@ -53,7 +53,7 @@ def write(path: str, data: bytes, kind: str) -> None:
         Exception: of any kind.
     """
     if is_local(path):
-        write_encoded(path, data)
+        write_file(path, data)
         return
     from apache_beam.io.filesystem import CompressionTypes
     from apache_beam.io.filesystems import FileSystems

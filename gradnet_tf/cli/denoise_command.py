@@ -1,6 +1,7 @@
 """`gradnet denoise`: its options, and from them to the work."""
 
 import argparse
+import contextlib
 import dataclasses
 import functools
 import sys
@@ -8,14 +9,14 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from gradnet_tf.images import MAX_MEGAPIXELS
-from gradnet_tf.runtimes.choose_runtime import RUNTIMES
+from gradnet_tf.runtimes import RUNTIMES
 from gradnet_tf.tiling.tile_config import POOLINGS, TileConfig, parse_memory, parse_tile
 from gradnet_tf.utils.errors import UserError
 from gradnet_tf.utils.options import add_options, make_config, option
 
 if TYPE_CHECKING:
     from gradnet_tf.cli.denoise_plan import Plan
-    from gradnet_tf.loading.load import ModelInfo
+    from gradnet_tf.loading.load import ModelInfo, Resolved
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,21 +70,26 @@ class ResultOptions:
         """Whether files are copied byte for byte, once they have been read."""
         return self.strength == 0.0 or self.luma == self.chroma == 0.0
 
-    def load(self, on_tile: Callable[[int, int], None] | None = None) -> Callable[[Any], Any]:
+    def load(
+        self,
+        on_tile: Callable[[int, int], None] | None = None,
+        model: "Resolved | None" = None,
+    ) -> Callable[[Any], Any]:
         """Loads the model; returns the function from a photograph's pixels to denoised ones.
 
         Args:
             on_tile: see `Denoiser.__call__`.
+            model: what `self.model` means, if it has been resolved already.
 
         Raises:
             UserError: no such model, or a noise level for a model that takes none.
         """
-        from gradnet_tf.cli.quick_start import quick_start
         from gradnet_tf.denoiser import load_denoiser
 
         tiles = self.tiles
-        with quick_start():
-            denoiser = load_denoiser(self.model, runtime=self.runtime)
+        # LiteRT imports neither Keras nor TensorFlow, so there is nothing to speed up.
+        with contextlib.nullcontext() if model and model.litert else _quick_start():
+            denoiser = load_denoiser(model or self.model, runtime=self.runtime)
         if self.sigma is not None and not denoiser.needs_sigma:
             refuse_sigma(self.sigma, denoiser.name)
         return functools.partial(
@@ -96,6 +102,12 @@ class ResultOptions:
             tiles=tiles,
             on_tile=on_tile,
         )
+
+
+def _quick_start() -> contextlib.AbstractContextManager[None]:
+    from gradnet_tf.cli.quick_start import quick_start
+
+    return quick_start()
 
 
 def refuse_sigma(sigma: float, name: str) -> None:
@@ -146,16 +158,20 @@ def denoise(arguments: argparse.Namespace) -> int:
         arguments: those of `add_denoise`.
 
     Raises:
-        UserError: for what is said before the work begins.
+        UserError: wrong arguments or inputs, before any work begins.
         Interrupted: see `denoise_files`.
     """
     from gradnet_tf.cli.denoise_files import denoise_files, denoise_stream
     from gradnet_tf.cli.denoise_plan import FileOptions, dry_run, plan_jobs
-    from gradnet_tf.cli.file_progress import FileProgress
-    from gradnet_tf.loading.load import model_info
+    from gradnet_tf.loading.load import model_info, resolve
 
+    is_stream = arguments.inputs == ["-"]
+    _check_paths(arguments, is_stream)
     wanted = make_config(ResultOptions, arguments)
-    info = model_info(wanted.model)
+    if not is_stream:
+        plan = plan_jobs(arguments.inputs, arguments.output, not arguments.no_recursive)
+    model = resolve(wanted.model, wanted.runtime)
+    info = model_info(model)
     settings = _settings(wanted, info)
     options = FileOptions(
         changes_nothing=wanted.changes_nothing,
@@ -166,23 +182,15 @@ def denoise(arguments: argparse.Namespace) -> int:
         waiting_memory=wanted.max_memory and wanted.max_memory / 4,
         settings=settings,
     )
-    if arguments.inputs == ["-"]:
-        _require_no_files(arguments)
-        _check_sigma(wanted, info)
-        return denoise_stream(sys.stdin.buffer, sys.stdout.buffer, wanted.load, options)
-    if "-" in arguments.inputs:
-        raise UserError("INPUT: - (standard input) stands alone. Received: other inputs beside it.")
-    if arguments.output is None:
-        raise UserError("--output: expected a folder for the results. Received: none.")
-    plan = plan_jobs(arguments.inputs, arguments.output, not arguments.no_recursive)
+    load = functools.partial(wanted.load, model=model)
     _check_sigma(wanted, info)
+    if is_stream:
+        return denoise_stream(sys.stdin.buffer, sys.stdout.buffer, load, options)
     report = _report(arguments, plan, settings, info)
     if arguments.dry_run:
         return dry_run(plan, wanted.overwrite)
     _check_unloaded(wanted, info, plan)
-    progress = FileProgress()
-    load = functools.partial(wanted.load, progress.on_tile)
-    return denoise_files(plan, load, options, progress, report)
+    return denoise_files(plan, load, options, report)
 
 
 def _settings(wanted: ResultOptions, info: "ModelInfo | None") -> dict[str, Any]:
@@ -196,12 +204,18 @@ def _settings(wanted: ResultOptions, info: "ModelInfo | None") -> dict[str, Any]
     return model | {name: getattr(wanted, name) for name in names}
 
 
-def _require_no_files(arguments: argparse.Namespace) -> None:
-    for flag, value in (("output", arguments.output), ("report", arguments.report)):
-        if value not in (None, "-"):
-            raise UserError(f"--{flag}={value}: with - as INPUT leave the flag out.")
-    if arguments.dry_run:
-        raise UserError("--dry-run: with - as INPUT leave the flag out.")
+def _check_paths(arguments: argparse.Namespace, is_stream: bool) -> None:
+    if is_stream:
+        for flag, value in (("output", arguments.output), ("report", arguments.report)):
+            if value not in (None, "-"):
+                raise UserError(f"--{flag}={value}: with - as INPUT leave the flag out.")
+        if arguments.dry_run:
+            raise UserError("--dry-run: with - as INPUT leave the flag out.")
+        return
+    if "-" in arguments.inputs:
+        raise UserError("INPUT: - (standard input) stands alone. Received: other inputs beside it.")
+    if arguments.output is None:
+        raise UserError("--output: expected a folder for the results. Received: none.")
 
 
 def _check_sigma(wanted: ResultOptions, info: "ModelInfo | None") -> None:

@@ -7,24 +7,22 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
 from gradnet_tf.cli.denoise_plan import DEFAULTS, Denoise, FileOptions, Job, Plan
 from gradnet_tf.cli.earlier_results import EarlierResults
-from gradnet_tf.cli.file_progress import FileProgress
 from gradnet_tf.cli.file_stages import FAILURES, run_in_stages
-from gradnet_tf.images.photo import Photo, is_dark
+from gradnet_tf.images.photo import Photo
 from gradnet_tf.images.photo_files import (
     decode_photo,
     encode_photo,
     estimate_megapixels,
-    quiet_decoders,
     read_photo,
-    write_encoded,
 )
-from gradnet_tf.utils.console import note
+from gradnet_tf.tiling.tiler import OnTile
+from gradnet_tf.utils.console import Pace, ProgressLine, note
 from gradnet_tf.utils.errors import (
     EXIT_OK,
     EXIT_SOME_FAILED,
@@ -32,12 +30,123 @@ from gradnet_tf.utils.errors import (
     Interrupted,
     UserError,
 )
+from gradnet_tf.utils.files import write_file
 from gradnet_tf.utils.ownership import Inputs
+
+#: Seconds of work that needs no progress lines in a log file.
+_SHORT = 30.0
+
+
+class FileProgress:
+    """One line over files and tiles: on a terminal it is rewritten, elsewhere now and then.
+
+    Where there is no terminal, short work shows none.
+
+    The time left is that of the megapixels left at the speed so far. The
+    speed is taken from the first finished tile on: what comes before pays for
+    loading and compiling.
+
+    Args:
+        line: where it is shown.
+        clock: seconds that never go back.
+    """
+
+    def __init__(
+        self, line: ProgressLine | None = None, clock: Callable[[], float] = time.monotonic
+    ):
+        self._line = line or ProgressLine()
+        self._clock = clock
+        self._files = self._total = 0
+        self._left = self._done = 0.0
+        self._name = ""
+        self._is_shown = False
+        self._size = self._part = 0.0
+        self._pace = Pace(clock)
+        self._quiet_until = 0.0 if self._line.stream.isatty() else clock() + _SHORT
+
+    def begin(self, done: int, sizes: Sequence[float]) -> None:
+        """Says what is to be done.
+
+        Args:
+            done: files that need no work.
+            sizes: megapixels of each of the others, estimated.
+        """
+        self._files, self._total = done, done + len(sizes)
+        self._left = sum(sizes)
+
+    def loading(self) -> None:
+        """Shows that the model is being loaded."""
+        self._show(f"{self._files} of {self._total} files  loading the model")
+
+    def start(self, name: str, estimated: float, megapixels: float) -> None:
+        """The network begins with a file.
+
+        Args:
+            name: of the file.
+            estimated: what `begin` was told of it.
+            megapixels: what it has.
+        """
+        # What the network itself prints begins on a line of its own.
+        self.clear()
+        self._left += megapixels - estimated
+        self._name, self._size, self._part = name, megapixels, 0.0
+
+    def on_tile(self, done: int, total: int) -> None:
+        """Some pixels of the present file are done; see `Denoiser.__call__`."""
+        self._part = done / max(total, 1)
+        if done >= total and self._total == 1:
+            return  # nothing is left to wait for
+        finished = self._done + self._part * self._size
+        if not self._pace.marked:
+            self._pace.mark(finished)
+        else:
+            self._show(self._text(finished))
+
+    def worked(self) -> None:
+        """The network is done with the present file."""
+        self._done += self._size
+        self._left -= self._size
+        self._size = self._part = 0.0
+        if self._total > 1:
+            self._pace.mark(self._done)
+
+    def finish(self, estimated: float = 0.0) -> None:
+        """A file is written, or has failed.
+
+        Args:
+            estimated: what `begin` was told of a file that never came to the network.
+        """
+        self._left -= estimated
+        self._files += 1
+        if 0 < self._files < self._total:
+            self._show(self._text(self._done + self._part * self._size))
+
+    def clear(self) -> None:
+        """Makes room for a line of text."""
+        if self._is_shown:
+            self._line.clear()
+            self._is_shown = False
+
+    def _text(self, finished: float) -> str:
+        words = [f"{self._files} of {self._total} files"]
+        if self._size:
+            words.append(f"{self._name} {self._part:.0%}")
+        left = self._left - self._part * self._size
+        rate = self._pace.rate(finished)
+        if rate is not None:
+            words.append(f"{rate:.3g} megapixels/s")
+            words.append(f"{self._pace.left(finished, finished + max(left, 0.0))} left")
+        return "  ".join(words)
+
+    def _show(self, text: str) -> None:
+        if self._clock() >= self._quiet_until:
+            self._is_shown = True
+            self._line.show(text)
 
 
 @dataclasses.dataclass(frozen=True)
 class Written:
-    """A result that lies in its place.
+    """An output file that was written.
 
     Attributes:
         megapixels: of the picture.
@@ -104,10 +213,10 @@ _DARK = "the networks know pictures of the whole range, so spread its values fir
 
 def denoise_files(
     plan: Plan,
-    load: Callable[[], Denoise],
+    load: Callable[[OnTile], Denoise],
     options: FileOptions = DEFAULTS,
-    progress: FileProgress | None = None,
     report=None,
+    progress: FileProgress | None = None,
 ) -> int:
     """Denoises file by file; a failure costs one line and does not stop the rest.
 
@@ -116,10 +225,11 @@ def denoise_files(
 
     Args:
         plan: from `plan_jobs`.
-        load: returns the denoiser; called once, when the first image has been read.
+        load: returns the denoiser; called once, when the first image has been read, with a
+            function for the denoiser to report its progress; see `Denoiser.__call__`.
         options: how files are treated.
-        progress: shows how far the work is; its `on_tile` may have been given to the denoiser.
         report: a `gradnet_tf.cli.folder_report.DenoiseReport` to write at the end, if wanted.
+        progress: shows the progress; by default on standard error.
 
     Returns:
         0 when all were written or skipped, 2 when no input was a readable image, else 1.
@@ -129,7 +239,7 @@ def denoise_files(
         Interrupted: by Ctrl-C, after the summary.
     """
     with _terminated_as_by_ctrl_c():
-        return _Run(plan, load, options, progress or FileProgress(), report).run()
+        return _Run(plan, load, options, report, progress).run()
 
 
 @contextlib.contextmanager
@@ -156,14 +266,16 @@ def _terminated_as_by_ctrl_c() -> Iterator[None]:
 class _Run:
     """One call of `denoise_files`."""
 
-    def __init__(self, plan, load, options, progress, report):
-        self._plan, self._load, self._options = plan, load, options
-        self._progress, self._report = progress, report
-        self._results = Results(progress)
-        self._inputs = Inputs(job.source for job in plan.jobs)
+    def __init__(self, plan, load, options, report, progress):
+        self._plan, self._load, self._options, self._report = plan, load, options, report
+        sources = [job.source for job in plan.jobs]
+        self._progress = progress or FileProgress()
+        self._inputs = Inputs(sources)
+        self._results = Results(self._progress)
         self._earlier = EarlierResults(plan.folder, options.settings or {})
         self._denoise: Denoise | None = None
-        self._ahead: dict[Job, float] = {}  # megapixels of what has not come to the network
+        self._ahead: dict[Job, float] = {}  # megapixels of files that have not been denoised yet
+        self._written: list[Path] = []
 
     def run(self) -> int:
         for text in self._plan.notes:
@@ -180,7 +292,7 @@ class _Run:
                 self._do_the_rest(set(skipped))
             finally:
                 if self._options.settings is not None:
-                    self._earlier.save()
+                    self._earlier.save(self._written)
             if self._report:
                 self._report.add_skipped(skipped, self._earlier.settings_of)
         except KeyboardInterrupt:
@@ -199,25 +311,26 @@ class _Run:
     def _do_the_rest(self, skipped: set[Job]) -> None:
         jobs = [job for job in self._plan.jobs if job not in skipped]
         paths = [job.source for job in jobs]
-        # The decoders' settings are global: reading and writing find them set, and leave them so.
-        with quiet_decoders():
+        # A single file needs no estimate: its size is known before it is denoised.
+        estimates = [0.0] * len(jobs)
+        if len(jobs) > 1:
             estimates = estimate_megapixels(paths, [_size_of(path) for path in paths])
-            # What is too large will be refused, and takes neither time nor room.
-            most = self._options.max_megapixels
-            sizes = {job: size * (size <= most) for job, size in zip(jobs, estimates, strict=True)}
-            self._ahead = dict(sizes)
-            room = self._options.waiting_memory or _quarter_of_memory()
-            self._progress.begin(len(skipped), list(sizes.values()))
-            run_in_stages(
-                jobs,
-                lambda job: read_photo(job.source, self._options.max_megapixels),
-                self._work,
-                self._write,
-                self._done,
-                self._options.jobs,
-                lambda job: sizes[job] * 1e6 * _BYTES_PER_PIXEL,
-                room,
-            )
+        # Files above the limit will be refused, so they take neither time nor memory.
+        most = self._options.max_megapixels
+        sizes = {job: size * (size <= most) for job, size in zip(jobs, estimates, strict=True)}
+        self._ahead = dict(sizes)
+        room = self._options.waiting_memory or _quarter_of_memory()
+        self._progress.begin(len(skipped), list(sizes.values()))
+        run_in_stages(
+            jobs,
+            lambda job: read_photo(job.source, most),
+            self._work,
+            self._write,
+            self._done,
+            self._options.jobs,
+            lambda job: sizes[job] * 1e6 * _BYTES_PER_PIXEL,
+            room,
+        )
 
     def _work(self, job: Job, photo: Photo):
         """Returns (photo, pixels, seconds), or what went wrong with this file."""
@@ -225,14 +338,14 @@ class _Run:
         if self._denoise is None and not self._options.changes_nothing:
             _make_folder(job.target.parent)
             self._progress.loading()
-            self._denoise = self._load()
+            self._denoise = self._load(self._progress.on_tile)
         self._results.start()
         self._progress.start(job.source.name, self._ahead.pop(job), _megapixels(photo))
         start = time.perf_counter()
         try:
             pixels = photo.pixels
             if self._denoise is not None:
-                if is_dark(pixels):
+                if photo.is_dark:
                     note(f"{job.source}: uses the darkest part of its 16 bits alone; {_DARK}")
                 pixels = self._denoise(pixels)
         except FAILURES as error:
@@ -252,7 +365,7 @@ class _Run:
             raise UserError(
                 f"{job.target} is one of the inputs now, and inputs are never overwritten"
             )
-        write_encoded(job.target, data)
+        write_file(job.target, data)
         seconds += time.perf_counter() - start
         if self._report:
             self._report.add_written(job, photo, pixels, seconds)
@@ -260,7 +373,7 @@ class _Run:
 
     def _done(self, job: Job, outcome) -> None:
         if isinstance(outcome, Written):
-            self._earlier.add(job.target)
+            self._written.append(job.target)
             self._results.write(job, outcome)
         else:
             self._fail(job, outcome)
@@ -293,7 +406,7 @@ def _make_folder(folder: Path) -> None:
 
 
 def _megapixels(photo: Photo) -> float:
-    return photo.pixels.shape[0] * photo.pixels.shape[1] / 1e6
+    return photo.array.shape[0] * photo.array.shape[1] / 1e6
 
 
 def _size_of(path: Path) -> int:

@@ -6,8 +6,10 @@ and runs again is told that the old results stand. Nothing depends on the
 file: without it, or where it is damaged, nothing is said.
 """
 
+import dataclasses
+import functools
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,37 +21,36 @@ NAME = ".gradnet.json"
 Settings = Mapping[str, Any]
 
 
+@dataclasses.dataclass(frozen=True)
 class EarlierResults:
-    """The settings that each result of a folder was made with.
+    """The settings that each result in a folder was made with.
 
-    Args:
+    Attributes:
         folder: the output folder.
-        settings: those of this run; texts, numbers and `None`.
+        settings: the settings of this run: strings, numbers and `None`.
     """
 
-    def __init__(self, folder: Path, settings: Settings):
-        self._folder = folder
-        self._settings = dict(settings)
-        self._made: list[str] = []
-        self._stored, self._results = _read(folder / NAME)
+    folder: Path
+    settings: Settings
 
-    def add(self, target: Path) -> None:
-        """A result has been written with the settings of this run."""
-        self._made.append(self._name(target))
+    @functools.cached_property
+    def _recorded(self) -> tuple[list[dict], dict[str, int]]:
+        return _read(self.folder / NAME)
 
     def settings_of(self, target: Path) -> Settings | None:
         """Returns the settings that a result was made with, `None` where nobody knows."""
-        number = self._results.get(self._name(target))
-        known = isinstance(number, int) and 0 <= number < len(self._stored)
-        return self._stored[number] if known else None
+        stored, results = self._recorded
+        number = results.get(self._name(target))
+        known = isinstance(number, int) and 0 <= number < len(stored)
+        return stored[number] if known else None
 
     def differences(self, target: Path) -> dict[str, tuple[Any, Any]]:
         """Returns what differs, as {setting: (then, now)}; nothing where nobody knows."""
         then = self.settings_of(target)
         if then is None:
             return {}
-        keys = [key for key in self._settings if then.get(key) != self._settings[key]]
-        return {key: (then.get(key), self._settings[key]) for key in keys}
+        keys = [key for key in self.settings if then.get(key) != self.settings[key]]
+        return {key: (then.get(key), self.settings[key]) for key in keys}
 
     def tell_differences(self, skipped: Iterable[Path]) -> None:
         """Says in one line that skipped results were made otherwise, if any were."""
@@ -63,22 +64,25 @@ class EarlierResults:
         some = "1 skipped result was" if len(found) == 1 else f"{len(found)} skipped results were"
         note(f"{some} made with other settings ({shown}); --overwrite makes them anew")
 
-    def save(self) -> None:
-        """Writes the file anew, if there is anything to add."""
-        if not self._made:
+    def save(self, targets: Sequence[Path]) -> None:
+        """Records that `targets` were written with the settings of this run.
+
+        A file that cannot be written is reported, not raised.
+        """
+        if not targets:
             return
-        # Another process may have added to it since.
-        stored, results = _read(self._folder / NAME)
-        if self._settings not in stored:
-            stored.append(self._settings)
-        results |= dict.fromkeys(self._made, stored.index(self._settings))
+        # Another process may have added entries since the file was read.
+        stored, results = _read(self.folder / NAME)
+        if self.settings not in stored:
+            stored.append(dict(self.settings))
+        results |= {self._name(target): stored.index(self.settings) for target in targets}
         try:
-            write_json(self._folder / NAME, {"settings": stored, "results": results})
+            write_json(self.folder / NAME, {"settings": stored, "results": results})
         except OSError as error:
-            note(f"{self._folder / NAME} cannot be written: {error.strerror or error}")
+            note(f"{self.folder / NAME} cannot be written: {error.strerror or error}")
 
     def _name(self, target: Path) -> str:
-        return target.relative_to(self._folder).as_posix()
+        return target.relative_to(self.folder).as_posix()
 
 
 def _shown(value: Any) -> str:

@@ -1,10 +1,11 @@
 """The `gradnet` command: `gradnet denoise` and `gradnet models`."""
 
 import argparse
+import functools
 from collections.abc import Sequence
 
 from gradnet_tf import weights
-from gradnet_tf.cli.denoise_command import add_denoise
+from gradnet_tf.cli.denoise_command import add_denoise, denoise
 from gradnet_tf.utils.command import guarded
 from gradnet_tf.utils.errors import EXIT_OK, UserError
 from gradnet_tf.utils.options import ArgumentParser
@@ -20,14 +21,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         SystemExit: `--help`, or arguments that argparse refuses.
     """
     arguments = _parser().parse_args(argv)
-    return guarded(lambda: arguments.run(arguments))
+    return guarded(functools.partial(arguments.run, arguments))
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = ArgumentParser(prog="gradnet", description="Denoises photographs with GradNet.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    add_denoise(commands).set_defaults(run=_denoise)
+    add_denoise(commands).set_defaults(run=denoise)
 
     models = commands.add_parser(
         "models",
@@ -41,12 +42,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     models.set_defaults(run=_models)
     return parser
-
-
-def _denoise(arguments: argparse.Namespace) -> int:
-    from gradnet_tf.cli.denoise_command import denoise
-
-    return denoise(arguments)
 
 
 def _models(arguments: argparse.Namespace) -> int:

@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from gradnet_tf.images import avif as boxes
-from gradnet_tf.images.photo import Photo, require_size, split_alpha
+from gradnet_tf.images.photo import Photo, require_size
 from gradnet_tf.utils.errors import UserError
 
 #: Bits of `codec_flags`.
@@ -163,8 +163,7 @@ def read(data: bytes, format: str, max_megapixels: float) -> Photo:
             raise UserError(f"is of mode {image.mode}; expected grey or RGB: convert it first")
         array = np.asarray(image)
     facts["exif"] = boxes.exif(data)
-    pixels, alpha = split_alpha(array)
-    return Photo(pixels, alpha, format, data, facts)
+    return Photo(np.atleast_3d(array), format, data, facts)
 
 
 def write(photo: Photo, quality: int | None) -> bytes:

@@ -47,14 +47,14 @@ def read(data: bytes, format: str, max_megapixels: float) -> Photo:
         "subsampling": _subsampling([(part[1] >> 4, part[1] & 15) for part in parts]),
         "progressive": marker == _PROGRESSIVE,
     }
-    return Photo(pixels.reshape(height, width, -1), None, format, data, facts)
+    return Photo(pixels.reshape(height, width, -1), format, data, facts)
 
 
 def write(photo: Photo, quality: int | None) -> bytes:
     """Writes a JPEG with the metadata, the chroma subsampling and the tables of the input."""
     target = io.BytesIO()
-    grey = photo.pixels.shape[2] == 1
-    image = Image.fromarray(np.ascontiguousarray(photo.pixels[..., 0] if grey else photo.pixels))
+    grey = photo.array.shape[2] == 1
+    image = Image.fromarray(np.ascontiguousarray(photo.array[..., 0] if grey else photo.array))
     options = {"quality": quality} if quality else {"qtables": _tables(photo.facts["tables"])}
     if not grey:
         options["subsampling"] = photo.facts["subsampling"]

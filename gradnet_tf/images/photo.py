@@ -20,43 +20,50 @@ class Photo:
     """A decoded photograph.
 
     Attributes:
-        pixels: (H, W, 1) grey or (H, W, 3) RGB; uint8, uint16 or float, floats with
-            the nominal range [0, 1]. As stored: an orientation tag does not turn them.
-        alpha: (H, W) of the same dtype, or `None`.
+        array: (H, W, C), C = 1 gray, 2 gray and alpha, 3 RGB, 4 RGB and alpha; uint8,
+            uint16 or float, floats with the nominal range [0, 1]. As stored in the file: an
+            orientation tag is not applied.
         format: "png", "jpeg", "tiff", "webp", "avif", "bmp" or "pnm".
         encoded: the file it was read from.
         facts: what the format's own module wants to know when it writes.
     """
 
-    pixels: np.ndarray
-    alpha: np.ndarray | None
+    array: np.ndarray
     format: str
     encoded: bytes
     facts: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     @property
-    def array(self) -> np.ndarray:
-        """Pixels and alpha as one array, (H, W, 1, 2, 3 or 4)."""
-        if self.alpha is None:
-            return self.pixels
-        return np.concatenate([self.pixels, self.alpha[..., np.newaxis]], axis=2)
+    def pixels(self) -> np.ndarray:
+        """The channels that are denoised: (H, W, 1) gray or (H, W, 3) RGB."""
+        return self.array[..., : color_channels(self.array.shape[2])]
+
+    @property
+    def alpha(self) -> np.ndarray | None:
+        """The alpha channel, (H, W), or `None`."""
+        return None if self.array.shape[2] % 2 else self.array[..., -1]
+
+    @property
+    def is_dark(self) -> bool:
+        """Whether 16-bit pixels use an eighth of their range or less, as 12-bit data does."""
+        return self.array.dtype == np.uint16 and 0 < int(self.pixels.max()) <= 2**13
 
     def with_pixels(self, pixels: np.ndarray) -> "Photo":
         """Returns the photograph with other pixels, shaped like its own and of its dtype."""
-        if pixels.shape != self.pixels.shape or pixels.dtype != self.pixels.dtype:
+        if pixels.shape != self.pixels.shape or pixels.dtype != self.array.dtype:
             raise ValueError(
-                f"`pixels` must be {self.pixels.dtype} {self.pixels.shape}. "
+                f"`pixels` must be {self.array.dtype} {self.pixels.shape}. "
                 f"Received: {pixels.dtype} {pixels.shape}"
             )
-        return dataclasses.replace(self, pixels=pixels)
+        if self.alpha is None:
+            return dataclasses.replace(self, array=pixels)
+        array = np.concatenate([pixels, self.alpha[..., np.newaxis]], axis=2)
+        return dataclasses.replace(self, array=array)
 
 
-def split_alpha(array: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-    """Returns (pixels, alpha) of (H, W) or (H, W, 1 to 4); alpha is the 2nd or 4th channel."""
-    if array.ndim == 2:
-        return array[..., np.newaxis], None
-    colours = array.shape[2] - 1 + array.shape[2] % 2
-    return array[..., :colours], None if array.shape[2] % 2 else array[..., -1]
+def color_channels(channels: int) -> int:
+    """Returns how many of 1 to 4 channels are colors: the 2nd or the 4th one is alpha."""
+    return channels - 1 + channels % 2
 
 
 def require_size(width: int, height: int, max_megapixels: float) -> None:
@@ -68,8 +75,3 @@ def require_size(width: int, height: int, max_megapixels: float) -> None:
             f"has {width}×{height} pixels, or {width * height / 1e6:.4g} megapixels; "
             f"expected at most {max_megapixels:g} (see --max-megapixels)"
         )
-
-
-def is_dark(pixels: np.ndarray) -> bool:
-    """Whether 16-bit pixels use an eighth of their range or less, as 12 bits in a file of 16 do."""
-    return pixels.dtype == np.uint16 and 0 < int(pixels.max()) <= 2**13

@@ -17,7 +17,7 @@ from gradnet_tf.images import MAX_MEGAPIXELS, avif, jpeg, pillow_formats, png, t
 from gradnet_tf.images.image_files import IMAGE_SUFFIXES, read_bytes
 from gradnet_tf.images.photo import Photo
 from gradnet_tf.utils.errors import UserError
-from gradnet_tf.utils.files import atomic_write
+from gradnet_tf.utils.files import write_file
 
 #: Megapixels of a megabyte of file, where no header tells any: between JPEG and PNG.
 _MEGAPIXELS_PER_MB = 1.0
@@ -106,7 +106,8 @@ def decode_photo(data: bytes, name: str, max_megapixels: float = MAX_MEGAPIXELS)
         format = format_of(data)
         with quiet_decoders():
             photo = _MODULES[format].read(data, format, max_megapixels)
-        require_floats_in_range(photo.pixels)
+        if photo.array.dtype.kind == "f":
+            require_floats_in_range(photo.pixels)
         return photo
     except UserError as error:
         raise UserError(f"{name} {error}") from error
@@ -162,19 +163,7 @@ def write_photo(path: str | os.PathLike, photo: Photo, quality: int | None = Non
             f"cannot write {path}: the photograph was read as {photo.format.upper()} and is "
             f"written as such; expected one of {', '.join(_SUFFIXES[photo.format])}."
         )
-    write_encoded(path, encode_photo(photo, quality))
-
-
-def write_encoded(path: str | os.PathLike, data: bytes) -> None:
-    """Writes a file, whole or not at all.
-
-    Raises:
-        UserError: it cannot be written.
-    """
-    try:
-        atomic_write(Path(path), data)
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror or error}.") from error
+    write_file(path, encode_photo(photo, quality))
 
 
 def megapixels_of(path: str | os.PathLike) -> float | None:
@@ -213,9 +202,7 @@ def estimate_megapixels(
 
 
 def require_floats_in_range(pixels: np.ndarray) -> None:
-    """Raises `UserError` for float pixels that no scale of ours fits; integers always fit."""
-    if pixels.dtype.kind != "f":
-        return
+    """Raises `UserError` for float pixels that are not finite, or far outside [0, 1]."""
     strange = int(pixels.size - np.count_nonzero(np.isfinite(pixels)))
     if strange:
         raise UserError(f"has {strange} values that are NaN or infinite; expected finite floats")

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from gradnet_tf.images.photo import Photo, require_size, split_alpha
+from gradnet_tf.images.photo import Photo, require_size
 from gradnet_tf.utils.errors import UserError
 
 #: Of lossy WebP, whose files do not tell the quality they were written with.
@@ -41,8 +41,7 @@ def read(data: bytes, format: str, max_megapixels: float) -> Photo:
         if image.mode not in known:
             raise UserError(f"is of mode {image.mode}; expected grey or RGB: convert it first")
         array = np.asarray(image.convert(known[image.mode]))
-    pixels, alpha = split_alpha(array)
-    return Photo(pixels, alpha, format, data, facts)
+    return Photo(np.atleast_3d(array), format, data, facts)
 
 
 def write(photo: Photo, quality: int | None) -> bytes:
@@ -88,8 +87,8 @@ def _read_deep_pnm(data: bytes, format: str, facts: dict) -> Photo:
     array = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if array is None or array.dtype != np.uint16:
         raise UserError("is damaged: its 16-bit pixels cannot be decoded")
-    pixels, _ = split_alpha(array if array.ndim == 2 else array[..., ::-1])
-    return Photo(pixels, None, format, data, facts)
+    # OpenCV returns (H, W) for gray and BGR for color.
+    return Photo(np.atleast_3d(array)[..., ::-1], format, data, facts)
 
 
 def _write_deep_pnm(array: np.ndarray) -> bytes:

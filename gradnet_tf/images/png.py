@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from gradnet_tf.images.photo import Photo, require_size, split_alpha
+from gradnet_tf.images.photo import Photo, require_size
 from gradnet_tf.utils.errors import UserError
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -70,8 +70,8 @@ def read(data: bytes, format: str, max_megapixels: float) -> Photo:
         raise UserError("is damaged: its header and its pixels disagree")
     # The compressed pixels were of use; their place among the chunks still is.
     rest = [(kind, b"" if kind == b"IDAT" else content) for kind, content in chunks]
-    pixels, alpha = split_alpha(array)
-    return Photo(pixels, alpha, format, data, {"mode": (colour_type, depth), "chunks": rest})
+    facts = {"mode": (colour_type, depth), "chunks": rest}
+    return Photo(np.atleast_3d(array), format, data, facts)
 
 
 def write(photo: Photo, quality: int | None) -> bytes:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from gradnet_tf.images import tiff_tags
-from gradnet_tf.images.photo import Photo, require_size, split_alpha
+from gradnet_tf.images.photo import Photo, require_size
 from gradnet_tf.images.tiff_decoders import decode
 from gradnet_tf.images.tiff_tags import Entry, Layout
 from gradnet_tf.utils.errors import UserError
@@ -71,10 +71,10 @@ def read(data: bytes, format: str, max_megapixels: float) -> Photo:
             f"is a TIFF of {samples} channels of {bits} bits in compression {compression}, which "
             "cannot be decoded here: save it uncompressed first"
         )
-    pixels, alpha = split_alpha(array.reshape(shape))
-    inverted = photometric == _WHITE_IS_0 and pixels.dtype.kind == "u"
-    if inverted and not by_pillow:  # Pillow has done it.
-        pixels = np.iinfo(pixels.dtype).max - pixels
+    array = array.reshape(shape)
+    inverted = photometric == _WHITE_IS_0 and array.dtype.kind == "u"
+    if inverted and not by_pillow:  # Pillow inverts the values itself.
+        array = _inverted(array)
     facts = {
         "layout": layout,
         "entries": {tag: e for tag, e in entries.items() if tag not in _OF_THE_PIXELS},
@@ -84,7 +84,7 @@ def read(data: bytes, format: str, max_megapixels: float) -> Photo:
         "inverted": inverted,
         "compressed": compression != _NONE,
     }
-    return Photo(pixels, alpha, format, data, facts)
+    return Photo(array, format, data, facts)
 
 
 def write(photo: Photo, quality: int | None) -> bytes:
@@ -95,8 +95,7 @@ def write(photo: Photo, quality: int | None) -> bytes:
     floating = array.dtype.kind == "f"
     inverted = photo.facts["inverted"]
     if inverted:
-        array = array.copy()
-        array[..., 0] = np.iinfo(array.dtype).max - array[..., 0]
+        array = _inverted(array)
     compressed = photo.facts["compressed"]
     predict = compressed and not floating
     rows = max(1, _STRIP_BYTES // max(1, width * channels * array.itemsize))
@@ -107,7 +106,7 @@ def write(photo: Photo, quality: int | None) -> bytes:
             strip = np.concatenate([strip[:, :1], strip[:, 1:] - strip[:, :-1]], axis=1)
         content = strip.astype(array.dtype.newbyteorder(layout.order)).tobytes()
         strips.append(zlib.compress(content, 6) if compressed else content)
-    grey = photo.pixels.shape[2] == 1
+    grey = channels <= 2
     entries: dict[int, Entry] = {
         **photo.facts["entries"],
         _WIDTH: layout.entry("I", width),
@@ -124,9 +123,16 @@ def write(photo: Photo, quality: int | None) -> bytes:
     }
     if predict:
         entries[_PREDICTOR] = layout.entry("H", 2)
-    if photo.alpha is not None:
+    if channels % 2 == 0:  # The last channel is alpha.
         entries[_EXTRA] = layout.entry("H", photo.facts["extra"])
     return tiff_tags.build_file(layout, entries, photo.facts["children"], strips)
+
+
+def _inverted(array: np.ndarray) -> np.ndarray:
+    """Returns gray integers, with alpha or not, with black and white exchanged."""
+    array = array.copy()
+    array[..., 0] = np.iinfo(array.dtype).max - array[..., 0]
+    return array
 
 
 def _require_one_page(

@@ -1,7 +1,9 @@
 """The one place where `--model=` is resolved: a path by its content, else a name."""
 
 import dataclasses
+import importlib.util
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ from gradnet_tf import weights
 from gradnet_tf.loading.run_folder import best_weights
 from gradnet_tf.models.classical import CLASSICAL
 from gradnet_tf.models.presets import PRESETS, train_command
-from gradnet_tf.runtimes.choose_runtime import RUNTIMES, litert_is_better
+from gradnet_tf.runtimes import RUNTIMES
 from gradnet_tf.utils.backend import backend_name
 from gradnet_tf.utils.errors import UserError
 from gradnet_tf.utils.files import sha256_of
@@ -31,44 +33,83 @@ class Resolved:
         spec: the name or the path as given.
         kind: "folder", "file", "classical", "weights" or "unknown".
         path: the folder or the file; `None` for the other kinds.
-        card: of weights that ship.
-        tflite: the .tflite file that ships beside those weights, if one does.
+        card: the card of shipped weights.
+        gray: name of the weights that gray pictures go through, if the shipped weights have
+            such a partner.
+        litert: the shipped .tflite file to run, if LiteRT is to run shipped weights.
     """
 
     spec: str
     kind: str
     path: Path | None = None
     card: Mapping[str, Any] | None = None
-    tflite: Path | None = None
-
-    @property
-    def given(self) -> Path | str:
-        """What messages about the model begin with."""
-        return self.path or self.spec
+    gray: str | None = None
+    litert: Path | None = None
 
 
-def resolve(spec: str) -> Resolved:
-    """Says what a name or a path means: what exists is a path, anything else a name."""
-    path = Path(spec)
-    if spec and path.exists():
-        return Resolved(spec, "folder" if path.is_dir() else "file", path)
-    if spec in CLASSICAL:
-        return Resolved(spec, "classical")
-    card = weights.find_card(spec) if spec else None
-    if card is None:
-        return Resolved(spec, "unknown")
-    return Resolved(spec, "weights", None, card, weights.tflite_path(card))
+def resolve(spec: str, runtime: str = "auto", precision: str = "float32") -> Resolved:
+    """Returns what a name or a path means: a path if it exists, otherwise a name.
+
+    Args:
+        spec: name or path, as `gradnet_tf.denoiser.load_denoiser` takes it.
+        runtime: one of `RUNTIMES`: what runs shipped weights. "auto" means LiteRT where a
+            .tflite file is shipped, unless there is a reason for Keras; see `_litert_is_better`.
+        precision: dtype policy; the shipped .tflite files are float32 only.
+
+    Raises:
+        UserError: another runtime, or "litert" for a model without a shipped .tflite file.
+    """
+    if runtime not in RUNTIMES:
+        raise UserError(f"`runtime` must be one of {', '.join(RUNTIMES)}. Received: {runtime!r}")
+    use_litert = runtime == "litert" or (
+        runtime == "auto" and precision == "float32" and _litert_is_better()
+    )
+    path, card, gray, tflite = None, None, None, None
+    if spec and Path(spec).exists():
+        path = Path(spec)
+        kind = "folder" if path.is_dir() else "file"
+    elif spec in CLASSICAL:
+        kind = "classical"
+    elif spec and (card := weights.find_card(spec)):
+        kind = "weights"
+        tflite = weights.tflite_path(card)
+        gray = weights.gray_partner(card["name"], {"kind": kind})
+    else:
+        kind = "unknown"
+    # A .tflite file that is given by its path runs in LiteRT anyway.
+    if runtime == "litert" and tflite is None and not (path and path.suffix == ".tflite"):
+        raise UserError(
+            f"--runtime=litert: no .tflite file ships for {spec}.\nExport one (python -m "
+            "export --formats=tflite_float16) and give its path, or leave the flag out."
+        )
+    return Resolved(spec, kind, path, card, gray, tflite if use_litert else None)
+
+
+def _litert_is_better() -> bool:
+    """Whether "auto" means LiteRT for weights that are also shipped as a .tflite file.
+
+    LiteRT starts in a fraction of the time, needs no TensorFlow and computes the same to 1e-5.
+    Keras is better where there is a GPU, where LiteRT is not installed, and where KERAS_BACKEND
+    is set.
+    """
+    installed = importlib.util.find_spec("ai_edge_litert") is not None
+    return installed and "KERAS_BACKEND" not in os.environ and not _has_gpu()
+
+
+def _has_gpu() -> bool:
+    """Whether there is a graphics card that TensorFlow or JAX could compute on."""
+    return any(Path("/dev").glob("nvidia[0-9]*"))
 
 
 @dataclasses.dataclass(frozen=True)
 class ModelInfo:
-    """What can be known of a model without loading it, which takes seconds.
+    """What is known about a model without loading it, which takes seconds.
 
     Attributes:
-        name: as reports call it.
-        sha256: of its weights, `None` where that is not known.
-        needs_sigma: whether it takes a noise level, `None` where that is not known.
-        gray: name of the weights that gray pictures go through, if there are such.
+        name: the name that reports use.
+        sha256: of its weights, `None` if unknown.
+        needs_sigma: whether it takes a noise level, `None` if unknown.
+        gray: name of the weights that gray pictures go through, if any.
     """
 
     name: str
@@ -77,13 +118,8 @@ class ModelInfo:
     gray: str | None = None
 
 
-def model_info(spec: str) -> ModelInfo | None:
-    """Returns what is known of a model; `None` where loading has to tell whether it exists.
-
-    Args:
-        spec: path or name, as `gradnet_tf.denoiser.load_denoiser` takes it.
-    """
-    found = resolve(spec)
+def model_info(found: Resolved) -> ModelInfo | None:
+    """Returns what is known about a model; `None` if only loading shows whether it exists."""
     if found.kind == "folder":
         return _folder_info(found.path)
     if found.kind == "file":
@@ -93,12 +129,12 @@ def model_info(spec: str) -> ModelInfo | None:
         except OSError:
             return None
     if found.kind == "classical":
-        return ModelInfo(spec, None, True)
+        return ModelInfo(found.spec, None, True)
     card = found.card
     if card is None:
         return None
-    gray = weights.gray_partner(card["name"], {"kind": "weights"})
-    return ModelInfo(card["name"], card.get("sha256"), _needs_sigma(card), gray)
+    preset = PRESETS.get(card["preset"])
+    return ModelInfo(card["name"], card.get("sha256"), preset and preset.needs_sigma, found.gray)
 
 
 def _folder_info(folder: Path) -> ModelInfo:
@@ -119,32 +155,6 @@ def _needs_sigma(config: Mapping[str, Any]) -> bool | None:
     return preset.needs_sigma
 
 
-def litert_file(model: Resolved, runtime: str, precision: str = "float32") -> Path | None:
-    """Returns the shipped .tflite file that a model is to run from; `None`: no such file, Keras.
-
-    Args:
-        model: from `resolve`.
-        runtime: one of `RUNTIMES`; see `gradnet_tf.runtimes.choose_runtime.litert_is_better`.
-        precision: dtype policy; the files are float32 alone.
-
-    Raises:
-        UserError: another runtime; "litert" for a model without a file.
-    """
-    if runtime not in RUNTIMES:
-        raise UserError(f"`runtime` must be one of {', '.join(RUNTIMES)}. Received: {runtime!r}")
-    if runtime == "keras" or (runtime == "auto" and precision != "float32"):
-        return None
-    if model.kind == "file" and model.path.suffix == ".tflite":
-        return None  # Its content tells; it runs in LiteRT in any case.
-    found = model.tflite
-    if runtime == "litert" and found is None:
-        raise UserError(
-            f"--runtime=litert: no .tflite file ships for {model.spec}.\nExport one (python -m "
-            "export --formats=tflite_float16) and give its path, or leave the flag out."
-        )
-    return found if found and (runtime == "litert" or litert_is_better()) else None
-
-
 @dataclasses.dataclass(frozen=True)
 class Loaded:
     """What `--model=` means, for `gradnet_tf.denoiser.Denoiser`.
@@ -160,20 +170,19 @@ class Loaded:
     source: dict[str, Any]
 
 
-def load_runner(spec: str, precision: str, flag: str, runtime: str) -> Loaded:
-    """Returns what `--model=spec` means; see `gradnet_tf.denoiser.load_denoiser`."""
+def load_runner(model: Resolved, precision: str, flag: str) -> Loaded:
+    """Returns the model that `--model=` means; see `gradnet_tf.denoiser.load_denoiser`."""
+    spec = model.spec
     if not spec:
         raise UserError(f"--{flag}: expected a path or a name. Received: {spec!r}.\n{_choices()}")
-    model = resolve(spec)
-    file = litert_file(model, runtime, precision)
-    given = file or model.given
     try:
+        if model.litert:
+            return _load_shipped_tflite(model.litert)
         with quiet_native_logs():
-            if file:
-                return _load_shipped_tflite(file, precision)
             return _LOADERS[model.kind](model, precision)
     except UserError as error:
-        # What reads a file names it; who typed it wants to see where.
+        # The message names the file; the user also has to see which flag gave it.
+        given = model.litert or model.path or spec
         raise UserError(f"--{flag}={spec}: {str(error).removeprefix(f'{given}: ')}") from error
     except ModuleNotFoundError as error:
         raise UserError(
@@ -335,22 +344,23 @@ def _load_tflite(path: Path, precision: str) -> Loaded:
     return Loaded(TFLiteRunner(path), path.stem, source)
 
 
-def _load_shipped_tflite(path: Path, precision: str) -> Loaded:
-    _require_float32(path, precision)
+def _load_shipped_tflite(path: Path) -> Loaded:
     from gradnet_tf.runtimes.litert_runtime import TFLiteRunner
 
     card = _read_json(path.with_suffix(".json"))
-    found = _file_source("weights", path)
-    if found["sha256"] != card.get("sha256"):
+    # A model is identified by its weights, whatever runs them.
+    source = {"kind": "weights", "path": str(path), "sha256": card.get("weights_sha256")}
+    source |= {"runtime": "litert", **_from_card(card)}
+    sha256 = sha256_of(path)
+    if sha256 != card.get("sha256"):
         raise UserError(
-            f"{path}: the file is damaged or was exchanged: its sha256 is {found['sha256']}, "
+            f"{path}: the file is damaged or was exchanged: its sha256 is {sha256}, "
             f"expected {card.get('sha256')}.\nReinstall the package."
         )
-    # The identity of a model is that of its weights, whatever runs them.
-    found |= {"sha256": card.get("weights_sha256"), "runtime": "litert", **_from_card(card)}
-    runner = TFLiteRunner(path)
+    with quiet_native_logs():
+        runner = TFLiteRunner(path, card=card)
     runner.parameters = card.get("parameters")
-    return Loaded(runner, path.stem, found)
+    return Loaded(runner, path.stem, source)
 
 
 def _file_source(kind: str, path: Path) -> dict:

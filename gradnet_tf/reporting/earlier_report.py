@@ -12,7 +12,7 @@ from pathlib import Path
 
 from gradnet_tf.reporting.page import MADE_BY
 from gradnet_tf.reporting.result_names import IMAGE_KINDS, file_stems
-from gradnet_tf.utils.ownership import NO_INPUTS, Inputs, read_object, require_replaceable
+from gradnet_tf.utils.ownership import Inputs, read_object, require_replaceable
 
 #: Fields that metrics.json and ranking.json have had in every version.
 _RESULT = {"dataset", "model", "images", "mean", "nan_outputs", "seconds_per_image"}
@@ -26,7 +26,7 @@ _OLDER_PAGE = re.compile(
 
 
 def require_room(
-    output: Path, names: Iterable[str | os.PathLike], inputs: Inputs = NO_INPUTS
+    output: Path, names: Iterable[str | os.PathLike], inputs: Inputs | tuple[()] = ()
 ) -> None:
     """Raises unless files may be written into a folder of results.
 
@@ -68,7 +68,9 @@ def _has_mark(path: Path) -> bool:
 
 
 @contextlib.contextmanager
-def replacing(output: str | os.PathLike, stage: Path, inputs: Inputs = NO_INPUTS) -> Iterator[None]:
+def replacing(
+    output: str | os.PathLike, stage: Path, inputs: Inputs | tuple[()] = ()
+) -> Iterator[None]:
     """Removes from `output` what an earlier evaluation wrote and the one in the block does not.
 
     What else lies in the folder is left alone, and nothing is removed when the

@@ -32,13 +32,13 @@ from gradnet_tf.reporting.page_pictures import Picture, common_scale, with_error
 from gradnet_tf.reporting.result_names import IMAGE_KINDS, file_stems
 from gradnet_tf.utils.errors import UserError
 from gradnet_tf.utils.files import atomic_write, write_json
-from gradnet_tf.utils.ownership import NO_INPUTS, Inputs
+from gradnet_tf.utils.ownership import Inputs
 
 _FIRST_IMAGES = 3
 
 
 @contextlib.contextmanager
-def staged_folder(output: str | os.PathLike, inputs: Inputs = NO_INPUTS) -> Iterator[Path]:
+def staged_folder(output: str | os.PathLike, inputs: Inputs | tuple[()] = ()) -> Iterator[Path]:
     """Yields a temporary folder inside `output`; its files move into `output` on success.
 
     They take the place of an earlier evaluation's files (see `earlier_report`); others

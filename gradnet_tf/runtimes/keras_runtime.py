@@ -11,15 +11,14 @@ from keras import ops
 
 from gradnet_tf.models.presets import model_from_weights
 from gradnet_tf.runtimes.keras_file import rebuild
-from gradnet_tf.tiling.tile_config import AUTO, TileConfig
-from gradnet_tf.tiling.tiler import FLOATS, OnTile, PixelFormat, TiledNetwork, facts_of
+from gradnet_tf.tiling.tiler import TiledNetwork, TiledRunner, facts_of
 from gradnet_tf.utils.errors import UserError
 
 #: The process that imported Keras' backend.
 _PROCESS = os.getpid()
 
 
-class KerasRunner:
+class KerasRunner(TiledRunner):
     """A Keras denoiser as a function from arrays to arrays, clipped to [0, 1].
 
     On the TensorFlow backend it is one `tf.function` whose signature leaves
@@ -61,17 +60,6 @@ class KerasRunner:
     def run(self, images: np.ndarray, sigma: np.ndarray | None = None) -> np.ndarray:
         """Returns the denoised images, float32, shaped like `images`."""
         return _to_numpy(self._denoise, images, sigma)
-
-    def run_picture(
-        self,
-        image: np.ndarray,
-        sigma: np.ndarray | None = None,
-        tiles: TileConfig = AUTO,
-        pixels: PixelFormat = FLOATS,
-        on_tile: OnTile | None = None,
-    ) -> np.ndarray:
-        """Returns one denoised picture of any size; see `TiledNetwork.run`."""
-        return self._tiled.run(image, sigma, tiles, pixels, on_tile)
 
     def naive(self, images: np.ndarray, sigma: np.ndarray | None = None) -> np.ndarray | None:
         """Returns ψ(y) of a GradNet, `None` for any other model."""

@@ -10,13 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from gradnet_tf.tiling.tile_config import AUTO, TileConfig
 from gradnet_tf.tiling.tiler import (
     CROP_SIDE,
-    FLOATS,
-    OnTile,
-    PixelFormat,
     TiledNetwork,
+    TiledRunner,
     TileFacts,
     facts_from_card,
 )
@@ -100,7 +97,7 @@ class LiteRTFile:
 _SIGNATURE, _TILE, _ATTENTION = "serving_default", "tile", "attention"
 
 
-class TFLiteRunner:
+class TFLiteRunner(TiledRunner):
     """A .tflite file as a function from arrays to arrays; the interpreter takes one image a time.
 
     A file of one size runs a picture in tiles, with vectors from crops of 80×80.
@@ -154,17 +151,6 @@ class TFLiteRunner:
                 f"pixels only. Received: {images.shape[1]}×{images.shape[2]}."
             )
         return self._batch(_SIGNATURE, images)
-
-    def run_picture(
-        self,
-        image: np.ndarray,
-        sigma: None = None,
-        tiles: TileConfig = AUTO,
-        pixels: PixelFormat = FLOATS,
-        on_tile: OnTile | None = None,
-    ) -> np.ndarray:
-        """Returns one denoised picture of any size; see `TiledNetwork.run`."""
-        return self._tiled.run(image, None, tiles, pixels, on_tile)
 
     def naive(self, images: np.ndarray, sigma: None = None) -> None:
         """A .tflite file does not give its naive estimate."""

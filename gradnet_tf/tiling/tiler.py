@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gradnet_tf.tiling.tile_config import DEFAULT_MEMORY, SMALLEST, TileConfig
+from gradnet_tf.tiling.tile_config import AUTO, DEFAULT_MEMORY, SMALLEST, TileConfig
 from gradnet_tf.utils.console import note
 from gradnet_tf.utils.errors import UserError
 
@@ -189,6 +189,13 @@ def attention_vectors(
     return [np.mean(v, axis=0, keepdims=True, dtype=np.float64).astype(np.float32) for v in stacked]
 
 
+def to_unit(pixels: np.ndarray) -> np.ndarray:
+    """Returns uint8, uint16 or float pixels as float32, nominal range [0, 1]."""
+    if pixels.dtype.kind == "u":
+        return pixels.astype(np.float32) / np.float32(np.iinfo(pixels.dtype).max)
+    return pixels.astype(np.float32)
+
+
 def _as_is(values: np.ndarray, *_) -> np.ndarray:
     return values
 
@@ -269,22 +276,24 @@ def windows(
 
 
 def map_tiles(
-    function: Callable[[np.ndarray], np.ndarray],
+    function: Callable[..., np.ndarray],
     image: np.ndarray,
     cut: list[tuple[Span, Span]],
     pixels: PixelFormat,
     on_tile: OnTile | None = None,
+    more: Sequence[np.ndarray] = (),
 ) -> np.ndarray:
     """Puts a picture together from what `function` makes of its windows.
 
     Nothing but the result is as large as the picture.
 
     Args:
-        function: maps (1, h, w, C) float32 to (1, h, w, ·) float32.
+        function: maps (1, h, w, C) float32 and `more` to (1, h, w, ·) float32.
         image: (H, W, C), as `pixels.read` takes it.
         cut: from `windows`.
         pixels: how `image` is read and the result is stored.
         on_tile: called after each window with the pixels done and all pixels.
+        more: further arguments of `function`, the same for every window.
 
     Returns:
         What `pixels.store` makes, put together.
@@ -293,7 +302,7 @@ def map_tiles(
     done, total = 0, image.shape[0] * image.shape[1]
     for row, column in cut:
         window = pixels.read(image[None, row.start : row.stop, column.start : column.stop])
-        part = function(window)
+        part = function(window, *more)
         pixels.check(part, window.shape)
         inside = (
             slice(row.first - row.start, row.last - row.start),
@@ -385,8 +394,8 @@ class TiledNetwork:
             cut = windows(shape, side, facts.halo, facts.block, facts.side is not None)
             try:
                 plain = pooled_whole and len(cut) == 1 and not facts.side
-                function = self._function(image, pixels, levels, plain, whole_pixels)
-                result = map_tiles(function, image, cut, pixels, on_tile)
+                function, more = self._function(image, pixels, levels, plain, whole_pixels)
+                result = map_tiles(function, image, cut, pixels, on_tile, more)
             except MemoryError as error:
                 failure = error
                 continue
@@ -424,9 +433,12 @@ class TiledNetwork:
         return tile if self._limit is None else min(tile, self._limit)
 
     def _function(self, image, pixels, levels, plain: bool, whole_pixels: float):
-        """Returns the function of a window; `plain` where the network may do its own pooling."""
+        """Returns the function of a window and its further arguments, as `map_tiles` takes them.
+
+        With `plain`, the network does its own pooling.
+        """
         if plain or not self._facts.attention:
-            return lambda part: self._denoise(part, *levels)
+            return self._denoise, levels
         given = attention_vectors(
             image,
             lambda part: self._vectors(
@@ -435,7 +447,24 @@ class TiledNetwork:
             ),
             whole_pixels,
         )
-        return lambda part: self._denoise_given(part, *levels, *given)
+        return self._denoise_given, (*levels, *given)
+
+
+class TiledRunner:
+    """Base class of the runners that can denoise a picture in tiles; they set `_tiled`."""
+
+    _tiled: TiledNetwork
+
+    def run_picture(
+        self,
+        image: np.ndarray,
+        sigma: np.ndarray | None = None,
+        tiles: TileConfig = AUTO,
+        pixels: PixelFormat = FLOATS,
+        on_tile: OnTile | None = None,
+    ) -> np.ndarray:
+        """Returns one denoised picture of any size; see `TiledNetwork.run`."""
+        return self._tiled.run(image, sigma, tiles, pixels, on_tile)
 
 
 def run_whole(denoise, image, sigma, config, pixels, on_tile, reason: str) -> np.ndarray:
@@ -456,4 +485,4 @@ def run_whole(denoise, image, sigma, config, pixels, on_tile, reason: str) -> np
         )
     levels = () if sigma is None else (sigma,)
     cut = windows(image.shape[:2], max(image.shape[:2]), 0, 1)
-    return map_tiles(lambda part: denoise(part, *levels), image, cut, pixels, on_tile)
+    return map_tiles(denoise, image, cut, pixels, on_tile, levels)

@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from gradnet_tf.utils.errors import UserError
+
 # The process has one umask, which can only be read by setting it.
 _UMASK = threading.Lock()
 
@@ -63,6 +65,18 @@ def atomic_write(path: str | os.PathLike, data: bytes | str) -> None:
         temporary.write_bytes(
             data.encode("utf-8", "backslashreplace") if isinstance(data, str) else data
         )
+
+
+def write_file(path: str | os.PathLike, data: bytes | str) -> None:
+    """Writes a user's output file; as `atomic_write`, with a message for users.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    try:
+        atomic_write(path, data)
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror or error}.") from error
 
 
 def require_free_space(folder: str | os.PathLike, num_bytes: int, what: str) -> None:

@@ -381,6 +381,9 @@ def add_options(
             parser.add_argument(shown, action=action, **arguments)
             continue
         arguments["type"] = _reader(each)
+        if each.metadata.get("parse") and isinstance(each.default, str):
+            # argparse would parse the default as well; `make_config` fills it in.
+            arguments["default"] = argparse.SUPPRESS
         if each.metadata.get("repeated"):
             arguments["action"] = "append"
         if metavar := each.metadata.get("metavar"):
@@ -411,7 +414,7 @@ def make_config(config: type, arguments: argparse.Namespace, **changes: Any) -> 
     """Returns a configuration filled from what argparse parsed; see `Given.make`."""
     values = {}
     for each in options_of(config):
-        value = getattr(arguments, each.name)
+        value = getattr(arguments, each.name, each.default)
         values[each.name] = tuple(value) if isinstance(value, list) else value
     return config(**{**values, **changes})
 

@@ -56,14 +56,11 @@ class Inputs:
         return False
 
 
-NO_INPUTS = Inputs()
-
-
 def require_replaceable(
     path: str | os.PathLike,
     given: str,
     is_own: Callable[[Path], bool],
-    inputs: Inputs = NO_INPUTS,
+    inputs: Inputs | tuple[()] = (),
 ) -> None:
     """Raises unless a path is free, or holds a file of ours that may be replaced.
 
@@ -71,7 +68,7 @@ def require_replaceable(
         path: what is about to be written, replaced or removed.
         given: the option that led there, such as "--output=out"; begins the message.
         is_own: whether an existing file or folder carries the command's mark.
-        inputs: what is never replaced, whatever it carries.
+        inputs: files that are never replaced, whatever mark they carry; see `Inputs`.
 
     Raises:
         UserError: names the path and what to do.

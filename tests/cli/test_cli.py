@@ -136,7 +136,7 @@ def test_running_out_of_memory_fails_the_file_alone(photos, tmp_path, capsys):
         return image
 
     plan = denoise_plan.plan_jobs([str(photos)], str(tmp_path / "out"))
-    assert denoise_files.denoise_files(plan, lambda: denoiser) == 1
+    assert denoise_files.denoise_files(plan, lambda _: denoiser) == 1
     printed = capsys.readouterr()
     assert "a.png: not enough memory" in printed.err
     assert "2 written, 0 skipped, 1 failed" in printed.out

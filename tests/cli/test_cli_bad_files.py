@@ -120,7 +120,7 @@ def test_a_full_disk_fails_what_does_not_fit(tmp_path, jobs, monkeypatch, capsys
 
     plan = plan_jobs([str(tmp_path / "in")], str(tmp_path / "out"))
     monkeypatch.setattr(type(tmp_path), "write_bytes", small)
-    assert denoise_files(plan, lambda: negative, FileOptions(jobs=jobs)) == 1
+    assert denoise_files(plan, lambda _: negative, FileOptions(jobs=jobs)) == 1
     monkeypatch.undo()
     out, err = capsys.readouterr()
     assert "2 written, 0 skipped, 2 failed" in out

@@ -14,11 +14,9 @@ NOW = {"model": "m", "strength": 1.0}
 
 def test_what_differs_is_known_result_by_result(tmp_path):
     first = EarlierResults(tmp_path, {**NOW, "strength": 0.5})
-    first.add(tmp_path / "sub" / "a.png")
-    first.save()
+    first.save([tmp_path / "sub" / "a.png"])
     second = EarlierResults(tmp_path, NOW)
-    second.add(tmp_path / "b.png")
-    second.save()
+    second.save([tmp_path / "b.png"])
     found = EarlierResults(tmp_path, NOW)
     assert found.differences(tmp_path / "sub" / "a.png") == {"strength": (0.5, 1.0)}
     assert found.differences(tmp_path / "b.png") == {}
@@ -29,10 +27,9 @@ def test_what_differs_is_known_result_by_result(tmp_path):
 
 def test_what_another_process_added_stays(tmp_path):
     one, other = EarlierResults(tmp_path, NOW), EarlierResults(tmp_path, {**NOW, "strength": 0.2})
-    one.add(tmp_path / "a.png")
-    other.add(tmp_path / "b.png")
-    one.save()
-    other.save()
+    assert one.settings_of(tmp_path / "b.png") is None  # It has read the file now.
+    one.save([tmp_path / "a.png"])
+    other.save([tmp_path / "b.png"])
     found = EarlierResults(tmp_path, NOW)
     assert found.settings_of(tmp_path / "a.png") == NOW
     assert found.settings_of(tmp_path / "b.png")["strength"] == 0.2
@@ -46,13 +43,12 @@ def test_a_damaged_file_says_nothing(tmp_path, text):
     (tmp_path / NAME).write_text(text)
     earlier = EarlierResults(tmp_path, NOW)
     assert earlier.differences(tmp_path / "a") == {}
-    earlier.add(tmp_path / "a")
-    earlier.save()
+    earlier.save([tmp_path / "a"])
     assert EarlierResults(tmp_path, NOW).settings_of(tmp_path / "a") == NOW
 
 
 def test_nothing_made_nothing_written(tmp_path):
-    EarlierResults(tmp_path, NOW).save()
+    EarlierResults(tmp_path, NOW).save([])
     assert list(tmp_path.iterdir()) == []
 
 
