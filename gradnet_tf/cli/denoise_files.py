@@ -38,17 +38,17 @@ _SHORT = 30.0
 
 
 class FileProgress:
-    """One line over files and tiles: on a terminal it is rewritten, elsewhere now and then.
+    """A progress line over files and tiles.
 
-    Where there is no terminal, short work shows none.
+    On a terminal the line is rewritten in place; elsewhere a new line is printed every now and
+    then, and none during the first `_SHORT` seconds.
 
-    The time left is that of the megapixels left at the speed so far. The
-    speed is taken from the first finished tile on: what comes before pays for
-    loading and compiling.
+    The remaining time is estimated from the remaining megapixels and the speed so far. The speed
+    is measured from the first finished tile on, so that loading and compiling do not count.
 
     Args:
-        line: where it is shown.
-        clock: seconds that never go back.
+        line: where the progress is shown.
+        clock: a monotonic clock, in seconds.
     """
 
     def __init__(
@@ -65,11 +65,11 @@ class FileProgress:
         self._quiet_until = 0.0 if self._line.stream.isatty() else clock() + _SHORT
 
     def begin(self, done: int, sizes: Sequence[float]) -> None:
-        """Says what is to be done.
+        """Sets the amount of work.
 
         Args:
-            done: files that need no work.
-            sizes: megapixels of each of the others, estimated.
+            done: number of files that need no work.
+            sizes: estimated megapixels of each of the other files.
         """
         self._files, self._total = done, done + len(sizes)
         self._left = sum(sizes)
@@ -79,23 +79,23 @@ class FileProgress:
         self._show(f"{self._files} of {self._total} files  loading the model")
 
     def start(self, name: str, estimated: float, megapixels: float) -> None:
-        """The network begins with a file.
+        """Reports that the network starts on a file.
 
         Args:
-            name: of the file.
-            estimated: what `begin` was told of it.
-            megapixels: what it has.
+            name: the file's name.
+            estimated: the megapixels that `begin` was given for it.
+            megapixels: the megapixels it actually has.
         """
-        # What the network itself prints begins on a line of its own.
+        # Messages of the network itself should start on a new line.
         self.clear()
         self._left += megapixels - estimated
         self._name, self._size, self._part = name, megapixels, 0.0
 
     def on_tile(self, done: int, total: int) -> None:
-        """Some pixels of the present file are done; see `Denoiser.__call__`."""
+        """Reports that part of the current file is done; see `Denoiser.__call__`."""
         self._part = done / max(total, 1)
         if done >= total and self._total == 1:
-            return  # nothing is left to wait for
+            return  # the only file is done
         finished = self._done + self._part * self._size
         if not self._pace.marked:
             self._pace.mark(finished)
@@ -103,7 +103,7 @@ class FileProgress:
             self._show(self._text(finished))
 
     def worked(self) -> None:
-        """The network is done with the present file."""
+        """Reports that the network is done with the current file."""
         self._done += self._size
         self._left -= self._size
         self._size = self._part = 0.0
@@ -111,10 +111,11 @@ class FileProgress:
             self._pace.mark(self._done)
 
     def finish(self, estimated: float = 0.0) -> None:
-        """A file is written, or has failed.
+        """Reports that a file was written or has failed.
 
         Args:
-            estimated: what `begin` was told of a file that never came to the network.
+            estimated: the megapixels that `begin` was given, for a file that failed before it
+                reached the network.
         """
         self._left -= estimated
         self._files += 1
@@ -122,7 +123,7 @@ class FileProgress:
             self._show(self._text(self._done + self._part * self._size))
 
     def clear(self) -> None:
-        """Makes room for a line of text."""
+        """Removes the progress line, so that other text can be printed."""
         if self._is_shown:
             self._line.clear()
             self._is_shown = False
@@ -149,8 +150,8 @@ class Written:
     """An output file that was written.
 
     Attributes:
-        megapixels: of the picture.
-        seconds: for denoising, encoding and writing.
+        megapixels: size of the picture.
+        seconds: time for denoising, encoding and writing.
     """
 
     megapixels: float
@@ -158,10 +159,9 @@ class Written:
 
 
 class Results:
-    """Counts and prints; each call is for one file.
+    """Counts the results and prints one line per file.
 
-    Standard output gets a line per result and per skipped file, standard error
-    a line per failure.
+    Results and skipped files go to standard output, failures to standard error.
     """
 
     def __init__(self, progress: FileProgress):
@@ -171,12 +171,12 @@ class Results:
         self._start: float | None = None
 
     def start(self) -> None:
-        """The work begins; what was before (loading the model) is not counted."""
+        """Starts the clock, unless it runs already; loading the model does not count."""
         if self._start is None:
             self._start = time.perf_counter()
 
     def fail(self, name: object, error: Exception | str) -> str:
-        """Returns the reason, one line."""
+        """Reports a failure; returns the reason as one line."""
         self.failed += 1
         reason = " ".join(str(error).split()) or type(error).__name__
         self._progress.clear()
@@ -194,10 +194,12 @@ class Results:
     def skip(self, job: Job) -> None:
         self.skipped += 1
         self._progress.clear()
-        print(f"{job.source} skipped: {job.target} exists (--overwrite makes it anew)", flush=True)
+        print(
+            f"{job.source} skipped: {job.target} exists (use --overwrite to replace it)", flush=True
+        )
 
     def summary(self) -> str:
-        """Returns the counts, and with results their size and the time from `start` on."""
+        """Returns the counts and, if files were written, their total size and the time taken."""
         counts = f"{self.written} written, {self.skipped} skipped, {self.failed} failed"
         if not self.written:
             return counts
@@ -205,10 +207,10 @@ class Results:
         return f"{counts}, {self._megapixels:.3g} megapixels in {seconds:.1f} s"
 
 
-# What a picture takes while it is on its way beside the one in the network, per pixel: with 8
-# bits, three colours before and after, and two encoded files of about that size.
+# Memory per pixel of a picture that waits while another one is in the network: 8-bit RGB before
+# and after, and two encoded files of about that size.
 _BYTES_PER_PIXEL = 12
-_DARK = "the networks know pictures of the whole range, so spread its values first"
+_DARK = "the networks were trained on the full range, so rescale its values first"
 
 
 def denoise_files(
@@ -218,10 +220,9 @@ def denoise_files(
     report=None,
     progress: FileProgress | None = None,
 ) -> int:
-    """Denoises file by file; a failure costs one line and does not stop the rest.
+    """Denoises file by file; a failure is reported in one line and does not stop the rest.
 
-    Standard output gets a line per result and a summary, standard error a line
-    per failure, and the progress.
+    Results and the summary go to standard output, failures and the progress to standard error.
 
     Args:
         plan: from `plan_jobs`.
@@ -229,14 +230,15 @@ def denoise_files(
             function for the denoiser to report its progress; see `Denoiser.__call__`.
         options: how files are treated.
         report: a `gradnet_tf.cli.folder_report.DenoiseReport` to write at the end, if wanted.
-        progress: shows the progress; by default on standard error.
+        progress: shows the progress; on standard error by default.
 
     Returns:
-        0 when all were written or skipped, 2 when no input was a readable image, else 1.
+        The exit code: 0 if all files were written or skipped, 2 if no input was a readable
+        image, otherwise 1.
 
     Raises:
-        UserError: from `load`, or the output folder cannot be made.
-        Interrupted: by Ctrl-C, after the summary.
+        UserError: `load` raised it, or the output folder cannot be created.
+        Interrupted: Ctrl-C was pressed; raised after the summary.
     """
     with _terminated_as_by_ctrl_c():
         return _Run(plan, load, options, report, progress).run()
@@ -244,14 +246,14 @@ def denoise_files(
 
 @contextlib.contextmanager
 def _terminated_as_by_ctrl_c() -> Iterator[None]:
-    """Lets a polite kill and a closed terminal end the work as Ctrl-C does."""
+    """Handles SIGTERM and SIGHUP (a closed terminal) like Ctrl-C inside the block."""
 
     def stop(*_):
         raise KeyboardInterrupt
 
     wanted = [getattr(signal, name, None) for name in ("SIGTERM", "SIGHUP")]
     changed = []
-    # Only the main thread may, and what somebody ignores (nohup) stays ignored.
+    # Only the main thread may set handlers. Signals that are ignored (nohup) stay ignored.
     if threading.current_thread() is threading.main_thread():
         changed = [each for each in wanted if each and signal.getsignal(each) is signal.SIG_DFL]
     for each in changed:
@@ -286,10 +288,10 @@ class _Run:
         for job in skipped:
             self._results.skip(job)
         if skipped:
-            self._earlier.tell_differences([job.target for job in skipped])
+            self._earlier.note_differences([job.target for job in skipped])
         try:
             try:
-                self._do_the_rest(set(skipped))
+                self._denoise_remaining(set(skipped))
             finally:
                 if self._options.settings is not None:
                     self._earlier.save(self._written)
@@ -298,7 +300,7 @@ class _Run:
         except KeyboardInterrupt:
             self._end("interrupted")
             raise Interrupted(
-                "interrupted: no file is half written; the same command goes on with the rest."
+                "interrupted: no partial files were left; run the same command again to continue."
             ) from None
         self._end()
         if not self._results.readable and not self._results.skipped:
@@ -308,7 +310,7 @@ class _Run:
     def _is_skipped(self, job: Job) -> bool:
         return not self._options.overwrite and job.target.exists()
 
-    def _do_the_rest(self, skipped: set[Job]) -> None:
+    def _denoise_remaining(self, skipped: set[Job]) -> None:
         jobs = [job for job in self._plan.jobs if job not in skipped]
         paths = [job.source for job in jobs]
         # A single file needs no estimate: its size is known before it is denoised.
@@ -333,7 +335,7 @@ class _Run:
         )
 
     def _work(self, job: Job, photo: Photo):
-        """Returns (photo, pixels, seconds), or what went wrong with this file."""
+        """Returns (photo, pixels, seconds), or the exception if this file failed."""
         self._results.readable += 1
         if self._denoise is None and not self._options.changes_nothing:
             _make_folder(job.target.parent)
@@ -346,7 +348,7 @@ class _Run:
             pixels = photo.pixels
             if self._denoise is not None:
                 if photo.is_dark:
-                    note(f"{job.source}: uses the darkest part of its 16 bits alone; {_DARK}")
+                    note(f"{job.source}: uses only the darkest eighth of its 16-bit range; {_DARK}")
                 pixels = self._denoise(pixels)
         except FAILURES as error:
             return error
@@ -360,7 +362,7 @@ class _Run:
         data = photo.encoded
         if not self._options.changes_nothing:
             data = encode_photo(photo.with_pixels(pixels), self._options.quality)
-        # Planned apart, they may have become one: a folder was exchanged for a link meanwhile.
+        # The plan checked this, but a folder may have been replaced by a link in the meantime.
         if job.target in self._inputs:
             raise UserError(
                 f"{job.target} is one of the inputs now, and inputs are never overwritten"
@@ -396,12 +398,12 @@ class _Run:
 
 
 def _make_folder(folder: Path) -> None:
-    """Makes the output folder before the model loads, which takes seconds."""
+    """Creates the output folder before the model is loaded, so that errors show up early."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(
-            f"--output={folder}: cannot be made: {error.strerror}. Give a folder that can."
+            f"--output={folder}: cannot be created: {error.strerror}. Give another folder."
         ) from error
 
 
@@ -426,7 +428,7 @@ def denoise_stream(
     """Denoises one photograph from a stream to a stream, in its own format.
 
     Raises:
-        UserError: the input is no readable photograph.
+        UserError: the input is not a readable photograph.
     """
     photo = decode_photo(source.read(), "standard input", options.max_megapixels)
     data = photo.encoded

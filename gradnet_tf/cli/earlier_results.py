@@ -1,9 +1,8 @@
-"""With which settings the results in a folder were made: a hidden file beside them.
+"""Records the settings used for each result in an output folder, in a hidden file.
 
-A result that exists is skipped. Whether it is the one that was asked for, its
-pixels do not tell, so the settings are kept: a person who changes the strength
-and runs again is told that the old results stand. Nothing depends on the
-file: without it, or where it is damaged, nothing is said.
+Existing results are skipped, and their pixels do not show the settings they were made with. With
+this record, a user who changes the strength and runs the command again gets a note that the old
+results were kept. The file is optional: without it, or if it is damaged, there is no note.
 """
 
 import dataclasses
@@ -38,31 +37,31 @@ class EarlierResults:
         return _read(self.folder / NAME)
 
     def settings_of(self, target: Path) -> Settings | None:
-        """Returns the settings that a result was made with, `None` where nobody knows."""
+        """Returns the settings that a result was made with, `None` if unknown."""
         stored, results = self._recorded
         number = results.get(self._name(target))
         known = isinstance(number, int) and 0 <= number < len(stored)
         return stored[number] if known else None
 
     def differences(self, target: Path) -> dict[str, tuple[Any, Any]]:
-        """Returns what differs, as {setting: (then, now)}; nothing where nobody knows."""
+        """Returns the settings that differ, as {setting: (then, now)}; empty if unknown."""
         then = self.settings_of(target)
         if then is None:
             return {}
         keys = [key for key in self.settings if then.get(key) != self.settings[key]]
         return {key: (then.get(key), self.settings[key]) for key in keys}
 
-    def tell_differences(self, skipped: Iterable[Path]) -> None:
-        """Says in one line that skipped results were made otherwise, if any were."""
+    def note_differences(self, skipped: Iterable[Path]) -> None:
+        """Prints a note if skipped results were made with other settings."""
         found = [found for target in skipped if (found := self.differences(target))]
         if not found:
             return
-        # The first one stands for all: more would be no line.
+        # Report only the first difference, to keep the note on one line.
         shown = ", ".join(
             f"{key}={_shown(then)} and not {_shown(now)}" for key, (then, now) in found[0].items()
         )
         some = "1 skipped result was" if len(found) == 1 else f"{len(found)} skipped results were"
-        note(f"{some} made with other settings ({shown}); --overwrite makes them anew")
+        note(f"{some} made with other settings ({shown}); use --overwrite to replace them")
 
     def save(self, targets: Sequence[Path]) -> None:
         """Records that `targets` were written with the settings of this run.
@@ -86,7 +85,7 @@ class EarlierResults:
 
 
 def _shown(value: Any) -> str:
-    """Writes a value for people; of a hash they need the beginning."""
+    """Formats a value for the note; hashes are shortened."""
     text = f"{value:g}" if isinstance(value, float) else str(value)
     return text[:8] if len(text) == 64 else text
 

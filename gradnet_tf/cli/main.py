@@ -32,13 +32,13 @@ def _parser() -> argparse.ArgumentParser:
 
     models = commands.add_parser(
         "models",
-        help="list the weights that ship, or print the card of one",
-        description="Lists the trained weights that ship, with sizes and scores; with a name, "
-        "prints that card: data, terms, recipe, scores, limits.",
+        help="list the shipped weights, or print the model card of one",
+        description="Lists the trained weights that ship with this package, with sizes and scores. "
+        "With a name, prints its model card: data, terms, recipe, scores, limits.",
     )
-    models.add_argument("name", nargs="?", metavar="NAME", help="weights whose card to print")
+    models.add_argument("name", nargs="?", metavar="NAME", help="weights whose model card to print")
     models.add_argument(
-        "--default", action="store_true", help="print only the name that --model=default means"
+        "--default", action="store_true", help="print only the name of the default weights"
     )
     models.set_defaults(run=_models)
     return parser
@@ -55,8 +55,8 @@ def _models(arguments: argparse.Namespace) -> int:
         card = weights.find_card(arguments.name)
         if card is None:
             raise UserError(
-                f"NAME: no weights of that name ship. Received: {arguments.name}.\n"
-                f"These do: {weights.shipped_names()}."
+                f"NAME: there are no shipped weights of that name. Received: {arguments.name}.\n"
+                f"Expected one of {weights.shipped_names()}."
             )
         print(card_text(card))
         return EXIT_OK
@@ -64,9 +64,9 @@ def _models(arguments: argparse.Namespace) -> int:
     if cards:
         print(cards_table(cards))
         print(f"* the default: {weights.DEFAULT}")
-        print("`gradnet models NAME` prints a card: data, terms, recipe, limits.")
+        print("`gradnet models NAME` prints a model card: data, terms, recipe, limits.")
     else:
-        print("No weights ship with this version.")
+        print("This version ships no weights.")
     print("Without weights:")
     for name, description in CLASSICAL.items():
         print(f"  {name}: {description}")

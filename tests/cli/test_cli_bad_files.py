@@ -154,7 +154,7 @@ def test_what_may_not_be_read_fails_alone(photos, tmp_path):
     if "Permission denied" not in done.stderr and not done.stdout:
         pytest.skip(f"another user cannot run this Python: {done.stderr[-200:]}")
     assert done.returncode == 1
-    assert f"failed: {closed}: cannot look into this folder: Permission denied" in done.stderr
+    assert f"failed: {closed}: cannot read this folder: Permission denied" in done.stderr
     assert f"failed: cannot read {photos / 'pixel.png'}: Permission denied" in done.stderr
     assert len(done.stderr.splitlines()) == len(BAD) + 2
     assert names(tmp_path / "out") == sorted(set(GOOD) - {"pixel.png"})

@@ -147,7 +147,7 @@ def test_a_folder_without_access_is_a_failure_and_the_rest_is_done(
     assert denoise_files(plan, lambda _: negative) == 1
     printed = capsys.readouterr()
     assert "3 written, 0 skipped, 1 failed" in printed.out
-    assert "deep: cannot look into this folder: Permission denied" in printed.err
+    assert "deep: cannot read this folder: Permission denied" in printed.err
 
 
 def test_bad_files_of_every_kind_cost_a_line_each(photos, tmp_path, capsys):
@@ -174,7 +174,7 @@ def test_an_interruption_says_how_far_it_got_and_leaves_no_half_file(photos, tmp
         return pixels
 
     plan = plan_jobs([str(photos)], str(tmp_path / "out"))
-    with pytest.raises(Interrupted, match="the same command goes on"):
+    with pytest.raises(Interrupted, match="run the same command again"):
         denoise_files(plan, lambda _: interrupted)
     assert "2 written, 0 skipped, 0 failed" in capsys.readouterr().out
     assert len(names(tmp_path / "out")) == 2
@@ -217,8 +217,8 @@ def test_a_dash_is_standard_input_to_standard_output(monkeypatch, run, capsys):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["-", "--output", "out"], "leave the flag out"),
-        (["-", "a.png", "--output", "out"], "stands alone"),
+        (["-", "--output", "out"], "Leave the flag out"),
+        (["-", "a.png", "--output", "out"], "must be the only input"),
         (["--quality", "0", "a.jpg", "--output", "o"], "expected a whole number in [1, 100]"),
         (["--quality", "9.5", "a.jpg", "--output", "o"], "expected a whole number in [1, 100]"),
         (["--luma", "nan", "a.jpg", "--output", "o"], "expected a number in [0, 1]"),

@@ -73,7 +73,7 @@ def test_the_command_says_that_old_results_stand(photos, tmp_path, run, capsys):
     printed = capsys.readouterr()
     assert printed.err.splitlines() == [
         "note: 3 skipped results were made with other settings (strength=1 and not 0.25); "
-        "--overwrite makes them anew"
+        "use --overwrite to replace them"
     ]
     assert printed.out.splitlines()[-1] == "0 written, 3 skipped, 0 failed"
     assert gradnet(*arguments, "gradnet_tiny") == 0
