@@ -20,7 +20,7 @@ from datasets.sets.bsds500 import find_test_image
 from datasets.sets.catalog import FACTS, DatasetFacts, find_dataset
 from datasets.sets.folder_sets import named_folders
 from datasets.sets.image_set import ImageSet
-from gradnet_tf.images.image_files import to_grey
+from gradnet_tf.images.image_files import to_gray
 from gradnet_tf.utils.console import note
 from gradnet_tf.utils.errors import UserError
 
@@ -73,7 +73,7 @@ def content_hash(image: np.ndarray) -> str:
     Args:
         image: uint8 [H, W, 3] or [H, W, 1].
     """
-    grey = to_grey(image) if image.shape[2] == 3 else np.ascontiguousarray(image)
+    grey = to_gray(image) if image.shape[2] == 3 else np.ascontiguousarray(image)
     return hashlib.blake2b(grey.tobytes(), digest_size=8).hexdigest()
 
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from datasets.sets import folder_sets as folder
 from datasets.sets.image_set import FOR_TRAINING, TRAINABLE, DatasetFacts, ImageSet, Protocol
-from gradnet_tf.images.image_files import list_images, to_grey
+from gradnet_tf.images.image_files import list_images, to_gray
 from gradnet_tf.utils.errors import UserError
 
 _TOLERANCE = 2
@@ -101,7 +101,7 @@ _GRIDS = np.array([list(bytes.fromhex(grid)) for grid in BSD68_IMAGES.values()],
 
 def grid_means(image: np.ndarray) -> np.ndarray:
     """Returns the 16 grid means of a uint8 image [H, W, 3] or [H, W, 1], as uint8 [16]."""
-    grey = to_grey(image) if image.shape[2] == 3 else image
+    grey = to_gray(image) if image.shape[2] == 3 else image
     return cv2.resize(np.ascontiguousarray(grey), (4, 4), interpolation=cv2.INTER_AREA).ravel()
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from datasets.sets.image_set import TRAINABLE, DatasetFacts, ImageSet, Protocol
-from gradnet_tf.images.image_files import to_grey
+from gradnet_tf.images.image_files import to_gray
 
 SIZE = 256
 COUNTS = {"train": 240, "validation": 8}
@@ -31,7 +31,7 @@ class DrawingSet(ImageSet):
         number = _FIRST[self.split] + index
         image = KINDS[number % len(KINDS)](np.random.default_rng((20, number)))
         image = np.ascontiguousarray(image)
-        return image if self.channels == 3 else to_grey(image)
+        return image if self.channels == 3 else to_gray(image)
 
     def sources(self, index: int) -> tuple[Path, ...]:
         """Returns this module, so that prepared shards are rewritten when it changes."""

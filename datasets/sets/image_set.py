@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gradnet_tf.images.image_files import read_image, to_float, to_grey
+from gradnet_tf.images.image_files import read_image, to_float, to_gray
 from gradnet_tf.utils.errors import UserError
 
 
@@ -201,4 +201,4 @@ Find = Callable[[DatasetFacts, str | Path | None, str, int], ImageSet]
 def as_channels(image: np.ndarray, channels: int) -> np.ndarray:
     """Returns a contiguous uint8 RGB image [H, W, 3] with 3 channels or as luma with 1."""
     image = np.ascontiguousarray(image)
-    return to_grey(image) if channels == 1 else image
+    return to_gray(image) if channels == 1 else image

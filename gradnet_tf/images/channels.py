@@ -1,4 +1,4 @@
-"""Grey pictures through colour models and colour pictures through grey models."""
+"""Runs gray pictures through color models, and color pictures through gray models."""
 
 from collections.abc import Callable
 
@@ -6,21 +6,23 @@ import numpy as np
 
 from gradnet_tf.utils.errors import UserError
 
-REPLICATED = "grey replicated to RGB, result averaged"
+REPLICATED = "gray replicated to RGB, result averaged"
 PER_CHANNEL = "channel by channel"
 
 
 def adaptation(image_channels: int, model_channels: int | None) -> str | None:
-    """Names what must be done for a model of `model_channels` to take an image.
+    """Returns how an image is converted for a model of `model_channels` channels.
 
-    `None` as `model_channels` stands for a denoiser of both kinds.
+    Args:
+        image_channels: channels of the image, 1 or 3.
+        model_channels: channels of the model, `None` if it takes both.
 
     Returns:
-        `None` when the channels agree, else one of the labels `REPLICATED` and
-        `PER_CHANNEL`, which reports print beside the score.
+        `None` if the channels agree, otherwise one of the labels `REPLICATED` and
+        `PER_CHANNEL`, which reports print next to the score.
 
     Raises:
-        UserError: neither rule fits.
+        UserError: the image cannot be converted.
     """
     if image_channels == model_channels or (model_channels is None and image_channels in (1, 3)):
         return None
@@ -29,8 +31,8 @@ def adaptation(image_channels: int, model_channels: int | None) -> str | None:
     if (image_channels, model_channels) == (3, 1):
         return PER_CHANNEL
     raise UserError(
-        f"images: an image of {image_channels} channels does not go through a model of "
-        f"{model_channels}; expected 1 (grey) or 3 (RGB) channels."
+        f"images: a model of {model_channels} channels does not take an image of "
+        f"{image_channels}; expected 1 (gray) or 3 (RGB) channels."
     )
 
 
@@ -41,16 +43,16 @@ def adapt_channels(
 ) -> np.ndarray | None:
     """Calls `function`, which takes `model_channels` channels, on images of 1 or 3 channels.
 
-    A grey image is replicated to three channels and the result averaged; the
-    channels of a colour image go through a grey model one after the other.
+    For a color model, a gray image is replicated to three channels and the result is averaged.
+    For a gray model, the channels of a color image are processed one after the other.
 
     Args:
         function: maps (N, H, W, `model_channels`) to the same shape, or to `None`.
         images: (N, H, W, 1 or 3).
-        model_channels: 1, 3, or `None` for a denoiser of both kinds.
+        model_channels: 1, 3, or `None` if `function` takes both.
 
     Returns:
-        The result, shaped like `images`; `None` where `function` returns `None`.
+        The result, shaped like `images`; `None` if `function` returns `None`.
     """
     rule = adaptation(images.shape[-1], model_channels)
     if rule is None:
@@ -62,13 +64,13 @@ def adapt_channels(
     return None if results[0] is None else np.concatenate(results, axis=-1)
 
 
-def is_grey(colours: np.ndarray) -> bool:
-    """Whether a picture (H, W, C) has one colour channel, or three that are equal everywhere."""
-    if colours.shape[-1] == 1:
+def is_gray(colors: np.ndarray) -> bool:
+    """Whether a picture (H, W, C) has one channel, or three channels that are equal."""
+    if colors.shape[-1] == 1:
         return True
-    # The first row tells nearly always, and spares the look at all of a large picture.
+    # Checking the first row first nearly always avoids comparing the whole picture.
     return all(
         np.array_equal(part[..., :1], part[..., channel : channel + 1])
-        for part in (colours[:1], colours)
+        for part in (colors[:1], colors)
         for channel in (1, 2)
     )

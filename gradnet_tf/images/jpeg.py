@@ -1,4 +1,4 @@
-"""JPEG: pixels through Pillow, the segments with metadata carried over byte for byte."""
+"""JPEG: pixels are decoded by Pillow, metadata segments are copied byte for byte."""
 
 import io
 import struct
@@ -9,21 +9,21 @@ from PIL import Image
 from gradnet_tf.images.photo import Photo, require_size
 from gradnet_tf.utils.errors import UserError
 
-#: Tables of the input that are coarser than this quality's are not used: what they would take
-#: from the denoised picture is more than the compression it came with.
+#: Quantization tables of the input are refined to at least this quality, so that encoding does
+#: not degrade the denoised picture.
 LEAST_QUALITY = 90
 
 _FRAMES = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _PROGRESSIVE = 0xC2
 _APP0, _APP2, _APP14, _APP15, _COMMENT = 0xE0, 0xE2, 0xEE, 0xEF, 0xFE
-# Pillow's names of the sampling factors of luma.
+# Pillow's codes for the sampling factors of luma.
 _SUBSAMPLING = {(1, 1): 0, (2, 1): 1, (2, 2): 2}
 
 Segment = tuple[int, bytes]
 
 
 def read(data: bytes, format: str, max_megapixels: float) -> Photo:
-    """Reads a JPEG, grey or colour; of several pictures in one file (MPF) the first."""
+    """Reads a JPEG, gray or color; of a multi-picture file (MPF), the first picture."""
     segments, _ = _segments(data)
     frames = [(marker, content) for marker, content in segments if marker in _FRAMES]
     if not frames:
@@ -32,13 +32,13 @@ def read(data: bytes, format: str, max_megapixels: float) -> Photo:
     precision, height, width, components = struct.unpack_from(">BHHB", frame)
     require_size(width, height, max_megapixels)
     if components == 4:
-        raise UserError("is a CMYK JPEG; expected grey or RGB: convert it first")
+        raise UserError("is a CMYK JPEG; expected gray or RGB: convert it first")
     if precision != 8:
         raise UserError(f"is a JPEG of {precision} bits; expected 8")
     with Image.open(io.BytesIO(data), formats=["JPEG"]) as image:
         tables = image.quantization
         if image.mode not in ("L", "RGB"):
-            raise UserError(f"is a JPEG of mode {image.mode}; expected grey or RGB")
+            raise UserError(f"is a JPEG of mode {image.mode}; expected gray or RGB")
         pixels = np.asarray(image)
     parts = [frame[6 + 3 * part : 9 + 3 * part] for part in range(components)]
     facts = {
@@ -53,15 +53,15 @@ def read(data: bytes, format: str, max_megapixels: float) -> Photo:
 def write(photo: Photo, quality: int | None) -> bytes:
     """Writes a JPEG with the metadata, the chroma subsampling and the tables of the input."""
     target = io.BytesIO()
-    grey = photo.array.shape[2] == 1
-    image = Image.fromarray(np.ascontiguousarray(photo.array[..., 0] if grey else photo.array))
+    gray = photo.array.shape[2] == 1
+    image = Image.fromarray(np.ascontiguousarray(photo.array[..., 0] if gray else photo.array))
     options = {"quality": quality} if quality else {"qtables": _tables(photo.facts["tables"])}
-    if not grey:
+    if not gray:
         options["subsampling"] = photo.facts["subsampling"]
     image.save(target, "JPEG", progressive=photo.facts["progressive"], **options)
     encoded = target.getvalue()
     segments, scan = _segments(encoded)
-    # The encoder's own JFIF header gives way to the input's, if that has one.
+    # The JFIF header of the input, if any, replaces the encoder's.
     own = [segment for segment in segments if segment[0] != _APP0]
     parts = [b"\xff\xd8"]
     for marker, content in [*photo.facts["segments"], *own]:
@@ -71,18 +71,18 @@ def write(photo: Photo, quality: int | None) -> bytes:
 
 def _is_kept(marker: int, content: bytes) -> bool:
     if marker == _APP14:
-        return False  # Adobe's: how the old scan stored colours.
+        return False  # Adobe: the color transform of the old scan.
     if marker == _APP2 and content.startswith(b"MPF\0"):
-        return False  # Places of further pictures behind this one, which are not written.
+        return False  # Offsets of further pictures, which are not written.
     return _APP0 <= marker <= _APP15 or marker == _COMMENT
 
 
 def _segments(data: bytes) -> tuple[list[Segment], int]:
-    """Returns the segments before the first scan as (marker, content), and where the scan is."""
+    """Returns the segments before the first scan as (marker, content), and the scan's position."""
     found, position = [], 2
     while position + 4 <= len(data):
         if data[position] != 0xFF:
-            position += 1  # Stray bytes between segments, which decoders pass over.
+            position += 1  # Decoders skip stray bytes between segments.
             continue
         marker = data[position + 1]
         if marker == 0xDA:
@@ -99,14 +99,14 @@ def _segments(data: bytes) -> tuple[list[Segment], int]:
 
 
 def _subsampling(factors: list[tuple[int, int]]) -> int:
-    """Returns Pillow's number for the factors; rare ones become 4:4:4, which loses none."""
+    """Returns Pillow's code for the factors; rare ones become 4:4:4, which is lossless."""
     if len(factors) != 3 or factors[1] != (1, 1) or factors[2] != (1, 1):
         return 0
     return _SUBSAMPLING.get(factors[0], 0)
 
 
 def _tables(tables: list[list[int]]) -> list[list[int]]:
-    """Returns the quantisation tables to write: of each coefficient the finer of two."""
+    """Returns the tables to write: for each coefficient the finer of input and minimum quality."""
     target = io.BytesIO()
     Image.new("RGB", (8, 8)).save(target, "JPEG", quality=LEAST_QUALITY)
     with Image.open(target) as image:

@@ -1,9 +1,8 @@
-"""A photograph and its file: pixels to work on, and all that has to be in the file again.
+"""A photograph: its pixels, and everything that has to be written back to its file.
 
-The sets of images for training and scoring are read elsewhere
-(`gradnet_tf.images.image_files`): they are 8-bit, opaque and need no
-metadata, and their decoder must never change. Here the depth, the alpha
-channel, the profile and the tags matter more.
+Images for training and evaluation are read by `gradnet_tf.images.image_files` instead: they are
+8-bit and opaque, need no metadata, and their decoder must never change. For photographs, the bit
+depth, the alpha channel, the color profile and the tags matter more.
 """
 
 import dataclasses
@@ -24,8 +23,8 @@ class Photo:
             uint16 or float, floats with the nominal range [0, 1]. As stored in the file: an
             orientation tag is not applied.
         format: "png", "jpeg", "tiff", "webp", "avif", "bmp" or "pnm".
-        encoded: the file it was read from.
-        facts: what the format's own module wants to know when it writes.
+        encoded: the content of the input file.
+        facts: data that the format's module needs to write the photograph again.
     """
 
     array: np.ndarray
@@ -67,7 +66,7 @@ def color_channels(channels: int) -> int:
 
 
 def require_size(width: int, height: int, max_megapixels: float) -> None:
-    """Raises `UserError` for a picture that is empty or larger than allowed."""
+    """Raises `UserError` if a picture is empty or larger than allowed."""
     if width < 1 or height < 1:
         raise UserError(f"has {width}×{height} pixels; expected at least 1×1")
     if width * height > max_megapixels * 1e6:

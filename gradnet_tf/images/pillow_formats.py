@@ -1,6 +1,6 @@
-"""WebP, BMP and PNM: what Pillow reads and writes without loss of metadata.
+"""WebP, BMP and PNM, which Pillow reads and writes without losing metadata.
 
-Pillow decodes PNM to 8 bits; 16 bits go through OpenCV.
+Pillow decodes PNM to 8 bits, so OpenCV handles 16-bit PNM.
 """
 
 import io
@@ -13,7 +13,7 @@ from PIL import Image
 from gradnet_tf.images.photo import Photo, require_size
 from gradnet_tf.utils.errors import UserError
 
-#: Of lossy WebP, whose files do not tell the quality they were written with.
+#: Quality of lossy WebP, whose files do not record the quality they were written with.
 QUALITY = 90
 
 _PILLOW_NAMES = {"webp": "WEBP", "bmp": "BMP", "pnm": "PPM"}
@@ -39,20 +39,20 @@ def read(data: bytes, format: str, max_megapixels: float) -> Photo:
         facts["info"] = {key: image.info[key] for key in _METADATA if image.info.get(key)}
         known = {"1": "L", "P": "RGB", "L": "L", "LA": "LA", "RGB": "RGB", "RGBA": "RGBA"}
         if image.mode not in known:
-            raise UserError(f"is of mode {image.mode}; expected grey or RGB: convert it first")
+            raise UserError(f"is of mode {image.mode}; expected gray or RGB: convert it first")
         array = np.asarray(image.convert(known[image.mode]))
     return Photo(np.atleast_3d(array), format, data, facts)
 
 
 def write(photo: Photo, quality: int | None) -> bytes:
-    """Writes the format that was read: lossless WebP without loss, lossy ones at `quality`."""
+    """Writes the input's format; lossless WebP stays lossless, lossy WebP uses `quality`."""
     array = photo.array
     if photo.format == "pnm" and array.dtype == np.uint16:
         return _write_deep_pnm(array)
     options = dict(photo.facts["info"])
     if photo.format == "webp":
         lossless = photo.facts["lossless"]
-        # `exact` keeps the colours of transparent pixels.
+        # `exact` keeps the colors of transparent pixels.
         options |= {"lossless": lossless, "exact": True}
         if not lossless:
             options["quality"] = quality or QUALITY

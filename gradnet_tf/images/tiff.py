@@ -22,7 +22,7 @@ _OF_THE_PIXELS = {_BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLES, _ROWS, _PLANAR, _
                   _FORMAT, 255, 263, 264, 265, 266, 273, 279, 280, 281, 288, 289, 290, 291, 292,
                   293, 320, 322, 323, 324, 325, 326, 327, 328, 330, 336, 340, 341, 347,
                   *range(512, 522), 529, 530, 531, 532}  # fmt: skip
-_WHITE_IS_0, _BLACK_IS_0, _RGB, _COLOUR_MAP, _YCBCR = 0, 1, 2, 3, 6
+_WHITE_IS_0, _BLACK_IS_0, _RGB, _COLOR_MAP, _YCBCR = 0, 1, 2, 3, 6
 _PHOTOMETRICS = {5: "CMYK", 8: "Lab", 9: "Lab", 32803: "camera raw", 34892: "camera raw"}
 _NONE, _DEFLATE = 1, 8
 _UINT, _FLOAT = 1, 3
@@ -30,7 +30,7 @@ _STRIP_BYTES = 1 << 20
 
 
 def read(data: bytes, format: str, max_megapixels: float) -> Photo:
-    """Reads a TIFF of one picture; smaller versions of it behind it are passed over."""
+    """Reads a TIFF of one picture; reduced versions that follow it are ignored."""
     layout, start = tiff_tags.read_layout(data)
     entries, following = tiff_tags.read_directory(data, layout, start)
 
@@ -38,33 +38,33 @@ def read(data: bytes, format: str, max_megapixels: float) -> Photo:
         return layout.integers(entries[tag])[0] if tag in entries else default
 
     if _WIDTH not in entries or _HEIGHT not in entries:
-        raise UserError("is damaged: the TIFF tells no width or height")
+        raise UserError("is damaged: the TIFF has no width or height")
     width, height = number(_WIDTH, 0), number(_HEIGHT, 0)
     require_size(width, height, max_megapixels)
     photometric, samples = number(_PHOTOMETRIC, _BLACK_IS_0), number(_SAMPLES, 1)
-    if photometric not in (_WHITE_IS_0, _BLACK_IS_0, _RGB, _COLOUR_MAP, _YCBCR):
-        name = _PHOTOMETRICS.get(photometric, f"of colour space {photometric}")
-        raise UserError(f"is a TIFF {name}; expected grey or RGB: convert it first")
+    if photometric not in (_WHITE_IS_0, _BLACK_IS_0, _RGB, _COLOR_MAP, _YCBCR):
+        name = _PHOTOMETRICS.get(photometric, f"of color space {photometric}")
+        raise UserError(f"is a TIFF {name}; expected gray or RGB: convert it first")
     _require_one_page(data, layout, entries, following)
     if any(number(tag, 1) != 1 for tag in _DEPTHS):
         raise UserError("is a TIFF of a volume; expected one picture")
-    # A tile may claim any size, too.
+    # Tile sizes can lie as well.
     require_size(number(_TILE_WIDTH, 1), number(_TILE_HEIGHT, 1), max_megapixels + 1)
     extra = samples - (3 if photometric in (_RGB, _YCBCR) else 1)
     if extra not in (0, 1):
-        raise UserError(f"is a TIFF of {samples} channels; expected grey or RGB, with alpha or not")
+        raise UserError(f"is a TIFF of {samples} channels; expected gray or RGB, with alpha or not")
     bits, kind = number(_BITS, 1), number(_FORMAT, _UINT)
     if bits not in {_UINT: (1, 2, 4, 8, 16), _FLOAT: (16, 32, 64)}.get(kind, ()):
         name = {1: "unsigned", 2: "signed", 3: "floating point"}.get(kind, "complex")
         raise UserError(f"is a TIFF of {bits}-bit {name} values; expected 8, 16 or float")
-    if _ORIENTATION in entries:  # Two of the decoders would turn the picture by it.
+    if _ORIENTATION in entries:  # Two of the decoders would apply it.
         place, upright = entries[_ORIENTATION].place, layout.entry("H", 1).value
         decoded = data[:place] + upright + data[place + 2 :]
     else:
         decoded = data
     compression = number(_COMPRESSION, _NONE)
     array, by_pillow = decode(decoded, layout, entries, height * width * samples)
-    channels = (3 if photometric in (_RGB, _YCBCR, _COLOUR_MAP) else 1) + extra
+    channels = (3 if photometric in (_RGB, _YCBCR, _COLOR_MAP) else 1) + extra
     shape = (height, width, channels)
     if (*array.shape, 1)[:3] != shape or (bits > 8 and array.itemsize * 8 != bits):
         raise UserError(
@@ -79,7 +79,7 @@ def read(data: bytes, format: str, max_megapixels: float) -> Photo:
         "layout": layout,
         "entries": {tag: e for tag, e in entries.items() if tag not in _OF_THE_PIXELS},
         "children": tiff_tags.read_children(data, layout, entries),
-        # Pillow divides the colours by an associated alpha (1), which makes it unassociated (2).
+        # Pillow divides the colors by associated alpha (1), which makes it unassociated (2).
         "extra": 2 if by_pillow and number(_EXTRA, 0) == 1 else number(_EXTRA, 0),
         "inverted": inverted,
         "compressed": compression != _NONE,
@@ -88,7 +88,7 @@ def read(data: bytes, format: str, max_megapixels: float) -> Photo:
 
 
 def write(photo: Photo, quality: int | None) -> bytes:
-    """Writes a TIFF in strips: uncompressed if the input was, else with Deflate."""
+    """Writes a TIFF in strips: uncompressed if the input was, otherwise with Deflate."""
     layout: Layout = photo.facts["layout"]
     array = photo.array
     height, width, channels = array.shape
@@ -102,11 +102,11 @@ def write(photo: Photo, quality: int | None) -> bytes:
     strips = []
     for top in range(0, height, rows):
         strip = array[top : top + rows]
-        if predict:  # Horizontal differences, channel by channel, wrapping around.
+        if predict:  # Horizontal differences per channel, modulo the range.
             strip = np.concatenate([strip[:, :1], strip[:, 1:] - strip[:, :-1]], axis=1)
         content = strip.astype(array.dtype.newbyteorder(layout.order)).tobytes()
         strips.append(zlib.compress(content, 6) if compressed else content)
-    grey = channels <= 2
+    gray = channels <= 2
     entries: dict[int, Entry] = {
         **photo.facts["entries"],
         _WIDTH: layout.entry("I", width),
@@ -114,7 +114,7 @@ def write(photo: Photo, quality: int | None) -> bytes:
         _BITS: layout.entry("H", *[array.itemsize * 8] * channels),
         _COMPRESSION: layout.entry("H", _DEFLATE if compressed else _NONE),
         _PHOTOMETRIC: layout.entry(
-            "H", (_WHITE_IS_0 if inverted else _BLACK_IS_0) if grey else _RGB
+            "H", (_WHITE_IS_0 if inverted else _BLACK_IS_0) if gray else _RGB
         ),
         _SAMPLES: layout.entry("H", channels),
         _ROWS: layout.entry("I", rows),
