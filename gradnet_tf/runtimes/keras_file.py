@@ -1,4 +1,4 @@
-"""Reads a `.keras` file under the precision asked for."""
+"""Reads a `.keras` file under the requested precision."""
 
 from pathlib import Path
 from typing import Any
@@ -9,10 +9,10 @@ from gradnet_tf.models import register_all
 from gradnet_tf.models.base import DenoisingModel, build_model
 from gradnet_tf.utils.errors import UserError
 
-register_all()  # Keras has to know the classes that a file may name.
+register_all()  # Registers the classes that a file may name.
 
 _POLICY = "DTypePolicy"
-# What two networks of one architecture may differ in.
+# Keys that may differ between two networks of the same architecture.
 _INCIDENTAL = {"name", "dtype", "trainable", "build_config", "compile_config", "shared_object_id"}
 
 
@@ -22,23 +22,23 @@ def describe(model: keras.Model) -> dict[str, Any]:
 
 
 def rebuild(architecture: dict[str, Any], precision: str, what: str) -> keras.Model:
-    """Makes the model that `describe` described, with fresh weights, all trainable.
+    """Builds a model from the result of `describe`, with fresh weights, all trainable.
 
     Args:
         architecture: from `describe`.
         precision: dtype policy of all its layers.
-        what: where the architecture stands, for messages.
+        what: source of the architecture, for error messages.
 
     Raises:
-        UserError: a class in it is not one of ours. Nothing is made or imported
-            before every class is known.
+        UserError: a class in it is not one of ours. All classes are checked before anything is
+            imported or created.
     """
     if not isinstance(architecture, dict) or "class_name" not in architecture:
         raise UserError(f"{what}: expected an architecture. Received: {type(architecture)}.")
     _check_classes(architecture, what)
     try:
         model = keras.saving.deserialize_keras_object(in_precision(architecture, precision))
-        # All of it can be trained, also what was frozen within; only a change is passed on.
+        # Makes all layers trainable: Keras propagates `trainable` only when it changes.
         model.trainable = False
         model.trainable = True
         return model if model.built else build_model(model)
@@ -48,7 +48,7 @@ def rebuild(architecture: dict[str, Any], precision: str, what: str) -> keras.Mo
 
 
 def in_precision(config, precision: str):
-    """Returns a serialised object with every dtype policy in it set to `precision`."""
+    """Returns a serialized object with every dtype policy in it set to `precision`."""
     if isinstance(config, list):
         return [in_precision(item, precision) for item in config]
     if not isinstance(config, dict):
@@ -59,7 +59,7 @@ def in_precision(config, precision: str):
 
 
 def same_architecture(one: dict[str, Any], other: dict[str, Any]) -> bool:
-    """Compares what `describe` returned but for names, precision and what is trainable."""
+    """Compares two results of `describe`, ignoring names, precision and trainability."""
     return _essence(one) == _essence(other)
 
 
@@ -72,9 +72,9 @@ def _essence(config):
 
 
 def _check_classes(config, what: str) -> None:
-    """Refuses a serialised object that names anything but our models and a dtype policy.
+    """Refuses a serialized object that names other classes than our models and dtype policies.
 
-    Keras would import the module that such an object names.
+    Keras would import whatever module such an object names.
     """
     if isinstance(config, list | tuple):
         for item in config:
@@ -101,13 +101,13 @@ def _is_known(config: dict) -> bool:
 def load_keras_file(path: Path, precision: str):
     """Loads the model of a `.keras` file.
 
-    A file keeps the dtype policy it was saved with. Saved in half precision and
-    asked for in float32, the model is rebuilt with every policy set to
-    float32; its variables are float32 in any case.
+    A file keeps the dtype policy it was saved with. If it was saved in half precision and float32
+    is requested, the model is rebuilt with every policy set to float32; its variables are float32
+    in any case.
 
     Raises:
-        UserError: not a readable Keras file, not a denoiser, or saved in another
-            precision than the one asked for (float32 excepted).
+        UserError: not a readable Keras file, not a denoiser, or saved in another precision than
+            the requested one (unless that is float32).
     """
     try:
         model = keras.models.load_model(path, compile=False)

@@ -1,4 +1,4 @@
-"""Runs a network over a picture in tiles whose size does not show in the result."""
+"""Runs a network over a picture in tiles; the tile size does not affect the result."""
 
 import dataclasses
 import itertools
@@ -12,33 +12,33 @@ from gradnet_tf.tiling.tile_config import AUTO, DEFAULT_MEMORY, SMALLEST, TileCo
 from gradnet_tf.utils.console import note
 from gradnet_tf.utils.errors import UserError
 
-#: Interpreter, TensorFlow and a traced network before the first picture, measured.
+#: Measured memory of the process with TensorFlow and a traced network, before any picture.
 START = 900_000_000
 #: The same with LiteRT.
 START_LITERT = 200_000_000
-#: Copies of a picture while it is read, denoised and written.
+#: Copies of a picture in memory while it is read, denoised and written.
 _COPIES = 4
-#: Larger windows save little more of the margins, and processors' caches are small.
+#: Larger windows hardly reduce the margins' share, and do not fit into caches.
 _LARGEST_WINDOW = 2**20
 
-#: Pictures up to this size are pooled whole by default, as in training's validation and in the
-#: published scores of every set (the largest, Kodak's, have 0.39 megapixels). Photographs are
-#: larger: they cannot all be pooled whole in a machine's memory, and get their vectors from crops.
-#: With crops from 160×160 pixels on, which `pooling="crops"` still does, real noise gains (RENOIR
-#: 34.00 -> 34.23 dB, PolyU 36.02 -> 36.17) and white noise loses (CBSD68 at sigma 0: 47.52 ->
-#: 47.40, at 25: -0.007 dB), so the default keeps what other implementations and our tables do.
+#: Pictures up to this size are pooled whole by default, as in validation and in the published
+#: scores of every set (the largest, Kodak's, have 0.39 megapixels). Photographs are larger and may
+#: not fit into memory whole, so their attention vectors are computed from crops. Crops from
+#: 160×160 pixels on, as with `pooling="crops"`, improve real noise (RENOIR 34.00 -> 34.23 dB, PolyU
+#: 36.02 -> 36.17) but not white noise (CBSD68 at sigma 0: 47.52 -> 47.40, at 25: -0.007 dB), so
+#: the default agrees with other implementations and our tables.
 WHOLE_PIXELS = 2**19
-#: Side of a crop: that of training.
+#: Side of a crop, as in training.
 CROP_SIDE = 80
-#: Up to this size a picture is pooled whole in any case: a few crops would not stand for it.
+#: Pictures up to this size are always pooled whole: a few crops would not represent them.
 FEW_PIXELS = 4 * CROP_SIDE**2
-#: Crops of a large picture: one for so many pixels, within limits that bound error and time.
+#: Number of crops: one per this many pixels, within limits that bound the error and the time.
 PIXELS_PER_CROP = 2**15
 FEWEST, MOST = 32, 128
 _CHUNK = 8
 _SEED = 0
 
-#: Called with the pixels that are done and all pixels.
+#: Called with the number of pixels that are done, and with the total.
 OnTile = Callable[[int, int], None]
 
 
@@ -48,11 +48,12 @@ class TileFacts:
 
     Attributes:
         halo: margin that a tile needs, in pixels.
-        block: tiles begin at multiples of it.
-        attention: whether the network averages over the picture, so that vectors are needed.
-        bytes_per_pixel: estimate of the working memory.
-        start: bytes that the process takes before the first picture.
-        side: of the only tiles that the network takes, without their margins; `None`: of any.
+        block: tiles begin at multiples of this number of pixels.
+        attention: whether the network averages over the picture, so that tiles need vectors.
+        bytes_per_pixel: estimated working memory.
+        start: memory of the process in bytes before the first picture.
+        side: side of the tiles without margins, if the network only takes one size; `None` if
+            it takes any size.
     """
 
     halo: int
@@ -64,10 +65,10 @@ class TileFacts:
 
 
 def facts_of(model) -> TileFacts:
-    """Returns the facts of a Keras network of `gradnet_tf.models`.
+    """Returns how a Keras network of `gradnet_tf.models` can be tiled.
 
     Raises:
-        TypeError: the network does not know how far it looks.
+        TypeError: the network does not define its receptive radius.
     """
     radius = getattr(model, "receptive_radius", None)
     if radius is None:
@@ -76,11 +77,11 @@ def facts_of(model) -> TileFacts:
 
 
 def facts_from_card(card: Mapping[str, Any], attention: bool) -> TileFacts | None:
-    """Returns the facts that an export's card tells, `None` where it does not tell them.
+    """Returns how an exported network can be tiled according to its card, `None` if unknown.
 
     Args:
-        card: `halo`, `block`, `bytes_per_pixel`, and `tile` of a file of one size.
-        attention: whether the file gives and takes the attention's vectors.
+        card: holds `halo`, `block`, `bytes_per_pixel`, and `tile` for a file of one size.
+        attention: whether the file computes and takes attention vectors.
     """
     values = [card.get(key) for key in ("halo", "block", "bytes_per_pixel")]
     tile = card.get("tile")
@@ -103,19 +104,19 @@ def choose_tile(
     least: int = 0,
     start: int = START,
 ) -> int:
-    """Returns the side of the tiles for a picture; one of its own size or more means whole.
+    """Returns the side of the tiles for a picture; at least its own size means no tiles.
 
     Args:
         shape: (H, W).
-        size: of the picture in bytes.
-        cost: the network's bytes for each pixel.
+        size: size of the picture in bytes.
+        cost: working memory of the network in bytes per pixel.
         halo: margin on either side of a tile.
-        config: what was asked for.
-        least: pixels that the network has to see at once in any case.
-        start: bytes that the process takes before the first picture.
+        config: the requested configuration.
+        least: pixels that the network has to process at once in any case.
+        start: memory of the process in bytes before the first picture.
 
     Raises:
-        UserError: `max_memory` was given and cannot suffice.
+        UserError: `max_memory` is given and does not suffice.
     """
     if config.tile != "auto":
         return max(shape) if config.tile == "whole" else config.tile
@@ -137,19 +138,17 @@ def choose_tile(
 
 
 def sampled_parts(image: np.ndarray, whole_pixels: float = FEW_PIXELS) -> Iterator[np.ndarray]:
-    """Yields the batches of a picture that stand for the whole of it.
+    """Yields the sample of a picture that its attention vectors are computed from.
 
-    A picture of up to `whole_pixels` stands for itself. A larger one is
-    represented by crops of the side that the networks are trained on: as many
-    as have its area, but at most 32, and beyond a megapixel one for
-    `PIXELS_PER_CROP` pixels, at most 128. Their places are drawn from a
-    generator of a fixed seed and depend on nothing but the picture's size, so
-    that the result does not depend on how the picture is cut or on how much
-    memory there is.
+    A picture of up to `whole_pixels` pixels is its own sample. A larger one is sampled by crops
+    of the training size: as many as cover its area, but at most 32, and beyond a megapixel one
+    per `PIXELS_PER_CROP` pixels, at most 128. Their positions are drawn from a generator with a
+    fixed seed and depend only on the picture's size, so the result does not depend on the tiles
+    or on the available memory.
 
     Args:
         image: (H, W, C).
-        whole_pixels: where crops begin.
+        whole_pixels: largest number of pixels that is used whole.
 
     Yields:
         (N, h, w, C), N up to 8, all of one shape.
@@ -174,7 +173,7 @@ def attention_vectors(
     function: Callable[[np.ndarray], Sequence[np.ndarray]],
     whole_pixels: float = FEW_PIXELS,
 ) -> list[np.ndarray]:
-    """Returns a picture's attention vectors, the mean over its sample.
+    """Returns a picture's attention vectors, averaged over its sample.
 
     Args:
         image: (H, W, C) float32.
@@ -206,14 +205,14 @@ def _unchecked(values: np.ndarray, shape: tuple[int, ...]) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class PixelFormat:
-    """How a picture's own numbers become the network's and back, part by part.
+    """How the pixels of a picture are converted for the network and back, window by window.
 
     Attributes:
-        read: maps a part of the picture, (1, h, w, ·), to float32 (1, h, w, C).
-        store: maps the network's (h, w, C) and the same part of the picture to
-            what the result holds there.
-        check: called with what the network made of a window, (1, h, w, C), and the shape of
-            what it was given; raises where it is not sound. `store` would hide it.
+        read: maps a window of the picture, (1, h, w, ·), to float32 (1, h, w, C).
+        store: maps the network's output (h, w, C) and the same window of the picture to the
+            pixels of the result.
+        check: called with the network's output for a window, (1, h, w, C), and the shape of its
+            input; raises if the output is invalid, which `store` might hide.
     """
 
     read: Callable[[np.ndarray], np.ndarray] = _as_is
@@ -226,7 +225,7 @@ FLOATS = PixelFormat()
 
 
 class Span(NamedTuple):
-    """One window along one axis: the network sees [start, stop), [first, last) is kept."""
+    """A window along one axis: the network processes [start, stop), and [first, last) is kept."""
 
     start: int
     stop: int
@@ -237,17 +236,17 @@ class Span(NamedTuple):
 def spans(length: int, tile: int, halo: int, block: int = 1, fixed: bool = False) -> list[Span]:
     """Covers one axis with windows of one size.
 
-    Where a tile has no neighbour it needs no margin and contributes more. All
-    windows are equally long, because a network prepares for each new size; only
-    the last may lack up to `block` - 1 pixels, when the axis is no multiple. They
-    are no longer than their number needs, so that little is computed twice.
+    A tile at the border needs no margin there, so it contributes more pixels. All windows have
+    the same length, because runtimes prepare for each new size; only the last one may be up to
+    `block` - 1 pixels shorter, if the axis is not a multiple of `block`. Windows are as short as
+    their number allows, to reduce overlap.
 
     Args:
         length: pixels along the axis.
-        tile: pixels that a tile between others contributes, at most.
+        tile: largest number of pixels that an inner tile contributes.
         halo: margin on either side.
-        block: windows start at multiples of it; tile and halo are rounded up to it.
-        fixed: windows have `tile` + 2 · `halo` pixels, no fewer.
+        block: windows start at multiples of it; tile and halo are rounded up to multiples.
+        fixed: windows have exactly `tile` + 2 · `halo` pixels.
     """
     tile, halo = (_round_up(side, block) for side in (tile, halo))
     size = tile + 2 * halo
@@ -283,9 +282,9 @@ def map_tiles(
     on_tile: OnTile | None = None,
     more: Sequence[np.ndarray] = (),
 ) -> np.ndarray:
-    """Puts a picture together from what `function` makes of its windows.
+    """Applies `function` to the windows of a picture and assembles the results.
 
-    Nothing but the result is as large as the picture.
+    Apart from the result, no array is as large as the picture.
 
     Args:
         function: maps (1, h, w, C) float32 and `more` to (1, h, w, ·) float32.
@@ -296,7 +295,7 @@ def map_tiles(
         more: further arguments of `function`, the same for every window.
 
     Returns:
-        What `pixels.store` makes, put together.
+        The assembled results of `pixels.store`.
     """
     result = None
     done, total = 0, image.shape[0] * image.shape[1]
@@ -320,7 +319,7 @@ def map_tiles(
 
 
 def smaller_tiles(tile: int, shape: tuple[int, int]) -> Iterator[int]:
-    """Yields `tile` and its halves down to `SMALLEST`, for when memory does not suffice."""
+    """Yields `tile` and its halves down to `SMALLEST`, to retry when memory runs out."""
     yield tile
     tile = min(tile, max(shape))
     while (tile := tile // 2) >= SMALLEST:
@@ -356,7 +355,7 @@ class TiledNetwork:
         self._facts = facts
         self._denoise, self._denoise_given, self._vectors = denoise, denoise_given, vectors
         self._most_pixels = whole_pixels
-        self._limit: int | None = None  # the tile that went through when memory ran out
+        self._limit: int | None = None  # the tile size that worked after memory ran out
 
     def run(
         self,
@@ -370,18 +369,18 @@ class TiledNetwork:
 
         Args:
             image: (H, W, ·), as `pixels.read` takes it.
-            sigma: its noise level, (1,), or `None` where the network takes none.
-            config: how it is cut.
-            pixels: how it is read and the result is stored.
+            sigma: its noise level, (1,), or `None` if the network takes none.
+            config: how the picture is cut and pooled.
+            pixels: how pixels are read and stored.
             on_tile: see `map_tiles`.
 
         Returns:
-            (H, W, ·), what `pixels.store` makes.
+            (H, W, ·), as returned by `pixels.store`.
 
         Raises:
-            UserError: tiles or a pooling that the network cannot run in, or too little
-                `max_memory`.
-            MemoryError: also the smallest tiles need too much.
+            UserError: the network does not support these tiles or this pooling, or
+                `max_memory` is too small.
+            MemoryError: even the smallest tiles need too much memory.
         """
         facts, shape = self._facts, image.shape[:2]
         if isinstance(facts, str):
@@ -401,17 +400,17 @@ class TiledNetwork:
                 continue
             if side != tile:
                 self._limit = side
-                note(f"out of memory with tiles of {min(tile, max(shape))}; {side} went through")
+                note(f"out of memory with tiles of {min(tile, max(shape))}; continuing with {side}")
             return result
         raise failure
 
     def _whole_pixels_of(self, pooling: str) -> float:
-        """Returns up to how many pixels a picture is pooled whole."""
+        """Returns the largest number of pixels that is pooled whole."""
         most = math.inf if self._most_pixels is None else self._most_pixels
         if pooling == "whole" and most < math.inf:
             raise UserError(
-                "`pooling` must be auto or crops here: the file computes the attention of crops "
-                "only. Received: pooling=whole"
+                "`pooling` must be auto or crops here: the file computes attention vectors of "
+                "crops only. Received: pooling=whole"
             )
         by_pooling = {"auto": WHOLE_PIXELS, "whole": most, "crops": min(FEW_PIXELS, WHOLE_PIXELS)}
         return min(most, by_pooling[pooling])
@@ -426,7 +425,7 @@ class TiledNetwork:
                     f"Received: tile={config.tile}"
                 )
             return facts.side
-        # What is pooled whole has to fit into memory whole, once.
+        # To be pooled whole, the picture has to fit into memory once.
         least = shape[0] * shape[1] if pooled_whole and facts.attention else 0
         known = shape, image.nbytes, facts.bytes_per_pixel, facts.halo
         tile = choose_tile(*known, config, least, facts.start)
@@ -468,14 +467,14 @@ class TiledRunner:
 
 
 def run_whole(denoise, image, sigma, config, pixels, on_tile, reason: str) -> np.ndarray:
-    """Denoises a picture in one piece, whatever its size; the arguments of `TiledNetwork.run`.
+    """Denoises a picture in one piece; see `TiledNetwork.run` for the other arguments.
 
     Args:
         denoise: maps (images, *sigma) to images.
-        reason: why there are no tiles.
+        reason: why tiles are not supported, for the error message.
 
     Raises:
-        UserError: a tile size or crops were asked for.
+        UserError: a tile size or crops were requested.
     """
     if config.pooling == "crops":
         raise UserError(f"`pooling` must be auto or whole here: {reason}. Received: pooling=crops")

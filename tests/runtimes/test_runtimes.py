@@ -102,4 +102,4 @@ sys.exit(f"imported: {known}" if known else code)
     command = [sys.executable, "-c", code, str(tmp_path / "a.png"), str(tmp_path / "out")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert done.stderr == "" or "grey" in done.stderr  # no native chatter
+    assert done.stderr == "" or "gray" in done.stderr  # no native chatter

@@ -236,7 +236,7 @@ def test_memory_that_runs_out_halves_the_tile_and_says_so_once(denoiser, capsys,
     np.testing.assert_allclose(found, denoiser.denoise(images, None, WHOLE), atol=2e-5)
     said = capsys.readouterr().err.splitlines()
     # Two images; 100 and 50 need windows of 152 and 102 pixels, 25 one of 78.
-    assert said == ["note: out of memory with tiles of 100; 25 went through"]
+    assert said == ["note: out of memory with tiles of 100; continuing with 25"]
     limit = 0
     with pytest.raises(MemoryError):
         Denoiser(runner, "short").denoise(images, None, TileConfig(100))
