@@ -1,4 +1,4 @@
-"""The one place where `--model=` is resolved: a path by its content, else a name."""
+"""Resolves `--model=`, in this one place: an existing path by its content, otherwise a name."""
 
 import dataclasses
 import importlib.util
@@ -27,12 +27,12 @@ _MATLAB, _ZIP, _PICKLE = b"MATLAB", b"PK\x03\x04", b"\x80"
 
 @dataclasses.dataclass(frozen=True)
 class Resolved:
-    """What a name or a path means, before anything is loaded.
+    """The meaning of a name or a path, before anything is loaded.
 
     Attributes:
         spec: the name or the path as given.
         kind: "folder", "file", "classical", "weights" or "unknown".
-        path: the folder or the file; `None` for the other kinds.
+        path: the folder or the file; `None` for other kinds.
         card: the card of shipped weights.
         gray: name of the weights that gray pictures go through, if the shipped weights have
             such a partner.
@@ -79,7 +79,7 @@ def resolve(spec: str, runtime: str = "auto", precision: str = "float32") -> Res
     # A .tflite file that is given by its path runs in LiteRT anyway.
     if runtime == "litert" and tflite is None and not (path and path.suffix == ".tflite"):
         raise UserError(
-            f"--runtime=litert: no .tflite file ships for {spec}.\nExport one (python -m "
+            f"--runtime=litert: no .tflite file is shipped for {spec}.\nExport one (python -m "
             "export --formats=tflite_float16) and give its path, or leave the flag out."
         )
     return Resolved(spec, kind, path, card, gray, tflite if use_litert else None)
@@ -148,7 +148,7 @@ def _folder_info(folder: Path) -> ModelInfo:
 
 
 def _needs_sigma(config: Mapping[str, Any]) -> bool | None:
-    """Whether the network of a run or a card wants the noise level, `None` if not known."""
+    """Whether the network of a run takes the noise level, `None` if unknown."""
     preset = PRESETS.get(config.get("preset"))
     if preset is None or config.get("naive_model") is not None:
         return None
@@ -157,12 +157,12 @@ def _needs_sigma(config: Mapping[str, Any]) -> bool | None:
 
 @dataclasses.dataclass(frozen=True)
 class Loaded:
-    """What `--model=` means, for `gradnet_tf.denoiser.Denoiser`.
+    """A loaded model, for `gradnet_tf.denoiser.Denoiser`.
 
     Attributes:
-        runner: what runs it; see `gradnet_tf.denoiser.Runner`.
-        name: what reports and folders call it.
-        source: where it came from; see `Denoiser`.
+        runner: runs the network; see `gradnet_tf.denoiser.Runner`.
+        name: the name used in reports and folders.
+        source: the origin of the model; see `Denoiser`.
     """
 
     runner: Any
@@ -199,13 +199,13 @@ def _load_folder(model: Resolved, precision: str) -> Loaded:
         if folder is not None and (folder / "saved_model.pb").is_file():
             return _load_saved_model(folder, precision)
     raise UserError(
-        f"{path}: this folder holds neither config.json (a run) nor saved_model.pb.\n"
+        f"{path}: this folder contains neither config.json (a run) nor saved_model.pb.\n"
         f"Expected {READABLE}."
     )
 
 
 def _newest_version(folder: Path) -> Path | None:
-    """Returns the subfolder with the greatest number for a name, as TF Serving picks it."""
+    """Returns the subfolder with the highest version number, as TF Serving chooses it."""
     if not folder.is_dir():
         return None
     versions = [entry for entry in folder.iterdir() if entry.is_dir() and entry.name.isdecimal()]
@@ -217,7 +217,7 @@ def _load_file(model: Resolved, precision: str) -> Loaded:
     with open(path, "rb") as file:
         head = file.read(8)
     if not head:
-        raise UserError(f"{path}: the file is empty. Download it or write it again.")
+        raise UserError(f"{path}: the file is empty. Download or write it again.")
     if head[4:8] == b"TFL3":
         return _load_tflite(path, precision)
     if head.startswith(_ZIP) and path.suffix == ".keras":
@@ -226,32 +226,34 @@ def _load_file(model: Resolved, precision: str) -> Loaded:
         return _load_published(path, precision)
     if path.suffix == ".keras":
         raise UserError(
-            f"{path}: no file of Keras', though its name says so: it begins with {head!r}.\n"
+            f"{path}: not a valid .keras file: it begins with {head!r}.\n"
             "Expected the zip archive that model.save(PATH) writes."
         )
     hint = f"Expected {READABLE}."
     if path.name.endswith(".weights.h5"):
-        hint = "Weights alone do not tell their network: give the run folder that holds them."
-    raise UserError(f"{path}: this version does not read this kind of file.\n{hint}")
+        hint = "A weights file does not define its network: give the run folder instead."
+    raise UserError(f"{path}: this kind of file is not supported.\n{hint}")
 
 
 def _load_run(path: Path, precision: str) -> Loaded:
     config = _read_json(path / "config.json")
     if config.get("preset") not in PRESETS:
         raise UserError(f"{path}: config.json does not name a preset of this version.")
-    goes_on = "Rerun its train.py command: the same command resumes."
+    hint = "Run its train.py command again to resume the training."
     try:
         best = best_weights(path)
     except ValueError as error:
-        raise UserError(f"{path}: {error}.\n{goes_on}") from error
+        raise UserError(f"{path}: {error}.\n{hint}") from error
     if best is None:
         raise UserError(
-            f"{path}: the run has no best weights yet; they come with its first "
-            f"validation.\n{goes_on}"
+            f"{path}: the run has no best weights yet; they are written by its first "
+            f"validation.\n{hint}"
         )
-    # A folder may be given as "." or with a trailing slash; its own name is wanted.
-    facts = {**config, **_object(config.get("train"))}
-    return _rebuild(facts, best, sha256_of(best), "run", precision, path.resolve().name, str(path))
+    # The folder may be given as "." or with a trailing slash, so resolve its name.
+    settings = {**config, **_object(config.get("train"))}
+    return _rebuild(
+        settings, best, sha256_of(best), "run", precision, path.resolve().name, str(path)
+    )
 
 
 def _load_weights(model: Resolved, precision: str) -> Loaded:
@@ -263,7 +265,9 @@ def _load_weights(model: Resolved, precision: str) -> Loaded:
 def _load_classical(model: Resolved, precision: str) -> Loaded:
     name = model.spec
     if precision != "float32":
-        raise UserError(f"{name}: is no network. Received: precision={precision}, which needs one.")
+        raise UserError(
+            f"{name}: is not a network and has no precision. Received: precision={precision}."
+        )
     from gradnet_tf.runtimes.classical_runtime import ClassicalRunner
 
     return Loaded(ClassicalRunner(name), name, {"kind": "classical"})
@@ -274,8 +278,8 @@ def _refuse_unknown(model: Resolved, precision: str) -> Loaded:
     if missing is not None:
         name, command = missing
         raise UserError(
-            f"{model.spec}: the weights {name} do not ship with this version. Train them:\n"
-            f"  {command}\nand give runs/{name}. Weights that ship: {weights.shipped_names()}."
+            f"{model.spec}: the weights {name} are not shipped with this version. Train them:\n"
+            f"  {command}\nand give runs/{name}. Shipped weights: {weights.shipped_names()}."
         )
     raise UserError(f"{model.spec}: no such file, folder or name.\n{_choices()}")
 
@@ -290,7 +294,7 @@ _LOADERS = {
 
 
 def _rebuild(config, path, sha256, kind, precision, name, run) -> Loaded:
-    """Builds the preset that `config` names under `precision` and loads verified weights."""
+    """Builds the preset named by `config` under `precision` and loads verified weights."""
     backend_name()
     from gradnet_tf.runtimes.keras_runtime import runner_from_weights
 
@@ -329,7 +333,7 @@ def _load_saved_model(folder: Path, precision: str) -> Loaded:
     if folder_named.name.isdecimal():
         folder_named = folder_named.parent
     card = _read_json(folder_named.parent / f"{folder_named.name}.json")
-    # Every export calls its folder "saved_model", so the card's or the parent's name goes before.
+    # Every export names its folder "saved_model", so prefix the name of the card or the parent.
     name = f"{card.get('name', folder_named.parent.name)}_{folder_named.name}"
     source = {"kind": "saved_model", "path": str(folder), "sha256": card.get("sha256")}
     return Loaded(SavedModelRunner(folder), name, source | _from_card(card))
@@ -354,7 +358,7 @@ def _load_shipped_tflite(path: Path) -> Loaded:
     sha256 = sha256_of(path)
     if sha256 != card.get("sha256"):
         raise UserError(
-            f"{path}: the file is damaged or was exchanged: its sha256 is {sha256}, "
+            f"{path}: the file is damaged or was replaced: its sha256 is {sha256}, "
             f"expected {card.get('sha256')}.\nReinstall the package."
         )
     with quiet_native_logs():
@@ -368,19 +372,19 @@ def _file_source(kind: str, path: Path) -> dict:
 
 
 def _from_card(card: dict) -> dict:
-    """Returns what an export's card tells of the weights' origin."""
+    """Returns the origin of the weights according to an export's card."""
     known = {key: card.get(key) for key in ("preset", "run")}
     return {**known, "trained_sigma": _trained_sigma(card)}
 
 
-def _trained_sigma(facts: dict) -> list[float] | None:
-    """Returns the lowest and the highest noise level of a training, where a file tells them."""
-    levels = [facts.get("sigma_min"), facts.get("sigma_max")]
+def _trained_sigma(card: dict) -> list[float] | None:
+    """Returns the lowest and the highest noise level of the training, if recorded."""
+    levels = [card.get("sigma_min"), card.get("sigma_max")]
     return levels if all(isinstance(level, int | float) for level in levels) else None
 
 
 def _read_json(path: Path) -> dict:
-    """Returns a JSON file's object, `{}` where there is no such file."""
+    """Returns the object in a JSON file, `{}` if there is no such file."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -404,6 +408,6 @@ def _require_float32(path: Path, precision: str) -> None:
 
 def _choices() -> str:
     return (
-        f"Weights that ship: {weights.shipped_names()}. Architectures: {', '.join(PRESETS)}.\n"
+        f"Shipped weights: {weights.shipped_names()}. Architectures: {', '.join(PRESETS)}.\n"
         f"Classical: {', '.join(CLASSICAL)}. Or default, or a path: {READABLE}."
     )

@@ -1,7 +1,7 @@
 """Reads the layers of a MatConvNet network from a MATLAB file, without MATLAB.
 
-`net.layers` is a cell array with a structure for each layer ("simplenn"). Files
-of version 7.3 are HDF5 and are read with h5py; those of version 5 with SciPy.
+`net.layers` is a cell array with a structure for each layer ("simplenn"). Files of version 7.3 are
+HDF5 and are read with h5py; files of version 5 are read with SciPy.
 """
 
 import dataclasses
@@ -22,13 +22,13 @@ _NUMBERS = ("pad", "stride", "dilate", "leak", "scale")
 
 @dataclasses.dataclass(frozen=True)
 class MatlabLayer:
-    """A layer as the file has it.
+    """A layer of the file.
 
     Attributes:
-        name: where it stands, for messages: "layers{3}", counted from 1 as in MATLAB.
+        name: position for error messages, such as "layers{3}", counted from 1 as in MATLAB.
         kind: "conv", "relu", "bnorm", "SubP", "concat", …
-        weights: float32 arrays with MATLAB's axes: (height, width, in, out) of a filter.
-        numbers: the fields `pad`, `stride`, `dilate`, `leak` and `scale` it has.
+        weights: float32 arrays with MATLAB's axes, (height, width, in, out) for a filter.
+        numbers: those of the fields `pad`, `stride`, `dilate`, `leak` and `scale` that exist.
     """
 
     name: str
@@ -41,13 +41,13 @@ def read_matlab(path: Path) -> list[MatlabLayer]:
     """Returns the layers of `net` in a `.mat` file.
 
     Raises:
-        UserError: the file is damaged, holds no such network, or is of version 5
+        UserError: the file is damaged or does not contain such a network, or it has version 5
             and SciPy is not installed.
     """
     size = path.stat().st_size
     if size > MAX_BYTES:
         raise UserError(
-            f"{path}: the file is {size / 2**20:.0f} MB; at most {MAX_BYTES >> 20} are read."
+            f"{path}: the file has {size / 2**20:.0f} MB; expected at most {MAX_BYTES >> 20} MB."
         )
     try:
         structures = _structures_of_5(path) if is_version_5(path) else _structures_of_7(path)
@@ -57,7 +57,7 @@ def read_matlab(path: Path) -> list[MatlabLayer]:
             raise
         reason = (str(error).splitlines() or [type(error).__name__])[0][:160]
         raise UserError(
-            f"{path}: damaged, cut off or no MatConvNet network: {reason}.\n"
+            f"{path}: damaged, truncated or not a MatConvNet network: {reason}.\n"
             "Expected a structure `net` with the cell array `net.layers`. Download it again."
         ) from error
 
@@ -81,11 +81,11 @@ def _structures_of_7(path: Path) -> Iterator[tuple[dict, list]]:
         layers = _inside(_inside(file, "net", h5py.Group), "layers", h5py.Dataset)
         references = _values(layers, budget).ravel()
         if layers.dtype != h5py.ref_dtype or not 0 < len(references) <= _MAX_LAYERS:
-            raise ValueError("`net.layers` is no cell array")
+            raise ValueError("`net.layers` is not a cell array")
         for reference in references:
             group = file[reference]
             if not isinstance(group, h5py.Group):
-                raise ValueError("a layer that is no structure")
+                raise ValueError("a layer is not a structure")
             names = [name for name in ("type", *_NUMBERS) if name in group]
             fields = {name: _values(_inside(group, name, h5py.Dataset), budget) for name in names}
             yield fields, list(_weights_of_7(file, group, budget))
@@ -95,44 +95,44 @@ def _weights_of_7(file, group, budget) -> Iterator[np.ndarray]:
     if "weights" not in group:
         return
     cell = _inside(group, "weights", h5py.Dataset)
-    # An empty cell array is stored as its shape, in numbers.
+    # An empty cell array is stored as a numeric array with its shape.
     if cell.dtype != h5py.ref_dtype:
         return
     for reference in _values(cell, budget).ravel():
         found = file[reference]
         if not isinstance(found, h5py.Dataset) or found.dtype.kind != "f":
-            raise ValueError("weights that are no numbers")
+            raise ValueError("weights are not numeric")
         # MATLAB's first axis is the fastest, HDF5's the last.
         yield _values(found, budget).astype(np.float32).T
 
 
 def _inside(group, name: str, kind: type):
-    """Returns a member of a group, if it lies in this file."""
+    """Returns a member of a group; links to other files are refused."""
     if not isinstance(group.get(name, getlink=True), h5py.HardLink):
-        raise ValueError(f"no `{name}` in it")
+        raise ValueError(f"`{name}` is missing")
     found = group[name]
     if not isinstance(found, kind):
-        raise ValueError(f"`{name}` is something else")
+        raise ValueError(f"`{name}` has an unexpected type")
     return found
 
 
 def _values(dataset: h5py.Dataset, budget: list[int]) -> np.ndarray:
-    """Reads a dataset whose numbers lie in this file and are no more than is left of a budget."""
+    """Reads a dataset that is stored in this file and fits into the remaining budget."""
     if dataset.external or dataset.is_virtual:
-        raise ValueError("numbers in another file")
+        raise ValueError("data is stored in another file")
     budget[0] -= dataset.nbytes
     if budget[0] < 0:
-        raise ValueError(f"more than {MAX_BYTES >> 20} MB of numbers")
+        raise ValueError(f"more than {MAX_BYTES >> 20} MB of data")
     return dataset[()]
 
 
 def _structures_of_5(path: Path) -> Iterator[tuple[dict, list]]:
-    """Yields the same of a file of version 5."""
+    """Yields the fields and the weights of each layer of a version 5 file."""
     reader = require_scipy(path)
     try:
         net = reader.loadmat(path, variable_names=["net"])["net"]
-    except Exception as error:  # Its reader raises what it meets: zlib's, struct's, its own.
-        raise ValueError(f"SciPy does not read it ({str(error)[:80]})") from error
+    except Exception as error:  # SciPy raises many kinds: zlib's, struct's and its own.
+        raise ValueError(f"SciPy cannot read it ({str(error)[:80]})") from error
     for layer in net[0, 0]["layers"].ravel():
         structure = layer[0, 0]
         names = structure.dtype.names

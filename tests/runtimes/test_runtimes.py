@@ -59,7 +59,7 @@ def test_auto_takes_litert_unless_there_is_a_reason(free, monkeypatch, tmp_path)
 
 @pytest.mark.parametrize("spec", ["opencv_nlm", "gradnet", "."])
 def test_litert_without_a_file_says_what_to_do(spec):
-    with pytest.raises(UserError, match="no .tflite file ships for .*\nExport one"):
+    with pytest.raises(UserError, match="no .tflite file is shipped for .*\nExport one"):
         resolve(spec, "litert")
 
 
@@ -76,7 +76,7 @@ def test_a_damaged_file_is_refused(free, monkeypatch, tmp_path):
     content[-1] ^= 1
     (tmp_path / "litert" / f"{TINY}.tflite").write_bytes(content)
     monkeypatch.setattr(weights, "FOLDER", tmp_path)
-    with pytest.raises(UserError, match="damaged or was exchanged"):
+    with pytest.raises(UserError, match="damaged or was replaced"):
         Denoiser(TINY)
 
 
