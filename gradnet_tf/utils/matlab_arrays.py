@@ -1,6 +1,6 @@
-"""Numeric arrays in MATLAB files: version 5 is read with SciPy, version 7.3 (HDF5) with h5py.
+"""Reads numeric arrays from MATLAB files: version 5 with SciPy, version 7.3 (HDF5) with h5py.
 
-Arrays come with MATLAB's axes: HDF5 stores them in reverse order, which is undone here.
+Arrays have MATLAB's axis order; HDF5 stores the axes in reverse.
 """
 
 import contextlib
@@ -15,7 +15,7 @@ import numpy as np
 from gradnet_tf.utils.errors import UserError
 from gradnet_tf.utils.matlab_version import is_version_5, require_scipy
 
-# A version 5 file: a header of this size, then elements that each begin with type and length.
+# A version 5 file has a header of this size, then elements that begin with type and length.
 _HEADER = 128
 _TAG = 8
 _DTYPES = {"single": "float32", "double": "float64"}
@@ -26,7 +26,7 @@ def damaged(path: str | os.PathLike, reason: object) -> UserError:
     text = (str(reason).splitlines() or [type(reason).__name__])[0][:160]
     return UserError(
         f"{path}: damaged, cut off or no MATLAB file: {text}.\n"
-        "Download or copy it again and compare its size with the original's."
+        "Download or copy it again and compare its size with the original."
     )
 
 
@@ -35,8 +35,8 @@ def open_hdf5(path: str | os.PathLike) -> Iterator[h5py.File]:
     """Opens a MATLAB file of version 7.3.
 
     Raises:
-        UserError: when it is missing, damaged, of another version, or when
-            reading inside the block finds it so.
+        UserError: the file is missing, damaged or has another version; also if that is only
+            found while reading inside the block.
     """
     try:
         with h5py.File(path, "r") as file:
@@ -55,18 +55,18 @@ def open_hdf5(path: str | os.PathLike) -> Iterator[h5py.File]:
         raise damaged(path, error) from error
 
 
-def array_facts(path: Path, name: str) -> tuple[tuple[int, ...], str]:
-    """Returns shape (MATLAB's axes) and NumPy dtype of a variable; reads no numbers.
+def array_info(path: Path, name: str) -> tuple[tuple[int, ...], str]:
+    """Returns shape (MATLAB's axes) and NumPy dtype of a variable, without reading its data.
 
     Raises:
-        UserError: when the file is damaged or cut off, or has no such variable.
+        UserError: the file is damaged or truncated, or has no such variable.
     """
     if _is_version_5(path):
         reader = require_scipy(path)
         _check_length(path)
         try:
             found = {each: (shape, kind) for each, shape, kind in reader.whosmat(str(path))}
-        except Exception as error:  # Its reader raises errors of zlib, of struct and of its own.
+        except Exception as error:  # SciPy raises errors of zlib, of struct and its own.
             raise damaged(path, error) from error
         if name not in found:
             raise _no_variable(path, name, found)
@@ -79,10 +79,10 @@ def array_facts(path: Path, name: str) -> tuple[tuple[int, ...], str]:
 
 
 def read_array(path: Path, name: str) -> np.ndarray:
-    """Reads a numeric variable whole, in its own dtype, with MATLAB's axes.
+    """Reads a numeric variable in its own dtype, with MATLAB's axes.
 
     Raises:
-        UserError: as `array_facts` does.
+        UserError: see `array_info`.
     """
     if _is_version_5(path):
         reader = require_scipy(path)
@@ -104,7 +104,7 @@ def _is_version_5(path: Path) -> bool:
 
 
 def _check_length(path: Path) -> None:
-    """Adds up the lengths of a version 5 file's elements and compares with the file's size."""
+    """Checks that the lengths of a version 5 file's elements add up to the file's size."""
     size = path.stat().st_size
     with open(path, "rb") as file:
         order = ">" if file.read(_HEADER)[126:128] == b"MI" else "<"
@@ -115,11 +115,11 @@ def _check_length(path: Path) -> None:
             length = struct.unpack(f"{order}2I", tag)[1] if len(tag) == _TAG else 0
             place += _TAG + length
     if place != size or size <= _HEADER:
-        raise damaged(path, f"{size} bytes, where its own lengths ask for {max(place, _HEADER)}")
+        raise damaged(path, f"{size} bytes; its elements add up to {max(place, _HEADER)}")
 
 
 def _no_variable(path: Path, name: str, found) -> UserError:
     return UserError(
         f"{path} has no variable {name}; it has {', '.join(sorted(found)) or 'none'}.\n"
-        "Expected the file as it is published, under its own name."
+        "Expected the published file under its original name."
     )

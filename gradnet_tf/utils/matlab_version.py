@@ -1,4 +1,4 @@
-"""MATLAB files of version 5 are read with SciPy, those of version 7.3 (HDF5) with h5py."""
+"""Detects the version of MATLAB files: 5 is read with SciPy, 7.3 (HDF5) with h5py."""
 
 import os
 
@@ -10,11 +10,11 @@ _VERSION_5 = b"MATLAB 5.0"
 
 
 def is_version_5(path: str | os.PathLike) -> bool:
-    """Whether a MATLAB file is of version 5; otherwise it is of version 7.3.
+    """Whether a MATLAB file has version 5; otherwise it has version 7.3.
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: it is of neither version.
+        ValueError: the file has neither version.
     """
     with open(path, "rb") as file:
         if file.read(len(_VERSION_5)) == _VERSION_5:
@@ -28,10 +28,10 @@ def require_scipy(path: str | os.PathLike):
     """Returns `scipy.io`, which reads and writes MATLAB files of version 5.
 
     Args:
-        path: the file, for the message.
+        path: the file, for the error message.
 
     Raises:
-        UserError: when SciPy is not installed.
+        UserError: SciPy is not installed.
     """
     try:
         import scipy.io

@@ -97,8 +97,8 @@ def damage(path, kind):
     [
         ("empty", "damaged, cut off or no MATLAB file"),
         ("text", "damaged, cut off or no MATLAB file"),
-        ("cut off", "bytes, where its own lengths ask for"),
-        ("header only", "bytes, where its own lengths ask for"),
+        ("cut off", "bytes; its elements add up to"),
+        ("header only", "bytes; its elements add up to"),
         ("hdf5 cut off", "damaged, cut off or no MATLAB file: .*truncated"),
         ("double", r"is float64 of shape \(2, 3, 16, 20, 3\); expected uint8 of shape \(40, 32"),
         ("grey", r"is uint8 of shape \(2, 3, 16, 20\); expected uint8"),
