@@ -36,7 +36,7 @@ from export.verify.artifact import (
 from export.verify.formats import INPUT, OUTPUT, TFLiteFormat
 from gradnet_tf.denoiser import Denoiser
 from gradnet_tf.runtimes.litert_runtime import TFLiteRunner
-from gradnet_tf.tiling.tiler import CROP_SIDE, facts_of
+from gradnet_tf.tiling.tiler import CROP_SIDE, info_of
 from gradnet_tf.utils.files import atomic_path, sha256_of
 from gradnet_tf.utils.quiet import quiet_native_logs
 
@@ -204,7 +204,7 @@ def tile_facts(model, format: TFLiteFormat) -> dict:
     The margin of a file of one size is rounded up to whole blocks, since its
     windows begin on one.
     """
-    facts = facts_of(model)
+    facts = info_of(model)
     halo = facts.halo
     if format.tile:
         halo = -(-halo // facts.block) * facts.block

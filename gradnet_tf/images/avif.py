@@ -147,21 +147,21 @@ def read(data: bytes, format: str, max_megapixels: float) -> Photo:
         UserError: more than 8 bits, which Pillow would silently reduce to 8, or several
             pictures.
     """
-    facts = {"subsampling": _subsampling(data), "colors": colors(data)}
+    metadata = {"subsampling": _subsampling(data), "colors": colors(data)}
     require_size(*largest_size(data), max_megapixels)
     with Image.open(io.BytesIO(data), formats=["AVIF"]) as image:
         require_size(*image.size, max_megapixels)
         if getattr(image, "n_frames", 1) > 1:
             raise UserError(f"is animated ({image.n_frames} pictures); expected one picture")
         image.load()
-        facts["info"] = {k: image.info[k] for k in ("icc_profile", "xmp") if image.info.get(k)}
+        metadata["info"] = {k: image.info[k] for k in ("icc_profile", "xmp") if image.info.get(k)}
         # Pillow derives this from the properties, whatever the tag says.
-        facts["turned"] = image.getexif().get(_ORIENTATION, 1)
+        metadata["turned"] = image.getexif().get(_ORIENTATION, 1)
         if image.mode not in _MODES:
             raise UserError(f"is of mode {image.mode}; expected gray or RGB: convert it first")
         array = np.asarray(image)
-    facts["exif"] = exif(data)
-    return Photo(np.atleast_3d(array), format, data, facts)
+    metadata["exif"] = exif(data)
+    return Photo(np.atleast_3d(array), format, data, metadata)
 
 
 def write(photo: Photo, quality: int | None) -> bytes:
@@ -169,28 +169,28 @@ def write(photo: Photo, quality: int | None) -> bytes:
 
     Pillow cannot write lossless AVIF; for lossless inputs the default is quality 100.
     """
-    facts = photo.facts
+    metadata = photo.metadata
     array = photo.array[..., 0] if photo.array.shape[2] == 1 else photo.array
-    lossless = facts["colors"] is not None and facts["colors"][2] == _IDENTITY
+    lossless = metadata["colors"] is not None and metadata["colors"][2] == _IDENTITY
     options = {
-        **facts["info"],
-        "subsampling": facts["subsampling"],
+        **metadata["info"],
+        "subsampling": metadata["subsampling"],
         "quality": quality or (100 if lossless else QUALITY),
     }
-    placeholder = _placeholder(len(facts["exif"]))
-    if facts["exif"] or facts["turned"] != 1:
-        options["exif"] = _placeholder(len(facts["exif"]), facts["turned"])
+    placeholder = _placeholder(len(metadata["exif"]))
+    if metadata["exif"] or metadata["turned"] != 1:
+        options["exif"] = _placeholder(len(metadata["exif"]), metadata["turned"])
     target = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(array)).save(target, "AVIF", **options)
     encoded = target.getvalue()
     if "exif" in options:
-        own = facts["exif"] or struct.pack(">2sHIHI", b"MM", 42, 8, 0, 0)  # No tags.
+        own = metadata["exif"] or struct.pack(">2sHIHI", b"MM", 42, 8, 0, 0)  # No tags.
         own = own.ljust(len(placeholder) - len(_PREFIX), b"\0")
         encoded = encoded.replace(placeholder, _PREFIX + own, 1)
     place = encoded.find(b"colrnclx")
-    if facts["colors"] is not None and place >= 0:
+    if metadata["colors"] is not None and place >= 0:
         # Keep primaries and transfer of the input; matrix and range are those of the encoder.
-        named = struct.pack(">HH", *facts["colors"][:2])
+        named = struct.pack(">HH", *metadata["colors"][:2])
         encoded = encoded[: place + 8] + named + encoded[place + 12 :]
     return encoded
 

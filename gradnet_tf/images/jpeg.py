@@ -41,13 +41,13 @@ def read(data: bytes, format: str, max_megapixels: float) -> Photo:
             raise UserError(f"is a JPEG of mode {image.mode}; expected gray or RGB")
         pixels = np.asarray(image)
     parts = [frame[6 + 3 * part : 9 + 3 * part] for part in range(components)]
-    facts = {
+    metadata = {
         "segments": [segment for segment in segments if _is_kept(*segment)],
         "tables": [list(tables[part[2]]) for part in parts],
         "subsampling": _subsampling([(part[1] >> 4, part[1] & 15) for part in parts]),
         "progressive": marker == _PROGRESSIVE,
     }
-    return Photo(pixels.reshape(height, width, -1), format, data, facts)
+    return Photo(pixels.reshape(height, width, -1), format, data, metadata)
 
 
 def write(photo: Photo, quality: int | None) -> bytes:
@@ -55,16 +55,16 @@ def write(photo: Photo, quality: int | None) -> bytes:
     target = io.BytesIO()
     gray = photo.array.shape[2] == 1
     image = Image.fromarray(np.ascontiguousarray(photo.array[..., 0] if gray else photo.array))
-    options = {"quality": quality} if quality else {"qtables": _tables(photo.facts["tables"])}
+    options = {"quality": quality} if quality else {"qtables": _tables(photo.metadata["tables"])}
     if not gray:
-        options["subsampling"] = photo.facts["subsampling"]
-    image.save(target, "JPEG", progressive=photo.facts["progressive"], **options)
+        options["subsampling"] = photo.metadata["subsampling"]
+    image.save(target, "JPEG", progressive=photo.metadata["progressive"], **options)
     encoded = target.getvalue()
     segments, scan = _segments(encoded)
     # The JFIF header of the input, if any, replaces the encoder's.
     own = [segment for segment in segments if segment[0] != _APP0]
     parts = [b"\xff\xd8"]
-    for marker, content in [*photo.facts["segments"], *own]:
+    for marker, content in [*photo.metadata["segments"], *own]:
         parts.append(struct.pack(">BBH", 0xFF, marker, len(content) + 2) + content)
     return b"".join([*parts, encoded[scan:]])
 

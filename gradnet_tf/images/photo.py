@@ -24,13 +24,13 @@ class Photo:
             orientation tag is not applied.
         format: "png", "jpeg", "tiff", "webp", "avif", "bmp" or "pnm".
         encoded: the content of the input file.
-        facts: data that the format's module needs to write the photograph again.
+        metadata: data that the format's module needs to write the photograph again.
     """
 
     array: np.ndarray
     format: str
     encoded: bytes
-    facts: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    metadata: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     @property
     def pixels(self) -> np.ndarray:

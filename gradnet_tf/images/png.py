@@ -70,8 +70,8 @@ def read(data: bytes, format: str, max_megapixels: float) -> Photo:
         raise UserError("is damaged: its header and its pixels disagree")
     # Keep the position of the compressed pixels among the chunks, but not their content.
     rest = [(kind, b"" if kind == b"IDAT" else content) for kind, content in chunks]
-    facts = {"mode": (color_type, depth), "chunks": rest}
-    return Photo(np.atleast_3d(array), format, data, facts)
+    metadata = {"mode": (color_type, depth), "chunks": rest}
+    return Photo(np.atleast_3d(array), format, data, metadata)
 
 
 def write(photo: Photo, quality: int | None) -> bytes:
@@ -82,10 +82,10 @@ def write(photo: Photo, quality: int | None) -> bytes:
     before: list[Chunk] = []
     after: list[Chunk] = []
     place = before
-    for kind, content in photo.facts["chunks"]:
+    for kind, content in photo.metadata["chunks"]:
         if kind == b"IDAT":
             place = after
-        elif _is_kept(kind, mode == photo.facts["mode"]):
+        elif _is_kept(kind, mode == photo.metadata["mode"]):
             place.append((kind, content))
     pixels = [chunk for chunk in encoded if chunk[0] == b"IDAT"]
     return _join([encoded[0], *before, *pixels, *after, (b"IEND", b"")])

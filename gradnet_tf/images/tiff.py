@@ -16,7 +16,7 @@ _ORIENTATION, _SAMPLES, _ROWS, _PLANAR, _PREDICTOR = 274, 277, 278, 284, 317
 _EXTRA, _FORMAT = 338, 339
 _TILE_WIDTH, _TILE_HEIGHT = 322, 323
 _DEPTHS = (32997, 32998)  # Of the picture and of its tiles, in layers.
-# Tags of the way pixels are stored, which are written anew or mean nothing any more: strips,
+# Tags that describe how pixels are stored, which are rewritten or no longer apply: strips,
 # tiles, fill order, palette, JPEG tables, YCbCr, ranges of values, further pictures.
 _OF_THE_PIXELS = {_BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLES, _ROWS, _PLANAR, _PREDICTOR, _EXTRA,
                   _FORMAT, 255, 263, 264, 265, 266, 273, 279, 280, 281, 288, 289, 290, 291, 292,
@@ -75,7 +75,7 @@ def read(data: bytes, format: str, max_megapixels: float) -> Photo:
     inverted = photometric == _WHITE_IS_0 and array.dtype.kind == "u"
     if inverted and not by_pillow:  # Pillow inverts the values itself.
         array = _inverted(array)
-    facts = {
+    metadata = {
         "layout": layout,
         "entries": {tag: e for tag, e in entries.items() if tag not in _OF_THE_PIXELS},
         "children": tiff_tags.read_children(data, layout, entries),
@@ -84,19 +84,19 @@ def read(data: bytes, format: str, max_megapixels: float) -> Photo:
         "inverted": inverted,
         "compressed": compression != _NONE,
     }
-    return Photo(array, format, data, facts)
+    return Photo(array, format, data, metadata)
 
 
 def write(photo: Photo, quality: int | None) -> bytes:
     """Writes a TIFF in strips: uncompressed if the input was, otherwise with Deflate."""
-    layout: Layout = photo.facts["layout"]
+    layout: Layout = photo.metadata["layout"]
     array = photo.array
     height, width, channels = array.shape
     floating = array.dtype.kind == "f"
-    inverted = photo.facts["inverted"]
+    inverted = photo.metadata["inverted"]
     if inverted:
         array = _inverted(array)
-    compressed = photo.facts["compressed"]
+    compressed = photo.metadata["compressed"]
     predict = compressed and not floating
     rows = max(1, _STRIP_BYTES // max(1, width * channels * array.itemsize))
     strips = []
@@ -108,7 +108,7 @@ def write(photo: Photo, quality: int | None) -> bytes:
         strips.append(zlib.compress(content, 6) if compressed else content)
     gray = channels <= 2
     entries: dict[int, Entry] = {
-        **photo.facts["entries"],
+        **photo.metadata["entries"],
         _WIDTH: layout.entry("I", width),
         _HEIGHT: layout.entry("I", height),
         _BITS: layout.entry("H", *[array.itemsize * 8] * channels),
@@ -124,8 +124,8 @@ def write(photo: Photo, quality: int | None) -> bytes:
     if predict:
         entries[_PREDICTOR] = layout.entry("H", 2)
     if channels % 2 == 0:  # The last channel is alpha.
-        entries[_EXTRA] = layout.entry("H", photo.facts["extra"])
-    return tiff_tags.build_file(layout, entries, photo.facts["children"], strips)
+        entries[_EXTRA] = layout.entry("H", photo.metadata["extra"])
+    return tiff_tags.build_file(layout, entries, photo.metadata["children"], strips)
 
 
 def _inverted(array: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ from keras import ops
 
 from gradnet_tf.models.presets import model_from_weights
 from gradnet_tf.runtimes.keras_file import rebuild
-from gradnet_tf.tiling.tiler import TiledNetwork, TiledRunner, facts_of
+from gradnet_tf.tiling.tiler import TiledNetwork, TiledRunner, info_of
 from gradnet_tf.utils.errors import UserError
 
 #: The process that imported Keras' backend.
@@ -46,11 +46,11 @@ class KerasRunner(TiledRunner):
         self._denoise_given = self._compiled(self._call_given, widths)
         self._vectors = self._compiled(self._call_vectors)
         try:
-            facts = facts_of(model)
+            info = info_of(model)
         except TypeError as error:
-            facts = str(error)
+            info = str(error)
         self._tiled = TiledNetwork(
-            facts,
+            info,
             functools.partial(_guarded, self._denoise),
             functools.partial(_guarded, self._denoise_given),
             functools.partial(_guarded, self._vectors),

@@ -14,8 +14,8 @@ from gradnet_tf.tiling.tiler import (
     CROP_SIDE,
     TiledNetwork,
     TiledRunner,
-    TileFacts,
-    facts_from_card,
+    TileInfo,
+    info_from_card,
 )
 from gradnet_tf.utils.errors import UserError
 
@@ -130,11 +130,11 @@ class TFLiteRunner(TiledRunner):
         self._vector_names, shape = self._checked_signature()
         self.channels = shape[-1]
         self.fixed_size = tuple(side for side in shape[1:3] if side > 0)
-        facts = self._facts(_read_card(path) if card is None else card)
-        self._is_fixed = isinstance(facts, TileFacts) and facts.side is not None
+        info = self._info(_read_card(path) if card is None else card)
+        self._is_fixed = isinstance(info, TileInfo) and info.side is not None
         given = _SIGNATURE if self._is_fixed else _TILE
         self._tiled = TiledNetwork(
-            facts,
+            info,
             functools.partial(self._batch, _SIGNATURE),
             functools.partial(self._batch, given),
             self._vectors,
@@ -178,22 +178,22 @@ class TFLiteRunner(TiledRunner):
             )
         return vectors if len(details) > 1 else [], tuple(shape)
 
-    def _facts(self, card: Mapping[str, Any]) -> TileFacts | str:
-        facts = facts_from_card(card, bool(self._vector_names))
+    def _info(self, card: Mapping[str, Any]) -> TileInfo | str:
+        info = info_from_card(card, bool(self._vector_names))
         fixed_to_tiles = bool(self.fixed_size and self._vector_names)
-        if fixed_to_tiles and (facts is None or facts.side is None):
+        if fixed_to_tiles and (info is None or info.side is None):
             raise UserError(
                 f"{self.path}: takes tiles of one size; {_card_name(self.path)}, which holds their "
                 "margin, is missing or incomplete.\nCopy both files of the export."
             )
-        if facts is None:
+        if info is None:
             return f"{_card_name(self.path)}, which holds the margin of tiles, is missing"
-        if facts.side is not None and self.fixed_size != (facts.side + 2 * facts.halo,) * 2:
+        if info.side is not None and self.fixed_size != (info.side + 2 * info.halo,) * 2:
             raise UserError(
                 f"{self.path}: takes images of {self.fixed_size}, and its card says tiles of "
-                f"{facts.side} with margins of {facts.halo}.\nCopy both files of one export."
+                f"{info.side} with margins of {info.halo}.\nCopy both files of one export."
             )
-        return facts
+        return info
 
     def _batch(self, graph: str, images: np.ndarray, *vectors: np.ndarray) -> np.ndarray:
         given = dict(zip(self._vector_names, vectors, strict=False)) if vectors else {}

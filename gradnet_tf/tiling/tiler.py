@@ -43,7 +43,7 @@ OnTile = Callable[[int, int], None]
 
 
 @dataclasses.dataclass(frozen=True)
-class TileFacts:
+class TileInfo:
     """How a network can be tiled.
 
     Attributes:
@@ -64,7 +64,7 @@ class TileFacts:
     side: int | None = None
 
 
-def facts_of(model) -> TileFacts:
+def info_of(model) -> TileInfo:
     """Returns how a Keras network of `gradnet_tf.models` can be tiled.
 
     Raises:
@@ -73,10 +73,10 @@ def facts_of(model) -> TileFacts:
     radius = getattr(model, "receptive_radius", None)
     if radius is None:
         raise TypeError(f"no rule for the receptive radius of {type(model).__name__}")
-    return TileFacts(radius, model.block_side, bool(model.attention_widths), model.bytes_per_pixel)
+    return TileInfo(radius, model.block_side, bool(model.attention_widths), model.bytes_per_pixel)
 
 
-def facts_from_card(card: Mapping[str, Any], attention: bool) -> TileFacts | None:
+def info_from_card(card: Mapping[str, Any], attention: bool) -> TileInfo | None:
     """Returns how an exported network can be tiled according to its card, `None` if unknown.
 
     Args:
@@ -88,7 +88,7 @@ def facts_from_card(card: Mapping[str, Any], attention: bool) -> TileFacts | Non
     if not all(_positive(value) for value in values) or not (tile is None or _positive(tile)):
         return None
     halo, block, cost = values
-    return TileFacts(int(halo), int(block), attention, float(cost), START_LITERT, tile)
+    return TileInfo(int(halo), int(block), attention, float(cost), START_LITERT, tile)
 
 
 def _positive(value) -> bool:
@@ -189,7 +189,7 @@ def attention_vectors(
 
 
 def to_unit(pixels: np.ndarray) -> np.ndarray:
-    """Returns uint8, uint16 or float pixels as float32, nominal range [0, 1]."""
+    """Converts uint8, uint16 or float pixels to float32 with nominal range [0, 1]."""
     if pixels.dtype.kind == "u":
         return pixels.astype(np.float32) / np.float32(np.iinfo(pixels.dtype).max)
     return pixels.astype(np.float32)
@@ -333,26 +333,25 @@ def _round_up(value: int, block: int) -> int:
 class TiledNetwork:
     """A network as a function of one picture of any size.
 
-    The attention averages over the whole picture, so a tile by itself gets
-    another answer than the picture. Here its vectors are taken once for each
-    picture (see `sampled_parts`) and given to every tile; what is left of
-    the network is convolutions, for which a margin of the receptive radius is
-    exact.
+    The attention averages over the whole picture, so a single tile would give another result.
+    Therefore the attention vectors are computed once per picture (see `sampled_parts`) and passed
+    to every tile. The rest of the network consists of convolutions, for which tiles with a margin
+    of the receptive radius are exact.
 
     Args:
-        facts: of the network; or why it cannot be tiled, and runs whole pictures only.
-        denoise: maps (images, *sigma) to images, the attention's vectors computed inside.
+        info: how the network can be tiled, or the reason why it only runs whole pictures.
+        denoise: maps (images, *sigma) to images; computes the attention vectors itself.
         denoise_given: maps (images, *sigma, *vectors) to images.
         vectors: maps (images, *sigma) to the list of vectors.
-        whole_pixels: the most pixels that `vectors` takes at once; any number by default.
+        whole_pixels: the largest number of pixels that `vectors` takes; unlimited by default.
 
-    The three take and return float32 arrays, σ as (N,), and raise `MemoryError`
-    when memory does not suffice. Of a network that takes tiles of one size,
-    `denoise` is not called, and `vectors` gets crops alone.
+    The three functions take and return float32 arrays, σ as (N,), and raise `MemoryError` if
+    there is not enough memory. For a network that takes tiles of one size, `denoise` is not
+    called, and `vectors` only gets crops.
     """
 
-    def __init__(self, facts: TileFacts | str, denoise, denoise_given, vectors, whole_pixels=None):
-        self._facts = facts
+    def __init__(self, info: TileInfo | str, denoise, denoise_given, vectors, whole_pixels=None):
+        self._info = info
         self._denoise, self._denoise_given, self._vectors = denoise, denoise_given, vectors
         self._most_pixels = whole_pixels
         self._limit: int | None = None  # the tile size that worked after memory ran out
@@ -382,17 +381,17 @@ class TiledNetwork:
                 `max_memory` is too small.
             MemoryError: even the smallest tiles need too much memory.
         """
-        facts, shape = self._facts, image.shape[:2]
-        if isinstance(facts, str):
-            return run_whole(self._denoise, image, sigma, config, pixels, on_tile, facts)
+        info, shape = self._info, image.shape[:2]
+        if isinstance(info, str):
+            return run_whole(self._denoise, image, sigma, config, pixels, on_tile, info)
         whole_pixels = self._whole_pixels_of(config.pooling)
-        pooled_whole = not facts.attention or shape[0] * shape[1] <= whole_pixels
+        pooled_whole = not info.attention or shape[0] * shape[1] <= whole_pixels
         tile = self._tile(image, config, pooled_whole)
         levels = () if sigma is None else (sigma,)
-        for side in [tile] if facts.side else list(smaller_tiles(tile, shape)):
-            cut = windows(shape, side, facts.halo, facts.block, facts.side is not None)
+        for side in [tile] if info.side else list(smaller_tiles(tile, shape)):
+            cut = windows(shape, side, info.halo, info.block, info.side is not None)
             try:
-                plain = pooled_whole and len(cut) == 1 and not facts.side
+                plain = pooled_whole and len(cut) == 1 and not info.side
                 function, more = self._function(image, pixels, levels, plain, whole_pixels)
                 result = map_tiles(function, image, cut, pixels, on_tile, more)
             except MemoryError as error:
@@ -417,18 +416,18 @@ class TiledNetwork:
 
     def _tile(self, image, config: TileConfig, pooled_whole: bool) -> int:
         """Returns the side of the tiles."""
-        facts, shape = self._facts, image.shape[:2]
-        if facts.side is not None:
-            if config.tile not in ("auto", facts.side):
+        info, shape = self._info, image.shape[:2]
+        if info.side is not None:
+            if config.tile not in ("auto", info.side):
                 raise UserError(
-                    f"`tile` must be auto or {facts.side} here: the file takes no other. "
+                    f"`tile` must be auto or {info.side} here: the file takes no other. "
                     f"Received: tile={config.tile}"
                 )
-            return facts.side
+            return info.side
         # To be pooled whole, the picture has to fit into memory once.
-        least = shape[0] * shape[1] if pooled_whole and facts.attention else 0
-        known = shape, image.nbytes, facts.bytes_per_pixel, facts.halo
-        tile = choose_tile(*known, config, least, facts.start)
+        least = shape[0] * shape[1] if pooled_whole and info.attention else 0
+        known = shape, image.nbytes, info.bytes_per_pixel, info.halo
+        tile = choose_tile(*known, config, least, info.start)
         return tile if self._limit is None else min(tile, self._limit)
 
     def _function(self, image, pixels, levels, plain: bool, whole_pixels: float):
@@ -436,7 +435,7 @@ class TiledNetwork:
 
         With `plain`, the network does its own pooling.
         """
-        if plain or not self._facts.attention:
+        if plain or not self._info.attention:
             return self._denoise, levels
         given = attention_vectors(
             image,

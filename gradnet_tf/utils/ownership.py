@@ -43,16 +43,16 @@ class Inputs:
             for each in (path, os.path.realpath(path)):
                 self._places.add(_place(each))
             with contextlib.suppress(OSError):
-                facts = os.stat(path)
-                self._files.add((facts.st_dev, facts.st_ino))
+                status = os.stat(path)
+                self._files.add((status.st_dev, status.st_ino))
         self._places.discard(None)
 
     def __contains__(self, path: str | os.PathLike) -> bool:
         if _place(path) in self._places:
             return True
         with contextlib.suppress(OSError):
-            facts = os.lstat(path)
-            return facts.st_nlink == 1 and (facts.st_dev, facts.st_ino) in self._files
+            status = os.lstat(path)
+            return status.st_nlink == 1 and (status.st_dev, status.st_ino) in self._files
         return False
 
 
@@ -142,8 +142,8 @@ def is_json_with(path: str | os.PathLike, *keys: str) -> bool:
 def read_object(path: str | os.PathLike) -> dict:
     """Returns the JSON object in a regular file; empty if there is none."""
     try:
-        facts = os.stat(path)
-        if not stat.S_ISREG(facts.st_mode) or facts.st_size > _MOST_BYTES:
+        status = os.stat(path)
+        if not stat.S_ISREG(status.st_mode) or status.st_size > _MOST_BYTES:
             return {}
         value = json.loads(Path(path).read_text("utf-8"))
     except (OSError, ValueError, RecursionError):
@@ -176,7 +176,7 @@ def _place(path: str | os.PathLike) -> tuple[int, int, str] | None:
     """Returns the folder entry that is replaced when a file is renamed to a path."""
     folder, name = os.path.split(os.path.abspath(path))
     try:
-        facts = os.stat(folder)
+        status = os.stat(folder)
     except OSError:
         return None
-    return facts.st_dev, facts.st_ino, name
+    return status.st_dev, status.st_ino, name

@@ -195,7 +195,7 @@ def test_a_picture_of_absurd_size_is_refused_not_allocated(tmp_path):
 def test_writing_refuses_what_it_cannot_do(tmp_path):
     with pytest.raises(UserError, match=r"unknown image suffix '\.xyz'"):
         write_image(tmp_path / "a.xyz", RAMP)
-    with pytest.raises(UserError, match="pgm holds gray images only"):
+    with pytest.raises(UserError, match="pgm stores gray images only"):
         write_image(tmp_path / "a.pgm", RAMP)
     with pytest.raises(ValueError, match="must be uint8"):
         write_image(tmp_path / "a.png", RAMP.astype(np.float32))
