@@ -18,7 +18,7 @@ import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-from datasets.sets.catalog import FACTS
+from datasets.sets.catalog import DATASETS
 from gradnet_tf.evaluation.evaluate_set import EvaluateConfig, check_noise
 from gradnet_tf.utils.command import run_script
 from gradnet_tf.utils.errors import EXIT_NAN, EXIT_OK, UserError
@@ -40,7 +40,7 @@ class Places:
     output: str = "out/evaluation"
 
 
-COMMAND_LINE = CommandLine(Places, EvaluateConfig, names={"dataset": FACTS})
+COMMAND_LINE = CommandLine(Places, EvaluateConfig, names={"dataset": DATASETS})
 
 
 def main(given: Given) -> int:

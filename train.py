@@ -41,7 +41,7 @@ def main(given: Given) -> None:
     # Before that, a backend that knows no clusters would not have said so.
     cluster = cluster_for(config.strategy)
     make_batches, validation = source.batch_maker(cluster), source.validation_pairs()
-    result = train(config, make_batches, validation, source.facts())
+    result = train(config, make_batches, validation, source.info())
     if not cluster.chief:
         return
     print(

@@ -11,13 +11,13 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 
-from datasets.sets.catalog import FACTS  # noqa: E402
+from datasets.sets.catalog import DATASETS  # noqa: E402
 from export.export_config import ExportConfig  # noqa: E402
 from gradnet_tf.utils.command import run_script  # noqa: E402
 from gradnet_tf.utils.errors import UserError  # noqa: E402
 from gradnet_tf.utils.options import CommandLine, Given
 
-COMMAND_LINE = CommandLine(ExportConfig, names={"dataset": FACTS})
+COMMAND_LINE = CommandLine(ExportConfig, names={"dataset": DATASETS})
 
 
 def main(given: Given) -> int:

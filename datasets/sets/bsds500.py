@@ -1,13 +1,13 @@
 """BSDS500 to train on, and the 68 images of it that BSD68 and CBSD68 test on.
 
-All 68 test images lie in BSDS500's `val` folder. They are refused by number in whatever
-subfolder they are, so 200 `train` + 200 `test` + 32 `val` images remain. Sixteen of these are
-the validation split, the other 416 the train split.
+All 68 test images are in BSDS500's `val` folder. They are excluded by number in every subfolder,
+which leaves 200 `train` + 200 `test` + 32 `val` images. Sixteen of these are the validation
+split, the other 416 the train split.
 
-The test images are also known by content: sixteen means of the luma over a 4×4 grid. The check
-finds a copy under another name, in gray, scaled or saved again as JPEG (its means move by at most
-one gray level); the nearest other photograph among BSDS500, NYUv2 samples and Set12 is more than
-10 levels away. It does not find crops, flips or turns.
+The test images are also recognized by content: sixteen means of the luma over a 4×4 grid. This
+finds copies that were renamed, scaled, converted to gray or saved again as JPEG (the means move by
+at most one gray level); the nearest other photograph among BSDS500, NYUv2 samples and Set12 is
+more than 10 levels away. Crops, flips and rotations are not found.
 """
 
 import os
@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 
 from datasets.sets import folder_sets as folder
-from datasets.sets.image_set import FOR_TRAINING, TRAINABLE, DatasetFacts, ImageSet, Protocol
+from datasets.sets.image_set import FOR_TRAINING, TRAINABLE, DatasetInfo, ImageSet, Protocol
 from gradnet_tf.images.image_files import list_images, to_grey
 from gradnet_tf.utils.errors import UserError
 
@@ -101,69 +101,57 @@ _GRIDS = np.array([list(bytes.fromhex(grid)) for grid in BSD68_IMAGES.values()],
 
 def grid_means(image: np.ndarray) -> np.ndarray:
     """Returns the 16 grid means of a uint8 image [H, W, 3] or [H, W, 1], as uint8 [16]."""
-    grey = to_grey(image) if image.shape[2] == 3 else image
-    return cv2.resize(np.ascontiguousarray(grey), (4, 4), interpolation=cv2.INTER_AREA).ravel()
+    gray = to_grey(image) if image.shape[2] == 3 else image
+    return cv2.resize(np.ascontiguousarray(gray), (4, 4), interpolation=cv2.INTER_AREA).ravel()
 
 
 def find_test_image(image: np.ndarray) -> str | None:
-    """Returns the BSDS500 number of the test image that `image` is a copy of, else None.
-
-    Args:
-        image: uint8 [H, W, 3] or [H, W, 1].
-    """
+    """Returns the number of the test image that uint8 [H, W, C] `image` is a copy of, or None."""
     distances = np.abs(_GRIDS - grid_means(image).astype(np.int16)).max(axis=1)
     nearest = int(distances.argmin())
     return list(BSD68_IMAGES)[nearest] if distances[nearest] <= _TOLERANCE else None
 
 
 def refuse_test_image(image: np.ndarray, path) -> None:
-    """Raises when an image that is about to be trained or validated on is a test image.
-
-    Args:
-        image: uint8 [H, W, 3] or [H, W, 1].
-        path: its file, for the message.
-
-    Raises:
-        UserError: names the file and the test image.
-    """
+    """Raises a `UserError` that names `path` if its image (uint8 [H, W, C]) is a test image."""
     number = find_test_image(image)
     if number is not None:
         raise UserError(
-            f"{path} is test image {number} of BSD68/CBSD68; training on it would spoil every "
-            "score on these sets.\nTake it out of the training folder."
+            f"{path} is test image {number} of BSD68/CBSD68; training on it would invalidate all "
+            "scores on these sets.\nRemove it from the training folder."
         )
 
 
 SUBFOLDERS = ("train", "val", "test")
 
-# Where the three subfolders lie in the published archives, from the outside in.
+# Location of the three subfolders in the published archives.
 _NESTINGS = (".", "images", "data/images", "BSDS500/data/images")
 
-# The 16 of the 432 whose number has the smallest sha256: fixed, and blind to the pictures.
+# The 16 of the 432 whose number has the smallest sha256: a fixed choice, independent of content.
 VALIDATION_IMAGES = frozenset(
     "134052 153077 155060 156079 161062 196015 20069 216041 "
     "22093 259060 306051 317080 372019 55075 61086 71046".split()
 )
 
 
-def find(facts: DatasetFacts, data_dir: str | Path | None, split: str, channels: int) -> ImageSet:
-    """Finds the archive in any of its nestings; see `datasets.sets.catalog`."""
-    root = _find_below(facts, folder.check_data_dir(facts, data_dir))
-    return folder.image_set(facts, split, list_split(facts, root, split), channels)
+def find(info: DatasetInfo, data_dir: str | Path | None, split: str, channels: int) -> ImageSet:
+    """Finds the archive in any of its nestings; see `Find`."""
+    root = _find_below(info, folder.check_data_dir(info, data_dir))
+    return folder.image_set(info, split, list_split(info, root, split), channels)
 
 
-def _find_below(facts: DatasetFacts, data_dir: Path) -> Path:
-    for candidate in folder.named_folders(facts, data_dir):
+def _find_below(info: DatasetInfo, data_dir: Path) -> Path:
+    for candidate in folder.named_folders(info, data_dir):
         root = find_root(candidate)
         if root is not None:
             return root
     root = find_root(data_dir)
     if root is not None and (
-        folder.is_named(facts, data_dir)
-        or any(re.fullmatch(facts.pattern, p.name.lower()) for p in list_images(root / "train"))
+        folder.is_named(info, data_dir)
+        or any(re.fullmatch(info.pattern, p.name.lower()) for p in list_images(root / "train"))
     ):
         return root
-    raise folder.not_found(facts, data_dir)
+    raise folder.not_found(info, data_dir)
 
 
 def find_root(path: Path) -> Path | None:
@@ -175,16 +163,16 @@ def find_root(path: Path) -> Path | None:
     return None
 
 
-def list_split(facts: DatasetFacts, root: Path, split: str) -> list[tuple[str, Path]]:
+def list_split(info: DatasetInfo, root: Path, split: str) -> list[tuple[str, Path]]:
     """Lists a split as (file name, path), in byte order of the file names.
 
     Args:
-        facts: the set's row.
+        info: the description of the set.
         root: folder with train, val and test.
         split: `train` (416), `validation` (16) or `trainable` (both).
 
     Raises:
-        UserError: when a subfolder has no images at all.
+        UserError: if a subfolder has no images.
     """
     found = []
     for subfolder in SUBFOLDERS:
@@ -192,7 +180,7 @@ def list_split(facts: DatasetFacts, root: Path, split: str) -> list[tuple[str, P
         if not paths:
             raise UserError(
                 f"folder {root / subfolder} has no images.\n"
-                f"Expected the {subfolder} images of {facts.title}; {facts.how_to_get}."
+                f"Expected the {subfolder} images of {info.title}; {info.how_to_get}."
             )
         found += [path for path in paths if path.stem not in BSD68_IMAGES]
     if split != "trainable":
@@ -208,7 +196,7 @@ _MARTIN = (
     "its Application to Evaluating Segmentation Algorithms, ICCV 2001"
 )
 
-BSDS500 = DatasetFacts(
+BSDS500 = DatasetInfo(
     name="bsds500",
     title="BSDS500",
     find=find,
@@ -234,27 +222,27 @@ BSDS500 = DatasetFacts(
     how_to_get="clone https://github.com/BIDS/BSDS500; its images are in "
     "BSDS500/data/images/{train,val,test}",
 )
-CBSD68 = DatasetFacts(
+CBSD68 = DatasetInfo(
     name="cbsd68",
     title="CBSD68",
     find=folder.find,
     counts={"test": 68},
     pattern=r"\d+\.(png|jpg|bmp)",
-    protocol=folder.awgn("all 68 images, which are in BSDS500 val", folder.COLOUR_TABLES),
+    protocol=folder.awgn("all 68 images, which are in BSDS500 val", folder.COLOR_TABLES),
     origin=folder.FFDNET,
     terms=f"no licence file; the images are BSDS500's: {BSD_TERMS}",
     citation=f"{_MARTIN}; the choice of 68: S. Roth, M. J. Black: Fields of Experts, IJCV 2009",
     how_to_get=f"copy CBSD68 from {folder.FFDNET}",
 )
-BSD68 = DatasetFacts(
+BSD68 = DatasetInfo(
     name="bsd68",
     title="BSD68",
     find=folder.find,
     aliases=("Set68",),
-    colour=False,
+    color=False,
     counts={"test": 68},
     pattern=r"(test)?\d+\.(png|jpg|bmp)",
-    protocol=folder.awgn("all 68 images, which are in BSDS500 val", folder.GREY_TABLES, "grey"),
+    protocol=folder.awgn("all 68 images, which are in BSDS500 val", folder.GRAY_TABLES, "gray"),
     origin=folder.FFDNET,
     terms=f"no licence file; the images are BSDS500's: {BSD_TERMS}",
     citation=f"{_MARTIN}; the choice of 68: S. Roth, M. J. Black: Fields of Experts, IJCV 2009",

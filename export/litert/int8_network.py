@@ -116,7 +116,7 @@ class Int8Chain(keras.layers.Layer):
     """A DnCNN's convolutions, of which the first reads the image and the last writes it.
 
     Args:
-        network: a DnCNN without normalisation.
+        network: a DnCNN without normalization.
         float_ends: leave the first and the last convolution in float. A naive denoiser
             needs no such care: the gradient of its estimate forgives.
 
@@ -199,7 +199,7 @@ class Int8Network(keras.Model):
 
     Args:
         model: a GradNet, MSKResnet or DnCNN of `gradnet_tf.models`, float32. The naive
-            denoiser of a GradNet stays in float where it is no DnCNN without normalisation.
+            denoiser of a GradNet stays in float where it is no DnCNN without normalization.
 
     Call arguments and output: see `gradnet_tf.models.GradNet`.
 
@@ -214,7 +214,7 @@ class Int8Network(keras.Model):
         naive = getattr(model, "naive_denoiser", None)
         if not (hasattr(model, "body") or is_plain_chain(model)):
             raise ValueError(
-                "8-bit files are made of GradNet, MSKResnet and DnCNN without normalisation. "
+                "8-bit files are made of GradNet, MSKResnet and DnCNN without normalization. "
                 f"Received: {type(model).__name__}"
             )
         chain = model if is_plain_chain(model) else naive
@@ -261,7 +261,7 @@ class Int8Network(keras.Model):
 
 
 def is_plain_chain(model) -> bool:
-    """Whether a network is a DnCNN without batch normalisation."""
+    """Whether a network is a DnCNN without batch normalization."""
     return getattr(model, "is_plain_chain", False)
 
 

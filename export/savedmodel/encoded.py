@@ -105,7 +105,7 @@ def _check_jpeg(data, index, limits):
         _require_size(width, height, index, limits),
         require(
             (channels == 1) | (channels == 3),
-            "image_bytes[{}]: expected a grey or RGB JPEG. Received: {} channels (CMYK).",
+            "image_bytes[{}]: expected a gray or RGB JPEG. Received: {} channels (CMYK).",
             index,
             channels,
         ),
@@ -150,13 +150,13 @@ def denoise_encoded(
         denoise: maps float32 (N, H, W, `channels`) in [0, 1], and (N,) levels with `sigma`,
             to the denoised images, clipped to [0, 1].
         image_bytes: string (N,), a PNG or JPEG file each, of any size within `limits`.
-        channels: 3 or 1, what the network takes. Grey is replicated for 3 and the result
-            averaged; colour goes through 1 channel by channel.
+        channels: 3 or 1, what the network takes. Gray is replicated for 3 and the result
+            averaged; color goes through 1 channel by channel.
         limits: what is allowed.
         sigma: float32 (N,), levels on the 0-255 scale, for a network that takes them.
 
     Returns:
-        string (N,), PNG files: grey where the input is grey, 16 bits where the input has
+        string (N,), PNG files: gray where the input is gray, 16 bits where the input has
         16, with the input's alpha as it was. Metadata is not kept.
 
     Raises:
@@ -194,11 +194,11 @@ def _denoise_file(denoise, channels, data, *sigma):
     )
     # Of 1 to 4 channels the 2nd or 4th is alpha.
     found = tf.shape(pixels)[2]
-    colours = found - 1 + found % 2
-    colour_pixels = pixels[..., :colours]
-    run = _in_colour if channels == 3 else _in_grey
-    denoised = run(denoise, colour_pixels, colours, *sigma)
-    result = tf.concat([denoised, pixels[..., colours:]], axis=2)
+    colors = found - 1 + found % 2
+    color_pixels = pixels[..., :colors]
+    run = _in_color if channels == 3 else _in_gray
+    denoised = run(denoise, color_pixels, colors, *sigma)
+    result = tf.concat([denoised, pixels[..., colors:]], axis=2)
     return tf.cond(
         deep,
         lambda: tf.io.encode_png(tf.cast(tf.round(result * 65535.0), tf.uint16)),
@@ -214,19 +214,19 @@ def _decode_8_bit(data):
     )
 
 
-def _in_colour(denoise, pixels, colours, *sigma):
+def _in_color(denoise, pixels, colors, *sigma):
     """Runs a network of 3 channels on (H, W, 1 or 3)."""
-    images = tf.cond(colours == 1, lambda: tf.repeat(pixels, 3, axis=2), lambda: pixels)
+    images = tf.cond(colors == 1, lambda: tf.repeat(pixels, 3, axis=2), lambda: pixels)
     images = tf.ensure_shape(images, (None, None, 3))[tf.newaxis]
     denoised = denoise(images, *[level[tf.newaxis] for level in sigma])[0]
     return tf.cond(
-        colours == 1,
+        colors == 1,
         lambda: tf.reduce_mean(denoised, axis=2, keepdims=True),
         lambda: denoised,
     )
 
 
-def _in_grey(denoise, pixels, colours, *sigma):
+def _in_gray(denoise, pixels, colors, *sigma):
     """Runs a network of 1 channel on each channel of (H, W, 1 or 3)."""
     planes = tf.transpose(pixels, (2, 0, 1))
 

@@ -55,7 +55,7 @@ def main(given: Given) -> None:
         if not getattr(options, flag):
             raise UserError(f"--{flag} is required. See: python -m export.weights --help")
     from datasets.pipeline.mixture import parse_mixture
-    from datasets.sets.catalog import find_dataset, get_facts
+    from datasets.sets.catalog import find_dataset, get_info
     from export.weights.shipping import ship
     from gradnet_tf.weights.model_cards import card_text
 
@@ -68,10 +68,10 @@ def main(given: Given) -> None:
         return " ".join(map(terms_of_one, parse_mixture(dataset)[0]))
 
     def terms_of_one(name):
-        facts = get_facts(name)
-        count = facts.counts.get(facts.training_split)
+        info = get_info(name)
+        count = info.counts.get(info.training_split)
         images = f", {count} images" if count else ""
-        return f"{facts.title}{images}, {facts.origin}: {facts.terms}. To cite: {facts.citation}."
+        return f"{info.title}{images}, {info.origin}: {info.terms}. To cite: {info.citation}."
 
     find = find_images if options.float16 else None
     card = ship(

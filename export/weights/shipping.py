@@ -271,9 +271,9 @@ def limits(channels: int, sigma_min: float, sigma_max: float, dataset: str) -> l
             "scale), independent in every pixel and channel; of stronger noise much stays."
         )
     kind = (
-        "Takes RGB; a grey image is replicated to three channels and the result averaged."
+        "Takes RGB; a gray image is replicated to three channels and the result averaged."
         if channels == 3
-        else "Takes grey; a colour image goes through channel by channel, without what its "
+        else "Takes gray; a color image goes through channel by channel, without what its "
         "channels have in common."
     )
     return [

@@ -7,10 +7,10 @@ import numpy as np
 from gradnet_tf.curves.run_curves import Curve, smoothed
 from gradnet_tf.utils.errors import UserError
 
-# Okabe and Ito's colours that people with any colour vision tell apart, without the yellow that
+# Okabe and Ito's colors that people with any color vision tell apart, without the yellow that
 # white paper swallows; black stands last.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
-_GREY = "#666666"
+_GRAY = "#666666"
 #: How the project's charts look, as matplotlib's settings.
 STYLE = {
     "axes.grid": True,
@@ -25,8 +25,8 @@ STYLE = {
 }
 
 
-def _colours(names: Sequence[str]) -> dict[str, object]:
-    """Gives each run its colour; many runs share out a scale from dark to light."""
+def _colors(names: Sequence[str]) -> dict[str, object]:
+    """Gives each run its color; many runs share out a scale from dark to light."""
     if len(names) <= len(PALETTE):
         return dict(zip(names, PALETTE, strict=False))
     from matplotlib import colormaps
@@ -103,18 +103,18 @@ def _label_short_ranges(axes: dict) -> None:
             panel.yaxis.set_major_locator(MaxNLocator(5))
 
 
-def _legend(figure, curves: Sequence[Curve], colours: dict) -> None:
+def _legend(figure, curves: Sequence[Curve], colors: dict) -> None:
     from matplotlib.lines import Line2D
 
-    handles = [Line2D([], [], color=colour, linewidth=2.5) for colour in colours.values()]
-    labels = list(colours)
+    handles = [Line2D([], [], color=color, linewidth=2.5) for color in colors.values()]
+    labels = list(colors)
     if any(curve.naive for curve in curves):
-        handles.append(Line2D([], [], color=_GREY, linestyle="--"))
+        handles.append(Line2D([], [], color=_GRAY, linestyle="--"))
         labels.append("naive denoiser's stage")
-    handles.append(Line2D([], [], color=_GREY, marker="o", fillstyle="none", linestyle="none"))
+    handles.append(Line2D([], [], color=_GRAY, marker="o", fillstyle="none", linestyle="none"))
     labels.append("best PSNR")
     if any(curve.resumes for curve in curves):
-        handles.append(Line2D([], [], color=_GREY, marker="|", linestyle="none"))
+        handles.append(Line2D([], [], color=_GRAY, marker="|", linestyle="none"))
         labels.append("resumed")
     # One line where it fits the picture's width, else columns of the widest label.
     fits = sum(map(len, labels)) + 7 * len(labels) < 175
@@ -155,7 +155,7 @@ def draw_curves(curves: Sequence[Curve], x: str = "step", smooth: float | None =
         ) from error
     if smooth is None:
         smooth = 0.03 * max(int(curve.step[-1]) for curve in curves)
-    colours = _colours(list(dict.fromkeys(curve.name for curve in curves)))
+    colors = _colors(list(dict.fromkeys(curve.name for curve in curves)))
     # The default style, whatever a user's own matplotlibrc says; no pyplot and so no window.
     with styles.context(["default", STYLE]):
         figure = Figure(figsize=(12.8, 7.2), dpi=110, layout="constrained")
@@ -163,13 +163,13 @@ def draw_curves(curves: Sequence[Curve], x: str = "step", smooth: float | None =
         for curve in curves:
             places = curve.step if x == "step" else curve.hours()
             style = {
-                "color": colours[curve.name],
+                "color": colors[curve.name],
                 "linestyle": "--" if curve.naive else "-",
                 "linewidth": 1.2 if curve.naive else 1.6,
             }
             _draw(axes, curve, places, smooth, style)
         axes["learning_rate"].set_ylim(bottom=0)
         _label_short_ranges(axes)
-        _legend(figure, curves, colours)
+        _legend(figure, curves, colors)
         figure.draw_without_rendering()  # ticks are made when drawn, and are to have this style
     return figure

@@ -111,8 +111,8 @@ class Denoiser(Protocol):
 class ImageSet(Protocol):
     """The part of an image set that an evaluation uses.
 
-    A set without clean images has `has_clean` False and only `noisy`. The
-    `facts` of a set, if it has any, contain its protocol.
+    A set without clean images has `has_clean` False and only `noisy`. `info`, which is
+    optional, contains its protocol.
     """
 
     name: str
@@ -133,18 +133,15 @@ def has_clean(image_set: ImageSet) -> bool:
 
 
 def protocol(image_set: ImageSet) -> dict[str, Any] | None:
-    """Returns how a set is scored where scores are published, as metrics.json has it.
+    """Returns the `protocol` of metrics.json; `None` for a set without `info`.
 
-    Returns:
-        The fields of the set's protocol, and `images`, the number of images
-        that published scores are over (`None`: as many as there are); `None`
-        for a set without facts.
+    `images` is the number of images that published scores are over, `None` if it varies.
     """
-    facts = getattr(image_set, "facts", None)
-    if facts is None:
+    info = getattr(image_set, "info", None)
+    if info is None:
         return None
-    fields = dataclasses.asdict(facts.protocol_of(image_set.split))
-    return {**fields, "images": facts.counts.get(image_set.split)}
+    fields = dataclasses.asdict(info.protocol_of(image_set.split))
+    return {**fields, "images": info.counts.get(image_set.split)}
 
 
 def clean_image(image_set: ImageSet, index: int) -> np.ndarray:

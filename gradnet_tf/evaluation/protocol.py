@@ -9,7 +9,7 @@ _FIELDS = (
     ("crop", "crop"),
     ("clipping", "clipping"),
     ("rounding", "rounding"),
-    ("colour_space", "colour space"),
+    ("colour_space", "color space"),
     ("noise", "noise"),
     ("compares_with", "compares with"),
 )

@@ -93,7 +93,7 @@ def notes(result: dict[str, Any]) -> list[str]:
         note = scored_untrained(result["model"], result["source"], result["sigma"])
         remarks += [note] if note else []
     if result["conversion"]:
-        remarks.append(f"channels: {result['conversion']}{_grey_hint(result)}")
+        remarks.append(f"channels: {result['conversion']}{_gray_hint(result)}")
     if result.get("self_ensemble"):  # Results of earlier versions lack this entry.
         remarks.append("results are averaged over the eight flips (self-ensemble)")
     if result["clip_noisy"]:
@@ -106,10 +106,10 @@ def notes(result: dict[str, Any]) -> list[str]:
     return remarks
 
 
-def _grey_hint(result: dict[str, Any]) -> str:
+def _gray_hint(result: dict[str, Any]) -> str:
     """Names the gray weights if color weights were scored on gray images."""
     name = gray_partner(result["model"], result["source"])
-    return f" (the grey weights are {name})" if name and REPLICATED in result["conversion"] else ""
+    return f" (the gray weights are {name})" if name and REPLICATED in result["conversion"] else ""
 
 
 def metrics_csv(result: dict[str, Any]) -> str:

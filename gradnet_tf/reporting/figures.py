@@ -1,6 +1,6 @@
 """Pictures of an evaluation: the crop worth looking at, the error map, the side-by-side panel.
 
-All images here are uint8 RGB or grey, H×W×C.
+All images here are uint8 RGB or gray, H×W×C.
 """
 
 import dataclasses
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-# Ends of the error map's scale, in grey levels of 255: the smallest that holds the errors is taken.
+# Ends of the error map's scale, in gray levels of 255: the smallest that holds the errors is taken.
 ERROR_SCALES = (5, 10, 20, 30, 40, 60, 100, 255)
 CROP_SIZE = 96
 _FONT = cv2.FONT_HERSHEY_DUPLEX
@@ -41,7 +41,7 @@ class Box:
 
 
 def as_rgb(image: np.ndarray) -> np.ndarray:
-    """Returns H×W×3: a grey image is replicated."""
+    """Returns H×W×3: a gray image is replicated."""
     return np.repeat(image, 3, axis=-1) if image.shape[-1] == 1 else image
 
 
@@ -57,8 +57,8 @@ def busiest_box(clean: np.ndarray, size: int = CROP_SIZE) -> Box:
     """
     height, width = clean.shape[:2]
     box_height, box_width = min(size, height), min(size, width)
-    grey = clean.astype(np.float32).mean(axis=-1)
-    gradient = np.abs(cv2.Sobel(grey, cv2.CV_32F, 1, 0)) + np.abs(cv2.Sobel(grey, cv2.CV_32F, 0, 1))
+    gray = clean.astype(np.float32).mean(axis=-1)
+    gradient = np.abs(cv2.Sobel(gray, cv2.CV_32F, 1, 0)) + np.abs(cv2.Sobel(gray, cv2.CV_32F, 0, 1))
     # The root keeps one hard edge from outweighing a field of fine texture.
     total = cv2.integral(np.sqrt(gradient))
     sums = (
@@ -72,7 +72,7 @@ def busiest_box(clean: np.ndarray, size: int = CROP_SIZE) -> Box:
 
 
 def absolute_error(clean: np.ndarray, denoised: np.ndarray) -> np.ndarray:
-    """|denoised - clean| in grey levels, mean over the channels: float32 H×W."""
+    """|denoised - clean| in gray levels, mean over the channels: float32 H×W."""
     return np.abs(denoised.astype(np.float32) - clean.astype(np.float32)).mean(axis=-1)
 
 
@@ -87,10 +87,10 @@ def error_scale(errors: Sequence[np.ndarray]) -> int:
 
 
 def error_map(error: np.ndarray, scale: int) -> np.ndarray:
-    """Colours an error: black is 0, pale yellow is `scale` grey levels or more.
+    """Colors an error: black is 0, pale yellow is `scale` gray levels or more.
 
     Args:
-        error: float32 H×W, in grey levels.
+        error: float32 H×W, in gray levels.
         scale: upper end of the scale.
 
     Returns:
@@ -101,7 +101,7 @@ def error_map(error: np.ndarray, scale: int) -> np.ndarray:
 
 
 def scale_bar(width: int = 256, height: int = 12) -> np.ndarray:
-    """Draws the colours of `error_map` from 0 at the left to the scale's end: uint8 RGB."""
+    """Draws the colors of `error_map` from 0 at the left to the scale's end: uint8 RGB."""
     ramp = np.linspace(0, 1, width, dtype=np.float32)
     return error_map(np.repeat(ramp[None], height, axis=0), 1)
 
@@ -122,7 +122,7 @@ def fit(image: np.ndarray, largest: int) -> tuple[np.ndarray, float]:
 
 
 def encode(image: np.ndarray, suffix: str, quality: int = 90) -> bytes:
-    """Encodes a uint8 image as `.png` (exact) or `.jpg` (full colour resolution)."""
+    """Encodes a uint8 image as `.png` (exact) or `.jpg` (full color resolution)."""
     options = {
         ".png": [cv2.IMWRITE_PNG_COMPRESSION, 9],
         ".jpg": [
@@ -151,7 +151,7 @@ def side_by_side(panels: Sequence[Panel], box: Box, title: str = "", cell: int =
 
     Args:
         panels: pictures of equal size.
-        box: the region that is zoomed (nearest neighbour) and framed in the whole images.
+        box: the region that is zoomed (nearest neighbor) and framed in the whole images.
         title: a line above everything.
         cell: width of a panel in pixels, less for tall images.
 

@@ -23,7 +23,7 @@ def gallery_figure(
 
     Args:
         panels: pictures of equal size; the last one, the clean image, is shown whole at the left.
-        box: the region that is zoomed; its pixels are shown as they are (nearest neighbour).
+        box: the region that is zoomed; its pixels are shown as they are (nearest neighbor).
         title: a line above everything.
         cell: side of a crop in pixels.
 

@@ -49,7 +49,7 @@ class Picture:
         return self.panel("clean" if any(p.key == "clean" for p in self.panels) else "noisy")
 
     def errors(self) -> dict[str, np.ndarray]:
-        """Returns the absolute error of each estimate, float32 H×W in grey levels."""
+        """Returns the absolute error of each estimate, float32 H×W in gray levels."""
         clean = self.base.image
         return {key: absolute_error(clean, self.panel(key).image) for key in self.estimates}
 
@@ -70,9 +70,9 @@ def common_scale(pictures: Sequence[Picture]) -> int:
 
 
 def error_legend(pictures: Sequence[Picture]) -> dict[str, Any]:
-    """Returns the scale that all error maps of a report share: its colours and its end."""
+    """Returns the scale that all error maps of a report share: its colors and its end."""
     bar = scale_bar()
-    alt = "colours from black over red to pale yellow"
+    alt = "colors from black over red to pale yellow"
     return {
         "bar": embedded(encode(bar, ".png"), "png", bar.shape[:2], alt),
         "end": common_scale(pictures),
@@ -84,7 +84,7 @@ def picture_values(picture: Picture, scale: int) -> dict[str, Any]:
 
     Args:
         picture: what to show.
-        scale: end of the error map's scale in grey levels.
+        scale: end of the error map's scale in gray levels.
     """
     base = picture.base.image
     box = busiest_box(base)
@@ -95,7 +95,7 @@ def picture_values(picture: Picture, scale: int) -> dict[str, Any]:
         small, _ = fit(as_rgb(panel.image), _LARGEST)
         alt = f"{picture.name}, {panel.title}, whole image"
         wholes.append(embedded(encode(small, ".jpg"), "jpeg", small.shape[:2], alt, panel.key))
-        # PNG and nearest neighbour: the zoomed pixels are the real ones.
+        # PNG and nearest neighbor: the zoomed pixels are the real ones.
         data = encode(box.cut(as_rgb(panel.image)), ".png")
         alt = f"{picture.name}, {panel.title}, zoomed crop"
         crop = embedded(data, "png", (box.height, box.width), alt)

@@ -125,7 +125,7 @@ def evaluate_into(
     denoisers: dict[str, Denoiser],
     image_set: ImageSet,
     config: EvaluateConfig,
-    facts: dict[str, Any] | None = None,
+    extra: dict[str, Any] | None = None,
     progress: Callable[[str, dict[str, Any]], None] | None = None,
     on_result: Callable[[dict[str, Any]], None] | None = None,
 ) -> list[dict[str, Any]]:
@@ -140,7 +140,7 @@ def evaluate_into(
         denoisers: the models by the name of their folder.
         image_set: the images.
         config: noise, seed and so on.
-        facts: more to record in metrics.json, such as the command and the versions.
+        extra: more to record in metrics.json, such as the command and the versions.
         progress: called with the model's folder and the row of each image.
         on_result: called with each model's result.
 
@@ -161,7 +161,7 @@ def evaluate_into(
             place = stage if single else stage / folder
             writer = _ImageWriter(place / "images", image_set.names, stems)
             tell = None if progress is None else (lambda row, folder=folder: progress(folder, row))
-            result = {**evaluate(denoiser, image_set, config, tell, writer), **(facts or {})}
+            result = {**evaluate(denoiser, image_set, config, tell, writer), **(extra or {})}
             results.append(result)
             pictures = [
                 _picture(image_set, stems[index], index, badge, {"denoised": place}, [result])

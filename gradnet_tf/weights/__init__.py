@@ -67,7 +67,7 @@ def find_card(spec: str) -> dict[str, Any] | None:
     """Returns the card that a name means, or `None` where no such weights ship.
 
     Args:
-        spec: a weights' name, an architecture (its colour blind weights), or `default`.
+        spec: a weights' name, an architecture (its color blind weights), or `default`.
     """
     if spec == "default":
         return read_card(DEFAULT)
@@ -75,7 +75,7 @@ def find_card(spec: str) -> dict[str, Any] | None:
 
 
 def gray_partner(name: str, source: Mapping[str, Any] | None) -> str | None:
-    """Returns the grey weights that ship beside colour weights: the same preset and noise level.
+    """Returns the gray weights that ship beside color weights: the same preset and noise level.
 
     Args:
         name: of a denoiser, such as "gradnet_small_color_blind".

@@ -55,8 +55,8 @@ def card_text(card: dict[str, Any]) -> str:
 
 def _entries(card: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """Yields labels and their texts; an empty label goes on with the one before."""
-    colour = "RGB" if card["channels"] == 3 else "grey"
-    yield "network", f"{card['preset']}, {card['parameters']:,} parameters, {colour}"
+    color = "RGB" if card["channels"] == 3 else "gray"
+    yield "network", f"{card['preset']}, {card['parameters']:,} parameters, {color}"
     yield "noise", f"white Gaussian, sigma {_levels(card)} on the 0-255 scale"
     counts = card.get("measured", {}).get("images", {})
     for name, by_sigma in card.get("scores", {}).items():

@@ -80,7 +80,7 @@ def test_the_protocol_is_in_every_output(set12, tmp_path):
         "crop": "whole images",
         "clipping": "noisy input not clipped, output clipped",
         "rounding": "none",
-        "colour_space": "grey",
+        "colour_space": "gray",
         "noise": "AWGN",
         "compares_with": set12.facts.protocol.compares_with,
         "images": 12,

@@ -15,7 +15,7 @@ export async function denoise(network, picture, {cancelled, onProgress, onPart})
   const {width, height} = picture;
   const places = cropPlaces(width, height, network.crop);
   const cut = windows(width, height, network.tile, network.halo, network.block);
-  const grey = isGrey(picture.data);
+  const gray = isGray(picture.data);
   // Shares of the time go by the pixels that the network sees.
   const costs = {crops: network.crop ** 2, tiles: network.size ** 2};
   const all = places.length * costs.crops + cut.length * costs.tiles;
@@ -46,7 +46,7 @@ export async function denoise(network, picture, {cancelled, onProgress, onPart})
   for (const [index, {row, column}] of cut.entries()) {
     if (await interrupted(cancelled)) return false;
     const floats = await network.window(picture, row.start, column.start, vectors);
-    const part = store(floats, network.size, picture, row, column, grey);
+    const part = store(floats, network.size, picture, row, column, gray);
     pixels += part.width * part.height;
     spent += costs.tiles;
     onPart(part);
@@ -72,15 +72,15 @@ function add(sums, vectors) {
   }
 }
 
-function isGrey(data) {
+function isGray(data) {
   for (let at = 0; at < data.length; at += 4) {
     if (data[at] !== data[at + 1] || data[at] !== data[at + 2]) return false;
   }
   return true;
 }
 
-/** Returns what is kept of a window as RGBA; alpha stays, and a grey picture stays grey. */
-function store(floats, size, picture, row, column, grey) {
+/** Returns what is kept of a window as RGBA; alpha stays, and a gray picture stays gray. */
+function store(floats, size, picture, row, column, gray) {
   const width = column.last - column.first;
   const height = row.last - row.first;
   // Rounds to the nearest level, to the even one halfway, as NumPy does.
@@ -91,9 +91,9 @@ function store(floats, size, picture, row, column, grey) {
     for (let x = 0; x < width; x++, from += 3, to += 4, alpha += 4) {
       const [r, g, b] = [floats[from], floats[from + 1], floats[from + 2]];
       const mean = (r + g + b) / 3;
-      data[to] = 255 * (grey ? mean : r);
-      data[to + 1] = 255 * (grey ? mean : g);
-      data[to + 2] = 255 * (grey ? mean : b);
+      data[to] = 255 * (gray ? mean : r);
+      data[to + 1] = 255 * (gray ? mean : g);
+      data[to + 2] = 255 * (gray ? mean : b);
       data[to + 3] = picture.data[alpha];
     }
   }

@@ -256,7 +256,7 @@ def test_the_command_prepares_the_training_split(tmp_path, images, capsys):
     assert run([*own, "--split=validation"]) == 2
     assert "`split` must be train" in capsys.readouterr().err
     assert run(["cbsd68", f"--prepared_dir={tmp_path}"]) == 2
-    assert "for tests only" in capsys.readouterr().err
+    assert "is a test set" in capsys.readouterr().err
     assert run(["sample"]) == 2
     assert "--prepared_dir is missing" in capsys.readouterr().err
 

@@ -114,7 +114,7 @@ def run_service(capsys, *arguments):
         (["--role=chief"], "`role` must be one of dispatcher, worker"),
         (["--role=worker"], "--dispatcher must be the dispatcher's address"),
         (["--role=worker", "--dispatcher=localhost:5"], "grpc://host:port"),
-        (["--role=dispatcher", "--dispatcher=grpc://a:5"], "does not belong to --role=dispatcher"),
+        (["--role=dispatcher", "--dispatcher=grpc://a:5"], "does not apply to --role=dispatcher"),
         (["--role=dispatcher", "--port=70000"], "`port` must be in [0, 65535]"),
     ],
 )
