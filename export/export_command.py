@@ -1,4 +1,4 @@
-"""One export from end to end: load, write and judge format by format, print the table."""
+"""One export from end to end: loads the model, writes and verifies each format, prints a table."""
 
 import functools
 import sys
@@ -15,16 +15,16 @@ from gradnet_tf.utils.quiet import quiet_native_logs
 
 
 def export(config: ExportConfig, images, calibration_images: Callable | None = None) -> int:
-    """Exports as `config` says.
+    """Runs an export.
 
     Args:
         config: what to export.
         images: set for the quality figures.
-        calibration_images: maps channels to the set that the ranges of int8 files are
-            chosen on; called when there is such a file. `None`: `images`.
+        calibration_images: maps channels to the set for choosing the ranges of int8 files; called
+            only for such files. `None`: `images`.
 
     Returns:
-        0, or 1 when an artifact failed its check (its figures are on standard error).
+        0, or 1 if an artifact failed its check (with the figures on standard error).
     """
     with quiet_native_logs():
         backend = backend_name()
@@ -88,7 +88,7 @@ def export(config: ExportConfig, images, calibration_images: Callable | None = N
 
 
 def _export_format(job, format: str):
-    """Writes and verifies one artifact, and puts it in its place with its card."""
+    """Writes and verifies one artifact and its card."""
     from export.litert.tflite import export_tflite
     from export.savedmodel.saved_model_artifact import (
         export_saved_model,
@@ -112,36 +112,36 @@ def _int8_network(denoiser, images, config: ExportConfig):
 
 
 def _require_exportable(denoiser, config: ExportConfig) -> None:
-    """Refuses what is no network, and networks that a format cannot hold."""
+    """Raises for models that are not networks, and for networks that a format does not support."""
     from export.savedmodel.limits import limits_for
 
     spec = config.model
     if denoiser.source["kind"] == "classical":
-        raise UserError(f"--model={spec}: no network, so there is nothing to export.")
+        raise UserError(f"--model={spec}: not a network, so it cannot be exported.")
     if denoiser.model is None:
         raise UserError(
-            f"--model={spec}: already an exported file. Expected what it was made from: "
-            "weights' name, run folder or .keras file."
+            f"--model={spec}: already an exported file. Expected its source: a name of weights, a "
+            "run folder or a .keras file."
         )
     tflite = [name for name in config.formats if name.startswith("tflite")]
     if denoiser.needs_sigma and tflite:
         raise UserError(
-            f"--model={spec}: this network is told the noise level, and {', '.join(tflite)} "
-            "takes images alone.\nExport it with --formats=saved_model, or a blind network (such "
-            "as dncnn or gradnet_small)."
+            f"--model={spec}: this network needs the noise level, but {', '.join(tflite)} "
+            "takes only images.\nExport it with --formats=saved_model, or export a blind network "
+            "(such as dncnn or gradnet_small)."
         )
     if denoiser.model.input_channels != denoiser.channels:
         method = denoiser.model.naive_denoiser.method
         raise UserError(
-            f"--model={spec}: its naive denoiser is {method}, which is no part of the network, and "
-            "the exported formats hold a network alone.\nTrain with a network as --naive (or with "
-            "the preset's own) to export it; evaluate.py and `gradnet denoise` run this one."
+            f"--model={spec}: its naive denoiser is {method}, which is not part of the network, "
+            "but exported files contain only a network.\nTo export, train with a network as "
+            "--naive (or the preset's own); evaluate.py and `gradnet denoise` can run this model."
         )
     limits_for(denoiser.model, config.max_pixels)
 
 
 def _require_space(output: Path, parameters: int) -> None:
-    """Refuses a disk that the artifacts would fill: TensorFlow's writers end in tracebacks."""
+    """Raises if the disk is nearly full, because TensorFlow's writers would end in tracebacks."""
     try:
         output.mkdir(parents=True, exist_ok=True)
         require_free_space(output, 5 * 4 * parameters + 2**20, "the export")

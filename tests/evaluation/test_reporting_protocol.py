@@ -82,7 +82,7 @@ def test_the_protocol_is_in_every_output(set12, tmp_path):
         "rounding": "none",
         "colour_space": "gray",
         "noise": "AWGN",
-        "compares_with": set12.facts.protocol.compares_with,
+        "compares_with": set12.info.protocol.compares_with,
         "images": 12,
     }
     page = (tmp_path / "out/report.html").read_text("utf-8")

@@ -111,7 +111,7 @@ def test_the_saved_model_in_bfloat16_must_agree_with_keras_in_float32(served, mo
     monkeypatch.setattr(saved_model_artifact, "KerasRunner", lambda _: SimpleNamespace(run=own))
     # Stands in for what writes the folder: it only asks the artifact's own judgement.
     monkeypatch.setattr(
-        saved_model_artifact, "write_and_judge", lambda job, name, model, check: check("a folder")
+        saved_model_artifact, "_write_and_verify", lambda job, name, model, check: check("a folder")
     )
     export = SimpleNamespace(denoiser=denoiser)
     served(clipped)

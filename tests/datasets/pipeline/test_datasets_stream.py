@@ -75,7 +75,7 @@ def test_what_does_not_go_together_is_said(sets):
         source = TrainingInput(_config(**fields), sets, prepared, "grpc://a:1")
         with pytest.raises(UserError, match=f"Received: {words}"):
             source.batch_maker(cluster)
-    with pytest.raises(UserError, match="needs a noise level, and the noise of renoir is real"):
+    with pytest.raises(UserError, match="needs a noise level, but the noise of renoir is real"):
         images, _ = find_training_mixture("sample,renoir", sets)
         TrainingBatches(images, PipelineConfig(2, 16, 25, 25, estimator="opencv_nlm"))
 

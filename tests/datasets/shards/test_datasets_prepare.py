@@ -217,7 +217,7 @@ def test_batches_are_bit_identical_to_those_of_the_files(tmp_path, images, memor
     plain = TrainingBatches(images, config)
     notes = capsys.readouterr().err
     mapped = TrainingBatches(prepared_set(images, tmp_path / "p"), config)
-    assert [line for line in capsys.readouterr().err.splitlines() if "left out" in line] == (
+    assert [line for line in capsys.readouterr().err.splitlines() if "is skipped" in line] == (
         notes.splitlines()
     )
     for step in range(5):
