@@ -1,8 +1,7 @@
 """A stand-in for TF Serving's gRPC interface: PredictionService and ModelService on a SavedModel.
 
-It uses the stubs of `tensorflow-serving-api`, so names, dtypes, message sizes
-and status codes are on the wire as with TF Serving. It is for tests and first
-tries on one machine, not for users' traffic.
+It uses the stubs of `tensorflow-serving-api`, so names, dtypes, message sizes and status codes
+match TF Serving. For tests on one machine only.
 """
 
 from concurrent import futures
@@ -25,7 +24,7 @@ from tools.stand_in_model import (
     ServingError,
 )
 
-#: Largest request in bytes; also the largest tensor that a short message may stand for.
+#: Largest request in bytes; also the largest tensor that a compressed message may represent.
 MAX_MESSAGE = 2**30
 _STATUSES = {status.value[0]: status for status in grpc.StatusCode}
 
@@ -97,7 +96,7 @@ def start_grpc(servable: Servable, port: int = 0) -> tuple[grpc.Server, int]:
         options=[
             ("grpc.max_receive_message_length", MAX_MESSAGE),
             ("grpc.max_send_message_length", -1),
-            # By default two servers may share a port, and requests would go to either.
+            # Otherwise two servers could share a port.
             ("grpc.so_reuseport", 0),
         ],
     )
@@ -110,7 +109,7 @@ def start_grpc(servable: Servable, port: int = 0) -> tuple[grpc.Server, int]:
 
 
 def _array(name: str, proto) -> np.ndarray:
-    """Reads a TensorProto; one value may stand for any number of equal ones."""
+    """Reads a TensorProto, in which one value may represent any number of equal ones."""
     size = float(np.prod([float(dim.size) for dim in proto.tensor_shape.dim]))
     if size > MAX_MESSAGE:
         raise ServingError(RESOURCE_EXHAUSTED, f"{name}: {size:.0f} values are too many")

@@ -252,27 +252,20 @@ def limits(channels: int, sigma_min: float, sigma_max: float, dataset: str) -> l
     """Returns sentences about the limits of a network trained on Gaussian noise."""
     if sigma_min == sigma_max:
         level = (
-            f"Trained on white Gaussian noise of sigma {sigma_max:g} (0-255 scale) alone: weaker "
-            "noise and clean images lose detail, of stronger noise much stays."
+            f"Trained only on white Gaussian noise of sigma {sigma_max:g} (0-255 scale): weaker "
+            "noise and clean images lose detail, stronger noise mostly remains."
         )
     else:
         level = (
             f"Trained on white Gaussian noise of sigma {sigma_min:g} to {sigma_max:g} (0-255 "
-            "scale), independent in every pixel and channel; of stronger noise much stays."
+            "scale), independent in every pixel and channel; stronger noise mostly remains."
         )
-    kind = (
-        "Takes RGB; a gray image is replicated to three channels and the result averaged."
-        if channels == 3
-        else "Takes gray; a color image goes through channel by channel, without what its "
-        "channels have in common."
-    )
+    untested = "scans, raw files" if "drawings" in dataset else "drawings, text, scans, raw files"
     return [
         level,
-        "Coarse, correlated grain mostly stays: that of enlarged or strongly compressed "
-        "photographs.",
-        "Images unlike the training set's photographs were not tried: scans, raw files."
-        if "drawings" in dataset
-        else "Images unlike the training set's photographs were not tried: drawings, text, scans, "
-        "raw files.",
-        kind,
+        "Coarse, correlated grain of enlarged or strongly compressed photographs mostly remains.",
+        f"Not tested on images unlike the training photographs: {untested}.",
+        "Takes RGB; a gray image is replicated to three channels and the result averaged."
+        if channels == 3
+        else "Takes gray; the channels of a color image are denoised independently.",
     ]

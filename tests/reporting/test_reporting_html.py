@@ -183,7 +183,7 @@ def test_failure_leaves_no_half_output(tmp_path):
 def test_output_that_is_a_file_is_refused(tmp_path):
     path = tmp_path / "taken"
     path.write_text("x")
-    with pytest.raises(UserError, match="--output=.*taken: no folder can be made there"):
+    with pytest.raises(UserError, match="--output=.*taken: cannot create the folder"):
         with staged_folder(path):
             pass
 

@@ -92,7 +92,7 @@ class Stops(Fake):
 
 def test_a_stopped_sidd_submission_goes_on_where_it_was(sidd, capsys):
     make, blocks = sidd
-    with pytest.raises(Interrupted, match="4 of 6 images are denoised.\nRun the same command to resume"):
+    with pytest.raises(Interrupted, match="4 of 6 images are denoised.\nRun the same command"):
         submission.submit_sidd(make(Stops(lambda image: image, at=5)), {})
     output = make(None).output
     record = json.loads((output / "submission.json").read_text())
