@@ -17,7 +17,7 @@ def file_stems(names: Sequence[str]) -> list[str]:
 
 
 def model_folders(specs: Sequence[str], names: Sequence[str]) -> list[str]:
-    """Returns a folder for each model: the name given as `--model`, or the denoiser's name for a path.
+    """Returns a folder for each model: the name given as `--model`, or for a path the denoiser's.
 
     Equal names are distinguished by the suffixes of the files, else by a prefix of the folders in
     which the paths differ, else by a number.

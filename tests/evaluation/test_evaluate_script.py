@@ -137,7 +137,7 @@ def test_every_flag_changes_the_outcome(run, models, photos, tmp_path):
         (["--model=good,good"], "`model` must be one or more different models"),
         (["--model="], "`model` must be one or more different models"),
         (["--degradation=film"], "unknown stage 'film'"),
-        (["--degradation=camera", "--sigma=25"], "both say what noise there is"),
+        (["--degradation=camera", "--sigma=25"], "both determine the noise"),
         (["--tile=8"], "`tile` must be auto, whole or a side of at least 16 pixels"),
     ],
 )

@@ -76,7 +76,7 @@ def test_a_damaged_file_is_refused(free, monkeypatch, tmp_path):
     content[-1] ^= 1
     (tmp_path / "litert" / f"{TINY}.tflite").write_bytes(content)
     monkeypatch.setattr(weights, "FOLDER", tmp_path)
-    with pytest.raises(UserError, match="damaged or was replaced"):
+    with pytest.raises(UserError, match="damaged or was exchanged"):
         Denoiser(TINY)
 
 

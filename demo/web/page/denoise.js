@@ -1,4 +1,4 @@
-// A whole picture: the vectors of its crops first, then window after window.
+// Denoises a whole picture: first the attention vectors of its crops, then window by window.
 
 import {cropPlaces, windows} from './tiles.js';
 
@@ -7,16 +7,16 @@ import {cropPlaces, windows} from './tiles.js';
  *
  * @param network of network.js.
  * @param {{width: number, height: number, data: Uint8ClampedArray}} picture RGBA.
- * @param hooks `cancelled()`, asked between two runs of the network; `onProgress({stage, done,
+ * @param hooks `cancelled()`, called between two runs of the network; `onProgress({stage, done,
  *     total, share, megapixels, seconds})`; `onPart({left, top, width, height, data})`, RGBA.
- * @returns {Promise<boolean>} whether it went to the end.
+ * @returns {Promise<boolean>} whether it was completed.
  */
 export async function denoise(network, picture, {cancelled, onProgress, onPart}) {
   const {width, height} = picture;
   const places = cropPlaces(width, height, network.crop);
   const cut = windows(width, height, network.tile, network.halo, network.block);
   const gray = isGray(picture.data);
-  // Shares of the time go by the pixels that the network sees.
+  // The progress is estimated from the number of pixels that the network processes.
   const costs = {crops: network.crop ** 2, tiles: network.size ** 2};
   const all = places.length * costs.crops + cut.length * costs.tiles;
   const begun = performance.now();
@@ -55,7 +55,7 @@ export async function denoise(network, picture, {cancelled, onProgress, onPart})
   return true;
 }
 
-/** Lets messages in, above all the one to cancel, and returns whether that came. */
+/** Processes pending messages and returns whether the job was cancelled. */
 async function interrupted(cancelled) {
   await new Promise(resolve => {
     const {port1, port2} = new MessageChannel();
@@ -79,11 +79,11 @@ function isGray(data) {
   return true;
 }
 
-/** Returns what is kept of a window as RGBA; alpha stays, and a gray picture stays gray. */
+/** Returns the kept part of a window as RGBA; alpha is kept, and gray pictures stay gray. */
 function store(floats, size, picture, row, column, gray) {
   const width = column.last - column.first;
   const height = row.last - row.first;
-  // Rounds to the nearest level, to the even one halfway, as NumPy does.
+  // Uint8ClampedArray rounds half to even, like NumPy.
   const data = new Uint8ClampedArray(4 * width * height);
   for (let y = 0, to = 0; y < height; y++) {
     let from = 3 * ((row.first - row.start + y) * size + column.first - column.start);
