@@ -36,7 +36,7 @@ WHEELS = ("ai-edge-litert", "numpy")
 PLATFORMS = ("manylinux2014", "manylinux_2_17", "manylinux_2_27", "manylinux_2_28")
 #: Written last, with the components of the folder.
 DONE = "gradnet_done.txt"
-#: Written first; a folder with one of the two files is ours and may be deleted.
+#: Written first; a folder with one of these files was made here and may be deleted.
 BEGUN = "gradnet_begun.txt"
 CORES = 2
 _OLD = "fp asimd evtstrm aes pmull sha1 sha2 crc32 cpuid"

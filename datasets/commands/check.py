@@ -180,7 +180,7 @@ def _found_splits(
 
 def _unmatched(info: DatasetInfo, root: Path) -> Iterator[Finding]:
     found = paired.match_pairs(info, root)
-    for path in found.alone:
+    for path in found.unmatched:
         yield Finding("unpaired", f"{path.relative_to(root)} has no partner, or several")
     for path in found.others:
         text = f"{path.relative_to(root)} is neither noisy nor clean by name"

@@ -12,8 +12,8 @@ import math
 
 import tensorflow as tf
 
-from datasets.pipeline.batches import PipelineConfig
 from datasets.pipeline.leak_guard import LeakGuard, usable_images
+from datasets.pipeline.pipeline_config import PipelineConfig
 from datasets.shards.shard_files import HEADER, PreparedSet
 from gradnet_tf.degradations import add_gaussian_noise
 

@@ -8,16 +8,10 @@ import threading
 import time
 import weakref
 
-from datasets.pipeline.batches import (
-    PipelineConfig,
-    TrainingBatches,
-    normal_draws,
-    validation_pairs,
-)
+from datasets.pipeline.batches import TrainingBatches
 from datasets.pipeline.leak_guard import LeakGuard
+from datasets.pipeline.pipeline_config import PipelineConfig
 from datasets.sets.image_set import ImageSet
-
-__all__ = ["PipelineConfig", "normal_draws", "training_dataset", "validation_pairs"]
 
 _ENDLESS = 2**62
 _BATCHES_AHEAD = 2

@@ -1,6 +1,6 @@
 """DND: 50 photographs with real noise, 20 boxes in each; the clean ones are not published.
 
-`info.mat` holds the boxes, `images_srgb/0001.mat` … the photographs, all MATLAB 7.3 (HDF5). The
+`info.mat` contains the boxes, `images_srgb/0001.mat` … the photographs, all MATLAB 7.3 (HDF5). The
 sRGB values are single precision in [0, 1] and not multiples of 1/255: submissions are computed
 from the exact values (`noisy_float`), while pictures and reports show them rounded.
 """
@@ -48,7 +48,7 @@ def find(info: DatasetInfo, data_dir: str | Path | None, split: str, channels: i
 
 @dataclasses.dataclass(frozen=True)
 class DndBoxes(ImageSet):
-    """Boxes of the photographs, each read alone: (top, left, bottom, right), ends exclusive."""
+    """Boxes of the photographs: (top, left, bottom, right), ends exclusive. Each is read alone."""
 
     boxes: tuple[tuple[int, int, int, int], ...] = ()
 

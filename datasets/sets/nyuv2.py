@@ -1,8 +1,8 @@
 """NYUv2: 1449 indoor photographs in one HDF5 file, or PNG files of some of them in a folder.
 
-`nyu_depth_v2_labeled.mat` holds `images` as uint8, in HDF5's order of axes (image, color, column,
-row). The usual split into 795 and 654 is in a separate file, `splits.mat`, whose numbers count
-from 1. `fit` and `validation` split the 795, so that checkpoints are chosen on images that are
+`nyu_depth_v2_labeled.mat` contains `images` as uint8, with HDF5's order of axes (image, color,
+column, row). The usual split into 795 and 654 is in a separate file, `splits.mat`, whose numbers
+count from 1. `fit` and `validation` split the 795, so that checkpoints are chosen on images that are
 used for neither training nor testing.
 """
 
@@ -40,7 +40,7 @@ def find(info: DatasetInfo, data_dir: str | Path | None, split: str, channels: i
 
 @dataclasses.dataclass(frozen=True)
 class LabeledImages(ImageSet):
-    """Images of the HDF5 file, each read alone; `numbers` are their indices in the file."""
+    """Images of the HDF5 file, read one by one; `numbers` are their indices in the file."""
 
     numbers: tuple[int, ...] = ()
 
@@ -112,7 +112,7 @@ NYUV2 = DatasetInfo(
     counts={"train": 795, "test": 654, "all": 1449, "fit": 779, "validation": 16},
     recursive=True,
     protocol=Protocol(
-        split="the 654 test images of splits.mat; a folder of PNG files is whatever it holds",
+        split="the 654 test images of splits.mat; of a folder of PNG files, all",
         crop="whole images of 480×640, with their white frame",
         compares_with="GradNet's fusion study at σ = 15 and 50, which gives differences only",
     ),

@@ -37,12 +37,12 @@ class Matches:
 
     Attributes:
         pairs: (name, noisy file, clean file), in byte order of the names.
-        alone: files whose partner is missing, or that share a name with another file.
+        unmatched: files whose partner is missing, or that share a name with another file.
         others: images that are neither noisy nor clean by name.
     """
 
     pairs: list[tuple[str, Path, Path]]
-    alone: list[Path]
+    unmatched: list[Path]
     others: list[Path]
 
 
@@ -128,15 +128,15 @@ def match_pairs(info: DatasetInfo, root: Path) -> Matches:
             if files:
                 # Separate from pairs matched by file names, which may be in the same folder.
                 kinds[role].setdefault(("", same, *key[:-1], stem), []).extend(files)
-    pairs, alone = [], []
+    pairs, unmatched = [], []
     for key in kinds["noisy"] | kinds["clean"]:
         files = [kinds[role].get(key, []) for role in WORDS]
         if [len(some) for some in files] == [1, 1]:
             pairs.append((_name_of(root, files[1][0], key), files[0][0], files[1][0]))
         else:
-            alone += files[0] + files[1]
+            unmatched += files[0] + files[1]
     order = sorted(pairs, key=lambda pair: os.fsencode(pair[0]))
-    return Matches(order, sorted(alone), others)
+    return Matches(order, sorted(unmatched), others)
 
 
 def _role_by_name(stem: str) -> tuple[str | None, str]:
@@ -159,9 +159,9 @@ def _name_of(root: Path, clean: Path, key: tuple) -> str:
 
 def _whole_pairs(info: DatasetInfo, root: Path) -> list[tuple[str, Path, Path]]:
     found = match_pairs(info, root)
-    if found.alone:
-        shown = ", ".join(path.relative_to(root).as_posix() for path in found.alone[:_SHOWN])
-        more = f" and {len(found.alone) - _SHOWN} more" if len(found.alone) > _SHOWN else ""
+    if found.unmatched:
+        shown = ", ".join(path.relative_to(root).as_posix() for path in found.unmatched[:_SHOWN])
+        more = f" and {len(found.unmatched) - _SHOWN} more" if len(found.unmatched) > _SHOWN else ""
         raise UserError(
             f"dataset {info.name}: files in {root} have no partner, or several: {shown}{more}.\n"
             "Expected one noisy and one clean image for each name.\n"

@@ -37,7 +37,7 @@ def list_split(
 
     Args:
         info: the set's row.
-        root: the folder that holds the files.
+        root: the folder of the files.
         split: `train` (scenes 1-30), `validation` (from 31), `all`, or
             `with_misaligned`, the only one with scene 17.
 

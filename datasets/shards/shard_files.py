@@ -1,6 +1,6 @@
 """Prepared images: decoded once into TFRecord files, read by offset (NumPy only).
 
-P/<dataset>_<split>_<channels>/ holds `shard-00000-of-0000N.tfrecord` and `index.json`. A record
+P/<dataset>_<split>_<channels>/ contains `shard-00000-of-0000N.tfrecord` and `index.json`. A record
 is a header (image number, height, width, channels as little-endian int32) and the pixels as
 uint8; if the set has noisy partners, their pixels follow the clean ones. The index has the offset
 of every image, so that a memory map finds it: nothing is decoded, only requested images are read,

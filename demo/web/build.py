@@ -83,7 +83,7 @@ def _require_page(folder: Path, card: Path, output: Path | None = None) -> None:
         return
     if folder.resolve() in card.resolve().parents:
         raise UserError(
-            f"--output={output}: contains the input {card}, which would be deleted.\n"
+            f"--output={output}: contains the input {card}, and inputs are never deleted.\n"
             "Use another folder."
         )
     foreign = foreign_in(folder)
@@ -92,8 +92,8 @@ def _require_page(folder: Path, card: Path, output: Path | None = None) -> None:
     if foreign:
         more = f" and {len(foreign) - 3} more" if len(foreign) > 3 else ""
         raise UserError(
-            f"--output={output}: contains files that are not part of a page "
-            f"({', '.join(foreign[:3])}{more}) and would be deleted.\n"
+            f"--output={output}: contains other files than a page's "
+            f"({', '.join(foreign[:3])}{more}), which would be deleted.\n"
             "Use a new or empty folder, or move them away."
         )
 

@@ -147,7 +147,7 @@ def read_runs(folders: Sequence[str | os.PathLike]) -> list[Curve]:
             raise UserError(f"RUN must be the folder of a run. Received: {path}, which {what}")
         logs = [log for log in (path / "naive/log.jsonl", path / "log.jsonl") if log.is_file()]
         if not logs:
-            raise UserError(f"RUN must hold log.jsonl or naive/log.jsonl. Received: {path}")
+            raise UserError(f"RUN must contain log.jsonl or naive/log.jsonl. Received: {path}")
         stages = [curve for log in logs if (curve := _read_stage(path, log, name))]
         if not stages:
             raise UserError(

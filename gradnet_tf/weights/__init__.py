@@ -29,7 +29,7 @@ def weights_path(name: str) -> Path:
 def read_card(name: str) -> dict[str, Any] | None:
     """Returns the card of the weights called `name`, or `None` if there are none.
 
-    A card holds at least `name`, `preset`, `channels`, `sigma_min`, `sigma_max`, `sha256`
+    A card has at least `name`, `preset`, `channels`, `sigma_min`, `sigma_max`, `sha256`
     (of the file beside it), `dtype` (of its arrays), `parameters`, `bytes`, `scores`
     ({set: {sigma: dB}}), `clean` ({set: dB}), `limits` (sentences), `data`, `terms`, `licence`
     and `recipe`.

@@ -160,9 +160,7 @@ def test_jpeg_is_close_to_png(found):
 
 def test_progress_was_shown(found):
     texts = found["progress"]
-    assert any(
-        re.search(r"Analyzing the picture: \d+ of \d+ crops · \d+ s left", t) for t in texts
-    )
+    assert any(re.search(r"Analyzing the picture: \d+ of \d+ crops · \d+ s left", t) for t in texts)
     tiles = [re.match(r"(\d+) of (\d+) tiles · [\d.]+ MP/s · \d+ s left", t) for t in texts]
     counts = [int(match[1]) for match in tiles if match]
     assert counts == sorted(counts) and len(set(counts)) >= 2

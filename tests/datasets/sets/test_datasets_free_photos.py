@@ -96,9 +96,7 @@ def test_a_missing_folder_manifest_or_photograph_is_one_clear_error(root, name):
     with pytest.raises(UserError, match=f"dataset {name} is not in --data_dir=.*\n.*free_photos"):
         find_dataset(name, root / "train")
     (root / "train/lomiri__a.jpg").unlink()
-    missing = (
-        r"lomiri__a\.jpg is missing, but .*manifest\.tsv lists it\.\nTo get it: .*docs/free"
-    )
+    missing = r"lomiri__a\.jpg is missing, but .*manifest\.tsv lists it\.\nTo get it: .*docs/free"
     with pytest.raises(UserError, match=missing):
         find_training_sets(name, root.parent)
     (root / MANIFEST).unlink()

@@ -68,7 +68,7 @@ def test_a_file_without_a_partner_stops_and_is_named(make_images):
 def test_two_files_of_one_name_are_no_pair(make_images):
     root = make_images("D", ["noisy/a.png", "noisy/a.jpg", "clean/a.png"])
     found = match_pairs(get_info("pairs"), root)
-    assert not found.pairs and len(found.alone) == 3
+    assert not found.pairs and len(found.unmatched) == 3
 
 
 def test_a_folder_without_pairs_says_what_is_expected(make_images):
