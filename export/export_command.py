@@ -36,7 +36,7 @@ def export(config: ExportConfig, images, calibration_images: Callable | None = N
         from export.verify.artifact import Job, places, require_own_artifact
         from export.verify.checks import CheckFailed
         from export.verify.cpp_loader import LoaderError
-        from export.verify.measure import mean_agreement, mean_psnr
+        from export.verify.measure import mean_psnr
         from gradnet_tf.denoiser import load_denoiser
 
         denoiser = load_denoiser(config.model, runtime="keras")
@@ -46,44 +46,26 @@ def export(config: ExportConfig, images, calibration_images: Callable | None = N
     for format in config.formats:
         require_own_artifact(Path(config.output), *places(name, format, config.version))
 
-    def quality(candidate):
-        return mean_psnr(candidate, images, config.sigma, config.seed)
-
-    def agreement(candidate):
-        return mean_agreement(candidate, denoiser, images, config.sigma, config.seed)
-
     @functools.cache
     def int8_network():
         found = calibration_images(denoiser.channels) if calibration_images else images
         return _int8_network(denoiser, found, config)
 
-    job = Job(
-        denoiser=denoiser,
-        name=name,
-        output=Path(config.output),
-        quality=quality,
-        psnr_keras=quality(denoiser),
-        dataset=images.name,
-        sigma=config.sigma,
-        agreement=agreement,
-        int8_network=int8_network,
-        max_psnr_drop=config.max_psnr_drop,
-        max_pixels=config.max_pixels,
-        version=config.version,
-    )
-    rows, failures = [], 0
+    psnr_keras = mean_psnr(denoiser, images, config.sigma, config.seed)
+    job = Job(config, denoiser, name, images, psnr_keras, int8_network)
+    cards, failures = [], 0
     _require_space(job.output, denoiser.parameters)
     for format in dict.fromkeys(config.formats):
         print(f"{name}: {format} ...", flush=True)
         try:
             with remembered_interrupt():
-                rows.append(_export_format(job, format))
+                cards.append(_export_format(job, format))
         except (CheckFailed, LoaderError, NotFiniteOutputError) as error:
             failures += 1
             print(f"error: {format} was not written: {error}", file=sys.stderr)
         except OSError as error:
             raise UserError(f"--output={config.output}: cannot write: {error}") from error
-    _print_table(rows, job)
+    _print_table(cards, job)
     return EXIT_SOME_FAILED if failures else EXIT_OK
 
 
@@ -149,17 +131,19 @@ def _require_space(output: Path, parameters: int) -> None:
         raise UserError(f"--output={output}: cannot write: {error.strerror or error}") from error
 
 
-def _print_table(rows, job) -> None:
-    if not rows:
+def _print_table(cards, job) -> None:
+    if not cards:
         return
-    print(f"\n{job.name}: Keras {job.psnr_keras:.3f} dB on {job.dataset}, sigma {job.sigma:g}")
+    where = f"{job.images.name}, sigma {job.config.sigma:g}"
+    print(f"\n{job.name}: Keras {job.psnr_keras:.3f} dB on {where}")
     lines = [("file", "size", "max difference", "PSNR in dB", "loss in dB", "ms")]
-    for row in rows:
+    for card in cards:
+        difference, quality = max(card["max_difference"].values()), card["quality"]
         # -0.0000 would look like a gain.
-        drop = round(row.drop_db, 4) + 0.0
-        times = ", ".join(f"{ms:.1f} ({n} threads)" for n, ms in row.latency_ms.items())
-        figures = (f"{row.max_difference:.1e}", f"{row.psnr:.3f}", f"{drop:.4f}", times)
-        lines.append((row.file, f"{row.bytes / 1e6:.2f} MB", *figures))
+        drop = round(quality["drop_db"], 4) + 0.0
+        times = ", ".join(f"{ms:.1f} ({n} threads)" for n, ms in card["latency_ms"].items())
+        figures = (f"{difference:.1e}", f"{quality['psnr']:.3f}", f"{drop:.4f}", times)
+        lines.append((card["file"], f"{card['bytes'] / 1e6:.2f} MB", *figures))
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for line in lines:
         cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))

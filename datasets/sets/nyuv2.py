@@ -2,8 +2,8 @@
 
 `nyu_depth_v2_labeled.mat` contains `images` as uint8, with HDF5's order of axes (image, color,
 column, row). The usual split into 795 and 654 is in a separate file, `splits.mat`, whose numbers
-count from 1. `fit` and `validation` split the 795, so that checkpoints are chosen on images that are
-used for neither training nor testing.
+count from 1. `fit` and `validation` split the 795, so that checkpoints are chosen on images that
+are used for neither training nor testing.
 """
 
 import dataclasses

@@ -25,12 +25,10 @@ from tensorflow.lite.python import schema_py_generated as schema
 from export.verify import checks, measure
 from export.verify.artifact import (
     Job,
-    Row,
     measurements,
     places,
     quality_of,
     require_own_artifact,
-    row_of,
     write_card,
 )
 from export.verify.formats import INPUT, OUTPUT, TFLiteFormat
@@ -138,7 +136,7 @@ def list_operations(path: str | os.PathLike) -> list[str]:
     return sorted({operation["op_name"] for operation in interpreter._get_ops_details()})
 
 
-def export_tflite(job: Job, format: TFLiteFormat) -> Row:
+def export_tflite(job: Job, format: TFLiteFormat) -> dict:
     """Writes OUTPUT/NAME_PRECISION[_tileN].tflite and its card.
 
     Raises:
@@ -146,7 +144,7 @@ def export_tflite(job: Job, format: TFLiteFormat) -> Row:
             is kept.
         UserError: the network does not support the format.
     """
-    file, card = places(job.name, format.name, job.version)
+    file, card = places(job.name, format.name, job.config.version)
     stem = Path(file).stem
     facts = tile_facts(job.denoiser.model, format)
 
@@ -174,8 +172,8 @@ def export_tflite(job: Job, format: TFLiteFormat) -> Row:
         "latency_size": size_of_latency,
         "operations": operations,
     }
-    write_card(job, job.output / card, file, sha256, format.name, inputs, outputs, measured)
-    return row_of(file, measured)
+    path = job.output / card
+    return write_card(job, path, file, sha256, format.name, inputs, outputs, measured)
 
 
 def tile_facts(model, format: TFLiteFormat) -> dict:

@@ -24,12 +24,10 @@ from export.savedmodel.saved_model import write_saved_model
 from export.verify import checks, measure
 from export.verify.artifact import (
     Job,
-    Row,
     measurements,
     places,
     quality_of,
     require_own_artifact,
-    row_of,
     sha256_of_folder,
     write_card,
 )
@@ -79,7 +77,7 @@ def warmup_requests(channels: int, needs_sigma: bool = False) -> dict[str, dict]
     return {signature: {**values, **sigma} for signature, values in inputs.items()}
 
 
-def export_saved_model(job: Job) -> Row:
+def export_saved_model(job: Job) -> dict:
     """Writes OUTPUT/saved_model/VERSION and its card OUTPUT/saved_model.json.
 
     Raises:
@@ -95,13 +93,13 @@ def export_saved_model(job: Job) -> Row:
     return _write_and_verify(job, "saved_model", denoiser.model, check)
 
 
-def _write_and_verify(job: Job, format: str, model, check: Callable[[Path], dict]) -> Row:
+def _write_and_verify(job: Job, format: str, model, check: Callable[[Path], dict]) -> dict:
     """Writes OUTPUT/FORMAT/VERSION and its card OUTPUT/FORMAT.json.
 
     `check` maps the folder to its differences by size, or raises `CheckFailed` or `LoaderError`.
     """
-    file, card = places(job.name, format, job.version)
-    denoiser, limits = job.denoiser, limits_for(job.denoiser.model, job.max_pixels)
+    file, card = places(job.name, format, job.config.version)
+    denoiser, limits = job.denoiser, limits_for(job.denoiser.model, job.config.max_pixels)
 
     def check_place():
         require_own_artifact(job.output, file, card)
@@ -119,8 +117,7 @@ def _write_and_verify(job: Job, format: str, model, check: Callable[[Path], dict
     inputs, outputs = _tensors(denoiser.channels, denoiser.needs_sigma)
     measured = measurements(size, differences, quality, latency)
     measured["limits"] = dataclasses.asdict(limits)
-    write_card(job, job.output / card, file, sha256, format, inputs, outputs, measured)
-    return row_of(file, measured)
+    return write_card(job, job.output / card, file, sha256, format, inputs, outputs, measured)
 
 
 def _tensors(channels: int, needs_sigma: bool) -> tuple[dict, dict]:
@@ -173,7 +170,7 @@ LEAST_AGREEMENT = 50.0
 BFLOAT16_TOLERANCE = 2 / 255
 
 
-def export_saved_model_bfloat16(job: Job) -> Row:
+def export_saved_model_bfloat16(job: Job) -> dict:
     """Writes OUTPUT/saved_model_bfloat16/VERSION and its card OUTPUT/saved_model_bfloat16.json.
 
     Raises:

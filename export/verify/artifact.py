@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from export.export_config import ExportConfig
 from export.verify import measure
 from export.verify.checks import CheckFailed
 from export.verify.formats import BFLOAT16, SAVED_MODEL, parse_tflite
@@ -23,67 +24,50 @@ class Job:
     """What every artifact of an export needs.
 
     Attributes:
+        config: the options of the export.
         denoiser: the Keras denoiser, float32.
         name: name of the weights or the preset, and of the artifacts.
-        output: folder for the artifacts.
-        quality: maps a denoiser to its mean PSNR in dB on the chosen images.
-        psnr_keras: `quality(denoiser)`.
-        dataset: name of the set of those images.
-        sigma: their noise level, on the 0-255 scale.
-        agreement: maps a denoiser to its mean PSNR in dB against `denoiser` on these images.
+        images: set for the quality figures.
+        psnr_keras: mean PSNR of `denoiser` on the images, in dB.
         int8_network: returns the network of the int8 files, cached.
-        max_psnr_drop: artifacts that lose more decibels are rejected.
-        max_pixels: limit of requests to the SavedModel; see `export.savedmodel.limits`.
-        version: number of the folder for TF Serving.
     """
 
+    config: ExportConfig
     denoiser: Denoiser
     name: str
-    output: Path
-    quality: Callable[[Denoiser], float]
+    images: Any
     psnr_keras: float
-    dataset: str
-    sigma: float
-    agreement: Callable[[Denoiser], float]
     int8_network: Callable[[], Any]
-    max_psnr_drop: float
-    max_pixels: int | None = None
-    version: int = 1
 
-
-@dataclasses.dataclass(frozen=True)
-class Row:
-    """A row of the final table."""
-
-    file: str
-    bytes: int
-    max_difference: float
-    psnr: float
-    drop_db: float
-    latency_ms: dict[str, float]
+    @property
+    def output(self) -> Path:
+        """The folder for the artifacts."""
+        return Path(self.config.output)
 
 
 def quality_of(job: Job, denoiser: Denoiser) -> dict:
     """Returns the `quality` of a card: the PSNR of an artifact and of Keras.
 
     Raises:
-        CheckFailed: it loses more than `job.max_psnr_drop`.
+        CheckFailed: it loses more than `--max_psnr_drop`.
     """
-    psnr = job.quality(denoiser)
+    config, images = job.config, job.images
+    psnr = measure.mean_psnr(denoiser, images, config.sigma, config.seed)
     drop = job.psnr_keras - psnr
-    if not drop <= job.max_psnr_drop:  # NaN fails, too
+    if not drop <= config.max_psnr_drop:  # NaN fails, too
         raise CheckFailed(
-            f"{denoiser.name}: loses {drop:.3f} dB on {job.dataset} at sigma {job.sigma:g} "
+            f"{denoiser.name}: loses {drop:.3f} dB on {images.name} at sigma {config.sigma:g} "
             f"({psnr:.3f} dB, Keras {job.psnr_keras:.3f} dB); --max_psnr_drop allows "
-            f"{job.max_psnr_drop:g}"
+            f"{config.max_psnr_drop:g}"
         )
+    agreement = measure.mean_agreement(denoiser, job.denoiser, images, config.sigma, config.seed)
     return {
-        "dataset": job.dataset,
-        "sigma": job.sigma,
+        "dataset": images.name,
+        "sigma": config.sigma,
         "psnr_keras": job.psnr_keras,
         "psnr": psnr,
         "drop_db": drop,
-        "agreement_db": job.agreement(denoiser),
+        "agreement_db": agreement,
     }
 
 
@@ -96,14 +80,6 @@ def measurements(size: int, differences: dict, quality: dict, latency: dict) -> 
         "latency_size": list(measure.LATENCY_SIZE),
         "latency_ms": latency,
     }
-
-
-def row_of(file: str, measured: dict) -> Row:
-    """Returns the row of the final table."""
-    quality = measured["quality"]
-    difference = max(measured["max_difference"].values())
-    scores = (quality["psnr"], quality["drop_db"])
-    return Row(file, measured["bytes"], difference, *scores, measured["latency_ms"])
 
 
 def sha256_of_folder(folder: Path) -> str:

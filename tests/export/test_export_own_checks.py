@@ -129,15 +129,16 @@ def test_the_saved_model_in_bfloat16_must_agree_with_keras_in_float32(served, mo
 
 
 @pytest.mark.parametrize("psnr", [29.8, float("nan")])
-def test_an_artifact_that_loses_quality_is_refused(psnr):
+def test_an_artifact_that_loses_quality_is_refused(psnr, monkeypatch):
+    monkeypatch.setattr(artifact.measure, "mean_psnr", lambda *_: psnr)
+    monkeypatch.setattr(artifact.measure, "mean_agreement", lambda *_: 40.0)
+
     def with_drop(allowed):
         return SimpleNamespace(
-            quality=lambda denoiser: psnr,
+            config=SimpleNamespace(max_psnr_drop=allowed, sigma=25.0, seed=0),
+            denoiser=None,
+            images=SimpleNamespace(name="two"),
             psnr_keras=30.0,
-            max_psnr_drop=allowed,
-            dataset="two",
-            sigma=25.0,
-            agreement=lambda denoiser: 40.0,
         )
 
     with pytest.raises(checks.CheckFailed, match="a file: loses"):

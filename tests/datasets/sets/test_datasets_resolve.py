@@ -147,7 +147,7 @@ def test_bsds500_leaves_the_test_images_out(fake_bsds500, capsys):
 
 
 def test_bsds500_says_why_its_official_splits_are_not_there(fake_bsds500):
-    with pytest.raises(UserError, match="no split 'val' here: .* holds the 68 test images"):
+    with pytest.raises(UserError, match="no split 'val' here: .* contains the 68 test images"):
         find_dataset("bsds500", fake_bsds500, "val")
 
 
