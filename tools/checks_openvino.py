@@ -88,7 +88,7 @@ def agreement(found: np.ndarray, expected: np.ndarray) -> tuple[float, float]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Prints a line for each artifact; returns the exit code."""
     parser = ArgumentParser(prog="python -m tools.checks_openvino", description=__doc__)
-    parser.add_argument("folder", type=Path, help="what `python -m export` wrote")
+    parser.add_argument("folder", type=Path, help="output folder of `python -m export`")
     parser.add_argument("--repeats", type=int, default=1, help="the last run is timed")
     options = parser.parse_args(arguments)
     cards = [json.loads(path.read_text("utf-8")) for path in sorted(options.folder.glob("*.json"))]

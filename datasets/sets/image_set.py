@@ -192,7 +192,7 @@ class ImageSet:
 
 #: `find(info, data_dir, split, channels)` locates the files of a split and returns an `ImageSet`
 #: without decoding any. `data_dir` is `--data_dir` as given, or None. Raises a `UserError` that
-#: says what was looked for and how to get it.
+#: describes the search and how to get the set.
 Find = Callable[[DatasetInfo, str | Path | None, str, int], ImageSet]
 
 

@@ -173,9 +173,7 @@ def _copy_runtime(packages: Path, target: Path) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parses the command line and builds the page; returns the exit code."""
     parser = ArgumentParser(prog="python -m demo.web.build", description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--card", type=Path, required=True, help="of a fixed-tile file, or its folder"
-    )
+    parser.add_argument("--card", type=Path, required=True, help="card of a fixed-tile file")
     parser.add_argument("--output", type=Path, required=True, help="folder for the page")
     options = parser.parse_args(arguments)
     build(options.card, options.output)

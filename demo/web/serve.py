@@ -80,9 +80,9 @@ def make_server(folder: Path, host: str = "127.0.0.1", port: int = 0):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parses the command line and serves until Ctrl-C; returns the exit code."""
     parser = ArgumentParser(prog="python -m demo.web.serve", description=__doc__.splitlines()[0])
-    parser.add_argument("--folder", type=Path, required=True, help="the page that was built")
+    parser.add_argument("--folder", type=Path, required=True, help="folder of the page")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
-    parser.add_argument("--port", type=int, default=8000, help="0 takes a free one")
+    parser.add_argument("--port", type=int, default=8000, help="0 uses a free port")
     options = parser.parse_args(arguments)
     with make_server(options.folder, options.host, options.port) as server:
         name = "localhost" if options.host == "127.0.0.1" else options.host

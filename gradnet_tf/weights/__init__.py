@@ -1,4 +1,4 @@
-"""Trained weights that ship with the package: `NAME.weights.h5` and a card `NAME.json` each."""
+"""Trained weights shipped with the package, each a `NAME.weights.h5` and a card `NAME.json`."""
 
 import json
 import re
