@@ -10,6 +10,7 @@ at most one gray level); the nearest other photograph among BSDS500, NYUv2 sampl
 more than 10 levels away. Crops, flips and rotations are not found.
 """
 
+import dataclasses
 import os
 import re
 from pathlib import Path
@@ -158,11 +159,6 @@ def list_split(info: DatasetInfo, root: Path, split: str) -> list[tuple[str, Pat
 
 
 BSD_TERMS = "non-commercial research and education; asks for citation"
-_MARTIN = (
-    "D. Martin, C. Fowlkes, D. Tal, J. Malik: A Database of Human Segmented Natural Images and "
-    "its Application to Evaluating Segmentation Algorithms, ICCV 2001"
-)
-
 BSDS500 = DatasetInfo(
     name="bsds500",
     title="BSDS500",
@@ -198,20 +194,18 @@ CBSD68 = DatasetInfo(
     protocol=folder.awgn("all 68 images, which are in BSDS500 val", folder.COLOR_TABLES),
     origin=folder.FFDNET,
     terms=f"no licence file; the images are BSDS500's: {BSD_TERMS}",
-    citation=f"{_MARTIN}; the choice of 68: S. Roth, M. J. Black: Fields of Experts, IJCV 2009",
+    citation="D. Martin, C. Fowlkes, D. Tal, J. Malik: A Database of Human Segmented Natural "
+    "Images and its Application to Evaluating Segmentation Algorithms, ICCV 2001; the choice of "
+    "68: S. Roth, M. J. Black: Fields of Experts, IJCV 2009",
     how_to_get=f"copy CBSD68 from {folder.FFDNET}",
 )
-BSD68 = DatasetInfo(
+BSD68 = dataclasses.replace(
+    CBSD68,
     name="bsd68",
     title="BSD68",
-    find=folder.find,
     aliases=("Set68",),
     color=False,
-    counts={"test": 68},
     pattern=r"(test)?\d+\.(png|jpg|bmp)",
-    protocol=folder.awgn("all 68 images, which are in BSDS500 val", folder.GRAY_TABLES, "gray"),
-    origin=folder.FFDNET,
-    terms=f"no licence file; the images are BSDS500's: {BSD_TERMS}",
-    citation=f"{_MARTIN}; the choice of 68: S. Roth, M. J. Black: Fields of Experts, IJCV 2009",
+    protocol=folder.awgn(CBSD68.protocol.split, folder.GRAY_TABLES, "gray"),
     how_to_get=f"copy BSD68 from {folder.FFDNET}",
 )
