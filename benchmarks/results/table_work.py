@@ -293,7 +293,7 @@ def make_table(
 
 
 def _row(job: Job, cell: dict[str, Any], macs: float | None) -> dict[str, Any]:
-    facts, size = job.image_set.facts, len(job.image_set.names)
+    facts, size = job.image_set.info, len(job.image_set.names)
     scores = ("psnr", "psnr_uint8", "ssim", "psnr_noisy", "ssim_noisy")
     same = ("seed", "precision", "parameters", "conversion", "seconds_per_image", "nan_outputs")
     return {

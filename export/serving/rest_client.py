@@ -1,4 +1,4 @@
-"""Denoises image files through the REST interface of TF Serving, or of the stand-in.
+"""Denoises image files through the REST interface of TF Serving, or of its stand-in.
 
 Example:
   python -m export.serving.rest_client noisy.jpg --output denoised
@@ -18,18 +18,12 @@ from export.serving.client import Refused, Unreachable, client_main
 
 #: TF Serving's default port for REST.
 URL = "http://127.0.0.1:8501"
-#: Busy or restarting (503), a gateway without an answer (502, 504).
+#: Busy or restarting (503), or no response behind a gateway (502, 504).
 _TRY_AGAIN = (502, 503, 504)
 
 
 class RestTransport:
-    """Sends predict requests to `URL/v1/models/NAME:predict` in column format.
-
-    Args:
-        url: scheme, host and port.
-        model_name: what the server calls the model.
-        version: which version; the server's choice by default.
-    """
+    """A `Transport` for `URL/v1/models/NAME:predict` in column format."""
 
     def __init__(self, url: str, model_name: str, version: int | None = None):
         path = f"/versions/{version}" if version else ""
@@ -38,12 +32,7 @@ class RestTransport:
     def predict(
         self, signature: str, inputs: Mapping[str, list[bytes] | np.ndarray], timeout: float
     ) -> list[bytes] | np.ndarray:
-        """Returns the one output of a signature: bytes for each image, or an array.
-
-        Raises:
-            Unreachable: see `with_retries`.
-            Refused: the server's message.
-        """
+        """See `Transport`."""
         values = {name: _to_json(value) for name, value in inputs.items()}
         body = json.dumps({"signature_name": signature, "inputs": values}).encode()
         request = urllib.request.Request(
@@ -59,14 +48,14 @@ class RestTransport:
             reason = getattr(error, "reason", error)
             raise Unreachable(f"{self._url}: {reason}") from error
         except (ValueError, KeyError, TypeError) as error:
-            raise Refused(f"{self._url}: the answer is no predict response") from error
+            raise Refused(f"{self._url}: the answer is not a predict response") from error
         if outputs and isinstance(outputs[0], dict):
             return [base64.b64decode(value["b64"]) for value in outputs]
         dtype = inputs["images"].dtype if "images" in inputs else np.float32
         return np.asarray(outputs, dtype)
 
     def close(self) -> None:
-        """Nothing is kept open."""
+        """Does nothing: requests do not share a connection."""
 
 
 def _to_json(value):
@@ -76,7 +65,7 @@ def _to_json(value):
 
 
 def _message(error: urllib.error.HTTPError) -> str:
-    """Returns what the server says went wrong."""
+    """Returns the server's error message."""
     text = error.read(2000).decode("utf-8", "replace")
     try:
         return str(json.loads(text)["error"])

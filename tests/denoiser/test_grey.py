@@ -131,7 +131,7 @@ def test_an_evaluation_replicates_and_names_the_grey_weights():
     colour.source = SHIPPED
     result = evaluate(colour, Images(grey), EvaluateConfig())
     assert result["conversion"] == "gray replicated to RGB, result averaged"
-    hint = f"channels: {result['conversion']} (the grey weights are {GRAY})"
+    hint = f"channels: {result['conversion']} (the gray weights are {GRAY})"
     assert hint in notes(result) and hint in result_table(result)
     result["source"] = {"kind": "run"}
     assert f"channels: {result['conversion']}" in notes(result)

@@ -111,7 +111,7 @@ def test_the_saved_model_in_bfloat16_must_agree_with_keras_in_float32(served, mo
     monkeypatch.setattr(saved_model_artifact, "KerasRunner", lambda _: SimpleNamespace(run=own))
     # Stands in for what writes the folder: it only asks the artifact's own judgement.
     monkeypatch.setattr(
-        saved_model_artifact, "write_and_judge", lambda job, name, model, check: check("a folder")
+        saved_model_artifact, "_write_and_verify", lambda job, name, model, check: check("a folder")
     )
     export = SimpleNamespace(denoiser=denoiser)
     served(clipped)
@@ -129,15 +129,16 @@ def test_the_saved_model_in_bfloat16_must_agree_with_keras_in_float32(served, mo
 
 
 @pytest.mark.parametrize("psnr", [29.8, float("nan")])
-def test_an_artifact_that_loses_quality_is_refused(psnr):
+def test_an_artifact_that_loses_quality_is_refused(psnr, monkeypatch):
+    monkeypatch.setattr(artifact.measure, "mean_psnr", lambda *_: psnr)
+    monkeypatch.setattr(artifact.measure, "mean_agreement", lambda *_: 40.0)
+
     def with_drop(allowed):
         return SimpleNamespace(
-            quality=lambda denoiser: psnr,
+            config=SimpleNamespace(max_psnr_drop=allowed, sigma=25.0, seed=0),
+            denoiser=None,
+            images=SimpleNamespace(name="two"),
             psnr_keras=30.0,
-            max_psnr_drop=allowed,
-            dataset="two",
-            sigma=25.0,
-            agreement=lambda denoiser: 40.0,
         )
 
     with pytest.raises(checks.CheckFailed, match="a file: loses"):

@@ -156,7 +156,7 @@ def test_a_weights_name_an_architecture_and_default(shipped, expected):
 
 def test_exchanged_weights_are_refused(shipped):
     tiny_model(gain=1.0).save_weights(shipped / "gradnet_tiny_color_blind.weights.h5")
-    fails("gradnet_tiny", "damaged or was exchanged: its sha256 is")
+    fails("gradnet_tiny", "damaged or was replaced: its sha256 is")
 
 
 @pytest.mark.parametrize(

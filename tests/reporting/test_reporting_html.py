@@ -79,7 +79,7 @@ def test_report_is_one_file_with_numbers_command_and_pictures(single):
     assert "python evaluate.py --model=<x>" in page.text and "keras 3.x" in page.text
     for badge in ("worst", "median", "best"):
         assert badge in page.words
-    assert re.search(r"error: 0 \d+ or more of 255 grey levels", page.text)
+    assert re.search(r"error: 0 \d+ or more of 255 gray levels", page.text)
     shown = {image.get("data-key") for image in page.all("img")} - {None}
     assert shown == {"noisy", "naive", "denoised", "clean", "error-denoised"}
     assert page.all("table")[0]["class"] == "sortable"
@@ -183,7 +183,7 @@ def test_failure_leaves_no_half_output(tmp_path):
 def test_output_that_is_a_file_is_refused(tmp_path):
     path = tmp_path / "taken"
     path.write_text("x")
-    with pytest.raises(UserError, match="--output=.*taken: no folder can be made there"):
+    with pytest.raises(UserError, match="--output=.*taken: cannot create the folder"):
         with staged_folder(path):
             pass
 

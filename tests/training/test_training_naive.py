@@ -200,7 +200,7 @@ def test_an_estimate_outside_costs_and_cannot_be_exported(image_set, tmp_path, c
 
     with pytest.raises(UserError, match="its naive denoiser is opencv_nlm, which is no part"):
         export(ExportConfig(model=str(tmp_path / "run"), output=str(tmp_path / "out")), None)
-    with pytest.raises(UserError, match="opencv_nlm: no network, so there is nothing to export"):
+    with pytest.raises(UserError, match="opencv_nlm: not a network, so it cannot be exported"):
         export(ExportConfig(model="opencv_nlm", output=str(tmp_path / "out")), None)
     with pytest.raises(UserError, match="its naive denoiser is not that of preset gradnet_tiny"):
         ship(tmp_path / "run", "gradnet_tiny_color_s20", [], tmp_path, str)

@@ -104,7 +104,7 @@ def test_unknown_missing_and_damaged_weights_are_refused(folder):
     with pytest.raises(UserError, match=words):
         GradNet.from_preset("gradnet")
     tiny_model(gain=1.0).save_weights(folder / f"{NAME}.weights.h5")
-    with pytest.raises(UserError, match="damaged or was exchanged"):
+    with pytest.raises(UserError, match="damaged or was replaced"):
         GradNet.from_preset("gradnet_tiny")
     with pytest.raises(UserError, match="`precision` must be one of float32"):
         GradNet.from_preset("gradnet_tiny", load_weights=False, precision="float8")

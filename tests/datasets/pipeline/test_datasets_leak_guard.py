@@ -49,7 +49,7 @@ def test_test_splits_of_training_sets_are_guarded_too(tmp_path, capsys):
     )["ValidationGtBlocksSrgb"]
     guard = make_guard(tmp_path)
     assert (guard.counts["nyuv2"], guard.counts["sidd"]) == (3, 6)
-    assert "scores will not compare" not in capsys.readouterr().err  # nothing is scored here
+    assert "scores will not be comparable" not in capsys.readouterr().err  # nothing is scored here
     assert guard.find(images[1]) == "a test image of nyuv2" and guard.find(images[0]) is None
     assert guard.find(blocks[1, 2]) == "a test image of sidd"
     fit, _ = find_training_sets("nyuv2", tmp_path)
@@ -75,7 +75,7 @@ def test_what_is_allowed_passes_with_one_note_each(parent, capsys):
     for _ in range(2):
         TrainingBatches(images, CONFIG, guard)
     notes = [line for line in capsys.readouterr().err.splitlines() if "z.tif" in line]
-    assert len(notes) == 1 and notes[0].endswith("--allow_test_images lets it pass.")
+    assert len(notes) == 1 and notes[0].endswith("it is used because of --allow_test_images.")
 
 
 def test_a_training_folder_with_a_test_sets_file_names_is_not_taken_for_it(make_images):
