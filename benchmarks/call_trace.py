@@ -1,11 +1,10 @@
-"""Counts the project's files that `gradnet denoise` on one photograph passes through.
+"""Counts the project files that `gradnet denoise` on one photograph passes through.
 
     python -m benchmarks.call_trace PHOTO [OUTPUT]
 
-Prints the files in the order in which they are first entered, how many there are, and how many
-calls go from one file to another. Both say how far somebody has to walk who wants to follow a
-photograph through the program. Calls are counted from the start of the command to its exit code;
-the bodies of modules, which run while they are imported, are counted apart.
+Prints the files in the order in which they are first entered, their number, and the number of calls
+from one file to another: how much code somebody has to read to follow a photograph through the
+program. Module bodies, which run at import, are counted separately.
 """
 
 import inspect
@@ -18,27 +17,27 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 class Trace:
-    """A profile function that notes which project files are entered, and every change of file."""
+    """A profile function that records the project files entered and the switches between them."""
 
     def __init__(self, folder: Path):
         self.folder = str(folder) + "/"
-        #: Files of which a function was called, in the order of first calls, with their calls.
+        #: Number of calls by file, in the order of first calls.
         self.files: dict[str, int] = {}
-        #: Files that were imported during the trace.
+        #: Files imported during the trace.
         self.imported: set[str] = set()
-        #: Calls into another file than the one entered last in the same thread.
+        #: Calls into a file other than the last one of the same thread.
         self.switches = 0
         self._last: dict[int, str] = {}
 
     def __call__(self, frame, event, argument):
-        """Takes one event of `sys.setprofile`."""
+        """Handles one event of `sys.setprofile`."""
         name = frame.f_code.co_filename
         if event != "call" or not name.startswith(self.folder):
             return
         if frame.f_code.co_name == "<module>":
             self.imported.add(name)
             return
-        # The body of a class runs once, while its module is imported.
+        # Class bodies run at import.
         if not frame.f_code.co_flags & inspect.CO_NEWLOCALS:
             return
         thread = threading.get_ident()
