@@ -19,7 +19,7 @@ from datasets.sets import folder_sets as folder
 from datasets.sets.image_set import DatasetFacts, ImageSet, Protocol, as_channels
 from datasets.sets.paired import PairedSet
 from gradnet_tf.utils.errors import UserError
-from gradnet_tf.utils.matlab_arrays import array_facts, read_array
+from gradnet_tf.utils.matlab_arrays import array_info, read_array
 
 FIRST_HELD_OUT = 192
 # Folders below D/sidd that are looked into: SIDD_Medium_Srgb/Data/<scene>/.
@@ -46,7 +46,7 @@ def require_image_array(path: Path, name: str, axes: int, expected: str) -> tupl
     Raises:
         UserError: when the shape or the dtype is another one.
     """
-    shape, dtype = array_facts(path, name)
+    shape, dtype = array_info(path, name)
     if len(shape) != axes or shape[-1] != 3 or 0 in shape or dtype != "uint8":
         raise UserError(
             f"{path}: {name} is {dtype} of shape {shape}; expected uint8 of shape {expected}.\n"
