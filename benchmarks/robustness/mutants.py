@@ -1,10 +1,10 @@
-r"""Changes one line of the product at a time and looks whether the tests notice.
+r"""Mutation tests: changes one line of the code at a time and checks that a test fails.
 
 Example:
   python -m benchmarks.robustness.mutants            # the whole list, about ten seconds for each
   python -m benchmarks.robustness.mutants skip clip  # those with one of these words in their name
-A mutant that no test fails for survives: it is printed, and the exit code is 1. The working tree is
-left alone: the changes are made in a temporary copy. A file is found by its name, wherever it is.
+A mutant survives if no test fails; then the exit code is 1. Changes are made in a temporary copy,
+not in the working tree. Files are found by their name, in any folder.
 """
 
 import os
@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[2]
-# Tests that judge several of the mutants.
+# Test files of several mutants.
 NETWORK, OBJECTIVE = "test_reference_network.py", "test_training_objective.py"
 EXPORT = "test_export_own_checks.py"
 
-# No plugins of pytest: the tests use none, and starting takes half as long.
+# The tests use no pytest plugins, and without them pytest starts in half the time.
 QUICK = {"TF_CPP_MIN_LOG_LEVEL": "3", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
 
 
@@ -28,11 +28,11 @@ class Mutant(NamedTuple):
     """One change, and the test file that must fail for it.
 
     Attributes:
-        name: what is wrong then.
-        file: name of the module; a folder before it where several have that name.
-        old: text that the module holds once.
-        new: what it becomes.
-        tests: name of the test file, and of one test in it if that is enough ("file::test").
+        name: the defect that the change introduces.
+        file: name of the module, optionally with its folder.
+        old: text that occurs once in the module.
+        new: replacement.
+        tests: name of the test file, optionally with one test in it ("file::test").
     """
 
     name: str
@@ -144,7 +144,7 @@ MUTANTS = (
         "test_training_nan_limit.py",
     ),
     Mutant(
-        "one skipped step more than nan_limit goes on",
+        "one skipped step more than nan_limit is accepted",
         "training/stage.py",
         "self._skipped_in_a_row > self.config.nan_limit",
         "self._skipped_in_a_row > self.config.nan_limit + 1",
@@ -166,7 +166,7 @@ MUTANTS = (
         "test_evaluation_real_noise.py",
     ),
     Mutant(
-        "σ is told to the denoiser for real noise",
+        "the denoiser gets σ for real noise",
         "evaluation/evaluate_set.py",
         "sigma = config.sigma if real is None else None",
         "sigma = config.sigma",
@@ -257,7 +257,7 @@ def find_module(root: Path, name: str) -> Path:
     """Returns the one file of that name (and folder) below `root`.
 
     Raises:
-        SystemExit: there is none, or several.
+        SystemExit: there is no such file, or more than one.
     """
     found = [path for path in root.rglob(Path(name).name) if path.as_posix().endswith("/" + name)]
     if len(found) != 1:
@@ -269,14 +269,14 @@ def apply(root: Path, mutant: Mutant) -> tuple[Path, str]:
     """Changes the file below `root`; returns it and its text before.
 
     Raises:
-        SystemExit: the file does not hold the text exactly once.
+        SystemExit: the text does not occur exactly once in the file.
     """
     path = find_module(root, mutant.file)
     text = path.read_text("utf-8")
     if text.count(mutant.old) != 1:
         raise SystemExit(
             f"{mutant.file}: expected once {mutant.old!r}. Found: {text.count(mutant.old)} times.\n"
-            f"Correct the entry {mutant.name!r} of {Path(__file__).name}."
+            f"Correct the entry {mutant.name!r} in {Path(__file__).name}."
         )
     path.write_text(text.replace(mutant.old, mutant.new), "utf-8")
     return path, text
@@ -286,7 +286,7 @@ def some_fail(root: Path, tests: str) -> bool:
     """Runs a test file, or "file::test", of the copy at `root`; returns whether one fails.
 
     Raises:
-        SystemExit: the tests cannot run at all.
+        SystemExit: pytest could not run the tests.
     """
     file, _, test = tests.partition("::")
     path = str(find_module(root / "tests", file)) + (f"::{test}" if test else "")
@@ -295,14 +295,14 @@ def some_fail(root: Path, tests: str) -> bool:
     done = subprocess.run(
         command, cwd=root, env=environment, capture_output=True, text=True, check=False
     )
-    # pytest: 0 all passed, 1 some failed; anything else is no answer.
+    # pytest: 0 all passed, 1 some failed; other codes mean that it could not run them.
     if done.returncode not in (0, 1):
         raise SystemExit(f"{tests}: pytest ends with {done.returncode}\n{done.stdout}")
     return done.returncode == 1
 
 
 def copy_tree(root: Path) -> None:
-    """Copies what git knows of the working tree, and new files that it does not ignore."""
+    """Copies the tracked files of the working tree, and new files that git does not ignore."""
     command = ["git", "ls-files", "-co", "--exclude-standard", "-z"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     for name in filter(None, done.stdout.split("\0")):
@@ -312,18 +312,18 @@ def copy_tree(root: Path) -> None:
 
 
 def main(words: list[str], mutants: tuple[Mutant, ...] = MUTANTS) -> int:
-    """Tries the mutants with one of the words in their name; returns the exit code."""
+    """Tests the mutants with one of the words in their name; returns the exit code."""
     chosen = [m for m in mutants if not words or any(word in m.name for word in words)]
     survivors = 0
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         copy_tree(root)
         for mutant in chosen:
-            # All of them first: a mistake in the list should not show after minutes.
+            # Apply all once first, so that mistakes in the list show immediately.
             path, before = apply(root, mutant)
             path.write_text(before, "utf-8")
         for tests in dict.fromkeys(mutant.tests for mutant in chosen):
-            # Tests that fail anyway would count every mutant as killed.
+            # Tests that fail without a change would count every mutant as killed.
             if some_fail(root, tests):
                 raise SystemExit(f"{tests}: fails without any change.")
         for mutant in chosen:

@@ -14,7 +14,7 @@ import numpy as np
 
 from gradnet_tf.loading.torch_file import MAX_BYTES
 from gradnet_tf.utils.errors import UserError
-from gradnet_tf.utils.matlab_version import is_version_5, require_scipy
+from gradnet_tf.utils.matlab_arrays import is_version_5, require_scipy
 
 _MAX_LAYERS = 1000
 _NUMBERS = ("pad", "stride", "dilate", "leak", "scale")

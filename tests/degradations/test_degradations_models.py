@@ -4,12 +4,10 @@ import cv2
 import numpy as np
 import pytest
 
-from gradnet_tf.degradations.bayer import PATTERNS, demosaic, mosaic
-from gradnet_tf.degradations.camera import camera
+from gradnet_tf.degradations.camera import PATTERNS, Response, camera, demosaic, mosaic
 from gradnet_tf.degradations.correlated import correlated_noise
 from gradnet_tf.degradations.draws import Draws
 from gradnet_tf.degradations.eight_bits import jpeg, round_to_8_bits
-from gradnet_tf.degradations.response import Response
 from gradnet_tf.degradations.sensor import add_poisson_gaussian_noise, add_signal_dependent_noise
 from gradnet_tf.images.image_files import read_image, to_float, to_uint8
 

@@ -148,7 +148,7 @@ def test_matlab_5_is_read_with_scipy_and_says_so_without(tmp_path, monkeypatch):
     check(path, noisy, first(noisy) - run_chain(tensors, "model", first(noisy)))
     monkeypatch.setitem(sys.modules, "scipy.io", None)
     monkeypatch.setitem(sys.modules, "scipy", None)
-    with pytest.raises(UserError, match="of version 5, which needs SciPy"):
+    with pytest.raises(UserError, match="of version 5 need SciPy"):
         load_published(path)
 
 

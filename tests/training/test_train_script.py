@@ -140,7 +140,7 @@ def message(*flags):
     ("flags", "words"),
     [
         (["--preset=gradnet_smal"], "`preset` must be one of gradnet, "),
-        (["--sigma=5", "--degradation=camera"], "both say what noise there is"),
+        (["--sigma=5", "--degradation=camera"], "exclude each other"),
         (["--degradation=camera(5)"], "camera takes shot=…"),
         (["--dataset=sample:2,renoir"], "give every set a weight"),
         (["--sigma=-3"], "`sigma` must be in [0, 255]. Received: sigma=-3.0"),

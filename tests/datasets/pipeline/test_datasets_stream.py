@@ -58,7 +58,7 @@ def test_levels_and_a_degradation_are_not_given_together():
     assert sigma_range(None, None, None) == {"sigma_min": 25.0, "sigma_max": 25.0}
     assert sigma_range(None, None, None, NOISE) == {}
     for levels in ((15.0, None, None), (None, 0.0, 50.0)):
-        with pytest.raises(UserError, match="both say what noise there is. Received: --sigma"):
+        with pytest.raises(UserError, match="exclude each other. Received: --sigma"):
             sigma_range(*levels, NOISE)
 
 

@@ -51,11 +51,11 @@ def test_wrong_dnd_files_are_named(dnd, tmp_path):
 
     whole = image.read_bytes()
     image.write_bytes(whole[:-700])
-    assert f"{image}: damaged, cut off or no MATLAB file" in message()
+    assert f"{image}: damaged, truncated or not a MATLAB file" in message()
     image.unlink()
     assert f"{image} is missing, but info.mat has boxes for it" in message()
     scipy.io.savemat(image, {"InoisySRGB": images[1]})
-    assert f"{image}: a MATLAB file of version 5; expected version 7.3" in message()
+    assert f"{image}: expected the published file, of version 7.3" in message()
     write_hdf5(image, "Inoisy", images[1])
     assert "no variable InoisySRGB" in message()
     write_hdf5(image, "InoisySRGB", random_uint8((40, 56, 3)))
@@ -65,7 +65,7 @@ def test_wrong_dnd_files_are_named(dnd, tmp_path):
     image.write_bytes(whole)
     kept = info.read_bytes()
     info.write_bytes(kept[:400])
-    assert f"{info}: damaged, cut off or no MATLAB file" in message()
+    assert f"{info}: damaged, truncated or not a MATLAB file" in message()
     with new_hdf5(info) as file:
         file["info/other"] = 1
     stamp(info)
@@ -118,7 +118,7 @@ def test_wrong_nyuv2_files_are_named(tmp_path):
     with pytest.raises(UserError, match="splits.mat: damaged"):
         find_dataset("nyuv2", tmp_path)
     path.write_bytes(path.read_bytes()[:-4000])
-    with pytest.raises(UserError, match="labeled.mat: damaged, cut off"):
+    with pytest.raises(UserError, match="labeled.mat: damaged, truncated"):
         find_dataset("nyuv2", tmp_path)
     write_hdf5(path, "images", np.zeros((48, 64, 3, 6)))
     with pytest.raises(UserError, match=r"images is float64 of shape \(6, 3, 64, 48\); expected"):

@@ -95,11 +95,11 @@ def damage(path, kind):
 @pytest.mark.parametrize(
     ("kind", "message"),
     [
-        ("empty", "damaged, cut off or no MATLAB file"),
-        ("text", "damaged, cut off or no MATLAB file"),
-        ("cut off", "bytes; its elements add up to"),
-        ("header only", "bytes; its elements add up to"),
-        ("hdf5 cut off", "damaged, cut off or no MATLAB file: .*truncated"),
+        ("empty", "damaged, truncated or not a MATLAB file"),
+        ("text", "damaged, truncated or not a MATLAB file"),
+        ("cut off", "bytes instead of"),
+        ("header only", "bytes instead of"),
+        ("hdf5 cut off", "damaged, truncated or not a MATLAB file: .*truncated"),
         ("double", r"is float64 of shape \(2, 3, 16, 20, 3\); expected uint8 of shape \(40, 32"),
         ("grey", r"is uint8 of shape \(2, 3, 16, 20\); expected uint8"),
         ("smaller", r"has shape \(2, 3, 16, 20, 3\) and .* has shape \(2, 2, 16, 20, 3\)"),
@@ -122,7 +122,7 @@ def test_damage_inside_the_compressed_numbers_is_found(tmp_path):
     content[len(content) // 2 :] = bytes(len(content) - len(content) // 2)
     path.write_bytes(content)
     # Found with the file where the head is large against the array, as here, else when it is read.
-    with pytest.raises(UserError, match="GtBlocksSrgb.mat: damaged, cut off or no MATLAB file"):
+    with pytest.raises(UserError, match="GtBlocksSrgb.mat: damaged, truncated or not"):
         find_dataset("sidd", tmp_path).load(0)
 
 
