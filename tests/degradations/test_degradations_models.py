@@ -43,6 +43,12 @@ def test_shot_noise_is_whole_photons_and_skewed_like_poisson():
     np.testing.assert_array_equal(add_poisson_gaussian_noise(black, Draws((1, 2)), 0.05, 0), 0)
 
 
+def test_below_zero_light_has_read_noise_alone():
+    dark = np.full((200, 200, 1), -0.2, np.float32)
+    noise = add_signal_dependent_noise(dark, Draws((1, 2)), 0.05, 10.0) - dark
+    assert noise.std() == pytest.approx(10 / 255, rel=0.02)
+
+
 @pytest.mark.parametrize("length", [0.8, 1.5, 3.0])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_correlation_falls_as_documented_and_variance_is_one_everywhere(length, channels):
