@@ -347,7 +347,8 @@ class _Run:
             if self._denoise is not None:
                 if photo.is_dark:
                     note(f"{job.source}: uses the darkest part of its 16 bits alone; {_DARK}")
-                pixels = self._denoise(pixels)
+                # The colors behind transparent pixels are not shown to the network.
+                pixels = self._denoise(photo.array)[..., : pixels.shape[-1]]
         except FAILURES as error:
             return error
         finally:
