@@ -10,14 +10,25 @@ import numpy as np
 from gradnet_tf import weights
 from gradnet_tf.degradations.noise_level import estimate_and_tell, estimate_sigma
 from gradnet_tf.degradations.sampling import orient
-from gradnet_tf.images.channels import PER_CHANNEL, REPLICATED, adapt_channels, adaptation, is_gray
+from gradnet_tf.images.channels import (
+    PER_CHANNEL,
+    REPLICATED,
+    adapt_channels,
+    adaptation,
+    fill_hidden,
+    is_gray,
+)
+from gradnet_tf.images.noise_survey import survey_noise
 from gradnet_tf.loading.load import Resolved, load_runner, resolve
+from gradnet_tf.tiling.shared_noise import luma_format, unchanged, with_luma
 from gradnet_tf.tiling.tile_config import AUTO, TileConfig
 from gradnet_tf.tiling.tiler import FLOATS, WHOLE_PIXELS, OnTile, PixelFormat, run_whole, to_unit
 from gradnet_tf.utils.console import note
 from gradnet_tf.utils.errors import NotFiniteOutputError, UserError
 
 _DTYPES = "uint8, uint16 or float"
+#: From this share of blocks without noise on, the attention leaves them out.
+_STILL_SHARE = 0.05
 #: Limit on float values: far beyond [0, 1] plus noise, and below pictures on the 0-255 scale.
 _MOST = 16.0
 
@@ -144,11 +155,16 @@ def denoise_picture(
     images = images[np.newaxis] if images.ndim == 3 else images
     for image in images:
         colors = image[..., :channels]  # Without the alpha channel, which is not changed.
-        own, part = denoiser, colors
-        if is_gray(colors) and (own := denoiser.for_gray()) is not denoiser:
-            part = colors[..., :1]  # The result is copied to all channels.
+        hidden = image[..., -1] == 0 if image.shape[-1] > channels else np.zeros(1, bool)
+        if hidden.all():
+            continue  # Nothing is visible.
+        shown = fill_hidden(colors, ~hidden) if hidden.any() else colors
+        own, part = denoiser, shown
+        if is_gray(shown) and (own := denoiser.for_gray(shown)) is not denoiser:
+            part = shown[..., :1]  # The result is copied to all channels.
         rule = adaptation(part.shape[-1], own.channels)
-        colors[...] = _denoise(own, part, rule, strength, sigma, ensemble, tiles, on_tile)
+        denoised = _denoise(own, part, rule, strength, sigma, ensemble, tiles, on_tile)
+        np.copyto(colors, denoised, where=~hidden[..., np.newaxis] if hidden.any() else True)
     return result
 
 
@@ -366,7 +382,7 @@ class Denoiser:
         if images.size == 0:
             return images
         sigma = self._levels(images, sigma, lambda image: estimate_and_tell(image, self.name))
-        if tiles == AUTO and len(images) > 1 and images[..., 0].size <= WHOLE_PIXELS:
+        if tiles == AUTO and len(images) > 1 and self._run_whole(images):
             # Each image would be run and pooled whole, so a single batch is faster.
             result = np.asarray(self.runner.run(images, sigma), np.float32)
             self._require_valid(result, images.shape)
@@ -374,6 +390,15 @@ class Denoiser:
         levels = [None if sigma is None else sigma[i : i + 1] for i in range(len(images))]
         pairs = zip(images, levels, strict=True)
         return np.stack([self.run_picture(image, level, tiles) for image, level in pairs])
+
+    def _run_whole(self, images: np.ndarray) -> bool:
+        """Whether each picture of a batch would be run whole, pooled whole and by itself."""
+        if images[..., 0].size > WHOLE_PIXELS:
+            return False
+        if not getattr(self.runner, "averages_picture", False):
+            return True
+        surveys = [survey_noise(image) for image in images]
+        return not any(s.flat_share > 0 or s.tone is not None for s in surveys)
 
     def naive(self, images: np.ndarray, sigma: float | None = None) -> np.ndarray | None:
         """Returns the naive estimate ψ(y), clipped to [0, 1], or `None` if there is none.
@@ -438,11 +463,17 @@ class Denoiser:
         wanted = Strength(strength, luma, chroma)
         return denoise_picture(self, image, wanted, sigma, self_ensemble, tiles, on_tile)
 
-    def for_gray(self) -> "Denoiser":
+    def for_gray(self, picture: np.ndarray | None = None) -> "Denoiser":
         """Returns the denoiser for gray pictures: the shipped gray weights, or this denoiser.
 
         The first call loads the gray weights and names them on standard error.
+
+        Args:
+            picture: the gray picture, (H, W, C). Without noise it needs no gray weights, which are
+                for noise that is equal in all channels; the color weights change it less.
         """
+        if picture is not None and self.channels == 3 and survey_noise(picture).noise_free:
+            return self
         if self._for_gray is None:
             self._for_gray = load_gray_partner(self) or self
         return self._for_gray
@@ -475,6 +506,38 @@ class Denoiser:
             image[None], sigma, lambda own: estimate_and_tell(pixels.read(own[None])[0], self.name)
         )
         pixels = dataclasses.replace(pixels, check=self._require_valid)
+        if not getattr(self.runner, "averages_picture", False):
+            return self._run(image, level, tiles, pixels, on_tile)
+        survey = survey_noise(image)
+        if survey.is_drawing:
+            return unchanged(image, pixels, on_tile)
+        if survey.still_share > _STILL_SHARE and not survey.noise_free:
+            pixels = dataclasses.replace(pixels, still=survey.still)
+        inner, plain = image[survey.box], pixels
+        if survey.tone is not None and (gray := self._for_luma()) is not None:
+            read_luma = luma_format(pixels, survey.tone, gray._require_valid)
+            luma = gray._run(inner, level, tiles, read_luma)
+            inner, pixels = with_luma(inner, luma, pixels, survey.tone)
+        if inner.shape[:2] == image.shape[:2]:
+            return self._run(inner, level, tiles, pixels, on_tile)
+        result = unchanged(image, plain)
+        size, around = image[..., 0].size, image[..., 0].size - inner[..., 0].size
+        result[survey.box] = self._run(
+            inner,
+            level,
+            tiles,
+            pixels,
+            on_tile and (lambda done, total: on_tile(done + around, size)),
+        )
+        return result
+
+    def _for_luma(self) -> "Denoiser | None":
+        """Returns what denoises the brightness where noise is alike in all channels."""
+        gray = self.for_gray() if self.channels == 3 else self
+        return None if gray is self else gray
+
+    def _run(self, image, level, tiles, pixels, on_tile=None) -> np.ndarray:
+        """Runs the network on a picture as it is; see `run_picture`."""
         if hasattr(self.runner, "run_picture"):
             return self.runner.run_picture(image, level, tiles, pixels, on_tile)
 

@@ -110,7 +110,7 @@ def denoise_file(path: str, target: str, settings: Settings) -> tuple[str, str]:
     try:
         if denoise is not None:
             with _ONE_AT_A_TIME:
-                data = encode_photo(photo.with_pixels(denoise(photo.pixels)), settings.quality)
+                data = encode_photo(photo.with_pixels(photo.denoised(denoise)), settings.quality)
         storage.write(target, data, f"image/{photo.format}")
     except Exception as error:
         return outcome, failure(path, error)

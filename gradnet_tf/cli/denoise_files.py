@@ -349,7 +349,7 @@ class _Run:
             if self._denoise is not None:
                 if photo.is_dark:
                     note(f"{job.source}: uses only the darkest eighth of its 16-bit range; {_DARK}")
-                pixels = self._denoise(pixels)
+                pixels = photo.denoised(self._denoise)
         except FAILURES as error:
             return error
         finally:
@@ -433,7 +433,7 @@ def denoise_stream(
     photo = decode_photo(source.read(), "standard input", options.max_megapixels)
     data = photo.encoded
     if not options.changes_nothing:
-        data = encode_photo(photo.with_pixels(load()(photo.pixels)), options.quality)
+        data = encode_photo(photo.with_pixels(photo.denoised(load())), options.quality)
     target.write(data)
     target.flush()
     return EXIT_OK

@@ -6,7 +6,7 @@ depth, the alpha channel, the color profile and the tags matter more.
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -46,6 +46,13 @@ class Photo:
     def is_dark(self) -> bool:
         """Whether 16-bit pixels use an eighth of their range or less, as 12-bit data does."""
         return self.array.dtype == np.uint16 and 0 < int(self.pixels.max()) <= 2**13
+
+    def denoised(self, denoise: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+        """Returns the pixels of `denoise(array)`, which also gets the alpha channel.
+
+        It decides which pixels are visible; the colors behind others must not matter.
+        """
+        return denoise(self.array)[..., : self.pixels.shape[-1]]
 
     def with_pixels(self, pixels: np.ndarray) -> "Photo":
         """Returns the photograph with other pixels, shaped like its own and of its dtype."""

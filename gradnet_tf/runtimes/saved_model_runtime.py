@@ -22,6 +22,8 @@ class SavedModelRunner:
     """
 
     runtime = "saved_model"
+    #: A graph does not say whether it does; that of a GradNet does.
+    averages_picture = True
     model = None
     parameters = None
 

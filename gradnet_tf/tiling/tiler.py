@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from gradnet_tf.images.noise_survey import BLOCK
 from gradnet_tf.tiling.tile_config import AUTO, DEFAULT_MEMORY, SMALLEST, TileConfig
 from gradnet_tf.utils.console import note
 from gradnet_tf.utils.errors import UserError
@@ -35,6 +36,8 @@ FEW_PIXELS = 4 * CROP_SIDE**2
 #: Number of crops: one per this many pixels, within limits that bound the error and the time.
 PIXELS_PER_CROP = 2**15
 FEWEST, MOST = 32, 128
+#: With parts of the picture left out: places drawn for each crop, and the still share of a crop.
+_CANDIDATES, _MOST_STILL = 8, 0.25
 _CHUNK = 8
 _SEED = 0
 
@@ -137,8 +140,10 @@ def choose_tile(
     return max(SMALLEST, math.isqrt(int(window)) - 2 * halo)
 
 
-def sampled_parts(image: np.ndarray, whole_pixels: float = FEW_PIXELS) -> Iterator[np.ndarray]:
-    """Yields the sample of a picture that its attention vectors are computed from.
+def sampled_parts(
+    image: np.ndarray, whole_pixels: float = FEW_PIXELS, still: np.ndarray | None = None
+) -> Iterator[np.ndarray]:
+    """Yields the batches of a picture that stand for the whole of it.
 
     A picture of up to `whole_pixels` pixels is its own sample. A larger one is sampled by crops
     of the training size: as many as cover its area, but at most 32, and beyond a megapixel one
@@ -148,30 +153,48 @@ def sampled_parts(image: np.ndarray, whole_pixels: float = FEW_PIXELS) -> Iterat
 
     Args:
         image: (H, W, C).
-        whole_pixels: largest number of pixels that is used whole.
+        whole_pixels: where crops begin.
+        still: bool (⌈H/8⌉, ⌈W/8⌉), blocks that say nothing about the noise: crops are then drawn
+            at any size of the picture, and those with more than a quarter of such blocks are
+            left out, or all but the best quarter.
 
     Yields:
         (N, h, w, C), N up to 8, all of one shape.
     """
     height, width = image.shape[:2]
-    if height * width <= whole_pixels:
+    if still is None and height * width <= whole_pixels:
         yield image[None]
         return
     sides = min(CROP_SIDE, height), min(CROP_SIDE, width)
     draw = np.random.default_rng(_SEED)
     count = min(MOST, max(FEWEST, height * width // PIXELS_PER_CROP))
     count = min(count, max(4, height * width // (sides[0] * sides[1])))
-    tops = draw.integers(0, height - sides[0] + 1, count)
-    lefts = draw.integers(0, width - sides[1] + 1, count)
+    drawn = count if still is None else _CANDIDATES * count
+    tops = draw.integers(0, height - sides[0] + 1, drawn)
+    lefts = draw.integers(0, width - sides[1] + 1, drawn)
+    if still is not None:
+        shares = np.array(
+            [_still_share(still, top, left, sides) for top, left in zip(tops, lefts, strict=True)]
+        )
+        best = np.argsort(shares, kind="stable")[:count]
+        best = best[shares[best] <= max(_MOST_STILL, np.quantile(shares[best], 0.25))]
+        tops, lefts, count = tops[best], lefts[best], len(best)
     for begin in range(0, count, _CHUNK):
         chunk = zip(tops[begin : begin + _CHUNK], lefts[begin : begin + _CHUNK], strict=True)
         yield np.stack([image[t : t + sides[0], x : x + sides[1]] for t, x in chunk])
+
+
+def _still_share(still: np.ndarray, top: int, left: int, sides: tuple[int, int]) -> float:
+    """Returns the share of still blocks among those that a crop touches."""
+    ends = -(-(top + sides[0]) // BLOCK), -(-(left + sides[1]) // BLOCK)
+    return float(still[top // BLOCK : ends[0], left // BLOCK : ends[1]].mean())
 
 
 def attention_vectors(
     image: np.ndarray,
     function: Callable[[np.ndarray], Sequence[np.ndarray]],
     whole_pixels: float = FEW_PIXELS,
+    still: np.ndarray | None = None,
 ) -> list[np.ndarray]:
     """Returns a picture's attention vectors, averaged over its sample.
 
@@ -179,11 +202,12 @@ def attention_vectors(
         image: (H, W, C) float32.
         function: returns the vectors (N, 1, 1, ·) of a batch.
         whole_pixels: see `sampled_parts`.
+        still: see `sampled_parts`.
 
     Returns:
         A list of float32 (1, 1, 1, ·).
     """
-    batches = [function(part) for part in sampled_parts(image, whole_pixels)]
+    batches = [function(part) for part in sampled_parts(image, whole_pixels, still)]
     stacked = (np.concatenate(vectors) for vectors in zip(*batches, strict=True))
     return [np.mean(v, axis=0, keepdims=True, dtype=np.float64).astype(np.float32) for v in stacked]
 
@@ -208,16 +232,19 @@ class PixelFormat:
     """How the pixels of a picture are converted for the network and back, window by window.
 
     Attributes:
-        read: maps a window of the picture, (1, h, w, ·), to float32 (1, h, w, C).
-        store: maps the network's output (h, w, C) and the same window of the picture to the
-            pixels of the result.
-        check: called with the network's output for a window, (1, h, w, C), and the shape of its
-            input; raises if the output is invalid, which `store` might hide.
+        read: maps a part of the picture, (1, h, w, ·), to float32 (1, h, w, C).
+        store: maps the network's (h, w, C) and the same part of the picture to
+            what the result holds there.
+        check: called with what the network made of a window, (1, h, w, C), and the shape of
+            what it was given; raises where it is not sound. `store` would hide it.
+        still: bool (⌈H/8⌉, ⌈W/8⌉), blocks of the picture that have no noise: the attention's
+            vectors are taken from crops of the others. By default they are taken of everything.
     """
 
     read: Callable[[np.ndarray], np.ndarray] = _as_is
     store: Callable[[np.ndarray, np.ndarray], np.ndarray] = _as_is
     check: Callable[[np.ndarray, tuple[int, ...]], None] = _unchecked
+    still: np.ndarray | None = None
 
 
 #: Float pictures in, float pictures out.
@@ -354,7 +381,8 @@ class TiledNetwork:
         self._info = info
         self._denoise, self._denoise_given, self._vectors = denoise, denoise_given, vectors
         self._most_pixels = whole_pixels
-        self._limit: int | None = None  # the tile size that worked after memory ran out
+        self._limit: int | None = None  # the tile that went through when memory ran out
+        self.averages_picture = isinstance(info, TileInfo) and info.attention
 
     def run(
         self,
@@ -385,14 +413,17 @@ class TiledNetwork:
         if isinstance(info, str):
             return run_whole(self._denoise, image, sigma, config, pixels, on_tile, info)
         whole_pixels = self._whole_pixels_of(config.pooling)
-        pooled_whole = not info.attention or shape[0] * shape[1] <= whole_pixels
+        # Who asks for whole pooling gets it.
+        still = None if config.pooling == "whole" else pixels.still
+        fits = still is None and shape[0] * shape[1] <= whole_pixels
+        pooled_whole = not info.attention or fits
         tile = self._tile(image, config, pooled_whole)
         levels = () if sigma is None else (sigma,)
         for side in [tile] if info.side else list(smaller_tiles(tile, shape)):
             cut = windows(shape, side, info.halo, info.block, info.side is not None)
             try:
                 plain = pooled_whole and len(cut) == 1 and not info.side
-                function, more = self._function(image, pixels, levels, plain, whole_pixels)
+                function, more = self._function(image, pixels, levels, plain, whole_pixels, still)
                 result = map_tiles(function, image, cut, pixels, on_tile, more)
             except MemoryError as error:
                 failure = error
@@ -430,7 +461,7 @@ class TiledNetwork:
         tile = choose_tile(*known, config, least, info.start)
         return tile if self._limit is None else min(tile, self._limit)
 
-    def _function(self, image, pixels, levels, plain: bool, whole_pixels: float):
+    def _function(self, image, pixels, levels, plain: bool, whole_pixels: float, still):
         """Returns the function of a window and its further arguments, as `map_tiles` takes them.
 
         With `plain`, the network does its own pooling.
@@ -444,6 +475,7 @@ class TiledNetwork:
                 *(np.repeat(level, len(part)) for level in levels),
             ),
             whole_pixels,
+            still,
         )
         return self._denoise_given, (*levels, *given)
 
@@ -452,6 +484,11 @@ class TiledRunner:
     """Base class of the runners that can denoise a picture in tiles; they set `_tiled`."""
 
     _tiled: TiledNetwork
+
+    @property
+    def averages_picture(self) -> bool:
+        """Whether the network averages over the picture, also over parts without noise."""
+        return self._tiled.averages_picture
 
     def run_picture(
         self,
