@@ -246,7 +246,7 @@ MUTANTS = (
     Mutant(
         "an artifact may lose any quality",
         "export/verify/artifact.py",
-        "if not drop <= job.max_psnr_drop:",
+        "if not drop <= config.max_psnr_drop:",
         "if False:",
         EXPORT,
     ),

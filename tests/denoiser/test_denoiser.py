@@ -156,7 +156,7 @@ def test_colour_through_a_grey_model_goes_channel_by_channel(grey_denoiser):
 
 def test_equal_channels_need_no_adaption_and_others_are_refused():
     assert adaptation(3, 3) is None
-    with pytest.raises(UserError, match="an image of 4 channels"):
+    with pytest.raises(UserError, match="does not take an image of 4"):
         adaptation(4, 3)
     assert adapt_channels(lambda images: None, noisy_images(1, 2, 2, 1), 3) is None
 
