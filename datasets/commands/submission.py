@@ -36,8 +36,7 @@ from gradnet_tf.models.presets import PRECISIONS
 from gradnet_tf.utils.console import Pace, ProgressLine, note
 from gradnet_tf.utils.errors import Interrupted, NotFiniteError, NotFiniteOutputError, UserError
 from gradnet_tf.utils.files import atomic_path, require_free_space, write_json
-from gradnet_tf.utils.matlab_arrays import read_array
-from gradnet_tf.utils.matlab_version import require_scipy
+from gradnet_tf.utils.matlab_arrays import read_array, require_scipy
 from gradnet_tf.utils.ownership import Inputs, is_json_with, require_replaceable
 
 RECORD = "submission.json"

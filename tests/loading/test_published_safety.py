@@ -9,6 +9,7 @@ import tracemalloc
 import zipfile
 
 import h5py
+import hostile_files
 import numpy as np
 import pytest
 from published_files import (
@@ -296,3 +297,31 @@ def test_matlab_files_that_reach_outside_or_claim_too_much(tmp_path):
     refused(path, "more than 256 MB of numbers")
     change(outside)
     refused(path, "numbers in another file")
+
+
+def test_matlab_files_whose_parts_are_far_too_many(tmp_path):
+    path = tmp_path / "a.mat"
+
+    def change(name, *arguments, **options):
+        write_mat(path, LAYERS)
+        with h5py.File(path, "r+") as file:
+            del file[name]
+            file.create_dataset(name, *arguments, **options)
+
+    # References are eight bytes in the file and an object each in memory.
+    change("net/layers", (1, 2**24), h5py.ref_dtype, chunks=(1, 2**16), compression=9)
+    refused(path, "`net.layers` is no cell array")
+    change("#refs#/layer0/weights", (2**24,), h5py.ref_dtype, chunks=(2**16,), compression=9)
+    refused(path, "more than 256 MB|expected at most 16")
+    # A type of a 64 million letters.
+    change("#refs#/layer0/type", (2**26,), "u2", chunks=(2**16,), compression=9)
+    refused(path, "expected at most 100")
+    change("#refs#/layer0/type", (4,), "u2", maxshape=(None,), chunks=(2**30,), compression=9)
+    refused(path, "a chunk of 2048 MB")
+
+
+@pytest.mark.parametrize("name", hostile_files.MAT_5_BOMBS)
+def test_matlab_5_files_that_claim_too_much(tmp_path, name):
+    path = tmp_path / "a.mat"
+    path.write_bytes(hostile_files.mat_5(hostile_files.MAT_5_BOMBS[name]()))
+    refused(path, "damaged, cut off")
