@@ -1,6 +1,7 @@
 """Small files that claim, or decompress to, far more than they are: one maker for each kind."""
 
 import io
+import lzma
 import struct
 import zipfile
 import zlib
@@ -40,23 +41,27 @@ def tiff(compression: int, segment: bytes, tiled: bool = False, bits: int = 8) -
     return b"II*\0" + struct.pack("<I", start) + segment + directory
 
 
-def tiff_bombs(num_bytes: int = 256 * MEGABYTE) -> dict[str, bytes]:
-    """Of every compression that expands; the picture has 1024 pixels."""
-    import lzma
+def _packed(num_bytes: int) -> bytes:
+    return b"\x81\0" * (num_bytes // 128)
 
-    deflated, packed = zeros(num_bytes), b"\x81\0" * (num_bytes // 128)
-    found = {
-        "tiff deflate strip": tiff(8, deflated),
-        "tiff deflate tile": tiff(8, deflated, tiled=True),
-        "tiff deflate 16": tiff(8, deflated, bits=16),
-        "tiff old deflate": tiff(32946, deflated),
-        "tiff packbits": tiff(32773, packed),
-        "tiff packbits tile": tiff(32773, packed, tiled=True),
-        "tiff packbits 16": tiff(32773, packed, bits=16),
-        "tiff lzma": tiff(34925, lzma.compress(bytes(num_bytes))),
-        "tiff lzma 16": tiff(34925, lzma.compress(bytes(num_bytes)), bits=16),
-    }
-    return found
+
+def _lzma(num_bytes: int) -> bytes:
+    return lzma.compress(bytes(num_bytes), preset=0)
+
+
+#: From what a strip or a tile becomes, by its compression; the picture has 1024 pixels.
+TIFF_BOMBS = {
+    "deflate strip": lambda size: tiff(8, zeros(size)),
+    "deflate tile": lambda size: tiff(8, zeros(size), tiled=True),
+    "deflate 16": lambda size: tiff(8, zeros(size), bits=16),
+    "old deflate": lambda size: tiff(32946, zeros(size)),
+    "packbits": lambda size: tiff(32773, _packed(size)),
+    "packbits tile": lambda size: tiff(32773, _packed(size), tiled=True),
+    "packbits 16": lambda size: tiff(32773, _packed(size), bits=16),
+    "lzma": lambda size: tiff(34925, _lzma(size)),
+    "lzma 16": lambda size: tiff(34925, _lzma(size), bits=16),
+    "lzma tile 16": lambda size: tiff(34925, _lzma(size), tiled=True, bits=16),
+}
 
 
 def jpeg_scans(count: int = 200_000, side: int = 512) -> bytes:
