@@ -13,6 +13,7 @@ from gradnet_tf.models.presets import model_from_weights
 from gradnet_tf.runtimes.keras_file import rebuild
 from gradnet_tf.tiling.tile_config import AUTO, TileConfig
 from gradnet_tf.tiling.tiler import FLOATS, OnTile, PixelFormat, TiledNetwork, facts_of
+from gradnet_tf.utils.containers import count_numbers
 from gradnet_tf.utils.errors import UserError
 
 #: The process that imported Keras' backend.
@@ -155,8 +156,15 @@ def runner_from_weights(
     """
     require_own_process()
     naive = None
+    try:
+        count = count_numbers(path)
+    except (OSError, ValueError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        raise UserError(
+            f"{path}: damaged, or no weights of Keras': {reason}.\nCopy or download it again."
+        ) from error
     if naive_model is not None:
-        naive = rebuild(naive_model, precision, f"`naive_model` of {path}")
+        naive = rebuild(naive_model, precision, f"`naive_model` of {path}", count)
     return runner_for(model_from_weights(preset, channels, precision, path, naive))
 
 

@@ -15,13 +15,13 @@ is refused); whoever reads a kind of file makes one message for a person of them
 
 import contextlib
 import errno
+import io
 import json
 import math
 import os
 import stat
 import zipfile
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # imported where HDF5 is read: most commands never do
@@ -213,8 +213,11 @@ def referenced(file: "h5py.File", reference: Any, kind: type) -> Any:
     return found
 
 
-def count_numbers(path: str | os.PathLike) -> int:
+def count_numbers(source: str | os.PathLike | bytes) -> int:
     """Returns how many numbers an HDF5 file of weights holds; none is read.
+
+    Args:
+        source: the file's path or its content.
 
     Raises:
         OSError: it cannot be read.
@@ -223,10 +226,9 @@ def count_numbers(path: str | os.PathLike) -> int:
     """
     import h5py
 
-    path = Path(path)
     count, seen = 0, set()
-    size = path.stat().st_size
-    with h5py.File(path, "r") as file:
+    size = len(source) if isinstance(source, bytes) else os.stat(source).st_size
+    with h5py.File(io.BytesIO(source) if isinstance(source, bytes) else source, "r") as file:
         groups = [file]
         while groups:
             group = groups.pop()
