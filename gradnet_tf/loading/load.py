@@ -231,10 +231,10 @@ def _load_run(path: Path, precision: str) -> Loaded:
     config = _read_json(path / "config.json")
     if not isinstance(config.get("preset"), str) or config["preset"] not in PRESETS:
         raise UserError(f"{path}: config.json does not name a preset of this version.")
-    if config.get("channels", 3) not in (1, 3):
-        received = str(config["channels"])[:40]
+    channels = config.get("channels", 3)
+    if type(channels) is not int or channels not in (1, 3):
         raise UserError(
-            f"{path}: config.json has channels={received}; expected 1 or 3.\n"
+            f"{path}: config.json has channels={str(channels)[:40]}; expected 1 or 3.\n"
             "Copy the run's folder again."
         )
     goes_on = "Rerun its train.py command: the same command resumes."

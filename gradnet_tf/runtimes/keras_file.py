@@ -261,6 +261,8 @@ def load_keras_file(path: Path, precision: str):
         raise UserError(
             f"{path}: expected a denoiser of gradnet_tf. Received: {type(model).__name__}."
         )
+    if not model.built:
+        raise UserError(f"{path}: the network in it was never built.\nSave it again after a call.")
     if model.dtype_policy.name == precision:
         return model
     if precision != "float32":

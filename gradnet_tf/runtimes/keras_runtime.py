@@ -165,7 +165,15 @@ def runner_from_weights(
         ) from error
     if naive_model is not None:
         naive = rebuild(naive_model, precision, f"`naive_model` of {path}", count)
-    return runner_for(model_from_weights(preset, channels, precision, path, naive))
+    try:
+        model = model_from_weights(preset, channels, precision, path, naive)
+    except (TypeError, ValueError) as error:
+        if isinstance(error, UserError) or naive is None:
+            raise
+        # A network of a run's config.json; the presets' own fit.
+        reason = str(error).splitlines()[0][:200]
+        raise UserError(f"`naive_model` of {path}: does not fit the preset: {reason}") from error
+    return runner_for(model)
 
 
 def _bounded(images):

@@ -29,6 +29,13 @@ COUNT_LIMIT = settings(
 )
 
 
+class Entries(dict):
+    """Of an archive; not printed by Hypothesis."""
+
+    def __repr__(self):
+        return f"entries {list(self)}"
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     return make_run(tmp_path_factory.mktemp("runs") / "my_run")
@@ -40,7 +47,7 @@ def saved(run, tmp_path_factory):
     path = tmp_path_factory.mktemp("saved") / "model.keras"
     run[1].save(path)
     with zipfile.ZipFile(path) as archive:
-        return {name: archive.read(name) for name in archive.namelist()}
+        return Entries({name: archive.read(name) for name in archive.namelist()})
 
 
 def leaves(value, place=()):
