@@ -165,6 +165,10 @@ def test_what_may_not_be_read_fails_alone(photos, tmp_path):
 def test_what_is_no_file_is_refused_and_not_waited_for(tmp_path, capsys):
     (tmp_path / "good.png").write_bytes(files.by_pillow(files.noise(8, 8, 3), "PNG"))
     os.mkfifo(tmp_path / "fifo.png")
+    os.mkfifo(tmp_path / "fifo.html")
+    good = (tmp_path / "good.png", "--output", tmp_path / "out")
+    assert gradnet(*good, "--report", tmp_path / "fifo.html") == 2
+    assert "Received: a pipe, a socket or a device" in capsys.readouterr().err
     with socket.socket(socket.AF_UNIX) as server, contextlib.chdir(tmp_path):
         server.bind("socket.png")
         os.symlink("/dev/zero", tmp_path / "zero.png")
