@@ -7,8 +7,8 @@ Example:
 
 OUTPUT gets metrics.json, metrics.csv, report.html and images/. Several models get a folder each,
 and OUTPUT a ranking.json, a gallery/ and a report.html that compares them. The files of an earlier
-evaluation in OUTPUT are replaced; what else lies there stays. Where another file has the name of
-one of them, or is one of the images that are read, nothing is done and it is named.
+evaluation in OUTPUT are replaced; other files are kept. It is an error if another file, or one of
+the input images, has the name of a result.
 """
 
 import dataclasses
@@ -18,7 +18,7 @@ import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-from datasets.sets.catalog import FACTS
+from datasets.sets.catalog import DATASETS
 from gradnet_tf.evaluation.evaluate_set import EvaluateConfig, check_noise
 from gradnet_tf.utils.command import run_script
 from gradnet_tf.utils.errors import EXIT_NAN, EXIT_OK, UserError
@@ -27,11 +27,11 @@ from gradnet_tf.utils.options import CommandLine, Given
 
 @dataclasses.dataclass(frozen=True)
 class Places:
-    """What is scored, where the images are, and where the report goes.
+    """The models, the images and the output.
 
     Attributes:
-        model: what to score: a path or a name; several, as a,b, are compared.
-        data_dir: folder that holds the data set, or the set's parent.
+        model: a path or a name; several, as a,b, are compared.
+        data_dir: folder of the data set, or its parent.
         output: folder to write.
     """
 
@@ -40,13 +40,13 @@ class Places:
     output: str = "out/evaluation"
 
 
-COMMAND_LINE = CommandLine(Places, EvaluateConfig, names={"dataset": FACTS})
+COMMAND_LINE = CommandLine(Places, EvaluateConfig, names={"dataset": DATASETS})
 
 
 def main(given: Given) -> int:
-    """Finds the images, loads the models, scores them and says where the report is."""
+    """Finds the images, loads the models, scores them and prints where the report is."""
     if given["degradation"] and given.is_explicit("sigma"):
-        raise UserError("--sigma and --degradation both say what noise there is; give one of them.")
+        raise UserError("--sigma and --degradation both determine the noise; use only one of them.")
     config, places = given.make(EvaluateConfig), given.make(Places)
     specs = [spec.strip() for spec in places.model if spec.strip()]
     if not specs or len(set(specs)) < len(specs):
@@ -70,8 +70,8 @@ def main(given: Given) -> int:
 
     with quiet_native_logs():
         backend_name()
-        import gradnet_tf.evaluation.metrics  # noqa: F401 - brings the backend's start-up chatter
-    # All of them before the first is scored: a mistake in the last name shows now.
+        import gradnet_tf.evaluation.metrics  # noqa: F401 - silences the backend's startup messages
+    # Loads all models first, to detect wrong names before the evaluation.
     more = {"precision": config.precision, "runtime": config.runtime}
     denoisers = [load_denoiser(spec, **more) for spec in specs]
     folders = model_folders(specs, [denoiser.name for denoiser in denoisers])

@@ -1,4 +1,4 @@
-r"""Trains a denoiser: flags fill one configuration, the library does the rest.
+r"""Trains a denoiser as configured by the flags.
 
 Example:
   python train.py --preset=gradnet_small --dataset=bsds500 --data_dir=DATA --sigma=25 \
@@ -27,7 +27,7 @@ def make_config(given: Given) -> TrainConfig:
 
 
 def main(given: Given) -> None:
-    """Finds the data, trains, and says where the result is."""
+    """Finds the data, trains, and prints where the result is."""
     config = make_config(given)
     from datasets.pipeline.stream import TrainingInput
 
@@ -35,13 +35,13 @@ def main(given: Given) -> None:
     with quiet_native_logs():
         from gradnet_tf.training.engines.choose_engine import start_devices
 
-        # First, since it explains a missing backend; the next import needs it.
+        # First, because it reports a missing backend, which the next import needs.
         start_devices(config.cpu_replicas, config.strategy, config.worker_timeout)
         from gradnet_tf.training.run import train
-    # Before that, a backend that knows no clusters would not have said so.
+    # Only now, after the devices were checked for their support of clusters.
     cluster = cluster_for(config.strategy)
     make_batches, validation = source.batch_maker(cluster), source.validation_pairs()
-    result = train(config, make_batches, validation, source.facts())
+    result = train(config, make_batches, validation, source.info())
     if not cluster.chief:
         return
     print(

@@ -1,11 +1,11 @@
 """Counts the project's files that `gradnet denoise` on one photograph passes through.
 
-    python -m benchmarks.call_trace PHOTO [OUTPUT]
+    python -m benchmarks.call_trace PHOTO [OUTPUT [FLAGS...]]
 
 Prints the files in the order in which they are first entered, how many there are, and how many
-calls go from one file to another. Both say how far somebody has to walk who wants to follow a
-photograph through the program. Calls are counted from the start of the command to its exit code;
-the bodies of modules, which run while they are imported, are counted apart.
+calls go from one file to another. Both numbers measure how hard it is to follow a photograph
+through the program. Calls are counted from the start of the command to its exit code; the bodies
+of modules, which run when they are imported, are not.
 """
 
 import inspect
@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 class Trace:
-    """A profile function that notes which project files are entered, and every change of file."""
+    """A profile function that records which project files are entered, and every change of file."""
 
     def __init__(self, folder: Path):
         self.folder = str(folder) + "/"
@@ -38,8 +38,13 @@ class Trace:
         if frame.f_code.co_name == "<module>":
             self.imported.add(name)
             return
-        # The body of a class runs once, while its module is imported.
-        if not frame.f_code.co_flags & inspect.CO_NEWLOCALS:
+        # The bodies of classes, and comprehensions at module level, run while their module is
+        # imported.
+        caller = frame.f_back
+        is_module_level = caller is not None and caller.f_code.co_name == "<module>"
+        if not frame.f_code.co_flags & inspect.CO_NEWLOCALS or (
+            is_module_level and caller.f_code.co_filename == name
+        ):
             return
         thread = threading.get_ident()
         self.files[name] = self.files.get(name, 0) + 1
@@ -67,12 +72,15 @@ def trace_command(arguments: list[str]) -> tuple[Trace, int]:
 
 def main() -> int:
     """Traces one photograph; returns the command's exit code."""
-    if len(sys.argv) not in (2, 3):
-        print("PHOTO is missing: python -m benchmarks.call_trace PHOTO [OUTPUT]", file=sys.stderr)
+    if len(sys.argv) < 2:
+        print(
+            "PHOTO is missing: python -m benchmarks.call_trace PHOTO [OUTPUT [FLAGS...]]",
+            file=sys.stderr,
+        )
         return 2
     with tempfile.TemporaryDirectory() as folder:
-        output = sys.argv[2] if len(sys.argv) == 3 else folder
-        trace, code = trace_command(["denoise", sys.argv[1], "--output", output])
+        output = sys.argv[2] if len(sys.argv) > 2 else folder
+        trace, code = trace_command(["denoise", sys.argv[1], "--output", output, *sys.argv[3:]])
     for name, calls in trace.files.items():
         print(f"{calls:6}  {Path(name).relative_to(ROOT)}")
     entered = len(trace.imported | set(trace.files))

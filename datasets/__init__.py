@@ -1,1 +1,1 @@
-"""Finds, decodes and checks images, and feeds training. Not related to the package of that name."""
+"""Image sets and training input. Not related to the PyPI package of the same name."""

@@ -1,4 +1,4 @@
-"""The sets of images: what there is, what is in a folder, and what is made of it.
+"""Lists, describes, checks and prepares image sets.
 
     python -m datasets list [--data_dir=DATA]
     python -m datasets info NAME
@@ -9,12 +9,12 @@
     python -m datasets degradations "camera" "jpeg(20)" --output=sheet.png
     python -m datasets service --role=dispatcher --port=5050
 
-`check` decodes every image. `check pairs --data_dir=MINE` looks at your own noisy and clean
-images: files without a partner, sizes that differ, unreadable files, pairs that look misaligned.
+`check` decodes every image. `check pairs --data_dir=MINE` checks your own noisy and clean images
+for missing partners, different sizes, unreadable files, and pairs that look misaligned.
 `prepare` decodes training images once, into shards that train.py --prepared_dir maps into memory;
-the same command again checks every shard's sha256 and writes what is missing or damaged.
-`submit` continues a submission that was interrupted when the command is repeated.
-Exit codes: 0 all good, 1 something was found, 2 wrong usage or nothing to look at.
+run again, it verifies the sha256 of every shard and writes missing and damaged ones.
+`submit` resumes an interrupted submission when the command is run again.
+Exit codes: 0 no problems, 1 problems found, 2 wrong usage or no images found.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from pathlib import Path
 from datasets.commands.service import ServiceOptions
 from gradnet_tf.models.presets import PRECISIONS
 from gradnet_tf.utils.command import guarded
-from gradnet_tf.utils.errors import EXIT_OK, EXIT_SOME_FAILED
+from gradnet_tf.utils.errors import EXIT_OK, EXIT_SOME_FAILED, UserError
 from gradnet_tf.utils.options import ArgumentParser, add_options, make_config, option
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -35,10 +35,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 @dataclasses.dataclass(frozen=True)
 class ListOptions:
-    """What `list` shows.
+    """Options of `list`.
 
     Attributes:
-        data_dir: folder that holds the sets; the images found there are counted.
+        data_dir: folder that contains the sets; their images are counted.
     """
 
     data_dir: str | None = None
@@ -46,7 +46,7 @@ class ListOptions:
 
 @dataclasses.dataclass(frozen=True)
 class InfoOptions:
-    """What `info` describes.
+    """Options of `info`.
 
     Attributes:
         name: name of the set.
@@ -57,12 +57,12 @@ class InfoOptions:
 
 @dataclasses.dataclass(frozen=True)
 class CheckOptions:
-    """What `check` decodes.
+    """Options of `check`.
 
     Attributes:
         name: name of the set; `pairs` and `folder` for your own images.
-        data_dir: folder that holds the set, or the set's parent.
-        split: one split of the set (default: all that are there).
+        data_dir: folder of the set, or its parent.
+        split: one split of the set (default: all that exist).
     """
 
     name: str = option(positional=True, metavar="NAME")
@@ -72,15 +72,15 @@ class CheckOptions:
 
 @dataclasses.dataclass(frozen=True)
 class PrepareOptions:
-    """What `prepare` writes.
+    """Options of `prepare`.
 
     Attributes:
-        name: name of the training set; several as a,b, as train.py takes them.
-        data_dir: folder that holds the set, or the set's parent.
-        prepared_dir: folder to make the set's folder of shards in.
-        split: the set's training split; no other is prepared.
+        name: name of the training set; several as a,b, as for train.py.
+        data_dir: folder of the set, or its parent.
+        prepared_dir: parent folder for the shards of the set.
+        split: the training split of the set; no other can be prepared.
         channels: 3 for RGB, 1 for gray.
-        shards: number of files (default: by the number of images).
+        shards: number of files (default: depends on the number of images).
     """
 
     name: str = option(positional=True, metavar="NAME")
@@ -93,18 +93,18 @@ class PrepareOptions:
 
 @dataclasses.dataclass(frozen=True)
 class SubmitOptions:
-    """What `submit` denoises and writes.
+    """Options of `submit`.
 
     Attributes:
         benchmark: sidd, which writes SubmitSrgb.mat and SubmitSrgb.csv, or dnd, which writes the
             folder bundled.
         model: a path or a name, as for evaluate.py.
-        data_dir: folder that holds the set.
+        data_dir: folder of the set.
         output: folder to write.
-        precision: what the model runs in.
-        MethodName: sidd, OptionalData: method's name (default: the model's).
+        precision: precision of the model.
+        MethodName: sidd, OptionalData: name of the method (default: of the model).
         Authors: sidd, OptionalData: authors.
-        PaperTitle: sidd, OptionalData: paper's title.
+        PaperTitle: sidd, OptionalData: title of the paper.
         Venue: sidd, OptionalData: venue.
         MachineSpecs: sidd, OptionalData: machine.
     """
@@ -123,14 +123,14 @@ class SubmitOptions:
 
 @dataclasses.dataclass(frozen=True)
 class PhotoOptions:
-    """One image of a set and its noise.
+    """Selects one image of a set and its noise.
 
     Attributes:
         output: image file to write.
         dataset: name of the set.
-        data_dir: folder that holds the set, where it needs one.
+        data_dir: folder of the set, if it needs one.
         split: split of the set (default: its test images).
-        index: which image, in name order from 0.
+        index: index of the image in name order, from 0.
         seed: seed of the noise.
     """
 
@@ -144,7 +144,7 @@ class PhotoOptions:
 
 @dataclasses.dataclass(frozen=True)
 class NoisyPhotoOptions(PhotoOptions):
-    """What `noisy_photo` writes.
+    """Options of `noisy_photo`.
 
     Attributes:
         sigma: noise level, 0-255 scale.
@@ -155,12 +155,12 @@ class NoisyPhotoOptions(PhotoOptions):
 
 @dataclasses.dataclass(frozen=True)
 class DegradationsOptions(PhotoOptions):
-    """What `degradations` draws: one crop under each of them, with its PSNR.
+    """Options of `degradations`, which shows a crop with each degradation and its PSNR.
 
     Attributes:
         specs: degradations (default: one of every kind).
-        crop: side of the central crop, pixels.
-        zoom: enlargement, a whole number.
+        crop: side of the central crop in pixels.
+        zoom: enlargement, an integer.
     """
 
     specs: tuple[str, ...] = option((), positional=True, metavar="SPEC")
@@ -170,7 +170,7 @@ class DegradationsOptions(PhotoOptions):
 
 @dataclasses.dataclass(frozen=True)
 class ProtocolTableOptions:
-    """Where `protocol_table` writes dataset_sources.md and protocols.md.
+    """Options of `protocol_table`, which writes dataset_sources.md and protocols.md.
 
     Attributes:
         folder: folder of the pages.
@@ -181,10 +181,10 @@ class ProtocolTableOptions:
 
 @dataclasses.dataclass(frozen=True)
 class FreePhotosPageOptions:
-    """What `free_photos_page` prints as docs/free_photos.md.
+    """Options of `free_photos_page`, which prints docs/free_photos.md.
 
     Attributes:
-        data_dir: folder that holds the photographs, or its parent.
+        data_dir: folder of the photographs, or its parent.
     """
 
     data_dir: str = option()
@@ -199,9 +199,9 @@ def _list(options: ListOptions) -> int:
 
 def _info(options: InfoOptions) -> int:
     from datasets.commands.listing import describe
-    from datasets.sets.catalog import get_facts
+    from datasets.sets.catalog import get_info
 
-    print(describe(get_facts(options.name)))
+    print(describe(get_info(options.name)))
     return EXIT_OK
 
 
@@ -211,39 +211,38 @@ def _check(options: CheckOptions) -> int:
 
     checked = check_set(options.name, options.data_dir, options.split, ProgressLine())
     for finding in checked.findings:
-        print(f"{finding.kind if finding.spoils else f'note, {finding.kind}'}: {finding.text}")
-    looked = ", ".join(f"{split} ({count})" for split, count in checked.images.items())
-    wrong = sum(finding.spoils for finding in checked.findings)
-    print(f"{options.name}: {looked} checked, {wrong or 'no'} problem{'' if wrong == 1 else 's'}")
-    return EXIT_OK if checked.is_good else EXIT_SOME_FAILED
+        print(f"{'' if finding.is_problem else 'note, '}{finding.kind}: {finding.text}")
+    splits = ", ".join(f"{split} ({count})" for split, count in checked.images.items())
+    wrong = sum(finding.is_problem for finding in checked.findings)
+    print(f"{options.name}: {splits} checked, {wrong or 'no'} problem{'' if wrong == 1 else 's'}")
+    return EXIT_SOME_FAILED if wrong else EXIT_OK
 
 
 def _prepare(options: PrepareOptions) -> int:
-    from datasets.commands.prepare import prepare_named
+    from datasets.pipeline.mixture import find_training_mixture, parts_of
 
-    prepare_named(
-        options.name,
-        options.data_dir,
-        options.prepared_dir,
-        options.split,
-        options.channels,
-        options.shards,
-    )
+    if not options.prepared_dir:
+        raise UserError("--prepared_dir is missing; expected a folder for the shards.")
+    images, _ = find_training_mixture(options.name, options.data_dir, options.channels)
+    for part in parts_of(images):
+        if options.split not in (None, part.split):
+            raise UserError(
+                f"only training images are prepared: `split` must be {part.split}. "
+                f"Received: split={options.split}"
+            )
+    from datasets.shards.shard_writer import prepare
+
+    for part in parts_of(images):
+        prepared = prepare(part, options.prepared_dir, options.shards)
+        size = sum(shard["bytes"] for shard in prepared.index["shards"])
+        print(f"{len(prepared)} images, {size / 1e6:.1f} MB: {prepared.folder}")
     return EXIT_OK
 
 
 def _submit(options: SubmitOptions) -> int:
-    from datasets.commands.submission import OPTIONAL_FIELDS, make_submission
+    from datasets.commands.submission import make_submission
 
-    make_submission(
-        options.benchmark,
-        options.model,
-        options.data_dir,
-        options.output,
-        options.precision,
-        {field: getattr(options, field) for field in OPTIONAL_FIELDS},
-        ["python", "-m", "datasets", *sys.argv[1:]],
-    )
+    make_submission(options, ["python", "-m", "datasets", *sys.argv[1:]])
     return EXIT_OK
 
 
@@ -279,22 +278,25 @@ def _protocol_table(options: ProtocolTableOptions) -> int:
 
 
 def _free_photos_page(options: FreePhotosPageOptions) -> int:
-    from datasets.commands.free_photos_page import print_page
+    from datasets.commands.free_photos_page import make_page
+    from datasets.sets import free_photos
+    from datasets.sets.catalog import get_info
 
-    print_page(options.data_dir)
+    root = free_photos.find_root(get_info("free_photos"), options.data_dir)
+    print(make_page(free_photos.read_manifest(root / free_photos.MANIFEST)), end="")
     return EXIT_OK
 
 
 _COMMANDS = {
     "list": (_list, ListOptions, "a table of the sets"),
-    "info": (_info, InfoOptions, "all that is known of a set, including its protocol"),
-    "check": (_check, CheckOptions, "decodes every image and reports what is wrong"),
+    "info": (_info, InfoOptions, "describes a set, including its protocol"),
+    "check": (_check, CheckOptions, "decodes every image and reports problems"),
     "prepare": (_prepare, PrepareOptions, "decodes a training set once, into shards"),
-    "submit": (_submit, SubmitOptions, "writes the files that SIDD's or DND's server takes"),
+    "submit": (_submit, SubmitOptions, "writes a submission to SIDD or DND"),
     "noisy_photo": (_noisy_photo, NoisyPhotoOptions, "writes one noisy photograph to a file"),
-    "degradations": (_degradations, DegradationsOptions, "draws a crop under degradations"),
+    "degradations": (_degradations, DegradationsOptions, "shows a crop with several degradations"),
     "service": (_service, ServiceOptions, "makes examples for train.py --data_service"),
-    "protocol_table": (_protocol_table, ProtocolTableOptions, "writes the docs' pages of all sets"),
+    "protocol_table": (_protocol_table, ProtocolTableOptions, "writes the docs' pages about sets"),
     "free_photos_page": (_free_photos_page, FreePhotosPageOptions, "prints docs/free_photos.md"),
 }
 

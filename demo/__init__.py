@@ -1,1 +1,1 @@
-"""What shows the project at work; `make` runs it."""
+"""Demonstrations of the project, run by `make`."""

@@ -2,32 +2,21 @@ r"""Where to fuse the gradient: SKDnCNN alone and as GradNet-I to IV (the paper'
 
 Example:
   python -m experiments.fusion_study --form=short --data_dir=DATA --output=out/fusion
-The same command goes on where it stopped; --report writes table and chart of what is there.
+The same command resumes an interrupted study; --report writes the table and chart of the existing
+results.
 """
 
 import dataclasses
 import functools
-import os
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-
-
-from experiments.study_command import (  # noqa: E402
-    Options,  # noqa: E402
-    Study,
-    run,
-)
-from experiments.study_runs import (
-    Form,  # noqa: E402
-    Job,  # noqa: E402
-    Task,  # noqa: E402
-)
-from experiments.study_statistics import NAIVE  # noqa: E402
-from gradnet_tf.utils.command import run_script  # noqa: E402
+from experiments.study_command import Options, Study, run
+from experiments.study_runs import Form, Job, Task
+from experiments.study_statistics import NAIVE
+from gradnet_tf.utils.command import run_script
 from gradnet_tf.utils.options import CommandLine, Given
 
 # The paper's figures: every place, with the clean gradient (figure 3) and with the approximate
-# one (the supplement's figure 1); the noisy image's own at the paper's place as a control.
+# one (the supplement's figure 1); the noisy image's own gradient at place II as a control.
 CONFIGURATIONS = (
     ("none", "none"),
     *(
@@ -38,11 +27,11 @@ CONFIGURATIONS = (
     ("II", "noisy"),
 )
 BASELINE = ("none", "none")
-# Seconds of the study are those of its costliest runs where a budget is shared out.
+# The step that is timed to share out a budget.
 COSTLIEST = ("II", "approximate")
 
 
-# The supplement says depth and batch size of neither network: as the colour DnCNN's, and ours.
+# The supplement gives no depth (here as in color DnCNN) and no batch size (here as in ours).
 FORMS = {
     "supplement": Form("supplement", {"num_layers": 20, "filters": 64}, 64, 80, steps=0, epochs=50),
     "short": Form(
@@ -80,25 +69,24 @@ def _build(form: Form, fusion: str, gradient: str, weights):
     return build_model(SKDnCNN(fusion, gradient, naive, **form.network, dtype=form.precision))
 
 
-def tasks(asked: Options, form: Form) -> list[Task]:
-    """Returns the runs: all of seed 0 first, so that a part of the study is balanced.
+def tasks(options: Options, form: Form) -> list[Task]:
+    """Returns the runs.
 
-    ψ is trained once for each seed and noise, before the runs that need it.
-    All train on plain L1: the gradient in GradNet's loss is another question.
+    ψ is trained once for each seed and noise, before the runs that need it. All networks train on
+    plain L1, because the gradient term of GradNet's loss is a separate question.
     """
     made = []
-    for seed in range(asked.seeds):
-        for noise in asked.noises():
-            naive = Job(seed, noise, NAIVE, "none")
-            made.append(Task(naive, functools.partial(_build_naive, form)))
-            for fusion, gradient in CONFIGURATIONS:
-                made.append(
-                    Task(
-                        Job(seed, noise, fusion, gradient),
-                        functools.partial(_build, form, fusion, gradient),
-                        naive if gradient == "approximate" else None,
-                    )
+    for seed, noise in options.seeds_and_noises():
+        naive = Job(seed, noise, NAIVE, "none")
+        made.append(Task(naive, functools.partial(_build_naive, form)))
+        for fusion, gradient in CONFIGURATIONS:
+            made.append(
+                Task(
+                    Job(seed, noise, fusion, gradient),
+                    functools.partial(_build, form, fusion, gradient),
+                    naive if gradient == "approximate" else None,
                 )
+            )
     return made
 
 
@@ -118,7 +106,7 @@ COMMAND_LINE = CommandLine(StudyOptions)
 
 
 def main(given: Given) -> None:
-    """Runs what is missing, then writes table and chart."""
+    """Makes the missing runs, then writes the table and chart."""
     run(STUDY, given.make(StudyOptions))
 
 

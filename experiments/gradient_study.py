@@ -1,39 +1,28 @@
-r"""Which gradient, and is it worth fixing it: GradNet with one thing changed at a time.
+r"""Which gradient, and are fixed filters better: GradNet with one change at a time.
 
 Fixed filters against learned ones and against none (section 3 of the paper's supplement), and
-the choices that the sources leave open: the attention's place, r, λ, ψ frozen or fine-tuned.
+the choices that the paper leaves open: the attention's place, r, λ, ψ frozen or fine-tuned.
 
 Example:
   python -m experiments.gradient_study --form=short --data_dir=DATA --output=out/gradient
-The same command goes on where it stopped; --report writes table and chart of what is there.
+The same command resumes an interrupted study; --report writes the table and chart of the existing
+results.
 """
 
 import dataclasses
 import functools
-import os
 from collections.abc import Mapping
 from types import MappingProxyType
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-
-
-from experiments.study_command import (  # noqa: E402
-    Options,  # noqa: E402
-    Study,
-    run,
-)
-from experiments.study_runs import (
-    Form,  # noqa: E402
-    Job,  # noqa: E402
-    Task,  # noqa: E402
-)
-from experiments.study_statistics import NAIVE  # noqa: E402
-from gradnet_tf.utils.command import run_script  # noqa: E402
+from experiments.study_command import Options, Study, run
+from experiments.study_runs import Form, Job, Task
+from experiments.study_statistics import NAIVE
+from gradnet_tf.utils.command import run_script
 from gradnet_tf.utils.options import CommandLine, Given
 
 LOSS_WEIGHT = 0.1
 BASELINE = ("Sobel", "fixed")
-# What each configuration changes; all else is the baseline's.
+# The changes of each configuration from the baseline.
 CONFIGURATIONS: Mapping[tuple[str, str], Mapping] = MappingProxyType(
     {
         BASELINE: {},
@@ -92,25 +81,24 @@ FORMS = {
 }
 
 
-def tasks(asked: Options, form: Form) -> list[Task]:
-    """Returns the runs: all of seed 0 first; ψ once for each seed and noise, on plain L1."""
+def tasks(options: Options, form: Form) -> list[Task]:
+    """Returns the runs; ψ is trained once for each seed and noise, on plain L1."""
     from experiments.guides import build_guided, build_naive
 
     made = []
-    for seed in range(asked.seeds):
-        for noise in asked.noises():
-            naive = Job(seed, noise, NAIVE, "none")
-            made.append(Task(naive, functools.partial(build_naive, form)))
-            for (variant, gradient), change in CONFIGURATIONS.items():
-                made.append(
-                    Task(
-                        Job(seed, noise, variant, gradient),
-                        functools.partial(build_guided, form, change),
-                        naive,
-                        change.get("loss_weight", LOSS_WEIGHT),
-                        change.get("joint", False),
-                    )
+    for seed, noise in options.seeds_and_noises():
+        naive = Job(seed, noise, NAIVE, "none")
+        made.append(Task(naive, functools.partial(build_naive, form)))
+        for (variant, gradient), change in CONFIGURATIONS.items():
+            made.append(
+                Task(
+                    Job(seed, noise, variant, gradient),
+                    functools.partial(build_guided, form, change),
+                    naive,
+                    change.get("loss_weight", LOSS_WEIGHT),
+                    change.get("joint", False),
                 )
+            )
     return made
 
 
@@ -130,7 +118,7 @@ COMMAND_LINE = CommandLine(StudyOptions)
 
 
 def main(given: Given) -> None:
-    """Runs what is missing, then writes table and chart."""
+    """Makes the missing runs, then writes the table and chart."""
     run(STUDY, given.make(StudyOptions))
 
 

@@ -2,49 +2,38 @@ r"""Does the guide pay? GradNet with its gradient, without it, and with better a
 
 At equal width and steps: no guide, λ on and off, the parameters of ψ spent on the body instead,
 the estimate itself in place of its gradient, a worse and a better ψ, and the clean image's
-gradient as the bound. Flat and textured regions are scored apart.
+gradient as the upper bound. Flat and textured regions are scored separately.
 
 Example:
   python -m experiments.guide_study --form=short --data_dir=DATA --output=out/guide
-The same command goes on where it stopped; --report writes table and chart of what is there.
+The same command resumes an interrupted study; --report writes the table and chart of the existing
+results.
 """
 
 import dataclasses
 import functools
-import os
 from collections.abc import Mapping
 from types import MappingProxyType
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-
-
-from experiments.gradient_study import FORMS, LOSS_WEIGHT  # noqa: E402
-from experiments.study_command import (  # noqa: E402
-    Options,  # noqa: E402
-    Study,
-    run,
-)
-from experiments.study_runs import (
-    Form,  # noqa: E402
-    Job,  # noqa: E402
-    Task,  # noqa: E402
-)
-from experiments.study_statistics import NAIVE  # noqa: E402
-from gradnet_tf.utils.command import run_script  # noqa: E402
+from experiments.gradient_study import FORMS, LOSS_WEIGHT
+from experiments.study_command import Options, Study, run
+from experiments.study_runs import Form, Job, Task
+from experiments.study_statistics import NAIVE
+from gradnet_tf.utils.command import run_script
 from gradnet_tf.utils.options import CommandLine, Given
 
 BASELINE = ("GradNet", "gradient of x̂")
 COSTLIEST = ("better ψ", "gradient of x̂")
-# ψ that ships with the package: blind, so that it serves every noise level.
+# A shipped ψ; blind, so it works for every noise level.
 BETTER = "gradnet_small_color_blind"
-# Of a form's steps, what the worse ψ is trained for.
+# Fraction of a form's steps that the worse ψ is trained for.
 WORSE_SHARE = 0.1
-# What each configuration changes; see `experiments.guides.build_guided`.
+# The changes of each configuration; see `experiments.guides.build_guided`.
 CONFIGURATIONS: Mapping[tuple[str, str], Mapping] = MappingProxyType(
     {
         ("no guide", "none"): {"filters": None},
         ("no guide, λ = 0", "none"): {"filters": None, "loss_weight": 0.0},
-        # By as much as makes its parameters those of GradNet with ψ, rounded up: 34 for 32.
+        # Widened to at least the number of parameters of GradNet with ψ: 34 instead of 32.
         ("no guide, wider", "none"): {"filters": None, "larger": True},
         BASELINE: {},
         ("GradNet, λ = 0", "gradient of x̂"): {"loss_weight": 0.0},
@@ -57,7 +46,7 @@ CONFIGURATIONS: Mapping[tuple[str, str], Mapping] = MappingProxyType(
 
 
 def larger_body(form: Form) -> int:
-    """Returns by how much a body without a guide is widened to have GradNet's parameters."""
+    """Returns how many channels a body without a guide needs more to match GradNet's parameters."""
     from experiments.guides import build_guided
 
     wanted = build_guided(form, {}).count_params()
@@ -67,32 +56,31 @@ def larger_body(form: Form) -> int:
     return more
 
 
-def tasks(asked: Options, form: Form) -> list[Task]:
-    """Returns the runs: all of seed 0 first; each ψ once for each seed and noise, on plain L1."""
+def tasks(options: Options, form: Form) -> list[Task]:
+    """Returns the runs; each ψ is trained once for each seed and noise, on plain L1."""
     from experiments.guides import build_guided, build_naive
 
     more = larger_body(form)
     made = []
-    for seed in range(asked.seeds):
-        for noise in asked.noises():
-            naive = Job(seed, noise, NAIVE, "none")
-            worse = Job(seed, noise, NAIVE, "worse")
-            made.append(Task(naive, functools.partial(build_naive, form), regions=True))
+    for seed, noise in options.seeds_and_noises():
+        naive = Job(seed, noise, NAIVE, "none")
+        worse = Job(seed, noise, NAIVE, "worse")
+        made.append(Task(naive, functools.partial(build_naive, form), regions=True))
+        made.append(
+            Task(worse, functools.partial(build_naive, form), share=WORSE_SHARE, regions=True)
+        )
+        for (variant, gradient), change in CONFIGURATIONS.items():
+            change = {**change, "more_width": more if change.get("larger") else 0}
+            own_naive = "naive" not in change and change.get("filters", "sobel") is not None
             made.append(
-                Task(worse, functools.partial(build_naive, form), share=WORSE_SHARE, regions=True)
-            )
-            for (variant, gradient), change in CONFIGURATIONS.items():
-                change = {**change, "more_width": more if change.get("larger") else 0}
-                own_naive = "naive" not in change and change.get("filters", "sobel") is not None
-                made.append(
-                    Task(
-                        Job(seed, noise, variant, gradient),
-                        functools.partial(build_guided, form, change),
-                        (worse if change.get("worse") else naive) if own_naive else None,
-                        change.get("loss_weight", LOSS_WEIGHT),
-                        regions=True,
-                    )
+                Task(
+                    Job(seed, noise, variant, gradient),
+                    functools.partial(build_guided, form, change),
+                    (worse if change.get("worse") else naive) if own_naive else None,
+                    change.get("loss_weight", LOSS_WEIGHT),
+                    regions=True,
                 )
+            )
     return made
 
 
@@ -112,7 +100,7 @@ COMMAND_LINE = CommandLine(StudyOptions)
 
 
 def main(given: Given) -> None:
-    """Runs what is missing, then writes table and chart."""
+    """Makes the missing runs, then writes the table and chart."""
     run(STUDY, given.make(StudyOptions))
 
 

@@ -1,41 +1,18 @@
-"""Builds the networks of the gradient and of the guide study: GradNet with one thing changed."""
+"""Builds the networks of the gradient and guide studies: GradNet with one change each."""
 
 from collections.abc import Mapping
 
 import keras
-from keras import ops
 
 from experiments.study_runs import Form
 from gradnet_tf.layers import GradientFilters
 from gradnet_tf.models import DnCNN, GradNet, MSKResnet
-from gradnet_tf.models.base import DenoisingModel, build_model
-
-
-class CleanImage(DenoisingModel):
-    """Returns the clean image, which follows the noisy one in the input: the best ψ there is.
-
-    Call arguments:
-        images: (N, H, W, 2·C) float, the noisy image first.
-
-    Output shape:
-        (N, H, W, C), float32.
-    """
-
-    @property
-    def input_channels(self):
-        """Channels of the input: those of the noisy and those of the clean image."""
-        return 2 * self.channels
-
-    def build(self, input_shape):
-        self._check_input(input_shape)
-        self.built = True
-
-    def call(self, images):
-        return ops.cast(images[..., self.channels :], "float32")
+from gradnet_tf.models.base import build_model
+from gradnet_tf.models.estimates import EstimateInInput
 
 
 def build_naive(form: Form, weights=None):
-    """Returns ψ of a form's size, with the weights of that file if one is named."""
+    """Returns ψ of a form's size, with the weights of a file if one is given."""
     size = form.network
     model = build_model(
         DnCNN(
@@ -48,23 +25,21 @@ def build_naive(form: Form, weights=None):
 
 
 def build_guided(form: Form, change: Mapping, weights=None):
-    """Returns GradNet of a form's size with changes, or its body alone.
+    """Returns GradNet of a form's size with changes, or only its body.
 
     Args:
-        form: the sizes; a GradNet's body is `width` wide with the gradient's
-            channels in it.
-        change: of `filters` ("sobel"; `None` for a body without any guide),
-            `learned`, `reduction`, `attention_position`, `joint`, `more_width`
-            (without a guide), and `guide`: "gradient", or "estimate" for x̂
-            itself in its place; `naive`: `None` for the form's own ψ, "clean"
-            for the clean image, else the name of weights that ship.
-        weights: file with those of the form's ψ, or `None`.
+        form: the sizes; `width` of a GradNet's body includes the gradient's channels.
+        change: any of `filters` ("sobel"; `None` for a body without a guide), `learned`,
+            `reduction`, `attention_position`, `joint`, `more_width` (without a guide), `guide`
+            ("gradient", or "estimate" for x̂ itself) and `naive` (`None` for the form's own ψ,
+            "clean" for the clean image, or the name of shipped weights).
+        weights: file with the weights of the form's ψ, or `None`.
     """
     size = form.network
     body = {name: size[name] for name in ("num_modules", "num_units", "scale")}
     body |= {"reduction": change.get("reduction", 2), "dtype": form.precision}
     if change.get("filters", "sobel") is None:
-        # The body keeps its width: features stand where the gradient's channels would.
+        # The body keeps its width: features take the place of the gradient's channels.
         return build_model(MSKResnet(size["width"] + change.get("more_width", 0), **body))
     naive = _naive(form, change.get("naive"), weights)
     naive.trainable = change.get("joint", False)
@@ -89,7 +64,8 @@ def _naive(form: Form, kind: str | None, weights):
     if kind is None:
         return build_naive(form, weights)
     if kind == "clean":
-        return CleanImage()
+        # The clean image follows the noisy one in the input: the best possible ψ.
+        return EstimateInInput()
     from gradnet_tf.denoiser import load_denoiser
 
     return load_denoiser(kind, form.precision, runtime="keras").model

@@ -1,7 +1,8 @@
-"""How a study goes from its options to its report."""
+"""Runs a study from its command-line options to its report."""
 
 import dataclasses
 import functools
+import itertools
 import json
 import logging
 import sys
@@ -17,65 +18,72 @@ from experiments.study_runs import (
     KeptImages,
     Results,
     Task,
-    agree_on_facts,
+    check_or_write_info,
+    run_tasks,
     scaled_to,
-    work_through,
 )
 from experiments.study_statistics import NAIVE
 from gradnet_tf.models.presets import PRECISIONS
 from gradnet_tf.training.config import parse_duration, require
 from gradnet_tf.utils.errors import UserError
-from gradnet_tf.utils.options import option
+from gradnet_tf.utils.options import option, options_of
 from gradnet_tf.utils.quiet import quiet_native_logs
 from gradnet_tf.utils.versions import installed_versions
 
-FORMS = ("supplement", "short")
-# Sets with real noise: they bring what is trained on, and no noise is added.
+# Sets with real noise: training uses their own noisy images, and no noise is added.
 REAL_NOISE = ("renoir",)
 
 
 @dataclasses.dataclass(frozen=True)
-class Options:
-    """What a study is asked for; each field is a flag.
+class CommonOptions:
+    """The options of every study.
 
     Attributes:
         data_dir: folder that holds the image sets.
         output: folder of the study.
         form: size of the networks and of their training.
-        budget: scale the steps so that the whole study takes this long, such as 65m; as a
-            number, seconds (default: the form's steps).
-        time_budget: start no run after this time; the same command continues.
-        seeds: number of runs of everything, with seeds from 0.
-        variants: only this variant, and the naive denoiser that it needs; may be repeated
-            (default: all).
-        train_set: clean images to train on under Gaussian noise.
-        sets: test sets; those with real noise bring a training split.
-        sigmas: Gaussian noise levels on the 0-255 scale.
-        steps: optimiser steps of every run (default: the form's).
-        precision: dtype policy (default: the form's).
-        report: run nothing; write the table and chart of the results that are there.
+        seeds: number of runs per configuration, with seeds from 0.
+        variants: run only this variant and those that it needs; may be repeated (default: all).
+        steps: optimizer steps of every run (default: the form's).
+        time_budget: start no run after this time, such as 25m; the same command resumes.
+        report: run nothing; write the table and chart of the existing results.
     """
 
     data_dir: str | None = None
     output: str = "out/study"
-    form: str = option("supplement", choices=FORMS)
-    budget: float | None = option(None, parse=functools.partial(parse_duration, "budget"))
-    time_budget: float | None = option(None, parse=functools.partial(parse_duration, "time_budget"))
-    seeds: int = 3
+    form: str = option("supplement", choices=("supplement", "short"))
+    seeds: int = option(3, least=1)
     variants: tuple[str, ...] = option((), repeated=True)
-    train_set: str = "bsds500"
-    sets: tuple[str, ...] = ("nyuv2", "cbsd68", "renoir")
-    sigmas: tuple[str, ...] = ("15", "50")
-    steps: int | None = None
-    precision: str | None = option(None, choices=PRECISIONS)
+    steps: int | None = option(None, least=1)
+    time_budget: float | None = option(None, parse=functools.partial(parse_duration, "time_budget"))
     report: bool = False
 
     def __post_init__(self):
-        require(self.seeds >= 1, "seeds", self.seeds, "at least 1")
-        require(self.steps is None or self.steps >= 1, "steps", self.steps, "at least 1")
-        require(self.form in FORMS, "form", self.form, f"one of {', '.join(FORMS)}")
-        precisions = (None, *PRECISIONS)
-        require(self.precision in precisions, "precision", self.precision, ", ".join(PRECISIONS))
+        for each in options_of(type(self)):
+            each.convert(getattr(self, each.name))
+
+
+@dataclasses.dataclass(frozen=True)
+class Options(CommonOptions):
+    """The options of a study of variants and noises; each field is a flag.
+
+    Attributes:
+        budget: scale the steps so that the whole study takes this long, such as 65m; as a
+            number, seconds (default: the form's steps).
+        train_set: clean images to train on under Gaussian noise.
+        sets: test sets; those with real noise bring a training split.
+        sigmas: Gaussian noise levels on the 0-255 scale.
+        precision: dtype policy (default: the form's).
+    """
+
+    budget: float | None = option(None, parse=functools.partial(parse_duration, "budget"))
+    train_set: str = "bsds500"
+    sets: tuple[str, ...] = ("nyuv2", "cbsd68", "renoir")
+    sigmas: tuple[str, ...] = ("15", "50")
+    precision: str | None = option(None, choices=PRECISIONS)
+
+    def __post_init__(self):
+        super().__post_init__()
         require(bool(self.sets), "sets", self.sets, "the names of one or more test sets")
         for sigma in self.sigmas:
             try:
@@ -93,8 +101,12 @@ class Options:
         real = self.real_sets()
         return [*(self.sigmas if len(real) < len(self.sets) else ()), *real]
 
+    def seeds_and_noises(self):
+        """Yields (seed, noise), all noises of seed 0 first, so that a partial study is balanced."""
+        return itertools.product(range(self.seeds), self.noises())
 
-# Steps that a budget's share is measured by.
+
+# Steps timed to share out a budget.
 _TIMED_STEPS = 20
 
 
@@ -103,9 +115,9 @@ class Study:
     """What is compared.
 
     Attributes:
-        name: "fusion" or "gradient".
+        name: "fusion", "gradient" or "guide".
         forms: by name.
-        tasks: from options and form to all runs, in order.
+        tasks: function from options and form to all runs, in order.
         baseline: (variant, gradient) that the others are compared with.
         costliest: (variant, gradient) whose step is timed for a budget.
     """
@@ -117,51 +129,56 @@ class Study:
     costliest: tuple[str, str]
 
 
-def run(study: Study, options: Options) -> None:
-    """Runs what is missing of a study, then writes its table and its chart.
-
-    Args:
-        study: what is compared.
-        options: what is asked for.
-
-    Raises:
-        UserError, Interrupted, NotFiniteError: see `work_through`.
-    """
-    if options.report:
-        results = Results(options.output)
-        if not results.rows:
-            raise UserError(f"--output={options.output} holds no results.jsonl with results.")
-        if study.baseline not in {(row["variant"], row["gradient"]) for row in results.rows}:
-            raise UserError(
-                f"--output={options.output} holds no run of the {study.name} study's baseline "
-                f"({', '.join(study.baseline)}).\nGive this study's own folder."
-            )
-        print(write_report(study.name, results.rows, options.output, study.baseline))
-        return
-    sources = Sources(options)
+def start() -> None:
+    """Initializes the devices and silences TensorFlow's warnings."""
     with quiet_native_logs():
         from gradnet_tf.training.engines.choose_engine import start_devices
 
         start_devices()
-    # A new network for each run is what a study is, not a mistake to warn of.
+    # TensorFlow warns about repeated retracing, but a study builds a new network for each run.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
+
+
+def record(options: CommonOptions, info: dict, **free) -> None:
+    """Writes the study's settings to study.json, or checks that they are those of the file.
+
+    Args:
+        options: the command's options.
+        info: settings that must stay the same; see `check_or_write_info`.
+        **free: settings that may change from one invocation to the next.
+    """
+    command = [Path(sys.argv[0]).name, *sys.argv[1:]]
+    free |= {"seeds": options.seeds, "command": command, "versions": installed_versions()}
+    check_or_write_info(options.output, {**info, "free": free})
+
+
+def run(study: Study, options: Options) -> None:
+    """Makes the missing runs of a study, then writes its table and its chart.
+
+    Args:
+        study: what is compared.
+        options: the command's options.
+
+    Raises:
+        UserError, Interrupted, NotFiniteError: see `run_missing`.
+    """
+    if options.report:
+        rows = Results(options.output).existing_rows()
+        if study.baseline not in {(row["variant"], row["gradient"]) for row in rows}:
+            raise UserError(
+                f"--output={options.output} has no run of the {study.name} study's baseline "
+                f"({', '.join(study.baseline)}).\nUse the folder of a {study.name} study."
+            )
+        print(write_report(study.name, rows, options.output, study.baseline))
+        return
+    sources = Sources(options)
+    start()
     form = chosen_form(study, options)
-    facts = {
-        "study": study.name,
-        "form": dataclasses.asdict(form),
-        "train_set": options.train_set,
-        "sets": list(options.sets),
-        "sigmas": list(options.sigmas),
-        "free": {
-            "seeds": options.seeds,
-            "budget": options.budget,
-            "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
-            "versions": installed_versions(),
-        },
-    }
-    agree_on_facts(options.output, facts)
+    info = {"study": study.name, "form": dataclasses.asdict(form), "train_set": options.train_set}
+    info |= {"sets": list(options.sets), "sigmas": list(options.sigmas)}
+    record(options, info, budget=options.budget)
     print(f"{study.name} study, {form}", flush=True)
-    results = work_through(
+    results = run_tasks(
         chosen_tasks(study.tasks(options, form), options.variants),
         form,
         options.output,
@@ -173,11 +190,11 @@ def run(study: Study, options: Options) -> None:
 
 
 class Sources:
-    """Finds the image sets of a study, and keeps what is decoded."""
+    """Finds the image sets of a study and caches decoded images."""
 
     def __init__(self, options: Options):
         """Args:
-        options: says which.
+        options: name the sets.
 
         Raises:
             UserError: when a set is not found.
@@ -194,7 +211,7 @@ class Sources:
         self._tests = {name: find_dataset(name, options.data_dir) for name in options.sets}
 
     def training(self, noise: str) -> KeptImages:
-        """Returns what is trained on under one kind of noise."""
+        """Returns the training images for one kind of noise."""
         return self._training.get(noise) or self._training[self._options.train_set]
 
     def tests(self, noise: str) -> dict:
@@ -206,7 +223,7 @@ class Sources:
 
 
 def chosen_form(study: Study, options: Options) -> Form:
-    """Returns the form with the options' changes; a study that goes on keeps its steps."""
+    """Returns the form with the options' changes; a resumed study keeps its number of steps."""
     form = study.forms[options.form]
     if options.precision:
         form = dataclasses.replace(form, precision=options.precision)
@@ -224,21 +241,21 @@ def chosen_form(study: Study, options: Options) -> Form:
 
 
 def chosen_tasks(tasks: Sequence[Task], variants: Sequence[str]) -> list[Task]:
-    """Returns the tasks of the variants, and of the ψ that these need; all if none is named.
+    """Returns the tasks of the variants and of the ψ that they need; all if none is named.
 
     Raises:
-        UserError: for a name that is no variant of the study.
+        UserError: for an unknown variant.
     """
     known = dict.fromkeys(task.job.variant for task in tasks if task.job.variant != NAIVE)
     for variant in variants:
-        require(variant in known, "variants", variant, f"of {'; '.join(known)}")
+        require(variant in known, "variants", variant, f"one of {'; '.join(known)}")
     chosen = [task for task in tasks if not variants or task.job.variant in variants]
     jobs = {task.job for task in chosen} | {task.naive for task in chosen}
     return [task for task in tasks if task.job in jobs]
 
 
 def seconds_per_step(task: Task, form: Form) -> float:
-    """Measures a training step of a task on made-up images."""
+    """Measures a training step of a task on random images."""
     from gradnet_tf.training.engines.choose_engine import make_engine
 
     config = form.train_config(1, 0, 0.0, task.loss_weight, task.joint)

@@ -1,4 +1,4 @@
-"""The report of a study: its table as Markdown, and its chart."""
+"""Writes the report of a study: its table (Markdown and CSV) and its chart."""
 
 import csv
 import io
@@ -14,19 +14,19 @@ from gradnet_tf.utils.errors import UserError
 from gradnet_tf.utils.files import atomic_path, atomic_write
 
 _STYLE = {**STYLE, "axes.axisbelow": True, "axes.grid.axis": "y"}
-_GREY = "#444444"
+_GRAY = "#444444"
 _COLUMNS = 3
-# Of a panel, inches: the least, and by variant so that their names have room.
+# In inches: the least width of a panel, the room that a variant's name needs, the whole page.
 _PANEL_WIDTH, _VARIANT_WIDTH, _PAGE_WIDTH = 4.4, 0.42, 15.0
-# Shortest scale above the baseline, dB: differences of hundredths are not blown up.
+# Shortest scale above the baseline, dB, so that differences of hundredths stay small.
 _LEAST_REACH = 0.2
 
 
 def _limits(lines: Sequence[Line]) -> tuple[float, float]:
     """Returns how far the bars of a panel may reach below and above the baseline, dB.
 
-    What loses much more than the best wins would press all others flat: such
-    bars are cut, and say their length.
+    One variant that loses much more than the best one gains would flatten all other bars, so such
+    bars are cut and labeled with their value.
     """
     tops = [line.difference.mean + (line.difference.half_width or 0) for line in lines]
     feet = [line.difference.mean - (line.difference.half_width or 0) for line in lines]
@@ -35,8 +35,8 @@ def _limits(lines: Sequence[Line]) -> tuple[float, float]:
     return (1.1 * lowest if lowest > -reach else -reach), 1.15 * reach
 
 
-def _panel(axes, lines: Sequence[Line], base: float, colours: dict) -> None:
-    """Draws the bars of one test set; lengths are differences, the scale is PSNR."""
+def _panel(axes, lines: Sequence[Line], base: float, colors: dict) -> None:
+    """Draws the bars of one test set on a PSNR scale; lengths are differences."""
     variants = list(dict.fromkeys(line.variant for line in lines))
     low, high = _limits(lines)
     width = 0.8 / max(sum(line.variant == variant for line in lines) for variant in variants)
@@ -46,16 +46,16 @@ def _panel(axes, lines: Sequence[Line], base: float, colours: dict) -> None:
             x = place + (number - (len(own) - 1) / 2) * width
             mean, half_width = line.difference.mean, line.difference.half_width
             shown = max(mean, low)
-            colour = colours[line.gradient]
-            axes.bar(x, shown, 0.92 * width, bottom=base, color=colour, gid="bar")
+            color = colors[line.gradient]
+            axes.bar(x, shown, 0.92 * width, bottom=base, color=color, gid="bar")
             if mean < low:
                 text = f"{base + mean:.1f}"
                 style = {"ha": "center", "va": "bottom", "rotation": 90, "color": "white"}
                 axes.text(x, base + low * 0.97, text, fontsize=8, gid="cut", **style)
             elif half_width is not None:
-                bar = {"fmt": "none", "ecolor": _GREY, "elinewidth": 1.1, "capsize": 2.5}
+                bar = {"fmt": "none", "ecolor": _GRAY, "elinewidth": 1.1, "capsize": 2.5}
                 axes.errorbar(x, base + mean, half_width, **bar)
-    axes.axhline(base, color=_GREY, linewidth=1.2, linestyle="--", gid="baseline")
+    axes.axhline(base, color=_GRAY, linewidth=1.2, linestyle="--", gid="baseline")
     axes.set_ylim(base + low, base + high)
     long = sum(map(len, variants)) > 30
     axes.set_xticks(
@@ -71,9 +71,8 @@ def _panel(axes, lines: Sequence[Line], base: float, colours: dict) -> None:
 def draw_bars(lines: Sequence[Line], baseline: tuple[str, str], title: str):
     """Draws a panel for each test set and noise.
 
-    A bar starts at the baseline's PSNR, a dashed line, and ends at its own, so
-    that lengths are differences paired by seed. Error bars are the 95%
-    t-intervals of these; a colour is a source of the gradient.
+    A bar runs from the baseline's PSNR, a dashed line, to its own, so its length is the
+    difference, paired by seed. Error bars are 95% t-intervals; colors are sources of the gradient.
 
     Args:
         lines: see `experiments.study_statistics.summarise`.
@@ -99,7 +98,7 @@ def draw_bars(lines: Sequence[Line], baseline: tuple[str, str], title: str):
     bars = [line for line in lines if line.difference and line.variant != NAIVE]
     places = list(dict.fromkeys((line.test_set, line.noise) for line in bars))
     gradients = list(dict.fromkeys(line.gradient for line in bars))
-    colours = {name: PALETTE[index % len(PALETTE)] for index, name in enumerate(gradients)}
+    colors = {name: PALETTE[index % len(PALETTE)] for index, name in enumerate(gradients)}
     most = max(
         (len({x.variant for x in bars if x.noise == noise}) for _, noise in places), default=0
     )
@@ -121,19 +120,19 @@ def draw_bars(lines: Sequence[Line], baseline: tuple[str, str], title: str):
                 if (line.variant, line.gradient, line.test_set, line.noise)
                 == (*baseline, test_set, noise)
             )
-            _panel(axes, own, base, colours)
+            _panel(axes, own, base, colors)
             axes.set(title=f"{test_set}, {noise_name(noise)}: PSNR (dB)")
-        handles = [Patch(color=colours[name], label=name) for name in gradients]
+        handles = [Patch(color=colors[name], label=name) for name in gradients]
         name = " ".join(part for part in dict.fromkeys(baseline) if part)
-        handles.append(Line2D([], [], color=_GREY, linestyle="--", label=f"baseline: {name}"))
-        # Two rows where one would run into the title: some eleven letters an inch.
+        handles.append(Line2D([], [], color=_GRAY, linestyle="--", label=f"baseline: {name}"))
+        # Wrap the legend where it would run into the title, at about eleven letters per inch.
         letters = len(title) + sum(len(handle.get_label()) + 7 for handle in handles)
         in_row = len(handles) if letters < 11 * panel_width * columns else 3
         figure.legend(handles=handles, loc="outside upper right", ncols=in_row, frameon=False)
         figure.suptitle(title, x=0.01, ha="left", fontsize=13)
         note = "Bars start at the baseline; whiskers: 95% interval of the difference, over seeds."
-        figure.supxlabel(note, x=0.01, ha="left", fontsize=9, color=_GREY)
-        figure.draw_without_rendering()  # ticks are made when drawn, and are to have this style
+        figure.supxlabel(note, x=0.01, ha="left", fontsize=9, color=_GRAY)
+        figure.draw_without_rendering()  # creates the ticks in this style
     return figure
 
 
@@ -160,7 +159,7 @@ def _cell(line: Line | None) -> str:
 
 
 def label(variant: str, gradient: str) -> str:
-    """Returns how a configuration is written in one column."""
+    """Returns the name of a configuration for a single column."""
     return variant if gradient in ("none", variant) else f"{variant}, {gradient}"
 
 
@@ -215,7 +214,7 @@ def write_report(
     """Writes table.md, table.csv and chart.png into the study's folder; returns the table.
 
     Args:
-        study: names it in the chart.
+        study: name of the study, for the chart's title.
         rows: of results.jsonl, at least one.
         output: the study's folder.
         baseline: (variant, gradient) of the comparison.

@@ -1,17 +1,20 @@
-"""The runs of a study: their size, images, training and scores, made one after the other.
+"""The runs of a study: their size, images, training and scores, one after the other.
 
-Results are kept as one JSON object a line; a run that has a result is never made again. Flat and
-textured regions can be scored apart: thirds of a set's pixels by local variance.
+Results are stored as one JSON object per line; a run that has a result is not repeated. Flat and
+textured regions can be scored separately: thirds of a set's pixels by local variance.
 """
 
 import dataclasses
+import functools
 import gc
 import json
 import math
 import os
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -25,7 +28,7 @@ from gradnet_tf.utils.errors import Interrupted, NotFiniteError, UserError
 from gradnet_tf.utils.files import jsonable, write_json
 from gradnet_tf.utils.ownership import require_replaceable
 
-# Of a budget, what the steps get; the rest is for compiling, decoding and scoring.
+# Share of a budget for the training steps; the rest is for compiling, decoding and scoring.
 _SHARE_OF_STEPS = 0.6
 _FEWEST_STEPS = 100
 
@@ -39,14 +42,14 @@ class Form:
         network: sizes of the networks, as the study reads them.
         batch_size: crops in a step.
         crop_size: side of the crops in pixels.
-        steps: optimiser steps; 0 for `epochs` instead.
+        steps: optimizer steps; 0 for `epochs` instead.
         epochs: passes over the training set, each of as many crops as the
             images hold side by side.
         learning_rate: before it falls to a fifth after 60% of the steps.
         schedule: see `gradnet_tf.training.schedules`.
         warmup_steps: steps over which the learning rate grows from zero.
         precision: dtype policy, of training and of the scores.
-        test_crop: side of the centre crop of a test image that is scored; 0
+        test_crop: side of the center crop of a test image that is scored; 0
             for the whole image.
     """
 
@@ -71,7 +74,7 @@ class Form:
         return max(1, math.ceil(self.epochs * crops / self.batch_size))
 
     def train_config(self, steps: int, seed: int, sigma: float, loss_weight: float, joint: bool):
-        """Returns the `TrainConfig` of one run; its preset's name means nothing here."""
+        """Returns the `TrainConfig` of one run; the preset is a placeholder."""
         return TrainConfig(
             preset="dncnn",
             sigma_min=sigma,
@@ -86,7 +89,7 @@ class Form:
             schedule=self.schedule,
             warmup_steps=self.warmup_steps,
             seed=seed,
-            validate_every=steps,  # no choice between checkpoints: the last weights are scored
+            validate_every=steps,  # the last weights are scored, not the best checkpoint
         )
 
 
@@ -94,13 +97,13 @@ def scaled_to(form: Form, budget: float, runs: int, seconds_per_step: float) -> 
     """Returns the form with as many steps as the budget allows, the same for every run.
 
     Args:
-        form: what to scale; only its steps change.
+        form: the form to scale; only its steps change.
         budget: seconds for the whole study.
         runs: how many runs share it.
-        seconds_per_step: measured, of the costliest configuration.
+        seconds_per_step: as measured with the costliest configuration.
 
     Raises:
-        UserError: when too few steps would be left to learn anything.
+        UserError: when too few steps would be left for any training.
     """
     steps = int(_SHARE_OF_STEPS * budget / (runs * seconds_per_step) / 10) * 10
     if steps < _FEWEST_STEPS:
@@ -122,7 +125,7 @@ class KeptImages:
 
     def __init__(self, image_set: ImageSet):
         """Args:
-        image_set: read when an image is first asked for.
+        image_set: decoded on first access.
         """
         self._set = image_set
         self._kept: dict = {}
@@ -142,15 +145,15 @@ class KeptImages:
         return self._keep("load", index)
 
     def clean(self, index: int) -> np.ndarray:
-        """Returns what is scored against, float32 (H, W, C) in [0, 1]."""
+        """Returns the reference for scores, float32 (H, W, C) in [0, 1]."""
         return self._keep("clean", index)
 
     def noisy(self, index: int) -> np.ndarray | None:
-        """Returns the really noisy partner, if there is one."""
+        """Returns the image with real noise, if there is one."""
         return self._keep("noisy", index)
 
     def original(self, index: int) -> np.ndarray | None:
-        """Returns the image that `load` modifies, for the leak guard; None if it modifies none."""
+        """Returns the image before `load` modified it, for the leak guard, or `None`."""
         return self._set.original(index)
 
     def image_sizes(self) -> list[tuple[int, int]]:
@@ -161,14 +164,14 @@ class KeptImages:
 def scored_pairs(
     image_set, sigma: float | None, crop: int
 ) -> list[tuple[str, np.ndarray, np.ndarray]]:
-    """Returns what is scored: (name, noisy, clean), float32 (H, W, C), not clipped.
+    """Returns the test pairs: (name, noisy, clean), float32 (H, W, C), not clipped.
 
     The noise is `evaluate.py`'s with seed 0, drawn for the whole image and cut with it.
 
     Args:
         image_set: the test images.
         sigma: noise level on the 0-255 scale; `None` for sets with real noise.
-        crop: the centre of the image is taken, at most so many pixels a side; 0 for all of it.
+        crop: side of the center crop in pixels, at most the image's; 0 for the whole image.
     """
     config = EvaluateConfig(dataset=image_set.name, sigma=sigma, seed=_NOISE_SEED)
     pairs = []
@@ -186,19 +189,20 @@ def training_batches(images: KeptImages, config, clean_as_guide: bool, start_ste
     """Returns the engine's batches of a run.
 
     Args:
-        images: what to train on.
+        images: the training images.
         config: the run's `TrainConfig`.
-        clean_as_guide: the clean crop follows the noisy one in the input's channels.
-        start_step: first batch.
+        clean_as_guide: append the clean crop to the noisy one along the channels.
+        start_step: number of the first batch.
 
     Raises:
-        UserError: on another backend than TensorFlow, whose pipeline this is.
+        UserError: on a Keras backend other than TensorFlow, because the pipeline uses tf.data.
     """
     import keras
 
     if keras.backend.backend() != "tensorflow":
         raise UserError(
-            f"the studies train on TensorFlow.\nReceived: KERAS_BACKEND={keras.backend.backend()}"
+            "the studies require KERAS_BACKEND=tensorflow. "
+            f"Received: KERAS_BACKEND={keras.backend.backend()}"
         )
     from datasets.pipeline.tf_pipeline import training_dataset
 
@@ -214,7 +218,7 @@ def training_batches(images: KeptImages, config, clean_as_guide: bool, start_ste
 
 #: From the least to the most varied third.
 REGIONS = ("flat", "middle", "textured")
-# A pixel's neighbourhood: as wide as the gradient's filter and the convolutions around it see.
+# Side of a pixel's neighborhood: what the gradient filter and the convolutions around it see.
 _WINDOW = 7
 
 
@@ -222,24 +226,24 @@ def local_variance(image: np.ndarray) -> np.ndarray:
     """Returns the variance of brightness in the 7×7 pixels around each, symmetric at the border.
 
     Args:
-        image: (H, W, C) in [0, 1]; the channels' mean is taken.
+        image: (H, W, C) in [0, 1]; averaged over the channels.
 
     Returns:
-        float64 (H, W), not negative.
+        float64 (H, W), never negative.
     """
     import cv2
 
-    grey = image.mean(axis=-1, dtype=np.float64)
+    gray = image.mean(axis=-1, dtype=np.float64)
     window = {"ddepth": -1, "ksize": (_WINDOW, _WINDOW), "borderType": cv2.BORDER_REFLECT}
-    mean = cv2.boxFilter(grey, **window)
-    return np.maximum(cv2.boxFilter(grey * grey, **window) - mean * mean, 0.0)
+    mean = cv2.boxFilter(gray, **window)
+    return np.maximum(cv2.boxFilter(gray * gray, **window) - mean * mean, 0.0)
 
 
 class Regions:
-    """Which of the three thirds each pixel of a test set lies in.
+    """Assigns each pixel of a test set to one of the three regions.
 
-    The limits are those of the whole set, not of each image: a picture of the
-    sky has no textured third.
+    The thresholds are computed over the whole set, not per image: a picture of the sky has no
+    textured third.
     """
 
     def __init__(self, images: Sequence[np.ndarray]):
@@ -249,21 +253,21 @@ class Regions:
         variances = [local_variance(image) for image in images]
         pixels = np.concatenate([variance.ravel() for variance in variances])
         limits = np.quantile(pixels, [1 / 3, 2 / 3])
-        # Equal values, as in a drawing's flat areas, lie on one side of a limit together.
+        # Equal values, as in the flat areas of a drawing, get the same region.
         self._places = [
             np.searchsorted(limits, variance, side="left").astype(np.uint8)
             for variance in variances
         ]
 
     def psnr(self, clean: Sequence[np.ndarray], outputs: Sequence[np.ndarray]) -> dict[str, float]:
-        """Returns the PSNR of each region over all pixels of the set that lie in it, dB.
+        """Returns the PSNR of each region over all its pixels in the set, dB.
 
-        The squared errors of the set are averaged before the logarithm: an
-        image may have few pixels in a region, or none.
+        Squared errors are averaged over the set before the logarithm, because an image may have
+        few pixels in a region, or none.
 
         Args:
             clean: as in the constructor.
-            outputs: what is scored, of the same shapes.
+            outputs: the denoised images, of the same shapes.
         """
         sums, counts = np.zeros(len(REGIONS)), np.zeros(len(REGIONS))
         for place, one, other in zip(self._places, clean, outputs, strict=True):
@@ -285,10 +289,10 @@ class Job:
     """One run of a study.
 
     Attributes:
-        seed: decides initial values and every example.
+        seed: determines the initial values and every training example.
         noise: σ as text ("15"), or the name of a set with real noise.
-        variant: what the study compares.
-        gradient: where the gradient comes from.
+        variant: the configuration that is compared.
+        gradient: the source of the gradient.
     """
 
     seed: int
@@ -299,20 +303,29 @@ class Job:
     @property
     def folder(self) -> str:
         """The run's folder inside the study's."""
-        name = f"{self.variant}_{self.gradient}_{self.noise}_seed{self.seed}"
-        return "runs/" + "".join(c if c.isalnum() or c in "._-" else "-" for c in name)
+        return run_folder(f"{self.variant}_{self.gradient}_{self.noise}_seed{self.seed}")
+
+    @property
+    def label(self) -> str:
+        """The run's name in progress lines."""
+        return f"{self.variant}, {self.gradient}, {self.noise}, seed {self.seed}"
+
+
+def run_folder(name: str) -> str:
+    """Returns the path of a run's folder inside the study's."""
+    return "runs/" + re.sub(r"[^\w.-]", "-", name)
 
 
 class Results:
-    """The rows of results.jsonl: variant, gradient, noise, seed, psnr by test set, and facts."""
+    """The rows of results.jsonl: variant, gradient, noise, seed, psnr by test set, and details."""
 
     def __init__(self, output: str | os.PathLike):
         """Args:
         output: the study's folder; it may not exist yet.
 
         Raises:
-            UserError: for a line that is no row. A last line without an end, as a
-                crash leaves it, is dropped.
+            UserError: for an invalid line. An incomplete last line, as a crash leaves it, is
+                dropped.
         """
         self.path = Path(output) / "results.jsonl"
         self.rows: list[dict] = []
@@ -325,21 +338,31 @@ class Results:
                 self.rows.append(row)
             except (ValueError, KeyError, TypeError) as error:
                 raise UserError(
-                    f"{self.path} line {number} is no result ({error}).\n"
-                    "Take the line out; its run will be made again."
+                    f"{self.path} line {number} is not a valid result ({error}).\n"
+                    "Delete the line; its run will be repeated."
                 ) from error
 
     @staticmethod
     def job(row: dict) -> Job:
-        """Returns the job that a row is the result of."""
+        """Returns the job of a row."""
         return Job(**{field: row[field] for field in _KEY})
+
+    def existing_rows(self) -> list[dict]:
+        """Returns the rows.
+
+        Raises:
+            UserError: when there are none.
+        """
+        if not self.rows:
+            raise UserError(f"--output={self.path.parent} has no results.jsonl with results.")
+        return self.rows
 
     def done(self) -> set[Job]:
         """Returns the jobs that have a row."""
         return {self.job(row) for row in self.rows}
 
     def add(self, job: Job, row: dict) -> None:
-        """Appends the result of a job; it is on the disk when this returns."""
+        """Appends the result of a job and flushes it to disk."""
         row = jsonable({**dataclasses.asdict(job), **row})
         self.path.parent.mkdir(parents=True, exist_ok=True)
         if self.path.exists() and self.path.stat().st_size > len(self._whole.encode("utf-8")):
@@ -353,29 +376,29 @@ class Results:
         self.rows.append(row)
 
 
-def agree_on_facts(output: str | os.PathLike, facts: dict) -> dict:
-    """Writes study.json, or checks that the one there says the same.
+def check_or_write_info(output: str | os.PathLike, info: dict) -> dict:
+    """Writes study.json, or checks that the existing one has the same settings.
 
     Args:
         output: the study's folder.
-        facts: plain values; those under "free" may differ.
+        info: settings, as JSON values; those under "free" may differ.
 
     Returns:
-        The facts in the file.
+        The settings in the file.
 
     Raises:
-        UserError: names what differs.
+        UserError: lists the differences.
     """
     path = Path(output) / "study.json"
     if not path.exists():
-        # study.json is the mark of a study's folder: where it is missing, nothing there is ours.
+        # Without study.json the folder is not a study's, so existing files belong to somebody else.
         for name in ("study.json", "results.jsonl", "table.md", "table.csv", "chart.png"):
             require_replaceable(path.with_name(name), f"--output={output}", lambda _: False)
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_json(path, facts)
+        write_json(path, info)
         return json.loads(path.read_text("utf-8"))
     earlier = json.loads(path.read_text("utf-8"))
-    now = json.loads(json.dumps(jsonable(facts)))
+    now = json.loads(json.dumps(jsonable(info)))
     names = (set(earlier) | set(now)) - {"free"}
     different = [
         f"{name}: {earlier.get(name)!r} there, {now.get(name)!r} now"
@@ -384,8 +407,8 @@ def agree_on_facts(output: str | os.PathLike, facts: dict) -> dict:
     ]
     if different:
         raise UserError(
-            f"--output={output} holds a study of another form ({'; '.join(different)}).\n"
-            "Give the same flags to go on, or another --output."
+            f"--output={output} has a study with other settings ({'; '.join(different)}).\n"
+            "Use the same flags to resume, or another --output."
         )
     return earlier
 
@@ -400,40 +423,39 @@ def train_and_score(
     regions: bool = False,
     change_batches: Callable | None = None,
 ) -> dict:
-    """Trains a model, or goes on with one, and returns the row of its results.
+    """Trains a model, or resumes its training, and returns its row of results.
 
     Args:
-        folder: the run's; see `gradnet_tf.training.loop`.
+        folder: the run's folder.
         config: its `TrainConfig`.
         build: returns a built denoising model.
-        images: what to train on.
-        tests: by set (name, noisy, clean), see `experiments.study_runs.scored_pairs`.
-        label: what the progress line calls the run.
-        regions: score the flat and the textured parts of each set too.
-        change_batches: called with the batches and the number of the first one; returns those
+        images: the training images.
+        tests: test pairs by set, see `scored_pairs`.
+        label: name of the run in the progress line.
+        regions: score the flat and the textured regions of each set too.
+        change_batches: function from the batches and the number of the first one to the batches
             to train on.
 
     Returns:
-        `psnr` by set (mean over images of the clipped output, dB; with
-        `regions` also "SET flat" and so on, see `experiments.study_runs`), `steps`,
-        `train_seconds` (all invocations), `seconds` (scoring too), `params`
-        (ψ's included).
+        `psnr` by set (mean over images of the clipped output, dB; with `regions` also "SET flat"
+        and so on), `steps`, `train_seconds` (all invocations), `seconds` (scoring too), `params`
+        (including ψ).
 
     Raises:
         NotFiniteError: when training diverged or an output is not finite.
-        Interrupted: after a signal; the same call goes on.
+        Interrupted: after a signal; the same call resumes.
     """
     import keras
 
     from gradnet_tf.training.engines.choose_engine import make_engine
     from gradnet_tf.training.loop import run_stage
 
-    # What the runs before left behind; the seed of this one is set with its engine.
+    # Frees what earlier runs left behind; the engine sets this run's seed.
     keras.backend.clear_session()
     gc.collect()
     engine = make_engine(config, build)
     guided = engine.model.input_channels > engine.model.channels
-    # The loop wants something to validate on; no choice depends on it.
+    # The loop requires validation images, but the study does not use their scores.
     _, noisy, clean = next(iter(tests.values()))[0]
     size = config.crop_size
     watched = [(with_guide(noisy, clean, guided)[:size, :size], clean[:size, :size])]
@@ -442,14 +464,7 @@ def train_and_score(
         made = training_batches(images, config, guided, start_step)
         return change_batches(made, start_step) if change_batches else made
 
-    result = run_stage(
-        config,
-        engine,
-        batches,
-        watched,
-        folder,
-        label=label,
-    )
+    result = run_stage(config, engine, batches, watched, folder, label=label)
     trained = time.monotonic()
     psnr: dict[str, float] = {}
     with engine.averaged():
@@ -499,9 +514,9 @@ class Task:
         build: called with the weights of ψ (or `None`); returns a built model.
         naive: the job whose weights ψ has, or `None`.
         loss_weight: λ.
-        joint: ψ trains along.
-        share: part of the form's steps that the run gets.
-        regions: flat and textured regions are scored apart too.
+        joint: whether ψ is trained together with the network.
+        share: fraction of the form's steps that the run gets.
+        regions: whether flat and textured regions are scored separately too.
     """
 
     job: Job
@@ -513,7 +528,7 @@ class Task:
     regions: bool = False
 
 
-def work_through(
+def run_tasks(
     tasks: Sequence[Task],
     form: Form,
     output: str | Path,
@@ -521,7 +536,7 @@ def work_through(
     test_sets: Callable[[str], dict],
     time_budget: float | None = None,
 ) -> Results:
-    """Makes the runs that have no result yet, in the order given.
+    """Makes the runs that have no result yet, in the given order.
 
     Args:
         tasks: all runs of the study; a ψ comes before those that need it.
@@ -529,51 +544,73 @@ def work_through(
         output: the study's folder.
         training_set: from a job's noise to the images to train on.
         test_sets: from a job's noise to the image sets to score on, by name.
-        time_budget: no run is begun after so many seconds; `None` for no end.
+        time_budget: see `run_missing`.
+
+    Raises:
+        Interrupted: see `run_missing`.
+    """
+    tests: dict[str, dict] = {}
+
+    def make(task: Task, label: str) -> dict:
+        job = task.job
+        images = training_set(job.noise)
+        sigma = None if images.noisy(0) is not None else float(job.noise)
+        if job.noise not in tests:
+            tests.clear()  # only one kind of noise is kept in memory
+            tests[job.noise] = {
+                name: scored_pairs(image_set, sigma, form.test_crop)
+                for name, image_set in test_sets(job.noise).items()
+            }
+        steps = max(1, round(task.share * form.steps_for(images.image_sizes())))
+        config = form.train_config(steps, job.seed, sigma or 0.0, task.loss_weight, task.joint)
+        weights = best_weights(Path(output) / task.naive.folder) if task.naive else None
+        return train_and_score(
+            Path(output) / job.folder,
+            config,
+            lambda: task.build(weights),
+            images,
+            tests[job.noise],
+            label,
+            task.regions,
+        )
+
+    results = Results(output)
+    runs = [(task.job, functools.partial(make, task)) for task in tasks]
+    run_missing(runs, results, time_budget)
+    return results
+
+
+def run_missing(
+    runs: Sequence[tuple[Any, Callable[[str], dict]]],
+    results: Results,
+    time_budget: float | None = None,
+) -> None:
+    """Makes the runs that have no result yet, in the given order.
+
+    Args:
+        runs: each job with the function that makes its row, called with a label for the progress
+            line.
+        results: gets the rows.
+        time_budget: no run is started after so many seconds; `None` for no limit.
 
     Raises:
         Interrupted: when the time is over or a signal came, and runs are left.
     """
     started = time.monotonic()
-    results = Results(output)
-    left = [task for task in tasks if task.job not in results.done()]
-    print(f"{len(tasks) - len(left)} of {len(tasks)} runs are done", flush=True)
-    tests: dict[str, dict] = {}
-    for number, task in enumerate(left, len(tasks) - len(left) + 1):
-        job = task.job
+    left = [(job, make) for job, make in runs if job not in results.done()]
+    done, total = len(runs) - len(left), len(runs)
+    print(f"{done} of {total} runs are done", flush=True)
+    for number, (job, make) in enumerate(left, done + 1):
         if time_budget is not None and time.monotonic() - started > time_budget:
             raise Interrupted(
-                f"--time_budget is over after {number - 1} of {len(tasks)} runs.\n"
-                "The same command goes on from there."
+                f"--time_budget is over after {number - 1} of {total} runs.\n"
+                "Run the same command again to resume."
             )
-        images = training_set(job.noise)
-        sigma = None if images.noisy(0) is not None else float(job.noise)
-        if job.noise not in tests:  # one kind of noise at a time is kept in memory
-            tests = {
-                job.noise: {
-                    name: scored_pairs(image_set, sigma, form.test_crop)
-                    for name, image_set in test_sets(job.noise).items()
-                }
-            }
-        steps = max(1, round(task.share * form.steps_for(images.image_sizes())))
-        config = form.train_config(steps, job.seed, sigma or 0.0, task.loss_weight, task.joint)
-        weights = best_weights(Path(output) / task.naive.folder) if task.naive else None
-        row = train_and_score(
-            Path(output) / job.folder,
-            config,
-            lambda task=task, weights=weights: task.build(weights),
-            images,
-            tests[job.noise],
-            f"{number}/{len(tasks)} {job.variant} {job.gradient} {job.noise} seed {job.seed}",
-            task.regions,
-        )
+        label = f"{number}/{total}  {job.label}"
+        row = make(label)
         results.add(job, row)
         scores = "  ".join(f"{name} {value:.2f}" for name, value in row["psnr"].items())
-        spent = time.monotonic() - started
-        rest = spent / (number - len(tasks) + len(left)) * (len(tasks) - number)
+        rest = (time.monotonic() - started) / (number - done) * (total - number)
         print(
-            f"{number}/{len(tasks)}  {job.variant}, {job.gradient}, {job.noise}, seed {job.seed}: "
-            f"{scores} dB  {row['seconds']:.0f} s, left {format_seconds(rest)}",
-            flush=True,
+            f"{label}: {scores} dB  {row['seconds']:.0f} s, left {format_seconds(rest)}", flush=True
         )
-    return results

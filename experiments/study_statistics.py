@@ -1,13 +1,11 @@
-"""The lines of a study's table: means over seeds with 95% t-intervals, differences by seed.
-
-NumPy only.
-"""
+"""The rows of a study's table: means over seeds with 95% t-intervals, differences by seed."""
 
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from scipy import stats
 
 CONFIDENCE = 0.95
 
@@ -28,49 +26,23 @@ class Estimate:
 
     @property
     def excludes_zero(self) -> bool:
-        """Whether the interval lies on one side of zero."""
+        """Whether zero is outside the interval."""
         return self.half_width is not None and abs(self.mean) > self.half_width
 
 
-def _t_probability(t: float, degrees: int) -> float:
-    """Returns P(|T| < t) of Student's distribution, by its finite sums (Abramowitz, 26.7.3-4)."""
-    angle = math.atan(t / math.sqrt(degrees))
-    sine, cosine = math.sin(angle), math.cos(angle)
-    if degrees % 2 == 0:
-        term, total = 1.0, 1.0
-        for k in range(1, degrees // 2):
-            term *= cosine**2 * (2 * k - 1) / (2 * k)
-            total += term
-        return sine * total
-    if degrees == 1:
-        return 2 * angle / math.pi
-    term, total = cosine, cosine
-    for k in range(1, (degrees - 1) // 2):
-        term *= cosine**2 * 2 * k / (2 * k + 1)
-        total += term
-    return 2 / math.pi * (angle + sine * total)
-
-
 def t_quantile(degrees: int) -> float:
-    """Returns t with P(|T| < t) = 95% for so many degrees of freedom, 1 or more.
+    """Returns t with P(|T| < t) = 95% of Student's distribution.
 
     Raises:
-        ValueError: for fewer degrees.
+        ValueError: for fewer than one degree of freedom.
     """
     if degrees < 1:
         raise ValueError(f"`degrees` must be at least 1. Received: degrees={degrees}")
-    low, high = 0.0, 20.0
-    for _ in range(80):
-        middle = (low + high) / 2
-        if _t_probability(middle, degrees) < CONFIDENCE:
-            low = middle
-        else:
-            high = middle
-    return high
+    return float(stats.t.ppf((1 + CONFIDENCE) / 2, degrees))
 
 
 def estimate(values: Sequence[float]) -> Estimate:
-    """Returns the mean of one value a seed and its interval.
+    """Returns the mean of the values, one per seed, and its interval.
 
     Raises:
         ValueError: when there are no values.
@@ -90,8 +62,8 @@ def paired_difference(
 ) -> Estimate | None:
     """Returns the mean difference to a baseline over the seeds that both have.
 
-    Runs of one seed see the same examples in the same order, so that what a
-    seed does to both cancels.
+    Runs of one seed see the same examples in the same order, so that the effect of the seed
+    cancels.
 
     Args:
         values: by seed.
@@ -111,22 +83,22 @@ NAIVE = "naive denoiser"
 
 
 def noise_name(noise: str) -> str:
-    """Returns how a kind of noise is written: its level, or that it is real."""
+    """Returns the name of a kind of noise for tables: its level, or "real noise"."""
     return f"σ = {noise}" if noise.replace(".", "", 1).isdigit() else "real noise"
 
 
 @dataclasses.dataclass(frozen=True)
 class Line:
-    """One line.
+    """One configuration on one test set under one noise.
 
     Attributes:
         noise: σ as text, or the name of a set with real noise.
-        test_set: what was scored.
+        test_set: name of the test set.
         variant, gradient: the configuration.
         psnr: mean over the images, then over the seeds, dB.
         difference: to the baseline, paired by seed; `None` for the baseline itself.
         params: parameters of the model.
-        seconds: of computing, mean over the seeds.
+        seconds: computing time, mean over the seeds.
     """
 
     noise: str

@@ -1,1 +1,1 @@
-"""Exports denoisers as SavedModel and TFLite files, each judged before the command says done."""
+"""Exports denoisers as SavedModel and TFLite files, each verified against Keras."""

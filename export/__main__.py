@@ -1,4 +1,4 @@
-"""Exports a denoiser as SavedModel and TFLite files, each compared with Keras before it counts.
+"""Exports a denoiser as SavedModel and TFLite files, each of which is verified against Keras.
 
 Example:
   python -m export --model=gradnet_tiny --output=exported --formats=saved_model,tflite_float32
@@ -11,17 +11,17 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 
-from datasets.sets.catalog import FACTS  # noqa: E402
+from datasets.sets.catalog import DATASETS  # noqa: E402
 from export.export_config import ExportConfig  # noqa: E402
 from gradnet_tf.utils.command import run_script  # noqa: E402
 from gradnet_tf.utils.errors import UserError  # noqa: E402
 from gradnet_tf.utils.options import CommandLine, Given
 
-COMMAND_LINE = CommandLine(ExportConfig, names={"dataset": FACTS})
+COMMAND_LINE = CommandLine(ExportConfig, names={"dataset": DATASETS})
 
 
 def main(given: Given) -> int:
-    """Loads, exports format by format, prints the table."""
+    """Runs the export."""
     config = given.make(ExportConfig)
     output = Path(config.output)
     if output.exists() and not output.is_dir():
@@ -35,7 +35,7 @@ def main(given: Given) -> int:
         return find_training_sets(config.calibration, config.data_dir, channels)[0]
 
     if any("int8" in name for name in config.formats):
-        calibration_images()  # a missing set is said before the first format is written
+        calibration_images()  # reports a missing set before the first format is written
 
     return export(config, images, calibration_images)
 

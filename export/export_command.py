@@ -1,4 +1,4 @@
-"""One export from end to end: load, write and judge format by format, print the table."""
+"""One export from end to end: loads the model, writes and verifies each format, prints a table."""
 
 import functools
 import sys
@@ -15,16 +15,16 @@ from gradnet_tf.utils.quiet import quiet_native_logs
 
 
 def export(config: ExportConfig, images, calibration_images: Callable | None = None) -> int:
-    """Exports as `config` says.
+    """Runs an export.
 
     Args:
         config: what to export.
         images: set for the quality figures.
-        calibration_images: maps channels to the set that the ranges of int8 files are
-            chosen on; called when there is such a file. `None`: `images`.
+        calibration_images: maps channels to the set for choosing the ranges of int8 files; called
+            only for such files. `None`: `images`.
 
     Returns:
-        0, or 1 when an artifact failed its check (its figures are on standard error).
+        0, or 1 if an artifact failed its check (with the figures on standard error).
     """
     with quiet_native_logs():
         backend = backend_name()
@@ -36,7 +36,7 @@ def export(config: ExportConfig, images, calibration_images: Callable | None = N
         from export.verify.artifact import Job, places, require_own_artifact
         from export.verify.checks import CheckFailed
         from export.verify.cpp_loader import LoaderError
-        from export.verify.measure import mean_agreement, mean_psnr
+        from export.verify.measure import mean_psnr
         from gradnet_tf.denoiser import load_denoiser
 
         denoiser = load_denoiser(config.model, runtime="keras")
@@ -46,49 +46,31 @@ def export(config: ExportConfig, images, calibration_images: Callable | None = N
     for format in config.formats:
         require_own_artifact(Path(config.output), *places(name, format, config.version))
 
-    def quality(candidate):
-        return mean_psnr(candidate, images, config.sigma, config.seed)
-
-    def agreement(candidate):
-        return mean_agreement(candidate, denoiser, images, config.sigma, config.seed)
-
     @functools.cache
     def int8_network():
         found = calibration_images(denoiser.channels) if calibration_images else images
         return _int8_network(denoiser, found, config)
 
-    job = Job(
-        denoiser=denoiser,
-        name=name,
-        output=Path(config.output),
-        quality=quality,
-        psnr_keras=quality(denoiser),
-        dataset=images.name,
-        sigma=config.sigma,
-        agreement=agreement,
-        int8_network=int8_network,
-        max_psnr_drop=config.max_psnr_drop,
-        max_pixels=config.max_pixels,
-        version=config.version,
-    )
-    rows, failures = [], 0
+    psnr_keras = mean_psnr(denoiser, images, config.sigma, config.seed)
+    job = Job(config, denoiser, name, images, psnr_keras, int8_network)
+    cards, failures = [], 0
     _require_space(job.output, denoiser.parameters)
     for format in dict.fromkeys(config.formats):
         print(f"{name}: {format} ...", flush=True)
         try:
             with remembered_interrupt():
-                rows.append(_export_format(job, format))
+                cards.append(_export_format(job, format))
         except (CheckFailed, LoaderError, NotFiniteOutputError) as error:
             failures += 1
             print(f"error: {format} was not written: {error}", file=sys.stderr)
         except OSError as error:
             raise UserError(f"--output={config.output}: cannot write: {error}") from error
-    _print_table(rows, job)
+    _print_table(cards, job)
     return EXIT_SOME_FAILED if failures else EXIT_OK
 
 
 def _export_format(job, format: str):
-    """Writes and verifies one artifact, and puts it in its place with its card."""
+    """Writes and verifies one artifact and its card."""
     from export.litert.tflite import export_tflite
     from export.savedmodel.saved_model_artifact import (
         export_saved_model,
@@ -112,36 +94,36 @@ def _int8_network(denoiser, images, config: ExportConfig):
 
 
 def _require_exportable(denoiser, config: ExportConfig) -> None:
-    """Refuses what is no network, and networks that a format cannot hold."""
+    """Raises for models that are not networks, and for networks that a format does not support."""
     from export.savedmodel.limits import limits_for
 
     spec = config.model
     if denoiser.source["kind"] == "classical":
-        raise UserError(f"--model={spec}: no network, so there is nothing to export.")
+        raise UserError(f"--model={spec}: not a network, so it cannot be exported.")
     if denoiser.model is None:
         raise UserError(
-            f"--model={spec}: already an exported file. Expected what it was made from: "
-            "weights' name, run folder or .keras file."
+            f"--model={spec}: already an exported file. Expected its source: a name of weights, a "
+            "run folder or a .keras file."
         )
     tflite = [name for name in config.formats if name.startswith("tflite")]
     if denoiser.needs_sigma and tflite:
         raise UserError(
-            f"--model={spec}: this network is told the noise level, and {', '.join(tflite)} "
-            "takes images alone.\nExport it with --formats=saved_model, or a blind network (such "
-            "as dncnn or gradnet_small)."
+            f"--model={spec}: this network needs the noise level, but {', '.join(tflite)} "
+            "takes only images.\nExport it with --formats=saved_model, or export a blind network "
+            "(such as dncnn or gradnet_small)."
         )
     if denoiser.model.input_channels != denoiser.channels:
         method = denoiser.model.naive_denoiser.method
         raise UserError(
-            f"--model={spec}: its naive denoiser is {method}, which is no part of the network, and "
-            "the exported formats hold a network alone.\nTrain with a network as --naive (or with "
-            "the preset's own) to export it; evaluate.py and `gradnet denoise` run this one."
+            f"--model={spec}: its naive denoiser is {method}, which is not part of the network, "
+            "but exported files contain only a network.\nTo export, train with a network as "
+            "--naive (or the preset's own); evaluate.py and `gradnet denoise` can run this model."
         )
     limits_for(denoiser.model, config.max_pixels)
 
 
 def _require_space(output: Path, parameters: int) -> None:
-    """Refuses a disk that the artifacts would fill: TensorFlow's writers end in tracebacks."""
+    """Raises if the disk is nearly full, because TensorFlow's writers would end in tracebacks."""
     try:
         output.mkdir(parents=True, exist_ok=True)
         require_free_space(output, 5 * 4 * parameters + 2**20, "the export")
@@ -149,17 +131,19 @@ def _require_space(output: Path, parameters: int) -> None:
         raise UserError(f"--output={output}: cannot write: {error.strerror or error}") from error
 
 
-def _print_table(rows, job) -> None:
-    if not rows:
+def _print_table(cards, job) -> None:
+    if not cards:
         return
-    print(f"\n{job.name}: Keras {job.psnr_keras:.3f} dB on {job.dataset}, sigma {job.sigma:g}")
+    where = f"{job.images.name}, sigma {job.config.sigma:g}"
+    print(f"\n{job.name}: Keras {job.psnr_keras:.3f} dB on {where}")
     lines = [("file", "size", "max difference", "PSNR in dB", "loss in dB", "ms")]
-    for row in rows:
+    for card in cards:
+        difference, quality = max(card["max_difference"].values()), card["quality"]
         # -0.0000 would look like a gain.
-        drop = round(row.drop_db, 4) + 0.0
-        times = ", ".join(f"{ms:.1f} ({n} threads)" for n, ms in row.latency_ms.items())
-        figures = (f"{row.max_difference:.1e}", f"{row.psnr:.3f}", f"{drop:.4f}", times)
-        lines.append((row.file, f"{row.bytes / 1e6:.2f} MB", *figures))
+        drop = round(quality["drop_db"], 4) + 0.0
+        times = ", ".join(f"{ms:.1f} ({n} threads)" for n, ms in card["latency_ms"].items())
+        figures = (f"{difference:.1e}", f"{quality['psnr']:.3f}", f"{drop:.4f}", times)
+        lines.append((card["file"], f"{card['bytes'] / 1e6:.2f} MB", *figures))
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for line in lines:
         cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))

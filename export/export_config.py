@@ -15,24 +15,24 @@ FORMATS = (
 
 @dataclasses.dataclass(frozen=True)
 class ExportConfig:
-    """What is exported, and on which images its quality is measured.
+    """What to export, and the images to measure its quality on.
 
     Each field is a flag of `python -m export`.
 
     Attributes:
         output: folder for the artifacts.
-        model: a name of shipped weights, a run's folder or a .keras file.
-        formats: formats to write, as a,b; another number of pixels may follow "tile".
+        model: a name of shipped weights, the folder of a run or a .keras file.
+        formats: formats to write, as a,b; the number after "tile" may be changed.
         dataset: set of images for the quality figures.
-        data_dir: folder that holds the data set, or the set's parent.
-        max_images: take only the first so many images of the set.
+        data_dir: folder of the data set, or its parent.
+        max_images: use only this many images of the set.
         sigma: noise level of the quality figures, on the 0-255 scale.
         seed: seed of their noise.
-        calibration: set on whose training images the ranges of int8 files are chosen.
-        max_psnr_drop: refuse an artifact that loses more decibels than this on those images.
-        max_pixels: most pixels in a request to the SavedModel (default: what 8 GB of memory
-            allow).
-        version: number of the SavedModel's folder, which TF Serving reads as its version.
+        calibration: set whose training images determine the ranges of int8 files.
+        max_psnr_drop: reject artifacts that lose more decibels than this on those images.
+        max_pixels: largest number of pixels in a request to the SavedModel (default: what fits
+            into 8 GB of memory).
+        version: number of the SavedModel's folder, which is its version for TF Serving.
     """
 
     output: str

@@ -1,4 +1,4 @@
-"""The one object through which everything denoises: arrays in, arrays out."""
+"""`Denoiser`: denoises arrays with any model, on any runtime."""
 
 import dataclasses
 import os
@@ -10,35 +10,45 @@ import numpy as np
 from gradnet_tf import weights
 from gradnet_tf.degradations.noise_level import estimate_and_tell, estimate_sigma
 from gradnet_tf.degradations.sampling import orient
-from gradnet_tf.images.channels import PER_CHANNEL, REPLICATED, adapt_channels, adaptation, is_grey
-from gradnet_tf.loading.load import load_runner
+from gradnet_tf.images.channels import (
+    PER_CHANNEL,
+    REPLICATED,
+    adapt_channels,
+    adaptation,
+    fill_hidden,
+    is_gray,
+)
+from gradnet_tf.images.noise_survey import survey_noise
+from gradnet_tf.loading.load import Resolved, load_runner, resolve
+from gradnet_tf.tiling.shared_noise import luma_format, unchanged, with_luma
 from gradnet_tf.tiling.tile_config import AUTO, TileConfig
-from gradnet_tf.tiling.tiler import FLOATS, WHOLE_PIXELS, OnTile, PixelFormat, run_whole
+from gradnet_tf.tiling.tiler import FLOATS, WHOLE_PIXELS, OnTile, PixelFormat, run_whole, to_unit
 from gradnet_tf.utils.console import note
 from gradnet_tf.utils.errors import NotFiniteOutputError, UserError
 
 _DTYPES = "uint8, uint16 or float"
-#: Of floats: far beyond what noise adds to [0, 1], and below pictures on the 0-255 scale.
+#: From this share of blocks without noise on, the attention leaves them out.
+_STILL_SHARE = 0.05
+#: Limit on float values: far beyond [0, 1] plus noise, and below pictures on the 0-255 scale.
 _MOST = 16.0
 
 
 @dataclasses.dataclass(frozen=True)
 class Strength:
-    """How much of the noise to take away.
+    """How much of the noise to remove.
 
-    The change that the network makes to a pixel is split along orthonormal
-    axes of RGB: luma is its part along grey, (1, 1, 1)/√3, chroma the rest, in
-    the plane of (1, -1, 0)/√2 and (1, 1, -2)/√6. White noise is equally strong
-    along all three. (The Y of YCbCr weighs green most, after the eye, and its
-    axes are not orthogonal: there, less chroma would change brightness.)
+    The change that the network makes to a pixel is split along orthonormal axes of RGB: luma is
+    the component along gray, (1, 1, 1)/√3, chroma is the rest, in the plane of (1, -1, 0)/√2 and
+    (1, 1, -2)/√6. White noise is equally strong along all three axes. (YCbCr is not used: its Y
+    weighs green most, and its axes are not orthogonal, so less chroma would change brightness.)
 
     Attributes:
-        overall: 1 is the network's result, 0 the picture itself, between them a blend.
-        luma: the same for the luma part alone; multiplies `overall`.
-        chroma: the same for the chroma part; a grey picture has none.
+        overall: 1 returns the network's result, 0 the input, values in between a blend.
+        luma: the same for luma only; multiplies `overall`.
+        chroma: the same for chroma only; gray pictures have none.
 
     Raises:
-        UserError: a value outside [0, 1].
+        UserError: a value is outside [0, 1].
     """
 
     overall: float = 1.0
@@ -55,12 +65,12 @@ class Strength:
                 raise UserError(f"{name}: expected a number in [0, 1]. Received: {value}.")
 
     def is_nothing(self, channels: int = 3) -> bool:
-        """Whether pictures of so many colour channels stay as they are."""
+        """Whether pictures with this many color channels are not changed."""
         chroma = self.chroma if channels == 3 else 0.0
         return self.overall == 0.0 or (self.luma == 0.0 and chroma == 0.0)
 
     def blend(self, noisy: np.ndarray, denoised: np.ndarray) -> np.ndarray:
-        """Returns a picture between two, float (..., C) with C = 1 or 3."""
+        """Blends two pictures, float (..., C) with C = 1 or 3."""
         luma = np.float32(self.overall * self.luma)
         chroma = np.float32(self.overall * self.chroma)
         if noisy.shape[-1] == 1:
@@ -70,8 +80,8 @@ class Strength:
         change = denoised - noisy
         if luma == chroma:
             return noisy + luma * change
-        grey = change.mean(axis=-1, keepdims=True)
-        return noisy + chroma * change + (luma - chroma) * grey
+        gray = change.mean(axis=-1, keepdims=True)
+        return noisy + chroma * change + (luma - chroma) * gray
 
 
 def self_ensemble(function: Callable[[np.ndarray], np.ndarray], images: np.ndarray) -> np.ndarray:
@@ -82,7 +92,7 @@ def self_ensemble(function: Callable[[np.ndarray], np.ndarray], images: np.ndarr
         images: (N, H, W, C) float.
 
     Returns:
-        float32, shaped like `images`; eight times the work.
+        float32, shaped like `images`; takes eight times as long.
     """
     total = np.zeros(images.shape, np.float32)
     for orientation in range(8):
@@ -95,7 +105,7 @@ def self_ensemble(function: Callable[[np.ndarray], np.ndarray], images: np.ndarr
 def _orient_back(image: np.ndarray, orientation: int) -> np.ndarray:
     if orientation & 4:
         image = image.swapaxes(0, 1)
-    return orient(image, orientation & 3)  # Flips undo themselves.
+    return orient(image, orientation & 3)  # Flips are their own inverse.
 
 
 def denoise_picture(
@@ -107,22 +117,22 @@ def denoise_picture(
     tiles: TileConfig = AUTO,
     on_tile: OnTile | None = None,
 ) -> np.ndarray:
-    """Denoises a picture or a batch in its own number format; see `Denoiser.__call__`.
+    """Denoises a picture or a batch in its own dtype; see `Denoiser.__call__`.
 
     Args:
-        denoiser: with `denoise`, `run_picture`, `for_grey`, `channels`, `needs_sigma` and `name`.
+        denoiser: with `denoise`, `run_picture`, `for_gray`, `channels`, `needs_sigma` and `name`.
         picture: uint8, uint16 or float: (H, W), (H, W, 1 to 4) or (N, H, W, 1 to 4).
-        strength: how much of the noise to take away.
+        strength: how much of the noise to remove.
         sigma: noise level on the 0-255 scale.
         ensemble: averages over the eight flips; see `self_ensemble`.
         tiles: how each picture is cut.
-        on_tile: called with the pixels done and all pixels of a picture.
+        on_tile: called with the number of pixels done and the total of a picture.
 
     Returns:
         A new array of the same shape and dtype.
 
     Raises:
-        UserError: another shape or dtype.
+        UserError: the shape or the dtype is not supported.
     """
     picture = np.asarray(picture)
     known = picture.dtype in (np.uint8, np.uint16) or picture.dtype.kind == "f"
@@ -140,33 +150,31 @@ def denoise_picture(
     channels = 1 if len(shape) == 2 else shape[-1] - 1 + shape[-1] % 2
     if picture.size == 0 or strength.is_nothing(channels):
         return result
-    # Views, (N, H, W, 1 to 4): what is written to `images` stands in `result`.
+    # A view (N, H, W, 1 to 4) of `result`: writing to `images` changes `result`.
     images = result[..., np.newaxis] if len(shape) == 2 else result
     images = images[np.newaxis] if images.ndim == 3 else images
     for image in images:
-        colours = image[..., :channels]  # Less the alpha channel, which stays as it is.
-        own, part = denoiser, colours
-        if is_grey(colours) and (own := denoiser.for_grey()) is not denoiser:
-            part = colours[..., :1]  # What is made of it goes to all channels.
+        colors = image[..., :channels]  # Without the alpha channel, which is not changed.
+        hidden = image[..., -1] == 0 if image.shape[-1] > channels else np.zeros(1, bool)
+        if hidden.all():
+            continue  # Nothing is visible.
+        shown = fill_hidden(colors, ~hidden) if hidden.any() else colors
+        own, part = denoiser, shown
+        if is_gray(shown) and (own := denoiser.for_gray(shown)) is not denoiser:
+            part = shown[..., :1]  # The result is copied to all channels.
         rule = adaptation(part.shape[-1], own.channels)
-        colours[...] = _denoise(own, part, rule, strength, sigma, ensemble, tiles, on_tile)
+        denoised = _denoise(own, part, rule, strength, sigma, ensemble, tiles, on_tile)
+        np.copyto(colors, denoised, where=~hidden[..., np.newaxis] if hidden.any() else True)
     return result
 
 
-def to_unit(pixels: np.ndarray) -> np.ndarray:
-    """Returns uint8, uint16 or float pixels as float32, nominal range [0, 1]."""
-    if pixels.dtype.kind == "u":
-        return pixels.astype(np.float32) / np.float32(np.iinfo(pixels.dtype).max)
-    return pixels.astype(np.float32)
-
-
 def finished(denoised: np.ndarray, noisy: np.ndarray, strength: Strength) -> np.ndarray:
-    """Returns denoised pixels, float in [0, 1], blended with and stored like the noisy ones.
+    """Blends denoised pixels with the noisy ones and converts them to the same dtype.
 
     Args:
-        denoised: float32 (..., C).
-        noisy: uint8, uint16 or float (..., C), C = 1 or 3: all colours of a pixel.
-        strength: how much of the noise to take away.
+        denoised: float32 (..., C) in [0, 1].
+        noisy: uint8, uint16 or float (..., C), C = 1 or 3.
+        strength: how much of the noise to remove.
     """
     blended = strength.blend(to_unit(noisy), denoised)
     if noisy.dtype.kind != "u":
@@ -175,12 +183,12 @@ def finished(denoised: np.ndarray, noisy: np.ndarray, strength: Strength) -> np.
     return np.rint(np.clip(blended, 0.0, 1.0) * top).astype(noisy.dtype)
 
 
-def _require_borne(colours: np.ndarray) -> None:
-    """Raises `UserError` for floats that a network makes NaN of; integers always pass."""
-    if colours.dtype.kind == "u":
+def _require_sane_floats(colors: np.ndarray) -> None:
+    """Raises `UserError` for floats that would make a network return NaN."""
+    if colors.dtype.kind == "u":
         return
-    with np.errstate(invalid="ignore"):  # NaN is neither less nor more, and is refused, too.
-        low, high = float(colours.min()), float(colours.max())
+    with np.errstate(invalid="ignore"):  # Comparisons with NaN are false, so NaN is refused.
+        low, high = float(colors.min()), float(colors.max())
     if not -_MOST <= low <= high <= _MOST:
         raise UserError(
             "image: expected finite floats, nominal range [0, 1]; scale others first. "
@@ -188,60 +196,63 @@ def _require_borne(colours: np.ndarray) -> None:
         )
 
 
-def _denoise(denoiser, colours, rule, strength, sigma, ensemble, tiles, on_tile) -> np.ndarray:
-    _require_borne(colours)
+def _denoise(denoiser, colors, rule, strength, sigma, ensemble, tiles, on_tile) -> np.ndarray:
+    _require_sane_floats(colors)
     if sigma is None and denoiser.needs_sigma:
-        # Of the picture as it is, before channels are replicated or taken one by one.
-        sigma = estimate_and_tell(to_unit(colours), denoiser.name)
+        # Estimate before channels are replicated or separated.
+        sigma = estimate_and_tell(to_unit(colors), denoiser.name)
     if ensemble or (rule == PER_CHANNEL and strength.luma != strength.chroma):
-        # What is stored needs eight results, or the results of all three channels.
-        return _denoise_floats(denoiser, colours, strength, sigma, ensemble, tiles, on_tile)
+        # These need the results of all flips or of all three channels before they are stored.
+        return _denoise_floats(denoiser, colors, strength, sigma, ensemble, tiles, on_tile)
     pixels = _pixel_format(strength, rule == REPLICATED)
     if rule != PER_CHANNEL:
-        return denoiser.run_picture(colours, sigma, tiles, pixels, on_tile)
-    parts = np.split(colours, colours.shape[-1], axis=-1)
+        return denoiser.run_picture(colors, sigma, tiles, pixels, on_tile)
+    parts = np.split(colors, colors.shape[-1], axis=-1)
     results = [denoiser.run_picture(part, sigma, tiles, pixels, on_tile) for part in parts]
     return np.concatenate(results, axis=-1)
 
 
-def _denoise_floats(denoiser, colours, strength, sigma, ensemble, tiles, on_tile) -> np.ndarray:
+def _denoise_floats(denoiser, colors, strength, sigma, ensemble, tiles, on_tile) -> np.ndarray:
     def run(images):
         return adapt_channels(
             lambda adapted: denoiser.denoise(adapted, sigma, tiles), images, denoiser.channels
         )
 
-    noisy = to_unit(colours)[np.newaxis]
+    noisy = to_unit(colors)[np.newaxis]
     denoised = self_ensemble(run, noisy) if ensemble else run(noisy)
-    result = finished(denoised[0], colours, strength)
+    result = finished(denoised[0], colors, strength)
     if on_tile:
-        size = colours.shape[0] * colours.shape[1]
+        size = colors.shape[0] * colors.shape[1]
         on_tile(size, size)
     return result
 
 
 def _pixel_format(strength: Strength, replicate: bool) -> PixelFormat:
-    """Returns how pixels are read, blended and stored; `replicate` for grey as RGB."""
-
-    def read(part):
-        part = to_unit(part)
-        return np.repeat(part, 3, axis=-1) if replicate else part
+    """Returns how pixels are read, blended and stored; with `replicate`, gray is read as RGB."""
 
     def store(denoised, part):
-        if replicate:
-            denoised = denoised.mean(axis=-1, keepdims=True, dtype=denoised.dtype)
         return finished(denoised, part, strength)
 
-    return PixelFormat(read, store)
+    def read_replicated(part):
+        return np.repeat(to_unit(part), 3, axis=-1)
+
+    def store_replicated(denoised, part):
+        mean = denoised.mean(axis=-1, keepdims=True, dtype=denoised.dtype)
+        return finished(mean, part, strength)
+
+    return (
+        PixelFormat(read_replicated, store_replicated) if replicate else PixelFormat(to_unit, store)
+    )
 
 
-#: What `Denoiser.source` holds; missing values are `None`.
-_FACTS = ("kind", "path", "preset", "sha256", "run", "trained_sigma", "runtime")
+#: Keys of `Denoiser.source`; missing values are `None`.
+_SOURCE_KEYS = ("kind", "path", "preset", "sha256", "run", "trained_sigma", "runtime")
 
 
 class Runner(Protocol):
-    """What runs a network: Keras, a SavedModel or a TFLite interpreter (`gradnet_tf.runtimes`).
+    """Interface of the runtimes in `gradnet_tf.runtimes`.
 
-    One that can run tiles also has `run_picture`, as `KerasRunner`.
+    Runners that support tiles also have `run_picture`; see `gradnet_tf.tiling.tiler.TiledRunner`.
     """
 
     channels: int | None
@@ -252,43 +263,43 @@ class Runner(Protocol):
     def run(self, images: np.ndarray, sigma: np.ndarray | None = None) -> np.ndarray:
         """Maps float32 (N, H, W, C) to the denoised images of the same shape.
 
-        With `needs_sigma`, `sigma` is float32 (N,) on the 0-255 scale, else `None`.
+        With `needs_sigma`, `sigma` is float32 (N,) on the 0-255 scale, otherwise `None`.
         """
 
     def naive(self, images: np.ndarray, sigma: np.ndarray | None = None) -> np.ndarray | None:
-        """Returns the naive estimate, or `None` where the network has none."""
+        """Returns the naive estimate, or `None` if the network has none."""
 
 
 class Denoiser:
     """Maps noisy images to denoised images of the same shape, at any height and width from 1 up.
 
     Args:
-        model: a name or a path, as `gradnet_tf.denoiser.load_denoiser` takes it, or what
-            runs a network already; see `Runner`.
-        name: what reports and folders call it, such as "gradnet_small_color_blind";
-            given with a `Runner`, known where a model is named.
-        source: where it came from: `kind`, `path`, `preset`, `sha256`, `run`,
-            `trained_sigma`, the lowest and the highest noise level of its training, and
-            `runtime`, "litert" for weights that ship and run there (missing values are
-            `None`); given or known like `name`.
-        runtime: what runs weights that ship: "keras", "litert", or "auto"; see `load_denoiser`.
+        model: a name or a path, as for `gradnet_tf.denoiser.load_denoiser`, or a `Runner`.
+        name: the name used in reports and folders, such as "gradnet_small_color_blind"; only
+            needed with a `Runner`.
+        source: the origin of the model: `kind`, `path`, `preset`, `sha256`, `run`,
+            `trained_sigma` (the lowest and the highest noise level of its training) and
+            `runtime` ("litert" for shipped weights that run there); missing values are `None`.
+            Only needed with a `Runner`.
+        runtime: runtime for shipped weights: "keras", "litert", or "auto"; see `load_denoiser`.
         precision: dtype policy of a Keras model; see `load_denoiser`.
 
     Attributes:
-        channels: 3 (RGB) or 1 (grey), what `denoise` takes; `None` where it takes both.
-        needs_sigma: whether the network wants the noise level.
+        channels: channels of the images that `denoise` takes: 3 (RGB) or 1 (gray), or `None` if
+            it takes both.
+        needs_sigma: whether the network takes the noise level as a second input.
         model: the Keras model, or `None` (SavedModel, TFLite).
-        parameters: number of weights, or `None` where the file does not tell.
+        parameters: number of weights, or `None` if unknown.
 
     Raises:
-        UserError: `model` names nothing that denoises.
+        UserError: there is no model of that name or path.
 
-    One made from a name or a path can be pickled and copied: it is loaded again.
+    A denoiser made from a name or a path can be pickled and copied; the model is loaded again.
 
     Example:
 
     >>> denoiser = Denoiser("gradnet_tiny")
-    >>> denoised = denoiser(photograph)  # uint8, uint16 or float; the same out
+    >>> denoised = denoiser(photograph)  # same dtype: uint8, uint16 or float
     """
 
     def __init__(
@@ -307,41 +318,33 @@ class Denoiser:
             self._made_from = found._made_from
         self.runner: Runner = model
         self.name = name
-        blank = dict.fromkeys(_FACTS)
+        self.channels: int | None = model.channels
+        self.needs_sigma: bool = model.needs_sigma
+        blank = dict.fromkeys(_SOURCE_KEYS)
         self.source = {**blank, **(source or {})}
-        self._for_grey: Denoiser | None = None
+        self._for_gray: Denoiser | None = None
         self._in_keras: Denoiser | None = None
 
     def __repr__(self) -> str:
-        colours = {1: "gray", 3: "RGB", None: "gray or RGB"}[self.channels]
-        return f"<Denoiser {self.name}, runtime {self.runtime}, {colours}>"
+        colors = {1: "gray", 3: "RGB", None: "gray or RGB"}[self.channels]
+        return f"<Denoiser {self.name}, runtime {self.runtime}, {colors}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
         if self._made_from is None:
             raise TypeError(
                 f"{self!r} cannot be pickled or copied: it was made from a network in memory. "
-                "Make it from a name or a path, Denoiser(NAME), or save the network first."
+                "Create it from a name or a path, Denoiser(NAME), or save the network first."
             )
         return load_denoiser, self._made_from
 
     @property
     def runtime(self) -> str:
-        """What runs it: "keras", "litert", "saved_model", "classical", or the runner's class."""
+        """The runtime: "keras", "litert", "saved_model", "classical", or the runner's class."""
         return getattr(self.runner, "runtime", type(self.runner).__name__)
 
     @property
-    def channels(self) -> int | None:
-        """Channels of the images that `denoise` takes; `None` for 1 and 3."""
-        return self.runner.channels
-
-    @property
-    def needs_sigma(self) -> bool:
-        """Whether the network wants the noise level as a second input."""
-        return self.runner.needs_sigma
-
-    @property
     def model(self) -> Any:
-        """The Keras model behind it, if there is one."""
+        """The Keras model, if there is one."""
         return self.runner.model
 
     @property
@@ -355,44 +358,53 @@ class Denoiser:
         sigma: float | np.ndarray | None = None,
         tiles: TileConfig = AUTO,
     ) -> np.ndarray:
-        """Denoises a batch; the same pixels as `__call__` makes of the same picture.
+        """Denoises a batch; gives the same pixels as `__call__`.
 
         Args:
             images: (N, H, W, C), float, nominal range [0, 1] (noise may leave it),
                 C = `channels`.
-            sigma: noise level on the 0-255 scale, of all images or (N,); unused
-                by blind models. Where the network needs it and none is given, it is
-                estimated, and printed for each image.
-            tiles: how images are cut, and what the attention averages over: by default over
-                all of a picture of up to half a megapixel, and over crops of a larger one.
-                `TileConfig(pooling="whole")` averages over all of it at any size.
+            sigma: noise level on the 0-255 scale, a number or (N,); ignored by blind models. If
+                the network needs it and none is given, it is estimated for each image and
+                printed.
+            tiles: how images are cut, and the area that the attention averages over: by default
+                the whole of a picture of up to half a megapixel, and crops of a larger one.
+                `TileConfig(pooling="whole")` averages over the whole picture at any size.
 
         Returns:
             float32, shaped like `images`, clipped to [0, 1].
 
         Raises:
-            UserError: `images` has another shape or dtype, σ is outside [0, 255], or the
-                network cannot run in such tiles, or returns another shape.
-            NotFiniteOutputError: a `UserError`, too: the network returns NaN or infinities.
+            UserError: `images` has an unsupported shape or dtype, σ is outside [0, 255], the
+                network does not support such tiles, or it returns another shape.
+            NotFiniteOutputError: a `UserError`; the network returned NaN or infinities.
         """
         images = self._checked(images)
         if images.size == 0:
             return images
         sigma = self._levels(images, sigma, lambda image: estimate_and_tell(image, self.name))
-        if tiles == AUTO and len(images) > 1 and images[..., 0].size <= WHOLE_PIXELS:
-            # Each would be run whole and pooled whole; together they take less time.
+        if tiles == AUTO and len(images) > 1 and self._run_whole(images):
+            # Each image would be run and pooled whole, so a single batch is faster.
             result = np.asarray(self.runner.run(images, sigma), np.float32)
-            self._require_sound(result, images.shape)
+            self._require_valid(result, images.shape)
             return np.clip(result, 0.0, 1.0)
         levels = [None if sigma is None else sigma[i : i + 1] for i in range(len(images))]
         pairs = zip(images, levels, strict=True)
         return np.stack([self.run_picture(image, level, tiles) for image, level in pairs])
 
-    def naive(self, images: np.ndarray, sigma: float | None = None) -> np.ndarray | None:
-        """Returns the naive estimate ψ(y), clipped to [0, 1], or `None` where there is none.
+    def _run_whole(self, images: np.ndarray) -> bool:
+        """Whether each picture of a batch would be run whole, pooled whole and by itself."""
+        if images[..., 0].size > WHOLE_PIXELS:
+            return False
+        if not getattr(self.runner, "averages_picture", False):
+            return True
+        surveys = [survey_noise(image) for image in images]
+        return not any(s.flat_share > 0 or s.tone is not None for s in surveys)
 
-        Takes what `denoise` takes. Only a GradNet that Keras runs has one; of weights that
-        ship, and that LiteRT runs here, Keras is asked where it is installed.
+    def naive(self, images: np.ndarray, sigma: float | None = None) -> np.ndarray | None:
+        """Returns the naive estimate ψ(y), clipped to [0, 1], or `None` if there is none.
+
+        Takes the same images as `denoise`. Only GradNets on Keras have a naive estimate; for
+        shipped weights on LiteRT, Keras computes it if it is installed.
         """
         images = self._checked(images)
         if self.source["kind"] == "weights" and self.runtime == "litert":
@@ -417,48 +429,54 @@ class Denoiser:
         tiles: TileConfig = AUTO,
         on_tile: OnTile | None = None,
     ) -> np.ndarray:
-        """Denoises a picture, or a batch, in its own number format.
+        """Denoises a picture or a batch in its own dtype.
 
         Args:
             image: uint8, uint16 or float with nominal range [0, 1], (H, W),
-                (H, W, C) or (N, H, W, C): C = 1 grey, 3 RGB, 2 and 4 the same with alpha,
-                which stays as it is. A grey picture, also one stored as RGB with equal
-                channels, goes through `for_grey`; where the model takes the other kind of
-                colour, the picture is adapted as `adapt_channels` says.
-            strength: 1 is the network's result, 0 the picture itself bit for bit, between
-                them a blend.
+                (H, W, C) or (N, H, W, C): C = 1 gray, 3 RGB, 2 and 4 the same with alpha,
+                which is not changed. A gray picture, even if stored as RGB with equal
+                channels, is denoised by `for_gray`; if the number of channels does not fit
+                the model, see `adapt_channels`.
+            strength: 1 returns the network's result, 0 the picture itself bit for bit, values
+                in between a blend.
             sigma: see `denoise`.
-            luma: strength for brightness alone; multiplies `strength`. See
+            luma: strength for brightness only; multiplies `strength`. See
                 `gradnet_tf.denoiser.Strength`.
-            chroma: strength for colour alone.
-            self_ensemble: averages over the eight flips and quarter turns: a little better,
+            chroma: strength for color only.
+            self_ensemble: averages over the eight flips and quarter turns; slightly better and
                 eight times slower.
-            tiles: how a large picture is cut, and what the attention averages over; see
-                `denoise`.
-            on_tile: called with the pixels done and all pixels of an image, whenever some
-                are done; once for each image with `self_ensemble`.
+            tiles: how a large picture is cut, and the area that the attention averages over;
+                see `denoise`.
+            on_tile: called after each tile with the number of pixels done and the total of an
+                image; once per image with `self_ensemble`.
 
         Returns:
             A new array like `image`; integers are rounded to the nearest level, floats
             are in [0, 1] at full strength.
 
         Raises:
-            UserError: another shape or dtype, values that are not finite, a strength
-                outside [0, 1], too little memory allowed by `tiles`, tiles that the
-                network cannot run in, or a result that is no picture; see `denoise`.
-            MemoryError: memory does not suffice for the smallest tiles.
+            UserError: an unsupported shape or dtype, values that are not finite, a strength
+                outside [0, 1], too small a memory limit in `tiles`, tiles that the network does
+                not support, or an invalid result; see `denoise`.
+            MemoryError: there is not enough memory for the smallest tiles.
         """
         wanted = Strength(strength, luma, chroma)
         return denoise_picture(self, image, wanted, sigma, self_ensemble, tiles, on_tile)
 
-    def for_grey(self) -> "Denoiser":
-        """Returns what denoises grey pictures: the grey weights that ship beside these, or itself.
+    def for_gray(self, picture: np.ndarray | None = None) -> "Denoiser":
+        """Returns the denoiser for gray pictures: the shipped gray weights, or this denoiser.
 
-        They are loaded, and named on standard error, by the first call.
+        The first call loads the gray weights and names them on standard error.
+
+        Args:
+            picture: the gray picture, (H, W, C). Without noise it needs no gray weights, which are
+                for noise that is equal in all channels; the color weights change it less.
         """
-        if self._for_grey is None:
-            self._for_grey = grey_partner(self) or self
-        return self._for_grey
+        if picture is not None and self.channels == 3 and survey_noise(picture).noise_free:
+            return self
+        if self._for_gray is None:
+            self._for_gray = load_gray_partner(self) or self
+        return self._for_gray
 
     def run_picture(
         self,
@@ -468,17 +486,17 @@ class Denoiser:
         pixels: PixelFormat = FLOATS,
         on_tile: OnTile | None = None,
     ) -> np.ndarray:
-        """Denoises one picture in tiles, its numbers read and stored part by part.
+        """Denoises one picture in tiles; pixels are converted tile by tile.
 
         Args:
-            image: (H, W, ·), of which `pixels.read` makes float32 with `channels` channels.
+            image: (H, W, ·), which `pixels.read` converts to float32 with `channels` channels.
             sigma: noise level on the 0-255 scale; see `denoise`.
-            tiles: how it is cut.
-            pixels: how it is read and the result is stored.
+            tiles: how the picture is cut and pooled.
+            pixels: how pixels are read and stored.
             on_tile: see `__call__`.
 
         Returns:
-            (H, W, ·), what `pixels.store` makes.
+            (H, W, ·), as returned by `pixels.store`.
 
         Raises:
             UserError: see `__call__`.
@@ -487,35 +505,68 @@ class Denoiser:
         level = self._levels(
             image[None], sigma, lambda own: estimate_and_tell(pixels.read(own[None])[0], self.name)
         )
-        pixels = dataclasses.replace(pixels, check=self._require_sound)
+        pixels = dataclasses.replace(pixels, check=self._require_valid)
+        if not getattr(self.runner, "averages_picture", False):
+            return self._run(image, level, tiles, pixels, on_tile)
+        survey = survey_noise(image)
+        if survey.is_drawing:
+            return unchanged(image, pixels, on_tile)
+        if survey.still_share > _STILL_SHARE and not survey.noise_free:
+            pixels = dataclasses.replace(pixels, still=survey.still)
+        inner, plain = image[survey.box], pixels
+        if survey.tone is not None and (gray := self._for_luma()) is not None:
+            read_luma = luma_format(pixels, survey.tone, gray._require_valid)
+            luma = gray._run(inner, level, tiles, read_luma)
+            inner, pixels = with_luma(inner, luma, pixels, survey.tone)
+        if inner.shape[:2] == image.shape[:2]:
+            return self._run(inner, level, tiles, pixels, on_tile)
+        result = unchanged(image, plain)
+        size, around = image[..., 0].size, image[..., 0].size - inner[..., 0].size
+        result[survey.box] = self._run(
+            inner,
+            level,
+            tiles,
+            pixels,
+            on_tile and (lambda done, total: on_tile(done + around, size)),
+        )
+        return result
+
+    def _for_luma(self) -> "Denoiser | None":
+        """Returns what denoises the brightness where noise is alike in all channels."""
+        gray = self.for_gray() if self.channels == 3 else self
+        return None if gray is self else gray
+
+    def _run(self, image, level, tiles, pixels, on_tile=None) -> np.ndarray:
+        """Runs the network on a picture as it is; see `run_picture`."""
         if hasattr(self.runner, "run_picture"):
             return self.runner.run_picture(image, level, tiles, pixels, on_tile)
 
         def clipped(*inputs):
             result = np.asarray(self.runner.run(*inputs), np.float32)
-            # Clipping makes numbers of infinities.
-            self._require_sound(result, inputs[0].shape)
+            # Check before clipping, which would hide infinities.
+            self._require_valid(result, inputs[0].shape)
             return np.clip(result, 0.0, 1.0)
 
         reason = f"{self.name} runs whole pictures only"
         return run_whole(clipped, image, level, tiles, pixels, on_tile, reason)
 
-    def _require_sound(self, result: np.ndarray, shape: tuple[int, ...]) -> None:
-        """Raises unless a runner's result is a picture of what it was given.
+    def _require_valid(self, result: np.ndarray, shape: tuple[int, ...]) -> None:
+        """Checks the result of a runner.
 
         Args:
-            result: float32, as the runner returned it.
-            shape: (N, H, W, ·) of the images that it was given.
+            result: float32, as returned by the runner.
+            shape: shape of its input, (N, H, W, ·).
 
         Raises:
-            UserError: another shape.
-            NotFiniteOutputError: NaN or infinities.
+            UserError: the shape does not fit the input.
+            NotFiniteOutputError: there are NaN or infinities.
         """
         wanted = (*shape[:3], self.channels or shape[-1])
         if result.shape != wanted:
             raise UserError(
-                f"{self.name}: the network made {result.shape} of images of shape {shape}; "
-                f"expected {wanted}.\nIt is no denoiser, or its file is damaged: try another one."
+                f"{self.name}: the network returned shape {result.shape} for images of shape "
+                f"{shape}; expected {wanted}.\nIt is not a denoiser, or its file is damaged: try "
+                "another one."
             )
         if not np.isfinite(result).all():
             raise NotFiniteOutputError(
@@ -525,7 +576,7 @@ class Denoiser:
             )
 
     def _levels(self, images, sigma, estimate) -> np.ndarray | None:
-        """Returns σ of each image, float32 (N,), or `None` where the network takes none."""
+        """Returns σ of each image, float32 (N,), or `None` if the network takes none."""
         if not self.needs_sigma:
             return None
         if sigma is None:
@@ -557,55 +608,56 @@ class Denoiser:
         return images.astype(np.float32, copy=False)
 
 
-def grey_partner(denoiser):
-    """Loads the grey weights that ship beside a denoiser's colour weights, and says so.
+def load_gray_partner(denoiser):
+    """Loads the shipped gray weights that belong to a denoiser's color weights, and prints a note.
 
-    A grey picture replicated for a colour network has the same noise in all
-    three channels, which no colour network here was trained on.
+    A gray picture replicated for a color network has the same noise in all three channels, which
+    the color networks were not trained on.
 
     Args:
         denoiser: with `name` and `source`.
 
     Returns:
-        A `Denoiser`; `None` where this one is not made of weights that ship
-        (`source["kind"]`), or those have no partner.
+        A `Denoiser`; `None` if this one does not use shipped weights (`source["kind"]`), or if
+        there are no gray weights.
     """
     name = weights.gray_partner(denoiser.name, denoiser.source)
     if name is None:
         return None
     runtime = denoiser.source.get("runtime") or "keras"
     partner = load_denoiser(name, runtime=runtime)
-    note(f"grey pictures go through {name}, the grey weights of {denoiser.name}")
+    note(f"gray pictures are denoised by {name}, the gray weights of {denoiser.name}")
     return partner
 
 
 def load_denoiser(
-    spec: str, precision: str = "float32", flag: str = "model", runtime: str = "auto"
+    spec: str | Resolved, precision: str = "float32", flag: str = "model", runtime: str = "auto"
 ) -> Denoiser:
     """Returns the denoiser that `--model=spec` means.
 
-    An existing path goes by its content: a run's folder (config.json; its best
-    weights), a folder with saved_model.pb, a folder of numbered versions of
-    those, an export's output folder (saved_model/1), a `.keras` or a `.tflite`
-    file, or published weights of another project (`.mat`, `.pth`). Anything else
-    is a name: of weights that ship, of an architecture (its colour blind
-    weights), of a classical denoiser, or `default`.
+    The content of an existing path determines what it is: a run's folder (config.json; its best
+    weights are loaded), a folder with saved_model.pb, a folder of numbered versions of those, an
+    export's output folder (saved_model/1), a `.keras` or a `.tflite` file, or published weights
+    of another project (`.mat`, `.pth`). Anything else is a name: of shipped weights, of an
+    architecture (meaning its color blind weights), of a classical denoiser, or `default`.
 
     Args:
-        spec: path or name.
+        spec: path or name, or the result of `gradnet_tf.loading.load.resolve`.
         precision: dtype policy to rebuild a Keras model under; weights stay float32.
-        flag: what messages call `spec`.
-        runtime: what runs weights that ship: "keras", "litert" from the .tflite file that
-            ships too, or "auto": LiteRT where it is installed, unless there is a GPU, another
-            precision, or KERAS_BACKEND is set. Files and folders say themselves what runs them.
+        flag: name of the flag in error messages.
+        runtime: runtime for shipped weights: "keras", "litert" with the shipped .tflite file, or
+            "auto": LiteRT if it is installed, unless there is a GPU, another precision is
+            requested, or KERAS_BACKEND is set. Files and folders determine their own runtime.
 
     Raises:
-        UserError: nothing of that name or kind, a damaged file, or a precision
-            that the kind of file cannot have.
+        UserError: there is no model of that name or kind, the file is damaged, or it does not
+            support the precision.
     """
-    loaded = load_runner(spec, precision, flag, runtime)
+    model = spec if isinstance(spec, Resolved) else resolve(spec, runtime, precision)
+    spec = model.spec
+    loaded = load_runner(model, precision, flag)
     denoiser = Denoiser(loaded.runner, loaded.name, loaded.source)
-    # Another process may have another working folder.
+    # Make the path absolute: another process may have another working directory.
     found = os.path.abspath(spec) if os.path.exists(spec) else spec
     denoiser._made_from = (found, precision, flag, runtime)
     return denoiser

@@ -1,1 +1,1 @@
-"""Programs that only serve checking: stand-ins of TF Serving, other processors and runtimes."""
+"""Programs for checks only: stand-ins of TF Serving, other processors and runtimes."""

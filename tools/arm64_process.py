@@ -1,10 +1,10 @@
-"""Runs .tflite files with LiteRT and writes what comes out; started natively and under ARM64.
+"""Runs .tflite files with LiteRT and writes their outputs; runs natively and under ARM64.
 
     python arm64_process.py FOLDER
 
-FOLDER holds *.tflite and inputs.npz with `images` (1, H, W, C) for whole pictures, `window`
-(1, S, S, C) for tiles and `crop` (1, 80, 80, C) for the attention's vectors. Needs NumPy and LiteRT
-alone.
+FOLDER contains *.tflite and inputs.npz with `images` (1, H, W, C) for whole pictures, `window`
+(1, S, S, C) for tiles and `crop` (1, 80, 80, C) for the attention vectors. Needs only NumPy and
+LiteRT.
 """
 
 import json
@@ -18,13 +18,7 @@ from ai_edge_litert.interpreter import Interpreter
 
 
 def run_file(path: Path, given: dict[str, np.ndarray], threads: int) -> dict[str, np.ndarray]:
-    """Returns the outputs of every signature of a file, by name.
-
-    Args:
-        path: the .tflite file.
-        given: the arrays of inputs.npz.
-        threads: of the interpreter.
-    """
+    """Returns the outputs of every signature of a file by name; `given` is inputs.npz."""
     interpreter = Interpreter(model_path=str(path), num_threads=threads)
     signatures = interpreter.get_signature_list()
     denoise = interpreter.get_signature_runner("serving_default")

@@ -1,14 +1,14 @@
-"""Runs .tflite files under emulated ARM64, as on a phone, and compares with this machine.
+"""Runs .tflite files under emulated ARM64 and compares them with this machine.
 
     python -m tools.checks_arm64 FILE.tflite ... [--root=out/arm64/root]
 
-Needs root, debootstrap and QEMU's user mode (`make arm64-setup`). The first run makes the folder
-of ARM64 programs, later ones use it again; --remove deletes it at the end. Emulated, an image of
-64×64 takes seconds: the times say nothing about a phone.
+Needs root, debootstrap and QEMU's user mode (`make arm64-setup`). The first run creates the folder
+of ARM64 programs and later runs reuse it; --remove deletes it at the end. The times say nothing
+about phones: emulation takes seconds for an image of 64×64.
 
-The folder holds a small Debian in which Python and LiteRT's aarch64 wheel run emulated. Nothing is
-mounted and nothing of the system outside the folder changes: debootstrap fetches the packages,
-they are unpacked (no package's scripts run), and QEMU runs Python in the folder.
+The folder contains a small Debian in which QEMU runs Python and LiteRT's aarch64 wheel. Nothing is
+mounted and nothing outside the folder changes: debootstrap downloads the packages, which are
+unpacked without running their scripts.
 """
 
 import json
@@ -29,20 +29,20 @@ from gradnet_tf.utils.options import ArgumentParser
 from tools import arm64_process
 
 QEMU = "qemu-aarch64-static"
-#: Debian's release, and the version of Python that it has.
+#: The Debian release and its version of Python.
 RELEASE, PYTHON_VERSION = "bookworm", "3.11"
 WHEELS = ("ai-edge-litert", "numpy")
-#: Oldest first: what the C library of the release is good for.
+#: Wheel platforms that the C library of the release supports, oldest first.
 PLATFORMS = ("manylinux2014", "manylinux_2_17", "manylinux_2_27", "manylinux_2_28")
-#: Written last: what the folder was made of.
+#: Written last, with the components of the folder.
 DONE = "gradnet_done.txt"
-#: Stands in the folder from the beginning; with either it is ours, and may be deleted.
+#: Written first; a folder with one of these files was made here and may be deleted.
 BEGUN = "gradnet_begun.txt"
 CORES = 2
 _OLD = "fp asimd evtstrm aes pmull sha1 sha2 crc32 cpuid"
-#: Processors of phones: the part number and the features that Linux would tell. The first has
-#: dot products and half precision, the second neither. QEMU's own "max" is none of them: the SVE
-#: of QEMU 7.2 computes int8 convolutions wrongly (QEMU 10 does not).
+#: Processors of phones: the part number and the features that Linux reports. The first has dot
+#: products and half precision, the second neither. QEMU's "max" is not used because the SVE of
+#: QEMU 7.2 computes wrong int8 convolutions (QEMU 10 does not).
 PROCESSORS = {
     "cortex-a76": ("0xd0b", f"{_OLD} atomics fphp asimdhp asimdrdm lrcpc dcpop asimddp"),
     "cortex-a53": ("0xd03", _OLD),
@@ -51,17 +51,13 @@ _REQUIREMENTS = Path(__file__).resolve().parent.parent / "requirements.txt"
 
 
 def pinned_wheels() -> list[str]:
-    """Returns NAME==VERSION of the wheels, as requirements.txt has them."""
+    """Returns NAME==VERSION of the wheels from requirements.txt."""
     text = _REQUIREMENTS.read_text(encoding="utf-8")
     return [re.search(rf"(?m)^{name}==\S+", text)[0] for name in WHEELS]
 
 
 def require_tools() -> None:
-    """Checks that the folder can be made and used.
-
-    Raises:
-        UserError: not on Linux, not root, or a program is missing.
-    """
+    """Raises a `UserError` if a program is missing, or the user is not root."""
     missing = [name for name in (QEMU, "debootstrap", "dpkg-deb") if shutil.which(name) is None]
     if missing:
         raise UserError(
@@ -69,52 +65,41 @@ def require_tools() -> None:
         )
     if os.geteuid() != 0:
         raise UserError(
-            "debootstrap and chroot need root. Run make arm64-check as root, in a container say."
+            "debootstrap and chroot need root. Run make arm64-check as root, e.g. in a container."
         )
 
 
 def require_own_root(root: Path) -> None:
-    """Raises unless a folder is absent, empty or made here: as root, nothing else stops us.
-
-    Raises:
-        UserError: names the folder.
-    """
+    """Raises a `UserError` unless a folder is missing, empty or was made by this command."""
     own = any((root / name).is_file() and not (root / name).is_symlink() for name in (DONE, BEGUN))
     if root.is_symlink() or (root.exists() and not root.is_dir()):
         raise UserError(f"--root={root}: expected a folder. Received: a file or a link.")
     if root.is_dir() and not own and any(root.iterdir()):
         raise UserError(
-            f"--root={root}: holds other files and was not made by this command, which would "
-            "delete it.\nName a new folder, or delete it yourself."
+            f"--root={root}: contains other files and was not made by this command, which would "
+            "delete it.\nUse a new folder, or delete it yourself."
         )
 
 
 def remove_root(root: Path) -> None:
-    """Deletes the folder, if it is there.
-
-    Raises:
-        UserError: see `require_own_root`.
-    """
+    """Deletes the folder if it exists; raises as `require_own_root` does."""
     require_own_root(root)
     if root.exists():
         shutil.rmtree(root)
 
 
 def make_root(root: Path) -> None:
-    """Makes the folder, unless it is there and of the same parts.
-
-    Args:
-        root: the folder; a half-made one is made anew.
+    """Creates the folder unless it is complete and up to date; replaces an incomplete one.
 
     Raises:
-        UserError: the folder holds something else; or debootstrap or pip fails, with the last
-            line of what it said.
+        UserError: the folder contains something else; or debootstrap or pip fails, with the last
+            line of its output.
     """
     require_own_root(root)
     parts = f"{RELEASE}\n" + "\n".join(pinned_wheels()) + "\n"
     if (root / DONE).is_file() and (root / DONE).read_text(encoding="utf-8") == parts:
         return
-    print(f"making {root}: about 110 packages of Debian {RELEASE} for ARM64, some minutes")
+    print(f"creating {root}: about 110 packages of Debian {RELEASE} for ARM64, some minutes")
     remove_root(root)
     root.mkdir(parents=True)
     (root / BEGUN).touch()
@@ -134,13 +119,13 @@ def make_root(root: Path) -> None:
 def run_python(
     root: Path, processor: str, script: str, *arguments: str
 ) -> subprocess.CompletedProcess:
-    """Runs a script that lies in the folder with its Python, emulated.
+    """Runs a script in the emulated Python of the folder.
 
     Args:
         root: the folder.
         processor: a key of `PROCESSORS`.
-        script: path seen from inside, such as "/check/run.py".
-        arguments: of the script.
+        script: path inside the folder, such as "/check/run.py".
+        arguments: arguments of the script.
     """
     _describe_processor(root, *PROCESSORS[processor])
     command = ["chroot", str(root), f"/usr/bin/{QEMU}", "-cpu", processor, "/usr/bin/python3"]
@@ -163,7 +148,7 @@ def _install_wheels(root: Path) -> None:
 
 
 def _describe_processor(root: Path, part: str, features: str) -> None:
-    """Writes the files from which XNNPACK learns what cores there are; QEMU has none."""
+    """Writes the files from which XNNPACK detects the cores, which QEMU does not provide."""
     core = f"""BogoMIPS\t: 48.00
 Features\t: {features}
 CPU implementer\t: 0x41
@@ -184,30 +169,30 @@ CPU revision\t: 0
 def _run(command: Sequence[str]) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        said = (done.stderr.strip() or done.stdout.strip() or "nothing").splitlines()[-1]
-        raise UserError(f"{command[0]} ended with {done.returncode}: {said[:300]}")
+        reason = (done.stderr.strip() or done.stdout.strip() or "no output").splitlines()[-1]
+        raise UserError(f"{command[0]} failed with exit code {done.returncode}: {reason[:300]}")
 
 
 SIDE = 64
-#: Agreement with the native result in dB that each kind of file must reach: the floats differ in
-#: the last digit, integers where such a digit turns a rounding.
+#: Least agreement with the native result in dB for each kind of file: floats differ in the last
+#: digit, integers where that changes a rounding.
 LEAST = {"float32": 110.0, "float16": 100.0, "int8": 55.0, "dynamic": 50.0}
 ROOT = Path("out/arm64/root")
 
 
 def kind_of(name: str) -> str:
-    """Returns the key of `LEAST` that a file's name tells, float32 where it tells none."""
+    """Returns the key of `LEAST` in a file's name, by default float32."""
     return next((kind for kind in LEAST if f"_{kind}" in name), "float32")
 
 
 def decibels(found: np.ndarray, expected: np.ndarray) -> float:
-    """Returns the agreement of two arrays, peak 1.0; infinite where they are equal."""
+    """Returns the PSNR of two arrays with peak 1.0; infinite if they are equal."""
     power = np.mean((found.astype(np.float64) - expected) ** 2)
     return float(-10 * np.log10(power)) if power else float("inf")
 
 
 def inputs_for(path: Path) -> dict[str, np.ndarray]:
-    """Returns what `arm64_process` feeds a file with."""
+    """Returns the inputs of `arm64_process` for a file."""
     from ai_edge_litert.interpreter import Interpreter
 
     runner = Interpreter(model_path=str(path)).get_signature_runner("serving_default")
@@ -224,13 +209,8 @@ def inputs_for(path: Path) -> dict[str, np.ndarray]:
 def check(paths: Sequence[Path], root: Path, processors: Sequence[str]) -> list[str]:
     """Runs the files natively and on each processor; returns a line for each comparison.
 
-    Args:
-        paths: .tflite files.
-        root: folder of `make_root`.
-        processors: keys of `PROCESSORS`.
-
     Raises:
-        CheckFailed: a file agrees less than `LEAST` says, or does not run.
+        CheckFailed: a file agrees less than `LEAST`, or does not run.
     """
     lines, failed = [], []
     guest = root / "check"
@@ -246,11 +226,11 @@ def check(paths: Sequence[Path], root: Path, processors: Sequence[str]) -> list[
             for processor in processors:
                 done = run_python(root, processor, "/check/process.py", "/check")
                 if done.returncode != 0:
-                    said = (done.stderr.strip().splitlines() or ["nothing"])[-1]
-                    raise CheckFailed(f"{path.name} fails on {processor}: {said[:300]}")
-                told = json.loads(done.stdout.splitlines()[-1])
+                    reason = (done.stderr.strip().splitlines() or ["no output"])[-1]
+                    raise CheckFailed(f"{path.name} fails on {processor}: {reason[:300]}")
+                report = json.loads(done.stdout.splitlines()[-1])
                 with np.load(guest / f"{path.stem}.outputs.npz") as found:
-                    line, fault = _compare(path.name, expected, dict(found), told)
+                    line, fault = _compare(path.name, expected, dict(found), report)
                 lines.append(f"{path.name:<52}{processor:<12}{line}")
                 failed += [f"{path.name} on {processor}: {fault}"] if fault else []
     finally:
@@ -260,15 +240,15 @@ def check(paths: Sequence[Path], root: Path, processors: Sequence[str]) -> list[
     return lines
 
 
-def _compare(name: str, expected: dict, found: dict, told: dict) -> tuple[str, str | None]:
-    """Returns the figures of a file, and what is wrong with them."""
+def _compare(name: str, expected: dict, found: dict, report: dict) -> tuple[str, str | None]:
+    """Returns the figures of a file, and the reason if it fails."""
     worst = min(decibels(found[key], expected[key]) for key in expected)
     largest = max(float(np.abs(found[key] - expected[key]).max()) for key in expected)
-    line = f"{worst:>7.1f} dB  largest difference {largest:.1e}  {told['seconds'][name]:5.1f} s"
+    line = f"{worst:>7.1f} dB  largest difference {largest:.1e}  {report['seconds'][name]:5.1f} s"
     least = LEAST[kind_of(name)]
-    if told["machine"] != "aarch64":
-        return line, f"ran on {told['machine']}, not on aarch64"
-    # Written this way round, NaN fails too.
+    if report["machine"] != "aarch64":
+        return line, f"ran on {report['machine']}, not on aarch64"
+    # NaN fails, too.
     return line, None if worst >= least else f"{worst:.1f} dB, at least {least:.0f} expected"
 
 
@@ -282,7 +262,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         nargs="+",
         choices=PROCESSORS,
         default=list(PROCESSORS),
-        help="what QEMU stands for (default: both)",
+        help="processors to emulate (default: both)",
     )
     parser.add_argument("--remove", action="store_true", help="delete the folder at the end")
     options = parser.parse_args(arguments)

@@ -1,9 +1,9 @@
-"""Asks OpenVINO, a runtime of other people, what an artifact computes.
+"""Verifies artifacts with OpenVINO, an independent runtime.
 
     python -m tools.checks_openvino FOLDER
 
 compares the artifacts of `python -m export --output=FOLDER` with their Keras model. OpenVINO is
-optional: `pip install -e '.[openvino]'`, or GRADNET_OPENVINO_PYTHON names the Python of another
+optional: `pip install -e '.[openvino]'`, or set GRADNET_OPENVINO_PYTHON to the Python of another
 environment that has it.
 """
 
@@ -24,18 +24,17 @@ from gradnet_tf.utils.errors import EXIT_OK, EXIT_SOME_FAILED, UserError
 from gradnet_tf.utils.options import ArgumentParser
 
 ROOT = Path(__file__).resolve().parent.parent
-#: Names the Python that has OpenVINO, where it is not this one.
+#: Environment variable with the Python that has OpenVINO, if it is another one.
 VARIABLE = "GRADNET_OPENVINO_PYTHON"
-#: Agreement with Keras in dB that passes. 8 bits lose some; what computes something else is far
-#: below.
+#: Least agreement with Keras in dB. 8 bits lose some; wrong results are far below.
 FLOAT_LEAST = 90.0
 LEAST = {"int8": 35.0, "dynamic": 35.0, "bfloat16": 45.0}
 
 
 def openvino_python() -> str | None:
-    """Returns the Python that has OpenVINO: the variable's, or this one; `None` without any."""
+    """Returns the Python that has OpenVINO: the variable's, or this one; otherwise `None`."""
     if named := os.environ.get(VARIABLE):
-        # Not resolved: a virtual environment is known by the path of its link to Python.
+        # Not resolved, because a virtual environment is identified by the path of its link.
         return str(Path(named).absolute())
     return sys.executable if importlib.util.find_spec("openvino") else None
 
@@ -49,16 +48,16 @@ def run_openvino(
     """Runs images through a model in OpenVINO.
 
     Args:
-        model: SavedModel folder or .tflite file, one input and one output.
-        images: each as the input takes it, such as float32 (1, H, W, C).
+        model: SavedModel folder or .tflite file with one input and one output.
+        images: inputs, such as float32 (1, H, W, C).
         precision: "f32" or "bf16".
         repeats: runs of each image; the last is timed.
 
     Returns:
-        The outputs, and what `tools.openvino_process` printed.
+        The outputs, and the report that `tools.openvino_process` printed.
 
     Raises:
-        UserError: there is no OpenVINO, or it refuses the file.
+        UserError: OpenVINO is missing, or rejects the file.
     """
     python = openvino_python()
     if python is None:
@@ -89,14 +88,14 @@ def agreement(found: np.ndarray, expected: np.ndarray) -> tuple[float, float]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Prints a line for each artifact; returns the exit code."""
     parser = ArgumentParser(prog="python -m tools.checks_openvino", description=__doc__)
-    parser.add_argument("folder", type=Path, help="what `python -m export` wrote")
+    parser.add_argument("folder", type=Path, help="output folder of `python -m export`")
     parser.add_argument("--repeats", type=int, default=1, help="the last run is timed")
     options = parser.parse_args(arguments)
     cards = [json.loads(path.read_text("utf-8")) for path in sorted(options.folder.glob("*.json"))]
-    # OpenVINO reads one signature of a .tflite file: in those with tiles, the attention's.
+    # OpenVINO reads one signature of a .tflite file; with tiles, that of the attention.
     cards = [card for card in cards if card.get("file") and not card.get("tile")]
     if not cards:
-        raise UserError(f"{options.folder}: holds no artifact without a tile, with its card.")
+        raise UserError(f"{options.folder}: contains no artifact of any size with its card.")
     from gradnet_tf.denoiser import load_denoiser
 
     expected, code = {}, EXIT_OK
@@ -108,11 +107,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             keras = load_denoiser(card["name"], runtime="keras")
             expected[card["name"]] = [keras.denoise(image) for image in images]
         model = options.folder / card["file"]
-        found, told = run_openvino(model, images, "f32", options.repeats)
+        found, report = run_openvino(model, images, "f32", options.repeats)
         half = run_openvino(model, images, "bf16", options.repeats)[1]
         wanted = expected[card["name"]]
         if [output.shape for output in found] != [output.shape for output in wanted]:
-            # OpenVINO takes the first subgraph of a .tflite file, whatever its signature.
+            # OpenVINO uses the first subgraph of a .tflite file for any signature.
             print(f"{card['file']:<44}{'reads another signature than serving_default':>42}")
             code = EXIT_SOME_FAILED
             continue
@@ -121,14 +120,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         least = next((LEAST[kind] for kind in LEAST if f"_{kind}" in card["file"]), FLOAT_LEAST)
         if not decibels >= least:
             code = EXIT_SOME_FAILED
-        last = sorted(told["seconds"])[-1]
-        times = [1e3 * one["seconds"][last] for one in (told, half)]
+        last = sorted(report["seconds"])[-1]
+        times = [1e3 * one["seconds"][last] for one in (report, half)]
         print(
             f"{card['file']:<44}{worst:>20.1e}{decibels:>9.1f} dB"
             + "".join(f"{time:>7.1f} ms" for time in times)
             + ("" if decibels >= least else f"  at least {least:.0f} dB expected")
         )
-    print(f"OpenVINO {told['version']}; ms at {SIZES[-1][0]}×{SIZES[-1][1]}, run {options.repeats}")
+    print(
+        f"OpenVINO {report['version']}; ms at {SIZES[-1][0]}×{SIZES[-1][1]}, run {options.repeats}"
+    )
     return code
 
 

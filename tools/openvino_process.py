@@ -1,10 +1,10 @@
-"""Runs a model file in OpenVINO, in a process of its own.
+"""Runs a model file in OpenVINO, in a separate process.
 
     python -m tools.openvino_process MODEL INPUTS.npz OUTPUTS.npz [--precision=f32]
 
-Needs NumPy and OpenVINO alone, so that it runs in an environment without TensorFlow; see
-`tools.checks_openvino` for the other side. Prints one line of JSON: `version`, `inputs` and
-`outputs` by name, `seconds` of the last run of each input.
+Needs only NumPy and OpenVINO, so that it runs in environments without TensorFlow;
+`tools.checks_openvino` starts it. Prints one line of JSON: `version`, the names of `inputs` and
+`outputs`, and `seconds` of the last run of each input.
 """
 
 import argparse
@@ -18,17 +18,17 @@ PRECISIONS = ("f32", "bf16")
 
 
 def run(model: str, inputs: str, outputs: str, precision: str, repeats: int) -> dict:
-    """Feeds every array of `inputs` to the one input of `model` and writes what comes out.
+    """Runs `model` on every array of the npz `inputs` and writes its first output to `outputs`.
 
     Args:
-        model: SavedModel folder (its `serving_default`) or .tflite file.
-        inputs: npz with one array, or more, of the input's rank.
-        outputs: npz to write: the first output, under the names of `inputs`.
-        precision: what OpenVINO computes in. Left alone it takes bfloat16 where the CPU has it.
+        model: SavedModel folder (its `serving_default`) or .tflite file with one input.
+        inputs: npz of input arrays.
+        outputs: npz to write, with the names of `inputs`.
+        precision: explicit, because OpenVINO's default is bfloat16 if the CPU supports it.
         repeats: runs of each input; the last is timed.
 
     Returns:
-        What is printed.
+        The report to print.
     """
     import openvino
 

@@ -1,9 +1,9 @@
-"""Serves an exported SavedModel on this machine as TF Serving would: a stand-in, for first tries.
+"""A stand-in for TF Serving: serves an exported SavedModel on this machine, for first tests.
 
 Example:
   python -m tools.stand_in --model_dir=exported/saved_model --rest_port=8501
-It listens on 127.0.0.1 alone and has neither encryption nor batching. For users' traffic, run TF
-Serving itself: docs/serving.md.
+It listens only on 127.0.0.1, without encryption or batching. For production, run TF Serving itself:
+docs/serving.md.
 """
 
 import dataclasses
@@ -27,7 +27,7 @@ class Options:
 
     Attributes:
         model_dir: folder of versions, such as exported/saved_model.
-        model_name: what requests call the model.
+        model_name: name of the model in requests.
         rest_port: port of the REST interface; 0 takes a free one.
         grpc_port: port of the gRPC interface; 0 takes a free one.
     """
@@ -42,7 +42,7 @@ COMMAND_LINE = CommandLine(Options)
 
 
 def main(given: Given) -> int:
-    """Loads the model, serves until it is interrupted."""
+    """Loads the model and serves until interrupted."""
     options = given.make(Options)
     with quiet_native_logs():
         from tools.stand_in_grpc import start_grpc

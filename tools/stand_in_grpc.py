@@ -1,8 +1,7 @@
 """A stand-in for TF Serving's gRPC interface: PredictionService and ModelService on a SavedModel.
 
-It uses the stubs of `tensorflow-serving-api`, so names, dtypes, message sizes
-and status codes are on the wire as with TF Serving. It is for tests and first
-tries on one machine, not for users' traffic.
+It uses the stubs of `tensorflow-serving-api`, so names, dtypes, message sizes and status codes
+match TF Serving. For tests on one machine only.
 """
 
 from concurrent import futures
@@ -25,25 +24,34 @@ from tools.stand_in_model import (
     ServingError,
 )
 
-#: Largest request in bytes; also the largest tensor that a short message may stand for.
+#: Largest request in bytes; also the largest tensor that a compressed message may represent.
 MAX_MESSAGE = 2**30
 _STATUSES = {status.value[0]: status for status in grpc.StatusCode}
+
+
+def _with_status(method):
+    """Makes a service method that reports a `ServingError` as a gRPC status."""
+
+    def answer(self, request, context):
+        try:
+            return method(self, request)
+        except ServingError as error:
+            context.abort(_STATUSES[error.code], str(error))
+
+    return answer
 
 
 class _Prediction(prediction_service_pb2_grpc.PredictionServiceServicer):
     def __init__(self, servable: Servable):
         self._servable = servable
 
-    def Predict(self, request, context):
+    @_with_status
+    def Predict(self, request):
         spec = request.model_spec
-        try:
-            version = spec.version.value if spec.HasField("version") else None
-            self._servable.require(spec.name, version)
-            signature = spec.signature_name or "serving_default"
-            inputs = {name: _array(name, proto) for name, proto in request.inputs.items()}
-            outputs = self._servable.predict(signature, inputs, request.output_filter)
-        except ServingError as error:
-            context.abort(_STATUSES[error.code], str(error))
+        self._servable.require(spec.name, spec.version.value if spec.HasField("version") else None)
+        signature = spec.signature_name or "serving_default"
+        inputs = {name: _array(name, proto) for name, proto in request.inputs.items()}
+        outputs = self._servable.predict(signature, inputs, request.output_filter)
         response = predict_pb2.PredictResponse()
         response.model_spec.name = spec.name
         response.model_spec.signature_name = signature
@@ -52,11 +60,9 @@ class _Prediction(prediction_service_pb2_grpc.PredictionServiceServicer):
             response.outputs[name].CopyFrom(tf.make_tensor_proto(array))
         return response
 
-    def GetModelMetadata(self, request, context):
-        try:
-            self._servable.require(request.model_spec.name)
-        except ServingError as error:
-            context.abort(_STATUSES[error.code], str(error))
+    @_with_status
+    def GetModelMetadata(self, request):
+        self._servable.require(request.model_spec.name)
         response = get_model_metadata_pb2.GetModelMetadataResponse()
         response.model_spec.name = self._servable.name
         response.model_spec.version.value = self._servable.version
@@ -75,11 +81,9 @@ class _Model(model_service_pb2_grpc.ModelServiceServicer):
     def __init__(self, servable: Servable):
         self._servable = servable
 
-    def GetModelStatus(self, request, context):
-        try:
-            self._servable.require(request.model_spec.name)
-        except ServingError as error:
-            context.abort(_STATUSES[error.code], str(error))
+    @_with_status
+    def GetModelStatus(self, request):
+        self._servable.require(request.model_spec.name)
         response = get_model_status_pb2.GetModelStatusResponse()
         status = response.model_version_status.add(version=self._servable.version)
         status.state = get_model_status_pb2.ModelVersionStatus.AVAILABLE
@@ -97,7 +101,7 @@ def start_grpc(servable: Servable, port: int = 0) -> tuple[grpc.Server, int]:
         options=[
             ("grpc.max_receive_message_length", MAX_MESSAGE),
             ("grpc.max_send_message_length", -1),
-            # By default two servers may share a port, and requests would go to either.
+            # Otherwise two servers could share a port.
             ("grpc.so_reuseport", 0),
         ],
     )
@@ -110,7 +114,7 @@ def start_grpc(servable: Servable, port: int = 0) -> tuple[grpc.Server, int]:
 
 
 def _array(name: str, proto) -> np.ndarray:
-    """Reads a TensorProto; one value may stand for any number of equal ones."""
+    """Reads a TensorProto, in which one value may represent any number of equal ones."""
     size = float(np.prod([float(dim.size) for dim in proto.tensor_shape.dim]))
     if size > MAX_MESSAGE:
         raise ServingError(RESOURCE_EXHAUSTED, f"{name}: {size:.0f} values are too many")

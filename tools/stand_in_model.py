@@ -1,8 +1,7 @@
-"""A SavedModel as a server holds it: predictions by signature, errors as TF Serving reports them.
+"""The model of the stand-in for TF Serving: predictions by signature, with TF Serving's errors.
 
-This is part of the stand-in for TF Serving, and runs through TensorFlow's
-Python loader. What only the C++ loader would refuse is judged elsewhere, see
-`export.verify.cpp_loader`.
+It uses TensorFlow's Python loader; `export.verify.cpp_loader` checks what only the C++ loader
+rejects.
 """
 
 import threading
@@ -15,7 +14,7 @@ import tensorflow as tf
 from gradnet_tf.runtimes.saved_model_runtime import reason_of
 from gradnet_tf.utils.errors import UserError
 
-# Number, name and HTTP status, as TF Serving 2.x pairs them.
+# gRPC code, name and HTTP status of TF Serving 2.x.
 _TABLE = (
     (1, "CANCELLED", 499),
     (2, "UNKNOWN", 500),
@@ -40,26 +39,19 @@ INVALID_ARGUMENT, NOT_FOUND, RESOURCE_EXHAUSTED, FAILED_PRECONDITION, INTERNAL =
 
 
 class ServingError(RuntimeError):
-    """An answer that is no result: a code of gRPC and a message for the caller."""
+    """An error response: a gRPC code and a message."""
 
     def __init__(self, code: int, message: str):
         super().__init__(message)
         self.code = code
 
 
-#: Requests that run at a time, since each may take the memory that its limits allow.
+#: Parallel requests, since each may use as much memory as its limits allow.
 CONCURRENCY = 2
 
 
 class Servable:
-    """The highest version in a folder of versions.
-
-    Args:
-        folder: holds folders with numbers for names, each a SavedModel.
-        name: what requests call the model.
-
-    Attributes:
-        version: the number that was loaded.
+    """The highest version in a folder of versions; `name` is that of the model in requests.
 
     Raises:
         UserError: there is no version, or it does not load.
@@ -76,7 +68,7 @@ class Servable:
             )
         self.name, self.version = name, max(numbers)
         try:
-            # Signatures hold their variables weakly: the loaded object stays with them.
+            # Keeps the loaded object, because signatures only have weak references to variables.
             self._loaded = tf.saved_model.load(str(folder / str(self.version)))
         except (OSError, ValueError, tf.errors.OpError) as error:
             reason = str(error).splitlines()[0][:200]
@@ -116,10 +108,10 @@ class Servable:
         Args:
             signature: its name.
             inputs: arrays by name; bytes in an array of objects.
-            outputs: names wanted; all by default.
+            outputs: names of the requested outputs; all by default.
 
         Raises:
-            ServingError: the request's fault, or TensorFlow's, under its own code.
+            ServingError: an invalid request, or an error of TensorFlow.
         """
         specs = self.inputs_of(signature)
         if set(inputs) != set(specs):
@@ -148,7 +140,7 @@ class Servable:
 
 
 def _tensor(name: str, array: np.ndarray, spec: tf.TensorSpec) -> tf.Tensor:
-    """Makes a tensor of an array, which must have the dtype and the shape of `spec`."""
+    """Converts an array, which must match `spec`, to a tensor."""
     tensor = tf.constant(array, tf.string) if array.dtype == object else tf.constant(array)
     if tensor.dtype != spec.dtype:
         message = f"Expects {name} to be {spec.dtype.name} but {tensor.dtype.name} is provided"

@@ -1,10 +1,10 @@
 """A stand-in for TF Serving's REST interface (v1): predict, status and metadata of one model.
 
-For tests and first tries on one machine, not for users' traffic.
+For tests on one machine only.
 
 A body has "instances", a list with an object or a value for each image (row format), or "inputs",
-an object or a value for all (column format). Bytes are `{"b64": "…"}`; in answers every output
-whose name ends in `_bytes` is written so.
+an object or a value for all (column format). Bytes are encoded as `{"b64": "…"}`, in responses for
+every output whose name ends in `_bytes`.
 """
 
 import base64
@@ -23,13 +23,10 @@ from tools.stand_in_model import HTTP, INTERNAL, INVALID_ARGUMENT, Servable, Ser
 
 
 def read_body(body: bytes) -> tuple[dict, str, bool]:
-    """Reads a predict request.
-
-    Returns:
-        Its object, its signature's name, and whether it is in row format.
+    """Parses a predict request: its object, the name of the signature, and whether it is rows.
 
     Raises:
-        ServingError: INVALID_ARGUMENT, no such JSON.
+        ServingError: INVALID_ARGUMENT.
     """
     try:
         request = json.loads(body)
@@ -48,11 +45,7 @@ def read_body(body: bytes) -> tuple[dict, str, bool]:
 def read_inputs(
     request: Mapping, row_format: bool, specs: Mapping[str, tf.TensorSpec]
 ) -> dict[str, np.ndarray]:
-    """Returns the arrays of a request by input name.
-
-    Raises:
-        ServingError: INVALID_ARGUMENT, what is no array of the signature's dtype.
-    """
+    """Returns the arrays of a request by input name, or raises a `ServingError`."""
     values = request["instances"] if row_format else request["inputs"]
     if row_format:
         if not isinstance(values, list) or not values:
@@ -70,7 +63,7 @@ def read_inputs(
 
 
 def write_outputs(outputs: Mapping[str, np.ndarray], row_format: bool) -> bytes:
-    """Returns the body of the answer: "predictions" or "outputs"."""
+    """Returns the body of the response: "predictions" or "outputs"."""
     lists = {name: _list(name, array) for name, array in outputs.items()}
     if not row_format:
         value = lists if len(lists) > 1 else next(iter(lists.values()))
@@ -86,7 +79,7 @@ def _is_named(value) -> bool:
 
 
 def _array(name: str, value, spec: tf.TensorSpec | None) -> np.ndarray:
-    if spec is None:  # An unknown name: the servable's message names it.
+    if spec is None:  # An unknown name, which the servable reports.
         return np.zeros(0, np.float32)
     if spec.dtype == tf.string:
         values = value if isinstance(value, list) else [value]
@@ -143,7 +136,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self):
         length = self.headers.get("Content-Length", "")
         if not length.isdecimal() or int(length) > MAX_BODY:
-            # What follows on this connection would be read as the next request.
+            # The unread body would be parsed as the next request.
             self.close_connection = True
             self._answer(413, {"error": f"expected a body of at most {MAX_BODY} bytes"})
             return
@@ -151,7 +144,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._guarded(lambda: self._predict(body))
 
     def do_GET(self):
-        self._guarded(self._tell)
+        self._guarded(self._describe)
 
     def log_message(self, *_):
         """Requests are not printed."""
@@ -172,7 +165,7 @@ class _Handler(BaseHTTPRequestHandler):
         inputs = read_inputs(request, row_format, specs)
         return write_outputs(self.servable.predict(signature, inputs), row_format)
 
-    def _tell(self) -> dict:
+    def _describe(self) -> dict:
         what = self._target()
         if what == ":predict":
             raise self._malformed()
@@ -212,7 +205,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
-        except (BrokenPipeError, ConnectionResetError):  # The client has given up.
+        except (BrokenPipeError, ConnectionResetError):  # The client disconnected.
             self.close_connection = True
 
 
@@ -230,7 +223,7 @@ def start_rest(servable: Servable, port: int = 0) -> tuple[ThreadingHTTPServer, 
 
 
 def _tensor_info(spec) -> dict:
-    """Returns a tensor's dtype and shape as TF Serving's metadata has them; -1 is any size."""
+    """Returns a tensor's dtype and shape in TF Serving's format; -1 is any size."""
     sizes = [{"size": str(-1 if size is None else size), "name": ""} for size in spec.shape]
     shape = {"dim": sizes, "unknown_rank": False}
     dtype = types_pb2.DataType.Name(spec.dtype.as_datatype_enum)

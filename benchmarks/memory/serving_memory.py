@@ -1,25 +1,21 @@
-r"""Memory of a server under mixed requests, good and bad: a row after every tenth of them.
+r"""Measures the memory of a server under valid and invalid requests, after every tenth of them.
 
 Example:
   python -m export --model=gradnet_tiny --output=exported --formats=saved_model
   python -m benchmarks.memory.serving_memory --model_dir=exported/saved_model --requests=1000
-The stand-in for TF Serving runs as a process of its own and is asked through REST and gRPC in
-turn. Sizes come from a set of twelve, because TensorFlow keeps a prepared convolution for each
-size it met, up to 1,024 of them: memory grows with new sizes until then. The first fifth of the
-requests is the warm-up.
+The stand-in for TF Serving runs as a separate process and gets requests through REST and gRPC in
+turn. Images have one of twelve sizes, because TensorFlow caches a convolution for each new size,
+up to 1,024 of them, and memory grows until then. The first fifth of the requests is the warm-up.
 """
 
 import dataclasses
-import os
 import subprocess
 import sys
 from collections.abc import Sequence
-from pathlib import Path
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import numpy as np
 
+from benchmarks.measuring import ROOT, process_memory
 from export.serving.client import Refused
 from export.serving.grpc_client import GrpcTransport
 from export.serving.rest_client import RestTransport
@@ -35,8 +31,8 @@ class Options:
 
     Attributes:
         model_dir: folder of versions, such as exported/saved_model.
-        requests: how many.
-        seed: of the pictures.
+        requests: number of requests.
+        seed: seed of the images.
     """
 
     model_dir: str
@@ -47,13 +43,12 @@ class Options:
 COMMAND_LINE = CommandLine(Options)
 
 
-#: Heights and widths of the pictures.
+#: Heights and widths of the images.
 SIZES = [(height, width) for height in (48, 97, 160) for width in (31, 64, 120, 200)]
-ROOT = Path(__file__).resolve().parents[2]
 
 
 class Server:
-    """The stand-in as a process, on free ports."""
+    """The stand-in as a separate process, on free ports."""
 
     def __init__(self, model_dir: str):
         command = [sys.executable, "-m", "tools.stand_in", f"--model_dir={model_dir}"]
@@ -68,12 +63,6 @@ class Server:
             GrpcTransport(grpc.split()[1], "denoiser"),
         )
 
-    def resident_megabytes(self) -> float:
-        """Returns the memory that the server holds now (Linux)."""
-        status = Path(f"/proc/{self.process.pid}/status").read_text()
-        line = next(line for line in status.splitlines() if line.startswith("VmRSS"))
-        return int(line.split()[1]) / 1024
-
     def stop(self) -> None:
         """Ends the process."""
         for transport in self.transports:
@@ -84,7 +73,7 @@ class Server:
 
 
 def mixed_requests(seed: int) -> list[tuple[str, dict, bool]]:
-    """Returns (signature, inputs, whether it must succeed) of all kinds."""
+    """Returns requests of all kinds: (signature, inputs, whether it must succeed)."""
     from export.verify.checks import encode_png
 
     draw = np.random.default_rng(seed)
@@ -110,17 +99,17 @@ def mixed_requests(seed: int) -> list[tuple[str, dict, bool]]:
 
 
 def run(model_dir: str, count: int, seed: int = 0) -> list[tuple[int, float]]:
-    """Sends `count` requests and returns (requests so far, resident megabytes) on the way.
+    """Sends `count` requests; returns ten rows of (requests so far, resident megabytes).
 
     Raises:
-        UserError: the server did not start, or answered a request otherwise than it must.
+        UserError: the server did not start, or accepted or refused a request unexpectedly.
     """
     with quiet_native_logs():
         requests, server, rows = mixed_requests(seed), Server(model_dir), []
     try:
         for number in range(count):
             signature, inputs, good = requests[number % len(requests)]
-            # Whole rounds change places, so that every request goes both ways.
+            # The transports swap after each round, so that every request uses both.
             transport = server.transports[(number + number // len(requests)) % 2]
             try:
                 transport.predict(signature, inputs, 60.0)
@@ -130,7 +119,7 @@ def run(model_dir: str, count: int, seed: int = 0) -> list[tuple[int, float]]:
             if answered != good:
                 raise UserError(f"request {number} ({signature}): expected answered = {good}.")
             if (number + 1) % max(1, count // 10) == 0:
-                rows.append((number + 1, server.resident_megabytes()))
+                rows.append((number + 1, process_memory(server.process.pid) / 2**20))
     finally:
         server.stop()
     return rows

@@ -1,23 +1,21 @@
-r"""Time and memory of denoising large photographs: a row for each size, and a straight line.
+r"""Measures time and memory of denoising large photographs, and fits a straight line.
 
 Example:
   python -m benchmarks.memory.tiled_memory --sizes=1,4,12,24
-A photograph of each size (in megapixels, 3:2) is generated, written as JPEG, and read, denoised
-and written by a process of its own, which reports its peak resident memory. Start-up (imports,
-weights, traces) is left out of the time and counted in the memory.
+A photograph of each size (in megapixels, 3:2) is generated and written as JPEG. A separate process
+reads, denoises and writes it, and reports its peak resident memory (Linux only). Start-up (imports,
+weights, tracing) is excluded from the time and included in the memory.
 """
 
 import dataclasses
-import json
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from benchmarks.measuring import in_own_process, process_memory
 from gradnet_tf.utils.command import run_script
-from gradnet_tf.utils.errors import UserError
 from gradnet_tf.utils.options import CommandLine, Given, option
 
 
@@ -26,11 +24,11 @@ class Options:
     """The command's options.
 
     Attributes:
-        sizes: megapixels.
-        model: what denoises: a path or a name.
+        sizes: sizes of the photographs in megapixels.
+        model: path or name of the model.
         tile: side of the tiles: auto, whole or a number of pixels.
-        runtime: what runs it: auto, keras or litert.
-        repeats: rounds over all sizes; the best time counts.
+        runtime: auto, keras or litert.
+        repeats: rounds over all sizes; the best time of each counts.
         max_memory: budget for --tile=auto, such as 1.5GB.
     """
 
@@ -43,31 +41,13 @@ class Options:
 
 
 COMMAND_LINE = CommandLine(Options)
-
-
-def generate(path: str, megapixels: float) -> None:
-    """Writes a photograph-like picture with noise: details of all scales, as in nature."""
-    import cv2
-    import numpy as np
-
-    from gradnet_tf.images.image_files import write_image
-
-    width = round((1.5e6 * megapixels) ** 0.5)
-    height = round(width / 1.5)
-    draw = np.random.default_rng(0)
-    picture = np.full((height, width, 3), 110, np.float32)
-    for octave in range(1, 9):
-        coarse = draw.normal(0, 30 / octave, (2**octave + 1, 2**octave + 1, 3)).astype(np.float32)
-        picture += cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR)
-    for row in picture:
-        row += draw.normal(0, 15, row.shape)
-    write_image(Path(path), np.clip(picture, 0, 255).astype(np.uint8))
+_MODULE = "benchmarks.memory.tiled_memory"
 
 
 def measure(
     source: str, target: str, model: str, tile: str, max_memory: str | None, runtime: str
 ) -> dict:
-    """Denoises one file in this process; returns seconds and the process' peak memory in bytes."""
+    """Denoises one file; returns `seconds` and `peak`, this process' peak memory in bytes."""
     import numpy as np
 
     from gradnet_tf.denoiser import load_denoiser
@@ -80,19 +60,7 @@ def measure(
         denoiser(np.zeros((200, 200, 3), np.uint8), tiles=warm_up)
     begin = time.perf_counter()
     write_image(Path(target), denoiser(read_image(source), tiles=config))
-    return {"seconds": time.perf_counter() - begin, "peak": peak_memory()}
-
-
-def peak_memory() -> int:
-    """Returns the most resident memory that this process has had, in bytes."""
-    status = Path("/proc/self/status")
-    if status.is_file():  # of this program alone; getrusage's begins with what started it
-        line = next(x for x in status.read_text().splitlines() if x.startswith("VmHWM:"))
-        return int(line.split()[1]) * 1024
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+    return {"seconds": time.perf_counter() - begin, "peak": process_memory(peak=True)}
 
 
 def straight_line(sizes: Sequence[float], seconds: Sequence[float]) -> tuple[float, float, float]:
@@ -109,39 +77,21 @@ def straight_line(sizes: Sequence[float], seconds: Sequence[float]) -> tuple[flo
     return start, slope, float(np.abs((start + slope * sizes) / seconds - 1).max())
 
 
-def in_its_own_process(function: str, *arguments) -> str:
-    """Calls a function of this module in a new process; returns the last line it prints."""
-    code = f"""
-import json, sys
-from benchmarks.memory import tiled_memory
-print(json.dumps(tiled_memory.{function}(*json.loads(sys.argv[1]))))
-"""
-    done = subprocess.run(
-        [sys.executable, "-c", code, json.dumps(arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise UserError(f"{function}{arguments} failed:\n{done.stderr.splitlines()[-1]}")
-    return done.stdout.splitlines()[-1]
-
-
 def main(given: Given) -> None:
     """Measures, then prints the table."""
     options = given.make(Options)
     sizes = options.sizes
-    how = (options.model, options.tile, options.max_memory, options.runtime)
+    settings = (options.model, options.tile, options.max_memory, options.runtime)
     rows: dict[float, list[dict]] = {size: [] for size in sizes}
     with tempfile.TemporaryDirectory() as folder:
         target = f"{folder}/denoised.jpg"
         for size in sizes:
-            in_its_own_process("generate", f"{folder}/{size}.jpg", size)
-        # Round by round, so that what else the machine does meets all sizes alike.
+            in_own_process("benchmarks.measuring:write_photograph", f"{folder}/{size}.jpg", size)
+        # Round by round, so that other work on the machine affects all sizes alike.
         for _ in range(options.repeats):
             for size in sizes:
                 source = f"{folder}/{size}.jpg"
-                row = json.loads(in_its_own_process("measure", source, target, *how))
+                row = in_own_process(f"{_MODULE}:measure", source, target, *settings)
                 rows[size].append(row)
                 print(f"{size:g} megapixels: {row['seconds']:.2f} s", file=sys.stderr, flush=True)
     print(f"{options.model}, --tile={options.tile} --max_memory={options.max_memory}", end=" ")

@@ -1,20 +1,15 @@
-r"""Where the attention's vectors of a large picture should come from: a table of PSNR.
+r"""Compares sources of the attention vectors of large pictures: a table of PSNR.
 
 Example:
   python -m benchmarks.quality.attention_vectors --data_dir=DATA --max_images=3
-Each picture is denoised with vectors taken from all of it (as the paper does) and from samples of
-it. Large pictures are CBSD68 enlarged and as mosaics, the photographs of the sample set, and the
-really noisy ones of RENOIR, one by one and as a mosaic. docs/results.md has the table and what
-follows from it.
+Each picture is denoised with vectors pooled over the whole picture (as in the paper) and over
+samples of it. The pictures are CBSD68 enlarged and as mosaics, the photographs of the sample set,
+and those of RENOIR with real noise, single and as a mosaic. docs/results.md has the results.
 """
 
 import dataclasses
-import os
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-
-
-from gradnet_tf.utils.command import run_script  # noqa: E402
+from gradnet_tf.utils.command import run_script
 from gradnet_tf.utils.options import CommandLine, Given
 
 
@@ -25,9 +20,9 @@ class Options:
     Attributes:
         model: a network with attention.
         data_dir: folder with CBSD68 and RENOIR.
-        sigma: noise level, 0-255 scale; RENOIR has its own noise.
-        max_images: pictures of each kind.
-        enlarge: by how much CBSD68 is enlarged.
+        sigma: noise level, 0-255 scale; RENOIR has real noise.
+        max_images: number of pictures of each kind.
+        enlarge: factor by which CBSD68 is enlarged.
     """
 
     model: str = "gradnet_small_color_blind"
@@ -43,34 +38,31 @@ COMMAND_LINE = CommandLine(Options)
 _MOSAIC = 8
 
 
-def ways():
-    """Returns what is compared: name to a function from a picture to a batch for its vectors."""
+def samplings():
+    """Returns the compared samplings by name: functions from a picture to a batch to pool over."""
     import numpy as np
 
+    def crops(noisy, tops, lefts, side):
+        return np.stack(
+            [noisy[t : t + side, x : x + side] for t, x in zip(tops, lefts, strict=True)]
+        )
+
     def random(count, side):
-        def crops(noisy):
+        def sample(noisy):
             draw = np.random.default_rng(0)
             height, width = noisy.shape[:2]
             tops = draw.integers(0, height - side + 1, count)
-            lefts = draw.integers(0, width - side + 1, count)
-            return np.stack(
-                [noisy[t : t + side, x : x + side] for t, x in zip(tops, lefts, strict=True)]
-            )
+            return crops(noisy, tops, draw.integers(0, width - side + 1, count), side)
 
-        return crops
+        return sample
 
     def even(rows, columns, side):
-        def crops(noisy):
-            height, width = noisy.shape[:2]
-            return np.stack(
-                [
-                    noisy[t : t + side, x : x + side]
-                    for t in np.linspace(0, height - side, rows).astype(int)
-                    for x in np.linspace(0, width - side, columns).astype(int)
-                ]
-            )
+        def sample(noisy):
+            tops = np.linspace(0, noisy.shape[0] - side, rows).astype(int)
+            lefts = np.linspace(0, noisy.shape[1] - side, columns).astype(int)
+            return crops(noisy, np.repeat(tops, columns), np.tile(lefts, rows), side)
 
-        return crops
+        return sample
 
     def strided(noisy):
         step = max(1, round((noisy.shape[0] * noisy.shape[1] / (32 * 80**2)) ** 0.5))
@@ -128,6 +120,14 @@ def pictures(options: Options):
     yield "renoir mosaic", "0", to_float(clean), to_float(noisy_scenes)
 
 
+def psnr(one, other) -> float:
+    """Returns the PSNR in dB of two float pictures, infinite where they are equal."""
+    import numpy as np
+
+    error = np.mean((one - other) ** 2, dtype=np.float64)
+    return float("inf") if error == 0 else float(-10 * np.log10(error))
+
+
 def main(given: Given) -> None:
     """Prints a row for each way and a column for each kind of picture."""
     options = given.make(Options)
@@ -144,15 +144,14 @@ def main(given: Given) -> None:
     def denoise(image, attention):
         return np.clip(np.asarray(model(image[None], attention=attention))[0], 0, 1)
 
-    rows: dict[str, dict] = {name: {} for name in ways()}
+    rows: dict[str, dict] = {name: {} for name in samplings()}
     for kind, name, clean, noisy in pictures(options):
         reference = None
-        for way, sample in ways().items():
+        for way, sample in samplings().items():
             denoised = denoise(noisy, vectors(sample(noisy)))
             reference = denoised if reference is None else reference
-            psnr = -10 * np.log10(np.mean((denoised - clean) ** 2, dtype=np.float64))
             far = 255 * np.abs(denoised - reference).max()
-            rows[way].setdefault(kind, []).append((psnr, far))
+            rows[way].setdefault(kind, []).append((psnr(denoised, clean), far))
         scores = " ".join(f"{found[kind][-1][0]:.4f}" for found in rows.values())
         print(f"{kind} {name} {clean.shape[1]}×{clean.shape[0]}: {scores}", flush=True)
     kinds = list(next(iter(rows.values())))
@@ -160,8 +159,8 @@ def main(given: Given) -> None:
     for way, found in rows.items():
         cells = []
         for kind in kinds:
-            psnr, far = np.array(found[kind]).T
-            cells.append(f"{psnr.mean():.4f} ({far.max():.2f})")
+            scores, far = np.array(found[kind]).T
+            cells.append(f"{scores.mean():.4f} ({far.max():.2f})")
         print(f"| {way} | " + " | ".join(cells) + " |")
 
 

@@ -1,13 +1,15 @@
-r"""Which strength h OpenCV's non-local means should have for a noise level: a table of PSNR.
+r"""Finds the strength h of OpenCV's non-local means for a noise level: a table of PSNR.
 
 Example:
   python -m benchmarks.quality.nlm_strength --split=train --crop=256
 Rows are noise levels, columns h / σ, over the photographs of the sample set (or --dataset).
-`gradnet_tf.models.classical.NLM_STRENGTH` holds what it found; docs/results.md has the table.
+`gradnet_tf.models.classical.NLM_STRENGTH` is the result; docs/results.md has the table.
 """
 
 import dataclasses
+import statistics
 
+from benchmarks.quality.attention_vectors import psnr
 from gradnet_tf.utils.command import run_script
 from gradnet_tf.utils.options import CommandLine, Given
 
@@ -19,9 +21,9 @@ class Options:
     Attributes:
         dataset: photographs to measure on.
         data_dir: folder that holds the data set, or the set's parent.
-        split: split of the set; the test split is not for choosing.
-        max_images: take the first so many images in byte order.
-        crop: side of the centre that is taken of each.
+        split: split of the set; parameters must not be chosen on the test split.
+        max_images: use the first so many images in byte order.
+        crop: side of the center crop of each image.
         seed: seed of the noise.
     """
 
@@ -41,16 +43,15 @@ SIGMAS = (15, 25, 50)
 
 def mean_psnr(pairs, denoise) -> float:
     """Returns the mean PSNR in dB of `denoise` (uint8 to uint8) over (noisy, clean) images."""
-    import numpy as np
-
     from gradnet_tf.images.image_files import to_float, to_uint8
 
-    errors = [np.mean((to_float(denoise(to_uint8(noisy))) - clean) ** 2) for noisy, clean in pairs]
-    return float(np.mean(-10 * np.log10(errors)))
+    return statistics.fmean(
+        psnr(to_float(denoise(to_uint8(noisy))), clean) for noisy, clean in pairs
+    )
 
 
 def joint(strength: float):
-    """Non-local means that compares patches in all channels at once; ours."""
+    """Non-local means that compares patches in all channels at once; as `opencv_nlm` does."""
     import cv2
 
     def denoise(pixels):
@@ -61,7 +62,7 @@ def joint(strength: float):
 
 
 def lab(strength: float):
-    """OpenCV's own function for colour, which separates lightness and colour (Lab)."""
+    """OpenCV's function for color images, which separates lightness and color (Lab)."""
     import cv2
 
     def denoise(pixels):
@@ -73,7 +74,7 @@ def lab(strength: float):
 
 
 def main(given: Given) -> None:
-    """Prints a table for grey and two for colour."""
+    """Prints a table for gray and two for color."""
     options = given.make(Options)
     from datasets.pipeline.batches import validation_pairs
     from datasets.sets.catalog import find_dataset
@@ -82,8 +83,8 @@ def main(given: Given) -> None:
         images = find_dataset(
             options.dataset, options.data_dir, options.split, options.max_images, channels
         )
-        colour = "colour" if channels == 3 else "grey"
-        print(f"{colour}, {method.__name__}: {len(images)} images of {images.name}")
+        color = "color" if channels == 3 else "gray"
+        print(f"{color}, {method.__name__}: {len(images)} images of {images.name}")
         print("sigma  " + "  ".join(f"h={factor:.1f}σ" for factor in FACTORS))
         for sigma in SIGMAS:
             pairs = validation_pairs(images, sigma, options.seed, options.crop)

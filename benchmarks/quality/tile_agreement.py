@@ -1,24 +1,21 @@
-r"""Do tiles show? Differences from one tile size to another, seams, and PSNR beside whole pooling.
+r"""Measures whether tiles are visible: differences between tile sizes, seams, and PSNR.
 
 Example:
   python -m benchmarks.quality.tile_agreement --data_dir=DATA --max_images=3 --output=out/tiles
 The pictures are those of `benchmarks.quality.attention_vectors`. Each is denoised in tiles of
-every size; the table has the largest difference between any two, the PSNR of one against another
-(the lowest), the mean step of the difference across the borders of tiles and elsewhere, and the
-PSNR against the clean picture beside that of the network pooled over all of the picture. The
-pictures in --output show the differences, amplified 1,000 times, of each tile size from the whole.
+every size. The table has the largest difference and the lowest PSNR between any two sizes, the mean
+step of the difference across tile borders and elsewhere, and the PSNR against the clean picture
+with and without pooling over the whole picture. With --output, the differences of each tile size
+from the untiled result are written as pictures, amplified 1,000 times.
 """
 
 import dataclasses
 import itertools
-import os
 from pathlib import Path
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-
-
-from benchmarks.quality import attention_vectors  # noqa: E402
-from gradnet_tf.utils.command import run_script  # noqa: E402
+from benchmarks.quality import attention_vectors
+from benchmarks.quality.attention_vectors import psnr
+from gradnet_tf.utils.command import run_script
 from gradnet_tf.utils.options import CommandLine, Given
 
 
@@ -27,7 +24,7 @@ class Options(attention_vectors.Options):
     """The command's options.
 
     Attributes:
-        tiles: sizes beside the whole.
+        tiles: tile sizes that are compared with the untiled result.
         output: folder for pictures of the differences.
     """
 
@@ -41,26 +38,18 @@ COMMAND_LINE = CommandLine(Options)
 _GAIN = 1000
 
 
-def psnr(one, other) -> float:
-    """Returns the PSNR in dB of two float pictures, infinite where they are equal."""
-    import numpy as np
-
-    error = np.mean((one - other) ** 2, dtype=np.float64)
-    return float("inf") if error == 0 else float(-10 * np.log10(error))
-
-
 def steps(difference, cut) -> tuple[float, float]:
-    """Returns the mean step of a difference (H, W, C) across borders of tiles, and elsewhere."""
+    """Returns the mean step of a difference (H, W, C) across tile borders, and elsewhere."""
     import numpy as np
 
     down = np.abs(np.diff(difference, axis=0)).mean(axis=(1, 2))
     right = np.abs(np.diff(difference, axis=1)).mean(axis=(0, 2))
-    at, else_ = [], []
+    at_borders, elsewhere = [], []
     for line, axis in ((down, 0), (right, 1)):
         borders = {pair[axis].first - 1 for pair in cut} - {-1}
         for place, value in enumerate(line):
-            (at if place in borders else else_).append(value)
-    return (float(np.mean(at)) if at else 0.0), float(np.mean(else_))
+            (at_borders if place in borders else elsewhere).append(value)
+    return (float(np.mean(at_borders)) if at_borders else 0.0), float(np.mean(elsewhere))
 
 
 def agreement(denoiser, noisy, tiles) -> dict:
@@ -69,12 +58,12 @@ def agreement(denoiser, noisy, tiles) -> dict:
     Args:
         denoiser: a `Denoiser` of a Keras model.
         noisy: float32 (H, W, C).
-        tiles: sides in pixels, beside "whole".
+        tiles: sides in pixels, in addition to "whole".
 
     Returns:
-        `whole`, the denoised picture; `differences` by tile size, from the whole;
-        `far`, the largest difference between any two sizes on the 0-255 scale; `psnr`, the
-        lowest of any two; `seam` and `elsewhere`, the largest of `steps` on the 0-255 scale.
+        `whole`, the untiled result; `differences` from it by tile size; `far`, the largest
+        difference between any two sizes on the 0-255 scale; `psnr`, the lowest between any two;
+        `seam` and `elsewhere`, the largest of `steps` on the 0-255 scale.
     """
     import numpy as np
 

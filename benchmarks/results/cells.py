@@ -1,4 +1,4 @@
-"""Scores of one model on one set at one noise level, each kept in a file: done once, then read."""
+"""Cached scores: one file per model, image set and noise level."""
 
 import hashlib
 import importlib.metadata
@@ -21,14 +21,14 @@ def parse_sigmas(texts: list[str]) -> list[float]:
     """Returns noise levels in ascending order, each once.
 
     Raises:
-        UserError: for one that is no number in [0, 255], or none at all.
+        UserError: for an empty list, or a value that is not a number in [0, 255].
     """
     try:
         sigmas = sorted({float(text) for text in texts})
     except ValueError:
         sigmas = []
     if not sigmas:
-        raise UserError(f"`sigmas` must be numbers, as 15,25,50. Received: {','.join(texts)}")
+        raise UserError(f"`sigmas` must be numbers such as 15,25,50. Received: {','.join(texts)}")
     for sigma in sigmas:
         require_sigma("sigmas", sigma)
     return sigmas
@@ -38,11 +38,11 @@ _OPTIONS = ("sigma", "seed", "clip_noisy", "precision")
 
 
 def cell_key(denoiser: Denoiser, image_set: ImageSet, config: EvaluateConfig) -> dict[str, Any]:
-    """Returns all that decides a score: weights, images and options.
+    """Returns everything that a score depends on: weights, images and options.
 
     Args:
         denoiser: from `load_denoiser`.
-        image_set: the images, by name and number.
+        image_set: the images.
         config: noise and precision.
     """
     source = denoiser.source
@@ -59,13 +59,13 @@ def cell_key(denoiser: Denoiser, image_set: ImageSet, config: EvaluateConfig) ->
 
 
 def _package(name: str) -> str | None:
-    """What a classical denoiser has for weights: its package's version and our strength."""
+    """Returns the version of a classical denoiser, which takes the place of weights in the key."""
     package = {"bm3d": "bm3d", "opencv_nlm": "opencv-python-headless"}.get(name)
     if package is None:
         return None
     try:
         version = importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:  # OpenCV has four names for one module
+    except importlib.metadata.PackageNotFoundError:  # OpenCV has four distributions
         version = "unknown"
     return f"{name} {version}" + (f" h={NLM_STRENGTH}" if name == "opencv_nlm" else "")
 
@@ -74,20 +74,20 @@ class Cells:
     """The folder of finished cells.
 
     Args:
-        folder: made when the first cell is written.
+        folder: created when the first cell is written.
     """
 
     def __init__(self, folder: str | Path):
         self.folder = Path(folder)
 
     def path(self, denoiser: Denoiser, key: dict[str, Any]) -> Path:
-        """Returns the file of a cell; its name can be read, and differs with any of the key."""
+        """Returns the file of a cell; its name is readable and unique for the key."""
         digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
         name = f"{key['dataset']}_s{key['sigma']:g}_{denoiser.name}_{digest[:10]}.json"
         return self.folder / re.sub(r"[^\w.-]", "-", name)
 
     def read(self, denoiser, image_set, config) -> dict[str, Any] | None:
-        """Returns a finished cell, or `None` where there is none or its file is damaged."""
+        """Returns a cached cell, or `None` if it is missing or its file is damaged."""
         key = cell_key(denoiser, image_set, config)
         try:
             cell = read_json(self.path(denoiser, key))
@@ -102,13 +102,13 @@ class Cells:
         config: EvaluateConfig,
         progress: Callable[[dict[str, Any]], None] | None = None,
     ) -> dict[str, Any]:
-        """Returns a cell: read where it is finished, else made and written.
+        """Returns a cell from the cache, or evaluates and caches it.
 
         Args:
             denoiser: from `load_denoiser`.
             image_set: the images.
             config: noise and precision.
-            progress: called with the row of each image that is scored.
+            progress: called with the row of each scored image.
 
         Returns:
             What `evaluate` returns, with `key` and `versions`.

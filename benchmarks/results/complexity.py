@@ -1,4 +1,4 @@
-"""What a network costs: multiply-accumulates (MACs) of its convolutions for a pixel."""
+"""Counts the multiply-accumulates (MACs) of a network's convolutions per pixel."""
 
 import contextlib
 import math
@@ -6,25 +6,23 @@ from collections.abc import Iterator
 
 import numpy as np
 
-# Large enough that no feature map of ours shrinks to one position, a multiple of every block.
+# A multiple of every block side, large enough that no feature map shrinks to one position.
 _SIDE = 64
 
 
 def macs_per_pixel(model) -> float:
     """Counts the multiply-accumulates of a Keras model's convolutions for each pixel of an image.
 
-    The model runs once on a blank image, and each convolution is counted as
-    often as it is called, at the resolution it is called at: layers on blocks
-    of 2×2 pixels count a quarter, the naive denoiser of a GradNet counts.
-    What has no weights does not (moving pixels to blocks, the Sobel filter,
-    sums), nor what is done once per image, like the attention's 1×1
-    convolutions. Biases and activations are no MACs.
+    The model runs once on a blank image, and each call of a convolution is counted at its
+    resolution: layers on blocks of 2×2 pixels count a quarter. A GradNet's naive denoiser is
+    included. Not included are operations without weights (space to depth, the Sobel filter, sums),
+    operations once per image (the attention's 1×1 convolutions), biases and activations.
 
     Args:
         model: a network of `gradnet_tf.models`.
 
     Returns:
-        MACs per pixel; twice as many operations (FLOPs).
+        MACs per pixel; the number of operations (FLOPs) is twice that.
 
     Example:
 
@@ -33,15 +31,15 @@ def macs_per_pixel(model) -> float:
     """
     channels = getattr(model, "input_channels", model.channels)
     images = np.zeros((1, _SIDE, _SIDE, channels), np.float32)
-    more = {"sigma": np.full(1, 25, np.float32)} if getattr(model, "needs_sigma", False) else {}
+    kwargs = {"sigma": np.full(1, 25, np.float32)} if getattr(model, "needs_sigma", False) else {}
     with _counted(model) as counts:
-        model(images, training=False, **more)
+        model(images, training=False, **kwargs)
     return sum(counts) / _SIDE**2
 
 
 @contextlib.contextmanager
 def _counted(model) -> Iterator[list[int]]:
-    """Yields a list that gets the MACs of every convolution called inside the block."""
+    """Yields a list to which every convolution called inside the block adds its MACs."""
     import keras
 
     counts: list[int] = []
@@ -54,7 +52,7 @@ def _counted(model) -> Iterator[list[int]]:
         def counting(features, *args, **kwargs):
             outputs = call(features, *args, **kwargs)
             positions = math.prod((features if transposed else outputs).shape[1:3])
-            if positions > 1:  # one position is a mean over the image
+            if positions > 1:  # a single position belongs to a pooled image
                 counts.append(positions * math.prod(layer.kernel.shape))
             return outputs
 

@@ -2,23 +2,19 @@ r"""Makes the table of docs/results.md: PSNR and SSIM of our weights beside othe
 
 Example:
   python -m benchmarks.results.results_table --data_dir=DATA --peers=PEERS --output=out/table
-  python -m benchmarks.results.results_table --speed --peers=PEERS --output=out/table  # quiet
-Every score is one that evaluate.py would give. OUTPUT gets table.md, table.csv, results.jsonl,
-head.md (a short table) and a file for each finished cell: the same command goes on from there.
-With --speed only the time per megapixel is measured, which later tables have as a column.
+  python -m benchmarks.results.results_table --speed --peers=PEERS --output=out/table
+Scores are those of evaluate.py. OUTPUT gets table.md, table.csv, results.jsonl, head.md (a short
+table) and a file for each finished cell, so the same command resumes. --speed only measures the
+time per megapixel (on a machine without other work), which later tables have as a column.
 """
 
 import dataclasses
 import json
-import os
 from pathlib import Path
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-
-
-from benchmarks.results.cells import parse_sigmas  # noqa: E402
-from gradnet_tf.models.presets import PRECISIONS  # noqa: E402
-from gradnet_tf.utils.command import run_script  # noqa: E402
+from benchmarks.results.cells import parse_sigmas
+from gradnet_tf.models.presets import PRECISIONS
+from gradnet_tf.utils.command import run_script
 from gradnet_tf.utils.options import CommandLine, Given, option
 from gradnet_tf.utils.ownership import is_json_with, require_replaceable
 
@@ -32,14 +28,14 @@ class Options:
         sigmas: noise levels on the 0-255 scale.
         data_dir: folder that holds the sets.
         peers: folder of other projects' weights (docs/results.md).
-        output: folder to write.
-        models: rows: all, ours, peers, classical, a row's name, or what evaluate.py takes.
-        max_images: take the first so many images of each set.
+        output: output folder.
+        models: all, ours, peers, classical, names of rows, or models as for evaluate.py.
+        max_images: use the first so many images of each set.
         seed: seed of the noise.
         precision: dtype policy of networks.
         speed: measure the time per megapixel instead of the scores.
-        threads: threads of --speed.
-        runs: runs of --speed that count.
+        threads: number of threads for --speed.
+        runs: number of timed runs for --speed.
     """
 
     sets: tuple[str, ...] = ("set12", "bsd68", "cbsd68")
@@ -60,17 +56,17 @@ COMMAND_LINE = CommandLine(Options)
 
 
 class Loader:
-    """Loads each model once; classical denoisers, which are no networks, in float32."""
+    """Loads and caches models; classical denoisers always in float32."""
 
     def __init__(self, precision: str):
         """Args:
-        precision: of the networks.
+        precision: dtype policy of the networks.
         """
         self._precision = precision
         self._loaded, self._macs = {}, {}
 
     def __call__(self, spec: str):
-        """Returns the denoiser of a spec."""
+        """Returns the denoiser of a `--model=` value."""
         from gradnet_tf.denoiser import load_denoiser
         from gradnet_tf.models.classical import classical_name
 
@@ -80,7 +76,7 @@ class Loader:
         return self._loaded[spec]
 
     def macs(self, spec: str) -> float | None:
-        """Returns the MACs per pixel, `None` for what is no Keras model."""
+        """Returns the MACs per pixel; `None` if it is not a Keras model."""
         from benchmarks.results.complexity import macs_per_pixel
 
         if spec not in self._macs:
@@ -90,7 +86,7 @@ class Loader:
 
 
 def read_speed(output: Path) -> dict:
-    """Returns the contents of speed.json; no rows where it is missing."""
+    """Returns the contents of speed.json, without rows if it is missing."""
     try:
         return json.loads((output / "speed.json").read_text("utf-8"))
     except FileNotFoundError:
@@ -105,12 +101,12 @@ def require_own_speed(output: Path) -> None:
 
 
 def measure_speed(entries, sigma: float, load: Loader, output: Path, options: Options) -> None:
-    """Measures every row, in colour and in grey, and writes speed.json after each."""
+    """Measures every row, in color and in gray, and updates speed.json after each."""
     from benchmarks.results import table_speed
     from gradnet_tf.models.classical import classical_denoiser, classical_name
     from gradnet_tf.utils.files import write_json
 
-    # Of one model per σ any will do: they are the same network.
+    # Models with one set of weights per σ all have the same speed.
     for entry in entries:
         spec = entry.spec(sigma) or next(iter(entry.specs.values()))
         classical = classical_name(spec)
@@ -135,7 +131,7 @@ def measure_speed(entries, sigma: float, load: Loader, output: Path, options: Op
 
 
 def main(given: Given) -> None:
-    """Scores what is not scored yet and writes the table after every cell; or measures speed."""
+    """Makes the missing cells and writes the table after each, or measures the speed."""
     options = given.make(Options)
     sigmas = parse_sigmas(options.sigmas)
     if options.speed:

@@ -1,51 +1,48 @@
-r"""PSNR of models over the noise level, inside and beyond what they were trained for.
+r"""PSNR of models over the noise level, inside and outside the range of their training.
 
 Example:
   python -m benchmarks.results.sigma_sweep --model=gradnet_small,gradnet_tiny --dataset=cbsd68 \
       --data_dir=DATA --max_images=16 --output=out/sweep
-OUTPUT gets sweep.json, sweep.png and a file for each finished level: the same command goes on.
+OUTPUT gets sweep.json, sweep.png and a file for each finished level, so the same command resumes.
 """
 
 import dataclasses
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-
-from benchmarks.results.cells import parse_sigmas  # noqa: E402
-from gradnet_tf.curves.curve_figure import PALETTE, STYLE  # noqa: E402
-from gradnet_tf.models.presets import PRECISIONS  # noqa: E402
-from gradnet_tf.utils.command import run_script  # noqa: E402
-from gradnet_tf.utils.errors import UserError  # noqa: E402
-from gradnet_tf.utils.options import CommandLine, Given, option  # noqa: E402
+from benchmarks.results.cells import parse_sigmas
+from gradnet_tf.curves.curve_figure import PALETTE, STYLE
+from gradnet_tf.models.presets import PRECISIONS
+from gradnet_tf.utils.command import run_script
+from gradnet_tf.utils.errors import UserError
+from gradnet_tf.utils.options import CommandLine, Given, option
 
 _STYLE = {**STYLE, "axes.axisbelow": True}
-_GREY = "#666666"
+_GRAY = "#666666"
 
 
 def _shade(axes, curves: Sequence[dict[str, Any]]) -> None:
-    """Shades the range of training: one grey when all have the same, else each in its colour."""
+    """Shades the noise levels of training: in gray if all are equal, else in each curve's color."""
     ranges = [curve["trained"] for curve in curves]
     shared = len({tuple(levels or ()) for levels in ranges}) == 1
-    for levels, colour in zip(ranges[:1] if shared else ranges, PALETTE, strict=False):
+    for levels, color in zip(ranges[:1] if shared else ranges, PALETTE, strict=False):
         if levels:
-            colour, alpha = (_GREY, 0.13) if shared else (colour, 0.08)
-            axes.axvspan(*levels, color=colour, alpha=alpha, linewidth=0, gid="trained", zorder=0)
+            color, alpha = (_GRAY, 0.13) if shared else (color, 0.08)
+            axes.axvspan(*levels, color=color, alpha=alpha, linewidth=0, gid="trained", zorder=0)
 
 
 def draw_sweep(sweep: dict[str, Any]):
-    """Draws two panels: PSNR of the output, and what it gains over the noisy input.
+    """Draws two panels: PSNR of the output, and its gain over the noisy input.
 
     Args:
-        sweep: see `benchmarks.results.sigma_sweep.make_sweep`; up to seven models.
+        sweep: from `make_sweep`, with up to seven models.
 
     Returns:
         A `matplotlib.figure.Figure`.
 
     Raises:
-        UserError: when matplotlib is not installed, or for more models than colours.
+        UserError: when matplotlib is not installed, or for more models than colors.
     """
     try:
         from matplotlib import style
@@ -58,9 +55,7 @@ def draw_sweep(sweep: dict[str, Any]):
         ) from error
     curves = sweep["models"]
     if len(curves) > len(PALETTE):
-        raise UserError(
-            f"`model` must be at most {len(PALETTE)} models to be drawn. Received: {len(curves)}"
-        )
+        raise UserError(f"`model` must list at most {len(PALETTE)} models. Received: {len(curves)}")
     noisy = [(s, value) for s, value in zip(sweep["sigmas"], sweep["noisy"], strict=True) if value]
     with style.context(["default", _STYLE]):
         figure = Figure(figsize=(10.4, 4.3), dpi=100, layout="constrained")
@@ -68,27 +63,27 @@ def draw_sweep(sweep: dict[str, Any]):
         for axes in (left, right):
             _shade(axes, curves)
             axes.set(xlabel="noise level σ (0–255 scale)", xlim=(0, sweep["sigmas"][-1]))
-        dashed = {"color": _GREY, "linestyle": "--"}
+        dashed = {"color": _GRAY, "linestyle": "--"}
         left.plot(*zip(*noisy, strict=True), gid="noisy", label="noisy input", **dashed)
-        for curve, colour in zip(curves, PALETTE, strict=False):
+        for curve, color in zip(curves, PALETTE, strict=False):
             pairs = zip(sweep["sigmas"], curve["psnr"], strict=True)
             known = [pair for pair in pairs if pair[1] is not None]
-            marks = {"color": colour, "marker": "o", "markersize": 3.5}
+            marks = {"color": color, "marker": "o", "markersize": 3.5}
             left.plot(*zip(*known, strict=True), gid="psnr", label=curve["model"], **marks)
             before = dict(noisy)
             gains = [(s, v - before[s]) for s, v in known if s in before]
             right.plot(*zip(*gains, strict=True), gid="gain", **marks)
         left.set_title("PSNR of the output (dB)")
         right.set_title("Gain over the noisy input (dB)")
-        right.axhline(0, color=_GREY, linewidth=0.8)
+        right.axhline(0, color=_GRAY, linewidth=0.8)
         handles, labels = left.get_legend_handles_labels()
         if any(curve["trained"] for curve in curves):
-            handles.append(Patch(color=_GREY, alpha=0.2))
+            handles.append(Patch(color=_GRAY, alpha=0.2))
             labels.append("trained for")
         legend = figure.legend(handles, labels, loc="outside upper left", ncols=4, frameon=False)
         for text in legend.get_texts():
-            text.set_parse_math(False)  # a dollar in a name is a dollar
-        figure.draw_without_rendering()  # ticks are made when drawn, and are to have this style
+            text.set_parse_math(False)  # names may contain dollar signs
+        figure.draw_without_rendering()  # creates the ticks in this style
     return figure
 
 
@@ -97,14 +92,14 @@ class Options:
     """The command's options.
 
     Attributes:
-        model: what to score: a path or a name; several compare.
+        model: one or more paths or names of models.
         dataset: image set by name.
         data_dir: folder that holds the data set, or the set's parent.
         sigmas: noise levels, 0-255 scale.
-        max_images: take the first so many images in byte order.
+        max_images: use the first so many images in byte order.
         seed: seed of the noise.
         precision: dtype policy that the models are built under.
-        output: folder to write.
+        output: output folder.
     """
 
     model: tuple[str, ...] = ("default",)
@@ -128,10 +123,10 @@ def make_sweep(denoisers, image_set, sigmas, options: dict[str, Any], output: Pa
         image_set: the images.
         sigmas: levels in ascending order.
         options: fields of `EvaluateConfig`: `seed`, `precision`, `max_images`.
-        output: folder whose cells/ keeps what is done.
+        output: output folder; its cells/ caches the scores.
 
     Returns:
-        What sweep.json holds: `dataset`, `images`, `sigmas`, `noisy` (PSNR in dB by level,
+        The contents of sweep.json: `dataset`, `images`, `sigmas`, `noisy` (PSNR in dB by level,
         `None` without noise) and `models` (`model`, `weights`, `trained`, `psnr`, `ssim`).
     """
     from benchmarks.results.cells import Cells
@@ -177,7 +172,7 @@ def table(sweep: dict[str, Any]) -> str:
 
 
 def main(given: Given) -> None:
-    """Scores, writes sweep.json and sweep.png and prints the table."""
+    """Scores the models, writes sweep.json and sweep.png and prints the table."""
     options = given.make(Options)
     sigmas = parse_sigmas(options.sigmas)
     specs = [spec.strip() for spec in options.model if spec.strip()]

@@ -1,4 +1,4 @@
-"""Rows of the results table: our weights, other projects', classical denoisers, published PSNR."""
+"""Rows of the results table: our weights, other projects' weights, classical and published PSNR."""
 
 import dataclasses
 import importlib.util
@@ -13,12 +13,12 @@ from gradnet_tf.weights import list_weights, read_card
 
 @dataclasses.dataclass(frozen=True)
 class Published:
-    """What a publication says about one method.
+    """Published scores of one method.
 
     Attributes:
         method: its name.
-        source: where the numbers stand.
-        psnr: dB by set (`datasets.sets.catalog` names) and σ; in RGB for colour, the noisy input
+        source: origin of the numbers.
+        psnr: dB by set (`datasets.sets.catalog` names) and σ; in RGB for color, the noisy input
             not clipped, one model per σ or given σ.
     """
 
@@ -90,13 +90,13 @@ class Entry:
     """A row of the table.
 
     Attributes:
-        name: what `--models` calls it.
-        label: what the table calls it.
+        name: name for `--models`.
+        label: name in the table.
         group: one of `GROUPS`.
-        channels: what images it takes as they are, of 1 and 3.
-        specs: `--model=` of `evaluate.py` by σ; under `None` for every σ in the range.
-        sigma_min: the noise levels it is made for, on the 0-255 scale.
-        sigma_max: see `sigma_min`.
+        channels: supported numbers of image channels, of 1 and 3.
+        specs: `--model=` of `evaluate.py` by σ; `None` is the key for every σ in the range.
+        sigma_min: lowest supported noise level, on the 0-255 scale.
+        sigma_max: highest supported noise level.
     """
 
     name: str
@@ -108,7 +108,7 @@ class Entry:
     sigma_max: float = 255.0
 
     def spec(self, sigma: float) -> str | None:
-        """Returns what to load for a noise level, `None` where the row has no model for it."""
+        """Returns the model for a noise level, or `None`."""
         if not self.sigma_min <= sigma <= self.sigma_max:
             return None
         return self.specs.get(float(sigma), self.specs.get(None))
@@ -118,7 +118,7 @@ def _by_sigma(pattern: str) -> dict[float | None, str]:
     return {float(sigma): pattern.format(sigma) for sigma in (15, 25, 50)}
 
 
-# Paths are relative to --peers; the ranges are those their authors state.
+# Paths are relative to --peers; the ranges are those stated by the authors.
 _PUBLISHED = (
     Entry("peer_dncnn", "DnCNN, one per σ", PEERS, (3,), _by_sigma("dncnn/color_sigma{}.mat")),
     Entry(
@@ -160,7 +160,7 @@ _CLASSICAL = (
 
 
 def _shipped() -> list[Entry]:
-    """Rows of the weights that ship for Gaussian noise."""
+    """Returns rows of the shipped weights for Gaussian noise."""
     cards = [card for card in list_weights() if card.get("sigma_max") is not None]
     return [
         Entry(
@@ -177,7 +177,7 @@ def _shipped() -> list[Entry]:
 
 
 def _given(spec: str) -> Entry:
-    """A row of anything else that `--model=` takes."""
+    """Returns the row of any other `--model=` value."""
     denoiser = load_denoiser(spec, runtime="keras")
     group = OURS if denoiser.source["kind"] in ("weights", "run", "keras") else PEERS
     channels = (denoiser.channels,) if denoiser.channels else (1, 3)
@@ -186,33 +186,33 @@ def _given(spec: str) -> Entry:
 
 
 def trained_range(denoiser) -> tuple[float, float] | None:
-    """Returns the noise levels a denoiser was trained for, or `None` where nothing tells.
+    """Returns the noise levels that a denoiser was trained for, or `None` if unknown.
 
     Args:
-        denoiser: from `load_denoiser`; weights that ship have a card, a run its config.json.
+        denoiser: from `load_denoiser`; shipped weights have a card, a run its config.json.
     """
-    facts = {}
+    info = {}
     if denoiser.source["kind"] == "weights":
-        facts = read_card(denoiser.name) or {}
+        info = read_card(denoiser.name) or {}
     elif denoiser.source["kind"] == "run":
         config = json.loads((Path(denoiser.source["run"]) / "config.json").read_text("utf-8"))
-        facts = config.get("train", {})
-    levels = facts.get("sigma_min"), facts.get("sigma_max")
+        info = config.get("train", {})
+    levels = info.get("sigma_min"), info.get("sigma_max")
     return None if None in levels else levels
 
 
 def find_entries(peers: str | None, models: Sequence[str]) -> tuple[list[Entry], list[str]]:
-    """Lists the rows that can be made here.
+    """Lists the rows that can be made with the available weights and packages.
 
     Args:
         peers: folder of other projects' weights, or `None`.
-        models: "all", groups, names of rows, or anything that `evaluate.py` takes.
+        models: "all", groups, names of rows, or models as for `evaluate.py`.
 
     Returns:
-        The rows in the order of the table, and a sentence for each that is left out.
+        The rows in the order of the table, and a sentence for each omitted row.
 
     Raises:
-        UserError: for an item that names nothing, or when no row is left.
+        UserError: for an unknown model, or when no row is left.
     """
     left_out = []
     found = []
@@ -220,9 +220,9 @@ def find_entries(peers: str | None, models: Sequence[str]) -> tuple[list[Entry],
         if not {"all", entry.group, entry.name} & set(models):
             continue
         if entry.name == "bm3d" and importlib.util.find_spec("bm3d") is None:
-            left_out.append("BM3D is left out: the package bm3d is not installed.")
+            left_out.append("BM3D is omitted: the package bm3d is not installed.")
         elif entry.group == PEERS and peers is None:
-            left_out.append(f"{entry.label} is left out: --peers names no folder.")
+            left_out.append(f"{entry.label} is omitted: --peers is not given.")
         elif entry.group == PEERS:
             placed, missing = _placed(entry, Path(peers))
             left_out += [f"{entry.label}: {file} is not in --peers." for file in missing]
@@ -234,13 +234,13 @@ def find_entries(peers: str | None, models: Sequence[str]) -> tuple[list[Entry],
     if not found:
         raise UserError(
             f"--models={','.join(models)}: no model is left. " + " ".join(left_out) + "\n"
-            f"Expected of {', '.join(sorted(known))}, or what evaluate.py --model takes."
+            f"Expected: {', '.join(sorted(known))}, or a model as for evaluate.py --model."
         )
     return sorted(found, key=lambda entry: GROUPS.index(entry.group)), left_out
 
 
 def _placed(entry: Entry, folder: Path) -> tuple[Entry, list[str]]:
-    """Returns a row with the files that exist in `folder`, and those that do not."""
+    """Returns a row with the files that exist in `folder`, and the missing files."""
     there = {sigma: folder / file for sigma, file in entry.specs.items()}
     missing = [entry.specs[sigma] for sigma, path in there.items() if not path.is_file()]
     specs = {sigma: str(path) for sigma, path in there.items() if path.is_file()}

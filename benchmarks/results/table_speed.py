@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 
 SIDE = 1024
-# Seconds; what takes longer is not repeated.
+# Seconds; longer runs are not repeated.
 _LONG = 20.0
 
 
 def limit_threads(threads: int) -> None:
-    """Lets the backend and OpenCV use so many threads; before Keras is imported."""
+    """Limits the threads of the backend and OpenCV; to be called before importing Keras."""
     for name in ("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS"):
         os.environ[name] = str(threads)
     import cv2
@@ -32,8 +32,8 @@ def noisy_photograph(channels: int, sigma: float) -> np.ndarray:
     from gradnet_tf.images.image_files import to_float
 
     image = to_float(find_dataset("sample", channels=channels).load(0))
-    more = [(0, max(0, SIDE - length)) for length in image.shape[:2]]
-    image = np.pad(image, [*more, (0, 0)], mode="symmetric")[:SIDE, :SIDE]
+    padding = [(0, max(0, SIDE - length)) for length in image.shape[:2]]
+    image = np.pad(image, [*padding, (0, 0)], mode="symmetric")[:SIDE, :SIDE]
     noise = evaluation_noise(image.shape, 0, "speed")
     return add_gaussian_noise(image, noise, sigma).astype(np.float32)[None]
 
@@ -51,11 +51,11 @@ def milliseconds(
         denoise: called with the image and σ.
         images: (1, H, W, C).
         sigma: noise level, 0-255 scale.
-        runs: how many count; none follows one of more than 20 seconds.
-        warm_up: runs once before, which does not count: networks are compiled then.
+        runs: number of timed runs; stops after a run of more than 20 seconds.
+        warm_up: run once before timing, because networks are compiled in the first run.
 
     Returns:
-        The median in ms per megapixel, and the seconds of each run that counts.
+        The median in ms per megapixel, and the seconds of each timed run.
     """
     if warm_up:
         denoise(images, sigma)
@@ -69,7 +69,7 @@ def milliseconds(
 
 
 def processor() -> str:
-    """Returns the processor's name as the system tells it."""
+    """Returns the name of the processor."""
     try:
         lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
         return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
@@ -78,6 +78,6 @@ def processor() -> str:
 
 
 def merged(old: Sequence[dict], new: Sequence[dict]) -> list[dict]:
-    """Returns the rows of speed.json with new measurements in place of their old ones."""
+    """Returns the rows of speed.json with new measurements replacing old ones."""
     rows = {(row["name"], row["channels"], row["precision"]): row for row in [*old, *new]}
     return list(rows.values())

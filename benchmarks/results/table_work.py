@@ -1,4 +1,4 @@
-"""Works through the cells of the results table, and writes it as Markdown and CSV after each."""
+"""Makes the cells of the results table, and writes it as Markdown and CSV after each."""
 
 import csv
 import dataclasses
@@ -32,8 +32,8 @@ from gradnet_tf.utils.ownership import (
 
 NOTE = (
     "A cell has the PSNR in dB of the float output, that after rounding to 8 bits, and SSIM: means "
-    "over the images, seed {seed}, the noise not clipped, PSNR in {colours}. Bold: the best of the "
-    "rows that were run. MACs are multiply-accumulates of the convolutions for a pixel."
+    "over the images, seed {seed}, the noise not clipped, PSNR in {colors}. Bold: the best of the "
+    "rows that were run. MACs are multiply-accumulates of the convolutions per pixel."
 )
 LITERATURE_NOTE = (
     "Rows in italics are **from the literature**, not run here: {sources}. In brackets the gap: "
@@ -55,14 +55,14 @@ def _best(rows: Sequence[dict]) -> dict | None:
 
 
 def gap(rows: Sequence[dict], psnr: float) -> float | None:
-    """Returns the PSNR of our best row less a published one, dB.
+    """Returns the PSNR of our best row minus a published one, dB.
 
     Args:
         rows: of one set and σ.
         psnr: the published one.
 
     Returns:
-        `None` without a row of ours, and where not the whole set was scored.
+        The gap, or `None` without a row of ours for the whole set.
     """
     ours = _best(_of(rows, group=OURS, whole=True))
     return None if ours is None else ours["psnr"] - psnr
@@ -88,10 +88,10 @@ def set_table(
     """Makes the Markdown table of one set: a row for each model, a column for each σ.
 
     Args:
-        rows: see `benchmarks.results.results_table`; those of other sets are left alone.
+        rows: rows of results.jsonl; those of other sets are ignored.
         dataset: name of the set.
         speed: rows of speed.json.
-        short: PSNR of the float output alone, and no time.
+        short: only the PSNR of the float output, and no time.
 
     Returns:
         Lines without a trailing newline; empty when the set has no rows.
@@ -147,26 +147,26 @@ def _published(rows: Sequence[dict], psnr: float | None) -> str:
 def markdown(
     rows: Sequence[dict], remarks: Sequence[str] = (), speed: dict[str, Any] | None = None
 ) -> str:
-    """Makes table.md: a heading and a table for each set, then what a reader must know.
+    """Makes table.md: a heading and a table for each set, then notes.
 
     Args:
-        rows: see `benchmarks.results.results_table`.
-        remarks: more sentences, such as what was left out.
+        rows: rows of results.jsonl.
+        remarks: additional sentences, such as the omitted rows.
         speed: contents of speed.json.
     """
     speed = speed or {"rows": [], "note": ""}
     parts = []
     for dataset in dict.fromkeys(row["dataset"] for row in rows):
         row = _of(rows, dataset=dataset)[0]
-        colours = "RGB" if row["channels"] == 3 else "gray"
+        colors = "RGB" if row["channels"] == 3 else "gray"
         some = "" if row["whole"] else f"the first {row['images']} images only, "
-        title = f"### {row['title']} ({some or str(row['images']) + ' images, '}{colours})"
+        title = f"### {row['title']} ({some or str(row['images']) + ' images, '}{colors})"
         parts.append(title + "\n\n" + set_table(rows, dataset, speed["rows"]))
-    parts.append(NOTE.format(seed=rows[0]["seed"], colours="RGB (gray sets in gray)"))
+    parts.append(NOTE.format(seed=rows[0]["seed"], colors="RGB (gray sets in gray)"))
     sources = "; ".join(f"{item.method}: {item.source}" for item in LITERATURE)
     parts.append(LITERATURE_NOTE.format(sources=sources))
     if not all(row["whole"] for row in rows):
-        parts.append("Sets of which a part was scored do not compare with the literature: no gap.")
+        parts.append("No gaps for partly scored sets: they cannot be compared with the literature.")
     if speed["note"]:
         parts.append(speed["note"])
     other = {row["precision"] for row in rows} - {"float32"}
@@ -203,12 +203,12 @@ class Job:
 
     @property
     def pace(self) -> tuple[str, int]:
-        """What takes about the same time for an image."""
+        """Jobs of equal pace take about the same time per image."""
         return self.entry.name, self.image_set.channels
 
 
 def find_sets(names: Sequence[str], data_dir, max_images: int | None) -> list[ImageSet]:
-    """Finds the sets and decodes each image once, so that a bad file is named at once.
+    """Finds the sets and decodes each image once, to report a bad file immediately.
 
     Raises:
         UserError: from `find_dataset`, or for a set without added noise.
@@ -225,7 +225,7 @@ def find_sets(names: Sequence[str], data_dir, max_images: int | None) -> list[Im
 
 
 def plan(entries: Sequence[Entry], image_sets: Sequence[ImageSet], sigmas) -> list[Job]:
-    """Lists the cells, set by set and σ by σ: grey sets have grey models only, and so on."""
+    """Lists the cells by set and σ; sets only get models for their number of channels."""
     return [
         Job(entry, spec, image_set, sigma)
         for image_set in image_sets
@@ -236,9 +236,9 @@ def plan(entries: Sequence[Entry], image_sets: Sequence[ImageSet], sigmas) -> li
 
 
 def seconds_left(jobs: Sequence[Job], pace: dict[tuple[str, int], float]) -> float:
-    """Returns how long the jobs take at the seconds per image of those that are done.
+    """Estimates the time of the remaining jobs from the seconds per image of finished ones.
 
-    What has not been seen counts as the mean of what has.
+    An unknown pace counts as the mean of the known ones.
     """
     usual = sum(pace.values()) / max(len(pace), 1)
     return sum(pace.get(job.pace, usual) * len(job.image_set.names) for job in jobs)
@@ -254,7 +254,7 @@ def make_table(
     remarks: Sequence[str],
     speed: dict[str, Any],
 ) -> list[dict[str, Any]]:
-    """Makes the cells that are not there and writes table.md and the rest after each.
+    """Makes the missing cells and writes all output files after each.
 
     Args:
         entries: the rows.
@@ -262,7 +262,7 @@ def make_table(
         sigmas: the columns.
         load: called with a spec, returns its denoiser; `load.macs` its MACs per pixel.
         options: fields of `EvaluateConfig`: `seed`, `precision`, `max_images`.
-        output: folder to write.
+        output: output folder.
         remarks: sentences below the table.
         speed: contents of speed.json.
 
@@ -277,19 +277,21 @@ def make_table(
         raise UserError(
             "No model fits these sets and noise levels: see --models, --sets, --sigmas."
         )
-    for job in jobs:  # a damaged file shows now, not after hours
+    for job in jobs:  # to report a damaged file now, not after hours
         load(job.spec)
     cells, rows = Cells(output / "cells"), []
     pace: dict[tuple[str, int], float] = {}
     for count, job in enumerate(jobs, 1):
         denoiser, size = load(job.spec), len(job.image_set.names)
-        more = {"precision": "float32"} if job.entry.group == CLASSICAL else {}
-        config = EvaluateConfig(dataset=job.image_set.name, sigma=job.sigma, **{**options, **more})
+        fields = dict(options)
+        if job.entry.group == CLASSICAL:
+            fields["precision"] = "float32"
+        config = EvaluateConfig(dataset=job.image_set.name, sigma=job.sigma, **fields)
         watch = Watch(size, show_model=True)
         start = time.monotonic()
         name = f"{count}/{len(jobs)} {job.image_set.name} σ={job.sigma:g} {job.entry.name}"
         cell = cells.score(denoiser, job.image_set, config, lambda row, w=watch, n=name: w(n, row))
-        # A cell that was there says how long it took when it was made.
+        # A cached cell has the seconds of its evaluation.
         pace[job.pace] = cell["seconds"] / size
         rows.append(_row(job, cell, load.macs(job.spec)))
         if time.monotonic() - start > 0.5 or count == len(jobs):
@@ -301,15 +303,15 @@ def make_table(
 
 
 def _row(job: Job, cell: dict[str, Any], macs: float | None) -> dict[str, Any]:
-    facts, size = job.image_set.facts, len(job.image_set.names)
+    info, size = job.image_set.info, len(job.image_set.names)
     scores = ("psnr", "psnr_uint8", "ssim", "psnr_noisy", "ssim_noisy")
     same = ("seed", "precision", "parameters", "conversion", "seconds_per_image", "nan_outputs")
     return {
         "dataset": job.image_set.name,
-        "title": facts.title,
+        "title": info.title,
         "channels": job.image_set.channels,
         "images": size,
-        "whole": facts.counts.get(job.image_set.split, -1) == size,
+        "whole": info.counts.get(job.image_set.split, -1) == size,
         "sigma": job.sigma,
         "name": job.entry.name,
         "model": job.entry.label,

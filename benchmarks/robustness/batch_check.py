@@ -3,9 +3,9 @@ r"""Runs batch inference in several processes and compares every file with `grad
 Example:
   python -m benchmarks.robustness.batch_check --files=300 --broken=10 --processes=2
 
-Small photographs of many formats are made, some of them broken. `gradnet denoise` and
-`python -m gradnet_tf.batch` (Apache Beam, DirectRunner) each denoise them into a folder
-of their own; a second batch run must do nothing. A line per check; exit code 1 if one fails.
+Small photographs of many formats are generated, some of them broken. `gradnet denoise` and
+`python -m gradnet_tf.batch` (Apache Beam, DirectRunner) denoise them into separate folders; a
+second batch run must do nothing. Prints a line per check; the exit code is 1 if one fails.
 """
 
 import dataclasses
@@ -32,12 +32,12 @@ class Options:
     """The command's options.
 
     Attributes:
-        files: how many files, the broken ones included.
-        broken: how many of them are broken.
-        processes: how many processes denoise.
-        model: what denoises, see `gradnet denoise --help`.
+        files: number of files, including the broken ones.
+        broken: number of broken files.
+        processes: number of worker processes.
+        model: path or name of the model, see `gradnet denoise --help`.
         seed: seed of the photographs.
-        workdir: empty folder to keep all files in (default: none are kept).
+        workdir: empty folder to keep all files in (default: a temporary folder).
     """
 
     files: int = option(300, least=1)
@@ -51,14 +51,14 @@ class Options:
 COMMAND_LINE = CommandLine(Options)
 
 
-#: A suffix each, in the order in which they take turns.
-KINDS = ("jpg", "png", "tif", "jpeg", "grey.png", "webp", "16.png", "grey.jpg", "16.tif", "a.png")
-KINDS += ("float.tif", "grey16.png", "bmp")
+#: Suffixes of the files, used in turn.
+KINDS = ("jpg", "png", "tif", "jpeg", "gray.png", "webp", "16.png", "gray.jpg", "16.tif", "a.png")
+KINDS += ("float.tif", "gray16.png", "bmp")
 _PILLOW = {"jpg": "JPEG", "jpeg": "JPEG", "png": "PNG", "tif": "TIFF", "webp": "WEBP", "bmp": "BMP"}
 
 
 def make_photo(kind: str, random: np.random.Generator) -> bytes:
-    """Returns a photograph of soft shapes and noise, about 64×48, encoded as its suffix says."""
+    """Returns a picture of soft shapes and noise, about 64×48, encoded by its suffix."""
     import tifffile
     from PIL import Image
 
@@ -67,7 +67,7 @@ def make_photo(kind: str, random: np.random.Generator) -> bytes:
     phase = random.uniform(0, 6, 3)
     clean = 0.5 + 0.3 * np.sin(rows[..., None] / 9 + phase) + 0.15 * (columns[..., None] > 30)
     picture = np.clip(clean + random.normal(0, 0.08, clean.shape), 0, 1).astype(np.float32)
-    if "grey" in kind:
+    if "gray" in kind:
         picture = picture[..., 0]
     eight, sixteen = (
         np.rint(picture * top).astype(f"u{top.bit_length() // 8}") for top in (255, 65535)
@@ -82,23 +82,13 @@ def make_photo(kind: str, random: np.random.Generator) -> bytes:
         eight = np.dstack([eight, eight[..., 0]])
     exif = Image.Exif()
     exif[274], exif[271] = 6, "Maker"
-    more = {} if kind == "bmp" else {"exif": exif}
-    Image.fromarray(eight).save(target, _PILLOW[kind.split(".")[-1]], **more)
+    options = {} if kind == "bmp" else {"exif": exif}
+    Image.fromarray(eight).save(target, _PILLOW[kind.split(".")[-1]], **options)
     return target.getvalue()
 
 
-_FORMATS = {
-    "jpg": "JPEG",
-    "jpeg": "JPEG",
-    "png": "PNG",
-    "tif": "TIFF",
-    "webp": "WEBP",
-    "bmp": "BMP",
-}
-
-
 def break_photo(data: bytes, number: int) -> bytes:
-    """Returns a file that no longer is a photograph, in one of five ways."""
+    """Returns a file that is broken in one of five ways."""
     ways = (b"", data[: len(data) // 3], b"this is text", b"GIF89a" + data, bytes(len(data)))
     return ways[number % len(ways)]
 
@@ -120,34 +110,34 @@ def make_photos(folder: Path, files: int, broken: int, seed: int = 0) -> set[str
 
 
 def contents(folder: Path) -> dict[str, str]:
-    """Returns the sha256 of every file below a folder, the batch's own log left out."""
+    """Returns the sha256 of every file below a folder, except the batch's own log."""
     return {
         name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in _names(folder)
     }
 
 
 def stamps(folder: Path) -> dict[str, tuple[int, int]]:
-    """Returns what changes of a file when it is written again, even with equal bytes."""
+    """Returns inode and time of every file, which change when it is rewritten with equal bytes."""
     found = {name: (folder / name).stat() for name in _names(folder)}
     return {name: (status.st_ino, status.st_mtime_ns) for name, status in found.items()}
 
 
 def _names(folder: Path) -> list[str]:
     files = (path for path in folder.rglob("*") if path.is_file())
-    # A hidden file is what `gradnet denoise` remembers of its settings.
+    # `gradnet denoise` records its settings in a hidden file.
     names = (path.relative_to(folder) for path in files if not path.name.startswith("."))
     return sorted(name.as_posix() for name in names if name.parts[0] != "_batch")
 
 
 def main(given: Given) -> int:
-    """Prints a line per check and the verdict."""
+    """Runs the checks in --workdir or a temporary folder; returns the exit code."""
     options = given.make(Options)
     if options.workdir is None:
         with tempfile.TemporaryDirectory() as folder:
             return check(Path(folder), options)
     folder = Path(options.workdir)
     if folder.exists() and any(folder.iterdir()):
-        raise UserError(f"--workdir={folder}: expected an empty folder or none.")
+        raise UserError(f"--workdir must be an empty or new folder. Received: {folder}")
     return check(folder.absolute(), options)
 
 
@@ -163,11 +153,8 @@ def check(folder: Path, options: Options) -> int:
     batch += ["--default_sdk_harness_log_level=INFO"]
     first, log = _run("batch", batch)
     loaded = log.count(f"{options.model} loaded in")
-    wanted, found, before = (
-        contents(folder / "single"),
-        contents(folder / "batch"),
-        stamps(folder / "batch"),
-    )
+    wanted, found = contents(folder / "single"), contents(folder / "batch")
+    before = stamps(folder / "batch")
     second, log = _run("batch, again", batch)
     loaded_again = log.count(f"{options.model} loaded in")
     code = 1 if broken else 0
@@ -187,7 +174,7 @@ def check(folder: Path, options: Options) -> int:
             loaded == options.processes
         ),
         f"second run: {loaded_again} loaded the model, 0 expected": not loaded_again,
-        "second run: no result was touched": stamps(folder / "batch") == before,
+        "second run: no result was rewritten": stamps(folder / "batch") == before,
     }
     for text, passed in checks.items():
         print(f"{'ok  ' if passed else 'FAIL'}  {text}")
@@ -199,13 +186,13 @@ def _summary(written: int, skipped: int, failed: int) -> str:
 
 
 def _run(name: str, command: list[str]) -> tuple[tuple[int, str], str]:
-    """Runs a command; returns its exit code and the last line it printed, and its log."""
+    """Runs a command; returns (its exit code, the last line of its output) and its log."""
     start = time.perf_counter()
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     print(f"{name}: exit code {done.returncode}, {time.perf_counter() - start:.1f} s", flush=True)
     lines = done.stdout.splitlines()
     if done.returncode not in (EXIT_OK, EXIT_SOME_FAILED) or not lines:
-        raise UserError(f"{name} gave up:\n{done.stderr[-2000:]}")
+        raise UserError(f"{name} failed:\n{done.stderr[-2000:]}")
     return (done.returncode, lines[-1]), done.stderr
 
 

@@ -1,13 +1,12 @@
-r"""Kills a training run again and again and shows that it ends where an undisturbed one does.
+r"""Kills a training run repeatedly and verifies that it ends like an undisturbed run.
 
 Example:
   python -m benchmarks.robustness.chaos --kills=20 --damages=2 --seed=0 --folder=out/chaos
 
-Each kill is a SIGKILL at a seeded moment after a new checkpoint has appeared,
-so that some fall into the writing of the next one. Twice, before a restart, the
-newest checkpoint is damaged (one byte flipped, or cut in half). Every restart
-must log a resume at a checkpoint that was good, and the final weights must have
-the hash of the undisturbed run's. Exit code 0 if so, 1 if not.
+Each kill is a SIGKILL after a new checkpoint and a seeded delay, so that some interrupt the writing
+of the next one. Before --damages of the restarts the newest checkpoint is damaged (one byte
+flipped, or truncated to half). Every restart must log a resume from an intact checkpoint, and the
+hash of the final weights must be that of the undisturbed run. Exit code 0 if so, 1 if not.
 """
 
 import argparse
@@ -63,10 +62,10 @@ def weights_hash(workdir: Path, steps: int) -> str:
 
 
 def kill_after_next_checkpoint(process: subprocess.Popen, workdir: Path, delay: float) -> bool:
-    """Waits for a checkpoint that is newer than the last, then `delay`, then kills.
+    """Waits for a new checkpoint and `delay` seconds, then kills the process.
 
     Returns:
-        Whether the process still ran.
+        Whether the process was still running.
     """
     known = {path.name for path in checkpoints(workdir)}
     while process.poll() is None:
@@ -81,7 +80,7 @@ def kill_after_next_checkpoint(process: subprocess.Popen, workdir: Path, delay: 
 
 
 def damage(folder: Path, kind: str) -> None:
-    """Flips a byte in the middle of the weights, or cuts the file in half."""
+    """Flips a byte in the middle of the weights, or truncates the file to half."""
     path = folder / "model.weights.h5"
     data = bytearray(path.read_bytes())
     middle = len(data) // 2
@@ -91,7 +90,7 @@ def damage(folder: Path, kind: str) -> None:
 
 
 def run_chaos(arguments) -> int:
-    """Runs both trainings and prints what happened."""
+    """Runs both trainings and prints the results; returns the exit code."""
     steps, every = arguments.every * (6 * arguments.kills + 10), arguments.every
     folder = Path(arguments.folder)
     shutil.rmtree(folder, ignore_errors=True)
@@ -119,15 +118,15 @@ def run_chaos(arguments) -> int:
     lines = (stormy / "log.jsonl").read_text().splitlines()
     rows = [json.loads(line) for line in lines]
     resumed = [row["step"] for row in rows if row.get("event") == "resume"]
-    # A resume from an older checkpoint drops later rows, those of later resumes among them.
+    # A resume from an older checkpoint drops later rows, including those of later resumes.
     kept = [step for place, step in enumerate(expected) if step <= min(expected[place:])]
     trained = [row["step"] for row in rows if "loss" in row]
     same = code == 0 and weights_hash(calm, steps) == weights_hash(stormy, steps)
     whole = trained == list(range(1, steps + 1))
     print(
-        f"{kills} kills ({halves} inside the writing of a checkpoint), {arguments.damages} damaged "
+        f"{kills} kills ({halves} while writing a checkpoint), {arguments.damages} damaged "
         f"checkpoints, {steps} steps\nresumes as expected: {resumed == kept}\n"
-        f"log without gap or repetition: {whole}\nsame hash over all weights: {same}"
+        f"log without gaps or repetitions: {whole}\nsame hash of all weights: {same}"
     )
     return 0 if same and whole and resumed == kept and kills == arguments.kills else 1
 
@@ -140,7 +139,9 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--damages", type=int, default=2, help="fewer than the kills")
     parser.add_argument("--every", type=int, default=5, help="steps between checkpoints")
-    parser.add_argument("--delay", type=float, default=0.15, help="longest wait before a kill, s")
+    parser.add_argument(
+        "--delay", type=float, default=0.15, help="longest delay of a kill, seconds"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folder", default="out/chaos")
     return run_chaos(parser.parse_args())

@@ -1,15 +1,15 @@
-"""Gives mutated photographs to `gradnet denoise` and checks all that the command promises.
+"""Runs `gradnet denoise` on mutated photographs and checks everything that it guarantees.
 
 Example:
   python -m benchmarks.robustness.fuzz_command --mutations=10000 --seed=0
 
-The mutants are those of `benchmarks.robustness.fuzz_photos`, a folder of some hundreds at a time.
-Each must become a result that opens again, of the same size and depth, or one line on standard
-error; the exit code must fit; no file of another name may be left, but for the command's own
-settings; the inputs stay as they are; no file may take longer than --limit seconds; the
-memory must not grow from folder to folder.
-Every --process_every-th folder goes through a process of its own. Prints a table, a line for each
-violation with the seed and the number that make the mutant again, and exits with 1 if there is one.
+The mutants are those of `benchmarks.robustness.fuzz_photos`, in folders of some hundreds. Each must
+result in a readable output of the same size and depth, or in one line on standard error. The exit
+code must match; no other files may be left, except for the command's own settings; the inputs must
+not change; no file may take longer than --limit seconds; memory must not grow from folder to
+folder. Every --process_every-th folder is processed in a separate process. Prints a table and a
+line for each violation with the seed and number that reproduce it; the exit code is 1 if there is
+one.
 """
 
 import dataclasses
@@ -25,10 +25,9 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
+from benchmarks.measuring import process_memory
 from benchmarks.robustness import fuzz_photos
-from benchmarks.robustness.fuzz_photos import make_files, mutate, with_checksums
+from benchmarks.robustness.fuzz_photos import make_files, mutant
 from gradnet_tf.cli.earlier_results import NAME as SETTINGS_NAME
 from gradnet_tf.utils.command import run_script
 from gradnet_tf.utils.errors import EXIT_OK, EXIT_SOME_FAILED, EXIT_USAGE, UserError
@@ -43,8 +42,8 @@ class Ended:
     Attributes:
         code: the exit code.
         errors: standard error.
-        wrong: what no run should do: a traceback, a hang.
-        peak: the largest resident memory of a process of its own in MB, else `None`.
+        wrong: violations: a traceback, a hang.
+        peak: the peak resident memory of a separate process in MB, else `None`.
     """
 
     code: int
@@ -53,21 +52,12 @@ class Ended:
     peak: float | None = None
 
 
-def resident() -> float:
-    """Returns the resident memory of this process in MB (Linux; 0 elsewhere)."""
-    try:
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
-    except OSError:
-        return 0.0
-    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
-
-
 def in_process(arguments: Sequence[str], limit: float) -> Ended:
-    """Runs `main` of the command here. What hangs ends this process, after a line.
+    """Runs `main` of the command in this process, which a hang ends after a line of output.
 
     Args:
-        arguments: of the command; the second is the folder.
-        limit: seconds without a line about the next file.
+        arguments: the command's arguments; the second is the folder.
+        limit: maximum seconds between two lines of output.
     """
     from gradnet_tf.cli import main as cli
 
@@ -89,7 +79,7 @@ def in_process(arguments: Sequence[str], limit: float) -> Ended:
     with screen, _Captured(1, "stdout") as output, _Captured(2, "stderr") as errors:
         watcher = threading.Thread(target=watch, daemon=True)
         watcher.start()
-        # A decoder that hangs may never let the watcher run.
+        # A hanging decoder may hold the GIL, so that the watcher never runs.
         seconds = _START + limit * (1 + len(os.listdir(arguments[1])))
         faulthandler.dump_traceback_later(seconds, exit=True, file=screen)
         try:
@@ -102,12 +92,12 @@ def in_process(arguments: Sequence[str], limit: float) -> Ended:
             done.set()
             watcher.join()
             faulthandler.cancel_dump_traceback_later()
-        told = errors.text()
-    return Ended(code, told, wrong)
+        text = errors.text()
+    return Ended(code, text, wrong)
 
 
 class _Captured:
-    """Sends a stream to a file, with what libraries of C write to its descriptor."""
+    """Redirects a stream to a file, including output of C libraries to its descriptor."""
 
     def __init__(self, descriptor: int, name: str):
         self._descriptor, self._name = descriptor, name
@@ -136,14 +126,14 @@ class _Captured:
 
 
 def own_process(arguments: Sequence[str], limit: float) -> Ended:
-    """Runs the command as people do; see `in_process`."""
+    """Runs the command as a separate process; see `in_process`."""
     command = [sys.executable, "-m", "gradnet_tf", *arguments]
     with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
         process = subprocess.Popen(command, stdout=output, stderr=errors)
         size, since = -1, time.monotonic()
         wrong, peak = [], 0.0
         while process.poll() is None:
-            peak = max(peak, _peak(process.pid))
+            peak = max(peak, process_memory(process.pid, peak=True) / 1e6)
             grown = os.fstat(output.fileno()).st_size + os.fstat(errors.fileno()).st_size
             if grown != size:
                 size, since = grown, time.monotonic()
@@ -152,30 +142,18 @@ def own_process(arguments: Sequence[str], limit: float) -> Ended:
                 process.kill()
             time.sleep(0.1)
         output.seek(0), errors.seek(0)
-        text, told = output.read(), errors.read()
+        printed, failed = output.read(), errors.read()
         if wrong:
-            wrong = [f"hangs: {_silent(arguments[1], text + told)}"]
-        return Ended(process.returncode, told, wrong, peak)
+            wrong = [f"hangs: {_silent(arguments[1], printed + failed)}"]
+        return Ended(process.returncode, failed, wrong, peak)
 
 
-def _peak(pid: int) -> float:
-    """Returns the peak of a process in MB (Linux; 0 elsewhere).
-
-    What the system tells at its end counts the memory that it had as a copy of this one, too.
-    """
-    try:
-        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    except OSError:
-        return 0.0
-    return next((float(line.split()[1]) / 1e3 for line in lines if line.startswith("VmHWM")), 0.0)
-
-
-# Seconds that imports and the loading of a network may take in addition.
+# Additional seconds for imports and for loading a network.
 _START = 60.0
 
 
 def _silent(folder: str, text: str) -> str:
-    """Returns the first file of a folder whose name is not in the text."""
+    """Returns the first file of a folder that the text does not mention."""
     return next((name for name in sorted(os.listdir(folder)) if name not in text), "after the last")
 
 
@@ -184,10 +162,10 @@ class Options(fuzz_photos.Options):
     """The command's options.
 
     Attributes:
-        folder: mutants in a folder.
-        process_every: every so many folders a process of its own; 0: never.
-        model: what denoises.
-        growth: MB by which the memory may grow after the first two folders.
+        folder: mutants per folder.
+        process_every: use a separate process for every so many folders; 0 for never.
+        model: path or name of the model.
+        growth: maximum growth of the memory after the first two folders, in MB.
     """
 
     folder: int = option(500, least=1)
@@ -199,21 +177,17 @@ class Options(fuzz_photos.Options):
 COMMAND_LINE = CommandLine(Options)
 
 
-#: A mutant may claim any size; larger ones are refused, so that the network is not what is timed.
+#: Mutants may have any size; larger ones are refused, so that the network does not dominate.
 MAX_MEGAPIXELS = 0.05
 _SUFFIXES = {"jpeg": ".jpg", "tiff": ".tif"}
 
 
 def write_mutants(folder: Path, numbers: range, seed: int) -> dict[str, str]:
-    """Writes mutants into a folder; returns file name to the name of what was mutated."""
+    """Writes mutants into a folder; returns the name of the original by file name."""
     originals = make_files()
-    names = list(originals)
     written = {}
     for number in numbers:
-        name = names[number % len(names)]
-        data = mutate(originals[name], np.random.default_rng((seed, number)))
-        if number // len(names) % 2:
-            data = with_checksums(data)
+        name, data = mutant(originals, seed, number)
         kind = name.split()[0]
         file = f"{number:07d}{_SUFFIXES.get(kind, '.' + kind)}"
         (folder / file).write_bytes(data)
@@ -222,20 +196,20 @@ def write_mutants(folder: Path, numbers: range, seed: int) -> dict[str, str]:
 
 
 def outcomes(source: Path, target: Path, errors: str) -> dict[str, str]:
-    """Returns "written", "refused", or what is wrong, of every file of a folder."""
+    """Returns "written", "refused" or a violation for every file of a folder."""
     lines = errors.splitlines()
     found = {}
     for path in sorted(source.iterdir()):
-        told = sum(path.name in line for line in lines)
+        mentions = sum(path.name in line for line in lines)
         result = target / path.name
-        if result.exists() and told:
-            found[path.name] = f"a result and {told} lines on standard error"
+        if result.exists() and mentions:
+            found[path.name] = f"a result and {mentions} lines on standard error"
         elif result.exists():
             found[path.name] = _compare(path, result)
-        elif told != 1:
-            found[path.name] = f"no result and {told} lines"
+        elif mentions != 1:
+            found[path.name] = f"no result and {mentions} lines"
         else:
-            found[path.name] = "no result, though it can be read" if _opens(path) else "refused"
+            found[path.name] = "no result, although it is readable" if _opens(path) else "refused"
     return found
 
 
@@ -265,18 +239,18 @@ def _compare(path: Path, result: Path) -> str:
 def complaints(
     source: Path, target: Path, hashes: dict[str, str], code: int, errors: str, counts: Counter
 ) -> list[str]:
-    """Returns what is wrong with a folder as a whole."""
+    """Returns the violations of a folder as a whole."""
     wanted = EXIT_SOME_FAILED if counts["refused"] else EXIT_OK
     if not counts["written"]:
         wanted = EXIT_USAGE
     found = [] if code == wanted else [f"exit code {code}, expected {wanted}"]
     inputs = {path.name: sha256_of(path) for path in source.iterdir()}
     if inputs != hashes:
-        found.append("the inputs are not what they were")
+        found.append("the inputs have changed")
     results = {path.name for path in target.rglob("*")} if target.exists() else set()
     strays = results - set(inputs) - {SETTINGS_NAME}
     if strays:
-        found.append(f"files that nobody asked for: {sorted(strays)}")
+        found.append(f"unexpected files: {sorted(strays)}")
     known = ("failed: ", "note: ")
     strange = [line for line in errors.splitlines() if line and not line.startswith(known)]
     if strange:
@@ -288,8 +262,8 @@ def fuzz_folder(numbers: range, seed: int, model: str, limit: float, alone: bool
     """Runs the command on one folder of mutants.
 
     Returns:
-        Counts by (what was mutated, outcome), a list of violations, and the peak memory of
-        the process in MB, `None` where it was not its own.
+        Counts by (original, outcome), a list of violations, and the peak memory of a separate
+        process in MB, or `None`.
     """
     with tempfile.TemporaryDirectory() as temporary:
         source, target = Path(temporary, "mutants"), Path(temporary, "results")
@@ -313,7 +287,7 @@ def fuzz_folder(numbers: range, seed: int, model: str, limit: float, alone: bool
 
 
 def main(given: Given) -> int:
-    """Runs folder after folder and prints the table."""
+    """Processes all folders and prints the table; returns the exit code."""
     options = given.make(Options)
     table: Counter = Counter()
     violations: list[str] = []
@@ -333,10 +307,10 @@ def main(given: Given) -> int:
         if alone:
             peaks.append(peak)
         else:
-            memory.append(resident())
-    # The first folder loads the network, the second the grey one at the latest.
+            memory.append(process_memory() / 1e6)
+    # The color and the gray network are loaded by the end of the second folder.
     if len(memory) > 2 and memory[-1] > memory[1] + options.growth:
-        violations.append(f"the memory has grown from {memory[1]:.0f} to {memory[-1]:.0f} MB")
+        violations.append(f"the memory grew from {memory[1]:.0f} to {memory[-1]:.0f} MB")
         print(violations[-1])
     kinds = ("written", "refused", "wrong")
     for name in [*dict.fromkeys(key[0] for key in table), "all"]:
@@ -345,7 +319,7 @@ def main(given: Given) -> int:
         print(f"{name:18}" + "".join(f"{n:7} {k}" for n, k in zip(row, kinds, strict=True)))
     print(f"{len(violations)} violations in {time.perf_counter() - start:.0f} s")
     print("memory after folders in MB: " + " ".join(f"{value:.0f}" for value in memory))
-    print("peaks of processes of their own in MB: " + " ".join(f"{peak:.0f}" for peak in peaks))
+    print("peaks of separate processes in MB: " + " ".join(f"{peak:.0f}" for peak in peaks))
     return EXIT_SOME_FAILED if violations else EXIT_OK
 
 

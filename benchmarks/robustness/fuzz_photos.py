@@ -1,11 +1,11 @@
-r"""Mutates photographs of every format and counts what becomes of them.
+r"""Mutates photographs of every format and counts the outcomes of reading them.
 
 Example:
   python -m benchmarks.robustness.fuzz_photos --mutations=10000
 
-Each mutant is read and, where it can be read, written and read again. It must end as a photograph
-or as a message of one line; anything else is printed with the seed and the number that make it
-again, and the exit code is 1. A mutant that takes longer than --limit seconds counts as hanging.
+Each mutant is read and, if it is readable, written and read again. It must result in a photograph
+or a one-line message; anything else is printed with the seed and number that reproduce it, and the
+exit code is 1. A mutant that takes longer than --limit seconds counts as hanging.
 """
 
 import dataclasses
@@ -27,10 +27,10 @@ class Options:
     """The command's options.
 
     Attributes:
-        mutations: how many mutants.
+        mutations: number of mutants.
         seed: seed of the mutations.
         first: number of the first mutant.
-        limit: seconds that a mutant may take.
+        limit: maximum seconds per mutant.
     """
 
     mutations: int = option(1000, least=1)
@@ -43,13 +43,13 @@ COMMAND_LINE = CommandLine(Options)
 
 
 def make_files(seed: int = 0) -> dict[str, bytes]:
-    """Encodes noise in every format, depth and mode that libraries here write; name to file."""
+    """Returns noise encoded in every format, depth and mode that can be written, by name."""
     import tifffile
     from PIL import Image, PngImagePlugin
 
     random = np.random.default_rng(seed)
-    colour = random.integers(0, 256, (24, 20, 3), dtype=np.uint8)
-    alpha = np.dstack([colour, colour[..., 0]])
+    color = random.integers(0, 256, (24, 20, 3), dtype=np.uint8)
+    alpha = np.dstack([color, color[..., 0]])
     deep = random.integers(0, 65536, (24, 20, 3), dtype=np.uint16)
     exif = Image.Exif()
     exif[274] = 6
@@ -73,34 +73,32 @@ def make_files(seed: int = 0) -> dict[str, bytes]:
         return cv2.imencode(suffix, array)[1].tobytes()
 
     return {
-        "jpeg": pillow(colour, "JPEG", exif=exif.tobytes()),
-        "jpeg progressive": pillow(colour, "JPEG", progressive=True),
-        "png": pillow(colour, "PNG", exif=exif.tobytes()),
+        "jpeg": pillow(color, "JPEG", exif=exif.tobytes()),
+        "jpeg progressive": pillow(color, "JPEG", progressive=True),
+        "png": pillow(color, "PNG", exif=exif.tobytes()),
         "png alpha": pillow(alpha, "PNG"),
         "png 16": opencv(deep, ".png"),
-        "webp": pillow(colour, "WEBP", exif=exif.tobytes()),
+        "webp": pillow(color, "WEBP", exif=exif.tobytes()),
         "webp lossless": pillow(alpha, "WEBP", lossless=True),
         "avif": pillow(alpha, "AVIF", exif=exif.tobytes()),
-        "tiff": pillow(colour, "TIFF", exif=exif),
+        "tiff": pillow(color, "TIFF", exif=exif),
         "tiff 16": tiff(deep),
         "tiff deflate": tiff(deep, compression="zlib", predictor=2, tile=(16, 16)),
         "tiff float": tiff((deep / 65535).astype(np.float32)),
         "tiff lzw": opencv(deep, ".tiff"),
-        "bmp": pillow(colour, "BMP"),
-        "ppm": pillow(colour, "PPM"),
+        "bmp": pillow(color, "BMP"),
+        "ppm": pillow(color, "PPM"),
         "ppm 16": opencv(deep, ".ppm"),
-        # Few pixels: most mutations of the others end in what zlib does not forgive.
-        "png metadata": pillow(
-            colour[:2, :3], "PNG", exif=exif.tobytes(), pnginfo=text, dpi=(9, 9)
-        ),
+        # Few pixels, so that more mutations hit the metadata than the compressed data.
+        "png metadata": pillow(color[:2, :3], "PNG", exif=exif.tobytes(), pnginfo=text, dpi=(9, 9)),
         "png 16 small": opencv(deep[:2, :2], ".png"),
     }
 
 
 def mutate(data: bytes, random: np.random.Generator) -> bytes:
-    """Returns a file with some bytes changed, cut out, doubled or put in; often in the header.
+    """Returns a file with some bytes changed, removed or repeated, often in the header.
 
-    Every other one has a single byte changed, so that many remain that can be read.
+    Half of the mutants have a single changed byte, so that many remain readable.
     """
     mutant = bytearray(data)
     gentle = random.random() < 0.5
@@ -122,7 +120,7 @@ def mutate(data: bytes, random: np.random.Generator) -> bytes:
 
 
 def with_checksums(data: bytes) -> bytes:
-    """Returns a PNG with the checksums that its mutated chunks need to be looked at at all."""
+    """Returns a PNG with valid checksums, so that readers look at its mutated chunks."""
     if not data.startswith(b"\x89PNG\r\n\x1a\n"):
         return data
     mended, position = bytearray(data), 8
@@ -135,15 +133,22 @@ def with_checksums(data: bytes) -> bytes:
     return bytes(mended)
 
 
+def mutant(files: dict[str, bytes], seed: int, number: int) -> tuple[str, bytes]:
+    """Returns the name of the original and the mutant of a number."""
+    name = list(files)[number % len(files)]
+    data = mutate(files[name], np.random.default_rng((seed, number)))
+    return name, with_checksums(data) if number // len(files) % 2 else data
+
+
 def outcome(data: bytes) -> str:
-    """Returns "read" or "refused"; raises what must not happen."""
+    """Returns "read" or "refused"; raises an exception for a violation."""
     from gradnet_tf.images.photo_files import decode_photo, encode_photo
 
     try:
         photo = decode_photo(data, "mutant", max_megapixels=4)
     except UserError as error:
         if len(str(error).splitlines()) != 1:
-            raise AssertionError(f"a message of several lines: {error}") from error
+            raise AssertionError(f"an error message of several lines: {error}") from error
         return "refused"
     again = decode_photo(encode_photo(photo), "again", max_megapixels=4)
     if again.array.shape != photo.array.shape or again.array.dtype != photo.array.dtype:
@@ -152,20 +157,16 @@ def outcome(data: bytes) -> str:
 
 
 def main(given: Given) -> int:
-    """Prints a line per format, and one per mutant that ended otherwise."""
+    """Prints a line per format, and one per violation; returns the exit code."""
     options = given.make(Options)
     files = make_files()
-    names = list(files)
-    counts: dict[str, Counter] = {name: Counter() for name in names}
+    counts: dict[str, Counter] = {name: Counter() for name in files}
     for number in range(options.first, options.first + options.mutations):
-        name = names[number % len(names)]
-        data = mutate(files[name], np.random.default_rng((options.seed, number)))
-        if number // len(names) % 2:
-            data = with_checksums(data)
+        name, data = mutant(files, options.seed, number)
         start = time.perf_counter()
         try:
             result = outcome(data)
-        except Exception as error:  # Whatever it is, it is what this command looks for.
+        except Exception as error:  # any exception is a violation
             result = "failed"
             print(f"number {number}, seed {options.seed}, {name}: {type(error).__name__}: {error}")
         if time.perf_counter() - start > options.limit:

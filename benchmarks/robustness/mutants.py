@@ -1,10 +1,10 @@
-r"""Changes one line of the product at a time and looks whether the tests notice.
+r"""Mutation tests: changes one line of the code at a time and checks that a test fails.
 
 Example:
   python -m benchmarks.robustness.mutants            # the whole list, about ten seconds for each
   python -m benchmarks.robustness.mutants skip clip  # those with one of these words in their name
-A mutant that no test fails for survives: it is printed, and the exit code is 1. The working tree is
-left alone: the changes are made in a temporary copy. A file is found by its name, wherever it is.
+A mutant survives if no test fails; then the exit code is 1. Changes are made in a temporary copy,
+not in the working tree. Files are found by their name, in any folder.
 """
 
 import os
@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[2]
-# Tests that judge several of the mutants.
+# Test files of several mutants.
 NETWORK, OBJECTIVE = "test_reference_network.py", "test_training_objective.py"
 EXPORT = "test_export_own_checks.py"
 
-# No plugins of pytest: the tests use none, and starting takes half as long.
+# The tests use no pytest plugins, and without them pytest starts in half the time.
 QUICK = {"TF_CPP_MIN_LOG_LEVEL": "3", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
 
 
@@ -28,11 +28,11 @@ class Mutant(NamedTuple):
     """One change, and the test file that must fail for it.
 
     Attributes:
-        name: what is wrong then.
-        file: name of the module; a folder before it where several have that name.
-        old: text that the module holds once.
-        new: what it becomes.
-        tests: name of the test file, and of one test in it if that is enough ("file::test").
+        name: the defect that the change introduces.
+        file: name of the module, optionally with its folder.
+        old: text that occurs once in the module.
+        new: replacement.
+        tests: name of the test file, optionally with one test in it ("file::test").
     """
 
     name: str
@@ -144,7 +144,7 @@ MUTANTS = (
         "test_training_nan_limit.py",
     ),
     Mutant(
-        "one skipped step more than nan_limit goes on",
+        "one skipped step more than nan_limit is accepted",
         "training/stage.py",
         "self._skipped_in_a_row > self.config.nan_limit",
         "self._skipped_in_a_row > self.config.nan_limit + 1",
@@ -166,7 +166,7 @@ MUTANTS = (
         "test_evaluation_real_noise.py",
     ),
     Mutant(
-        "σ is told to the denoiser for real noise",
+        "the denoiser gets σ for real noise",
         "evaluation/evaluate_set.py",
         "sigma = config.sigma if real is None else None",
         "sigma = config.sigma",
@@ -250,6 +250,150 @@ MUTANTS = (
         "if False:",
         EXPORT,
     ),
+    # Tiles and numbers of a picture.
+    Mutant(
+        "tiles whose margin lacks the gradient's pixel",
+        "models/gradnet.py",
+        "self.in_pixels(fused) + naive + 1,",
+        "self.in_pixels(fused) + naive,",
+        "test_denoiser.py::test_the_receptive_radius_bounds_what_a_pixel_changes",
+    ),
+    Mutant(
+        "tiles whose margin lacks the fusions' pixels",
+        "layers/residual.py",
+        "self.num_modules * (2 * self.num_units + 1)",
+        "self.num_modules * 2 * self.num_units",
+        "test_tiles.py::test_tiles_of_any_size_agree_with_the_whole",
+    ),
+    Mutant(
+        "the budget forgets the copies of the picture",
+        "tiler.py",
+        "fixed = start + _COPIES * size",
+        "fixed = start",
+        "test_tiles.py::test_the_budget_chooses_the_tile",
+    ),
+    Mutant(
+        "a denoiser writes into its input",
+        "gradnet_tf/denoiser.py",
+        "result = picture.copy()",
+        "result = picture",
+        "test_pictures.py::test_shape_and_dtype_stay_and_alpha_is_untouched",
+    ),
+    Mutant(
+        "floats far below 0 are taken",
+        "gradnet_tf/denoiser.py",
+        "if not -_MOST <= low <= high <= _MOST:",
+        "if not low <= high <= _MOST:",
+        "test_pictures.py::test_floats_on_another_scale_are_refused",
+    ),
+    # The network and its training, more of it.
+    Mutant(
+        "the gradient is that of a clipped estimate",
+        "models/gradnet.py",
+        "gradient = self.sobel(naive)  #",
+        "gradient = self.sobel(ops.clip(naive, 0, 1))  #",
+        "test_models.py::test_output_depends_on_y_on_the_naive_estimate_and_on_its_gradient",
+    ),
+    Mutant(
+        "the ε of batch normalisation is Keras' own",
+        "conv_norm.py",
+        "EPSILON = 1e-5",
+        "EPSILON = 1e-3",
+        NETWORK + "::test_dncnn",
+    ),
+    Mutant(
+        "CBDNet's noise level starts at 0",
+        "cbdnet.py",
+        "keras.initializers.Constant(_INITIAL_LEVEL)",
+        "keras.initializers.Constant(0.0)",
+        "test_models_cbdnet.py::test_the_noise_level_starts_above_zero_where_its_relu_passes_gradients",
+    ),
+    Mutant(
+        "a finite loss hides gradients that are not finite",
+        "engine_tensorflow.py",
+        "tf.math.is_finite(loss) & (scaled | tf.math.is_finite(norm))",
+        "tf.math.is_finite(loss)",
+        "test_training_engine.py::test_gradients_that_are_not_finite_are_reported_with_a_finite_loss",
+    ),
+    Mutant(
+        "a skipped step leaves its batch in the moving statistics",
+        "engine_tensorflow.py",
+        "        if moving:\n",
+        "        if False:\n",
+        "test_training_peers.py::test_statistics_move_in_training_and_stay_in_a_skipped_step",
+    ),
+    Mutant(
+        "averages of weights begin with the decay of a long run",
+        "schedules.py",
+        "return min(decay, (1 + step) / (10 + step))",
+        "return decay",
+        "test_training_loop.py::test_averages_are_what_is_validated_and_kept_as_best",
+    ),
+    Mutant(
+        "Muon takes kernels with more outputs than inputs",
+        "optimizers.py",
+        "or shape[3] > math.prod(shape[:3])",
+        "or False",
+        "test_training_muon.py::test_a_kernel_with_more_outputs_than_rows_is_adams",
+    ),
+    Mutant(
+        "a good step does not end a row of skipped ones",
+        "training/stage.py",
+        "            self._skipped_in_a_row = 0\n            return",
+        "            return",
+        "test_training_nan_limit.py",
+    ),
+    # Noise and scores.
+    Mutant(
+        "photons of negative light",
+        "degradations/sensor.py",
+        "draws.poisson(np.maximum(clean, 0) / shot)",
+        "draws.poisson(clean / shot)",
+        "test_degradations_models.py",
+    ),
+    Mutant(
+        "the variance of negative light",
+        "degradations/sensor.py",
+        "shot * np.maximum(light, 0) +",
+        "shot * light +",
+        "test_degradations_models.py::test_below_zero_light_has_read_noise_alone",
+    ),
+    Mutant(
+        "the mosaic is mirrored about its edge",
+        "degradations/bayer.py",
+        "borderType=cv2.BORDER_REFLECT_101",
+        "borderType=cv2.BORDER_REFLECT",
+        "test_degradations_models.py",
+    ),
+    Mutant(
+        "no SSIM of an image as large as its window",
+        "evaluation/scores.py",
+        "min(clean.shape[:2]) < _SSIM_WINDOW",
+        "min(clean.shape[:2]) <= _SSIM_WINDOW",
+        "test_evaluation.py",
+    ),
+    Mutant(
+        "the noisy image is clipped before it is scored",
+        "evaluation/scores.py",
+        '"psnr_noisy": _psnr(clean, example.noisy)',
+        '"psnr_noisy": _psnr(clean, np.clip(example.noisy, 0, 1))',
+        "test_evaluation.py",
+    ),
+    # The export's own checks, more of them.
+    Mutant(
+        "the uint8 signature may be a level and a half off",
+        "export/verify/checks.py",
+        "rounded = 0.5 / 255 + tolerance",
+        "rounded = 1.5 / 255 + tolerance",
+        EXPORT,
+    ),
+    Mutant(
+        "exports are compared on pictures without noise",
+        "export/verify/checks.py",
+        ".normal(0, 0.1, slope.shape)",
+        ".normal(0, 0.0, slope.shape)",
+        EXPORT,
+    ),
 )
 
 
@@ -257,7 +401,7 @@ def find_module(root: Path, name: str) -> Path:
     """Returns the one file of that name (and folder) below `root`.
 
     Raises:
-        SystemExit: there is none, or several.
+        SystemExit: there is no such file, or more than one.
     """
     found = [path for path in root.rglob(Path(name).name) if path.as_posix().endswith("/" + name)]
     if len(found) != 1:
@@ -269,14 +413,14 @@ def apply(root: Path, mutant: Mutant) -> tuple[Path, str]:
     """Changes the file below `root`; returns it and its text before.
 
     Raises:
-        SystemExit: the file does not hold the text exactly once.
+        SystemExit: the text does not occur exactly once in the file.
     """
     path = find_module(root, mutant.file)
     text = path.read_text("utf-8")
     if text.count(mutant.old) != 1:
         raise SystemExit(
             f"{mutant.file}: expected once {mutant.old!r}. Found: {text.count(mutant.old)} times.\n"
-            f"Correct the entry {mutant.name!r} of {Path(__file__).name}."
+            f"Correct the entry {mutant.name!r} in {Path(__file__).name}."
         )
     path.write_text(text.replace(mutant.old, mutant.new), "utf-8")
     return path, text
@@ -286,7 +430,7 @@ def some_fail(root: Path, tests: str) -> bool:
     """Runs a test file, or "file::test", of the copy at `root`; returns whether one fails.
 
     Raises:
-        SystemExit: the tests cannot run at all.
+        SystemExit: pytest could not run the tests.
     """
     file, _, test = tests.partition("::")
     path = str(find_module(root / "tests", file)) + (f"::{test}" if test else "")
@@ -295,14 +439,14 @@ def some_fail(root: Path, tests: str) -> bool:
     done = subprocess.run(
         command, cwd=root, env=environment, capture_output=True, text=True, check=False
     )
-    # pytest: 0 all passed, 1 some failed; anything else is no answer.
+    # pytest: 0 all passed, 1 some failed; other codes mean that it could not run them.
     if done.returncode not in (0, 1):
         raise SystemExit(f"{tests}: pytest ends with {done.returncode}\n{done.stdout}")
     return done.returncode == 1
 
 
 def copy_tree(root: Path) -> None:
-    """Copies what git knows of the working tree, and new files that it does not ignore."""
+    """Copies the tracked files of the working tree, and new files that git does not ignore."""
     command = ["git", "ls-files", "-co", "--exclude-standard", "-z"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     for name in filter(None, done.stdout.split("\0")):
@@ -312,18 +456,18 @@ def copy_tree(root: Path) -> None:
 
 
 def main(words: list[str], mutants: tuple[Mutant, ...] = MUTANTS) -> int:
-    """Tries the mutants with one of the words in their name; returns the exit code."""
+    """Tests the mutants with one of the words in their name; returns the exit code."""
     chosen = [m for m in mutants if not words or any(word in m.name for word in words)]
     survivors = 0
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         copy_tree(root)
         for mutant in chosen:
-            # All of them first: a mistake in the list should not show after minutes.
+            # Apply all once first, so that mistakes in the list show immediately.
             path, before = apply(root, mutant)
             path.write_text(before, "utf-8")
         for tests in dict.fromkeys(mutant.tests for mutant in chosen):
-            # Tests that fail anyway would count every mutant as killed.
+            # Tests that fail without a change would count every mutant as killed.
             if some_fail(root, tests):
                 raise SystemExit(f"{tests}: fails without any change.")
         for mutant in chosen:

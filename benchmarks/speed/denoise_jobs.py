@@ -1,10 +1,10 @@
-r"""What `gradnet denoise --jobs` is worth: files per second for each number of jobs, in one run.
+r"""Measures `gradnet denoise --jobs`: files per second for each number of jobs, in one run.
 
 Example:
   python -m benchmarks.speed.denoise_jobs --jobs=1,2,4 --count=12 --megapixels=1 --suffix=png
-Photographs are generated, and denoised after a warm-up as the command does it: read, denoised and
-written. The numbers of jobs take turns, the best of the rounds counts, and the ratio is to the
-first of them. With --model=none nothing is denoised: what threads make of reading and writing.
+Generated photographs are read, denoised and written as by the command, after a warm-up. The numbers
+of jobs alternate, the best round of each counts, and ratios are relative to the first number. With
+--model=none nothing is denoised, which measures reading and writing alone.
 """
 
 import contextlib
@@ -16,12 +16,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import cv2
 import numpy as np
 
+from benchmarks.measuring import write_photograph
 from gradnet_tf.cli.denoise_files import denoise_files
 from gradnet_tf.cli.denoise_plan import FileOptions, plan_jobs
-from gradnet_tf.images.image_files import write_image
 from gradnet_tf.utils.command import run_script
 from gradnet_tf.utils.errors import UserError
 from gradnet_tf.utils.options import CommandLine, Given, option
@@ -32,12 +31,12 @@ class Options:
     """The command's options.
 
     Attributes:
-        jobs: numbers of jobs; the first one is the measure.
-        count: photographs.
-        megapixels: of each photograph.
+        jobs: numbers of jobs; ratios are relative to the first one.
+        count: number of photographs.
+        megapixels: size of each photograph.
         suffix: format of the photographs.
-        model: what denoises: a path, a name, or none.
-        rounds: turns of each number of jobs.
+        model: path or name of the model, or none.
+        rounds: runs of each number of jobs.
     """
 
     jobs: tuple[int, ...] = option((1, 2, 4), least=1)
@@ -51,26 +50,16 @@ class Options:
 COMMAND_LINE = CommandLine(Options)
 
 
-def generate(path: Path, megapixels: float) -> None:
-    """Writes a picture of coarse shapes and noise, 3:2."""
-    width = max(2, round((1.5e6 * megapixels) ** 0.5))
-    draw = np.random.default_rng(0)
-    coarse = draw.uniform(60, 190, (9, 13, 3)).astype(np.float32)
-    picture = cv2.resize(coarse, (width, max(1, round(width / 1.5))))
-    picture += draw.normal(0, 15, picture.shape)
-    write_image(path, np.clip(picture, 0, 255).astype(np.uint8))
-
-
 def seconds_of(folder: Path, jobs: int, denoise: Callable[[np.ndarray], np.ndarray]) -> float:
-    """Returns the seconds for a folder of photographs, which are denoised into another."""
+    """Denoises a folder of photographs into a temporary one; returns the seconds."""
     with tempfile.TemporaryDirectory() as output:
         plan = plan_jobs([str(folder)], f"{output}/out")
         start = time.perf_counter()
         with contextlib.redirect_stdout(io.StringIO()):
-            code = denoise_files(plan, lambda: denoise, FileOptions(jobs=jobs))
+            code = denoise_files(plan, lambda _: denoise, FileOptions(jobs=jobs))
         seconds = time.perf_counter() - start
     if code:
-        raise UserError(f"the photographs in {folder} were not all denoised")
+        raise UserError(f"not all photographs in {folder} were denoised")
     return seconds
 
 
@@ -91,8 +80,8 @@ def main(given: Given) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         first = folder / f"0.{options.suffix}"
-        generate(first, options.megapixels)
-        seconds_of(folder, 1, denoise)  # Tracing is no part of it.
+        write_photograph(str(first), options.megapixels)
+        seconds_of(folder, 1, denoise)  # warm-up: excludes tracing from the measurement
         for number in range(1, options.count):
             shutil.copyfile(first, folder / f"{number}.{options.suffix}")
         best = dict.fromkeys(numbers, float("inf"))

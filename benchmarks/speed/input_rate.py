@@ -1,34 +1,29 @@
-r"""Measures how many training crops a second the input makes, by itself.
+r"""Measures how many training crops per second the input pipeline delivers by itself.
 
 Example:
   python -m benchmarks.speed.input_rate --dataset=sample --batch_size=64 --crop_size=80 --workers=1
 
-Each row is the median over the batches of one run after a warm-up; images are
-decoded before. The tf.data row of w workers is what a TensorFlow run gets. The
-last two read shards from --prepared_dir, by default a folder that is removed;
-the service's dispatcher and its one worker run on the same machine.
+Each row is the median over the batches of one run after a warm-up, with images already decoded. The
+tf.data rows are what a TensorFlow run uses. The last two rows read shards from --prepared_dir, by
+default a temporary folder; the service's dispatcher and its one worker run on the same machine.
 
-Then follow how many times faster the shards are than --preset trains here, in a
-process of its own (--train_steps=0 leaves it out), and how much memory this
-process holds while --memory_batches batches pass; what it held after the first
-hundred counts as the start.
+Below the table, the rate of the shards is compared with the training rate of --preset, measured in
+a separate process (--train_steps=0 skips it). With --memory_batches, the memory of this process is
+listed over so many batches, starting after the first hundred.
 """
 
 import argparse
 import contextlib
 import dataclasses
-import json
-import os
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from pathlib import Path
 
+from benchmarks.measuring import in_own_process, process_memory
 from gradnet_tf.models.presets import PRECISIONS, get_preset
 from gradnet_tf.utils.command import guarded
-from gradnet_tf.utils.errors import UserError
 from gradnet_tf.utils.quiet import quiet_native_logs
 
 _WARM_UP = 5
@@ -50,48 +45,37 @@ def _rate(batches, count: int, batch_size: int) -> float:
 
 
 def training_rate(arguments) -> float:
-    """Returns patches per second of the preset's training, its batch lying ready."""
-    fields = {name: getattr(arguments, name) for name in ("preset", "precision", "batch_size")}
-    cell = {"engine": "tensorflow", "steps": arguments.train_steps, **fields}
-    cell["crop_size"] = arguments.crop_size
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.speed.training_cell", json.dumps(cell)],
-        cwd=Path(__file__).resolve().parents[2],
-        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": "tensorflow"},
-        capture_output=True,
-        text=True,
-    )
-    if done.returncode:
-        raise UserError(f"training could not be measured: {done.stderr.strip().splitlines()[-1]}")
-    seconds = json.loads(done.stdout.splitlines()[-1])["seconds"]
+    """Returns patches per second of the preset's training, without its input."""
+    names = ("preset", "precision", "batch_size", "crop_size")
+    seconds = in_own_process(
+        "benchmarks.speed.training_cell:measure",
+        "tensorflow",
+        arguments.train_steps,
+        environment={"TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": "tensorflow"},
+        **{name: getattr(arguments, name) for name in names},
+    )["seconds"]
     return arguments.batch_size / statistics.median(seconds)
 
 
-def resident_megabytes() -> float:
-    """Returns the memory that this process holds now, in MB (10⁶ bytes); Linux only."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
-
-
 def memory_over(batches, count: int) -> list[tuple[int, float]]:
-    """Takes `count` batches; returns (batches so far, MB held) at the start and on the way.
+    """Takes `count` batches; returns rows of (batches so far, resident MB of 10⁶ bytes).
 
     Args:
         batches: an iterator.
-        count: more than the hundred after which the first value is taken.
+        count: more than 100; the first row is after 100 batches.
     """
     marks = {_SETTLED + (count - _SETTLED) * row // _ROWS for row in range(_ROWS + 1)}
     held = []
     for number in range(1, count + 1):
         next(batches)
         if number in marks:
-            held.append((number, resident_megabytes()))
+            held.append((number, process_memory() / 1e6))
     return held
 
 
 @contextlib.contextmanager
 def _service():
-    """Yields the address of a dispatcher with one worker, each a process."""
+    """Yields the address of a dispatcher with one worker, each in a separate process."""
     command = [sys.executable, "-m", "datasets", "service"]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True}
     with subprocess.Popen([*command, "--role=dispatcher"], **pipes) as dispatcher:
@@ -136,7 +120,7 @@ def _measure(arguments, prepared_dir) -> None:
     prepared = prepared_set(images, prepared_dir)
     shards = pipeline(prepared, counts[-1])
     delivered = row(f"prepared shards, {counts[-1]:2d} worker(s)", shards)
-    if not noise:  # which the service does not make
+    if not noise:  # the service has no degradations
         from datasets.pipeline.service_pipeline import Epochs, service_dataset
 
         with _service() as address:
@@ -145,9 +129,8 @@ def _measure(arguments, prepared_dir) -> None:
     if arguments.train_steps:
         trained = training_rate(arguments)
         print(f"{'training ' + arguments.preset:30}{trained:12.1f}")
-        print(
-            f"prepared shards deliver {delivered / trained:.1f} times what {arguments.preset} takes"
-        )
+        ratio = delivered / trained
+        print(f"prepared shards deliver {ratio:.1f} times the rate of {arguments.preset}")
     if arguments.memory_batches:
         held = memory_over(iter(shards), arguments.memory_batches)
         start, end = held[0][1], held[-1][1]
@@ -167,13 +150,16 @@ def main() -> int:
     parser.add_argument("--crop_size", type=int, default=80)
     parser.add_argument("--batches", type=int, default=100, help="batches per row")
     parser.add_argument("--workers", default="1,2", help="numbers of tf.data workers")
-    parser.add_argument("--prepared_dir", help="folder of prepared shards to use or make")
+    parser.add_argument("--prepared_dir", help="folder of prepared shards to use or create")
     parser.add_argument("--degradation", help="noise as train.py takes it, instead of sigma 25")
     parser.add_argument("--preset", default="gradnet_small", help="network to compare with")
     parser.add_argument("--precision", default="float32", choices=PRECISIONS[:2])
-    parser.add_argument("--train_steps", type=int, default=5, help="training steps that are timed")
+    parser.add_argument("--train_steps", type=int, default=5, help="timed training steps")
     parser.add_argument(
-        "--memory_batches", type=int, default=0, help="batches to watch the memory over, as 10000"
+        "--memory_batches",
+        type=int,
+        default=0,
+        help="measure the memory over so many batches",
     )
     arguments = parser.parse_args()
     get_preset(arguments.preset)

@@ -4,8 +4,8 @@ Example:
   python -m benchmarks.speed.scale_sketch --step_seconds=0.2 --images_per_device=64 \
       --parameters=6.1e6 --bandwidth_gbps=100 --devices_per_host=8 --input_per_host=4000
 
-The step time is measured: batch size / `examples_per_second` of a run on one
-device, both of them in its log.jsonl. The rest is arithmetic, see `step_time`.
+The step time comes from a run on one device: batch size / `examples_per_second`, both in its
+log.jsonl. The rest is arithmetic, see `step_time`.
 """
 
 import argparse
@@ -21,7 +21,7 @@ _BAR_WIDTH = 30
 
 @dataclasses.dataclass(frozen=True)
 class Scale:
-    """What the estimate starts from.
+    """The inputs of the estimate.
 
     Attributes:
         step_seconds: measured seconds of a step on one device.
@@ -31,10 +31,9 @@ class Scale:
         bandwidth_gbps: slowest link of the ring, in gigabits per second and direction.
         latency_us: one hop of the ring, in microseconds.
         devices_per_host: devices that share a host's input.
-        input_per_host: images per second that a host's input pipeline makes; 0
-            leaves the input out.
-        overlap: part of the all-reduce that hides behind the backward pass,
-            in [0, 1]; 0 here, since clipping waits for all gradients.
+        input_per_host: images per second of a host's input pipeline; 0 ignores the input.
+        overlap: fraction of the all-reduce that overlaps with the backward pass, in [0, 1]; 0 in
+            this project, because clipping waits for all gradients.
     """
 
     step_seconds: float
@@ -66,7 +65,7 @@ def all_reduce_seconds(scale: Scale, devices: int) -> float:
 
 
 def input_seconds(scale: Scale, devices: int) -> float:
-    """Returns the time in which a host's input makes the images of its devices for one step."""
+    """Returns the time that a host's input pipeline takes for one step of its devices."""
     if not scale.input_per_host:
         return 0.0
     return min(devices, scale.devices_per_host) * scale.images_per_device / scale.input_per_host
@@ -75,18 +74,18 @@ def input_seconds(scale: Scale, devices: int) -> float:
 def step_time(scale: Scale, devices: int) -> tuple[float, str]:
     """Returns the seconds of a step and what limits it.
 
-    Input is made while the device computes, so the longer of the two counts;
-    the all-reduce is added where it does not overlap.
+    The input pipeline runs while the device computes, so the longer of the two counts; the part of
+    the all-reduce that does not overlap is added.
 
     Returns:
-        (seconds, "compute", "all-reduce" or "input"): all-reduce where it adds
-        more than a tenth of the computation.
+        (seconds, "compute", "all-reduce" or "input"): all-reduce if it adds more than a tenth of
+        the computation.
     """
     reduce = all_reduce_seconds(scale, devices) * (1 - scale.overlap)
     step = scale.step_seconds + reduce
-    made = input_seconds(scale, devices)
-    if made > step:
-        return made, "input"
+    fed = input_seconds(scale, devices)
+    if fed > step:
+        return fed, "input"
     return step, "all-reduce" if reduce > 0.1 * scale.step_seconds else "compute"
 
 
@@ -115,11 +114,9 @@ def main(argv: list[str] | None = None) -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     for field in dataclasses.fields(Scale):
-        needed = field.default is dataclasses.MISSING
-        parser.add_argument(
-            f"--{field.name}", type=field.type, required=needed, default=None if needed else
-            field.default,
-        )  # fmt: skip
+        required = field.default is dataclasses.MISSING
+        default = None if required else field.default
+        parser.add_argument(f"--{field.name}", type=field.type, required=required, default=default)
     print(table(Scale(**vars(parser.parse_args(argv)))))
 
 

@@ -1,13 +1,13 @@
-"""Time from the command to the first picture written, and where it goes.
+"""Measures the time from starting the command to the first written picture, by phase.
 
 Example:
   python -m benchmarks.speed.startup --model=default --size=1 --repeats=5
-Runs `gradnet denoise` on one generated JPEG, each time in a fresh process. First the phases, by a
-stopwatch in the command's process (see `startup_probe`): exclusive times, so that they add up;
-the sum is set against the plain command; once as the command is, once with Keras. Then what each
-saving is worth: the command with Keras, with a saving undone, and with Keras on JAX, the variants
-taking turns, as ratios to the plain command of the same run.
-CPU seconds count all threads and are steadier than the clock where a machine is shared.
+Runs `gradnet denoise` on one generated JPEG, each time in a fresh process. The first tables have
+the phases, timed inside the command's process (see `startup_probe`), with the default runtime and
+with Keras. The times are exclusive, so they add up; their sum is compared with the plain command.
+The last table has the effect of each start-up optimization: Keras with one optimization disabled
+and Keras on JAX, as ratios to the plain command. Variants alternate within a run.
+CPU seconds include all threads and vary less than elapsed time on a shared machine.
 """
 
 import dataclasses
@@ -22,7 +22,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.memory.tiled_memory import in_its_own_process
+from benchmarks.measuring import in_own_process
 from benchmarks.speed.startup_probe import REST, RUNNING, SAVINGS
 from gradnet_tf.utils.command import guarded
 from gradnet_tf.utils.errors import UserError
@@ -38,10 +38,10 @@ class Run:
 
     Attributes:
         written: seconds until the output was written.
-        whole: seconds until the process had ended.
-        cpu: seconds of all its threads.
-        phases: seconds by phase, where it had the stopwatch.
-        warm: seconds of the picture's second time, where it had the stopwatch.
+        whole: seconds until the process ended.
+        cpu: CPU seconds of all threads.
+        phases: seconds by phase, if phases were timed.
+        warm: seconds for the same picture a second time, if phases were timed.
     """
 
     written: float
@@ -61,11 +61,11 @@ def run_command(
     """Denoises `source` in a new process, and removes the result.
 
     Args:
-        start: what comes between the interpreter and `denoise`.
-        model: a path or a name.
+        start: arguments between the interpreter and `denoise`.
+        model: path or name of the model.
         source: the photograph.
         runtime: value of `--runtime`.
-        backend: Keras' backend; the environment's by default.
+        backend: Keras backend; the environment's by default.
 
     Raises:
         UserError: the command failed.
@@ -76,12 +76,7 @@ def run_command(
         command += [f"--model={model}", f"--runtime={runtime}"]
         with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
             begin = time.time()
-            process = subprocess.Popen(
-                [*command, f"--model={model}", f"--runtime={runtime}"],
-                stdout=out,
-                stderr=err,
-                env=environment,
-            )
+            process = subprocess.Popen(command, stdout=out, stderr=err, env=environment)
             _, status, usage = os.wait4(process.pid, 0)
             end = time.time()
             process.returncode = os.waitstatus_to_exitcode(status)
@@ -94,24 +89,24 @@ def run_command(
     run = Run(written, end - begin, usage.ru_utime + usage.ru_stime)
     if not last.startswith("{"):
         return run
-    told = json.loads(last)
-    phases = {START: told["begin"] - begin, **told["phases"], EXIT: end - told["end"]}
-    whole = run.whole - told["warm"]
-    return dataclasses.replace(run, whole=whole, phases=phases, warm=told["warm"])
+    times = json.loads(last)
+    phases = {START: times["begin"] - begin, **times["phases"], EXIT: end - times["end"]}
+    whole = run.whole - times["warm"]
+    return dataclasses.replace(run, whole=whole, phases=phases, warm=times["warm"])
 
 
 def probe(watch: bool = False, without: Sequence[str] = ()) -> list[str]:
-    """Returns the `start` of `run_command` that measures, or that undoes savings."""
+    """Returns the `start` of `run_command` that times phases or disables optimizations."""
     options = json.dumps({"watch": watch, "without": list(without)})
     return ["-m", "benchmarks.speed.startup_probe", options]
 
 
 AS_IT_IS = "as it is"
-#: What each saving is called where it is undone.
+#: Table labels of the disabled optimizations.
 UNDONE = {
-    "hidden_packages": "packages not needed are imported too",
-    "collector_off": "garbage is collected as ever, also at exit",
-    "no_autograph": "AutoGraph translates before a trace",
+    "hidden_packages": "unneeded packages are imported too",
+    "collector_off": "garbage collector enabled, also at exit",
+    "no_autograph": "AutoGraph enabled",
 }
 
 
@@ -121,7 +116,7 @@ def spread(values: Sequence[float]) -> str:
 
 
 def phase_table(watched: Sequence[Run], plain: Sequence[Run]) -> str:
-    """Returns where the time goes, a row for each phase, and the sum beside the plain command."""
+    """Returns the time of each phase, and the sum next to the plain command."""
     names = list(dict.fromkeys(name for run in watched for name in run.phases))
     names = sorted(names, key=lambda name: (name == EXIT, name == REST))
     lines = ["| phase | least | median, s |", "|---|---:|---:|"]
@@ -153,7 +148,7 @@ def _medians(runs: Sequence[Run]) -> list[float]:
 
 
 def take_turns(rows: dict[str, tuple], source: Path, repeats: int) -> dict[str, list[Run]]:
-    """Runs every row `repeats` times, one after the other, so that all see the same machine."""
+    """Runs every row `repeats` times in turn, so that other work affects all rows alike."""
     runs: dict[str, list[Run]] = {name: [] for name in rows}
     for _ in range(repeats):
         for name, (start, model, *how) in rows.items():
@@ -163,7 +158,7 @@ def take_turns(rows: dict[str, tuple], source: Path, repeats: int) -> dict[str, 
 
 def _arguments(argv: Sequence[str] | None):
     parser = ArgumentParser(prog="startup", description=__doc__.splitlines()[0])
-    parser.add_argument("--model", default="default", help="what denoises: a path or a name")
+    parser.add_argument("--model", default="default", help="path or name of the model")
     parser.add_argument("--size", type=float, default=1.0, help="megapixels")
     parser.add_argument("--repeats", type=int, default=5, help="runs of each row")
     parser.add_argument("--no-jax", action="store_true", help="leave out Keras on JAX")
@@ -183,21 +178,21 @@ def _run(arguments) -> None:
     model, repeats = arguments.model, arguments.repeats
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder, "noisy.jpg")
-        in_its_own_process("generate", str(source), arguments.size)
+        in_own_process("benchmarks.measuring:write_photograph", str(source), arguments.size)
         for runtime in ("auto", "keras"):
             print(f"gradnet denoise --model={model} --runtime={runtime}, {arguments.size:g} MP\n")
             rows = {
                 "plain": (PLAIN, model, runtime),
                 "watched": (probe(watch=True), model, runtime),
             }
-            take_turns(rows, source, 1)  # files come into the disk cache
+            take_turns(rows, source, 1)  # fills the disk cache
             runs = take_turns(rows, source, repeats)
             print(phase_table(runs["watched"], runs["plain"]) + "\n", flush=True)
 
         rows = {AS_IT_IS: (PLAIN, model), "Keras": (PLAIN, model, "keras")}
         for saving, text in UNDONE.items():
             rows[f"Keras, {text}"] = (probe(without=[saving]), model, "keras")
-        rows["Keras, all three undone"] = (probe(without=SAVINGS), model, "keras")
+        rows["Keras, all three disabled"] = (probe(without=SAVINGS), model, "keras")
         if not arguments.no_jax and importlib.util.find_spec("jax"):
             rows["Keras on JAX"] = (PLAIN, model, "keras", "jax")
         runs = take_turns(rows, source, repeats)

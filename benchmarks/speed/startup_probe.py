@@ -1,10 +1,10 @@
-r"""Runs the `gradnet` command with a stopwatch, or with some savings undone: see `startup`.
+r"""Runs `gradnet` with timed phases, or with start-up optimizations disabled: see `startup`.
 
 Example:
   python -m benchmarks.speed.startup_probe '{"watch": true, "without": []}' denoise a.jpg --output=o
-The command's own code is unchanged: functions are replaced as their modules are imported. With
-`watch`, the last line is JSON: seconds by phase, which together are the life of this process up to
-that line, and the seconds that the same picture takes a second time.
+Functions are patched when their modules are imported, so the command's own code is unchanged. With
+`watch`, the last line of output is JSON: seconds by phase, which add up to the time of this process
+up to that line, and the seconds for the same picture a second time.
 """
 
 import time
@@ -19,7 +19,7 @@ import json  # noqa: E402
 import sys  # noqa: E402
 import threading  # noqa: E402
 
-OPTIONAL = "importing what only plots, converts or learns"
+OPTIONAL = "importing optional packages"
 RUNNING = "running"
 REST = "the rest of the command"
 _IMPORTS = {
@@ -31,18 +31,18 @@ _IMPORTS = {
     OPTIONAL: ("jax", "matplotlib", "pandas", "sklearn"),
     "importing gradnet_tf": ("gradnet_tf",),
 }
-# Where a function is defined, so that whoever imports it gets the timed one.
+# By the module that defines a function, so that all importers get the timed one.
 _FUNCTIONS = {
     "gradnet_tf.images.photo_files": {
         "read_photo": "decoding",
         "encode_photo": "encoding",
-        "write_encoded": "writing",
     },
+    "gradnet_tf.utils.files": {"write_file": "writing"},
     "gradnet_tf.models.presets": {"model_from_weights": "building the network, loading weights"},
     "gradnet_tf.runtimes.litert_runtime": {
         "TFLiteRunner.__init__": "building the network, loading weights"
     },
-    # TensorFlow calls these only to trace them.
+    # TensorFlow calls these only while tracing.
     "gradnet_tf.runtimes.keras_runtime": {
         "KerasRunner._call": "tracing",
         "KerasRunner._call_given": "tracing",
@@ -50,12 +50,12 @@ _FUNCTIONS = {
     },
     "gradnet_tf.denoiser": {"Denoiser.__call__": RUNNING},
 }
-#: What can be undone: `without` of the command line.
+#: Optimizations that can be disabled: `without` of the command line.
 SAVINGS = ("hidden_packages", "collector_off", "no_autograph")
 
 
 class Stopwatch:
-    """Sums the time of nested phases, each without those inside it; of one thread."""
+    """Sums the exclusive times of nested phases in one thread."""
 
     def __init__(self, begin: float, clock=time.time):
         self.seconds: dict[str, float] = {}
@@ -65,7 +65,7 @@ class Stopwatch:
         self._thread = threading.get_ident()
 
     def lap(self) -> float:
-        """Books the time since the last change of phase; returns the time of day."""
+        """Adds the time since the last change of phase to the current one; returns the time."""
         now = self._clock()
         phase = self._stack[-1]
         self.seconds[phase] = self.seconds.get(phase, 0.0) + now - self._since
@@ -74,7 +74,7 @@ class Stopwatch:
 
     @contextlib.contextmanager
     def phase(self, name: str):
-        """Books the time inside the block under `name`."""
+        """Adds the time inside the block to the phase `name`."""
         if threading.get_ident() != self._thread:
             yield
             return
@@ -88,13 +88,13 @@ class Stopwatch:
 
 
 class ImportHook(importlib.abc.MetaPathFinder):
-    """Calls `around(name)` as context of a module's execution, then `after(module)`."""
+    """Executes each module inside the context `around(name)`, then calls `after(module)`."""
 
     def __init__(self, around, after):
         self._around, self._after = around, after
 
     def find_spec(self, fullname, path=None, target=None):
-        """Lets the finders behind this one find it, and wraps the loader they name."""
+        """Finds the module with the other finders and wraps its loader."""
         for finder in sys.meta_path:
             if finder is self or not hasattr(finder, "find_spec"):
                 continue
@@ -103,7 +103,7 @@ class ImportHook(importlib.abc.MetaPathFinder):
                 break
         else:
             return None
-        # The loaders of what is compiled into Python are classes; the others belong to one module.
+        # Loaders of built-in modules are shared classes; other loaders are one per module.
         if hasattr(spec.loader, "exec_module") and not isinstance(spec.loader, type):
             execute = spec.loader.exec_module
 
@@ -117,14 +117,14 @@ class ImportHook(importlib.abc.MetaPathFinder):
 
 
 def import_phase(name: str, backend: str = "tensorflow") -> str | None:
-    """Returns the phase of importing a package; `None` for a part of one, or another's."""
+    """Returns the phase of importing a package; `None` for submodules and other packages."""
     if name == backend == "jax":
         return "importing JAX"
     return next((phase for phase, names in _IMPORTS.items() if name in names), None)
 
 
 def time_functions(module, watch: Stopwatch, calls: list) -> None:
-    """Replaces the functions of `module` that are phases; the calls that run a picture are kept."""
+    """Replaces the timed functions of `module`; appends calls of the denoiser to `calls`."""
     for path, phase in _FUNCTIONS.get(module.__name__, {}).items():
         owner = module
         *classes, name = path.split(".")
@@ -145,7 +145,7 @@ def _timed(function, phase, watch, calls):
 
 
 def undo(module, without) -> None:
-    """Takes savings away from a module that has just been imported."""
+    """Disables optimizations in a module that has just been imported."""
     if module.__name__ == "gradnet_tf.cli.quick_start":
         if "hidden_packages" in without:
             module.UNUSED = ()

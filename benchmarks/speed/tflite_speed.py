@@ -1,4 +1,4 @@
-r"""What each .tflite file of an export costs and how fast it is beside float32: one table.
+r"""Prints the quality and the speed of each .tflite file of an export relative to float32.
 
 Example:
   python -m export --model=default --output=out/lite --dataset=cbsd68 --data_dir=DATA \
@@ -7,8 +7,8 @@ Example:
 tflite_float16_tile256,tflite_dynamic_tile256,tflite_int8_tile256
   python -m benchmarks.speed.tflite_speed --folder=out/lite
 Quality comes from the cards. The files of one size are timed in turn, round after round, so that
-what else the machine does meets all alike; the best round counts. Files of any size get an image
-of 256×256, files of tiles a whole window.
+other work on the machine affects all alike; the best round counts. Files without a fixed size get
+an image of 256×256, files of tiles a whole window.
 """
 
 import dataclasses
@@ -27,7 +27,7 @@ class Options:
 
     Attributes:
         folder: output folder of an export.
-        rounds: how often each file is timed.
+        rounds: number of runs of each file.
         threads: threads of the interpreter.
     """
 
@@ -43,7 +43,7 @@ _SIDE = 256
 
 
 def find_cards(folder: Path) -> list[dict]:
-    """Returns the cards of a folder's .tflite files, float32 first, files of any size first."""
+    """Returns the cards of a folder's .tflite files, untiled files first and float32 first."""
     cards = [json.loads(path.read_text("utf-8")) for path in sorted(folder.glob("*.json"))]
     cards = [card for card in cards if card.get("format", "").startswith("tflite_")]
     if not cards:
@@ -55,7 +55,7 @@ def find_cards(folder: Path) -> list[dict]:
 
 
 def precision(card: dict) -> str:
-    """Returns how a file holds its numbers, from its card."""
+    """Returns the precision of a file from its card."""
     return card["format"].split("_")[1]
 
 

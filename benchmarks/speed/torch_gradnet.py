@@ -1,8 +1,8 @@
 """The same networks, loss and training step in plain PyTorch, to compare speed with.
 
-A twin of `gradnet_tf.models` for training crops: the layers stand in Keras'
-order, so that `load_keras_weights` can show that both are one network.
-Convolutions run channels-last, under bfloat16 autocast where asked for.
+A twin of `gradnet_tf.models` for training crops. Its layers have the order of the Keras layers, so
+`load_keras_weights` can copy the weights to verify that both networks are equal. Convolutions run
+channels-last, optionally under bfloat16 autocast.
 """
 
 import torch
@@ -13,7 +13,7 @@ from gradnet_tf.models.presets import get_preset
 
 
 def conv3x3(inputs, outputs):
-    """A 3×3 convolution that keeps the size."""
+    """A 3×3 convolution with "same" padding."""
     return nn.Conv2d(inputs, outputs, 3, padding=1)
 
 
@@ -36,9 +36,9 @@ def to_space(features, scale):
 
 
 def image_gradients(images):
-    """Sobel responses (x, y) of each channel, float32, the border repeated."""
+    """Sobel responses (x, y) of each channel, float32, with symmetric padding."""
     channels = images.shape[1]
-    # By hand: torch.compile (2.14, CPU) fails on the replicating pad's gradient channels-last.
+    # Not functional.pad: torch.compile (2.14, CPU) fails on its channels-last gradient.
     padded = images.float()
     for axis in (2, 3):
         first, last = padded.narrow(axis, 0, 1), padded.narrow(axis, -1, 1)
@@ -153,7 +153,7 @@ def gradnet_loss(clean, denoised, gradient_loss_weight):
 
 
 class TorchTrainer:
-    """One training step: loss, gradients, clipping, Adam; as the engines of `gradnet_tf`."""
+    """Runs training steps like the engines of `gradnet_tf`: loss, gradients, clipping, Adam."""
 
     def __init__(self, config, compiled: bool):
         """Args:
@@ -165,7 +165,7 @@ class TorchTrainer:
         self.module = build_twin(config.preset, config.channels).to(self.device)
         self.module = self.module.to(memory_format=torch.channels_last)
         self._trainable = [p for p in self.module.parameters() if p.requires_grad]
-        # Keras' epsilon; a single kernel for all parameters where there is one.
+        # Epsilon as in Keras; the fused implementation exists on CUDA.
         self._optimizer = torch.optim.Adam(
             self._trainable, config.learning_rate, eps=1e-7, fused=self.device.type == "cuda"
         )
@@ -178,7 +178,7 @@ class TorchTrainer:
         return gradnet_loss(clean, denoised, self.config.gradient_loss_weight)
 
     def place(self, images):
-        """Puts NumPy (N, H, W, C) on the device, channels-last."""
+        """Moves a NumPy array (N, H, W, C) to the device, channels-last."""
         tensor = torch.from_numpy(images).permute(0, 3, 1, 2).to(self.device)
         return tensor.contiguous(memory_format=torch.channels_last)
 

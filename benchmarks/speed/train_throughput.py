@@ -3,31 +3,27 @@ r"""Prints a table of training patches per second, by network, precision and eng
 Example:
   python -m benchmarks.speed.train_throughput --presets=gradnet,gradnet_small \
       --precisions=float32,mixed_bfloat16 --batch_size=64 --crop_size=80 --steps=10
-A cell is the median of --steps steps after two of warm-up, in a process of its
-own. The batch lies ready on the device, but for jax_with_input, which also
-chooses, cuts, turns and adds noise. What could not be measured stays blank,
-with the reason below the table.
+A cell is the median of --steps steps after two warm-up steps, in a separate process. The batch is
+already on the device, except for jax_with_input, which also chooses, crops and flips images and
+adds noise. Cells that could not be measured are blank; the reason is below the table.
 """
 
 import dataclasses
 import importlib.util
-import json
-import os
-import re
 import statistics
 import subprocess
 import sys
-from pathlib import Path
 
+from benchmarks.measuring import in_own_process
 from gradnet_tf.models.presets import PRECISIONS, get_preset
 from gradnet_tf.utils.command import run_script
+from gradnet_tf.utils.errors import UserError
 from gradnet_tf.utils.files import write_json
 from gradnet_tf.utils.options import CommandLine, Given, option
 from gradnet_tf.utils.ownership import is_json_with, require_replaceable
 from gradnet_tf.utils.versions import installed_versions
 
-ROOT = Path(__file__).resolve().parents[2]
-# Column → the package it needs.
+# Column → the package that it needs.
 ENGINES = {
     "tensorflow": "tensorflow",
     "jax": "jax",
@@ -42,13 +38,13 @@ class Options:
     """The command's options.
 
     Attributes:
-        presets: networks.
+        presets: networks by preset.
         precisions: dtype policies.
         engines: columns of the table.
-        batch_size: patches in a step.
+        batch_size: patches per step.
         crop_size: side of a patch in pixels; even.
-        steps: steps that are timed.
-        timeout: seconds after which a cell is given up.
+        steps: timed steps.
+        timeout: seconds after which a cell is abandoned.
         output: JSON file for the cells, with the seconds of every step.
     """
 
@@ -71,30 +67,19 @@ def measure_cell(engine: str, preset: str, precision: str, options: Options) -> 
     if importlib.util.find_spec(ENGINES[engine]) is None:
         return {**cell, "reason": f"{ENGINES[engine]} is not installed"}
     sizes = {name: getattr(options, name) for name in ("batch_size", "crop_size", "steps")}
-    command = [
-        sys.executable,
-        "-m",
-        "benchmarks.speed.training_cell",
-        json.dumps({**cell, **sizes}),
-    ]
     backend = {} if engine.startswith("torch") else {"KERAS_BACKEND": ENGINES[engine]}
     try:
-        done = subprocess.run(
-            command,
-            cwd=ROOT,
-            env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", **backend},
-            capture_output=True,
-            text=True,
+        result = in_own_process(
+            "benchmarks.speed.training_cell:measure",
+            environment={"TF_CPP_MIN_LOG_LEVEL": "3", **backend},
             timeout=options.timeout,
+            **cell,
+            **sizes,
         )
     except subprocess.TimeoutExpired:
         return {**cell, "reason": f"took more than {options.timeout} s"}
-    if done.returncode:
-        lines = done.stderr.strip().splitlines() or [f"ended with code {done.returncode}"]
-        # The last line that names an exception; frameworks add advice after it.
-        named = [line for line in lines if re.match(r"[\w.]*Error\b", line)]
-        return {**cell, "reason": (named or lines)[-1][:200]}
-    result = json.loads(done.stdout.splitlines()[-1])
+    except UserError as error:
+        return {**cell, "reason": str(error).partition(" failed: ")[2]}
     speed = options.batch_size / statistics.median(result["seconds"])
     return {**cell, **result, "patches_per_second": speed}
 
@@ -116,7 +101,7 @@ def table(cells: list[dict], options: Options) -> str:
         f"\nTraining patches per second, {options.crop_size}×{options.crop_size}, batch "
         f"{options.batch_size}; {', '.join(sorted(devices)) or 'nothing measured'}."
     )
-    # The same reason for several cells is said once.
+    # A reason that several cells share is listed once.
     reasons = dict.fromkeys(f"{c['engine']}: {c['reason']}" for c in cells if "reason" in c)
     lines += [f"Blank: {reason}." for reason in reasons]
     return "\n".join(lines)

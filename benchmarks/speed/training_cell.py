@@ -1,13 +1,9 @@
-"""Measures one training configuration in this process; train_throughput.py starts it.
+"""Measures the training steps of one configuration in this process.
 
-Usage: python -m benchmarks.speed.training_cell JSON, with engine, preset, precision,
-batch_size, crop_size and steps; prints one line of JSON with the device and
-the seconds of each step. A process for each, so that frameworks do not share
-the device's memory and a failure empties one cell only.
+`train_throughput` and `input_rate` call `measure` in a separate process for each configuration, so
+that frameworks do not share the device's memory and a failure affects one configuration only.
 """
 
-import json
-import sys
 import time
 
 import numpy as np
@@ -26,7 +22,7 @@ def _ready_batch(config: TrainConfig) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _device_batches(config: TrainConfig):
-    """A set of the size and shape of BSDS500's training images, of random pixels."""
+    """Returns batches of random pixels, with the number and size of BSDS500's training images."""
     from gradnet_tf.degradations.sampling import CropSampler
     from gradnet_tf.training.engines.device_batches import DeviceBatches
 
@@ -54,7 +50,7 @@ def _keras_trainer(config: TrainConfig, with_input: bool):
         device = keras.distribution.list_devices()[0]
     if with_input:
         return engine, engine.batches(_device_batches(config)), device
-    # On the device before the clock runs.
+    # Moved to the device before timing starts.
     batch = tuple(keras.ops.convert_to_tensor(array) for array in _ready_batch(config))
     return engine, iter(lambda: batch, None), device
 
@@ -72,9 +68,15 @@ def _torch_trainer(config: TrainConfig, compiled: bool):
 
 
 def measure(engine: str, steps: int, **fields) -> dict:
-    """Returns `device` and `seconds`, those of each step after the warm-up."""
+    """Returns `device` and the `seconds` of each step after the warm-up.
+
+    Args:
+        engine: a key of `train_throughput.ENGINES`.
+        steps: timed steps.
+        **fields: fields of `TrainConfig`: preset, precision, batch_size, crop_size.
+    """
     recipe = get_preset(fields["preset"])
-    # A frozen naive denoiser of random weights costs what a trained one does.
+    # A frozen naive denoiser with random weights costs the same as a trained one.
     config = TrainConfig(**fields, naive_steps=1 if recipe.naive else None, warmup_steps=0)
     if engine.startswith("torch"):
         trainer, batches, device = _torch_trainer(config, engine == "torch_compile")
@@ -83,11 +85,7 @@ def measure(engine: str, steps: int, **fields) -> dict:
     seconds = []
     for _ in range(_WARM_UP + steps):
         started = time.perf_counter()
-        # Reading the loss waits until the device has done the step.
+        # Reading the loss waits until the device has finished the step.
         float(trainer.step(next(batches), 1e-4)["loss"])
         seconds.append(time.perf_counter() - started)
     return {"device": device, "seconds": seconds[_WARM_UP:]}
-
-
-if __name__ == "__main__":
-    print(json.dumps(measure(**json.loads(sys.argv[1]))))

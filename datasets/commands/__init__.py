@@ -1,1 +1,1 @@
-"""Commands about sets of images, each a subcommand of `python -m datasets`."""
+"""The subcommands of `python -m datasets`."""

@@ -1,7 +1,7 @@
-"""Pictures with noise, to try a denoiser by hand and to see what `--degradation` does.
+"""Writes noisy images, to try a denoiser by hand and to show the effect of `--degradation`.
 
-The noise is the evaluation's own for that image and seed. A file holds eight bits, so the noisy
-values are clipped to [0, 1] and rounded here, which nothing else in the project does.
+The noise is that of an evaluation of the image with the same seed. Files have 8 bits, so the noisy
+values are clipped to [0, 1] and rounded, which nothing else in the project does.
 """
 
 from collections.abc import Sequence
@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from datasets.sets.catalog import find_dataset
+from datasets.sets.image_set import central_crop
 from gradnet_tf.degradations import add_gaussian_noise
 from gradnet_tf.degradations.compose import parse_degradation
 from gradnet_tf.degradations.draws import Draws
@@ -20,17 +21,7 @@ from gradnet_tf.utils.ownership import Inputs, is_recorded, record, require_repl
 
 
 def noisy_uint8(clean: np.ndarray, sigma: float, seed: int, name: str) -> np.ndarray:
-    """Adds the evaluation's noise to an image and rounds it to eight bits.
-
-    Args:
-        clean: uint8 image, H×W×C.
-        sigma: noise level on the 0-255 scale.
-        seed: the evaluation's seed.
-        name: file name of the image; its stem keys the noise.
-
-    Returns:
-        uint8 image of the same shape.
-    """
+    """Adds the noise of an evaluation to uint8 H×W×C; `name` is the file name of the image."""
     noise = evaluation_noise(clean.shape, seed, name)
     return to_uint8(add_gaussian_noise(to_float(clean), noise, sigma))
 
@@ -48,26 +39,27 @@ def write_noisy_photo(
 
     Raises:
         UserError: for a set, split or index that does not exist, σ outside [0, 255], or an
-            `output` that exists and was not written here.
+            `output` that exists and was not written by these commands.
     """
     if not 0 <= sigma <= 255:
         raise UserError(
             f"`sigma` must be in [0, 255], on the 0-255 scale. Received: sigma={sigma:g}."
         )
-    images = find_dataset(dataset, data_dir, split=split)
-    if not 0 <= index < len(images.names):
-        raise UserError(
-            f"`index` must be from 0 to {len(images.names) - 1} for {images.name} "
-            f"({images.split}). Received: index={index}."
-        )
+    images = find_dataset(dataset, data_dir, split)
+    _require_in("index", index, 0, len(images) - 1)
     name = images.names[index]
     _require_own_picture(output, images)
     _write_picture(output, images, noisy_uint8(images.load(index), sigma, seed, name))
     return name
 
 
+def _require_in(name: str, value: int, least: int, most: int) -> None:
+    if not least <= value <= most:
+        raise UserError(f"`{name}` must be from {least} to {most}. Received: {name}={value}.")
+
+
 def _require_own_picture(output: str, images) -> None:
-    """Raises where another picture than one of these commands' would be replaced."""
+    """Raises if a file would be replaced that these commands did not write."""
     inputs = Inputs(getattr(images, "paths", None) or ())
     require_replaceable(output, f"--output={output}", is_recorded, inputs)
 
@@ -97,13 +89,13 @@ _TEXT, _LINE_HEIGHT, _FONT = 0.45, 16, cv2.FONT_HERSHEY_SIMPLEX
 
 
 def panels(clean: np.ndarray, specs: Sequence[str], seed: int, name: str) -> list[tuple]:
-    """Returns (text, float32 crop) of the clean crop and of each degradation of it.
+    """Returns (text, float32 crop) for the clean crop and each degradation of it.
 
     Args:
         clean: float32 (H, W, C) in [0, 1].
-        specs: what `--degradation` takes.
-        seed: the evaluation's seed.
-        name: file name of the image; its stem keys the noise.
+        specs: values of `--degradation`.
+        seed: seed of the noise.
+        name: file name of the image; its stem is part of the seed.
     """
     found = [("clean", clean)]
     for spec in specs:
@@ -115,7 +107,7 @@ def panels(clean: np.ndarray, specs: Sequence[str], seed: int, name: str) -> lis
 
 
 def _lines(text: str, width: int) -> list[str]:
-    """Breaks a text at its line ends, and where it is wider than `width` pixels."""
+    """Splits a text at newlines, and where it is wider than `width` pixels."""
     lines = [""]
     for character in text:
         if character == "\n":
@@ -129,11 +121,11 @@ def _lines(text: str, width: int) -> list[str]:
 
 
 def contact_sheet(found: Sequence[tuple], zoom: int) -> np.ndarray:
-    """Lays pictures out in rows with their texts below; uint8 (H, W, 3).
+    """Arranges pictures in rows with their texts below; uint8 (H, W, 3).
 
     Args:
-        found: (text, float32 crop) each; the crops have one size.
-        zoom: how many pixels a side each pixel becomes.
+        found: pairs (text, float32 crop); all crops have the same size.
+        zoom: integer enlargement.
     """
     tiles = []
     for text, crop in found:
@@ -162,25 +154,18 @@ def show_degradations(
     zoom: int = 2,
     seed: int = 0,
 ) -> int:
-    """Writes the sheet of image `index`'s central crop; returns the number of pictures.
+    """Writes the contact sheet of the central crop of image `index`; returns its number of panels.
 
     Raises:
-        UserError: for a set, index or degradation that does not exist, a size below 1, or an
-            `output` that exists and was not written here.
+        UserError: for a set, index or degradation that does not exist, an invalid size, or an
+            `output` that exists and was not written by these commands.
     """
     images = find_dataset(dataset, data_dir, split)
-    for name, value, least, most in (
-        ("index", index, 0, len(images) - 1),
-        ("crop", crop, 1, 4096),
-        ("zoom", zoom, 1, 16),
-    ):
-        if not least <= value <= most:
-            raise UserError(f"`{name}` must be from {least} to {most}. Received: {name}={value}.")
+    _require_in("index", index, 0, len(images) - 1)
+    _require_in("crop", crop, 1, 4096)
+    _require_in("zoom", zoom, 1, 16)
     _require_own_picture(output, images)
-    image = to_float(images.load(index))
-    height, width = (min(crop, side) for side in image.shape[:2])
-    top, left = (image.shape[0] - height) // 2, (image.shape[1] - width) // 2
-    clean = image[top : top + height, left : left + width]
+    clean = to_float(central_crop(images.load(index), crop))
     found = panels(clean, specs or EXAMPLES, seed, images.names[index])
     _write_picture(output, images, contact_sheet(found, zoom))
     return len(found)

@@ -1,6 +1,6 @@
-"""Runs a part of a tf.data service, which makes training examples for train.py --data_service.
+"""Runs a server of a tf.data service, which makes training examples for train.py --data_service.
 
-One dispatcher shares the work out to any number of workers. SIGTERM and Ctrl-C end either.
+One dispatcher distributes the work to any number of workers. SIGTERM and Ctrl-C stop either.
 """
 
 import contextlib
@@ -18,12 +18,12 @@ ROLES = ("dispatcher", "worker")
 
 @dataclasses.dataclass(frozen=True)
 class ServiceOptions:
-    """What `service` runs.
+    """Options of `service`.
 
     Attributes:
-        role: what to run.
-        port: port to serve at; 0 takes a free one and prints it.
-        work_dir: dispatcher: keeps its state here, to resume after a restart.
+        role: the kind of server.
+        port: port to listen on; 0 takes a free one and prints it.
+        work_dir: dispatcher: folder for its state, to resume after a restart.
         dispatcher: worker: the dispatcher, grpc://host:port.
         host: worker: the name by which training reaches this machine.
         timeout: worker: seconds to wait for the dispatcher.
@@ -37,13 +37,13 @@ class ServiceOptions:
     timeout: float = 300.0
 
 
-# A worker that is silent for so long gets no more work.
+# A worker that is silent for this long gets no more work.
 _WORKER_TIMEOUT_MS = 60_000
 _HEARTBEAT_MS = 10_000
 
 
 def check_flags(options: ServiceOptions) -> None:
-    """Raises a `UserError` for flags that do not make a server."""
+    """Raises a `UserError` for invalid combinations of flags."""
     from datasets.pipeline.service_client import dispatcher_address
 
     if options.role not in ROLES:
@@ -56,11 +56,11 @@ def check_flags(options: ServiceOptions) -> None:
         dispatcher_address(options.dispatcher, "dispatcher")
     wrong = "dispatcher" if options.role == "dispatcher" else "work_dir"
     if getattr(options, wrong) is not None:
-        raise UserError(f"--{wrong} does not belong to --role={options.role}.")
+        raise UserError(f"--{wrong} does not apply to --role={options.role}.")
 
 
 def start_server(options: ServiceOptions):
-    """Starts the server; returns it and what to say about it."""
+    """Starts the server; returns it and a message."""
     import tensorflow as tf
 
     service = tf.data.experimental.service
@@ -90,30 +90,30 @@ def start_server(options: ServiceOptions):
 
 
 def serve(options: ServiceOptions) -> None:
-    """Serves until a signal asks for the end, and then ends the process.
+    """Serves until SIGTERM or SIGINT, then ends the process.
 
     Raises:
-        UserError: for options that make no server, or when it cannot start.
+        UserError: for invalid options, or if the server cannot start.
     """
     check_flags(options)
     with quiet_native_logs():
         import tensorflow as tf
     try:
-        server, said = start_server(options)  # It serves as long as it is referenced.
+        server, message = start_server(options)  # It serves as long as it is referenced.
     except (tf.errors.OpError, RuntimeError) as error:
         reason = str(getattr(error, "message", error)).splitlines()[0]
         raise UserError(
             f"the {options.role} could not start at port {options.port}: {reason}\n"
-            "Give a free --port (0 takes any), and the dispatcher's address to a worker."
+            "Use a free --port (0 takes any); a worker also needs the dispatcher's address."
         ) from error
-    # Not before: a start that waits for the dispatcher ends by the signals' usual effect.
+    # Only now, so that a worker that waits for the dispatcher can be interrupted as usual.
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    print(said, flush=True)
+    print(message, flush=True)
     stop.wait()
-    with contextlib.suppress(OSError):  # The reader of its output may be gone.
+    with contextlib.suppress(OSError):  # The reader of the pipe may be gone.
         print(f"{options.role} stopped", flush=True)
-    # Nothing is left to save: a dispatcher writes its state as it changes. TensorFlow's own stop
-    # would hold up a worker whose dispatcher is gone for minutes, and Python with it.
+    # There is nothing to save: a dispatcher writes its state as it changes. TensorFlow's own stop
+    # would block a worker whose dispatcher is gone for minutes.
     os._exit(EXIT_OK)

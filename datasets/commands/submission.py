@@ -1,19 +1,19 @@
-"""Submissions to the benchmarks of SIDD and DND, made image by image and resumable.
+"""Resumable submissions to the benchmarks of SIDD and DND.
 
-OUTPUT/submission.json records what the files beside it are made from. A run that finds another
-model or other noisy files there starts from the beginning; otherwise it resumes.
+OUTPUT/submission.json records what the files beside it were made from. A run with another model or
+other noisy files starts over; otherwise it resumes.
 
-SIDD takes SubmitSrgb.mat and, for the competition that followed it, SubmitSrgb.csv. The MATLAB
-file has `DenoisedBlocksSrgb` (uint8, the axes of the noisy array: scene, block, row, column,
-colour), `TimeMPSrgb` (seconds per megapixel of 1024×1024) and the structure `OptionalData` with
-the fields of the benchmark's demonstration. The CSV file has the columns ID (from 0, scene by
-scene) and BLOCK (base64 of the block's bytes, row by row), a line for each block.
+SIDD accepts SubmitSrgb.mat and, in the later competition, SubmitSrgb.csv. The MATLAB file has
+`DenoisedBlocksSrgb` (uint8, with the axes of the noisy array: scene, block, row, column, color),
+`TimeMPSrgb` (seconds per megapixel of 1024×1024) and the structure `OptionalData` with the fields
+of the benchmark's demo. The CSV file has the columns ID (from 0, scene by scene) and BLOCK (base64
+of the block's bytes, row by row), with a line per block.
 
-DND takes OUTPUT/bundled/0001.mat …, a file for each photograph. Each has `Idenoised` (a cell
-array of 1×20 boxes), `israw` (false) and `eval_version` ("1.0"), as the benchmark's own
-bundle_submissions_srgb makes them from a file per box, OUTPUT/0001_01.mat … with
-`Idenoised_crop`. Boxes are single precision in [0, 1], as the noisy ones are: nothing is rounded.
-A later run resumes from the files of single boxes.
+DND accepts OUTPUT/bundled/0001.mat …, one file per photograph with `Idenoised` (a cell array of
+1×20 boxes), `israw` (false) and `eval_version` ("1.0"), like the benchmark's own
+bundle_submissions_srgb, which bundles one file per box, OUTPUT/0001_01.mat … with
+`Idenoised_crop`. Boxes are single precision in [0, 1] and not rounded. A run resumes from the files
+of the boxes.
 """
 
 import base64
@@ -45,14 +45,14 @@ RECORD = "submission.json"
 
 @dataclasses.dataclass(frozen=True)
 class Submission:
-    """One submission in the making.
+    """One submission.
 
     Attributes:
-        denoiser: a `gradnet_tf.denoiser.Denoiser`, or what works like one.
-        image_set: the benchmark's noisy images.
-        output: folder of the result; exists.
-        precision: what the model runs in.
-        about: what is recorded and not compared: command, versions.
+        denoiser: a `gradnet_tf.denoiser.Denoiser` or compatible.
+        image_set: the noisy images of the benchmark.
+        output: the existing folder of the result.
+        precision: precision of the model.
+        about: recorded but not compared: command, versions.
     """
 
     denoiser: object
@@ -62,11 +62,11 @@ class Submission:
     about: dict = dataclasses.field(default_factory=dict)
 
     def identity(self) -> dict:
-        """Returns what decides the result: the model's source, names, sizes and times of files."""
+        """Returns everything that determines the result, with the sizes and times of files."""
         files = {}
         for path in dict.fromkeys(self.image_set.paths):
-            facts = path.stat()
-            files[path.name] = [facts.st_size, facts.st_mtime_ns]
+            stat = path.stat()
+            files[path.name] = [stat.st_size, stat.st_mtime_ns]
         source = dict(getattr(self.denoiser, "source", None) or {})
         return {
             "dataset": self.image_set.name,
@@ -91,8 +91,8 @@ class Submission:
         if same:
             return record
         note(
-            f"{self.output} has a submission of another model or of other noisy files; it is "
-            "made again from the start."
+            f"{self.output} has a submission of another model or of other noisy files; starting "
+            "over."
         )
         return None
 
@@ -103,19 +103,12 @@ class Submission:
 
 
 def denoise_one(denoiser, noisy: np.ndarray, name: str, sigma: float | None = None) -> np.ndarray:
-    """Denoises one image, adapting channels and estimating the noise level where needed.
+    """Denoises float32 [H, W, 3] of nominal range [0, 1]; returns the same, clipped.
 
-    Args:
-        denoiser: as in `Submission`.
-        noisy: float32 [H, W, 3], nominal range [0, 1].
-        name: for messages.
-        sigma: noise level, 0-255 scale; estimated and printed where it is needed and not given.
-
-    Returns:
-        float32 [H, W, 3], clipped to [0, 1].
+    Adapts the channels, and estimates and prints `sigma` (0-255 scale) if the model needs it.
 
     Raises:
-        NotFiniteError: when the output has a NaN.
+        NotFiniteError: if the output has a NaN.
     """
     if sigma is None and getattr(denoiser, "needs_sigma", False):
         sigma = estimate_and_tell(noisy, name)
@@ -129,8 +122,8 @@ def denoise_one(denoiser, noisy: np.ndarray, name: str, sigma: float | None = No
         output = np.float32(np.nan)
     if not np.isfinite(output).all():
         raise NotFiniteError(
-            f"{name}: the output of {denoiser.name} is not a number everywhere.\n"
-            "A submission needs a sound model; try evaluate.py with it first."
+            f"{name}: the output of {denoiser.name} contains NaN.\n"
+            "A submission needs a working model; try it with evaluate.py first."
         )
     return np.clip(output, 0, 1).astype(np.float32, copy=False)
 
@@ -138,15 +131,10 @@ def denoise_one(denoiser, noisy: np.ndarray, name: str, sigma: float | None = No
 def denoise_all(
     submission: Submission, todo: Sequence[int], load: Callable[[int], np.ndarray]
 ) -> Iterator[tuple[int, np.ndarray, float]]:
-    """Denoises images and shows progress.
-
-    Args:
-        submission: what is made.
-        todo: numbers of the images, in order.
-        load: returns a noisy image, float32 [H, W, 3].
+    """Denoises the images `todo`, which `load` returns as float32 [H, W, 3]; shows progress.
 
     Yields:
-        An image's number, it denoised as float32 [H, W, 3], and the model's seconds.
+        The index, the denoised image as float32 [H, W, 3], and the model's time in seconds.
     """
     names, total = submission.image_set.names, len(submission.image_set)
     line, pace = ProgressLine(), Pace()
@@ -154,7 +142,7 @@ def denoise_all(
     for count, index in enumerate(todo, start=1):
         noisy = load(index)
         if count == 1:
-            # The first call compiles, which does not count as time of the method.
+            # Excludes the compilation from the method's time.
             denoise_one(submission.denoiser, noisy, names[index], sigma=25.0)
         begun = time.perf_counter()
         denoised = denoise_one(submission.denoiser, noisy, names[index])
@@ -168,36 +156,27 @@ def denoise_all(
 
 
 def interrupted(done: int, total: int) -> Interrupted:
-    """Returns the error for Ctrl-C, which says how to resume."""
+    """Returns the error for Ctrl-C."""
     return Interrupted(
-        f"interrupted: {done} of {total} images are denoised.\nThe same command resumes from there."
+        f"interrupted: {done} of {total} images are denoised.\nRun the same command to resume."
     )
 
 
 OPTIONAL_FIELDS = ("MethodName", "Authors", "PaperTitle", "Venue", "MachineSpecs")
 MAT_FILE, CSV_FILE = "SubmitSrgb.mat", "SubmitSrgb.csv"
-# Denoised blocks, until all are there: a plain array that a later run opens again.
+# Denoised blocks until all are done, as an array that a later run can open.
 PARTIAL_FILE = "blocks.partial.npy"
 _BLOCKS_BETWEEN_RECORDS = 16
 _MEGAPIXEL = 1024 * 1024
 
 
 def submit_sidd(submission: Submission, optional_data: dict[str, str]) -> list[Path]:
-    """Denoises what is missing and writes both files.
+    """Denoises the missing images, writes both files and returns them; raises `make_submission`'s.
 
     Args:
         submission: of a `datasets.sets.sidd.SiddBlocks`.
-        optional_data: texts for some of `OPTIONAL_FIELDS`; the method's name
-            is the model's unless given.
-
-    Returns:
-        The files.
-
-    Raises:
-        Interrupted: on Ctrl-C; what is done is kept.
-        NotFiniteError: when the model gives a NaN.
-        UserError: for damaged noisy files, or without SciPy.
-        OSError: when the folder cannot be written.
+        optional_data: texts for some of `OPTIONAL_FIELDS`; the name of the method defaults to the
+            model's.
     """
     image_set = submission.image_set
     files = [submission.output / name for name in (MAT_FILE, CSV_FILE)]
@@ -218,7 +197,7 @@ def submit_sidd(submission: Submission, optional_data: dict[str, str]) -> list[P
         for index, image, more in denoise_all(
             submission, todo, lambda index: to_float(image_set.noisy(index))
         ):
-            # Halves go to even; cutting off the fraction instead costs 0.14 dB at 39 dB.
+            # Rounded half to even; truncation would cost 0.14 dB at 39 dB.
             blocks[divmod(index, image_set.shape[1])] = to_uint8(image)
             done, seconds = index + 1, seconds + more
             if done % _BLOCKS_BETWEEN_RECORDS == 0:
@@ -245,7 +224,7 @@ def submit_sidd(submission: Submission, optional_data: dict[str, str]) -> list[P
 
 
 def _open_blocks(submission: Submission, record: dict | None) -> tuple[np.memmap, int]:
-    """Opens the array of denoised blocks, or makes it; returns it and how many are done."""
+    """Opens or creates the array of denoised blocks; returns it and the number of finished ones."""
     path, shape = submission.output / PARTIAL_FILE, submission.image_set.shape
     if record and path.is_file():
         try:
@@ -253,9 +232,9 @@ def _open_blocks(submission: Submission, record: dict | None) -> tuple[np.memmap
             if blocks.shape == shape and blocks.dtype == np.uint8:
                 return blocks, min(int(record["done"]), len(submission.image_set))
         except (ValueError, OSError):
-            pass  # Truncated: rewritten from the start.
+            pass  # Truncated: start over.
     size = int(np.prod(shape))
-    # The array, the MATLAB file of its size, and base64's four bytes for three.
+    # The array, the MATLAB file of the same size, and base64 with four bytes for three.
     require_free_space(submission.output, 2 * size + size * 4 // 3, "the submission")
     return np.lib.format.open_memmap(path, "w+", np.uint8, shape), 0
 
@@ -273,19 +252,9 @@ EVAL_VERSION = "1.0"
 
 
 def submit_dnd(submission: Submission) -> list[Path]:
-    """Denoises the boxes that are missing and bundles all of them.
+    """Denoises the missing boxes of a `DndBoxes` and returns the bundled files to submit.
 
-    Args:
-        submission: of a `datasets.sets.dnd.DndBoxes`.
-
-    Returns:
-        The bundled files, which are to be submitted.
-
-    Raises:
-        Interrupted: on Ctrl-C; what is done is kept.
-        NotFiniteError: when the model gives a NaN.
-        UserError: for damaged noisy files, or without SciPy.
-        OSError: when the folder cannot be written.
+    Raises as `make_submission` does.
     """
     image_set, output = submission.image_set, submission.output
     images = defaultdict(list)
@@ -303,7 +272,7 @@ def submit_dnd(submission: Submission) -> list[Path]:
         for path in (*crops, *bundles):
             path.unlink(missing_ok=True)
     submission.write(0, seconds, complete=False)
-    # An existing file is complete: it was renamed when it was finished.
+    # Existing files are complete, because they are renamed when finished.
     todo = [index for index, path in enumerate(crops) if not path.is_file()]
     done = len(crops) - len(todo)
     try:
@@ -330,10 +299,7 @@ _SPLITS = {"sidd": "benchmark", "dnd": "test"}
 
 
 def _require_own_folder(output: Path, benchmark: str, image_set) -> None:
-    """Raises where files would be replaced or removed in a folder that is no submission's.
-
-    The record with its fields is the mark of one.
-    """
+    """Raises if files would be replaced or removed in a folder without a submission's record."""
     names = [MAT_FILE, CSV_FILE]
     if benchmark == "dnd":
         images = sorted({name.split("_")[0] for name in image_set.names})
@@ -345,50 +311,38 @@ def _require_own_folder(output: Path, benchmark: str, image_set) -> None:
         require_replaceable(output / name, f"--output={output}", lambda _: is_own, inputs)
 
 
-def make_submission(
-    benchmark: str,
-    model: str,
-    data_dir: str,
-    output: str,
-    precision: str,
-    optional_data: dict[str, str],
-    command: Sequence[str],
-) -> None:
-    """Finds the noisy images, loads the model, denoises and says where the files are.
+def make_submission(options, command: Sequence[str]) -> None:
+    """Finds the noisy images, loads the model, denoises and prints where the files are.
 
     Args:
-        benchmark: `sidd` or `dnd`.
-        model: a path or a name, as for evaluate.py.
-        data_dir: folder that holds the set.
-        output: folder to write.
-        precision: what the model runs in.
-        optional_data: see `submit_sidd`.
+        options: `SubmitOptions` of `python -m datasets submit`.
         command: the command line, for the record.
 
     Raises:
-        UserError: when images or model are not found, SciPy is missing, the precision is
-            unknown, or `output` cannot be written.
-        Interrupted: on Ctrl-C; what is done is kept.
-        NotFiniteError: when the model gives a NaN.
+        UserError: if images or model are not found or damaged, SciPy is missing, the precision is
+            unknown, or the output cannot be written.
+        Interrupted: on Ctrl-C; finished images are kept.
+        NotFiniteError: if the model returns NaN.
     """
+    precision, output = options.precision, Path(options.output)
     if precision not in PRECISIONS:
         raise UserError(
             f"`precision` must be one of {', '.join(PRECISIONS)}. Received: precision={precision}"
         )
     require_scipy(output)
-    image_set = find_dataset(benchmark, data_dir, _SPLITS[benchmark])
+    image_set = find_dataset(options.benchmark, options.data_dir, _SPLITS[options.benchmark])
 
     from gradnet_tf.denoiser import load_denoiser
     from gradnet_tf.utils.versions import installed_versions
 
-    denoiser, folder = load_denoiser(model, precision), Path(output)
-    _require_own_folder(folder, benchmark, image_set)
+    denoiser = load_denoiser(options.model, precision)
+    _require_own_folder(output, options.benchmark, image_set)
     about = {"command": [shlex.quote(part) for part in command], "versions": installed_versions()}
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        submission = Submission(denoiser, image_set, folder, precision, about)
-        if benchmark == "sidd":
-            files = submit_sidd(submission, optional_data)
+        output.mkdir(parents=True, exist_ok=True)
+        submission = Submission(denoiser, image_set, output, precision, about)
+        if options.benchmark == "sidd":
+            files = submit_sidd(submission, vars(options))
             print(f"Submit one of: {', '.join(map(str, files))}")
         else:
             files = submit_dnd(submission)
@@ -396,5 +350,5 @@ def make_submission(
     except OSError as error:
         raise UserError(
             f"--output={output} cannot be written: {error.strerror or error}.\n"
-            "What is finished there is kept when the command runs again."
+            "Finished images are kept when the command is run again."
         ) from error

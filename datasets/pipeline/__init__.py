@@ -1,1 +1,1 @@
-"""From sets of images to training batches."""
+"""Makes training batches from image sets."""

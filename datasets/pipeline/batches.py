@@ -1,7 +1,7 @@
-"""Training batches as a pure function of their number (NumPy only).
+"""Training batches as a pure function of their index (NumPy only).
 
-Batch k of a run holds the examples n = k · batch_size … k · batch_size + batch_size − 1, and
-example n is fixed by (seed, n). Nothing depends on earlier calls, so any worker can make any
+Batch k of a run contains the examples n = k · batch_size … k · batch_size + batch_size − 1, and
+example n is determined by (seed, n). Nothing depends on earlier calls, so any worker can make any
 batch.
 """
 
@@ -14,7 +14,7 @@ import numpy as np
 from datasets.pipeline.leak_guard import LeakGuard, usable_images
 from datasets.pipeline.mixture import MixedSet, real_sets
 from datasets.pipeline.pipeline_config import PipelineConfig
-from datasets.sets.image_set import ImageSet
+from datasets.sets.image_set import ImageSet, central_crop
 from gradnet_tf.degradations import add_gaussian_noise
 from gradnet_tf.degradations.compose import Degradation
 from gradnet_tf.degradations.draws import Draws, box_muller
@@ -32,7 +32,7 @@ from gradnet_tf.utils.errors import UserError
 
 
 class ImageStore:
-    """Decoded images, kept up to a number of bytes; safe for several threads."""
+    """A thread-safe LRU cache of decoded images, limited in bytes."""
 
     def __init__(self, load: Callable, indices: list[int], memory_limit: int):
         self._load = load
@@ -43,7 +43,7 @@ class ImageStore:
         self._lock = threading.Lock()
 
     def get(self, position: int) -> np.ndarray:
-        """Returns image number `position` of `indices`, uint8 [H, W, C]."""
+        """Returns the image of `indices[position]`, uint8 [H, W, C]."""
         with self._lock:
             image = self._kept.get(position)
             if image is not None:
@@ -54,7 +54,7 @@ class ImageStore:
         return image
 
     def put(self, position: int, image: np.ndarray) -> None:
-        """Stores an image and evicts the least recently used ones, down to the limit."""
+        """Stores an image and evicts the least recently used ones beyond the limit."""
         with self._lock:
             if position in self._kept:
                 return
@@ -65,22 +65,16 @@ class ImageStore:
                 self._bytes -= gone.nbytes
 
 
-def change_colours(crop: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+def change_colors(crop: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     """Permutes the channels and changes saturation and each channel's brightness.
 
-    Photographs of landscapes have few saturated colours; pictures of products and signs have many.
-
-    Args:
-        crop: uint8 (H, W, C).
-        generator: decides the change.
-
-    Returns:
-        uint8 (H, W, C), clipped; a grey crop is only made brighter or darker.
+    Landscapes have few saturated colors; pictures of products and signs have many. Input and output
+    are uint8 (H, W, C); only the brightness of a gray crop changes.
     """
     channels = crop.shape[2]
     image = crop[..., generator.permutation(channels)].astype(np.float32)
-    grey = image.mean(axis=2, keepdims=True)
-    image = grey + (image - grey) * np.float32(generator.uniform(0, 2.5))
+    gray = image.mean(axis=2, keepdims=True)
+    image = gray + (image - gray) * np.float32(generator.uniform(0, 2.5))
     image *= generator.uniform(0.6, 1.25, size=channels).astype(np.float32)
     return np.clip(np.rint(image), 0, 255).astype(np.uint8)
 
@@ -88,14 +82,11 @@ def change_colours(crop: np.ndarray, generator: np.random.Generator) -> np.ndarr
 def frame_of(
     crop: np.ndarray, generator: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray | float]:
-    """Draws a flat frame around a part of a crop, as letterboxes and passe-partouts have.
-
-    Args:
-        crop: (H, W, C).
-        generator: decides which part stays, from 5% of the crop to nearly all, and the colour.
+    """Draws a flat frame around a part of a crop (H, W, C), like a letterbox or a mat.
 
     Returns:
-        Which pixels belong to the frame, bool (H, W), and its colour, float32 (C,) in [0, 1].
+        A mask of the frame, bool (H, W), and its color, float32 (C,) in [0, 1]. The frame leaves
+        from 5% of the crop to nearly all of it.
     """
     height, width, channels = crop.shape
     inside = np.zeros((height, width), bool)
@@ -107,43 +98,40 @@ def frame_of(
     inside[tuple(sides)] = True
     kind = generator.integers(4)
     if kind == 0:
-        colour = np.zeros(channels)
+        color = np.zeros(channels)
     elif kind == 1:
-        colour = np.ones(channels)
+        color = np.ones(channels)
     else:
-        colour = generator.integers(256, size=1 if kind == 2 else channels) / 255
-    return ~inside, np.broadcast_to(colour, channels).astype(np.float32)
+        color = generator.integers(256, size=1 if kind == 2 else channels) / 255
+    return ~inside, np.broadcast_to(color, channels).astype(np.float32)
 
 
-# Its stream of random numbers, apart from those of the noise (see `Draws`).
+# The random stream of augmentations, separate from those of the noise (see `Draws`).
 _AUGMENTATION = 2
 
 
 def normal_draws(shape: tuple[int, ...], seed: tuple[int, int]) -> np.ndarray:
-    """Draws N(0, 1) numbers from a key of two integers by `box_muller`; float32 of `shape`."""
+    """Draws N(0, 1) numbers, float32 of `shape`, from a key of two integers."""
     return box_muller(np.random.default_rng(seed), shape)
 
 
 class TrainingBatches:
     """Makes batch k of (noisy, clean) from a set of clean images.
 
-    If an image has a noisy partner, that is cropped with it and no noise is added.
+    Images with a real noisy partner get no further noise; the partner is cropped with them.
     """
 
     def __init__(self, image_set: ImageSet, config: PipelineConfig, guard: LeakGuard | None = None):
-        """Decodes every image once to verify it and get its size; prepared ones are not read.
-
-        Images smaller than the crop are left out, with a message on standard error.
+        """Decodes every image once to verify it and get its size, unless it is prepared.
 
         Args:
-            image_set: clean images.
-            config: what the batches are.
-            guard: knows the test images; by default those that are always known.
+            image_set: clean images; those smaller than the crop are skipped with a warning.
+            config: see `PipelineConfig`.
+            guard: see `usable_images`.
 
         Raises:
-            UserError: when no image is as large as the crop, one cannot be
-                read or is a test image, its noisy partner has another size, or
-                the channels do not agree.
+            UserError: as `usable_images` does, or if a noisy partner has another size or the
+                channels differ from the config's.
         """
         if image_set.channels != config.channels:
             raise UserError(
@@ -151,7 +139,7 @@ class TrainingBatches:
                 f"Received: {image_set.channels} and {config.channels}"
             )
         self.config = config
-        # One thread each: `workers` batches are made at once, and with more threads BM3D's sums
+        # One thread, because batches are made in parallel, and with more threads BM3D's results
         # differ in the last bits.
         name = config.estimator
         self._estimate = classical_denoiser(name, threads=1) if name else None
@@ -160,10 +148,10 @@ class TrainingBatches:
         self._store = ImageStore(image_set.load, indices, config.memory_limit)
         self._real = ImageStore(image_set.noisy, indices, config.memory_limit)
         self._is_real: list[bool] = []
-        if name and real_sets(image_set):
+        if name and (real := real_sets(image_set)):
             raise UserError(
-                f"{name} needs a noise level, and the noise of {real_sets(image_set)[0]} is real.\n"
-                f"Give another --naive. Received: --naive={name}"
+                f"{name} needs a noise level, but the noise of {real[0]} is real.\n"
+                f"Choose another --naive. Received: --naive={name}"
             )
         for index, size, image in usable_images(image_set, config.crop_size, guard):
             indices.append(index)
@@ -182,7 +170,7 @@ class TrainingBatches:
             self.sampler.order = _weighted_order(image_set, indices, config.seed)
 
     def _keep_partner(self, image_set: ImageSet, index: int, image: np.ndarray | None) -> bool:
-        """Decodes the noisy partner (except in a prepared set); returns whether there is one."""
+        """Decodes the noisy partner (unless prepared); returns whether there is one."""
         partner = image_set.noisy(index)
         if partner is not None and image is not None:
             require_one_size(image_set.names[index], image, partner)
@@ -191,31 +179,26 @@ class TrainingBatches:
 
     @property
     def noisy_shape(self) -> tuple[int, int, int, int]:
-        """The shape of the noisy array: twice the channels where an estimate follows."""
+        """The shape of the noisy array, with twice the channels if an estimate is appended."""
         return (*self.shape[:3], self.shape[3] * (2 if self._estimate else 1))
 
     @property
     def has_real_noise(self) -> bool:
-        """Whether noisy crops are photographs', for which σ has no meaning."""
+        """Whether there are images with real noise, for which σ has no meaning."""
         return any(self._is_real)
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
-        """The shape of the clean array of a batch, or of the part of it that is made."""
-        config = self.config
-        return (
-            config.batch_size // config.parts,
-            config.crop_size,
-            config.crop_size,
-            config.channels,
-        )
+        """The shape of this process's part of a clean batch."""
+        config, size = self.config, self.config.crop_size
+        return config.batch_size // config.parts, size, size, config.channels
 
     def image(self, index: int) -> np.ndarray:
-        """Returns image `index` of the sampler, uint8 [H, W, C]."""
+        """Returns the sampler's image `index`, uint8 [H, W, C]."""
         return self._store.get(index)
 
     def batch(self, step: int) -> tuple[np.ndarray, np.ndarray]:
-        """Makes batch number `step`, or this process's part of it.
+        """Makes batch `step`, or this process's part of it.
 
         Returns:
             (noisy, clean), float32 of `noisy_shape` and `shape`; clean is in [0, 1] and
@@ -224,7 +207,7 @@ class TrainingBatches:
         size, count = self.config.crop_size, self.shape[0]
         first = step * self.config.batch_size + self.config.part * count
         pixels = np.empty(self.shape, np.uint8)
-        # What noise is not added to: photographs, and what a degradation made.
+        # Crops that are already noisy: real photographs, and results of a degradation.
         ready: dict[int, np.ndarray] = {}
         frames: dict[int, tuple] = {}
         noise = np.zeros(self.shape, np.float32)
@@ -244,7 +227,7 @@ class TrainingBatches:
             if self.config.color_jitter or self.config.frame_share:
                 augmentation = np.random.default_rng((*choice.noise_seed, _AUGMENTATION))
                 if augmentation.random() < self.config.color_jitter:
-                    pixels[position] = change_colours(pixels[position], augmentation)
+                    pixels[position] = change_colors(pixels[position], augmentation)
                 if augmentation.random() < self.config.frame_share:
                     frames[position] = frame_of(pixels[position], augmentation)
             sigma[position] = choice.sigma
@@ -258,8 +241,8 @@ class TrainingBatches:
         noisy = add_gaussian_noise(clean, noise, sigma)
         for position, crop in ready.items():
             noisy[position] = crop
-        for position, (outside, colour) in frames.items():
-            clean[position][outside] = noisy[position][outside] = colour
+        for position, (outside, color) in frames.items():
+            clean[position][outside] = noisy[position][outside] = color
         if self._estimate:
             noisy = append_estimate(noisy, sigma.reshape(-1), self._estimate)
         return noisy, clean
@@ -272,8 +255,8 @@ def _weighted_order(image_set: MixedSet, indices: list[int], seed: int) -> Weigh
     for part, images in zip(image_set.parts, groups, strict=True):
         if not images:
             raise UserError(
-                f"no image of {part.name} is as large as the crop, so it can have no weight.\n"
-                "Give a smaller `crop_size`, or leave the set out of --dataset."
+                f"no image of {part.name} is as large as the crop, so it cannot have a weight.\n"
+                "Use a smaller `crop_size`, or remove the set from --dataset."
             )
     return WeightedOrder(list(zip(groups, image_set.weights, strict=True)), seed)
 
@@ -286,40 +269,36 @@ def validation_pairs(
     degradation: Degradation | None = None,
     guard: LeakGuard | None = None,
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Makes the fixed pairs that checkpoints are chosen on.
+    """Makes the fixed (noisy, clean) pairs to choose checkpoints on.
 
     Args:
         image_set: clean images.
-        sigma: noise level, 0-255 scale; of no meaning where the set has noisy partners.
-        seed: keys the noise, together with the file's stem.
-        crop: the centre of the image is taken, at most so many pixels a side.
-        degradation: what makes the noise instead of σ; the same for an image in every run.
-        guard: knows the test images; by default those that are always known.
+        sigma: noise level, 0-255 scale; ignored if the set has noisy partners.
+        seed: seed of the noise, together with the file's stem.
+        crop: largest side of the central crop in pixels.
+        degradation: replaces the Gaussian noise.
+        guard: see `usable_images`.
 
     Returns:
-        (noisy, clean) of each image, float32 [H, W, C]; noisy is not clipped.
+        Pairs of float32 [H, W, C]; noisy is not clipped.
 
     Raises:
-        UserError: when a file cannot be read or is a test image.
+        UserError: if a file cannot be read or is a test image.
     """
     pairs = []
     guard = guard or LeakGuard()
     for index, name in enumerate(image_set.names):
         image = image_set.load(index)
         guard.check(image, image_set.paths[index], validating=True)
-        height, width = min(crop, image.shape[0]), min(crop, image.shape[1])
-        top, left = (image.shape[0] - height) // 2, (image.shape[1] - width) // 2
-        rows, columns = slice(top, top + height), slice(left, left + width)
-        clean = to_float(image[rows, columns])
+        clean = to_float(central_crop(image, crop))
         real = image_set.noisy(index)
         if real is not None:
             require_one_size(name, image, real)
-            pairs.append((to_float(real[rows, columns]), clean))
-            continue
-        if degradation:
-            draws = Draws(evaluation_key(seed, name))
-            pairs.append((degradation.apply(clean, draws), clean))
-            continue
-        noise = evaluation_noise(clean.shape, seed, name)
-        pairs.append((add_gaussian_noise(clean, noise, np.float32(sigma)), clean))
+            noisy = to_float(central_crop(real, crop))
+        elif degradation:
+            noisy = degradation.apply(clean, Draws(evaluation_key(seed, name)))
+        else:
+            noise = evaluation_noise(clean.shape, seed, name)
+            noisy = add_gaussian_noise(clean, noise, np.float32(sigma))
+        pairs.append((noisy, clean))
     return pairs

@@ -1,12 +1,12 @@
 """Keeps test images out of training, by content.
 
-The decoded pixels are compared: a copy under another name, in another folder, in gray or in
-another lossless format is found. A crop, a flip, or a copy saved again as JPEG is not, except
-for the images of BSD68 and CBSD68, which `datasets.sets.bsds500` finds scaled and compressed too.
+The decoded pixels are compared: this finds copies under another name, in another folder, in gray
+or in another lossless format, but no crops, flips or copies saved again as JPEG.
+`datasets.sets.bsds500` also finds scaled and compressed copies of the images of BSD68 and CBSD68.
 
-The hash is exact because similar images are legitimate: sets of one scene under several noise
-levels, or frames of a video, would raise false alarms. Only images of the same size are compared,
-so most files need not be read.
+The hash is exact because similar images are legitimate: a scene at several noise levels, or frames
+of a video, would raise false alarms. Only images of equal size are compared, so most files need
+not be read.
 """
 
 import hashlib
@@ -16,11 +16,12 @@ from pathlib import Path
 
 import numpy as np
 
+from datasets.pipeline.mixture import known_sizes
 from datasets.sets.bsds500 import find_test_image
-from datasets.sets.catalog import FACTS, DatasetFacts, find_dataset
+from datasets.sets.catalog import DATASETS, DatasetInfo, find_dataset
 from datasets.sets.folder_sets import named_folders
 from datasets.sets.image_set import ImageSet
-from gradnet_tf.images.image_files import to_grey
+from gradnet_tf.images.image_files import to_gray
 from gradnet_tf.utils.console import note
 from gradnet_tf.utils.errors import UserError
 
@@ -62,37 +63,31 @@ KNOWN_TESTS: dict[str, dict[tuple[int, int], str]] = {
 }
 
 
-# Found by `held_out`, or known without their files.
+# Known without reading their files.
 _ALWAYS_KNOWN = {"cbsd68", "bsd68", "sample", *KNOWN_TESTS}
 _DECODED_AT_ONCE = 4
 
 
 def content_hash(image: np.ndarray) -> str:
-    """Returns 16 hexadecimal digits of the gray pixels, equal for a gray and a color copy.
-
-    Args:
-        image: uint8 [H, W, 3] or [H, W, 1].
-    """
-    grey = to_grey(image) if image.shape[2] == 3 else np.ascontiguousarray(image)
-    return hashlib.blake2b(grey.tobytes(), digest_size=8).hexdigest()
+    """Returns 16 hex digits of the gray pixels of uint8 [H, W, C], equal for gray and color."""
+    gray = to_gray(image) if image.shape[2] == 3 else np.ascontiguousarray(image)
+    return hashlib.blake2b(gray.tobytes(), digest_size=8).hexdigest()
 
 
 class LeakGuard:
     """Knows the images of test sets by content and refuses to train on them.
 
     Attributes:
-        counts: number of images by set that are known, beside BSD68's.
+        counts: number of known images by set, besides BSD68's.
     """
 
     def __init__(self, allow: bool = False):
-        """Args:
-        allow: accept test images, with a message for each.
-        """
+        """With `allow`, test images only cause a warning each."""
         self.allow = allow
         self.counts: dict[str, int] = {}
-        # Height and width → hash → set, and whether it must not be validated on either.
+        # (height, width) → hash → set, and whether validating on it is forbidden, too.
         self._known: dict[tuple[int, int], dict[str, tuple[str, bool]]] = {}
-        self._told: set[str] = set()
+        self._warned: set[str] = set()
         for name, sizes in KNOWN_TESTS.items():
             for size, hashes in sizes.items():
                 for each in hashes.split():
@@ -105,15 +100,11 @@ class LeakGuard:
             self.counts[name] = self.counts.get(name, 0) + 1
 
     def add_set(self, image_set: ImageSet) -> None:
-        """Adds the clean images of a set that a model is to be evaluated on.
-
-        Raises:
-            UserError: when one cannot be read.
-        """
-        facts = image_set.facts
-        # Where a set's own validation split is what it is evaluated on, a run may validate on it.
-        strict = facts.evaluation_split != facts.validation_split
-        image_set.load(0)  # Sets that are one array read it here, once, and not in every thread.
+        """Adds the clean images of a set; raises a `UserError` if one cannot be read."""
+        info = image_set.info
+        # Some sets are evaluated on their validation split, which may choose checkpoints.
+        strict = info.evaluation_split != info.validation_split
+        image_set.load(0)  # Sets stored as one array read it once, here, not in every thread.
         with ThreadPoolExecutor(_DECODED_AT_ONCE) as threads:
             for size, content in threads.map(
                 lambda index: _size_and_hash(image_set.load(index)), range(len(image_set))
@@ -121,11 +112,11 @@ class LeakGuard:
                 self._add(image_set.name, size, content, strict)
 
     def may_hold(self, size: tuple[int, int]) -> bool:
-        """Tells whether a known image has this height and width."""
+        """Whether a known image has this height and width."""
         return size in self._known
 
     def find(self, image: np.ndarray, validating: bool = False) -> str | None:
-        """Returns what test image a uint8 image [H, W, C] is, in words, else `None`."""
+        """Describes the test image that a uint8 image [H, W, C] is a copy of, else `None`."""
         number = find_test_image(image)
         if number is not None:
             return f"test image {number} of BSD68/CBSD68"
@@ -136,28 +127,28 @@ class LeakGuard:
         return f"a test image of {name}" if name and (strict or not validating) else None
 
     def check(self, image: np.ndarray, path, validating: bool = False) -> None:
-        """Raises when an image that is about to be trained or validated on is a test image.
+        """Raises if an image is a test image, or warns with `allow`.
 
         Args:
             image: uint8 [H, W, 3] or [H, W, 1].
             path: its file, for the message.
-            validating: it chooses checkpoints and is not trained on.
+            validating: whether it only serves to choose checkpoints.
 
         Raises:
-            UserError: names the file and the test set; not with `allow`.
+            UserError: names the file and the test set.
         """
         found = self.find(image, validating)
         if found is None:
             return
         if not self.allow:
             raise UserError(
-                f"{path} is {found}; training on it would spoil every score on that set.\n"
-                "Take it out of the training folder (or give --allow_test_images, which the run's "
-                "config.json records)."
+                f"{path} is {found}; training on it would invalidate all scores on that set.\n"
+                "Remove it from the training folder (or use --allow_test_images, which is recorded "
+                "in config.json)."
             )
-        if str(path) not in self._told:
-            self._told.add(str(path))
-            note(f"{path} is {found}; --allow_test_images lets it pass.")
+        if str(path) not in self._warned:
+            self._warned.add(str(path))
+            note(f"{path} is {found}; it is used because of --allow_test_images.")
 
 
 def _size_and_hash(image: np.ndarray) -> tuple[tuple[int, int], str]:
@@ -167,77 +158,73 @@ def _size_and_hash(image: np.ndarray) -> tuple[tuple[int, int], str]:
 def make_guard(
     data_dir: str | Path | None, eval_sets: Sequence[str] = (), allow: bool = False
 ) -> LeakGuard:
-    """Builds the guard of a training.
+    """Builds the guard of a training run.
 
-    It knows BSD68's, Set12's and the sample photographs' test images always,
-    the test sets that lie in `data_dir` under their own names, and `eval_sets`.
+    It always knows the test images of BSD68, Set12, PolyU and the sample photographs; also those
+    of the test sets in `data_dir`, recognized by their folder names, and of `eval_sets`.
 
     Args:
-        data_dir: where sets are looked for.
+        data_dir: the folder that contains the sets.
         eval_sets: names of sets in `data_dir`, or folders of images.
         allow: see `LeakGuard`.
 
     Raises:
-        UserError: for one of `eval_sets` that is not found or cannot be read.
+        UserError: if one of `eval_sets` is not found or cannot be read.
     """
     guard = LeakGuard(allow)
     guard.add_set(find_dataset("sample", split="test", channels=1))
     named = {name for name in eval_sets if not Path(name).is_dir()}
     for name in eval_sets:
-        if name in named:
-            guard.add_set(find_dataset(name, data_dir))
-        else:
-            guard.add_set(find_dataset("folder", name))
-    for facts in FACTS.values():
-        if facts.name not in named and _lies_in(facts, data_dir):
+        place = (name, data_dir) if name in named else ("folder", name)
+        guard.add_set(find_dataset(*place))
+    for info in DATASETS.values():
+        if info.name not in named and _is_test_set_in(info, data_dir):
             try:
-                guard.add_set(find_dataset(facts.name, data_dir, tell=False))
+                guard.add_set(find_dataset(info.name, data_dir, warn=False))
             except UserError as error:
-                # Not requested by the user, so a damaged test set must not stop a training.
+                # Not requested by the user, so a damaged test set must not stop the training.
                 what = str(error).splitlines()[0]
-                note(f"test images of {facts.name} are not guarded: {what}")
+                note(f"test images of {info.name} are not guarded: {what}")
     return guard
 
 
-def _lies_in(facts: DatasetFacts, data_dir: str | Path | None) -> bool:
-    split = facts.evaluation_split
-    chosen_on = split in (facts.training_split, facts.validation_split, *facts.without_clean)
-    if chosen_on or facts.is_own or facts.name in _ALWAYS_KNOWN or not data_dir:
+def _is_test_set_in(info: DatasetInfo, data_dir: str | Path | None) -> bool:
+    split = info.evaluation_split
+    chosen_on = split in (info.training_split, info.validation_split, *info.without_clean)
+    if chosen_on or info.is_own or info.name in _ALWAYS_KNOWN or not data_dir:
         return False
     folder = Path(data_dir).expanduser()
-    # Only by the folder's name: files called 01.png may be somebody's training images.
-    return folder.is_dir() and bool(named_folders(facts, folder))
+    # By folder name only: files named 01.png may be training images.
+    return folder.is_dir() and bool(named_folders(info, folder))
 
 
 def usable_images(
     image_set: ImageSet, crop_size: int, guard: LeakGuard | None = None
 ) -> Iterator[tuple[int, tuple[int, int], np.ndarray | None]]:
-    """Goes through a set and leaves out, with a note, images smaller than the crop.
+    """Checks a set for test images and skips, with a warning, images smaller than the crop.
 
-    A prepared set knows its sizes and has no image of BSD68: nothing of it is
-    read but images of the size of another known test image.
+    A prepared set knows its sizes and has no image of BSD68, so only images that have the size of
+    a known test image are read.
 
     Args:
         image_set: clean images.
         crop_size: side of the square crops in pixels.
-        guard: knows the test images; by default those that are always known.
+        guard: by default a guard with the images that are always known.
 
     Yields:
-        Number in the set, (height, width), and uint8 [H, W, C] or `None` where
-        the image was not read.
+        Index, (height, width), and uint8 [H, W, C] or `None` if the image was not read.
 
     Raises:
-        UserError: when an image cannot be read or is a test image, or none is
-            as large as the crop.
+        UserError: if an image cannot be read or is a test image, or none is as large as the crop.
     """
     guard = guard or LeakGuard()
-    sizes, found = getattr(image_set, "sizes", None) or [None] * len(image_set), False
+    sizes, found = known_sizes(image_set), False
     for index, path in enumerate(image_set.paths):
         image = None
         if sizes[index] is None:
             image = image_set.load(index)
             guard.check(image, path)
-            # Most test images are not recognised once they are smaller.
+            # Most test images are not recognized after scaling.
             original = image_set.original(index)
             if original is not None:
                 guard.check(original, path)
@@ -246,7 +233,7 @@ def usable_images(
         height, width = sizes[index] if image is None else image.shape[:2]
         if min(height, width) < crop_size:
             note(
-                f"{path} is left out: {height}×{width} pixels are smaller "
+                f"{path} is skipped: {height}×{width} pixels are smaller "
                 f"than the crop of {crop_size}."
             )
             continue

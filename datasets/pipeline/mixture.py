@@ -1,7 +1,7 @@
-"""Changes to what is trained on: several sets at once, and images at several sizes.
+"""Several training sets at once, and images at several scales.
 
-`--dataset=a,b` mixes two sets, `a:2,b:1` with weights. Images are also shown smaller, because
-large photographs are smooth pixel by pixel.
+`--dataset=a,b` mixes two sets, `a:2,b:1` with weights. Images are also used at smaller scales,
+because large photographs are smooth at the pixel level.
 """
 
 import dataclasses
@@ -12,7 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from datasets.sets.catalog import find_training_sets, get_facts
+from datasets.sets.catalog import find_training_sets, get_info
 from datasets.sets.image_set import ImageSet
 from gradnet_tf.utils.errors import UserError
 
@@ -21,19 +21,18 @@ _MOST_WEIGHT = 1000
 
 @dataclasses.dataclass(frozen=True)
 class MixedSet(ImageSet):
-    """The images of several sets, one set after the other; names begin with the set's.
+    """The images of several sets, one set after the other; names begin with the set's name.
 
     Attributes:
         parts: the sets.
-        weights: how often each set is drawn from, relative to the others;
-            `None` for every image equally often.
+        weights: relative probabilities of the sets; `None` draws every image equally often.
     """
 
     parts: tuple[ImageSet, ...] = ()
     weights: tuple[int, ...] | None = None
 
     def locate(self, index: int) -> tuple[int, int]:
-        """Returns which part holds image `index`, and its number there."""
+        """Returns the part that contains image `index`, and its index there."""
         for number, part in enumerate(self.parts):
             if index < len(part):
                 return number, index
@@ -41,74 +40,76 @@ class MixedSet(ImageSet):
         raise IndexError(index)
 
     def load(self, index: int) -> np.ndarray:
-        """Decodes one clean image, uint8 [H, W, `channels`]."""
+        """See `ImageSet.load`; this and the methods below delegate to the image's set."""
         part, own = self.locate(index)
         return self.parts[part].load(own)
 
     @property
     def has_clean(self) -> bool:
-        """True: a set is only trained on with its clean images."""
+        """Whether all sets have clean images."""
         return all(part.has_clean for part in self.parts)
 
     def noisy(self, index: int) -> np.ndarray | None:
-        """Returns the really noisy partner where the image's set has them, else `None`."""
+        """See `ImageSet.noisy`."""
         part, own = self.locate(index)
         return self.parts[part].noisy(own)
 
     def clean(self, index: int) -> np.ndarray:
-        """Returns what is scored against, as the image's set has it: float32 in [0, 1]."""
+        """See `ImageSet.clean`."""
         part, own = self.locate(index)
         return self.parts[part].clean(own)
 
     def original(self, index: int) -> np.ndarray | None:
-        """Returns the image that `load` changes, where the image's set changes it."""
+        """See `ImageSet.original`."""
         part, own = self.locate(index)
         return self.parts[part].original(own)
 
     def sources(self, index: int) -> tuple[Path, ...]:
-        """Returns the files that image `index` comes from."""
+        """See `ImageSet.sources`."""
         part, own = self.locate(index)
         return self.parts[part].sources(own)
 
     @property
     def sizes(self) -> list[tuple[int, int] | None]:
-        """Height and width of every image where its set knows them without decoding."""
-        found = []
-        for part in self.parts:
-            found += getattr(part, "sizes", None) or [None] * len(part)
-        return found
+        """Height and width of every image; `None` if they are unknown without decoding."""
+        return [size for part in self.parts for size in known_sizes(part)]
 
     def with_parts(self, change: Callable[[ImageSet], ImageSet]) -> "MixedSet":
-        """Returns the mixture of `change(part)`, each of the same images as before."""
+        """Returns the mixture with each part replaced by `change(part)`."""
         return dataclasses.replace(self, parts=tuple(change(part) for part in self.parts))
 
 
+def known_sizes(image_set: ImageSet) -> list[tuple[int, int] | None]:
+    """Returns (height, width) of every image, `None` if it is unknown without decoding."""
+    return getattr(image_set, "sizes", None) or [None] * len(image_set)
+
+
 def parts_of(image_set: ImageSet) -> tuple[ImageSet, ...]:
-    """Returns the sets that a mixture is made of; a plain set is its only part."""
+    """Returns the sets of a mixture; a plain set is its only part."""
     return image_set.parts if isinstance(image_set, MixedSet) else (image_set,)
 
 
 def real_sets(image_set: ImageSet) -> list[str]:
-    """Returns the names of the sets with really noisy images, to which no noise is added."""
+    """Returns the names of the sets with real noise, to which no noise is added."""
     return [part.name for part in parts_of(image_set) if part.noisy(0) is not None]
 
 
 def parse_mixture(text: str) -> tuple[list[str], tuple[int, ...] | None]:
-    """Reads `a`, `a,b` or `a:2,b:1` into the sets' names and their weights.
+    """Parses `a`, `a,b` or `a:2,b:1` into the names of the sets and their weights.
 
     Raises:
-        UserError: for an unknown or repeated set, or a weight that is no whole
-            number or only given for some.
+        UserError: for an unknown or repeated set, or a weight that is not an integer or only given
+            for some sets.
     """
     names, weights = [], []
     for part in text.split(","):
         match = re.fullmatch(r"([^:]*?)(?::(\d{1,4}))?", part.strip())
         if match is None or (match[2] and not 1 <= int(match[2]) <= _MOST_WEIGHT):
             raise UserError(
-                f"--dataset={text}: weights are whole numbers of 1 to {_MOST_WEIGHT}, as in "
+                f"--dataset={text}: weights are integers from 1 to {_MOST_WEIGHT}, as in "
                 f"bsds500:3,renoir:1. Received: {part.strip()}"
             )
-        names.append(get_facts(match[1]).name)
+        names.append(get_info(match[1]).name)
         weights.append(int(match[2]) if match[2] else None)
     if len(set(names)) < len(names):
         raise UserError(f"--dataset={text}: names a set twice. Give each once, with a weight.")
@@ -120,16 +121,12 @@ def parse_mixture(text: str) -> tuple[list[str], tuple[int, ...] | None]:
 def find_training_mixture(
     text: str, data_dir: str | Path | None = None, channels: int | None = None
 ) -> tuple[ImageSet, ImageSet]:
-    """Finds what `--dataset` of a training names: one set, or several that are mixed.
+    """Returns the training images and the validation images that `--dataset` names.
 
     Args:
         text: see `parse_mixture`.
-        data_dir: as in `find_dataset`; for several sets the folder that holds theirs.
+        data_dir: as in `find_dataset`; for several sets, their parent folder.
         channels: 3 or 1; by default 3 for several sets.
-
-    Returns:
-        The images to train on, and those to choose checkpoints on: each set's
-        validation split, one after the other.
 
     Raises:
         UserError: as `parse_mixture` and `find_training_sets` do.
@@ -149,30 +146,30 @@ def _join(parts: tuple[ImageSet, ...], split: str, weights: tuple[int, ...] | No
         names=[f"{part.name}/{name}" for part in parts for name in part.names],
         paths=[path for part in parts for path in part.paths],
         channels=parts[0].channels,
-        facts=parts[0].facts,
+        info=parts[0].info,
         parts=tuple(parts),
         weights=weights,
     )
 
 
-# A smaller copy is only made where it keeps so many pixels a side.
+# Scaled copies with a shorter side below this are left out.
 _LEAST_SIDE = 128
 
 
 @dataclasses.dataclass(frozen=True)
 class ScaledSet(ImageSet):
-    """Every image of a set at each of some scales; names end with @ and the scale.
+    """Every image of a set at several scales; names end with @ and the scale.
 
     Attributes:
         base: the set.
-        entries: for each image here its number in `base` and its scale.
+        entries: index in `base` and scale of each image.
     """
 
     base: ImageSet
     entries: tuple[tuple[int, float], ...]
 
     def load(self, index: int) -> np.ndarray:
-        """Decodes one image and shrinks it by area; uint8 [H, W, `channels`]."""
+        """Decodes an image and downscales it by area; uint8 [H, W, `channels`]."""
         number, scale = self.entries[index]
         image = self.base.load(number)
         if scale == 1:
@@ -182,25 +179,25 @@ class ScaledSet(ImageSet):
         return small.reshape(height, width, self.channels)
 
     def original(self, index: int) -> np.ndarray | None:
-        """Returns the image before it is shrunk, for the first copy of it that is shown smaller."""
+        """Returns the image before scaling, for its first copy if that is scaled."""
         number, scale = self.entries[index]
         seen = index > 0 and self.entries[index - 1][0] == number
         return None if scale == 1 or seen else self.base.load(number)
 
     def sources(self, index: int) -> tuple[Path, ...]:
-        """Returns the files that image `index` comes from."""
+        """See `ImageSet.sources`."""
         return self.base.sources(self.entries[index][0])
 
 
 def at_scales(image_set: ImageSet, scales: Sequence[float]) -> ImageSet:
-    """Returns the set with every image at each scale; the set itself for the scale 1 alone.
+    """Returns the set with every image at each scale.
 
-    Sets with noisy partners keep their size: shrinking would change the noise.
+    Sets with noisy partners are not scaled, because that would change the noise.
 
     Args:
-        image_set: clean images, or a mixture of sets, of which each is scaled.
-        scales: sizes relative to the image's own, in (0, 1]. A scale that would leave fewer than
-            128 pixels a side is left out for that image; the largest scale is always there.
+        image_set: clean images, or a mixture of sets, each of which is scaled.
+        scales: sizes relative to the original, in (0, 1]. A scale that would leave fewer than 128
+            pixels a side is skipped for that image, except for the largest scale.
     """
     if tuple(scales) == (1.0,):
         return image_set
@@ -211,9 +208,8 @@ def at_scales(image_set: ImageSet, scales: Sequence[float]) -> ImageSet:
         return dataclasses.replace(scaled, names=names, paths=paths)
     if image_set.noisy(0) is not None:
         return image_set
-    known = getattr(image_set, "sizes", None) or [None] * len(image_set)
     entries = []
-    for index, size in enumerate(known):
+    for index, size in enumerate(known_sizes(image_set)):
         side = min(size or image_set.load(index).shape[:2])
         fit = [scale for scale in scales if side * scale >= _LEAST_SIDE]
         entries += [(index, scale) for scale in fit or [max(scales)]]
@@ -223,7 +219,7 @@ def at_scales(image_set: ImageSet, scales: Sequence[float]) -> ImageSet:
         names=[f"{image_set.names[index]}@{scale:g}" for index, scale in entries],
         paths=[image_set.paths[index] for index, _ in entries],
         channels=image_set.channels,
-        facts=image_set.facts,
+        info=image_set.info,
         base=image_set,
         entries=tuple(entries),
     )

@@ -1,4 +1,4 @@
-"""Where a run's training images come from, and what its batches are, as frozen dataclasses."""
+"""Frozen dataclasses that configure the training images and batches of a run."""
 
 import dataclasses
 
@@ -13,9 +13,9 @@ class InputConfig:
     """Where the images of a run come from; each field is a flag of train.py.
 
     Attributes:
-        data_dir: folder that holds the data set, or the set's parent.
-        prepared_dir: folder of shards with the decoded images, which are made if absent; changes
-            no example.
+        data_dir: folder of the data set, or its parent.
+        prepared_dir: folder of shards with the decoded images, which are written if missing; does
+            not change any example.
         data_service: address of a tf.data service that makes the examples, grpc://host:port;
             needs --prepared_dir.
         eval_sets: sets or folders, as a,b, whose images must not be trained on.
@@ -29,27 +29,26 @@ class InputConfig:
 
 @dataclasses.dataclass(frozen=True)
 class PipelineConfig:
-    """What a run's batches are.
+    """The batches of a run.
 
     Attributes:
-        batch_size: examples in a batch (the global batch under a strategy).
+        batch_size: examples in a (global) batch.
         crop_size: side of the square crops in pixels.
         sigma_min: lowest noise level, 0-255 scale.
-        sigma_max: highest; σ is uniform between the two, and fixed when they are equal.
+        sigma_max: highest noise level; σ is uniform between the two.
         seed: the run's seed, 0 or more.
         channels: 3 or 1.
-        start_step: first batch; the earlier ones are skipped without work.
-        steps: number of the run's batches in all, counted from 0; None is endless.
-        part: which part of every batch is made, from 0; for a run of several processes.
-        parts: number of equal parts that batches are cut into, in order.
-        workers: batches that are made at the same time; changes no value.
-        estimator: a name of `gradnet_tf.models.classical.CLASSICAL` whose estimate
-            follows the noisy image in its channels; `None` for the noisy image alone.
-        memory_limit: bytes of decoded images to keep; beyond it the images
-            used longest ago are decoded again when they are needed.
-        degradation: makes the noisy crops instead of Gaussian noise of the two levels.
-        crop_candidates: the most textured of so many crops is taken.
-        color_jitter: share of the crops whose colours are changed; see `change_colours`.
+        start_step: the first batch; earlier ones are not computed.
+        steps: total number of batches, counted from 0; None is endless.
+        part: index of the part of every batch that this process makes.
+        parts: number of equal parts that batches are split into, in order.
+        workers: number of batches made in parallel; does not change any value.
+        estimator: a name of `gradnet_tf.models.classical.CLASSICAL` whose estimate is appended to
+            the channels of the noisy image, or `None`.
+        memory_limit: bytes of decoded images to cache; the least recently used are evicted.
+        degradation: replaces Gaussian noise of the two levels.
+        crop_candidates: number of random crops from which the most textured is taken.
+        color_jitter: share of the crops whose colors are changed; see `change_colors`.
         frame_share: share of the crops that get a flat frame without noise.
     """
 
@@ -103,7 +102,7 @@ class PipelineConfig:
             raise UserError(f"`channels` must be 3 or 1. Received: channels={self.channels}")
         if self.part >= self.parts or self.batch_size % self.parts:
             raise UserError(
-                "`batch_size` must be a multiple of the parts, and `part` below them. "
+                "`batch_size` must be a multiple of `parts`, and `part` less than `parts`. "
                 f"Received: batch_size={self.batch_size}, part={self.part}, parts={self.parts}"
             )
         if self.steps is not None and self.steps < self.start_step:

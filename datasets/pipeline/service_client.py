@@ -1,4 +1,4 @@
-"""Client side of a tf.data service: checks, and the name of the job."""
+"""The client side of a tf.data service: checks and job names."""
 
 import re
 import socket
@@ -14,45 +14,30 @@ _POLL_SECONDS = 0.5
 
 
 def dispatcher_address(address: str, flag: str = "data_service") -> tuple[str, int]:
-    """Reads "grpc://host:port".
-
-    Returns:
-        Host and port.
-
-    Raises:
-        UserError: for anything else.
-    """
+    """Parses "grpc://host:port" into host and port; raises a `UserError` for anything else."""
     match = re.fullmatch(r"grpc://(\[[0-9A-Fa-f:.]+\]|[^\s:/\[\]]+):(\d{1,5})", address or "")
     if not match or not 1 <= int(match[2]) <= 65535:
         raise UserError(
-            f"--{flag} must be the dispatcher's address, grpc://host:port, as python -m "
-            f"datasets service --role=dispatcher prints it. Received: {address!r}"
+            f"--{flag} must be the address of the dispatcher, grpc://host:port, as printed by "
+            f"python -m datasets service --role=dispatcher. Received: {address!r}"
         )
     return match[1].strip("[]"), int(match[2])
 
 
 def check_flags(address: str | None, prepared_dir: str | None) -> None:
-    """Checks what can be checked before any data is read.
-
-    Raises:
-        UserError: for a malformed address, or none of the shards it needs.
-    """
+    """Raises a `UserError` for a malformed address, or if `prepared_dir` is missing."""
     if address is None:
         return
     dispatcher_address(address)
     if not prepared_dir:
         raise UserError(
             "--data_service needs --prepared_dir: the service's workers read the images from "
-            "shards there.\nGive a folder that they see under the same path."
+            "shards there.\nUse a folder that has the same path on their machines."
         )
 
 
 def wait_for_dispatcher(address: str, timeout: float, flag: str = "data_service") -> None:
-    """Waits until the dispatcher's address answers.
-
-    Raises:
-        UserError: when nothing does within `timeout` seconds.
-    """
+    """Waits until the dispatcher answers; raises a `UserError` after `timeout` seconds."""
     host, port = dispatcher_address(address, flag)
     until, reason = time.monotonic() + timeout, "no answer"
     while True:
@@ -71,11 +56,11 @@ def wait_for_dispatcher(address: str, timeout: float, flag: str = "data_service"
 
 
 def check_service(address: str, prepared: PreparedSet, timeout: float) -> None:
-    """Has every worker of the service read the first record of a shard.
+    """Lets every worker of the service read the first record of a shard.
 
     Raises:
-        UserError: when the dispatcher or a worker does not answer within
-            `timeout` seconds, or a worker cannot read the shard.
+        UserError: if the dispatcher or a worker does not answer within `timeout` seconds, or a
+            worker cannot read the shard.
     """
     import tensorflow as tf
 
@@ -91,10 +76,10 @@ def check_service(address: str, prepared: PreparedSet, timeout: float) -> None:
             for _ in dataset.apply(service.distribute(policy, address, compression=None)):
                 pass
         except tf.errors.OpError as error:
-            # Only the text, because the error would keep the iterator and so the connection alive.
+            # Only the text: the error would keep the iterator, and thus the connection, alive.
             failure.append(str(error.message).splitlines()[0])
 
-    # TensorFlow waits for workers without a limit of its own.
+    # TensorFlow would wait for workers forever.
     thread = threading.Thread(target=read, daemon=True)
     thread.start()
     thread.join(max(timeout - (time.monotonic() - started), 1.0))
@@ -102,7 +87,7 @@ def check_service(address: str, prepared: PreparedSet, timeout: float) -> None:
         raise UserError(
             f"--data_service={address}: no worker of the service answered within {timeout:.0f} s.\n"
             f"Start one with python -m datasets service --role=worker "
-            f"--dispatcher={address}, and see --host there if it runs on another machine."
+            f"--dispatcher={address}, with --host if it runs on another machine."
         )
     if failure:
         raise _unreadable(address, file, prepared, failure[0])
@@ -110,7 +95,7 @@ def check_service(address: str, prepared: PreparedSet, timeout: float) -> None:
 
 def _unreadable(address: str, file: str, prepared: ImageSet, reason: str) -> UserError:
     if "No such file" in reason or "ermission denied" in reason:
-        advice = "Expected --prepared_dir under the same path on the workers' machines as here."
+        advice = "Expected the same path of --prepared_dir on the workers' machines."
     else:
         advice = how_to_mend(prepared)
     return UserError(
@@ -120,12 +105,10 @@ def _unreadable(address: str, file: str, prepared: ImageSet, reason: str) -> Use
 
 
 def new_job_name(config) -> str:
-    """Returns a job name that no earlier start of the run used.
-
-    All workers of a run get the chief's name; each of them must make this call.
+    """Returns a new job name, which all workers of the run share; each must make this call.
 
     Args:
-        config: a `TrainConfig`; its devices are started.
+        config: a `TrainConfig` whose devices are started.
     """
     name = f"gradnet-{uuid.uuid4().hex}"
     if config.strategy != "multiworker":

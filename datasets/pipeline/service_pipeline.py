@@ -1,11 +1,10 @@
 """Training examples in TensorFlow operations, which other machines can execute.
 
-`datasets.pipeline.tf_pipeline` calls Python and cannot leave its process. This pipeline
-reads the shards of `datasets.shards.shard_files` and can: a tf.data service hands pairs
-(epoch, shard) to its workers, each pair to one of them. Crop, orientation, σ
-and noise of an image follow from (seed, epoch, image number), so the examples
-of an epoch are the same for any number of workers; only their order differs.
-They are not those of `datasets.pipeline.batches`, which are drawn by NumPy.
+`datasets.pipeline.tf_pipeline` calls Python and cannot leave its process. This pipeline can: it
+reads the shards of `datasets.shards.shard_files`, and a tf.data service assigns each pair (epoch,
+shard) to one of its workers. Crop, orientation, σ and noise of an image are determined by (seed,
+epoch, image number), so the examples of an epoch are the same for any number of workers; only
+their order differs. They are not those of `datasets.pipeline.batches`, which NumPy draws.
 """
 
 import dataclasses
@@ -13,26 +12,26 @@ import math
 
 import tensorflow as tf
 
-from datasets.pipeline.batches import PipelineConfig
 from datasets.pipeline.leak_guard import LeakGuard, usable_images
+from datasets.pipeline.pipeline_config import PipelineConfig
 from datasets.shards.shard_files import HEADER, PreparedSet
 from gradnet_tf.degradations import add_gaussian_noise
 
 _ENDLESS = 2**62
-# Images of so many shards, and so many crops, are mixed.
+# Shuffling: images of this many shards are interleaved, and this many crops are buffered.
 _SHARDS_MIXED = 4
 _CROPS_MIXED = 256
-# Streams of random numbers that must not overlap under one seed.
+# Random streams that must not overlap for one seed.
 _ORDER, _CROP, _SIGMA, _NOISE = range(4)
 
 
 @dataclasses.dataclass(frozen=True)
 class Epochs:
-    """What the examples are made from.
+    """The source of the examples.
 
     Attributes:
-        files: the shards, as the workers find them.
-        images: images of an epoch: those at least as large as the crop.
+        files: the shards, with paths that are valid on the workers.
+        images: number of images in an epoch, those at least as large as the crop.
     """
 
     files: tuple[str, ...]
@@ -40,23 +39,19 @@ class Epochs:
 
     @classmethod
     def of(cls, prepared: PreparedSet, crop_size: int, guard: LeakGuard | None = None) -> "Epochs":
-        """Takes the images that are at least as large as the crop.
-
-        Raises:
-            UserError: when there are none, or one is a test image that `guard` knows.
-        """
+        """Counts the images; raises as `usable_images` does."""
         images = sum(1 for _ in usable_images(prepared, crop_size, guard))
         return cls(tuple(str(path) for path in prepared.files), images)
 
     def first(self, config: PipelineConfig) -> int:
-        """Returns the epoch that the first example of batch `start_step` belongs to."""
+        """Returns the epoch of the first example of batch `start_step`."""
         return config.start_step * config.batch_size // self.images
 
 
 def _key(seed: int, stream: int, epoch, number=0):
-    """Returns the key of one stream of draws: int64 [2]."""
+    """Returns the key of a random stream: int64 [2]."""
     key = tf.constant([seed, stream], tf.int64)
-    # Named, because the default depends on the device.
+    # Explicit, because the default algorithm depends on the device.
     key = tf.random.fold_in(key, tf.cast(epoch, tf.int64), alg="philox")
     return tf.random.fold_in(key, tf.cast(number, tf.int64), alg="philox")
 
@@ -77,14 +72,14 @@ def _normal_draws(shape, key):
 
 
 def _shard_of(seed: int, epoch, position, shards: int):
-    """Returns which shard comes at `position` of an epoch: a new order for each."""
+    """Returns the shard at `position` of an epoch; every epoch has its own order."""
     return tf.random.experimental.index_shuffle(
         position, _key(seed, _ORDER, epoch), tf.constant(shards - 1, tf.int64)
     )
 
 
 def _orient(crop, orientation):
-    """Does what `gradnet_tf.degradations.sampling.orient` does, on an uint8 tensor [S, S, C]."""
+    """Same as `gradnet_tf.degradations.sampling.orient`, for a uint8 tensor [S, S, C]."""
     flips = ((1, lambda x: x[:, ::-1]), (2, lambda x: x[::-1]))
     turns = ((4, lambda x: tf.transpose(x, (1, 0, 2))),)
     for bit, change in flips + turns:
@@ -98,18 +93,11 @@ def _to_float(pixels):
 
 
 def example_dataset(epochs: Epochs, config: PipelineConfig, first: int, count: int | None = None):
-    """Builds the stream of single examples of the epochs from `first` on.
-
-    Args:
-        epochs: the shards.
-        config: crop size, σ, seed and channels count here.
-        first: number of the first epoch.
-        count: number of epochs; `None` is endless.
+    """Builds the stream of single examples, `count` epochs from `first` on (`None`: endless).
 
     Returns:
-        A `tf.data.Dataset` of (noisy float32, clean uint8), both [crop, crop, C],
-        epoch (int64) and image number in the whole set (int32). Neighbouring
-        epochs mix where they meet.
+        A `tf.data.Dataset` of (noisy float32, clean uint8), both [crop, crop, C], epoch (int64)
+        and image number in the whole set (int32). Consecutive epochs overlap slightly.
     """
     files, size, shards = epochs.files, config.crop_size, len(epochs.files)
 
@@ -133,7 +121,7 @@ def example_dataset(epochs: Epochs, config: PipelineConfig, first: int, count: i
         top = _whole_number(keys[0], 0, height - size + 1)
         left = _whole_number(keys[1], 0, width - size + 1)
         row = width * config.channels
-        # The crop's rows alone: a copy of the whole image would cost more than all the rest.
+        # Only the crop's rows: copying the whole image would dominate the cost.
         start = HEADER.size + top * row
         rows = tf.reshape(content[start : start + size * row], (size, width, config.channels))
         cut = _orient(rows[:, left : left + size], _whole_number(keys[2], 0, 8))
@@ -149,32 +137,27 @@ def example_dataset(epochs: Epochs, config: PipelineConfig, first: int, count: i
 
     stop = _ENDLESS if count is None else (first + count) * shards
     dataset = tf.data.Dataset.range(first * shards, stop)
-    # One thread: TensorFlow's parallel reading opens shards of epochs to come, with their images.
+    # One thread: parallel reading would open shards of future epochs and buffer their images.
     dataset = dataset.interleave(records, cycle_length=min(_SHARDS_MIXED, shards))
     dataset = dataset.map(parse, num_parallel_calls=tf.data.AUTOTUNE).filter(fits)
     dataset = dataset.map(crop, num_parallel_calls=tf.data.AUTOTUNE)
-    # Crops, not images: a few megabytes whatever the photographs.
+    # Shuffles crops, not images, to limit memory.
     dataset = dataset.shuffle(min(_CROPS_MIXED, epochs.images), seed=config.seed)
     return dataset.map(degrade, num_parallel_calls=tf.data.AUTOTUNE)
 
 
 def from_service(dataset, address: str, job_name: str):
-    """Lets a tf.data service make the elements of `dataset`.
+    """Lets a tf.data service compute the elements of `dataset`, each of them once.
 
     Args:
-        dataset: what to make; nothing of it may call Python.
+        dataset: must not call Python.
         address: the dispatcher, "grpc://host:port".
-        job_name: consumers of one name share the elements: each goes to one of them.
-
-    Returns:
-        A `tf.data.Dataset` of the same elements; each part of the source goes
-        to one worker, so none is repeated.
+        job_name: consumers with the same name share the elements.
     """
     service = tf.data.experimental.service
     options = tf.data.Options()
     options.deterministic = False  # The service decides the order anyway.
-    # Registered by name, since consumers in several processes must mean the same data set. Noise
-    # does not compress.
+    # Registered by name, so that all processes refer to the same data set. Noise does not compress.
     dataset_id = service.register_dataset(
         address, dataset.with_options(options), compression=None, dataset_id=job_name
     )
@@ -184,27 +167,25 @@ def from_service(dataset, address: str, job_name: str):
 
 
 def service_dataset(epochs: Epochs, config: PipelineConfig, address: str, job_name: str):
-    """Builds the stream of training batches that a tf.data service makes.
+    """Builds the stream of training batches computed by a tf.data service.
 
-    It begins with the epoch that batch `config.start_step` lies in, at that
-    epoch's first example.
+    It begins at the first example of the epoch that contains batch `config.start_step`.
 
     Args:
         epochs: the shards.
-        config: what the batches are; of each, this process gets an equal share of
-            `config.parts`, whichever examples come first.
+        config: see `PipelineConfig`; each of its `parts` gets an equal share of the examples.
         address: the dispatcher, "grpc://host:port".
-        job_name: the same in all processes of a run, and another each time it starts.
+        job_name: the same in all processes of a run; new for each start.
 
     Returns:
-        A `tf.data.Dataset` of (noisy, clean), float32 [B / parts, crop, crop, C]
-        with static shapes; clean is in [0, 1] and noisy is not clipped.
+        A `tf.data.Dataset` of (noisy, clean), float32 [B / parts, crop, crop, C] with static
+        shapes; clean is in [0, 1] and noisy is not clipped.
     """
     dataset = example_dataset(epochs, config, epochs.first(config))
     dataset = dataset.map(lambda noisy, clean, epoch, number: (noisy, clean))
     dataset = dataset.batch(config.batch_size // config.parts, drop_remainder=True).prefetch(2)
     dataset = from_service(dataset, address, job_name)
-    # Clean crops are sent as bytes.
+    # Clean crops are sent as uint8.
     dataset = dataset.map(lambda noisy, clean: (noisy, _to_float(clean)), num_parallel_calls=2)
     if config.steps is not None:
         dataset = dataset.take(config.steps - config.start_step)

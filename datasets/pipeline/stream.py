@@ -1,4 +1,4 @@
-"""The input of a run: images chosen by its flags, batches made for its backend."""
+"""The input of a run: selects the images by its flags and makes batches for its backend."""
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -19,19 +19,19 @@ from datasets.sets.image_set import ImageSet
 from gradnet_tf.degradations.compose import parse_degradation
 from gradnet_tf.utils.errors import UserError
 
-# What a run's batches take from its `TrainConfig`.
+# Fields that `PipelineConfig` takes from `TrainConfig`.
 _PIPELINE_FIELDS = (
     "channels batch_size crop_size seed workers estimator crop_candidates color_jitter frame_share"
 ).split()
 
 
 class TrainingInput:
-    """The images of a run and what makes its batches.
+    """The images and batches of a run.
 
     Attributes:
-        images: those to train on.
-        validation: those to choose checkpoints on.
-        degradation: what makes the noise; `None` for Gaussian noise of the config's σ.
+        images: the training images.
+        validation: the images to choose checkpoints on.
+        degradation: makes the noise; `None` for Gaussian noise of the config's σ.
         guard: knows the images that must not be trained on.
     """
 
@@ -43,19 +43,13 @@ class TrainingInput:
         data_service: str | None = None,
         eval_sets: Sequence[str] = (),
     ):
-        """Finds the images, and reads those of test sets; no framework is imported.
+        """Finds the images and reads those of test sets; imports no framework.
 
         Args:
-            config: a `TrainConfig`.
-            data_dir: as in `find_dataset`.
-            prepared_dir: the images are read from shards there, which are made
-                first where there are none; changes no value.
-            data_service: address of a tf.data service that makes the examples;
-                needs `prepared_dir`.
-            eval_sets: sets whose images must not be trained on, see `make_guard`.
+            config: a `TrainConfig`; the other arguments are described in `InputConfig`.
 
         Raises:
-            UserError: when images are not found, or flags do not fit together.
+            UserError: if images are not found, or flags contradict each other.
         """
         check_flags(data_service, prepared_dir)
         self.config, self.prepared_dir, self.data_service = config, prepared_dir, data_service
@@ -66,15 +60,15 @@ class TrainingInput:
         real = real_sets(self.images)
         if self.degradation and len(real) == len(parts_of(self.images)):
             raise UserError(
-                f"dataset {config.dataset} has real noise, to which --degradation adds none.\n"
-                "Leave it out, or mix in a set of clean images: --dataset=bsds500,renoir."
+                f"dataset {config.dataset} has real noise, so --degradation does not apply.\n"
+                "Remove it, or add a set of clean images: --dataset=bsds500,renoir."
             )
         self.guard = make_guard(data_dir, eval_sets, config.allow_test_images)
 
-    def facts(self) -> dict:
-        """Returns what config.json records of the images: numbers, by set where several are mixed.
+    def info(self) -> dict:
+        """Returns what config.json records: numbers of images, by set if there are several.
 
-        `guarded` says of how many test images the content was compared, besides BSD68's.
+        `guarded` is the number of known test images by set, besides BSD68's.
         """
         counts = {}
         for name, images in (("train", self.images), ("validation", self.validation)):
@@ -85,7 +79,7 @@ class TrainingInput:
         return counts | {"guarded": self.guard.counts}
 
     def validation_pairs(self) -> list:
-        """Returns the fixed (noisy, clean) pairs that checkpoints are chosen on."""
+        """Returns the fixed (noisy, clean) pairs to choose checkpoints on."""
         config = self.config
         sigma = 0.0 if self.degradation else (config.sigma_min + config.sigma_max) / 2
         more = {"degradation": self.degradation, "guard": self.guard}
@@ -105,8 +99,8 @@ class TrainingInput:
         ):
             if given:
                 raise UserError(
-                    "--data_service makes crops of one set with Gaussian noise of --sigma, and no "
-                    f"estimates. Received: {flag}.\nLeave one of the two out."
+                    "--data_service supports only crops of one set with Gaussian noise, and no "
+                    f"estimates. Received: {flag}.\nRemove one of the two."
                 )
 
     def _prepared(self) -> ImageSet:
@@ -120,16 +114,13 @@ class TrainingInput:
         return images.with_parts(prepare) if isinstance(images, MixedSet) else prepare(images)
 
     def batch_maker(self, cluster) -> Callable:
-        """Returns the function from a first step to what the engine's `batches` takes.
+        """Returns a function from the first step to the argument of the engine's `batches`.
 
-        The backend's devices must be started.
-
-        Args:
-            cluster: the run's processes, see `gradnet_tf.training.workers.cluster`.
+        The backend's devices must be started. `cluster` is the run's
+        `gradnet_tf.training.workers.cluster`.
 
         Raises:
-            UserError: when the shards cannot be made or read, or the service
-                cannot be used.
+            UserError: if the shards cannot be written or read, or the service cannot be used.
         """
         config, service, images = self.config, self.data_service, self.images
         if service:
@@ -144,7 +135,7 @@ class TrainingInput:
         def make_batches(start_step: int):
             fields = {name: getattr(config, name) for name in _PIPELINE_FIELDS}
             fields |= {"start_step": start_step, "part": cluster.index, "parts": cluster.size}
-            # No level where a degradation makes the noise.
+            # There is no level if a degradation makes the noise.
             fields |= {name: getattr(config, name) or 0.0 for name in ("sigma_min", "sigma_max")}
             fields["degradation"] = self.degradation
             pipeline = PipelineConfig(**fields)
@@ -159,7 +150,7 @@ class TrainingInput:
 
 
 def require_tensorflow() -> None:
-    """Raises a `UserError` where a tf.data service cannot be read."""
+    """Raises a `UserError` for backends that cannot read from a tf.data service."""
     import keras
 
     if keras.backend.backend() != "tensorflow":
@@ -171,17 +162,16 @@ def require_tensorflow() -> None:
 
 
 def training_stream(image_set: ImageSet, config: PipelineConfig, guard: LeakGuard | None = None):
-    """Returns what the backend's engine takes as `batches(dataset)`.
+    """Returns the argument of the backend engine's `batches`.
 
-    On TensorFlow that is a `tf.data.Dataset`; on JAX the images go to the
-    device and the batches are made there, unless a classical denoiser, a
-    degradation or real noise has a part in them. All make the same choices.
+    On TensorFlow this is a `tf.data.Dataset`. On JAX the images are moved to the device, which
+    makes the batches, unless they need a classical denoiser, a degradation or real noise. All of
+    them make the same choices.
 
     Args:
         image_set: clean images; all are decoded once before this returns, unless prepared.
-        config: what the batches are; on JAX `workers` has a meaning for
-            `host_batches` only.
-        guard: knows the test images, as in `TrainingBatches`.
+        config: see `PipelineConfig`; on JAX only `host_batches` uses `workers`.
+        guard: see `usable_images`.
 
     Raises:
         UserError: as `TrainingBatches` and `DeviceBatches` do.
@@ -210,11 +200,7 @@ def device_batches(image_set: ImageSet, config: PipelineConfig, guard: LeakGuard
 def host_batches(
     image_set: ImageSet, config: PipelineConfig, guard: LeakGuard | None = None
 ) -> Iterator:
-    """Makes (noisy, clean) ahead in `workers` threads; for what a device cannot make.
-
-    Returns:
-        An endless iterator from `start_step` on.
-    """
+    """Returns an endless iterator from `start_step` on; `workers` threads make batches ahead."""
     batches = TrainingBatches(image_set, config, guard)
 
     def make():

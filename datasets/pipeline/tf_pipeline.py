@@ -1,4 +1,4 @@
-"""The tf.data pipeline: `datasets.pipeline.batches` made ahead of time in TensorFlow's threads.
+"""The tf.data pipeline, which makes `datasets.pipeline.batches` in TensorFlow's threads.
 
 TensorFlow is imported when a pipeline is built, not with this module.
 """
@@ -8,32 +8,25 @@ import threading
 import time
 import weakref
 
-from datasets.pipeline.batches import (
-    PipelineConfig,
-    TrainingBatches,
-    normal_draws,
-    validation_pairs,
-)
+from datasets.pipeline.batches import TrainingBatches
 from datasets.pipeline.leak_guard import LeakGuard
+from datasets.pipeline.pipeline_config import PipelineConfig
 from datasets.sets.image_set import ImageSet
-
-__all__ = ["PipelineConfig", "normal_draws", "training_dataset", "validation_pairs"]
 
 _ENDLESS = 2**62
 _BATCHES_AHEAD = 2
 
-# At exit: longest wait for a batch that is being made, and for the last calls to begin and end.
+# At exit: longest wait for a running batch, and wait for calls that are about to begin.
 _STOP_SECONDS = 10.0
 _SETTLE_SECONDS = 0.05
 
 
 class _Calls:
-    """Makes batches in TensorFlow's threads, and none any more once Python shuts down.
+    """Makes batches in TensorFlow's threads until Python shuts down.
 
-    A thread that comes back to a Python that is shutting down never returns,
-    and TensorFlow then waits for its batch for ever while it takes the
-    iterator apart: the process would hang at exit. So an exit hook, which runs
-    before the shutdown, lets the calls under way end and turns new ones away.
+    A thread that re-enters Python during shutdown never returns, and TensorFlow would wait forever
+    for its batch while it destroys the iterator. An exit hook, which runs before the shutdown,
+    therefore waits for running calls and rejects new ones.
     """
 
     def __init__(self, batches: TrainingBatches):
@@ -56,7 +49,7 @@ class _Calls:
                 self._changed.notify_all()
 
     def stop(self) -> None:
-        """Turns new calls away and waits for those under way."""
+        """Rejects new calls and waits for running ones."""
         with self._changed:
             self._stopped = True
             self._changed.wait_for(lambda: self._running == 0, timeout=_STOP_SECONDS)
@@ -71,28 +64,21 @@ def _stop_all_calls() -> None:
     for each in calls:
         each.stop()
     if calls:
-        # A thread may stand between TensorFlow and `__call__`, where it cannot be counted.
+        # A thread may be between TensorFlow and `__call__`, where it is not counted yet.
         time.sleep(_SETTLE_SECONDS)
 
 
 def training_dataset(image_set: ImageSet, config: PipelineConfig, guard: LeakGuard | None = None):
-    """Builds the stream of training batches.
+    """Builds the stream of training batches; all images are decoded once before this returns.
 
-    Element i is batch `start_step + i`, whatever the number of workers. All
-    values come from NumPy (see `datasets.pipeline.batches`), so that they do not depend
-    on TensorFlow's kernels or devices either. On one machine, pass the dataset
-    to `experimental_distribute_dataset`: each global batch is cut into the
-    replicas' parts in order. With several processes, each makes its own
-    `config.part` of every batch.
-
-    Args:
-        image_set: clean images; all are decoded once before this returns.
-        config: what the batches are.
-        guard: knows the test images, as in `TrainingBatches`.
+    Element i is batch `start_step + i` for any number of workers. All values come from NumPy, so
+    they do not depend on TensorFlow's kernels or devices. On one machine, pass the dataset to
+    `experimental_distribute_dataset`, which splits each global batch among the replicas in order.
+    With several processes, each makes its own `config.part` of every batch.
 
     Returns:
-        A `tf.data.Dataset` of (noisy, clean), float32 [B / parts, crop, crop, C]
-        with static shapes; clean is in [0, 1] and noisy is not clipped.
+        A `tf.data.Dataset` of (noisy, clean), float32 [B / parts, crop, crop, C] with static
+        shapes; clean is in [0, 1] and noisy is not clipped.
 
     Raises:
         UserError: as `TrainingBatches` does.

@@ -1,1 +1,1 @@
-"""Readers of the sets of images, one module for each layout of files."""
+"""Image sets and their readers, one module for each file layout."""

@@ -1,4 +1,4 @@
-"""All sets by name, and how `--dataset`, `--data_dir` and `--split` become images."""
+"""All sets by name; resolves `--dataset`, `--data_dir` and `--split` to images."""
 
 from pathlib import Path
 
@@ -14,11 +14,11 @@ from datasets.sets import (
     sample,
     sidd,
 )
-from datasets.sets.image_set import DatasetFacts, ImageSet
+from datasets.sets.image_set import DatasetInfo, ImageSet
 from gradnet_tf.utils.console import note
 from gradnet_tf.utils.errors import UserError
 
-# In the order in which they are listed.
+# In listing order.
 _ROWS = (
     sample.SAMPLE,
     folder_sets.FOLDER,
@@ -38,13 +38,13 @@ _ROWS = (
     nyuv2.NYUV2,
 )
 
-FACTS: dict[str, DatasetFacts] = {row.name: row for row in _ROWS}
-#: Names of the sets that may be trained on.
+DATASETS: dict[str, DatasetInfo] = {row.name: row for row in _ROWS}
+#: Names of the sets to train on.
 TRAINING_SETS = tuple(sorted(row.name for row in _ROWS if row.training_split))
 
 
-def get_facts(name: str) -> DatasetFacts:
-    """Returns the row of a set by its name or an alias, whatever the case.
+def get_info(name: str) -> DatasetInfo:
+    """Returns the description of a set by its name or an alias; case does not matter.
 
     Raises:
         UserError: for an unknown name; the message lists the known ones.
@@ -53,7 +53,7 @@ def get_facts(name: str) -> DatasetFacts:
     for row in _ROWS:
         if wanted in {known.casefold() for known in (row.name, *row.aliases)}:
             return row
-    raise UserError(f"unknown dataset {name!r}.\n`dataset` must be one of {', '.join(FACTS)}.")
+    raise UserError(f"unknown dataset {name!r}.\n`dataset` must be one of {', '.join(DATASETS)}.")
 
 
 def find_dataset(
@@ -62,44 +62,39 @@ def find_dataset(
     split: str | None = None,
     max_images: int | None = None,
     channels: int | None = None,
-    tell: bool = True,
+    warn: bool = True,
 ) -> ImageSet:
-    """Finds a set of images.
-
-    `data_dir=D` means D/<name>, whatever the case, or D/<alias>, or D itself
-    when its files fit; `folder` takes D itself and `sample` needs none.
+    """Finds a set of images; nothing is decoded yet.
 
     Args:
-        name: a name or alias of `datasets.sets.catalog`.
-        data_dir: see above.
-        split: one of the set's splits; by default the one it is evaluated on.
+        name: a name or alias of a set.
+        data_dir: D means D/<name> or D/<alias> in any case, or D itself if its files fit; `folder`
+            takes D itself and `sample` needs none.
+        split: one of the set's splits; by default its evaluation split.
         max_images: takes the first images in byte order of the names.
-        channels: 3 or 1; by default what the set is, 3 for `folder`.
-        tell: say on standard error when there are more or fewer images than were published.
-
-    Returns:
-        The images; nothing is decoded yet.
+        channels: 3 or 1; by default as in the set, 3 for `folder`.
+        warn: warn if the number of images differs from the published one.
 
     Raises:
         UserError: for an unknown name or split, a missing or empty folder, or
             `max_images` below 1.
     """
-    facts = get_facts(name)
-    split = facts.evaluation_split if split is None else split
-    if split not in facts.splits:
-        why = facts.refused_splits.get(split)
+    info = get_info(name)
+    split = info.evaluation_split if split is None else split
+    if split not in info.splits:
+        why = info.refused_splits.get(split)
         raise UserError(
-            f"dataset {facts.name} has no split {split!r}{f' here: {why}' if why else ''}.\n"
-            f"`split` must be one of {', '.join(facts.splits)}."
+            f"dataset {info.name} has no split {split!r}{f' here: {why}' if why else ''}.\n"
+            f"`split` must be one of {', '.join(info.splits)}."
         )
-    channels = facts.channels if channels is None else channels
-    image_set = facts.find(facts, data_dir, split, channels)
+    channels = info.channels if channels is None else channels
+    image_set = info.find(info, data_dir, split, channels)
     paths = image_set.paths
-    expected = facts.counts.get(split)
-    if tell and expected is not None and len(paths) != expected:
+    expected = info.counts.get(split)
+    if warn and expected is not None and len(paths) != expected:
         note(
-            f"{facts.title} {split} has {expected} images, but {len(paths)} were found in "
-            f"{paths[0].parent if paths else data_dir}; scores will not compare."
+            f"{info.title} {split} has {expected} images, but {len(paths)} were found in "
+            f"{paths[0].parent if paths else data_dir}; scores will not be comparable."
         )
     return image_set.first(max_images)
 
@@ -110,27 +105,19 @@ def find_training_sets(
     channels: int | None = None,
     max_images: int | None = None,
 ) -> tuple[ImageSet, ImageSet]:
-    """Finds the images to train on and those to choose checkpoints on.
+    """Returns the training and the validation split of a set, which share no file.
 
-    Args:
-        name: a name or alias of `datasets.sets.catalog`.
-        data_dir: as in `find_dataset`.
-        channels: 3 or 1, as in `find_dataset`.
-        max_images: takes the first images of the training split only.
-
-    Returns:
-        The training and the validation split; they share no file, and neither
-        is a test set.
+    The arguments are those of `find_dataset`; `max_images` cuts the training split only.
 
     Raises:
-        UserError: when the set is for tests only, and as `find_dataset` does.
+        UserError: if the set is for tests only, and as `find_dataset` does.
     """
-    facts = get_facts(name)
-    if facts.training_split is None:
+    info = get_info(name)
+    if info.training_split is None:
         raise UserError(
-            f"dataset {facts.name} is for tests only; training on it would spoil its scores.\n"
+            f"dataset {info.name} is a test set; training on it would invalidate its scores.\n"
             f"`dataset` to train on must be one of {', '.join(TRAINING_SETS)}."
         )
-    training = find_dataset(name, data_dir, facts.training_split, max_images, channels)
-    validation = find_dataset(name, data_dir, facts.validation_split, None, channels)
+    training = find_dataset(name, data_dir, info.training_split, max_images, channels)
+    validation = find_dataset(name, data_dir, info.validation_split, None, channels)
     return training, validation

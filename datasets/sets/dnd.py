@@ -1,8 +1,8 @@
 """DND: 50 photographs with real noise, 20 boxes in each; the clean ones are not published.
 
-`info.mat` holds the boxes, `images_srgb/0001.mat` … the photographs, all MATLAB 7.3 (HDF5). The
-sRGB values are single precision in [0, 1] and no multiples of 1/255: what a benchmark receives
-is denoised from them as they are (`noisy_float`), while pictures and reports show them rounded.
+`info.mat` contains the boxes, `images_srgb/0001.mat` … the photographs, all MATLAB 7.3 (HDF5). The
+sRGB values are single precision in [0, 1] and not multiples of 1/255: submissions are computed
+from the exact values (`noisy_float`), while pictures and reports show them rounded.
 """
 
 import dataclasses
@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 
 from datasets.sets import folder_sets as folder
-from datasets.sets.image_set import DatasetFacts, ImageSet, Protocol, as_channels
+from datasets.sets.image_set import REAL_NOISE, DatasetInfo, ImageSet, Protocol, as_channels
 from gradnet_tf.images.image_files import to_uint8
 from gradnet_tf.utils.containers import Budget, member, numbers, referenced, require_own_numbers
 from gradnet_tf.utils.errors import UserError
@@ -24,39 +24,34 @@ _VARIABLE = "InoisySRGB"
 _MOST_BYTES, _MOST_IMAGES = 2**28, 10_000
 
 
-def find(facts: DatasetFacts, data_dir: str | Path | None, split: str, channels: int) -> ImageSet:
-    """Finds the boxes; see `datasets.sets.catalog`."""
-    root = folder.check_data_dir(facts, data_dir)
-    places = [*folder.named_folders(facts, root), root]
+def find(info: DatasetInfo, data_dir: str | Path | None, split: str, channels: int) -> ImageSet:
+    """Finds the boxes; see `Find`."""
+    places = folder.candidates(info, data_dir)
     place = next((p for p in places if (p / "info.mat").is_file()), None)
     if place is None:
         raise UserError(
-            f"dataset {facts.name}: no info.mat in {' or '.join(map(str, places))}.\n"
-            f"Expected info.mat and {_IMAGES}/0001.mat …; to get it: {facts.how_to_get}."
+            f"dataset {info.name}: no info.mat in {' or '.join(map(str, places))}.\n"
+            f"Expected info.mat and {_IMAGES}/0001.mat …; to get it: {info.how_to_get}."
         )
     names, paths, boxes = [], [], []
     for number, of_image in enumerate(_read_boxes(place / "info.mat"), start=1):
         path = place / _IMAGES / f"{number:04d}.mat"
         if not path.is_file():
             raise UserError(
-                f"dataset {facts.name}: {path} is missing, and info.mat has boxes of it.\n"
-                f"To get it: {facts.how_to_get}."
+                f"dataset {info.name}: {path} is missing, but info.mat has boxes for it.\n"
+                f"To get it: {info.how_to_get}."
             )
         _check(path, of_image)
         for count, box in enumerate(of_image, start=1):
             names.append(f"{number:04d}_{count:02d}")
             paths.append(path)
             boxes.append(box)
-    return DndBoxes(facts.name, split, names, paths, channels, facts, tuple(boxes))
+    return DndBoxes(info.name, split, names, paths, channels, info, tuple(boxes))
 
 
 @dataclasses.dataclass(frozen=True)
 class DndBoxes(ImageSet):
-    """Boxes of the photographs; each is read alone.
-
-    Attributes:
-        boxes: of each name (top, left, bottom, right), the last two exclusive.
-    """
+    """Boxes of the photographs: (top, left, bottom, right), ends exclusive. Each is read alone."""
 
     boxes: tuple[tuple[int, int, int, int], ...] = ()
 
@@ -69,7 +64,7 @@ class DndBoxes(ImageSet):
             part = (slice(None), slice(left, right), slice(top, bottom))
             box = np.asarray(numbers(image, Budget(_MOST_BYTES), part=part), np.float32).T
         if not np.isfinite(box).all():
-            raise damaged(path, f"{_VARIABLE} holds values that are no numbers")
+            raise damaged(path, f"{_VARIABLE} contains NaN or infinite values")
         return np.ascontiguousarray(box)
 
     def noisy(self, index: int) -> np.ndarray:
@@ -78,10 +73,7 @@ class DndBoxes(ImageSet):
 
 
 def _read_boxes(path: Path) -> list[list[tuple[int, int, int, int]]]:
-    """Reads the boxes of each image.
-
-    MATLAB's are rows (top, left, bottom, right), counted from 1, all inclusive.
-    """
+    """Reads the boxes of each image; MATLAB's count from 1 and include their ends."""
     with open_hdf5(path) as file:
         info = member(file, "info", h5py.Group)
         there = info.get("boundingboxes", getlink=True) is not None
@@ -108,20 +100,18 @@ def _check(path: Path, boxes) -> None:
         if len(shape) != 3 or shape[2] != 3 or dtype.kind != "f":
             raise UserError(
                 f"{path}: {_VARIABLE} is {dtype} of shape {shape}; expected floating point of "
-                "shape (height, width, 3).\nTake the sRGB images as they are published."
+                "shape (height, width, 3).\nUse the sRGB images as published."
             )
         for top, left, bottom, right in boxes:
             if not (0 <= top < bottom <= shape[0] and 0 <= left < right <= shape[1]):
                 raise UserError(
-                    f"{path} has {shape[0]}×{shape[1]} pixels, and info.mat a box of rows "
+                    f"{path} has {shape[0]}×{shape[1]} pixels, but info.mat has a box of rows "
                     f"{top + 1}-{bottom} and columns {left + 1}-{right} in it.\n"
-                    "Expected both files of one download."
+                    "Expected both files from the same download."
                 )
 
 
-_AS_PHOTOGRAPHED = "noisy input as photographed, output clipped"
-
-DND = DatasetFacts(
+DND = DatasetInfo(
     name="dnd",
     title="DND",
     find=find,
@@ -133,13 +123,12 @@ DND = DatasetFacts(
         split="50 photographs, 20 boxes in each; the score comes from the benchmark's server "
         "(python -m datasets submit dnd)",
         crop="the published boxes of 512×512",
-        clipping=_AS_PHOTOGRAPHED,
+        **REAL_NOISE,
         rounding="none in a submission; pictures are rounded",
-        noise="real",
         compares_with="DND sRGB rows: CBDNet 38.06, RIDNet 39.23, MAXIM-3S 39.84 dB",
     ),
     origin="https://noise.visinf.tu-darmstadt.de/",
-    terms="stated on the site; read them there",
+    terms="see the site",
     citation="T. Plötz, S. Roth: Benchmarking Denoising Algorithms with Real Photographs, "
     "CVPR 2017",
     how_to_get="from https://noise.visinf.tu-darmstadt.de/downloads/ unpack the benchmark data "

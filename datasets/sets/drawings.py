@@ -1,8 +1,8 @@
 """Generated drawings: text, line art, screenshots, charts, flat and clipped surfaces.
 
 A denoiser trained only on photographs expects texture everywhere: it damages letters and leaves
-stains and rims on flat black, white or saturated surfaces. Image i of a split depends on the
-number i alone, so the set needs no files and has no terms.
+stains and rims on flat black, white or saturated surfaces. Image i of a split depends only on the
+number i, so the set needs no files and has no terms.
 """
 
 import dataclasses
@@ -12,8 +12,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from datasets.sets.image_set import TRAINABLE, DatasetFacts, ImageSet, Protocol
-from gradnet_tf.images.image_files import to_grey
+from datasets.sets.image_set import TRAINABLE, DatasetInfo, ImageSet, Protocol, as_channels
 
 SIZE = 256
 COUNTS = {"train": 240, "validation": 8}
@@ -24,29 +23,28 @@ _LETTERS = np.array(list("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ01
 
 @dataclasses.dataclass(frozen=True)
 class DrawingSet(ImageSet):
-    """An `ImageSet` whose images are drawn when they are asked for; `paths` name no files."""
+    """An `ImageSet` whose images are drawn on demand; its `paths` do not exist."""
 
     def load(self, index: int) -> np.ndarray:
         """Draws one image: uint8 [256, 256, `channels`], RGB order."""
         number = _FIRST[self.split] + index
         image = KINDS[number % len(KINDS)](np.random.default_rng((20, number)))
-        image = np.ascontiguousarray(image)
-        return image if self.channels == 3 else to_grey(image)
+        return as_channels(image, self.channels)
 
     def sources(self, index: int) -> tuple[Path, ...]:
         """Returns this module, so that prepared shards are rewritten when it changes."""
         return (Path(__file__),)
 
 
-def find(facts: DatasetFacts, data_dir: str | Path | None, split: str, channels: int) -> ImageSet:
-    """Lists a split; see `datasets.sets.catalog`. `data_dir` is not needed."""
+def find(info: DatasetInfo, data_dir: str | Path | None, split: str, channels: int) -> ImageSet:
+    """Lists a split; see `Find`. `data_dir` is not needed."""
     names = [f"{split}_{index:04d}" for index in range(COUNTS[split])]
     paths = [Path("drawings") / name for name in names]
-    return DrawingSet(facts.name, split, names, paths, channels, facts)
+    return DrawingSet(info.name, split, names, paths, channels, info)
 
 
-def _colour(generator) -> tuple[int, int, int]:
-    """Draws black, white, a grey, a fully saturated or any colour."""
+def _color(generator) -> tuple[int, int, int]:
+    """Draws black, white, a gray, a fully saturated or any color."""
     kind = generator.integers(6)
     if kind == 0:
         return 0, 0, 0
@@ -60,12 +58,12 @@ def _colour(generator) -> tuple[int, int, int]:
 
 
 def _ink_and_paper(generator):
-    """Draws two colours that can be told apart; black on white most often."""
+    """Draws two colors that differ visibly; most often black on white."""
     if generator.random() < 0.4:
         pair = [(0, 0, 0), (255, 255, 255)]
         return pair if generator.random() < 0.7 else pair[::-1]
     while True:
-        ink, paper = _colour(generator), _colour(generator)
+        ink, paper = _color(generator), _color(generator)
         if abs(sum(ink) - sum(paper)) > 150:
             return ink, paper
 
@@ -103,29 +101,27 @@ def _line_art(generator) -> np.ndarray:
             ends = generator.integers(-20, SIZE + 20, size=(2, 2)).tolist()
             cv2.line(image, *ends, ink, thickness, line_type)
         elif kind == 1:
-            centre, radius = generator.integers(SIZE, size=2).tolist(), generator.integers(3, 90)
-            cv2.circle(image, centre, int(radius), ink, thickness, line_type)
+            center, radius = generator.integers(SIZE, size=2).tolist(), generator.integers(3, 90)
+            cv2.circle(image, center, int(radius), ink, thickness, line_type)
         elif kind == 2:
             steps = generator.normal(0, 18, size=(14, 2)).cumsum(axis=0)
             points = (generator.integers(SIZE, size=2) + steps).astype(np.int32)
             cv2.polylines(image, [points], False, ink, thickness, line_type)
         else:
-            centre = generator.integers(SIZE, size=2).tolist()
+            center = generator.integers(SIZE, size=2).tolist()
             axes = generator.integers(3, 80, size=2).tolist()
             angle = int(generator.integers(180))
-            cv2.ellipse(image, centre, axes, angle, 0, 360, ink, thickness, line_type)
+            cv2.ellipse(image, center, axes, angle, 0, 360, ink, thickness, line_type)
     return image
 
 
 def _screenshot(generator) -> np.ndarray:
-    image = Image.new("RGB", (SIZE, SIZE), _colour(generator))
+    image = Image.new("RGB", (SIZE, SIZE), _color(generator))
     draw = ImageDraw.Draw(image)
     for _ in range(int(generator.integers(2, 7))):
         left, top = generator.integers(-30, SIZE - 40, size=2).tolist()
-        right, bottom = (
-            (left + int(generator.integers(40, 220))),
-            top + int(generator.integers(30, 200)),
-        )
+        right = left + int(generator.integers(40, 220))
+        bottom = top + int(generator.integers(30, 200))
         ink, paper = _ink_and_paper(generator)
         draw.rectangle((left, top, right, bottom), paper, ink if generator.random() < 0.5 else None)
         if generator.random() < 0.6:
@@ -134,20 +130,20 @@ def _screenshot(generator) -> np.ndarray:
 
 
 def _flat(generator) -> np.ndarray:
-    """One colour, or a few large surfaces that meet at straight borders."""
-    image = np.full((SIZE, SIZE, 3), _colour(generator), np.uint8)
+    """One color, or a few large surfaces that meet at straight borders."""
+    image = np.full((SIZE, SIZE, 3), _color(generator), np.uint8)
     for _ in range(int(generator.integers(0, 3))):
         at = int(generator.integers(20, SIZE - 20))
         if generator.random() < 0.5:
-            image[at:] = _colour(generator)
+            image[at:] = _color(generator)
         else:
-            image[:, at:] = _colour(generator)
+            image[:, at:] = _color(generator)
     return image
 
 
 def _gradient(generator) -> np.ndarray:
-    """A smooth shading between two colours, which may clip at both ends."""
-    ends = np.array([_colour(generator), _colour(generator)], np.float32)
+    """A smooth shading between two colors, which may clip at both ends."""
+    ends = np.array([_color(generator), _color(generator)], np.float32)
     angle = generator.uniform(0, 2 * np.pi)
     rows, columns = np.mgrid[0:SIZE, 0:SIZE] / SIZE - 0.5
     along = rows * np.sin(angle) + columns * np.cos(angle)
@@ -176,19 +172,19 @@ def _pattern(generator) -> np.ndarray:
 KINDS = (_text, _line_art, _screenshot, _flat, _gradient, _pattern)
 
 
-DRAWINGS = DatasetFacts(
+DRAWINGS = DatasetInfo(
     name="drawings",
     title="drawings",
     find=find,
     splits=("train", "validation"),
     **TRAINABLE,
-    counts={"train": 240, "validation": 8},
+    counts=COUNTS,
     protocol=Protocol(
-        split="made here, from their number: text, line art, screenshots, surfaces",
+        split="generated from their number: text, line art, screenshots, surfaces",
         compares_with="none; for training beside photographs",
     ),
-    origin="made by datasets/sets/drawings.py",
+    origin="generated by datasets/sets/drawings.py",
     terms="none",
     citation="datasets/sets/drawings.py",
-    how_to_get="nothing to get: they are drawn when they are asked for",
+    how_to_get="nothing to download: they are generated on demand",
 )

@@ -1,4 +1,4 @@
-"""A set of images: what is known about it, and its images, decoded when asked for."""
+"""Image sets: the description of a set, and access to its images, which are decoded on demand."""
 
 import dataclasses
 from collections.abc import Callable
@@ -6,22 +6,16 @@ from pathlib import Path
 
 import numpy as np
 
-from gradnet_tf.images.image_files import read_image, to_float, to_grey
+from gradnet_tf.images.image_files import read_image, to_float, to_gray
 from gradnet_tf.utils.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)
 class Protocol:
-    """How a set is scored, so that numbers can be compared with published ones.
+    """How a set is scored, in words, so that scores can be compared with published ones.
 
-    Attributes:
-        split: which images, in words.
-        crop: what of each image is scored.
-        clipping: what is clipped to [0, 1], and when.
-        rounding: what is rounded to 8 bits, and when.
-        colour_space: what the scores are taken in.
-        noise: `AWGN` (made here) or `real` (photographed).
-        compares_with: the published table that the scores stand beside.
+    `noise` is `AWGN` (added here) or `real` (photographed); `compares_with` names the published
+    table. The field names are keys of metrics.json.
     """
 
     split: str = "all images"
@@ -33,50 +27,58 @@ class Protocol:
     compares_with: str = "none"
 
 
-#: How sets are scored that serve training alone.
+#: `Protocol.compares_with` of sets that are only for training.
 FOR_TRAINING = "none; for training and for choosing checkpoints"
-#: The splits of a set that is trained on, and whose checkpoints are chosen on `validation`.
+#: How a protocol differs for photographs with real noise.
+REAL_NOISE = {"clipping": "noisy files as they are, output clipped", "noise": "real"}
+#: The roles of the splits of a training set whose checkpoints are chosen on `validation`.
 TRAINABLE = {
     "evaluation_split": "validation",
     "training_split": "train",
     "validation_split": "validation",
 }
+#: The splits of a folder that users arrange themselves.
+OWN_SPLITS = {
+    "color": None,
+    "splits": ("all", "train", "validation", "test"),
+    **TRAINABLE,
+    "evaluation_split": "all",
+}
 
 
 @dataclasses.dataclass(frozen=True)
-class DatasetFacts:
-    """The facts of one set.
+class DatasetInfo:
+    """The description of one set.
 
     Attributes:
         name: the name on the command line.
         title: the name in tables.
         find: finds its files; see `Find`.
-        aliases: further folder names under `--data_dir`, whatever their case.
-        colour: True for RGB, False for grey, None for whatever the files are.
-        splits: the splits that can be asked for.
-        evaluation_split: the split that `evaluate.py` takes by default.
-        training_split: the split to train on; None for a set that is for tests only.
-        validation_split: the split to choose checkpoints on, None as above.
-        counts: number of images by split; empty when it depends on the user's files.
-        pattern: regular expression that the file names match, so that a
-            folder of another name can be recognised.
-        recursive: whether images in folders below belong to the set.
-        split_folders: for `folder_sets.find_split` the subfolders that a split may lie in.
-        protocol: how it is scored where scores are published.
-        split_protocols: the same for splits that are scored in a way of their own.
-        without_clean: the splits whose images have no clean partner to score against.
-        refused_splits: names that a person may expect among `splits`, and why they are not there.
+        aliases: further folder names under `--data_dir`; case does not matter.
+        color: True for RGB, False for gray, None if it depends on the files.
+        splits: the available splits.
+        evaluation_split: the default split of `evaluate.py`.
+        training_split: the split to train on; None for a test set.
+        validation_split: the split to choose checkpoints on; None for a test set.
+        counts: number of images by split; empty if it depends on the user's files.
+        pattern: regular expression for the file names, to recognize a folder of another name.
+        recursive: whether images in subfolders belong to the set.
+        split_folders: candidate subfolders of each split, for `folder_sets.find_split`.
+        protocol: how the set is scored.
+        split_protocols: how individual splits are scored, where they differ.
+        without_clean: the splits without clean images to score against.
+        refused_splits: names that users may expect among `splits`, and why they are missing.
         origin: where the images come from.
         terms: the terms of use, as far as they are stated.
         citation: what to cite.
-        how_to_get: what a person does to obtain the images.
+        how_to_get: how to obtain the images.
     """
 
     name: str
     title: str
     find: "Find"
     aliases: tuple[str, ...] = ()
-    colour: bool | None = True
+    color: bool | None = True
     splits: tuple[str, ...] = ("test",)
     evaluation_split: str = "test"
     training_split: str | None = None
@@ -95,23 +97,23 @@ class DatasetFacts:
     how_to_get: str = ""
 
     def protocol_of(self, split: str) -> Protocol:
-        """Returns how a split is scored."""
+        """Returns the protocol of a split."""
         return self.split_protocols.get(split, self.protocol)
 
     @property
     def role(self) -> str:
-        """Says `train` for sets with a training split and `test` for the others."""
+        """`train` for sets with a training split, else `test`."""
         return "test" if self.training_split is None else "train"
 
     @property
     def is_own(self) -> bool:
-        """Whether the images are a person's own, so that nothing was published about them."""
+        """Whether the images are the user's own, so that no published scores exist."""
         return not self.citation
 
     @property
     def channels(self) -> int:
-        """The number of channels that images are read with unless asked otherwise."""
-        return 1 if self.colour is False else 3
+        """The default number of channels to read images with."""
+        return 1 if self.color is False else 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,9 +125,9 @@ class ImageSet:
         split: the split's name.
         names: file names, in byte order; relative to the split's folder.
         paths: the files, in the order of `names`.
-        channels: 3 or 1; what `load` returns, whatever the files hold.
-        facts: the set's row of facts.
-        available: number of images before the set was cut to its first ones; `None`: it was not.
+        channels: 3 or 1; `load` converts to it.
+        info: the description of the set.
+        available: number of images before `first` cut the set; `None` if it was not cut.
     """
 
     name: str
@@ -133,7 +135,7 @@ class ImageSet:
     names: list[str]
     paths: list[Path]
     channels: int
-    facts: DatasetFacts
+    info: DatasetInfo
     available: int | None = dataclasses.field(default=None, kw_only=True)
 
     def __len__(self) -> int:
@@ -141,18 +143,17 @@ class ImageSet:
 
     @property
     def has_clean(self) -> bool:
-        """Whether `load` works; without clean images there is only `noisy`."""
-        return self.split not in self.facts.without_clean
+        """Whether there are clean images for `load`; otherwise there is only `noisy`."""
+        return self.split not in self.info.without_clean
 
     def load(self, index: int) -> np.ndarray:
         """Decodes one clean image: uint8 [H, W, `channels`], RGB order.
 
         Raises:
-            UserError: when the file cannot be read, the message names it; or
-                when the split has no clean images.
+            UserError: if the file cannot be read, or the split has no clean images.
         """
         if not self.has_clean:
-            raise UserError(f"{self.facts.title} {self.split} has no clean images to load.")
+            raise UserError(f"{self.info.title} {self.split} has no clean images to load.")
         return read_image(self.paths[index], self.channels)
 
     def clean(self, index: int) -> np.ndarray:
@@ -160,25 +161,22 @@ class ImageSet:
         return to_float(self.load(index))
 
     def noisy(self, index: int) -> np.ndarray | None:
-        """Returns the noisy photograph of a clean one; None if the noise is synthetic.
-
-        Of a split without clean images it is the image itself. uint8 like `load`.
-        """
+        """Returns the noisy photograph, uint8 like `load`; None if the noise is synthetic."""
         return None if self.has_clean else read_image(self.paths[index], self.channels)
 
     def original(self, index: int) -> np.ndarray | None:
-        """Returns the image that `load` modifies, for the leak guard; None if it modifies none."""
+        """Returns the image before `load` modifies it, for the leak guard; None if it does not."""
         return None
 
     def sources(self, index: int) -> tuple[Path, ...]:
-        """Returns every file from which image `index` and its noisy partner are read."""
+        """Returns every file that image `index` and its noisy partner are read from."""
         return (self.paths[index],)
 
     def first(self, count: int | None) -> "ImageSet":
-        """Returns the set cut to its first `count` names; None keeps all.
+        """Returns the set cut to its first `count` names (None keeps all).
 
         Raises:
-            UserError: when `count` is below 1.
+            UserError: if `count` is below 1.
         """
         if count is None:
             return self
@@ -192,13 +190,20 @@ class ImageSet:
         )
 
 
-#: `find(facts, data_dir, split, channels)` returns an `ImageSet` whose files were found; it decodes
-#: nothing. `data_dir` is `--data_dir` as given or None, `split` one of the set's, `channels` 3 or
-#: 1. It raises a `UserError` that says what was looked for and how to get it.
-Find = Callable[[DatasetFacts, str | Path | None, str, int], ImageSet]
+#: `find(info, data_dir, split, channels)` locates the files of a split and returns an `ImageSet`
+#: without decoding any. `data_dir` is `--data_dir` as given, or None. Raises a `UserError` that
+#: describes the search and how to get the set.
+Find = Callable[[DatasetInfo, str | Path | None, str, int], ImageSet]
 
 
 def as_channels(image: np.ndarray, channels: int) -> np.ndarray:
     """Returns a contiguous uint8 RGB image [H, W, 3] with 3 channels or as luma with 1."""
     image = np.ascontiguousarray(image)
-    return to_grey(image) if channels == 1 else image
+    return to_gray(image) if channels == 1 else image
+
+
+def central_crop(image: np.ndarray, size: int) -> np.ndarray:
+    """Returns the center of an image [H, W, C], at most `size` pixels a side."""
+    height, width = (min(size, side) for side in image.shape[:2])
+    top, left = (image.shape[0] - height) // 2, (image.shape[1] - width) // 2
+    return image[top : top + height, left : left + width]

@@ -1,9 +1,9 @@
 """NYUv2: 1449 indoor photographs in one HDF5 file, or PNG files of some of them in a folder.
 
-`nyu_depth_v2_labeled.mat` holds `images` as uint8, in HDF5's order of axes (image, colour, column,
-row). The usual split into 795 and 654 is in a file of its own, `splits.mat`, whose numbers count
-from 1. `fit` and `validation` split the 795, so that checkpoints are chosen on images that are
-neither trained nor tested on.
+`nyu_depth_v2_labeled.mat` contains `images` as uint8, with HDF5's order of axes (image, color,
+column, row). The usual split into 795 and 654 is in a separate file, `splits.mat`, whose numbers
+count from 1. `fit` and `validation` split the 795, so that checkpoints are chosen on images that
+are used for neither training nor testing.
 """
 
 import dataclasses
@@ -13,7 +13,7 @@ import h5py
 import numpy as np
 
 from datasets.sets import folder_sets as folder
-from datasets.sets.image_set import DatasetFacts, ImageSet, Protocol, as_channels
+from datasets.sets.image_set import DatasetInfo, ImageSet, Protocol, as_channels
 from gradnet_tf.utils.console import note
 from gradnet_tf.utils.containers import Budget, member, numbers, require_own_numbers
 from gradnet_tf.utils.errors import UserError
@@ -26,29 +26,24 @@ _MOST_BYTES = 2**28
 _VARIABLES = {"train": "trainNdxs", "test": "testNdxs"}
 
 
-def find(facts: DatasetFacts, data_dir: str | Path | None, split: str, channels: int) -> ImageSet:
-    """Finds the file, else a folder of images; see `datasets.sets.catalog`."""
-    root = folder.check_data_dir(facts, data_dir)
-    places = [*folder.named_folders(facts, root), root]
+def find(info: DatasetInfo, data_dir: str | Path | None, split: str, channels: int) -> ImageSet:
+    """Finds the file, else a folder of images; see `Find`."""
+    places = folder.candidates(info, data_dir)
     place = next((p for p in places if (p / _FILE).is_file()), None)
     if place is not None:
-        return _find_labeled(facts, place, split, channels)
+        return _find_labeled(info, place, split, channels)
     if split not in ("test", "all"):
         raise UserError(
-            f"dataset {facts.name} has its split {split} in {_FILE}, which is in none of "
-            f"{', '.join(map(str, places))}.\nA folder of images is for tests only; "
-            f"{facts.how_to_get}."
+            f"dataset {info.name}: the split {split} needs {_FILE}, which is in none of "
+            f"{', '.join(map(str, places))}.\nA folder of images is for testing only; "
+            f"{info.how_to_get}."
         )
-    return folder.image_set(facts, split, folder.find_flat(facts, root), channels)
+    return folder.image_set(info, split, folder.find_flat(info, places[-1]), channels)
 
 
 @dataclasses.dataclass(frozen=True)
 class LabeledImages(ImageSet):
-    """Images of the HDF5 file, each read alone.
-
-    Attributes:
-        numbers: of each name its place in the file, from 0.
-    """
+    """Images of the HDF5 file, read one by one; `numbers` are their indices in the file."""
 
     numbers: tuple[int, ...] = ()
 
@@ -60,7 +55,7 @@ class LabeledImages(ImageSet):
         return as_channels(image, self.channels)
 
 
-def _find_labeled(facts, place: Path, split: str, channels: int) -> LabeledImages:
+def _find_labeled(info, place: Path, split: str, channels: int) -> LabeledImages:
     path = place / _FILE
     with open_hdf5(path) as file:
         shape = dtype = None
@@ -71,7 +66,7 @@ def _find_labeled(facts, place: Path, split: str, channels: int) -> LabeledImage
     if not shape or len(shape) != 4 or shape[1] != 3 or dtype != np.uint8:
         raise UserError(
             f"{path}: images is {dtype} of shape {shape}; expected uint8 of shape (1449, 3, 640, "
-            f"480).\nTo get it: {facts.how_to_get}."
+            f"480).\nTo get it: {info.how_to_get}."
         )
     count = shape[0]
     if split == "all":
@@ -79,24 +74,24 @@ def _find_labeled(facts, place: Path, split: str, channels: int) -> LabeledImage
     elif (place / _SPLITS_FILE).is_file():
         numbers = _of_split(place / _SPLITS_FILE, split, count)
     elif split == "test":
-        # Named by its content, also in the results.
+        # The results must name what was scored.
         split, numbers = "all", range(count)
         note(
-            f"{place} has no {_SPLITS_FILE}, so that the split into 795 and 654 is not known: all "
-            f"{count} images are taken, and scores do not compare with those of the 654."
+            f"{place} has no {_SPLITS_FILE}, so the split into 795 and 654 is unknown: all "
+            f"{count} images are used, and scores are not comparable with those of the 654."
         )
     else:
         raise UserError(
-            f"dataset {facts.name}: {place} has no {_SPLITS_FILE}, which says what its split "
-            f"{split} is.\nPut it beside {_FILE}, or take --split=all; {facts.how_to_get}."
+            f"dataset {info.name}: {place} has no {_SPLITS_FILE}, which defines the split "
+            f"{split}.\nPut it beside {_FILE}, or use --split=all; {info.how_to_get}."
         )
     names = [f"{number + 1:04d}" for number in numbers]
     paths = [path] * len(names)
-    return LabeledImages(facts.name, split, names, paths, channels, facts, tuple(numbers))
+    return LabeledImages(info.name, split, names, paths, channels, info, tuple(numbers))
 
 
 def _of_split(path: Path, split: str, count: int) -> list[int]:
-    """Returns the places from 0 of a split's images, in order."""
+    """Returns the indices of a split's images, in order."""
     parts = {
         name: sorted(int(number) - 1 for number in read_array(path, variable).ravel())
         for name, variable in _VARIABLES.items()
@@ -104,15 +99,15 @@ def _of_split(path: Path, split: str, count: int) -> list[int]:
     both = [*parts["train"], *parts["test"]]
     if len(set(both)) < len(both) or not all(0 <= number < count for number in both):
         raise UserError(
-            f"{path}: trainNdxs and testNdxs share images, repeat some, or name others than 1 to "
-            f"{count}.\nExpected 795 and 654 different numbers of one download with {_FILE}."
+            f"{path}: trainNdxs and testNdxs overlap, repeat images, or go beyond 1 to "
+            f"{count}.\nExpected 795 and 654 distinct numbers, downloaded together with {_FILE}."
         )
     if split in parts:
         return parts[split]
     return folder.held_out_split(parts["train"], split)
 
 
-NYUV2 = DatasetFacts(
+NYUV2 = DatasetInfo(
     name="nyuv2",
     title="NYUv2",
     find=find,
@@ -123,7 +118,7 @@ NYUV2 = DatasetFacts(
     counts={"train": 795, "test": 654, "all": 1449, "fit": 779, "validation": 16},
     recursive=True,
     protocol=Protocol(
-        split="the 654 test images of splits.mat; a folder of PNG files is whatever it holds",
+        split="the 654 test images of splits.mat; of a folder of PNG files, all",
         crop="whole images of 480×640, with their white frame",
         compares_with="GradNet's fusion study at σ = 15 and 50, which gives differences only",
     ),

@@ -1,9 +1,9 @@
 """Pairs of noisy and clean images, matched by name.
 
-One layout for anybody's pairs, PolyU, CC15 and Nam. Either two folders hold the two kinds
-(`noisy/a.png` and `clean/a.png`; also input and target, NOISY and GT, and the others of `WORDS`),
-or the file names do (`a_real.png` and `a_mean.png`, `NOISY_a.png` and `GT_a.png`).
-The suffixes of the files and the case of the words do not matter.
+One layout for the user's own pairs, PolyU, CC15 and Nam. The two kinds are distinguished either by
+folder (`noisy/a.png` and `clean/a.png`; also input and target, NOISY and GT, and the others of
+`WORDS`) or by file name (`a_real.png` and `a_mean.png`, `NOISY_a.png` and `GT_a.png`).
+File suffixes and the case of the words do not matter.
 """
 
 import dataclasses
@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 
 from datasets.sets import folder_sets as folder
-from datasets.sets.image_set import DatasetFacts, ImageSet, Protocol
+from datasets.sets.image_set import OWN_SPLITS, REAL_NOISE, DatasetInfo, ImageSet, Protocol
 from gradnet_tf.images.image_files import list_images, read_image
 from gradnet_tf.utils.errors import UserError
 
-# What noisy and clean images are called, by folder or as the first or last part of a file name.
+# Words for noisy and clean images: folder names, or the first or last part of a file name.
 WORDS = {
     "noisy": ("noisy", "input", "real", "noise", "lq", "input_crops"),
     "clean": (
@@ -37,22 +37,18 @@ class Matches:
 
     Attributes:
         pairs: (name, noisy file, clean file), in byte order of the names.
-        alone: files of one kind whose partner is missing, or which share a name with another.
-        others: images that are of neither kind.
+        unmatched: files whose partner is missing, or that share a name with another file.
+        others: images that are neither noisy nor clean by name.
     """
 
     pairs: list[tuple[str, Path, Path]]
-    alone: list[Path]
+    unmatched: list[Path]
     others: list[Path]
 
 
 @dataclasses.dataclass(frozen=True)
 class PairedSet(ImageSet):
-    """Clean images with really noisy partners.
-
-    Attributes:
-        noisy_paths: the noisy files in the order of `paths`, which has the clean ones.
-    """
+    """Clean images (`paths`) with real noisy partners (`noisy_paths`, in the same order)."""
 
     noisy_paths: tuple[Path, ...] = ()
 
@@ -65,59 +61,52 @@ class PairedSet(ImageSet):
         return self.paths[index], self.noisy_paths[index]
 
 
-def find(facts: DatasetFacts, data_dir: str | Path | None, split: str, channels: int) -> ImageSet:
-    """Finds the pairs of a split; see `datasets.sets.catalog`.
+def find(info: DatasetInfo, data_dir: str | Path | None, split: str, channels: int) -> ImageSet:
+    """Finds the pairs of a split; see `Find`.
 
-    `pairs` takes D itself for `all`, D/train and so on for the others, and
-    holds out validation pairs of the training pairs where D/validation is
-    missing, as `folder` does. Any other set is one folder, D/<name> or D.
+    `pairs` has the splits of `folder_sets.list_own_folder`. Any other set is one folder, D/<name>
+    or D.
 
     Raises:
-        UserError: also when a file has no partner; the message names some.
+        UserError: also if a file has no partner; the message names some.
     """
-    root = folder.check_data_dir(facts, data_dir)
-    root = find_root(facts, root)
-    whole = facts.training_split is None
-    pairs = _whole_pairs(facts, root) if whole else _own_split(facts, root, split)
-    return make_set(facts, split, pairs, channels)
+    root = find_root(info, folder.check_data_dir(info, data_dir))
+    whole = info.training_split is None
+    pairs = _whole_pairs(info, root) if whole else _own_split(info, root, split)
+    return make_set(info, split, pairs, channels)
 
 
 def make_set(
-    facts: DatasetFacts, split: str, pairs: list[tuple[str, Path, Path]], channels: int
+    info: DatasetInfo, split: str, pairs: list[tuple[str, Path, Path]], channels: int
 ) -> PairedSet:
-    """Makes the set of (name, noisy file, clean file)."""
+    """Builds the set from (name, noisy file, clean file)."""
     names = [name for name, _, _ in pairs]
     noisy, clean = tuple(pair[1] for pair in pairs), [pair[2] for pair in pairs]
-    return PairedSet(facts.name, split, names, clean, channels, facts, noisy)
+    return PairedSet(info.name, split, names, clean, channels, info, noisy)
 
 
-def find_root(facts: DatasetFacts, data_dir: Path) -> Path:
-    """Returns the folder of a set's pairs; D itself for `pairs`.
-
-    Raises:
-        UserError: when the set is not found.
-    """
-    if facts.training_split:
+def find_root(info: DatasetInfo, data_dir: Path) -> Path:
+    """Returns the folder of a set's pairs; D itself for `pairs`; raises if it is not found."""
+    if info.training_split:
         return data_dir
-    root = folder.find_named(facts, data_dir)
-    deeper = folder.named_folders(facts, root)
+    root = folder.find_named(info, data_dir)
+    deeper = folder.named_folders(info, root)
     return deeper[0] if deeper else root
 
 
-def match_pairs(facts: DatasetFacts, root: Path) -> Matches:
-    """Matches the images below a folder by name, those whose names fit the set.
+def match_pairs(info: DatasetInfo, root: Path) -> Matches:
+    """Matches the images below a folder by name, if their names match the set's pattern.
 
-    A file is noisy or clean by the last folder of its path that is called so,
-    else by its own name. Partners have the same path when these words are left
-    out. In two folders equal file names belong together first, so that a
-    picture of a "real_estate" keeps its name.
+    The last folder of its path that is one of `WORDS` decides whether a file is noisy or clean,
+    otherwise its own name does. Partners have the same path without these words. Equal file names
+    in two folders are matched first, so that an image named "real_estate" keeps its name.
     """
     kinds: dict[str, dict[tuple, list[Path]]] = {"noisy": {}, "clean": {}}
     others = []
     in_folders: dict[str, dict[tuple, list[Path]]] = {"noisy": {}, "clean": {}}
     for path in list_images(root, recursive=True):
         parts = path.relative_to(root).parts
-        if not re.fullmatch(facts.pattern, path.name.lower()):
+        if not re.fullmatch(info.pattern, path.name.lower()):
             others.append(path)
             continue
         place = [i for i, part in enumerate(parts[:-1]) if part.casefold() in _ROLE]
@@ -126,7 +115,7 @@ def match_pairs(facts: DatasetFacts, root: Path) -> Matches:
             rest = parts[: place[-1]] + parts[place[-1] + 1 : -1]
             in_folders[role].setdefault((*rest, path.stem.casefold()), []).append(path)
             continue
-        role, stem = _told_by_name(path.stem)
+        role, stem = _role_by_name(path.stem)
         if role is None:
             others.append(path)
         else:
@@ -135,33 +124,32 @@ def match_pairs(facts: DatasetFacts, root: Path) -> Matches:
         same = all(len(in_folders[role].get(key, ())) == 1 for role in WORDS)
         for role in WORDS:
             files = in_folders[role].pop(key, [])
-            stem = key[-1] if same else _told_by_name(key[-1])[1]
+            stem = key[-1] if same else _role_by_name(key[-1])[1]
             if files:
                 # Separate from pairs matched by file names, which may be in the same folder.
                 kinds[role].setdefault(("", same, *key[:-1], stem), []).extend(files)
-    pairs, alone = [], []
+    pairs, unmatched = [], []
     for key in kinds["noisy"] | kinds["clean"]:
         files = [kinds[role].get(key, []) for role in WORDS]
         if [len(some) for some in files] == [1, 1]:
             pairs.append((_name_of(root, files[1][0], key), files[0][0], files[1][0]))
         else:
-            alone += files[0] + files[1]
+            unmatched += files[0] + files[1]
     order = sorted(pairs, key=lambda pair: os.fsencode(pair[0]))
-    return Matches(order, sorted(alone), others)
+    return Matches(order, sorted(unmatched), others)
 
 
-def _told_by_name(stem: str) -> tuple[str | None, str]:
-    """Returns the kind in a file name, and the name without that word."""
+def _role_by_name(stem: str) -> tuple[str | None, str]:
+    """Returns the role that a file name states, and the name without that word."""
     stem = stem.casefold()
-    found = re.fullmatch(rf"(.+?)[_\-. ]({_ANY_WORD})", stem)
-    if found:
+    if found := re.fullmatch(rf"(.+?)[_\-. ]({_ANY_WORD})", stem):
         return _ROLE[found[2]], found[1]
     found = re.fullmatch(rf"({_ANY_WORD})[_\-. ](.+)", stem)
     return (_ROLE[found[1]], found[2]) if found else (None, stem)
 
 
 def _name_of(root: Path, clean: Path, key: tuple) -> str:
-    """Names a pair by its clean file without the words, in the case of the file."""
+    """Names a pair after its clean file, without the words and in the file's case."""
     relative = clean.relative_to(root)
     kept = [part for part in relative.parts[:-1] if part.casefold() not in _ROLE]
     stem, length = relative.stem, len(key[-1])
@@ -169,32 +157,32 @@ def _name_of(root: Path, clean: Path, key: tuple) -> str:
     return "/".join([*kept, stem[start : start + length] + relative.suffix])
 
 
-def _whole_pairs(facts: DatasetFacts, root: Path) -> list[tuple[str, Path, Path]]:
-    found = match_pairs(facts, root)
-    if found.alone:
-        shown = ", ".join(path.relative_to(root).as_posix() for path in found.alone[:_SHOWN])
-        more = f" and {len(found.alone) - _SHOWN} more" if len(found.alone) > _SHOWN else ""
+def _whole_pairs(info: DatasetInfo, root: Path) -> list[tuple[str, Path, Path]]:
+    found = match_pairs(info, root)
+    if found.unmatched:
+        shown = ", ".join(path.relative_to(root).as_posix() for path in found.unmatched[:_SHOWN])
+        more = f" and {len(found.unmatched) - _SHOWN} more" if len(found.unmatched) > _SHOWN else ""
         raise UserError(
-            f"dataset {facts.name}: in {root} these have no partner, or several: {shown}{more}.\n"
-            "Expected one noisy and one clean image of each name.\n"
-            f"To list all: python -m datasets check {facts.name} --data_dir={root}"
+            f"dataset {info.name}: files in {root} have no partner, or several: {shown}{more}.\n"
+            "Expected one noisy and one clean image for each name.\n"
+            f"To list all: python -m datasets check {info.name} --data_dir={root}"
         )
     if not found.pairs:
         raise UserError(
-            f"dataset {facts.name}: folder {root} has no pairs of noisy and clean images.\n"
+            f"dataset {info.name}: folder {root} has no pairs of noisy and clean images.\n"
             "Expected two folders such as noisy and clean with files of equal names, or files "
-            f"such as a_noisy.png and a_clean.png.\nTo get it: {facts.how_to_get}."
+            f"such as a_noisy.png and a_clean.png.\nTo get it: {info.how_to_get}."
         )
     return found.pairs
 
 
-def _own_split(facts: DatasetFacts, root: Path, split: str) -> list[tuple[str, Path, Path]]:
+def _own_split(info: DatasetInfo, root: Path, split: str) -> list[tuple[str, Path, Path]]:
     if split in ("all", "test"):
-        return _whole_pairs(facts, root / "test" if split == "test" else root)
+        return _whole_pairs(info, root / "test" if split == "test" else root)
     separate, train = folder.validation_folder(root), folder.training_folder(root)
     if separate is not None:
-        return _whole_pairs(facts, separate if split == "validation" else train)
-    pairs = _whole_pairs(facts, train)
+        return _whole_pairs(info, separate if split == "validation" else train)
+    pairs = _whole_pairs(info, train)
     if len(pairs) < 2:
         raise UserError(
             f"folder {root} has one pair; expected at least two, since one is held out.\n"
@@ -208,10 +196,9 @@ _NAM = (
     "Modeling and its Application to Image Denoising, CVPR 2016"
 )
 _MCWNNM = "https://github.com/csjunxu/MCWNNM-ICCV2017 (folder Real_ccnoise_denoised_part)"
-_REAL = "noisy files as they are, output clipped"
 
 PUBLISHED = (
-    DatasetFacts(
+    DatasetInfo(
         name="polyu",
         title="PolyU",
         find=find,
@@ -219,12 +206,11 @@ PUBLISHED = (
         counts={"test": 100},
         pattern=r".*_(real|mean)\.jpe?g",
         protocol=Protocol(
+            **REAL_NOISE,
             split="all 100 cropped pairs",
             crop="the 512×512 crops as published",
-            clipping=_REAL,
-            noise="real",
             compares_with="tables over the 100 crops (noisy input 35.97 dB as the mean over "
-            "images); tables over full images are others",
+            "images), not over full images",
         ),
         origin="https://github.com/csjunxu/PolyU-Real-World-Noisy-Images-Dataset (folder "
         "CroppedImages)",
@@ -234,7 +220,7 @@ PUBLISHED = (
         how_to_get="copy CroppedImages (*_real.JPG, *_mean.JPG) from "
         "https://github.com/csjunxu/PolyU-Real-World-Noisy-Images-Dataset",
     ),
-    DatasetFacts(
+    DatasetInfo(
         name="cc15",
         title="CC15",
         find=find,
@@ -242,10 +228,9 @@ PUBLISHED = (
         counts={"test": 15},
         pattern=r".*_(real|mean)\.png",
         protocol=Protocol(
+            **REAL_NOISE,
             split="all 15 cropped pairs",
             crop="the 512×512 crops as published",
-            clipping=_REAL,
-            noise="real",
             compares_with="tables over the 15 crops (MCWNNM and after)",
         ),
         origin=f"{_MCWNNM}, cropped from Nam",
@@ -254,41 +239,34 @@ PUBLISHED = (
         "Nuclear Norm Minimization for Real Color Image Denoising, ICCV 2017",
         how_to_get=f"copy *_real.png and *_mean.png from {_MCWNNM}",
     ),
-    DatasetFacts(
+    DatasetInfo(
         name="nam",
         title="Nam",
         find=find,
         aliases=("Nam2016", "CCNoise"),
         pattern=r".*_(real|mean)\.(png|jpe?g)",
         protocol=Protocol(
-            split="the pairs that are there: papers cut 11 scenes into crops of their own choice",
-            crop="whole images as they are in the folder",
-            clipping=_REAL,
-            noise="real",
-            compares_with="no common table; for one, take cc15",
+            **REAL_NOISE,
+            split="the pairs in the folder: papers crop the 11 scenes in different ways",
+            compares_with="no common table; use cc15 for one",
         ),
         origin="http://snam.ml/research/ccnoise (gone)",
         terms="none stated with the images",
         citation=_NAM,
-        how_to_get="the authors' site is gone; put pairs *_real.* (one shot) and *_mean.* (mean of "
-        "the shots) of a copy into a folder nam, or use cc15, its 15 public crops",
+        how_to_get="the authors' site is gone; from a copy, put pairs *_real.* (one shot) and "
+        "*_mean.* (mean of the shots) into a folder nam, or use cc15, its 15 public crops",
     ),
 )
-PAIRS = DatasetFacts(
+PAIRS = DatasetInfo(
     name="pairs",
     title="pairs",
     find=find,
-    colour=None,
-    splits=("all", "train", "validation", "test"),
-    evaluation_split="all",
-    training_split="train",
-    validation_split="validation",
+    **OWN_SPLITS,
     protocol=Protocol(
+        **REAL_NOISE,
         split="all pairs, or the folders train, validation and test; without a folder "
-        "validation one pair of twenty is held out of train, 16 at most",
-        clipping=_REAL,
-        colour_space="RGB; grey with --channels=1 in training",
-        noise="real",
+        "validation, one pair of twenty is held out of train, at most 16",
+        colour_space="RGB; gray with --channels=1 in training",
         compares_with="none: your own images",
     ),
     origin="your own images",

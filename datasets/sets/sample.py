@@ -1,11 +1,8 @@
 """The default set: photographs inside the scikit-image and scikit-learn packages.
 
-Nothing is downloaded and nothing is copied; the files are read where the two
-packages are installed. Drawings and test patterns among them are left out, and
-so are the grey photographs unless grey is asked for.
-
-The splits are by name. No two splits show the same scene: both views of the
-motorcycle are in `train`.
+Nothing is downloaded or copied: the files are read from the installed packages. Their drawings and
+test patterns are left out, and so are the gray photographs unless gray is requested. The splits are
+by name, and no two splits show the same scene: both views of the motorcycle are in `train`.
 """
 
 import dataclasses
@@ -13,7 +10,7 @@ import importlib.util
 from pathlib import Path
 
 from datasets.sets import folder_sets as folder
-from datasets.sets.image_set import DatasetFacts, ImageSet, Protocol
+from datasets.sets.image_set import DatasetInfo, ImageSet, Protocol
 from gradnet_tf.utils.errors import UserError
 
 
@@ -24,11 +21,12 @@ class Photograph:
     name: str
     package: str
     split: str
-    colour: bool
+    color: bool
     terms: str
 
 
 _CC_BY = "Creative Commons BY 2.0"
+_MIDDLEBURY = "none stated; Middlebury Stereo 2014, cite Scharstein et al., GCPR 2014"
 
 # Terms as the two packages state them beside the images.
 PHOTOGRAPHS = (
@@ -36,20 +34,8 @@ PHOTOGRAPHS = (
     Photograph("china.jpg", "sklearn", "train", True, f"{_CC_BY}, danielbuechele"),
     Photograph("hubble_deep_field.jpg", "skimage", "train", True, "public domain (NASA)"),
     Photograph("ihc.png", "skimage", "train", True, "no known copyright restrictions (CMMI)"),
-    Photograph(
-        "motorcycle_left.png",
-        "skimage",
-        "train",
-        True,
-        "none stated; Middlebury Stereo 2014, cite Scharstein et al., GCPR 2014",
-    ),
-    Photograph(
-        "motorcycle_right.png",
-        "skimage",
-        "train",
-        True,
-        "none stated; Middlebury Stereo 2014, cite Scharstein et al., GCPR 2014",
-    ),
+    Photograph("motorcycle_left.png", "skimage", "train", True, _MIDDLEBURY),
+    Photograph("motorcycle_right.png", "skimage", "train", True, _MIDDLEBURY),
     Photograph("retina.jpg", "skimage", "train", True, "CC0, M. Häggström"),
     Photograph("rocket.jpg", "skimage", "train", True, "public domain (SpaceX)"),
     Photograph("flower.jpg", "sklearn", "validation", True, f"{_CC_BY}, vultilion"),
@@ -63,42 +49,45 @@ PHOTOGRAPHS = (
     Photograph("camera.png", "skimage", "test", False, "CC0, L. Varshney"),
 )
 
-_FOLDERS = {"skimage": "data", "sklearn": "datasets/images"}
-_DISTRIBUTIONS = {"skimage": "scikit-image", "sklearn": "scikit-learn"}
+# By package: its distribution, and the folder of its images.
+_PACKAGES = {
+    "skimage": ("scikit-image", "data"),
+    "sklearn": ("scikit-learn", "datasets/images"),
+}
 
 
-def find(facts: DatasetFacts, data_dir: str | Path | None, split: str, channels: int) -> ImageSet:
-    """Finds the photographs, wherever they are installed; see `datasets.sets.catalog`."""
-    return folder.image_set(facts, split, list_split(split, grey=channels == 1), channels)
+def find(info: DatasetInfo, data_dir: str | Path | None, split: str, channels: int) -> ImageSet:
+    """Finds the photographs in the installed packages; see `Find`."""
+    return folder.image_set(info, split, list_split(split, gray=channels == 1), channels)
 
 
-def list_split(split: str, grey: bool) -> list[tuple[str, Path]]:
+def list_split(split: str, gray: bool) -> list[tuple[str, Path]]:
     """Lists a split as (file name, path), in byte order of the names.
 
     Args:
         split: `train`, `validation`, `test` or `all`.
-        grey: also lists the photographs that exist in grey only.
+        gray: include the photographs that exist in gray only.
 
     Raises:
-        UserError: when a package is not installed or does not ship a file.
+        UserError: if a package is not installed or does not contain a file.
     """
     wanted = [
         photograph
         for photograph in PHOTOGRAPHS
-        if split in (photograph.split, "all") and (photograph.colour or grey)
+        if split in (photograph.split, "all") and (photograph.color or gray)
     ]
     return [(p.name, _locate(p)) for p in sorted(wanted, key=lambda p: p.name.encode())]
 
 
 def _locate(photograph: Photograph) -> Path:
-    distribution = _DISTRIBUTIONS[photograph.package]
+    distribution, folder_name = _PACKAGES[photograph.package]
     spec = importlib.util.find_spec(photograph.package)
     if spec is None or spec.origin is None:
         raise UserError(
             f"the sample photograph {photograph.name} ships inside {distribution}, which is not "
             f"installed.\nRun: pip install {distribution}, or name another --dataset."
         )
-    path = Path(spec.origin).parent / _FOLDERS[photograph.package] / photograph.name
+    path = Path(spec.origin).parent / folder_name / photograph.name
     if not path.is_file():
         raise UserError(
             f"the installed {distribution} has no sample photograph {photograph.name} "
@@ -108,7 +97,7 @@ def _locate(photograph: Photograph) -> Path:
     return path
 
 
-SAMPLE = DatasetFacts(
+SAMPLE = DatasetInfo(
     name="sample",
     title="sample photographs",
     find=find,
@@ -118,9 +107,9 @@ SAMPLE = DatasetFacts(
     origin="photographs inside the installed scikit-image and scikit-learn packages",
     protocol=Protocol(
         split="chelsea and coffee are the test split; no two splits show the same scene",
-        compares_with="none; for trying things",
+        compares_with="none; for quick tests",
     ),
-    terms="each photograph its own; see datasets/sets/sample.py",
+    terms="each photograph has its own, see datasets/sets/sample.py",
     citation="see datasets/sets/sample.py",
     how_to_get="pip install scikit-image scikit-learn (they are in requirements.txt)",
 )

@@ -1,1 +1,1 @@
-"""Images decoded once into files, and the service that reads them."""
+"""Stores decoded images in shards and reads them."""

@@ -1,11 +1,11 @@
 """Prepared images: decoded once into TFRecord files, read by offset (NumPy only).
 
-P/<dataset>_<split>_<channels>/ holds `shard-00000-of-0000N.tfrecord` and `index.json`. A record
+P/<dataset>_<split>_<channels>/ contains `shard-00000-of-0000N.tfrecord` and `index.json`. A record
 is a header (image number, height, width, channels as little-endian int32) and the pixels as
-uint8; where the set has noisy partners, their pixels follow the clean ones. The index says where
-the pixels of every image begin, so that a memory map finds them: nothing is decoded, only
-requested images are read, and processes share the pages. Image i is in shard i mod N, so that
-neighbours in the list, often alike, are apart.
+uint8; if the set has noisy partners, their pixels follow the clean ones. The index has the offset
+of every image, so that a memory map finds it: nothing is decoded, only requested images are read,
+and processes share the pages. Image i is in shard i mod N, which separates consecutive images,
+because these are often similar.
 """
 
 import dataclasses
@@ -34,7 +34,7 @@ class PreparedSet(ImageSet):
     """An `ImageSet` whose pixels come from shards.
 
     Attributes:
-        folder: where the shards are.
+        folder: the folder of the shards.
         index: the content of index.json.
     """
 
@@ -43,7 +43,7 @@ class PreparedSet(ImageSet):
 
     @property
     def sizes(self) -> list[tuple[int, int]]:
-        """Height and width of every image; all are known not to be test images."""
+        """Height and width of every image."""
         return [(row["height"], row["width"]) for row in self.index["images"][: len(self)]]
 
     @property
@@ -64,12 +64,12 @@ class PreparedSet(ImageSet):
         """Returns one image as a view of its shard: uint8 [H, W, `channels`], read-only.
 
         Raises:
-            UserError: when the shard does not hold the image where it should.
+            UserError: if the shard does not contain the image at its offset.
         """
         return self._pixels(index, 0)
 
     def noisy(self, index: int) -> np.ndarray | None:
-        """Returns the noisy partner, like `load`; None where the set has none."""
+        """Returns the noisy partner, like `load`; None if the set has none."""
         return self._pixels(index, 1) if self.paired else None
 
     def _pixels(self, index: int, place: int) -> np.ndarray:
@@ -108,19 +108,18 @@ def source_of(image_set: ImageSet) -> str:
 
 
 def how_to_mend(image_set: ImageSet) -> str:
-    """Returns the last line of an error about shards, which says what to do."""
-    channels = f" --channels={image_set.channels}"
+    """Returns the last line of an error about shards."""
     return (
-        f"Run python -m datasets prepare {image_set.name}{channels} with the same "
-        "--data_dir and --prepared_dir: it rewrites what is missing, damaged or changed."
+        f"Run python -m datasets prepare {image_set.name} --channels={image_set.channels} with the "
+        "same --data_dir and --prepared_dir: it rewrites missing, damaged and outdated shards."
     )
 
 
 def read_index(folder: Path) -> dict | None:
-    """Reads index.json; `None` where there is none.
+    """Reads index.json; `None` if there is none.
 
     Raises:
-        UserError: when it is not an index of this format.
+        UserError: if it is not an index of this format.
     """
     path = folder / INDEX
     try:
@@ -146,12 +145,8 @@ def read_index(folder: Path) -> dict | None:
     return index
 
 
-def check_shard(path: Path, num_bytes: int, image_set: ImageSet) -> None:
-    """Checks that a shard is there and has its size; its content is not read.
-
-    Raises:
-        UserError: names the file, what was expected, what to do.
-    """
+def _check_shard(path: Path, num_bytes: int, image_set: ImageSet) -> None:
+    """Checks that a shard exists and has its size, without reading its content."""
     try:
         size = path.stat().st_size
     except OSError as error:
@@ -166,14 +161,13 @@ def check_shard(path: Path, num_bytes: int, image_set: ImageSet) -> None:
 
 
 def open_prepared(image_set: ImageSet, prepared_dir: str | os.PathLike) -> PreparedSet | None:
-    """Opens the shards of a set; `None` where they were not made yet.
+    """Opens the shards of a set; `None` if they do not exist yet.
 
-    Checked now are names and sizes of the source files and the size of every
-    shard; the header of an image when it is read. TensorFlow checks each
-    record's checksum as it reads; `python -m datasets prepare` checks sha256.
+    Checks the names and sizes of the source files and the size of every shard. The header of an
+    image is checked when it is read, and sha256 by `python -m datasets prepare`.
 
     Raises:
-        UserError: when the shards are of other images, or damaged.
+        UserError: if the shards are of other images, or damaged.
     """
     folder = prepared_folder(image_set, prepared_dir)
     index = read_index(folder)
@@ -181,17 +175,17 @@ def open_prepared(image_set: ImageSet, prepared_dir: str | os.PathLike) -> Prepa
         return None
     if index["source"] != source_of(image_set):
         raise UserError(
-            f"{folder} was made from other images than those found now: expected the names and "
-            f"sizes of its {len(index['images'])} files, found {len(image_set)} files.\n"
+            f"{folder} was made from other images than those in the folder now: expected the names "
+            f"and sizes of its {len(index['images'])} files, found {len(image_set)} files.\n"
             f"{how_to_mend(image_set)}"
         )
     prepared = with_index(image_set, folder, index)
     for path, shard in zip(prepared.files, index["shards"], strict=True):
-        check_shard(path, shard["bytes"], image_set)
+        _check_shard(path, shard["bytes"], image_set)
     return prepared
 
 
 def with_index(image_set: ImageSet, folder: Path, index: dict) -> PreparedSet:
-    """Returns `image_set` with its pixels read from the shards that `index` describes."""
+    """Returns `image_set` reading its pixels from the shards that `index` describes."""
     fields = {field.name: getattr(image_set, field.name) for field in dataclasses.fields(ImageSet)}
     return PreparedSet(**fields, folder=folder, index=index)

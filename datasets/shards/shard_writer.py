@@ -1,8 +1,7 @@
-"""Writes the shards of `datasets.shards.shard_files`; resumable after a kill at any moment.
+"""Writes the shards of `datasets.shards.shard_files`; can resume after being killed at any time.
 
-The rows of a finished shard are stored in a file beside it until the index is
-written, which happens last. A repeated run keeps complete shards and writes the
-rest.
+The rows of a finished shard are stored in a file beside it until the index is written, which
+happens last. A repeated run keeps complete shards and writes the rest.
 """
 
 import contextlib
@@ -37,7 +36,7 @@ from gradnet_tf.utils.files import atomic_path, sha256_of, write_json
 from gradnet_tf.utils.ownership import is_json_with, require_replaceable
 from gradnet_tf.utils.quiet import quiet_native_logs
 
-# Enough shards for several readers each to have one of its own, none of them small.
+# Enough shards for several parallel readers, without small ones.
 _LEAST_SHARDS = 16
 _IMAGES_PER_SHARD = 64
 _DECODED_AT_ONCE = 8
@@ -47,15 +46,15 @@ _SHARD = re.compile(r"shard-\d{5}-of-\d{5}")
 
 
 def default_shards(images: int) -> int:
-    """Returns the number of shards for so many images."""
+    """Returns the default number of shards for a number of images."""
     return min(images, max(_LEAST_SHARDS, -(-images // _IMAGES_PER_SHARD)))
 
 
 def prepared_set(image_set: ImageSet, prepared_dir: str | os.PathLike) -> PreparedSet:
-    """Opens the shards of a set, and makes them first where there are none.
+    """Opens the shards of a set, after writing them if there are none.
 
     Raises:
-        UserError: when the shards are of other images, or damaged, and as `prepare` does.
+        UserError: if the shards are of other images, or damaged, and as `prepare` does.
     """
     found = open_prepared(image_set, prepared_dir)
     return prepare(image_set, prepared_dir) if found is None else found
@@ -64,19 +63,18 @@ def prepared_set(image_set: ImageSet, prepared_dir: str | os.PathLike) -> Prepar
 def prepare(
     image_set: ImageSet, prepared_dir: str | os.PathLike, shards: int | None = None
 ) -> PreparedSet:
-    """Writes what is missing, damaged or out of date, after comparing the sha256 of each shard.
+    """Writes missing, damaged and outdated shards, after verifying the sha256 of each.
 
-    Several processes may call this at once; one works and the others wait for it.
+    Several processes may call this at the same time; one works and the others wait for it.
 
     Args:
-        image_set: the images; each is decoded once and must be no test image.
-        prepared_dir: where the set's folder is made.
-        shards: number of files; by default that of the shards there, else by
-            the number of images.
+        image_set: the images, none of which may be a test image; each is decoded once.
+        prepared_dir: parent of the set's folder.
+        shards: number of files; by default that of existing shards, else `default_shards`.
 
     Raises:
-        UserError: for an image that cannot be read or is a test image, a
-            folder that cannot be written, or a number of shards out of range.
+        UserError: for an image that cannot be read or is a test image, a folder that cannot be
+            written, or an invalid number of shards.
     """
     count = len(image_set)
     if shards is not None and not 1 <= shards <= count:
@@ -90,21 +88,18 @@ def prepare(
     except OSError as error:
         raise UserError(
             f"--prepared_dir={prepared_dir} cannot be written: {error.strerror or error}.\n"
-            f"Expected a folder with room for the decoded images ({folder}); what is finished "
-            "there is kept when the command runs again."
+            f"Expected a folder with room for the decoded images ({folder}). Finished shards are "
+            "kept when the command is run again."
         ) from error
 
 
 def _require_own_folder(folder: Path) -> None:
-    """Raises where an index or shards would be replaced that were not written here.
-
-    The file beside each shard, with its fields, is the mark; an index alone may be ours, too.
-    """
+    """Raises if an index or shards would be replaced that this module did not write."""
     own = is_json_with(folder / INDEX, "format", "source", "shards", "images") or any(
         is_json_with(path, "source", "shard", "images") for path in folder.glob("shard-*.json")
     )
     shards = [path for path in folder.glob("shard-*.tfrecord") if _SHARD.fullmatch(path.stem)]
-    # Killed before it wrote the first of those files, a run leaves one shard.
+    # A run that was killed early leaves one shard without the file beside it.
     for path in [folder / INDEX, *(shards if len(shards) > 1 else ())]:
         require_replaceable(path, f"--prepared_dir={folder.parent}", lambda _: own)
 
@@ -138,8 +133,8 @@ def _prepare(image_set: ImageSet, folder: Path, shards: int | None) -> PreparedS
             rows = _write_shard(
                 folder / name, image_set, range(shard, len(image_set), shards), line
             )
-            parts[shard] = {"source": source, "shard": _facts(folder / name), "images": rows}
-        # Also those of the index that was just removed.
+            parts[shard] = {"source": source, "shard": _file_info(folder / name), "images": rows}
+        # Also for shards that only the removed index described.
         write_json(_beside(folder / name), parts[shard])
     images = [
         {"name": name, **parts[number % shards]["images"][number // shards]}
@@ -168,7 +163,7 @@ def _beside(path: Path) -> Path:
     return path.with_suffix(".json")
 
 
-def _facts(path: Path) -> dict:
+def _file_info(path: Path) -> dict:
     return {"file": path.name, "bytes": path.stat().st_size, "sha256": sha256_of(path)}
 
 
@@ -186,7 +181,7 @@ def _known(folder: Path, names: list[str], shard: int, index: dict | None, sourc
             return None
     if part.get("source") != source or not path.is_file():
         return None
-    found = _facts(path)
+    found = _file_info(path)
     if found != part["shard"]:
         note(
             f"{path} is damaged: expected {part['shard']['bytes']} bytes with sha256 "
@@ -198,7 +193,7 @@ def _known(folder: Path, names: list[str], shard: int, index: dict | None, sourc
 
 
 def _decoded(image_set: ImageSet, numbers: range) -> Iterator[tuple[int, list[np.ndarray]]]:
-    """Yields number and pixels of images: the clean, and the noisy one where there is one."""
+    """Yields number and pixels of images: the clean one, and the noisy one if there is one."""
 
     def decode(number):
         clean, noisy = image_set.load(number), image_set.noisy(number)
@@ -206,7 +201,7 @@ def _decoded(image_set: ImageSet, numbers: range) -> Iterator[tuple[int, list[np
             raise UserError(
                 f"{image_set.names[number]} of {image_set.name}: the noisy image has shape "
                 f"{noisy.shape} and the clean one {clean.shape}.\n"
-                "Expected two images of one size that lie on each other."
+                "Expected two aligned images of equal size."
             )
         return [clean] if noisy is None else [clean, noisy]
 
@@ -217,7 +212,7 @@ def _decoded(image_set: ImageSet, numbers: range) -> Iterator[tuple[int, list[np
 
 
 def _write_shard(path: Path, image_set: ImageSet, numbers: range, line: ProgressLine) -> list[dict]:
-    """Writes one shard; returns height, width and offset of its images."""
+    """Writes one shard; returns the height, width and offset of its images."""
     try:
         with quiet_native_logs():
             import tensorflow as tf
@@ -225,7 +220,7 @@ def _write_shard(path: Path, image_set: ImageSet, numbers: range, line: Progress
         raise UserError(
             "writing prepared shards needs TensorFlow, which is not installed (reading them does "
             "not).\nInstall it (pip install 'gradnet-tf[tensorflow]'), or run python -m "
-            "datasets prepare where it is."
+            "datasets prepare on a machine that has it."
         ) from error
     rows, position = [], 0
     try:
@@ -246,10 +241,7 @@ def _write_shard(path: Path, image_set: ImageSet, numbers: range, line: Progress
 
 @contextlib.contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """Makes the folder and keeps other processes out; the system frees the lock of a killed one.
-
-    Where nothing was written, the folder goes again.
-    """
+    """Makes the folder and locks it; removes it again if nothing was written."""
     lock = FileLock(folder / _LOCK, preserve_lock_file=True)
     while True:
         folder.mkdir(parents=True, exist_ok=True)
@@ -257,12 +249,12 @@ def _locked(folder: Path) -> Iterator[None]:
             lock.acquire()
             break
         except FileNotFoundError:
-            continue  # The process that had the lock has just removed the folder.
+            continue  # Another process removed the folder just now.
     try:
         yield
     finally:
         if os.listdir(folder) == [_LOCK]:
             (folder / _LOCK).unlink()
-            with contextlib.suppress(OSError):  # A waiting process has made it again.
+            with contextlib.suppress(OSError):  # A waiting process has recreated it.
                 folder.rmdir()
         lock.release()

@@ -1,1 +1,1 @@
-"""The browser demo: builds the static page, serves it on this machine."""
+"""The browser demo: builds and serves the static page."""

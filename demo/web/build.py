@@ -1,8 +1,8 @@
-"""Puts the static page together: its sources, LiteRT.js, one exported network, a sample picture.
+"""Builds the static page from its sources, LiteRT.js, an exported network and a sample picture.
 
 python -m demo.web.build --card=exported/NAME_float16_tile256.json --output=out/web_demo
 
-The folder that comes out needs no other host than the one that serves it.
+The page loads nothing from other hosts.
 """
 
 import json
@@ -20,24 +20,23 @@ from gradnet_tf.utils.options import ArgumentParser
 from gradnet_tf.utils.ownership import MANIFEST, foreign_in, read_object, record_folder
 
 HERE = Path(__file__).resolve().parent
-#: Where `npm ci` puts the packages of package.json.
+#: Where `npm ci` installs the packages of package.json.
 PACKAGES = HERE / "node_modules"
-#: Of the runtime's WebAssembly files: plain, with threads, for browsers without relaxed SIMD.
+#: WebAssembly files of the runtime: plain, with threads, for browsers without relaxed SIMD.
 WASM = ("litert_wasm_internal", "litert_wasm_threaded_internal", "litert_wasm_compat_internal")
 
 
 def build(card: Path, output: Path, packages: Path = PACKAGES) -> None:
-    """Writes the page into `output`, whole or not at all; an earlier page there is replaced.
+    """Writes the page into `output`, completely or not at all; replaces an earlier page.
 
     Args:
-        card: JSON card of a fixed-tile .tflite file, which lies beside it; or a folder that
-            holds one such card.
+        card: JSON card beside a fixed-tile .tflite file; or a folder with one such card.
         output: folder of the page.
         packages: node_modules with @litertjs/core.
 
     Raises:
-        UserError: the card or the packages are missing or of another kind, or `output`
-            holds something else than a page, beside it or in its place.
+        UserError: the card or the packages are missing or invalid, or `output` contains other
+            files than a page.
     """
     card = _find_card(card)
     described = _read_card(card)
@@ -46,7 +45,7 @@ def build(card: Path, output: Path, packages: Path = PACKAGES) -> None:
     with tempfile.TemporaryDirectory(prefix=".partial-", dir=output.parent) as folder:
         page = Path(folder) / "page"
         shutil.copytree(HERE / "page", page)
-        # The text of Apache-2.0 goes along: it is the project's licence and the runtime's.
+        # The licence of both the project and the runtime.
         shutil.copy(HERE.parents[1] / "LICENSE", page)
         _copy_runtime(packages, page / "litert")
         (page / "models").mkdir()
@@ -57,7 +56,7 @@ def build(card: Path, output: Path, packages: Path = PACKAGES) -> None:
         config |= {"card": f"models/{card.name}", "sample": "sample.png"}
         write_json(page / "config.json", config)
         record_folder(page)
-        # Moved aside first and looked at there, where nobody else puts anything into it.
+        # Moved aside and checked there, where no other process adds files.
         earlier = Path(folder) / "earlier"
         _require_page(output, card)
         if output.exists():
@@ -73,15 +72,9 @@ def build(card: Path, output: Path, packages: Path = PACKAGES) -> None:
 
 
 def _require_page(folder: Path, card: Path, output: Path | None = None) -> None:
-    """Raises unless a folder may be replaced: absent, empty, or a page and nothing else.
+    """Raises a `UserError` unless `folder` is missing, empty, or contains only a page.
 
-    Args:
-        folder: what to look at.
-        card: an input, which must not lie there.
-        output: what messages call the folder.
-
-    Raises:
-        UserError: names the files that are no page's.
+    `card` is an input, which must not be in it; `output` is the name of the folder in messages.
     """
     output = output or folder
     if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
@@ -90,8 +83,8 @@ def _require_page(folder: Path, card: Path, output: Path | None = None) -> None:
         return
     if folder.resolve() in card.resolve().parents:
         raise UserError(
-            f"--output={output}: holds the input {card}, and inputs are never deleted.\n"
-            "Name another folder."
+            f"--output={output}: contains the input {card}, and inputs are never deleted.\n"
+            "Use another folder."
         )
     foreign = foreign_in(folder)
     if foreign and not (folder / MANIFEST).exists():
@@ -99,13 +92,14 @@ def _require_page(folder: Path, card: Path, output: Path | None = None) -> None:
     if foreign:
         more = f" and {len(foreign) - 3} more" if len(foreign) > 3 else ""
         raise UserError(
-            f"--output={output}: holds other files than a page's ({', '.join(foreign[:3])}{more}), "
-            "which would be deleted.\nName a new or an empty folder, or move them away."
+            f"--output={output}: contains other files than a page's "
+            f"({', '.join(foreign[:3])}{more}), which would be deleted.\n"
+            "Use a new or empty folder, or move them away."
         )
 
 
 def _earlier_page(folder: Path) -> set[str]:
-    """Returns the names of a page that was written before pages had a manifest."""
+    """Returns the file names of a page from a version without manifests."""
     config = read_object(folder / "config.json")
     model, sample = config.get("card"), config.get("sample")
     if (
@@ -114,7 +108,7 @@ def _earlier_page(folder: Path) -> set[str]:
         or Path(model).parts[:-1] != ("models",)
     ):
         return set()
-    names = {path.relative_to(HERE / "page").as_posix() for path in _files(HERE / "page")}
+    names = {path.name for path in (HERE / "page").iterdir()}
     names |= {"config.json", "LICENSE", sample, model}
     names |= {"litert/core.js", "litert/wasm-utils.js", "litert/NOTICE.json"}
     names |= {f"litert/wasm/{name}{suffix}" for name in WASM for suffix in (".js", ".wasm")}
@@ -124,12 +118,8 @@ def _earlier_page(folder: Path) -> set[str]:
     return {name for name in names if not (folder / name).is_symlink()}
 
 
-def _files(folder: Path) -> list[Path]:
-    return [path for path in folder.rglob("*") if path.is_file()]
-
-
 def _find_card(path: Path) -> Path:
-    """Returns the card itself, or the one with a tile of a folder's cards."""
+    """Returns the card itself, or the only card with a tile in a folder."""
     if not path.is_dir():
         return path
     found = sorted(path.glob("*_tile*.json"))
@@ -155,25 +145,25 @@ def _read_card(path: Path) -> dict:
             f"`attention`. Received: format {card.get('format') if fixed is not False else None}."
         )
     if not path.with_name(card["file"]).is_file():
-        raise UserError(f"--card={path}: {card['file']} does not lie beside it.")
+        raise UserError(f"--card={path}: {card['file']} is not beside it.")
     return card
 
 
 def _copy_runtime(packages: Path, target: Path) -> None:
-    """Copies what a page loads of @litertjs/core, and says what it is."""
+    """Copies the required files of @litertjs/core, with a notice."""
     core, utilities = packages / "@litertjs/core", packages / "@litertjs/wasm-utils"
     if not (core / "package.json").is_file():
-        raise UserError(f"{packages}: holds no @litertjs/core. Run: npm ci --prefix demo/web")
+        raise UserError(f"{packages}: contains no @litertjs/core. Run: npm ci --prefix demo/web")
     (target / "wasm").mkdir(parents=True)
     for name in WASM:
         for suffix in (".js", ".wasm"):
             shutil.copy(core / "wasm" / (name + suffix), target / "wasm")
     shutil.copy(utilities / "dist/index.js", target / "wasm-utils.js")
-    # Workers know no import maps, so the one import by a package's name becomes one by path.
+    # Workers do not support import maps, so the import by package name is replaced by a path.
     text = (core / "dist/index.js").read_text(encoding="utf-8")
     named, placed = 'from "@litertjs/wasm-utils"', 'from "./wasm-utils.js"'
     if named not in text:
-        raise UserError(f"{core}: another version than the one in demo/web/package.json.")
+        raise UserError(f"{core}: not the version in demo/web/package.json.")
     (target / "core.js").write_text(text.replace(named, placed), encoding="utf-8")
     package = json.loads((core / "package.json").read_text(encoding="utf-8"))
     notice = {key: package[key] for key in ("name", "version", "license", "repository")}
@@ -183,9 +173,7 @@ def _copy_runtime(packages: Path, target: Path) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parses the command line and builds the page; returns the exit code."""
     parser = ArgumentParser(prog="python -m demo.web.build", description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--card", type=Path, required=True, help="of a fixed-tile file, or its folder"
-    )
+    parser.add_argument("--card", type=Path, required=True, help="card of a fixed-tile file")
     parser.add_argument("--output", type=Path, required=True, help="folder for the page")
     options = parser.parse_args(arguments)
     build(options.card, options.output)

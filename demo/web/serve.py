@@ -1,10 +1,10 @@
-"""Serves a folder on this machine with the headers that WebAssembly threads need.
+"""Serves a folder on this machine with the headers that WebAssembly threads require.
 
 python -m demo.web.serve --folder=out/web_demo --port=8000
 
-A browser gives a page shared memory, and with it threads, when it is isolated from other sites:
-Cross-Origin-Opener-Policy and Cross-Origin-Embedder-Policy. The Content-Security-Policy holds the
-page and its worker to what this server has.
+Browsers provide shared memory, and thus threads, only to pages that Cross-Origin-Opener-Policy and
+Cross-Origin-Embedder-Policy isolate from other sites. The Content-Security-Policy restricts the
+page and its worker to this server.
 """
 
 import http.server
@@ -21,12 +21,12 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Embedder-Policy": "require-corp",
     "Cross-Origin-Resource-Policy": "same-origin",
-    # LiteRT.js compiles WebAssembly, and Emscripten's bindings make functions from text.
+    # LiteRT.js compiles WebAssembly, and Emscripten's bindings create functions from text.
     "Content-Security-Policy": "default-src 'self'; script-src 'self' 'unsafe-eval'; "
     "worker-src 'self' blob:; img-src 'self' blob: data:; style-src 'self' 'unsafe-inline'",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
-    # A rebuilt page shows at once.
+    # So that a rebuilt page is visible immediately.
     "Cache-Control": "no-cache",
 }
 
@@ -36,7 +36,7 @@ class Handler(http.server.SimpleHTTPRequestHandler):
 
     extensions_map = {
         **http.server.SimpleHTTPRequestHandler.extensions_map,
-        # Systems disagree about these, and a wrong one stops modules and WebAssembly.
+        # These differ between systems, and wrong ones break modules and WebAssembly.
         ".js": "text/javascript",
         ".json": "application/json",
         ".wasm": "application/wasm",
@@ -60,33 +60,33 @@ def make_server(folder: Path, host: str = "127.0.0.1", port: int = 0):
     """Returns a server of `folder`, ready for `serve_forever`.
 
     Args:
-        folder: holds index.html.
-        host: address to listen on; 0.0.0.0 lets other devices in.
-        port: 0 takes a free one; `server_port` of the result tells it.
+        folder: the folder of index.html.
+        host: address to listen on; 0.0.0.0 allows other devices.
+        port: 0 uses a free one, which is the result's `server_port`.
 
     Raises:
-        UserError: no page is there, or the port is taken.
+        UserError: there is no page, or the port is in use.
     """
     if not (folder / "index.html").is_file():
-        raise UserError(f"--folder={folder}: holds no index.html. Build the page: make web-demo.")
+        raise UserError(f"--folder={folder}: no index.html. Build the page: make web-demo.")
     try:
         handler = partial(Handler, directory=str(folder))
         return http.server.ThreadingHTTPServer((host, port), handler)
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise UserError(f"--port={port}: {reason}. Choose another, such as 0.") from error
+        raise UserError(f"--port={port}: {reason}. Choose another one, or 0.") from error
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parses the command line and serves until Ctrl-C; returns the exit code."""
     parser = ArgumentParser(prog="python -m demo.web.serve", description=__doc__.splitlines()[0])
-    parser.add_argument("--folder", type=Path, required=True, help="the page that was built")
+    parser.add_argument("--folder", type=Path, required=True, help="folder of the page")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
-    parser.add_argument("--port", type=int, default=8000, help="0 takes a free one")
+    parser.add_argument("--port", type=int, default=8000, help="0 uses a free port")
     options = parser.parse_args(arguments)
     with make_server(options.folder, options.host, options.port) as server:
         name = "localhost" if options.host == "127.0.0.1" else options.host
-        print(f"The demo: http://{name}:{server.server_port}/  (Ctrl-C ends it)", flush=True)
+        print(f"The demo: http://{name}:{server.server_port}/  (Ctrl-C to stop)", flush=True)
         try:
             server.serve_forever()
         except KeyboardInterrupt:

@@ -1,9 +1,9 @@
-"""GradNet and its relatives as TFLite's 8-bit arithmetic computes them.
+"""GradNet and related networks in TFLite's 8-bit arithmetic.
 
-8 bits where the work is, float where they cost quality: the image itself, the gradient's
-magnitude, the attention's vectors, and the convolutions that touch the image. The ranges of the
-activations are chosen on real images with noise, for the least squared error.
-docs/results.md ("TFLite files") has what each choice is worth.
+Most of the computation has 8 bits. Float remains where 8 bits would cost quality: the image, the
+gradient magnitude, the attention vectors, and the convolutions that read or write the image. The
+activation ranges minimize the squared error on real images with noise. docs/results.md ("TFLite
+files") has the effect of each choice.
 """
 
 from collections.abc import Iterator
@@ -16,22 +16,18 @@ from gradnet_tf.degradations import add_gaussian_noise
 from gradnet_tf.images.image_files import to_float
 
 LEVELS = 255
-#: Values kept of one tensor and image; a tensor has a few hundred thousand.
+#: Sample size per tensor and image; a tensor has a few hundred thousand values.
 _KEPT = 20_000
-#: Ranges that are tried, as parts of the full one.
+#: Candidate ranges as fractions of the full one.
 _PARTS = np.linspace(0.15, 1.0, 35)
 
 
 @keras.saving.register_keras_serializable(package="gradnet_tf_export")
 class ActivationRange(keras.layers.Layer):
-    """Where activations are rounded to 8 bits: one range for a whole tensor, as TFLite has it.
+    """Rounds activations to 8 bits, with one range per tensor as in TFLite.
 
-    Until `settle` is called the layer lets values pass and remembers a sample
-    of them. Afterwards it rounds, with the operation that TFLite's converter
-    turns into 8-bit tensors.
-
-    Call arguments:
-        features: float32, any shape.
+    Until `settle` is called, the layer returns its input and records a sample of it. Afterwards it
+    rounds, with the operation that TFLite's converter turns into 8-bit tensors.
     """
 
     def __init__(self, **kwargs):
@@ -50,7 +46,7 @@ class ActivationRange(keras.layers.Layer):
         return keras.quantizers.fake_quant_with_min_max_vars(features, self.low, self.high)
 
     def settle(self):
-        """Chooses the range by `least_error_range` and forgets the sample."""
+        """Sets the range to `least_error_range` and discards the sample."""
         low, high = least_error_range(np.concatenate(self._sample))
         self.low.assign(low)
         self.high.assign(high)
@@ -58,13 +54,10 @@ class ActivationRange(keras.layers.Layer):
 
 
 def least_error_range(values: np.ndarray) -> tuple[float, float]:
-    """Returns (low ≤ 0, high > 0): the range in which 8-bit rounding errs least in the mean square.
+    """Returns the range (low ≤ 0, high > 0) with the least mean squared error of 8-bit rounding.
 
-    The full range spends levels on values that hardly occur; a narrower one
-    cuts them off. Both ends are tried one after the other, twice.
-
-    Args:
-        values: a sample of a tensor.
+    The full range wastes levels on rare values; a narrower one clips them. The ends are optimized
+    alternately, twice.
     """
     values = np.asarray(values, np.float64)
     lowest, highest = min(values.min(), 0.0), max(values.max(), 1e-6)
@@ -84,7 +77,7 @@ def least_error_range(values: np.ndarray) -> tuple[float, float]:
 
 
 def rounded_kernel(kernel):
-    """Rounds a convolution's kernel (h, w, in, out) to 8 bits, with a range for each output."""
+    """Rounds a kernel (h, w, in, out) to 8 bits, with one range per output channel."""
     top = ops.maximum(ops.max(ops.abs(kernel), axis=(0, 1, 2)), 1e-6)
     return keras.quantizers.fake_quant_with_min_max_vars(
         kernel, -top, top, narrow_range=True, axis=-1
@@ -92,14 +85,7 @@ def rounded_kernel(kernel):
 
 
 class Int8Conv(keras.layers.Layer):
-    """A convolution of the float network with an 8-bit kernel and 8-bit outputs.
-
-    Args:
-        conv: the `keras.layers.Conv2D`, whose weights stay as they are.
-
-    Call arguments:
-        features: float32 (N, H, W, ·), rounded before.
-    """
+    """A `keras.layers.Conv2D` of the float network with 8-bit kernel and outputs."""
 
     def __init__(self, conv):
         super().__init__(dtype="float32")
@@ -113,18 +99,12 @@ class Int8Conv(keras.layers.Layer):
 
 
 class Int8Chain(keras.layers.Layer):
-    """A DnCNN's convolutions, of which the first reads the image and the last writes it.
+    """A DnCNN without normalization.
 
     Args:
-        network: a DnCNN without normalisation.
-        float_ends: leave the first and the last convolution in float. A naive denoiser
-            needs no such care: the gradient of its estimate forgives.
-
-    Call arguments:
-        images: float32 (N, H, W, C).
-
-    Returns:
-        The denoised images.
+        network: the float network.
+        float_ends: keep the first and the last convolution in float. A naive denoiser does not need
+            this, because only the gradient of its estimate is used.
     """
 
     def __init__(self, network, float_ends):
@@ -147,20 +127,10 @@ class Int8Chain(keras.layers.Layer):
 
 
 class Int8Module(keras.layers.Layer):
-    """A residual module; see `gradnet_tf.layers.residual.ResidualModule`.
+    """A `gradnet_tf.layers.residual.ResidualModule` with the attention before the fusion.
 
-    The two halves of the concatenation keep a range each: they are multiplied
-    by the attention first, and put together where they share one.
-
-    Args:
-        module: the float module, with the attention before the fusion.
-
-    Call arguments:
-        features: float32 (N, H, W, C), rounded before.
-        attention: optional (N, 1, 1, 2C).
-
-    Returns:
-        The output, and the attention used.
+    The halves of the concatenation have a range each: they are multiplied by the attention first,
+    and concatenated where they share a range. Returns the output and the attention used.
     """
 
     def __init__(self, module):
@@ -192,19 +162,17 @@ class Int8Module(keras.layers.Layer):
 
 
 class Int8Network(keras.Model):
-    """A network that rounds as its 8-bit TFLite file will.
+    """A network that rounds like its 8-bit TFLite file.
 
-    Called once for each of some images, then `settle`d, it computes what the
-    file computes, and TFLite's converter makes the file of it.
+    After calls with calibration images and `settle`, it computes the same as the file that TFLite's
+    converter makes of it. Arguments and output of calls are those of `gradnet_tf.models.GradNet`.
 
     Args:
-        model: a GradNet, MSKResnet or DnCNN of `gradnet_tf.models`, float32. The naive
-            denoiser of a GradNet stays in float where it is no DnCNN without normalisation.
-
-    Call arguments and output: see `gradnet_tf.models.GradNet`.
+        model: a GradNet, MSKResnet or DnCNN of `gradnet_tf.models`, float32. The naive denoiser of
+            a GradNet stays in float unless it is a DnCNN without normalization.
 
     Raises:
-        ValueError: another network.
+        ValueError: for another network.
     """
 
     def __init__(self, model):
@@ -214,7 +182,7 @@ class Int8Network(keras.Model):
         naive = getattr(model, "naive_denoiser", None)
         if not (hasattr(model, "body") or is_plain_chain(model)):
             raise ValueError(
-                "8-bit files are made of GradNet, MSKResnet and DnCNN without normalisation. "
+                "8-bit files support GradNet, MSKResnet and DnCNN without normalization. "
                 f"Received: {type(model).__name__}"
             )
         chain = model if is_plain_chain(model) else naive
@@ -242,7 +210,7 @@ class Int8Network(keras.Model):
         return {"denoised": denoised, "attention": used} if return_intermediates else denoised
 
     def _estimate(self, images, attention):
-        """Returns the naive estimate and the attention vectors that it took."""
+        """Returns the naive estimate and the attention vectors it used."""
         naive = self.model.naive_denoiser
         if self.chain is not None:
             return self.chain(images), []
@@ -254,31 +222,31 @@ class Int8Network(keras.Model):
         return outputs["denoised"], list(outputs["attention"])
 
     def settle(self):
-        """Ends the observation: from now on every `ActivationRange` rounds."""
+        """Ends the calibration: from now on every `ActivationRange` rounds."""
         for layer in self._flatten_layers(include_self=False):
             if isinstance(layer, ActivationRange):
                 layer.settle()
 
 
 def is_plain_chain(model) -> bool:
-    """Whether a network is a DnCNN without batch normalisation."""
+    """Whether a network is a DnCNN without batch normalization."""
     return getattr(model, "is_plain_chain", False)
 
 
-#: Images at most, and the side of the crop that is taken of each.
+#: Largest number of calibration images, and the side of the crop from each.
 IMAGES, CROP = 64, 160
-#: Noise of a network that does not say what it was trained for, on the 0-255 scale.
+#: Noise levels if those of the training are unknown, on the 0-255 scale.
 _LEVELS = (0.0, 55.0)
 
 
 def calibrated(model, images, levels: tuple[float, float] | None, seed: int = 0) -> Int8Network:
-    """Returns the network as 8-bit arithmetic computes it, its ranges chosen on noisy crops.
+    """Returns the 8-bit network, calibrated on noisy crops.
 
     Args:
         model: see `Int8Network`.
         images: set of clean images.
-        levels: lowest and highest noise level, on the 0-255 scale; those of the training.
-        seed: of crops, levels and noise.
+        levels: lowest and highest noise level of the training, on the 0-255 scale.
+        seed: seed of crops, levels and noise.
     """
     network = Int8Network(model)
     for crop in noisy_crops(images, levels or _LEVELS, seed):
@@ -288,7 +256,7 @@ def calibrated(model, images, levels: tuple[float, float] | None, seed: int = 0)
 
 
 def noisy_crops(images, levels: tuple[float, float], seed: int) -> Iterator[np.ndarray]:
-    """Yields float32 (1, h, w, C) crops, spread over the set, with levels spread over the range."""
+    """Yields float32 (1, h, w, C) crops spread over the set and the range of levels."""
     count = min(IMAGES, len(images))
     places = np.linspace(0, len(images) - 1, count).astype(int)
     draw = np.random.default_rng(seed)

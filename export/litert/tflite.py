@@ -1,15 +1,15 @@
-"""Writes a denoiser as a .tflite file, verifies it and puts it in its place with its card.
+"""Writes a denoiser as a verified .tflite file with its card.
 
-A network with attention averages over the whole picture, so a tile by itself
-gets another answer. Its files therefore give and take the attention's vectors:
+Attention averages over the whole picture, so the result of a tile alone would differ. The files of
+networks with attention therefore have inputs and outputs for the attention vectors:
 
 - `serving_default`: `images` (1, H, W, C) → `denoised`, with the averages over `images`;
 - `attention`: `images` → `attention_0`, `attention_1`, …, each (1, 1, 1, ·);
 - `tile`: `images` and the vectors → `denoised`.
 
-A file of one size has `serving_default` (with the vectors as inputs, as `tile`
-above) and `attention` (for crops of 80×80). All of them share one copy of the
-weights. A network without attention has `serving_default` alone.
+A file of fixed size has `serving_default` (with the vectors as inputs, like `tile` above) and
+`attention` (for crops of 80×80). All signatures share one copy of the weights. Files of networks
+without attention have only `serving_default`.
 """
 
 import os
@@ -25,40 +25,26 @@ from tensorflow.lite.python import schema_py_generated as schema
 from export.verify import checks, measure
 from export.verify.artifact import (
     Job,
-    Row,
     measurements,
     places,
     quality_of,
     require_own_artifact,
-    row_of,
     write_card,
 )
 from export.verify.formats import INPUT, OUTPUT, TFLiteFormat
 from gradnet_tf.denoiser import Denoiser
 from gradnet_tf.runtimes.litert_runtime import TFLiteRunner
-from gradnet_tf.tiling.tiler import CROP_SIDE, facts_of
+from gradnet_tf.tiling.tiler import CROP_SIDE, info_of
 from gradnet_tf.utils.files import atomic_path, sha256_of
 from gradnet_tf.utils.quiet import quiet_native_logs
 
 MAIN = "serving_default"
 
 
-def attention_name(index: int) -> str:
-    """Returns the name of an attention vector as input and output."""
-    return f"attention_{index}"
-
-
-def write_graphs(model, folder: str | os.PathLike, side: int | None = None) -> list[str]:
-    """Writes a SavedModel with the signatures of a .tflite file and returns their names.
-
-    Args:
-        model: with `channels`, `attention_widths`, and the call arguments of
-            `gradnet_tf.models.GradNet`.
-        folder: made by this call.
-        side: height and width of the images; `None` for any.
-    """
+def _write_graphs(model, folder: str | os.PathLike, side: int | None = None) -> list[str]:
+    """Writes a SavedModel with the signatures of a .tflite file and returns their names."""
     widths = tuple(model.attention_widths)
-    names = [attention_name(index) for index in range(len(widths))]
+    names = [f"attention_{index}" for index in range(len(widths))]
 
     def whole(images):
         return {OUTPUT: ops.clip(model(images, training=False), 0.0, 1.0)}
@@ -96,24 +82,21 @@ def write_graphs(model, folder: str | os.PathLike, side: int | None = None) -> l
 def write_tflite(
     model, path: str | os.PathLike, precision: str = "float32", side: int | None = None
 ) -> None:
-    """Converts `model` to TFLite; `export.litert.tflite` says which signatures the file has.
+    """Converts `model` to a TFLite file with the signatures described above.
 
-    Only TFLite's built-in operations are allowed, so that the file runs on
-    every interpreter; the converter refuses a model that needs others.
+    Only TFLite's built-in operations are allowed, so that the file runs on every interpreter.
 
     Args:
-        model: a built Keras model under the float32 policy (a model built under
-            mixed precision does not convert); for "int8" a settled
-            `export.litert.int8_network.Int8Network`.
+        model: a built Keras model with the float32 policy (mixed precision does not convert); for
+            "int8" a settled `export.litert.int8_network.Int8Network`.
         path: file to write.
-        precision: "float32"; "float16", weights of half the size, computed with in float32;
-            "dynamic", weights of 8 bits and activations rounded as they come; "int8",
-            weights and most activations of 8 bits with fixed ranges.
-        side: height and width of the only images the file takes, margins included;
-            `None` for any size.
+        precision: "float32"; "float16", weights of half the size with float32 arithmetic;
+            "dynamic", 8-bit weights with activations rounded dynamically; "int8", weights and most
+            activations of 8 bits with fixed ranges.
+        side: fixed height and width of the images including margins; `None` for any size.
     """
     with tempfile.TemporaryDirectory(prefix="gradnet_tflite_") as folder:
-        signatures = write_graphs(model, folder, side)
+        signatures = _write_graphs(model, folder, side)
         converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=signatures)
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
         if precision != "float32":
@@ -121,18 +104,13 @@ def write_tflite(
         if precision == "float16":
             converter.target_spec.supported_types = [tf.float16]
         content = converter.convert()
-    Path(path).write_bytes(content if len(signatures) == 1 else first_signature(content, MAIN))
+    Path(path).write_bytes(content if len(signatures) == 1 else _with_first(content, MAIN))
 
 
-def first_signature(content: bytes, name: str) -> bytes:
-    """Returns a .tflite file in which the graph of a signature comes first.
+def _with_first(content: bytes, name: str) -> bytes:
+    """Reorders a .tflite file so that the graph of a signature comes first.
 
-    The converter sorts signatures by name, and what runs a file without naming
-    one takes the first graph.
-
-    Args:
-        content: the file; its graphs call no other graphs.
-        name: the signature.
+    The converter sorts signatures by name, and runtimes without signatures use the first graph.
     """
     model = schema.ModelT.InitFromPackedBuf(content, 0)
     key = name.encode()
@@ -147,10 +125,10 @@ def first_signature(content: bytes, name: str) -> bytes:
 
 
 def list_operations(path: str | os.PathLike) -> list[str]:
-    """Returns the names of the operations in a .tflite file, each once, sorted."""
+    """Returns the sorted names of the operations in a .tflite file."""
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
-    # Without the delegate, which would show as one operation in place of many.
+    # Without the delegate, which would be listed as one operation.
     interpreter = Interpreter(
         model_path=str(path),
         experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
@@ -158,15 +136,15 @@ def list_operations(path: str | os.PathLike) -> list[str]:
     return sorted({operation["op_name"] for operation in interpreter._get_ops_details()})
 
 
-def export_tflite(job: Job, format: TFLiteFormat) -> Row:
+def export_tflite(job: Job, format: TFLiteFormat) -> dict:
     """Writes OUTPUT/NAME_PRECISION[_tileN].tflite and its card.
 
     Raises:
-        CheckFailed: it is not what Keras computes, or costs more decibels than allowed;
-            what was at the place before stays.
-        UserError: the network has no such file.
+        CheckFailed: it differs from Keras, or loses more decibels than allowed; an earlier file
+            is kept.
+        UserError: the network does not support the format.
     """
-    file, card = places(job.name, format.name, job.version)
+    file, card = places(job.name, format.name, job.config.version)
     stem = Path(file).stem
     facts = tile_facts(job.denoiser.model, format)
 
@@ -179,7 +157,7 @@ def export_tflite(job: Job, format: TFLiteFormat) -> Row:
             side = format.tile and format.tile + 2 * facts["halo"]
             write_tflite(model, path, format.precision, side)
             runner = TFLiteRunner(path, card=facts)
-        # Outside of the quiet block, so that a failure shows its figures and nothing else.
+        # Outside of the quiet block, so that a failure shows only its figures.
         checked = checks.check_tflite(stem, runner, job.denoiser, format)
         with quiet_native_logs():
             quality = quality_of(job, Denoiser(runner, stem))
@@ -194,17 +172,16 @@ def export_tflite(job: Job, format: TFLiteFormat) -> Row:
         "latency_size": size_of_latency,
         "operations": operations,
     }
-    write_card(job, job.output / card, file, sha256, format.name, inputs, outputs, measured)
-    return row_of(file, measured)
+    path = job.output / card
+    return write_card(job, path, file, sha256, format.name, inputs, outputs, measured)
 
 
 def tile_facts(model, format: TFLiteFormat) -> dict:
-    """Returns what a card tells of tiles: `tile`, `halo`, `block` and `bytes_per_pixel`.
+    """Returns the card's `tile`, `halo`, `block` and `bytes_per_pixel`.
 
-    The margin of a file of one size is rounded up to whole blocks, since its
-    windows begin on one.
+    The margin of a file of fixed size is rounded up to whole blocks, on which its windows begin.
     """
-    facts = facts_of(model)
+    facts = info_of(model)
     halo = facts.halo
     if format.tile:
         halo = -(-halo // facts.block) * facts.block

@@ -1,11 +1,11 @@
-"""Image files in, image files out: what the SavedModel's signature `encoded` computes.
+"""The SavedModel's signature `encoded`: image files in, image files out.
 
-The pixels equal those of `gradnet_tf.images.image_files` bit for bit: JPEG goes through the
-accurate integer DCT, where TensorFlow's default is up to ten levels away. Images of a request run
-one after the other, so that they may differ in size and memory is that of the largest.
+The decoded pixels equal those of `gradnet_tf.images.image_files` bit for bit: JPEG uses the
+accurate integer DCT, because TensorFlow's default is up to ten levels off. The images of a request
+are processed one by one, so they may differ in size, and the largest one determines the memory.
 
-A PNG or JPEG file is checked inside the graph before memory is spent on its pixels: a few kB may
-claim any size, or hold text that unpacks to gigabytes. What is refused never reaches a decoder.
+The graph checks PNG and JPEG files before it decodes them: a file of a few kB can declare any size,
+or contain text that decompresses to gigabytes.
 """
 
 from collections.abc import Callable
@@ -17,9 +17,9 @@ from export.savedmodel.limits import Limits, require
 _PNG_START, _JPEG_START = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
 #: Length of a PNG's signature and header chunk.
 _PNG_HEADER = 33
-#: Each may unpack to 8 MB while a PNG's header is read.
+#: Each may decompress to 8 MB while a PNG's header is read.
 _MAX_PACKED_CHUNKS = 16
-#: Each makes the decoder go over the whole picture; progressive files have about ten.
+#: Each is a pass of the decoder over the whole picture; progressive files have about ten.
 _MAX_SCANS = 100
 
 
@@ -34,20 +34,14 @@ def is_16_bit(data: tf.Tensor) -> tf.Tensor:
 
 
 def check_header(data: tf.Tensor, index: tf.Tensor, limits: Limits) -> tf.Tensor:
-    """Checks one file without decoding it.
+    """Checks one file (scalar string) without decoding it; returns its number of pixels, int64.
 
-    Args:
-        data: scalar string, the file.
-        index: its place in the request, for the messages.
-        limits: what is allowed.
-
-    Returns:
-        int64 scalar, its pixels, once the file passed.
+    `index` is its index in the request, for the messages.
 
     Raises:
-        tf.errors.InvalidArgumentError: when run, for what is no PNG or JPEG, a picture of
-            more than `limits.max_pixels`, CMYK, an animation, or a file made to exhaust a
-            server (see `_MAX_PACKED_CHUNKS`, `_MAX_SCANS`).
+        tf.errors.InvalidArgumentError: when run, for files that are not PNG or JPEG, more than
+            `limits.max_pixels`, CMYK, animations, or files made to exhaust a server (see
+            `_MAX_PACKED_CHUNKS`, `_MAX_SCANS`).
     """
     png, length = is_png(data), tf.strings.length(data)
     jpeg = tf.strings.substr(data, 0, len(_JPEG_START)) == _JPEG_START
@@ -69,11 +63,11 @@ def _check_png(data, index, limits):
     numbers = tf.cast(tf.io.decode_raw(tf.strings.substr(data, 16, 8), tf.uint8), tf.int64)
     places = tf.constant([1 << 24, 1 << 16, 1 << 8, 1], tf.int64)
     width, height = tf.unstack(tf.reduce_sum(tf.reshape(numbers, (2, 4)) * places, axis=1))
-    # Chance finds in compressed pixels, once in 4 GB, stay far below the limit.
+    # Random matches in compressed pixels, once in 4 GB, stay far below the limit.
     packed = _count(data, "zTXt|iTXt|iCCP")
-    # An animation says so before its pixels. RE2 reads \C as any byte.
+    # Animations are declared before the pixels. In RE2, \C is any byte.
     before_pixels = tf.strings.regex_replace(data, r"IDAT\C*", "")
-    # One with a single frame is a still picture.
+    # A single frame is a still picture.
     moving = tf.strings.regex_replace(before_pixels, r"acTL\x00\x00\x00\x01", "")
     checks = [
         _require_size(width, height, index, limits),
@@ -95,17 +89,17 @@ def _check_png(data, index, limits):
 
 
 def _check_jpeg(data, index, limits):
-    # The decoder's own reading of the header, so no file can show two sizes.
+    # Uses the decoder's header parser, so that both see the same size.
     shape = tf.io.extract_jpeg_shape(data, output_type=tf.int32)
     height, width, channels = tf.unstack(tf.cast(shape, tf.int64))
     numbers = tf.io.decode_raw(data, tf.uint8)
-    # Within a scan a byte of 255 is followed by 0, so this finds nothing but marks of scans.
+    # Within a scan, 0xFF is followed by 0, so this counts only scan markers.
     scans = tf.math.count_nonzero((numbers[:-1] == 0xFF) & (numbers[1:] == 0xDA))
     checks = [
         _require_size(width, height, index, limits),
         require(
             (channels == 1) | (channels == 3),
-            "image_bytes[{}]: expected a grey or RGB JPEG. Received: {} channels (CMYK).",
+            "image_bytes[{}]: expected a gray or RGB JPEG. Received: {} channels (CMYK).",
             index,
             channels,
         ),
@@ -121,7 +115,7 @@ def _check_jpeg(data, index, limits):
 
 
 def _require_size(width, height, index, limits):
-    # The product of two sides of a header may be more than an int64 holds.
+    # The product of two sides may overflow int64.
     most = limits.max_pixels
     allowed = (width > 0) & (height > 0) & (width <= most) & (height <= most)
     allowed &= width * height <= most
@@ -136,7 +130,7 @@ def _require_size(width, height, index, limits):
 
 
 def _count(data, pattern):
-    """How often a pattern of four letters occurs in a string."""
+    """Counts the matches of a four-letter pattern."""
     marked = tf.strings.regex_replace(data, pattern, "")
     return (tf.strings.length(data) - tf.strings.length(marked)) // 4
 
@@ -147,21 +141,21 @@ def denoise_encoded(
     """Denoises PNG and JPEG files.
 
     Args:
-        denoise: maps float32 (N, H, W, `channels`) in [0, 1], and (N,) levels with `sigma`,
+        denoise: maps float32 (N, H, W, `channels`) in [0, 1], and (N,) levels if there is `sigma`,
             to the denoised images, clipped to [0, 1].
         image_bytes: string (N,), a PNG or JPEG file each, of any size within `limits`.
-        channels: 3 or 1, what the network takes. Grey is replicated for 3 and the result
-            averaged; colour goes through 1 channel by channel.
-        limits: what is allowed.
-        sigma: float32 (N,), levels on the 0-255 scale, for a network that takes them.
+        channels: 3 or 1, the channels of the network. With 3, gray is replicated and the result
+            averaged; with 1, color is denoised channel by channel.
+        limits: limits of a request.
+        sigma: float32 (N,), levels on the 0-255 scale, for networks that need them.
 
     Returns:
-        string (N,), PNG files: grey where the input is grey, 16 bits where the input has
-        16, with the input's alpha as it was. Metadata is not kept.
+        string (N,), PNG files, gray if the input is gray, with the depth and the alpha of the
+        input, without metadata.
 
     Raises:
-        tf.errors.InvalidArgumentError: when run; see `check_header`; also for no image at
-            all, more than `limits.max_images` and files that do not decode.
+        tf.errors.InvalidArgumentError: when run; see `check_header`; also for no image, more than
+            `limits.max_images` and files that do not decode.
     """
     count = tf.size(image_bytes)
     allowed = require(
@@ -171,16 +165,16 @@ def denoise_encoded(
     )
     with tf.control_dependencies([allowed]):
         indices = tf.range(count)
-    # All of a request is judged before the first image is denoised.
-    judged = _map(lambda each: check_header(*each, limits), tf.int64, image_bytes, indices)
-    with tf.control_dependencies([judged]):
+    # All files of a request are checked before the first image is denoised.
+    checked = _map(lambda each: check_header(*each, limits), tf.int64, image_bytes, indices)
+    with tf.control_dependencies([checked]):
         image_bytes = tf.identity(image_bytes)
     elements = (image_bytes,) if sigma is None else (image_bytes, sigma)
     return _map(lambda each: _denoise_file(denoise, channels, *each), tf.string, *elements)
 
 
 def _map(function, dtype, *elements):
-    """Calls `function` on one tuple of scalars after the other."""
+    """Calls `function` on each tuple of scalars, sequentially."""
     spec = tf.TensorSpec([], dtype)
     return tf.map_fn(function, elements, fn_output_signature=spec, parallel_iterations=1)
 
@@ -194,11 +188,11 @@ def _denoise_file(denoise, channels, data, *sigma):
     )
     # Of 1 to 4 channels the 2nd or 4th is alpha.
     found = tf.shape(pixels)[2]
-    colours = found - 1 + found % 2
-    colour_pixels = pixels[..., :colours]
-    run = _in_colour if channels == 3 else _in_grey
-    denoised = run(denoise, colour_pixels, colours, *sigma)
-    result = tf.concat([denoised, pixels[..., colours:]], axis=2)
+    colors = found - 1 + found % 2
+    color_pixels = pixels[..., :colors]
+    run = _in_color if channels == 3 else _in_gray
+    denoised = run(denoise, color_pixels, colors, *sigma)
+    result = tf.concat([denoised, pixels[..., colors:]], axis=2)
     return tf.cond(
         deep,
         lambda: tf.io.encode_png(tf.cast(tf.round(result * 65535.0), tf.uint16)),
@@ -214,19 +208,19 @@ def _decode_8_bit(data):
     )
 
 
-def _in_colour(denoise, pixels, colours, *sigma):
+def _in_color(denoise, pixels, colors, *sigma):
     """Runs a network of 3 channels on (H, W, 1 or 3)."""
-    images = tf.cond(colours == 1, lambda: tf.repeat(pixels, 3, axis=2), lambda: pixels)
+    images = tf.cond(colors == 1, lambda: tf.repeat(pixels, 3, axis=2), lambda: pixels)
     images = tf.ensure_shape(images, (None, None, 3))[tf.newaxis]
     denoised = denoise(images, *[level[tf.newaxis] for level in sigma])[0]
     return tf.cond(
-        colours == 1,
+        colors == 1,
         lambda: tf.reduce_mean(denoised, axis=2, keepdims=True),
         lambda: denoised,
     )
 
 
-def _in_grey(denoise, pixels, colours, *sigma):
+def _in_gray(denoise, pixels, colors, *sigma):
     """Runs a network of 1 channel on each channel of (H, W, 1 or 3)."""
     planes = tf.transpose(pixels, (2, 0, 1))
 

@@ -1,4 +1,4 @@
-"""What one request may ask of a SavedModel; what exceeds it answers INVALID_ARGUMENT."""
+"""Limits of a request to a SavedModel; requests beyond them fail with INVALID_ARGUMENT."""
 
 import dataclasses
 
@@ -6,22 +6,22 @@ import tensorflow as tf
 
 from gradnet_tf.utils.errors import UserError
 
-#: Working memory in bytes that the default of `max_pixels` allows for a request.
+#: Working memory of a request in bytes, for the default of `max_pixels`.
 MEMORY = 8e9
-#: No default above this, whatever the memory: 4096 × 4096.
+#: Largest default: 4096 × 4096.
 MOST_PIXELS = 2**24
-#: What `--max_pixels` takes: the export's own checks need the least.
+#: Range of `--max_pixels`; the export's own checks need the lower end.
 RANGE = (2**18, 2**28)
 
 
 @dataclasses.dataclass(frozen=True)
 class Limits:
-    """Bounds that the graph itself keeps.
+    """Limits that the graph enforces.
 
     Attributes:
-        max_pixels: of `encoded`: pixels of each image; of the other signatures: N·H·W of a
+        max_pixels: for `encoded`, pixels of each image; for the other signatures, N·H·W of a
             request, because all of its images are in memory at once.
-        max_images: images of one request.
+        max_images: images in a request.
     """
 
     max_pixels: int = MOST_PIXELS
@@ -29,11 +29,7 @@ class Limits:
 
 
 def limits_for(model, max_pixels: int | None = None) -> Limits:
-    """Returns the limits for a network; by default as many pixels as `MEMORY` is enough for.
-
-    Args:
-        model: one of our Keras models.
-        max_pixels: overrides the default.
+    """Returns the limits for a model; `max_pixels` defaults to what fits into `MEMORY`.
 
     Raises:
         UserError: `max_pixels` is outside `RANGE`.
@@ -49,19 +45,16 @@ def limits_for(model, max_pixels: int | None = None) -> Limits:
 
 
 def require(condition: tf.Tensor, message: str, *values) -> tf.Operation:
-    """Returns an operation that fails with INVALID_ARGUMENT unless `condition` holds.
+    """Returns an operation that fails with INVALID_ARGUMENT unless the scalar `condition` holds.
 
-    Args:
-        condition: scalar bool.
-        message: what was expected and received, with a `{}` for each of `values`.
-        values: tensors.
+    `message` has a `{}` for each of the tensors `values`.
     """
     text = tf.strings.format(message, values) if values else tf.constant(message)
     return tf.debugging.Assert(condition, [text])
 
 
 def checked_images(images: tf.Tensor, limits: Limits) -> tf.Tensor:
-    """Returns `images` (N, H, W, C) once their size is allowed and floats are finite."""
+    """Returns `images` (N, H, W, C) after checking their size, and that floats are finite."""
     shape = tf.shape(images, out_type=tf.int64)
     received = "Received: {}."
     checks = [
@@ -90,7 +83,7 @@ def checked_images(images: tf.Tensor, limits: Limits) -> tf.Tensor:
 
 
 def checked_sigma(sigma: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
-    """Returns `sigma` (N,) once there is a level in [0, 255] for each of `count` images."""
+    """Returns `sigma` (N,) after checking for `count` levels in [0, 255]."""
     checks = [
         require(
             tf.size(sigma) == count,
@@ -98,7 +91,7 @@ def checked_sigma(sigma: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
             count,
             tf.size(sigma),
         ),
-        # Written this way round, NaN fails too.
+        # NaN fails, too.
         require(
             tf.reduce_all((sigma >= 0.0) & (sigma <= 255.0)),
             "sigma: expected noise levels in [0, 255]. Received: {}.",

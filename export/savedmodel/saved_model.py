@@ -21,16 +21,15 @@ def write_saved_model(model, folder: str | os.PathLike, limits: Limits | None = 
     - `encoded`: "image_bytes" string (N,), PNG or JPEG files that may differ in size, to
       "denoised_bytes" string (N,), PNG files; see `export.savedmodel.encoded.denoise_encoded`.
 
-    A model with `needs_sigma` also has the input "sigma" float32 (N,) in each, the
-    noise level of each image on the 0-255 scale. What exceeds `limits` answers
-    INVALID_ARGUMENT; the checks are part of the graph.
+    For models with `needs_sigma`, each has a further input "sigma" float32 (N,), the noise level of
+    each image on the 0-255 scale. The graph rejects requests beyond `limits`.
 
-    `keras.export.ExportArchive` is used because a `tf.Module` around a Keras 3
-    model saves to a folder that loads in Python and fails in the C++ loader.
+    `keras.export.ExportArchive` is used because a `tf.Module` around a Keras 3 model can be loaded
+    in Python but not by the C++ loader.
 
     Args:
         model: a built Keras model with `channels` and float32 variables.
-        folder: made by this call.
+        folder: created by this call.
         limits: by default those of `limits_for`.
     """
     limits = limits or limits_for(model)
@@ -58,28 +57,21 @@ def write_saved_model(model, folder: str | os.PathLike, limits: Limits | None = 
         "uint8": (from_uint8, tf.TensorSpec(shape, tf.uint8, name=INPUT)),
         "encoded": (encoded, tf.TensorSpec([None], tf.string, name=INPUT_BYTES)),
     }
-    more = [tf.TensorSpec([None], tf.float32, name=SIGMA)] if _needs_sigma(model) else []
-    _write(folder, {name: (f, [spec, *more]) for name, (f, spec) in endpoints.items()})
+    needs_sigma = getattr(model, "needs_sigma", False)
+    more = [tf.TensorSpec([None], tf.float32, name=SIGMA)] if needs_sigma else []
+    # Variables are saved with the functions that use them. `track(model)` would also trace the
+    # model by itself, which fails for networks that need sigma.
+    archive = keras.export.ExportArchive()
+    for name, (function, spec) in endpoints.items():
+        archive.add_endpoint(name, function, input_signature=[spec, *more])
+    archive.write_out(str(Path(folder)), verbose=False)
 
 
 def denoise_clipped(model, images, sigma=None):
-    """The function that every artifact holds: the model's output, clipped to [0, 1]."""
+    """The function of every artifact: the model's output, clipped to [0, 1]."""
     more = {} if sigma is None else {"sigma": sigma}
     return ops.clip(model(images, training=False, **more), 0.0, 1.0)
 
 
-def _needs_sigma(model) -> bool:
-    return bool(getattr(model, "needs_sigma", False))
-
-
 def _checked(sigma: tuple, count) -> tuple:
     return tuple(checked_sigma(level, count) for level in sigma)
-
-
-def _write(folder, endpoints):
-    # Variables come with the functions that use them. `track(model)` would trace the model by
-    # itself as well, which a network that needs sigma does not bear.
-    archive = keras.export.ExportArchive()
-    for name, (function, signature) in endpoints.items():
-        archive.add_endpoint(name, function, input_signature=signature)
-    archive.write_out(str(Path(folder)), verbose=False)

@@ -1,10 +1,10 @@
 """SavedModels in float32 and bfloat16: written, verified with the C++ loader, moved into place.
 
-Each holds warm-up requests, which TF Serving runs before it calls a version ready: the first
-request of a signature is slower than the next, because TensorFlow prepares its graph then.
+Each contains warm-up requests, which TF Serving runs before a version becomes available, because
+the first request of a signature is slow.
 
-In bfloat16 the layers compute several times as fast on CPUs with AMX, for a little rounding; the
-image and the sum stay float32, and so do variables, inputs and outputs.
+In bfloat16 the layers are several times faster on CPUs with AMX, with a small rounding error; the
+image, the sum, variables, inputs and outputs stay float32.
 """
 
 import contextlib
@@ -24,12 +24,10 @@ from export.savedmodel.saved_model import write_saved_model
 from export.verify import checks, measure
 from export.verify.artifact import (
     Job,
-    Row,
     measurements,
     places,
     quality_of,
     require_own_artifact,
-    row_of,
     sha256_of_folder,
     write_card,
 )
@@ -41,19 +39,14 @@ from gradnet_tf.runtimes.keras_file import describe, rebuild
 from gradnet_tf.runtimes.keras_runtime import KerasRunner
 from gradnet_tf.utils.quiet import quiet_native_logs
 
-#: Where TF Serving looks, relative to the version's folder.
+#: Where TF Serving looks for them, relative to the folder of the version.
 PLACE = "assets.extra/tf_serving_warmup_requests"
-#: Height and width of the pictures: large enough that every path of a convolution is taken.
+#: Height and width of the pictures, large enough for every code path of a convolution.
 SIZE = (128, 128)
 
 
 def write_warmup(folder: str | os.PathLike, channels: int, needs_sigma: bool = False) -> Path:
-    """Writes a request for each signature of `export.savedmodel.saved_model` beside a SavedModel.
-
-    Args:
-        folder: holds saved_model.pb.
-        channels: 3 or 1.
-        needs_sigma: whether the signatures have the input "sigma".
+    """Adds a request for each signature to the SavedModel in `folder`.
 
     Returns:
         The file, a TFRecord of PredictionLog.
@@ -84,12 +77,11 @@ def warmup_requests(channels: int, needs_sigma: bool = False) -> dict[str, dict]
     return {signature: {**values, **sigma} for signature, values in inputs.items()}
 
 
-def export_saved_model(job: Job) -> Row:
+def export_saved_model(job: Job) -> dict:
     """Writes OUTPUT/saved_model/VERSION and its card OUTPUT/saved_model.json.
 
     Raises:
-        CheckFailed, LoaderError: it is not what Keras computes; what was at the
-            place before stays.
+        CheckFailed, LoaderError: it differs from Keras; an earlier folder is kept.
     """
     denoiser = job.denoiser
 
@@ -98,23 +90,16 @@ def export_saved_model(job: Job) -> Row:
             folder, denoiser.runner.run, denoiser.channels, denoiser.needs_sigma
         )
 
-    return write_and_judge(job, "saved_model", denoiser.model, check)
+    return _write_and_verify(job, "saved_model", denoiser.model, check)
 
 
-def write_and_judge(job: Job, format: str, model, check: Callable[[Path], dict]) -> Row:
+def _write_and_verify(job: Job, format: str, model, check: Callable[[Path], dict]) -> dict:
     """Writes OUTPUT/FORMAT/VERSION and its card OUTPUT/FORMAT.json.
 
-    Args:
-        job: what it is made from.
-        format: value of `--formats`, and the folder's name.
-        model: the network to write.
-        check: maps the folder to its differences by size, or raises `CheckFailed`.
-
-    Raises:
-        CheckFailed, LoaderError: see `check`; what was at the place before stays.
+    `check` maps the folder to its differences by size, or raises `CheckFailed` or `LoaderError`.
     """
-    file, card = places(job.name, format, job.version)
-    denoiser, limits = job.denoiser, limits_for(job.denoiser.model, job.max_pixels)
+    file, card = places(job.name, format, job.config.version)
+    denoiser, limits = job.denoiser, limits_for(job.denoiser.model, job.config.max_pixels)
 
     def check_place():
         require_own_artifact(job.output, file, card)
@@ -132,8 +117,7 @@ def write_and_judge(job: Job, format: str, model, check: Callable[[Path], dict])
     inputs, outputs = _tensors(denoiser.channels, denoiser.needs_sigma)
     measured = measurements(size, differences, quality, latency)
     measured["limits"] = dataclasses.asdict(limits)
-    write_card(job, job.output / card, file, sha256, format, inputs, outputs, measured)
-    return row_of(file, measured)
+    return write_card(job, job.output / card, file, sha256, format, inputs, outputs, measured)
 
 
 def _tensors(channels: int, needs_sigma: bool) -> tuple[dict, dict]:
@@ -152,17 +136,13 @@ def _tensors(channels: int, needs_sigma: bool) -> tuple[dict, dict]:
 def _folder_in_place(
     target: Path, before_replacing: Callable[[], None] | None = None
 ) -> Iterator[Path]:
-    """Yields a new folder beside `target`, which takes its place when the block succeeds.
+    """Yields a new folder beside `target`, which it replaces if the block succeeds.
 
-    A folder cannot be exchanged in one step: the old one is moved aside first,
-    and moved back if the new one does not arrive.
-
-    Args:
-        target: the folder.
-        before_replacing: called just before; what it raises leaves `target` as it is.
+    Folders cannot be exchanged atomically: the old one is moved aside first, and moved back if the
+    new one cannot be moved. If `before_replacing` raises, `target` stays as it is.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    # TF Serving looks at folders with a number for a name only, so it ignores these.
+    # TF Serving ignores folders whose name is not a number.
     scratch = Path(tempfile.mkdtemp(prefix=".partial-", dir=target.parent))
     new, old = scratch / "new", scratch / "old"
     try:
@@ -183,19 +163,18 @@ def _folder_in_place(
 
 _PRECISION = "mixed_bfloat16"
 #: Least agreement with Keras in float32, as PSNR in dB. Measured: 53 to 61 for networks that
-#: compute a residual; FFDNet's last layer gives the image itself in bfloat16, and has 45.
+#: compute a residual; 45 for FFDNet, whose last layer computes the image itself in bfloat16.
 LEAST_AGREEMENT = 50.0
 #: Largest difference from Keras in bfloat16. Measured: none for floats; 8-bit input differs in
-#: the last bit of float32, and so is rounded to another bfloat16 here and there.
+#: the last bit of float32, which occasionally changes the rounding to bfloat16.
 BFLOAT16_TOLERANCE = 2 / 255
 
 
-def export_saved_model_bfloat16(job: Job) -> Row:
+def export_saved_model_bfloat16(job: Job) -> dict:
     """Writes OUTPUT/saved_model_bfloat16/VERSION and its card OUTPUT/saved_model_bfloat16.json.
 
     Raises:
-        CheckFailed, LoaderError: it is not what Keras computes; what was at the
-            place before stays.
+        CheckFailed, LoaderError: it differs from Keras; an earlier folder is kept.
     """
     denoiser = job.denoiser
     model = in_bfloat16(denoiser.model)
@@ -206,21 +185,18 @@ def export_saved_model_bfloat16(job: Job) -> Row:
         checks.check_saved_model(folder, own.run, channels, needs_sigma, BFLOAT16_TOLERANCE)
         return check_agreement(folder, denoiser.runner.run, channels, needs_sigma)
 
-    return write_and_judge(job, "saved_model_bfloat16", model, check)
+    return _write_and_verify(job, "saved_model_bfloat16", model, check)
 
 
 def in_bfloat16(model):
-    """Returns a copy of one of our models whose layers compute in bfloat16."""
+    """Returns a copy of a model whose layers compute in bfloat16."""
     copy = rebuild(describe(model), _PRECISION, model.name)
     copy.set_weights(model.get_weights())
     return copy
 
 
 def check_agreement(folder, expected, channels: int, needs_sigma: bool) -> dict[str, float]:
-    """Compares the float signature with Keras in float32.
-
-    Returns:
-        Largest difference on the [0, 1] scale by size.
+    """Returns the largest difference of the float signature from Keras in float32, by size.
 
     Raises:
         CheckFailed: less agreement than `LEAST_AGREEMENT` over all images.

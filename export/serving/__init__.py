@@ -1,1 +1,1 @@
-"""TF Serving: its configuration files, clients, and a stand-in to try them against."""
+"""Configuration files and clients of TF Serving."""

@@ -1,4 +1,4 @@
-"""What the REST and the gRPC client share: retries, the load test, the command line, the files."""
+"""Shared parts of the REST and gRPC clients: retries, load test, command line, files."""
 
 import argparse
 import dataclasses
@@ -88,11 +88,11 @@ def _require_array(result: np.ndarray, image: np.ndarray) -> np.ndarray:
 
 
 class Unreachable(ConnectionError):
-    """The server is not there, too busy, or slower than the deadline: the next try may succeed."""
+    """The server is unreachable, too busy, or slower than the deadline; a retry may succeed."""
 
 
 class Refused(RuntimeError):
-    """The server answered that the request is wrong: the same again would be answered the same."""
+    """The server rejected the request; a retry would fail, too."""
 
 
 def with_retries(
@@ -101,20 +101,14 @@ def with_retries(
     first_delay: float = 0.5,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Answer:
-    """Returns what `call` returns; after `Unreachable` it waits and calls again.
+    """Returns the result of `call`, which is retried after `Unreachable`.
 
     Args:
-        call: raises `Unreachable` or `Refused`; denoising changes nothing on a server, so
-            any call may be repeated.
+        call: raises `Unreachable` or `Refused`.
         retries: calls after the first.
-        first_delay: seconds before the second call; doubles from call to call. Each wait is
-            between half of that and all of it, by chance, so that many clients that failed
-            at once do not come back at once.
-        sleep: waits.
-
-    Raises:
-        Unreachable: of the last call.
-        Refused: at once.
+        first_delay: seconds before the second call, doubled for each further one. Waits are
+            randomly shortened by up to half, so that clients do not retry at the same time.
+        sleep: waits for a number of seconds.
     """
     for attempt in range(retries):
         try:
@@ -126,12 +120,12 @@ def with_retries(
 
 @dataclasses.dataclass(frozen=True)
 class Load:
-    """What a run of requests gave.
+    """The results of a load test.
 
     Attributes:
-        answered: the item and the seconds of each request that succeeded.
-        errors: messages of those that failed.
-        seconds: from the first request to the last answer.
+        answered: item and seconds of each successful request.
+        errors: messages of failed requests.
+        seconds: time from the first request to the last answer.
     """
 
     answered: list[tuple[str, float]]
@@ -142,10 +136,7 @@ class Load:
 def run_load(
     send: Callable[[str], object], items: Sequence[str], count: int, concurrency: int
 ) -> Load:
-    """Calls `send` for `count` of `items` in turn, `concurrency` at a time.
-
-    The first request is sent beforehand and not counted.
-    """
+    """Calls `send` `count` times for `items` in turn, `concurrency` at a time, after a warm-up."""
 
     def timed(item):
         start = time.perf_counter()
@@ -156,7 +147,7 @@ def run_load(
         return (item, time.perf_counter() - start), None
 
     _, error = timed(items[0])
-    if error is not None:  # What fails once is not worth a thousand times.
+    if error is not None:
         return Load([], [error], 0.0)
     start = time.perf_counter()
     with ThreadPoolExecutor(concurrency) as pool:
@@ -167,12 +158,7 @@ def run_load(
 
 
 def summary(load: Load, pixels: Mapping[str, int]) -> str:
-    """Returns requests and megapixels per second, and percentiles of the latency.
-
-    Args:
-        load: from `run_load`.
-        pixels: of each item.
-    """
+    """Returns the throughput and latency percentiles; `pixels` are those of each item."""
     if not load.answered:
         return "no request was answered"
     megapixels = sum(pixels[item] for item, _ in load.answered) / 1e6
@@ -189,13 +175,13 @@ SIGNATURES = ("encoded", "uint8", "serving_default")
 
 
 class Transport(Protocol):
-    """How requests reach a server."""
+    """Sends requests to a server."""
 
     def predict(self, signature: str, inputs: dict, timeout: float) -> list[bytes] | np.ndarray:
-        """Returns the signature's output; raises `Unreachable` or `Refused`."""
+        """Returns the output, bytes per image or an array; raises `Unreachable` or `Refused`."""
 
     def close(self) -> None:
-        """Ends the connection."""
+        """Closes the connection."""
 
 
 def client_main(
@@ -208,17 +194,12 @@ def client_main(
     """Runs a client's command line and returns the exit code.
 
     Args:
-        make_transport: from URL, model's name and version.
-        name: of the module, for the usage.
-        doc: what `--help` begins with.
+        make_transport: maps URL, model name and version to the transport.
+        name: name of the module, for the usage.
+        doc: beginning of the help text.
         url: default of `--url`.
         argv: `sys.argv[1:]` by default.
     """
-    arguments = _parser(name, doc, url).parse_args(argv)
-    return guarded(lambda: _run(arguments, make_transport))
-
-
-def _parser(name: str, doc: str, url: str) -> ArgumentParser:
     parser = ArgumentParser(
         prog=f"python -m {name}",
         description=doc,
@@ -228,16 +209,17 @@ def _parser(name: str, doc: str, url: str) -> ArgumentParser:
     add("images", nargs="+", metavar="IMAGE", help="PNG or JPEG files")
     add("--output", metavar="DIR", help="folder for the results, a PNG for each image")
     add("--url", default=url, help=f"the server (default: {url})")
-    add("--model-name", default="denoiser", help="what the server calls the model")
+    add("--model-name", default="denoiser", help="name of the model on the server")
     add("--version", type=int, help="the model's version (default: the server's choice)")
     add("--signature", choices=SIGNATURES, default="encoded", help="default: encoded")
-    add("--sigma", type=float, help="noise level on the 0-255 scale, for networks that take it")
+    add("--sigma", type=float, help="noise level on the 0-255 scale, for networks that need it")
     add("--channels", type=int, choices=(1, 3), default=3, help="of arrays: 3 (default) or 1")
     add("--timeout", type=float, default=60.0, help="deadline of a request in seconds")
-    add("--retries", type=int, default=4, help="further tries when the server is not there")
-    add("--benchmark", type=int, metavar="N", help="send N requests and print how fast they are")
-    add("--concurrency", type=int, default=1, help="requests at a time in the benchmark")
-    return parser
+    add("--retries", type=int, default=4, help="retries if the server is unreachable")
+    add("--benchmark", type=int, metavar="N", help="send N requests and print their speed")
+    add("--concurrency", type=int, default=1, help="parallel requests in the benchmark")
+    arguments = parser.parse_args(argv)
+    return guarded(lambda: _run(arguments, make_transport))
 
 
 def _run(arguments, make_transport) -> int:
@@ -248,7 +230,7 @@ def _run(arguments, make_transport) -> int:
         if value is not None and not value >= least:
             raise UserError(f"--{flag}: expected {least} or more. Received: {value}.")
     targets = {} if arguments.benchmark else _targets(arguments.images, Path(arguments.output))
-    # All files are read before a server is asked for.
+    # Reads all files before connecting.
     requests = {path: _inputs(path, arguments) for path in arguments.images}
     transport = make_transport(arguments.url, arguments.model_name, arguments.version)
 
@@ -280,7 +262,10 @@ def _denoise(targets: dict[str, Path], requests: dict[str, dict], send) -> int:
             return EXIT_SOME_FAILED
         _require_own(targets, path)
         try:
-            _write(target, result)
+            if isinstance(result, bytes):
+                atomic_write(target, result)
+            else:
+                write_image(target, result if result.dtype == np.uint8 else to_uint8(result))
             record(target)
         except OSError as error:
             raise UserError(f"cannot write {target}: {error.strerror or error}") from error
@@ -289,7 +274,9 @@ def _denoise(targets: dict[str, Path], requests: dict[str, dict], send) -> int:
 
 
 def _benchmark(arguments, send) -> int:
-    pixels = {path: _pixels(path) for path in arguments.images}
+    from gradnet_tf.images.photo_files import read_photo
+
+    pixels = {path: read_photo(path).pixels[..., 0].size for path in arguments.images}
     load = run_load(send, arguments.images, arguments.benchmark, arguments.concurrency)
     print(summary(load, pixels))
     if load.errors:
@@ -298,19 +285,19 @@ def _benchmark(arguments, send) -> int:
 
 
 def _targets(images: list[str], output: Path) -> dict[str, Path]:
-    """Returns where each result goes; two inputs of one stem are refused."""
+    """Returns the output file of each image."""
     targets = {path: output / f"{Path(path).stem}.png" for path in images}
     if len(set(targets.values())) < len(images):
-        raise UserError(f"two of the images would both be written to one file in {output}.")
+        raise UserError(f"several images would be written to the same file in {output}.")
     for path, target in targets.items():
         if target.exists() and target.samefile(path):
-            raise UserError(f"{path}: the result would take its place; give another --output.")
+            raise UserError(f"{path}: the result would overwrite it; use another --output.")
     _require_own(targets)
     return targets
 
 
 def _require_own(targets: dict[str, Path], path: str | None = None) -> None:
-    """Raises where a result would replace an input, or a file that this command did not write."""
+    """Raises if a result would replace an input, or a file that this command did not write."""
     inputs = Inputs(targets)
     for target in targets.values() if path is None else [targets[path]]:
         require_replaceable(target, f"--output={target.parent}", is_recorded, inputs)
@@ -323,17 +310,3 @@ def _inputs(path: str, arguments) -> dict:
         return {"image_bytes": [read_bytes(path)], **sigma}
     image = read_image(path, arguments.channels)[np.newaxis]
     return {"images": image if arguments.signature == "uint8" else to_float(image), **sigma}
-
-
-def _pixels(path: str) -> int:
-    """Returns H·W of an image file."""
-    from gradnet_tf.images.photo_files import read_photo
-
-    return read_photo(path).pixels[..., 0].size
-
-
-def _write(target: Path, result: bytes | np.ndarray) -> None:
-    if isinstance(result, bytes):
-        atomic_write(target, result)
-    else:
-        write_image(target, result if result.dtype == np.uint8 else to_uint8(result))

@@ -1,4 +1,4 @@
-"""Denoises image files through the gRPC interface of TF Serving, or of the stand-in.
+"""Denoises image files through the gRPC interface of TF Serving, or of its stand-in.
 
 Example:
   python -m export.serving.grpc_client noisy.jpg --output denoised
@@ -14,18 +14,12 @@ from export.serving.client import Refused, Unreachable, client_main, one_line
 
 #: TF Serving's default port for gRPC.
 URL = "127.0.0.1:8500"
-#: gRPC takes 4 MiB by default, which a float reply of 700×700 pixels already passes.
+#: gRPC's default of 4 MiB is too small for a float reply of 700×700 pixels.
 MAX_MESSAGE = 2**30
 
 
 class GrpcTransport:
-    """Sends predict requests to TF Serving's PredictionService.
-
-    Args:
-        url: host and port.
-        model_name: what the server calls the model.
-        version: which version; the server's choice by default.
-    """
+    """A `Transport` for TF Serving's PredictionService; `url` is host and port."""
 
     def __init__(self, url: str, model_name: str, version: int | None = None):
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -49,12 +43,7 @@ class GrpcTransport:
     def predict(
         self, signature: str, inputs: Mapping[str, list[bytes] | np.ndarray], timeout: float
     ) -> list[bytes] | np.ndarray:
-        """Returns the one output of a signature: bytes for each image, or an array.
-
-        Raises:
-            Unreachable: see `with_retries`.
-            Refused: the server's message.
-        """
+        """See `Transport`."""
         request = self._request()
         request.model_spec.name = self._model_name
         request.model_spec.signature_name = signature

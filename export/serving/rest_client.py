@@ -1,4 +1,4 @@
-"""Denoises image files through the REST interface of TF Serving, or of the stand-in.
+"""Denoises image files through the REST interface of TF Serving, or of its stand-in.
 
 Example:
   python -m export.serving.rest_client noisy.jpg --output denoised
@@ -22,7 +22,7 @@ from export.serving.client import Refused, Unreachable, client_main, one_line
 
 #: TF Serving's default port for REST.
 URL = "http://127.0.0.1:8501"
-#: Busy or restarting (503), a gateway without an answer (502, 504).
+#: Busy or restarting (503), or no response behind a gateway (502, 504).
 _TRY_AGAIN = (502, 503, 504)
 #: Bytes of an answer beside its pixels, of a result in base64, and of what an error says.
 _SMALL, _MOST_FILE, _MOST_MESSAGE = 2**20, 2**29, 2000
@@ -31,13 +31,7 @@ _MOST_LISTS = 1000
 
 
 class RestTransport:
-    """Sends predict requests to `URL/v1/models/NAME:predict` in column format.
-
-    Args:
-        url: scheme, host and port.
-        model_name: what the server calls the model.
-        version: which version; the server's choice by default.
-    """
+    """A `Transport` for `URL/v1/models/NAME:predict` in column format."""
 
     def __init__(self, url: str, model_name: str, version: int | None = None):
         path = f"/versions/{version}" if version else ""
@@ -46,12 +40,7 @@ class RestTransport:
     def predict(
         self, signature: str, inputs: Mapping[str, list[bytes] | np.ndarray], timeout: float
     ) -> list[bytes] | np.ndarray:
-        """Returns the one output of a signature: bytes for each image, or an array.
-
-        Raises:
-            Unreachable: see `with_retries`.
-            Refused: the server's message.
-        """
+        """See `Transport`."""
         values = {name: _to_json(value) for name, value in inputs.items()}
         body = json.dumps({"signature_name": signature, "inputs": values}).encode()
         status, data = self._ask(body, timeout, _most_bytes(inputs))
@@ -104,7 +93,7 @@ class RestTransport:
         return status, data
 
     def close(self) -> None:
-        """Nothing is kept open."""
+        """Does nothing: requests do not share a connection."""
 
 
 def _to_json(value):

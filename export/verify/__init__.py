@@ -1,1 +1,1 @@
-"""Compares what was written with the Keras model, and measures it."""
+"""Verifies artifacts against the Keras model, and measures them."""

@@ -1,6 +1,6 @@
-"""What the artifacts of one export have in common: what each is made from, its figures, its card.
+"""What the artifacts of an export have in common: their source, measurements and cards.
 
-The JSON card beside an artifact says what it is, what it costs and what it may be used for.
+The JSON card beside an artifact describes it: format, quality, latency and licence.
 """
 
 import dataclasses
@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from export.export_config import ExportConfig
 from export.verify import measure
 from export.verify.checks import CheckFailed
 from export.verify.formats import BFLOAT16, SAVED_MODEL, parse_tflite
@@ -20,75 +21,58 @@ from gradnet_tf.utils.ownership import read_object, require_replaceable
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """What every artifact of one export needs.
+    """What every artifact of an export needs.
 
     Attributes:
+        config: the options of the export.
         denoiser: the Keras denoiser, float32.
-        name: of the weights or the preset; artifacts are called by it.
-        output: folder for the artifacts.
-        quality: maps a denoiser to the mean PSNR in dB on the chosen images.
-        psnr_keras: `quality(denoiser)`, measured once.
-        dataset: name of those images' set.
-        sigma: their noise level, on the 0-255 scale.
-        agreement: maps a denoiser to its mean PSNR in dB against `denoiser` on such images.
-        int8_network: returns the network of the int8 files; it is made once.
-        max_psnr_drop: an artifact that loses more decibels is refused.
-        max_pixels: limit of the SavedModel's requests; see `export.savedmodel.limits`.
-        version: number of the folder that TF Serving reads.
+        name: name of the weights or the preset, and of the artifacts.
+        images: set for the quality figures.
+        psnr_keras: mean PSNR of `denoiser` on the images, in dB.
+        int8_network: returns the network of the int8 files, cached.
     """
 
+    config: ExportConfig
     denoiser: Denoiser
     name: str
-    output: Path
-    quality: Callable[[Denoiser], float]
+    images: Any
     psnr_keras: float
-    dataset: str
-    sigma: float
-    agreement: Callable[[Denoiser], float]
     int8_network: Callable[[], Any]
-    max_psnr_drop: float
-    max_pixels: int | None = None
-    version: int = 1
 
-
-@dataclasses.dataclass(frozen=True)
-class Row:
-    """A line of the table at the end."""
-
-    file: str
-    bytes: int
-    max_difference: float
-    psnr: float
-    drop_db: float
-    latency_ms: dict[str, float]
+    @property
+    def output(self) -> Path:
+        """The folder for the artifacts."""
+        return Path(self.config.output)
 
 
 def quality_of(job: Job, denoiser: Denoiser) -> dict:
-    """Returns the `quality` of a card: an artifact's PSNR beside Keras'.
+    """Returns the `quality` of a card: the PSNR of an artifact and of Keras.
 
     Raises:
-        CheckFailed: it loses more than `job.max_psnr_drop`.
+        CheckFailed: it loses more than `--max_psnr_drop`.
     """
-    psnr = job.quality(denoiser)
+    config, images = job.config, job.images
+    psnr = measure.mean_psnr(denoiser, images, config.sigma, config.seed)
     drop = job.psnr_keras - psnr
-    if not drop <= job.max_psnr_drop:  # so that NaN fails too
+    if not drop <= config.max_psnr_drop:  # NaN fails, too
         raise CheckFailed(
-            f"{denoiser.name}: loses {drop:.3f} dB on {job.dataset} at sigma {job.sigma:g} "
+            f"{denoiser.name}: loses {drop:.3f} dB on {images.name} at sigma {config.sigma:g} "
             f"({psnr:.3f} dB, Keras {job.psnr_keras:.3f} dB); --max_psnr_drop allows "
-            f"{job.max_psnr_drop:g}"
+            f"{config.max_psnr_drop:g}"
         )
+    agreement = measure.mean_agreement(denoiser, job.denoiser, images, config.sigma, config.seed)
     return {
-        "dataset": job.dataset,
-        "sigma": job.sigma,
+        "dataset": images.name,
+        "sigma": config.sigma,
         "psnr_keras": job.psnr_keras,
         "psnr": psnr,
         "drop_db": drop,
-        "agreement_db": job.agreement(denoiser),
+        "agreement_db": agreement,
     }
 
 
 def measurements(size: int, differences: dict, quality: dict, latency: dict) -> dict:
-    """Returns what every card has of measurements."""
+    """Returns the measurements that every card has."""
     return {
         "bytes": size,
         "max_difference": differences,
@@ -98,22 +82,11 @@ def measurements(size: int, differences: dict, quality: dict, latency: dict) -> 
     }
 
 
-def row_of(file: str, measured: dict) -> Row:
-    """Returns the line of the table at the end."""
-    quality = measured["quality"]
-    difference = max(measured["max_difference"].values())
-    scores = (quality["psnr"], quality["drop_db"])
-    return Row(file, measured["bytes"], difference, *scores, measured["latency_ms"])
-
-
-CODE_LICENCE = "Apache-2.0"
-
-
 def sha256_of_folder(folder: Path) -> str:
-    """Returns the sha256 of a folder's listing: a line "sha256  path" per file, by path.
+    """Returns the sha256 of a folder's listing, a line "sha256  path" per file, sorted by path.
 
-    `cd FOLDER && find . -type f | sed 's|^./||' | LC_ALL=C sort | xargs sha256sum | sha256sum`
-    prints the same.
+    Equal to `cd FOLDER && find . -type f | sed 's|^./||' | LC_ALL=C sort | xargs sha256sum |
+    sha256sum`.
     """
     files = [path for path in folder.rglob("*") if path.is_file()]
     names = sorted(path.relative_to(folder).as_posix() for path in files)
@@ -122,20 +95,14 @@ def sha256_of_folder(folder: Path) -> str:
 
 
 def licence_of(source: dict[str, Any], name: str) -> str:
-    """Returns the licence of the weights an artifact holds, as far as it is known."""
+    """Returns the licence of the weights in an artifact, as far as it is known."""
     card = weights.read_card(name) if source["kind"] == "weights" else None
     if card is not None and card.get("licence"):
         return card["licence"]
-    return f"code {CODE_LICENCE}; the weights follow the terms of the images they were trained on"
+    return "code Apache-2.0; the weights follow the terms of the images they were trained on"
 
 
-def _levels(trained: list[float] | None) -> dict[str, float | None]:
-    """Returns the noise levels of the training under the names that all cards have."""
-    low, high = trained or (None, None)
-    return {"sigma_min": low, "sigma_max": high}
-
-
-#: Fields by which a card of any version is told from other JSON files.
+#: Fields that distinguish cards of any version from other JSON files.
 _CARD = {"file", "sha256", "format", "halo", "licence"}
 
 
@@ -144,24 +111,17 @@ def places(name: str, format: str, version: int) -> tuple[str, str]:
     if format in (SAVED_MODEL, BFLOAT16):
         return f"{format}/{version}", f"{format}.json"
     parsed = parse_tflite(format)
-    if parsed is None:  # A further format says itself what it is called, and asks again.
+    if parsed is None:  # Another format, which determines its own name and checks it again.
         return format, f"{format}.json"
     stem = f"{name}_{parsed.suffix}"
     return f"{stem}.tflite", f"{stem}.json"
 
 
 def require_own_artifact(output: Path, file: str, card: str) -> None:
-    """Raises unless an artifact may be written: its place is free, or has an earlier one of ours.
-
-    A card tells what lies beside it by its sha256, so what somebody has changed is theirs.
-
-    Args:
-        output: folder of the artifacts.
-        file: the artifact, relative to it.
-        card: its card, relative to it.
+    """Raises if `output`/`file` or `output`/`card` exists and is not an unchanged earlier export.
 
     Raises:
-        UserError: names the artifact or the card that is in the way.
+        UserError: names the artifact or the card that would be overwritten.
     """
     written = _written(output / card)
 
@@ -175,7 +135,7 @@ def require_own_artifact(output: Path, file: str, card: str) -> None:
 
 
 def _written(card: Path) -> dict[str, str]:
-    """Returns the sha256 of the artifacts that a card has described, by their names."""
+    """Returns the sha256 by name of all artifacts that a card has described so far."""
     content = read_object(card)
     if not content.keys() >= _CARD:
         return {}
@@ -196,16 +156,17 @@ def write_card(
     """Writes the card and returns it.
 
     Args:
-        job: what the artifact was made from.
-        path: the card's file.
+        job: the export.
+        path: the file of the card.
         file: the artifact, relative to the card.
         sha256: of the file, or of the folder (`sha256_of_folder`).
         format: value of `--formats`.
         inputs: {signature: {name: {"dtype", "shape"}}}; `None` in a shape is any size.
         outputs: the same for the outputs.
-        measured: `max_difference`, `quality`, `latency_ms` and what else was measured.
+        measured: `max_difference`, `quality`, `latency_ms` and further measurements.
     """
     denoiser, source = job.denoiser, job.denoiser.source
+    sigma_min, sigma_max = source["trained_sigma"] or (None, None)
     card = {
         "name": job.name,
         "file": file,
@@ -217,12 +178,13 @@ def write_card(
         "outputs": outputs,
         "preset": source["preset"],
         "run": source["run"],
-        **_levels(source["trained_sigma"]),
+        "sigma_min": sigma_min,
+        "sigma_max": sigma_max,
         "weights_sha256": source["sha256"],
         "parameters": denoiser.parameters,
         **measured,
         "licence": licence_of(source, job.name),
-        # Of all versions, of which the card describes the last: they may be exported again.
+        # Of all exported versions, so that any of them may be overwritten.
         "written": {**_written(path), file: sha256},
     }
     write_json(path, card)

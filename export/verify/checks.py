@@ -1,4 +1,4 @@
-"""Compares an artifact with the Keras model it was made from, before anyone relies on it."""
+"""Verifies artifacts against the Keras models they were made from."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -10,27 +10,22 @@ from export.verify.cpp_loader import run_saved_model
 from export.verify.formats import INPUT, INPUT_BYTES, OUTPUT, OUTPUT_BYTES, SIGMA
 from gradnet_tf.tiling.tile_config import TileConfig
 
-#: One pixel, two odd sides, and a photograph's size (CBSD68's).
+#: One pixel, two odd sides, and the size of a photograph (CBSD68).
 SIZES = ((1, 1), (37, 31), (481, 321))
 #: Largest difference from Keras, on the [0, 1] scale, that a float32 artifact may have.
 TOLERANCE = 1e-5
 
-
-#: Least PSNR in dB against Keras on the noisy slopes of `probe_image`. For 8 bits the loss in
-#: quality on real images is what judges; this finds files that compute something else.
+#: Least PSNR in dB against Keras on `probe_image`, to detect files that compute something else.
+#: For 8 bits, the loss on real images is checked separately.
 LEAST_AGREEMENT = {"float16": 70.0, "dynamic": 35.0, "int8": 35.0}
 
 
 class CheckFailed(RuntimeError):
-    """An artifact does not do what the Keras model does."""
+    """An artifact differs from the Keras model."""
 
 
 def probe_image(height: int, width: int, channels: int) -> np.ndarray:
-    """Returns a reproducible noisy picture: a slope per channel and noise that leaves [0, 1].
-
-    Returns:
-        float32 (1, height, width, channels).
-    """
+    """Returns a noisy ramp that exceeds [0, 1], float32 (1, height, width, channels)."""
     rows = np.linspace(0, 1, height, dtype=np.float32)[:, None, None]
     columns = np.linspace(0, 1, width, dtype=np.float32)[None, :, None]
     slope = (rows + columns * np.linspace(0.5, 1, channels, dtype=np.float32)) / 2
@@ -39,7 +34,7 @@ def probe_image(height: int, width: int, channels: int) -> np.ndarray:
 
 
 def probe_sigma(needs_sigma: bool, count: int) -> dict[str, np.ndarray]:
-    """Returns the further input of a network that is told the noise level, else nothing."""
+    """Returns the additional input of networks that need the noise level."""
     return {SIGMA: np.full(count, 25.0, np.float32)} if needs_sigma else {}
 
 
@@ -53,8 +48,8 @@ def check_saved_model(
     """Runs the three signatures with the C++ loader and compares them with Keras.
 
     Args:
-        folder: holds saved_model.pb.
-        expected: Keras' answer: float32 (N, H, W, C), and (N,) noise levels where it needs
+        folder: the folder of saved_model.pb.
+        expected: Keras' function from float32 (N, H, W, C), and (N,) noise levels if it needs
             them, to the denoised images, clipped.
         channels: C.
         needs_sigma: whether the signatures have the input "sigma".
@@ -64,11 +59,11 @@ def check_saved_model(
         Largest difference of the float signature by size, such as {"37x31": 1e-7}.
 
     Raises:
-        CheckFailed: a difference above the tolerance; the message has the figures.
-        LoaderError: the loader refuses the folder.
+        CheckFailed: a difference above the tolerance.
+        LoaderError: the folder does not load.
     """
     tolerance = TOLERANCE if tolerance is None else tolerance
-    # Rounding to the nearest level is half a level off at most.
+    # Rounding adds up to half a level.
     rounded = 0.5 / 255 + tolerance
     more = probe_sigma(needs_sigma, 1)
 
@@ -110,24 +105,20 @@ def decode_png(file: bytes) -> np.ndarray:
 
 
 def check_tflite(what: str, runner, denoiser, format) -> dict[str, float]:
-    """Compares a .tflite file with Keras at `SIZES`.
+    """Returns the largest difference of a .tflite file from Keras by size.
 
-    A file of one size is compared where its tiles are exact: on pictures that
-    hold one of its windows and whole blocks of pixels, with vectors from the
-    same crops.
+    Files of fixed size are compared on pictures for which their tiles are exact: at least as large
+    as a window, in whole blocks of pixels, with attention vectors from the same crops.
 
     Args:
-        what: names the file in messages.
-        runner: a `TFLiteRunner` of it.
+        what: the name of the file for messages.
+        runner: its `TFLiteRunner`.
         denoiser: the Keras denoiser.
         format: the `TFLiteFormat`.
 
-    Returns:
-        Largest difference on the [0, 1] scale by size.
-
     Raises:
         CheckFailed: a difference above `TOLERANCE` in float32, an agreement below
-            `LEAST_AGREEMENT` otherwise; the message has the figures.
+            `LEAST_AGREEMENT` otherwise.
     """
     if format.tile is None:
         images = [probe_image(*size, denoiser.channels) for size in SIZES]
@@ -166,7 +157,7 @@ def _compare(
         if output.shape != wanted.shape:
             raise CheckFailed(f"{what}: shape {output.shape} at {size}, expected {wanted.shape}")
         differences[size] = float(np.abs(output - wanted).max())
-    # Written this way round, NaN fails too.
+    # NaN fails, too.
     if not all(value <= tolerance for value in differences.values()):
         figures = ", ".join(f"{size}: {value:.3g}" for size, value in differences.items())
         raise CheckFailed(

@@ -1,8 +1,8 @@
-"""Judges a SavedModel with TensorFlow's C++ loader, the one that TF Serving has.
+"""Runs a SavedModel with TensorFlow's C++ loader, which is also that of TF Serving.
 
-`tf.saved_model.load` forgives faults that a server does not, so it is no
-judge. The C++ loader runs in a process of its own: a crash there is a verdict
-here, and its runtime does not meet TensorFlow's Python runtime.
+`tf.saved_model.load` accepts faulty models that a server rejects. The C++ loader runs in a separate
+process, so that a crash is only an error here, and because its runtime conflicts with that of
+TensorFlow's Python package.
 """
 
 import dataclasses
@@ -19,20 +19,20 @@ import numpy as np
 
 
 class LoaderError(RuntimeError):
-    """The C++ loader refused the SavedModel, or crashed."""
+    """The C++ loader rejected the SavedModel, or crashed."""
 
 
 @dataclasses.dataclass(frozen=True)
 class LoaderResult:
-    """What the C++ loader gave.
+    """The results of a run in the C++ loader.
 
     Attributes:
-        outputs: per request, arrays by output name; `None` for one that failed.
-        errors: {request: (code, message)} of those that failed; the codes are gRPC's.
+        outputs: per request, arrays by output name; `None` for failed ones.
+        errors: {request: (gRPC code, message)} of failed requests.
         seconds: duration of each repetition.
         signatures: {signature: {"inputs" and "outputs": {name: tensor name}}}.
-        resident_bytes: memory that the process held after each request (Linux, else `None`).
-        peak_bytes: the most it ever held (the same).
+        resident_bytes: memory of the process after each request (`None` except on Linux).
+        peak_bytes: its maximum (likewise).
     """
 
     outputs: list[dict[str, np.ndarray] | None]
@@ -49,21 +49,20 @@ def run_saved_model(
     signature: str | Sequence[str] = "serving_default",
     threads: int = 0,
     repeats: int = 0,
-    go_on: bool = False,
+    keep_going: bool = False,
 ) -> LoaderResult:
     """Loads a SavedModel in C++ and runs a signature on each request.
 
     Args:
-        folder: holds saved_model.pb.
+        folder: the folder of saved_model.pb.
         requests: arrays (float32, uint8, int32, int64, or objects that are bytes) by input name.
-        signature: which signature to run, or one for each request.
-        threads: threads within an operation; 0 leaves the choice to TensorFlow.
-        repeats: times to run each request again, for `seconds`.
-        go_on: a request that fails is reported in `errors`, and the next one is run.
+        signature: the signature to run, or one for each request.
+        threads: threads within an operation; 0 for TensorFlow's default.
+        repeats: repetitions of each request, for `seconds`.
+        keep_going: report failed requests in `errors` and run the next ones.
 
     Raises:
-        LoaderError: the model does not load, or run unless `go_on`; the message is the
-            loader's.
+        LoaderError: the model does not load, or fails without `keep_going`.
     """
     tensorflow = importlib.util.find_spec("tensorflow")
     if tensorflow is None:
@@ -76,7 +75,7 @@ def run_saved_model(
         script = str(Path(__file__).with_name("cpp_session.py"))
         # -P keeps this folder off the child's import path.
         command = [sys.executable, "-P", script, library_dir, os.fspath(folder)]
-        options = [str(threads), str(repeats), str(int(go_on))]
+        options = [str(threads), str(repeats), str(int(keep_going))]
         done = subprocess.run(
             [*command, ",".join(signatures), work, *options],
             env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"},
@@ -85,10 +84,10 @@ def run_saved_model(
             check=False,
         )
         if done.returncode != 0:
-            said = done.stderr.strip().splitlines() or ["no message"]
-            raise LoaderError(f"C++ loader, exit code {done.returncode}: {said[-1]}")
-        facts = json.loads((Path(work) / "facts.json").read_text())
-        errors = {int(index): (code, text) for index, (code, text) in facts["errors"].items()}
+            lines = done.stderr.strip().splitlines() or ["no message"]
+            raise LoaderError(f"C++ loader, exit code {done.returncode}: {lines[-1]}")
+        info = json.loads((Path(work) / "info.json").read_text())
+        errors = {int(index): (code, text) for index, (code, text) in info["errors"].items()}
         outputs = []
         for index in range(len(requests)):
             if index in errors:
@@ -96,5 +95,5 @@ def run_saved_model(
                 continue
             with np.load(Path(work) / f"out_{index:04d}.npz", allow_pickle=True) as file:
                 outputs.append(dict(file))
-    memory = facts["resident_bytes"], facts["peak_bytes"]
-    return LoaderResult(outputs, errors, facts["seconds"], facts["signatures"], *memory)
+    memory = info["resident_bytes"], info["peak_bytes"]
+    return LoaderResult(outputs, errors, info["seconds"], info["signatures"], *memory)

@@ -1,12 +1,14 @@
-"""Runs a SavedModel with TensorFlow's C++ loader, from ctypes alone.
+"""Runs a SavedModel with TensorFlow's C++ loader through ctypes.
 
-A program of its own (`export.verify.cpp_loader` starts it), because it must not meet
-TensorFlow's Python runtime in one process. It uses the C API that the
-tensorflow wheel exports, and knows of a SavedModel what a server knows: the
-folder. Usage: `cpp_session.py LIBRARY_DIR FOLDER SIGNATURES WORK THREADS REPEATS GO_ON`;
-reads WORK/in_K.npz, writes WORK/out_K.npz and WORK/facts.json. SIGNATURES are one
-for all requests, or one for each with commas between. With GO_ON = 1 a request
-that fails is no end: its error is among the facts.
+`export.verify.cpp_loader` starts it as a separate process, because TensorFlow's Python runtime must
+not be loaded in it. It uses the C API of the tensorflow wheel and only the SavedModel's folder,
+like a server. Usage:
+
+    cpp_session.py LIBRARY_DIR FOLDER SIGNATURES WORK THREADS REPEATS KEEP_GOING
+
+Reads WORK/in_K.npz, writes WORK/out_K.npz and WORK/info.json. SIGNATURES are one for all requests,
+or one for each, separated by commas. With KEEP_GOING = 1, errors of requests are written to
+info.json instead of ending the program.
 """
 
 import ctypes
@@ -17,10 +19,10 @@ from pathlib import Path
 
 import numpy as np
 
-# TF_DataType of what the signatures use.
+# TF_DataType of the signatures' tensors.
 DTYPES = {1: np.float32, 3: np.int32, 4: np.uint8, 9: np.int64}
 CODES = {np.dtype(dtype): code for code, dtype in DTYPES.items()}
-# Strings are structures of their own there; here they are bytes in an array of objects.
+# Strings are structures in the C API, and bytes in arrays of objects here.
 STRING, STRING_SIZE = 7, 24
 POINTER = ctypes.c_void_p
 
@@ -34,7 +36,7 @@ class _Output(ctypes.Structure):
 
 
 class Failed(RuntimeError):
-    """TensorFlow returned an error: its code, the same number as in gRPC, and its message."""
+    """An error of TensorFlow: its code, which equals that of gRPC, and its message."""
 
 
 def _fields(data: bytes):
@@ -136,7 +138,7 @@ class Session:
             for value, array in zip(values, inputs.values(), strict=True):
                 self._delete(POINTER(value), np.asarray(array).dtype == object)
             for value in filter(None, results):
-                # The strings of an output are TensorFlow's own, and go with it.
+                # TensorFlow frees the strings of its outputs.
                 self._delete(POINTER(value), False)
 
     def _ends(self, names):
@@ -179,7 +181,7 @@ class Session:
         return strings.reshape(shape)
 
     def _delete(self, tensor, own_strings):
-        """Frees a tensor, and the strings of one that was made here."""
+        """Frees a tensor, and its strings if they were allocated here."""
         if own_strings:
             data, size = self.library.TF_TensorData(tensor), self.library.TF_TensorByteSize(tensor)
             for offset in range(0, size, STRING_SIZE):
@@ -194,9 +196,9 @@ class Session:
 
 
 def memory_bytes(entry: str) -> int | None:
-    """Returns VmRSS (memory held now) or VmHWM (the most ever), where the system tells (Linux).
+    """Returns VmRSS (current memory) or VmHWM (its maximum) on Linux, else `None`.
 
-    `getrusage` would not do: its maximum includes the process that started this one.
+    The maximum of `getrusage` would include the parent process.
     """
     try:
         lines = Path("/proc/self/status").read_text().splitlines()
@@ -205,7 +207,7 @@ def memory_bytes(entry: str) -> int | None:
     return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(entry)), None)
 
 
-def main(library_dir, folder, signatures, work, threads, repeats, go_on):
+def main(library_dir, folder, signatures, work, threads, repeats, keep_going):
     """Runs a signature on every in_K.npz of `work`, and `repeats` more times."""
     session, work = Session(library_dir, folder, int(threads)), Path(work)
     signatures = signatures.split(",")
@@ -215,7 +217,7 @@ def main(library_dir, folder, signatures, work, threads, repeats, go_on):
     seconds, errors, resident = [], {}, []
     for index, path in enumerate(sorted(work.glob("in_*.npz"))):
         signature = signatures[index if len(signatures) > 1 else 0]
-        # Bytes are pickled; the file is this program's caller's own.
+        # Bytes are pickled; the file was written by this program's caller.
         with np.load(path, allow_pickle=True) as file:
             inputs = dict(file)
         try:
@@ -226,13 +228,13 @@ def main(library_dir, folder, signatures, work, threads, repeats, go_on):
                 seconds.append(time.perf_counter() - start)
             np.savez(work / path.name.replace("in_", "out_"), **outputs)
         except Failed as error:
-            if go_on != "1":
+            if keep_going != "1":
                 raise
             errors[index] = error.args
         resident.append(memory_bytes("VmRSS"))
-    facts = {"seconds": seconds, "signatures": session.signatures, "errors": errors}
-    facts = {**facts, "resident_bytes": resident, "peak_bytes": memory_bytes("VmHWM")}
-    (work / "facts.json").write_text(json.dumps(facts))
+    info = {"seconds": seconds, "signatures": session.signatures, "errors": errors}
+    info |= {"resident_bytes": resident, "peak_bytes": memory_bytes("VmHWM")}
+    (work / "info.json").write_text(json.dumps(info))
 
 
 if __name__ == "__main__":

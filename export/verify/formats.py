@@ -1,4 +1,4 @@
-"""The values of `--formats`, and what the inputs and outputs of their files are called."""
+"""The values of `--formats`, and the names of the inputs and outputs of the files."""
 
 import dataclasses
 import re
@@ -7,16 +7,16 @@ from gradnet_tf.utils.errors import UserError
 
 SAVED_MODEL = "saved_model"
 BFLOAT16 = "saved_model_bfloat16"
-#: How the weights and activations of a .tflite file are held.
+#: Storage of the weights and activations of .tflite files.
 PRECISIONS = ("float32", "float16", "dynamic", "int8")
-#: Inputs and outputs of all formats; names that end in "_bytes" travel as base64 through TF
-#: Serving's REST interface.
+#: Inputs and outputs of all formats; TF Serving's REST interface encodes names that end in
+#: "_bytes" as base64.
 INPUT, OUTPUT, SIGMA = "images", "denoised", "sigma"
 INPUT_BYTES, OUTPUT_BYTES = "image_bytes", "denoised_bytes"
-#: What is written where nobody says.
+#: The default of `--formats`.
 DEFAULT = (SAVED_MODEL, "tflite_float32")
 _TFLITE = re.compile(r"tflite_(?P<precision>[a-z0-9]+)(_tile(?P<tile>\d+))?")
-#: Smaller tiles are nearly all margin; sides are even, as the blocks that networks work on.
+#: Limits of the tile's side; smaller tiles would be mostly margin.
 _SMALLEST, _LARGEST = 32, 2048
 
 
@@ -26,7 +26,7 @@ class TFLiteFormat:
 
     Attributes:
         precision: one of `PRECISIONS`.
-        tile: side of the tiles of a file of one size, margins left out; `None`: any size.
+        tile: side of the tiles without margins, for files of fixed size; `None`: any size.
     """
 
     precision: str
@@ -34,7 +34,7 @@ class TFLiteFormat:
 
     @property
     def suffix(self) -> str:
-        """What the file's name ends with, such as "int8_tile256"."""
+        """The suffix of the file's name, such as "int8_tile256"."""
         return self.precision if self.tile is None else f"{self.precision}_tile{self.tile}"
 
     @property
@@ -44,13 +44,10 @@ class TFLiteFormat:
 
 
 def parse_tflite(text: str) -> TFLiteFormat | None:
-    """Reads a value of `--formats`, such as "tflite_float32" or "tflite_int8_tile256".
-
-    Returns:
-        `None` where it is no TFLite format.
+    """Parses a value of `--formats`, such as "tflite_int8_tile256"; `None` if it is not TFLite.
 
     Raises:
-        UserError: a tile of another size than files are made for.
+        UserError: a tile of unsupported size.
     """
     match = _TFLITE.fullmatch(text)
     if match is None or match["precision"] not in PRECISIONS:
@@ -58,7 +55,7 @@ def parse_tflite(text: str) -> TFLiteFormat | None:
     tile = None if match["tile"] is None else int(match["tile"])
     if tile is not None and (tile % 4 or not _SMALLEST <= tile <= _LARGEST):
         raise UserError(
-            f"--formats: tiles have a side from {_SMALLEST} to {_LARGEST} that 4 divides. "
+            f"--formats: tiles have a side from {_SMALLEST} to {_LARGEST}, a multiple of 4. "
             f"Received: {text}."
         )
     return TFLiteFormat(match["precision"], tile)

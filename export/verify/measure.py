@@ -1,4 +1,4 @@
-"""What an artifact costs: decibels on real images, and milliseconds by threads."""
+"""Measures artifacts: quality on real images, and latency by number of threads."""
 
 import os
 import time
@@ -20,14 +20,14 @@ _REPEATS = 5
 
 
 def thread_counts() -> list[int]:
-    """Returns the thread counts to time: 1, 2, 4, ... as far as the machine goes."""
+    """Returns the thread counts to time: 1, 2, 4 and 8, up to the number of cores."""
     return [count for count in (1, 2, 4, 8) if count <= (os.cpu_count() or 1)]
 
 
 def tflite_latency(path: Path) -> dict[str, float]:
-    """Returns the best of five durations in ms of `serving_default`, by threads.
+    """Returns the best of five durations of `serving_default` in ms, by number of threads.
 
-    A file of any size gets an image of `LATENCY_SIZE`, a file of one size its own.
+    The image has `LATENCY_SIZE`, or the size of a file of fixed size.
     """
     from ai_edge_litert.interpreter import Interpreter
 
@@ -69,7 +69,7 @@ def _tensor(details) -> dict:
 
 
 def saved_model_latency(folder: Path, channels: int, needs_sigma: bool = False) -> dict[str, float]:
-    """The same for a SavedModel in the C++ loader."""
+    """Returns the same for a SavedModel in the C++ loader."""
     request = {INPUT: probe_image(*LATENCY_SIZE, channels), **probe_sigma(needs_sigma, 1)}
     latency = {}
     for threads in thread_counts():
@@ -79,21 +79,15 @@ def saved_model_latency(folder: Path, channels: int, needs_sigma: bool = False) 
 
 
 def mean_psnr(denoiser, image_set, sigma: float, seed: int) -> float:
-    """Returns the mean PSNR in dB over a set, as `evaluate.py` counts it."""
+    """Returns the mean PSNR in dB over a set, as in `evaluate.py`."""
     config = EvaluateConfig(dataset=image_set.name, sigma=sigma, seed=seed)
     return evaluate(denoiser, image_set, config)["mean"]["psnr"]
 
 
 def mean_agreement(denoiser, other, image_set, sigma: float, seed: int, limit: int = 8) -> float:
-    """Returns the mean PSNR in dB of one denoiser's results against another's, at most 99.
+    """Returns the mean PSNR in dB of a denoiser's results against another's, at most 99.
 
-    Args:
-        denoiser: judged.
-        other: what it should do.
-        image_set: clean images, of which the first `limit` are taken.
-        sigma: noise level, on the 0-255 scale.
-        seed: of the noise, as `evaluate.py` draws it.
-        limit: how many images.
+    Uses the first `limit` images of a set with the noise of `evaluate.py`.
     """
     found = []
     for index in range(min(limit, len(image_set.names))):

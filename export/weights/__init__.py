@@ -1,1 +1,1 @@
-"""Weights that ship, and their .tflite files, made from runs."""
+"""Makes shipped weights and their .tflite files from runs."""

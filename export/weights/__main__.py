@@ -1,11 +1,11 @@
-r"""Turns a run into weights that ship: NAME.weights.h5 and its card, NAME.json.
+r"""Turns a run into shipped weights: NAME.weights.h5 and its card, NAME.json.
 
 Example:
   python -m export.weights --run=runs/small_s25 --name=gradnet_small_color_s25 --data_dir=DATA \
       --metrics=out/cbsd68_25/metrics.json,out/cbsd68_0/metrics.json
-The scores in the card are those of the metrics files, which must be of this very run; one with
---sigma=0 says what the network does to clean images. The arrays ship as float16 where that loses
-less than 0.005 dB at every noise level of the metrics, which is measured on the same sets.
+The scores in the card are those of the metrics files, which must be of this run; one with --sigma=0
+measures the effect on clean images. The arrays are stored as float16 if that loses less than
+0.005 dB at every noise level of the metrics, measured on the same sets.
 """
 
 import dataclasses
@@ -29,10 +29,10 @@ class Options:
         name: PRESET_color|gray_blind|sNN.
         metrics: metrics.json files of evaluate.py for this run, in float32.
         output: folder for the two files.
-        float16: ship float16 arrays where they lose next to nothing.
-        dataset: images to measure that on (default: the sets of --metrics).
-        data_dir: folder that holds the data set, or the set's parent.
-        max_images: take the first so many images.
+        float16: use float16 arrays if their loss is negligible.
+        dataset: images to measure the loss on (default: the sets of --metrics).
+        data_dir: folder of the data set, or its parent.
+        max_images: use only this many images.
     """
 
     run: str | None = None
@@ -49,13 +49,13 @@ COMMAND_LINE = CommandLine(Options)
 
 
 def main(given: Given) -> None:
-    """Ships one run's weights and prints their card."""
+    """Writes the weights of a run and prints their card."""
     options = given.make(Options)
     for flag in ("run", "name"):
         if not getattr(options, flag):
             raise UserError(f"--{flag} is required. See: python -m export.weights --help")
     from datasets.pipeline.mixture import parse_mixture
-    from datasets.sets.catalog import find_dataset, get_facts
+    from datasets.sets.catalog import find_dataset, get_info
     from export.weights.shipping import ship
     from gradnet_tf.weights.model_cards import card_text
 
@@ -65,13 +65,12 @@ def main(given: Given) -> None:
         )
 
     def terms_of(dataset):
-        return " ".join(map(terms_of_one, parse_mixture(dataset)[0]))
-
-    def terms_of_one(name):
-        facts = get_facts(name)
-        count = facts.counts.get(facts.training_split)
-        images = f", {count} images" if count else ""
-        return f"{facts.title}{images}, {facts.origin}: {facts.terms}. To cite: {facts.citation}."
+        sentences = []
+        for info in map(get_info, parse_mixture(dataset)[0]):
+            count = info.counts.get(info.training_split)
+            title = f"{info.title}, {count} images" if count else info.title
+            sentences.append(f"{title}, {info.origin}: {info.terms}. To cite: {info.citation}.")
+        return " ".join(sentences)
 
     find = find_images if options.float16 else None
     card = ship(

@@ -1,4 +1,4 @@
-"""Weights that ship, made from a run: their file, in float16 where nothing is lost, and card."""
+"""Makes shipped weights from a run: their file, in float16 if that loses nothing, and card."""
 
 import json
 import shlex
@@ -26,23 +26,23 @@ def ship(
     output: Path,
     terms_of: Callable[[str], str],
     find_images: Callable[[str], Any] | None = None,
-    say: Callable[[str], None] = lambda line: None,
+    log: Callable[[str], None] = lambda line: None,
 ) -> dict:
     """Writes the weights and the card of a run and returns the card.
 
     Args:
         run: folder of a finished run.
-        name: what the weights will be called.
-        metrics: metrics.json files of evaluate.py, measured on the run's best weights.
+        name: name of the weights.
+        metrics: metrics.json files of evaluate.py for the run's best weights.
         output: folder for NAME.weights.h5 and NAME.json.
-        terms_of: from the name of the training set to its origin and terms.
-        find_images: from the name of a set in `metrics` to the images that decide
-            between float16 and float32; without it, float32 ships.
-        say: told about each noise level as it is measured.
+        terms_of: maps the name of the training set to its origin and terms.
+        find_images: maps the name of a set in `metrics` to the images that decide between float16
+            and float32; without it, float32 is used.
+        log: called with a line for each measured noise level.
 
     Raises:
-        UserError: the run has no best weights, does not fit the name, or the
-            metrics are of other weights or conditions.
+        UserError: the run has no best weights, does not match the name, or the metrics are of other
+            weights or conditions.
     """
     try:
         config = json.loads((run / "config.json").read_text(encoding="utf-8"))
@@ -53,20 +53,20 @@ def ship(
         raise UserError(f"--run={run}: the run has no best weights yet; let it finish.")
     if "naive_model" in config:
         raise UserError(
-            f"--run={run}: its naive denoiser is not that of preset {config['preset']}, and a card "
-            "names a preset alone.\nGive the run's folder as --model; it can be shared as it is."
+            f"--run={run}: its naive denoiser is not that of preset {config['preset']}, but a card "
+            "names only a preset.\nUse the run's folder as --model; it can be shared as it is."
         )
     train, channels = config["train"], config["channels"]
     if train["sigma_max"] is None:
         raise UserError(
-            f"--run={run}: weights that ship are named by their noise level, and this run was "
+            f"--run={run}: shipped weights are named by their noise level, but this run was "
             f"trained with --degradation={train['degradation']}.\n"
-            "Give the run's folder as --model; it can be shared as it is."
+            "Use the run's folder as --model; it can be shared as it is."
         )
     level = f"s{train['sigma_max']:g}" if train["sigma_min"] == train["sigma_max"] else "blind"
     expected = f"{config['preset']}_{'color' if channels == 3 else 'gray'}_{level}"
     if name != expected:
-        raise UserError(f"--name={name}: this run's weights are called {expected}.")
+        raise UserError(f"--name={name}: expected {expected} for this run.")
     scores, measured = read_metrics(metrics, sha256_of(source))
     sets = {} if find_images is None else {each: find_images(each) for each in scores}
     target = output / f"{name}.weights.h5"
@@ -80,7 +80,7 @@ def ship(
     with atomic_path(target, check_place) as temporary:
         if sets and write_half(source, temporary):
             float16 = measure_losses(
-                config["preset"], channels, (source, temporary), sets, scores, say
+                config["preset"], channels, (source, temporary), sets, scores, log
             )
         kept = float16 is not None and float16["kept"]
         if not kept:
@@ -138,12 +138,12 @@ def read_metrics(paths: list[str], run_sha256: str) -> tuple[dict, dict]:
     """Reads the scores of a run's float32 weights.
 
     Returns:
-        {set: {σ: mean PSNR in dB}} and what they were measured on: the weights'
-        sha256, the precision and {set: number of images}.
+        {set: {σ: mean PSNR in dB}}, and the weights' sha256, the precision and {set: number of
+        images}.
 
     Raises:
-        UserError: a file that is none of evaluate.py, or of other weights, another
-            precision, clipped or real noise, or fewer images than another file's.
+        UserError: a file that is not of evaluate.py, or of other weights, another precision,
+            clipped or real noise, or another number of images of the set.
     """
     scores: dict[str, dict[str, float]] = {}
     images: dict[str, int] = {}
@@ -179,18 +179,17 @@ def read_metrics(paths: list[str], run_sha256: str) -> tuple[dict, dict]:
     return scores, measured
 
 
-#: float16 ships where it loses less than this at every noise level.
+#: float16 is used if it loses less than this at every noise level.
 MAX_LOSS_DB = 0.005
 
 
 def write_half(source: Path, target: Path) -> bool:
     """Copies a `.weights.h5` file with its float32 arrays rounded to float16.
 
-    Keras assigns a file's arrays to variables of the model's own dtype, so the
-    copy loads as any other file does, into float32 variables.
+    Keras still loads the copy into float32 variables.
 
     Returns:
-        Whether every value is within float16's range; the copy is of no use otherwise.
+        Whether every value is within float16's range.
     """
     with h5py.File(source, "r") as old, h5py.File(target, "w") as new:
         return _copy(old, new)
@@ -218,17 +217,9 @@ def measure_losses(
     files: tuple[Path, Path],
     sets: Mapping[str, Any],
     scores: Mapping[str, Mapping[str, float]],
-    say: Callable[[str], None],
+    log: Callable[[str], None],
 ) -> dict[str, Any]:
-    """Compares two files of weights on the sets and at the noise levels of `scores`.
-
-    Args:
-        preset: name of the architecture.
-        channels: 3 or 1.
-        files: the float32 weights and their rounded copy.
-        sets: images by the name of a set in `scores`.
-        scores: {set: {σ: …}}; the levels are taken from it.
-        say: told a line per level.
+    """Compares the float32 weights and their rounded copy at the sets and levels of `scores`.
 
     Returns:
         `kept` (whether every loss is below the limit), `limit_db`, `images` ({set: number})
@@ -251,20 +242,19 @@ def measure_losses(
             means = [evaluate(each, sets[name], config)["mean"]["psnr"] for each in (whole, half)]
             loss = None if None in means else round(means[0] - means[1], 6)
             row[sigma] = loss
-            say(f"{sets[name].name}, sigma {sigma}: float16 loses {loss} dB")
+            log(f"{sets[name].name}, sigma {sigma}: float16 loses {loss} dB")
     every = [loss for row in losses.values() for loss in row.values()]
     kept = all(loss is not None and loss < MAX_LOSS_DB for loss in every)
     return {"kept": kept, "limit_db": MAX_LOSS_DB, "images": images, "loss_db": losses}
 
 
-#: What weights may be used for, by training set.
+#: The licence of weights by training set.
 LICENCES = {
     "bsds500": "non-commercial research and education (the terms of BSDS500, the training images)",
     "sample": "the terms of the sample photographs, see datasets/sets/sample.py",
 }
 
-
-#: Sets whose pictures leave weights free: CC0 and CC-BY photographs, and drawings made here.
+#: Sets without restrictions for weights: CC0 and CC-BY photographs, and generated drawings.
 FREE_SETS = {"free_photos_cc_by", "drawings"}
 FREE_LICENCE = (
     "Apache-2.0, like the code; commercial use is allowed. Trained on photographs under CC0 and "
@@ -273,7 +263,7 @@ FREE_LICENCE = (
 
 
 def licence_of(dataset: str) -> str:
-    """Returns what weights may be used for, by `--dataset` of their training."""
+    """Returns the licence of weights by the `--dataset` of their training."""
     names = {part.split(":")[0] for part in dataset.split(",")}
     if names <= FREE_SETS and "free_photos_cc_by" in names:
         return FREE_LICENCE
@@ -281,30 +271,23 @@ def licence_of(dataset: str) -> str:
 
 
 def limits(channels: int, sigma_min: float, sigma_max: float, dataset: str) -> list[str]:
-    """Returns sentences on what a network trained on Gaussian noise does not do."""
+    """Returns sentences about the limits of a network trained on Gaussian noise."""
     if sigma_min == sigma_max:
         level = (
-            f"Trained on white Gaussian noise of sigma {sigma_max:g} (0-255 scale) alone: weaker "
-            "noise and clean images lose detail, of stronger noise much stays."
+            f"Trained only on white Gaussian noise of sigma {sigma_max:g} (0-255 scale): weaker "
+            "noise and clean images lose detail, stronger noise mostly remains."
         )
     else:
         level = (
             f"Trained on white Gaussian noise of sigma {sigma_min:g} to {sigma_max:g} (0-255 "
-            "scale), independent in every pixel and channel; of stronger noise much stays."
+            "scale), independent in every pixel and channel; stronger noise mostly remains."
         )
-    kind = (
-        "Takes RGB; a grey image is replicated to three channels and the result averaged."
-        if channels == 3
-        else "Takes grey; a colour image goes through channel by channel, without what its "
-        "channels have in common."
-    )
+    untested = "scans, raw files" if "drawings" in dataset else "drawings, text, scans, raw files"
     return [
         level,
-        "Coarse, correlated grain mostly stays: that of enlarged or strongly compressed "
-        "photographs.",
-        "Images unlike the training set's photographs were not tried: scans, raw files."
-        if "drawings" in dataset
-        else "Images unlike the training set's photographs were not tried: drawings, text, scans, "
-        "raw files.",
-        kind,
+        "Coarse, correlated grain of enlarged or strongly compressed photographs mostly remains.",
+        f"Not tested on images unlike the training photographs: {untested}.",
+        "Takes RGB; a gray image is replicated to three channels and the result averaged."
+        if channels == 3
+        else "Takes gray; the channels of a color image are denoised independently.",
     ]

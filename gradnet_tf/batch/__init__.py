@@ -1,1 +1,1 @@
-"""The denoiser over millions of files on an engine (Apache Beam): see docs/batch.md."""
+"""Denoises millions of files with Apache Beam; see docs/batch.md."""

@@ -1,4 +1,4 @@
-"""`python -m gradnet_tf.batch`: one denoiser over any number of files; docs/batch.md.
+"""`python -m gradnet_tf.batch`: denoises any number of files; see docs/batch.md.
 
 Example:
   python -m gradnet_tf.batch --input='photos/**/*.jpg' --output=denoised \
@@ -22,7 +22,7 @@ from gradnet_tf.utils.errors import EXIT_OK, EXIT_SOME_FAILED, EXIT_USAGE, UserE
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the command line and returns its exit code, as `gradnet denoise` has them.
+    """Runs the command line and returns its exit code, as for `gradnet denoise`.
 
     Args:
         argv: arguments without the program's name; `sys.argv` by default.
@@ -55,8 +55,8 @@ def _source(text: str, output: str) -> Source:
     inside = place_of(source.base).rstrip("/") + "/"
     if not source.is_file and inside.startswith(place_of(output).rstrip("/") + "/"):
         raise UserError(
-            f"--output={output}: the inputs {text} lie there, and what does is taken for a "
-            "result.\nGive another folder."
+            f"--output={output}: contains the inputs {text}, and files in the output folder "
+            "count as results.\nGive another folder."
         )
     return source
 
@@ -69,7 +69,7 @@ def _summary(counts: dict[str, int], failures: str) -> int:
     print(f"{written} written, {skipped} skipped, {failed} failed", flush=True)
     if not failed:
         return EXIT_OK
-    print(f"which failed, and why: {failures}", file=sys.stderr)
+    print(f"failed files and reasons: {failures}", file=sys.stderr)
     return EXIT_USAGE if not written and not skipped and failed == unreadable else EXIT_SOME_FAILED
 
 

@@ -1,7 +1,7 @@
-"""Which files a pattern stands for and what their results are called, wherever they are stored.
+"""Matches files against patterns and names their results, for local and remote storage.
 
-Paths are text with `/` between their parts: of the local file system, or with a
-scheme (`gs://bucket/folder/*.jpg`). The rules are those of `gradnet denoise`.
+Paths are strings with `/` between their parts: local paths, or URLs with a scheme
+(`gs://bucket/folder/*.jpg`). The rules are those of `gradnet denoise`.
 """
 
 import dataclasses
@@ -13,13 +13,13 @@ from collections.abc import Sequence
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """What one `--input` stands for.
+    """The meaning of one `--input`.
 
     Attributes:
-        base: the fixed part, up to and with the last `/` before the first wildcard;
-            results keep their place below it.
-        pattern: the parts behind it; of one file, its name.
-        is_file: whether it is one file by its very name, whatever that looks like.
+        base: the fixed part, up to and including the last `/` before the first wildcard;
+            results keep their path relative to it.
+        pattern: the remaining parts; the file name for a single file.
+        is_file: whether it names a single file, even if the name looks like a pattern.
     """
 
     base: str
@@ -28,19 +28,19 @@ class Source:
 
 
 def is_local(path: str) -> bool:
-    """Whether a path is one of the local file system."""
+    """Whether a path is in the local file system."""
     return "://" not in path
 
 
 def absolute(path: str) -> str:
-    """Returns a path that means the same in every process, without a `/` at the end."""
+    """Returns an absolute path without a trailing `/`."""
     return os.path.abspath(path) if is_local(path) else path.rstrip("/")
 
 
 def source_of(text: str) -> Source:
-    """Reads an `--input`: a file, a pattern, or a folder, which stands for all below it.
+    """Parses an `--input`: a file, a pattern, or a folder, which means all files below it.
 
-    In an object store, which has no folders, a `/` at the end says that one is meant.
+    Object stores have no folders, so there a trailing `/` marks a folder.
     """
     path = absolute(text)
     folder = os.path.isdir(path) if is_local(path) else text.endswith("/")
@@ -55,9 +55,10 @@ def source_of(text: str) -> Source:
 
 
 def listing_of(source: Source) -> str:
-    """Returns a pattern in Beam's language for all that `source` can match, and more.
+    """Returns a Beam pattern that matches at least the files of `source`.
 
-    There, `**` crosses folders, and must find one; `matches` decides as Python's glob does.
+    In Beam, `**` crosses folders and must match at least one; the exact rules of Python's glob
+    are applied by `matches`.
     """
     text = source.base + "/".join(source.pattern)
     first = next(place for place, letter in enumerate(text) if letter in "*?[")
@@ -67,8 +68,8 @@ def listing_of(source: Source) -> str:
 def matches(name: Sequence[str], pattern: Sequence[str]) -> bool:
     """Whether the parts of a name below `base` match the parts of a pattern.
 
-    `*`, `?` and `[…]` stay within a part; `**` as a whole part stands for any
-    number of them. Hidden parts (a leading dot) match what is as explicit only.
+    `*`, `?` and `[…]` match within a part; the part `**` matches any number of parts. Hidden
+    parts (with a leading dot) only match patterns that begin with a dot.
     """
     if not pattern:
         return not name
@@ -82,5 +83,5 @@ def matches(name: Sequence[str], pattern: Sequence[str]) -> bool:
 
 
 def place_of(path: str) -> str:
-    """Returns what is equal for two paths of one file."""
+    """Returns a canonical path, equal for all paths of one file."""
     return os.path.realpath(path) if is_local(path) else path

@@ -1,4 +1,4 @@
-"""How the files of a batch are denoised, and the command line that says so."""
+"""The settings of batch inference, and the parser of its command line."""
 
 import argparse
 import dataclasses
@@ -9,10 +9,10 @@ from gradnet_tf.utils.options import ArgumentParser, add_options, make_config, o
 
 @dataclasses.dataclass(frozen=True)
 class BatchOptions:
-    """What the command takes besides `ResultOptions` and the options of Beam.
+    """Options of the command in addition to `ResultOptions` and the options of Beam.
 
     Attributes:
-        input: pattern in quotes, file or folder, local, gs:// or s3://; may be given repeatedly.
+        input: quoted pattern, file or folder, local, gs:// or s3://; may be given repeatedly.
         output: folder for the results.
         log: folder for failures.jsonl and summary.json (default: _batch in the output folder).
     """
@@ -24,20 +24,20 @@ class BatchOptions:
 
 @dataclasses.dataclass(frozen=True)
 class Settings(ResultOptions):
-    """How every process of an engine denoises its files; they pickle.
+    """How each worker process denoises its files; can be pickled.
 
-    A path in `model` is one of the machine that denoises.
+    A path in `model` refers to the worker's file system.
     """
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """Returns the parser of the command's own flags; all others are the engine's."""
+    """Returns the parser of the command's own flags; all other flags go to Beam."""
     parser = ArgumentParser(
         prog="python -m gradnet_tf.batch",
-        allow_abbrev=False,  # An abbreviation might be an option of the engine.
-        description="Denoises any number of photographs on an engine, with Apache Beam. All "
-        "further options go to Beam: --runner=DirectRunner (the default), DataflowRunner, "
-        "FlinkRunner, SparkRunner, and what these take. See docs/batch.md.",
+        allow_abbrev=False,  # An abbreviation might be an option of Beam.
+        description="Denoises any number of photographs with Apache Beam. All other options go "
+        "to Beam: --runner=DirectRunner (the default), DataflowRunner, FlinkRunner, SparkRunner, "
+        "and the options of these runners. See docs/batch.md.",
     )
     for options in (BatchOptions, ResultOptions):
         add_options(parser, options, dashes=False)
@@ -45,5 +45,5 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def settings_of(arguments: argparse.Namespace) -> Settings:
-    """Returns what parsed arguments say about how files are denoised."""
+    """Returns the settings from parsed arguments."""
     return make_config(Settings, arguments)

@@ -1,6 +1,6 @@
-"""What is done with a pattern and with a file: plain functions that an engine calls.
+"""The steps of batch inference, as plain functions: find files, denoise one file.
 
-Paths are carried as bytes: names of files need not be valid UTF-8, and Beam's text is.
+Paths are passed as bytes: file names need not be valid UTF-8, but Beam's strings must be.
 """
 
 import functools
@@ -16,12 +16,13 @@ from gradnet_tf.batch.batch_settings import Settings
 from gradnet_tf.images.photo_files import PHOTO_SUFFIXES, decode_photo, encode_photo
 from gradnet_tf.utils.errors import UserError
 
-#: What became of a file. An unreadable one is no photograph; another failed later.
+#: Outcomes for a file: "unreadable" is not a valid photograph, "failed" means a later error.
 WRITTEN, SKIPPED, UNREADABLE, FAILED = "written", "skipped", "unreadable", "failed"
 
 _LOG = logging.getLogger(__name__)
-# One picture at a time in a process: the libraries use all cores anyway, memory is promised to
-# one, and the decoders' settings are the process's. Other threads read and write meanwhile.
+# Each process decodes, denoises and encodes one picture at a time: the libraries use all cores
+# anyway, the memory limit holds for one picture, and the decoders' settings are global. Other
+# threads may read and write files in the meantime.
 _ONE_AT_A_TIME = threading.Lock()
 
 
@@ -29,18 +30,18 @@ def find_files(source: Source, output: str) -> Iterator[tuple[bytes, tuple[bytes
     """Lists the files of an `--input`.
 
     Yields:
-        For each file (place of its result, (file, result)) and, since no result may be
-        put there, (place of the file, (file, nothing)).
+        For each file (canonical path of its result, (file, result)) and, to mark the inputs,
+        which must not be overwritten, (canonical path of the file, (file, empty)).
     """
     if source.is_file:
         found = [source.base + source.pattern[0]]
     else:
         own = place_of(output).rstrip("/") + "/"
         listed = storage.list_files(listing_of(source))
-        found = [path for path in listed if _is_meant(path, source)]
+        found = [path for path in listed if _is_included(path, source)]
         found = [path for path in found if not place_of(path).startswith(own)]
-    # Some engines deal places out in turn: work and marks alternating would give one of two
-    # processes all the work.
+    # Some runners distribute elements in turn; alternating work and marks would give all of the
+    # work to one of two processes.
     for path in found:
         target = f"{output}/{path.removeprefix(source.base)}"
         yield _encoded(place_of(target)), (_encoded(path), _encoded(target))
@@ -48,7 +49,7 @@ def find_files(source: Source, output: str) -> Iterator[tuple[bytes, tuple[bytes
         yield _encoded(place_of(path)), (_encoded(path), b"")
 
 
-def _is_meant(path: str, source: Source) -> bool:
+def _is_included(path: str, source: Source) -> bool:
     if not path.startswith(source.base) or not path.lower().endswith(PHOTO_SUFFIXES):
         return False
     return matches(path.removeprefix(source.base).split("/"), source.pattern)
@@ -57,14 +58,14 @@ def _is_meant(path: str, source: Source) -> bool:
 def denoise_place(
     place: tuple[bytes, Iterable[tuple[bytes, bytes]]], settings: Settings
 ) -> Iterator[tuple[str, str]]:
-    """Makes the one result that belongs at a place, or says why there is none.
+    """Writes the result that belongs at a path, or reports why it cannot be written.
 
     Args:
-        place: what `find_files` yields for one place.
-        settings: how.
+        place: the elements of `find_files` for one canonical path.
+        settings: how to denoise.
 
     Yields:
-        (what became of it, "" or a failure as JSON) for each result that was asked for.
+        (outcome, "" or a failure as JSON) for each requested result.
     """
     jobs, is_input = {}, False
     for path, target in place[1]:
@@ -86,13 +87,13 @@ def denoise_place(
 
 
 def denoise_file(path: str, target: str, settings: Settings) -> tuple[str, str]:
-    """Denoises one file; returns what became of it, and a failure as JSON or "".
+    """Denoises one file; returns the outcome, and a failure as JSON or "".
 
-    Whatever is wrong with a file is told and not raised: an engine would repeat
-    the file, with all others of its bundle, and give up in the end.
+    Errors of a file are returned, not raised: Beam would retry the file together with all others
+    of its bundle, and eventually give up.
 
     Raises:
-        UserError: the model cannot be loaded, which no other file would change.
+        UserError: the model cannot be loaded, which affects all files.
     """
     outcome = UNREADABLE
     try:
@@ -109,7 +110,7 @@ def denoise_file(path: str, target: str, settings: Settings) -> tuple[str, str]:
     try:
         if denoise is not None:
             with _ONE_AT_A_TIME:
-                data = encode_photo(photo.with_pixels(denoise(photo.pixels)), settings.quality)
+                data = encode_photo(photo.with_pixels(photo.denoised(denoise)), settings.quality)
         storage.write(target, data, f"image/{photo.format}")
     except Exception as error:
         return outcome, failure(path, error)
@@ -118,7 +119,7 @@ def denoise_file(path: str, target: str, settings: Settings) -> tuple[str, str]:
 
 @functools.lru_cache(maxsize=1)
 def load_once(settings: Settings):
-    """Returns `settings.load()`, loaded once in a process; the engine's log says so."""
+    """Returns `settings.load()`, called once per process; the time is logged."""
     start = time.perf_counter()
     denoise = settings.load()
     _LOG.info("%s loaded in %.1f s", settings.model, time.perf_counter() - start)
@@ -126,7 +127,7 @@ def load_once(settings: Settings):
 
 
 def failure(path: str, error: Exception | str) -> str:
-    """Returns a line of failures.jsonl: ASCII, so that any name survives it."""
+    """Returns a line of failures.jsonl, in ASCII so that any file name is preserved."""
     reason = " ".join(str(error).split())
     if not isinstance(error, str | UserError | OSError):
         reason = f"{type(error).__name__}: {reason}" if reason else type(error).__name__

@@ -1,4 +1,4 @@
-"""Apache Beam and its engines: the options they get, how they are started and what they raise."""
+"""Configures and runs Apache Beam pipelines, and translates their errors."""
 
 import difflib
 import logging
@@ -10,10 +10,10 @@ from gradnet_tf.utils.quiet import quiet_native_logs
 
 
 def require_beam() -> None:
-    """Imports Apache Beam, which the wheel does not ask for.
+    """Imports Apache Beam, which is an optional dependency.
 
     Raises:
-        UserError: it is not installed.
+        UserError: Apache Beam is not installed.
     """
     try:
         with quiet_native_logs():
@@ -26,16 +26,16 @@ def require_beam() -> None:
 
 
 def make_pipeline(arguments: Sequence[str], own: Sequence[str]):
-    """Returns an empty `beam.Pipeline` for the options of an engine.
+    """Returns an empty `beam.Pipeline` with the given options.
 
     Args:
-        arguments: the command line less our own flags.
-        own: our flags, to tell one that is misspelt.
+        arguments: the command line without our own flags.
+        own: names of our own flags, to detect misspelled ones.
 
     Raises:
-        UserError: no such engine, an option that it misses, or what Beam would drop
-            without an error: an argument that is no option, a misspelt flag of our own,
-            a number of workers in a mode that has one.
+        UserError: there is no such runner, a required option is missing, or an argument is one
+            that Beam would silently ignore: a positional argument, a misspelled flag of ours,
+            or a number of workers in a mode with a single worker.
     """
     import apache_beam as beam
     from apache_beam.options import pipeline_options as kinds
@@ -44,20 +44,20 @@ def make_pipeline(arguments: Sequence[str], own: Sequence[str]):
         options = kinds.PipelineOptions(arguments)
         known = options.get_all_options()
     _refuse_strays(arguments, own, known)
-    # There are no triggers. But of the two engines behind the name DirectRunner, the one that
-    # heeds --direct_num_workers is taken only for pipelines which may have unsafe ones; the
-    # other is a program that Beam downloads.
+    # We use no triggers. But there are two implementations of DirectRunner, and Beam selects the
+    # one that supports --direct_num_workers only if unsafe triggers are allowed; the other one is
+    # a program that Beam downloads.
     options.view_as(kinds.TypeOptions).allow_unsafe_triggers = True
     local = known["runner"] in (None, *kinds.StandardOptions.LOCAL_RUNNERS)
     if local and known["direct_num_workers"] != 1 and known["direct_running_mode"] == "in_memory":
         raise UserError(
-            "--direct_num_workers: counts with --direct_running_mode=multi_processing only. Add it."
+            "--direct_num_workers: needs --direct_running_mode=multi_processing. Add that flag."
         )
     workers = options.view_as(kinds.WorkerOptions)
     if local and workers.default_sdk_harness_log_level is None:
-        # What goes wrong is raised as well; the rest is how processes come and go.
+        # Errors are raised as well; the other messages are about starting and ending workers.
         workers.default_sdk_harness_log_level = "CRITICAL"
-    # Of engines elsewhere, the job's name and state are worth a line.
+    # For remote runners, the job's name and state are logged.
     logging.getLogger("apache_beam").setLevel(logging.CRITICAL if local else logging.INFO)
     try:
         return beam.Pipeline(options=options)
@@ -67,28 +67,28 @@ def make_pipeline(arguments: Sequence[str], own: Sequence[str]):
 
 
 def run(pipeline) -> None:
-    """Runs a pipeline to its end.
+    """Runs a pipeline until it finishes.
 
     Raises:
-        UserError: what a worker raised as such.
-        Interrupted: the engine gave up, or a worker was lost.
+        UserError: a worker raised it.
+        Interrupted: the runner gave up, or a worker was lost.
     """
-    goes_on = "What is written stays; the same command goes on with the rest."
+    hint = "Finished results are kept; run the same command again to continue."
     try:
         state = str(pipeline.run().wait_until_finish())
     except Exception as error:
-        # What a worker raised arrives as text, with the worker's traceback; where this process
-        # was the worker, as it is. Both with the step that it was raised in.
-        _, found, told = str(error).rpartition("UserError: ")
+        # An exception of a worker process arrives as text with its traceback; one raised in this
+        # process arrives unchanged. Both name the step that raised it.
+        _, found, message = str(error).rpartition("UserError: ")
         if found or isinstance(error, UserError):
-            told = told.split("\n\n")[0].split(" [while running")[0].strip()
-            raise UserError(told) from error
-        # No file's fault: those are caught. Who has to find it needs all of it.
+            message = message.split("\n\n")[0].split(" [while running")[0].strip()
+            raise UserError(message) from error
+        # Errors of single files are caught elsewhere, so this one needs its full traceback.
         traceback.print_exc()
         reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise Interrupted(f"the engine stopped: {reason[-1][:200]}\n{goes_on}") from error
+        raise Interrupted(f"the runner stopped: {reason[-1][:200]}\n{hint}") from error
     if state != "DONE":
-        raise Interrupted(f"the engine ended with {state}; its own log says why.\n{goes_on}")
+        raise Interrupted(f"the runner ended with {state}; see its own log.\n{hint}")
 
 
 def _refuse_strays(arguments: Sequence[str], own: Sequence[str], known: dict) -> None:

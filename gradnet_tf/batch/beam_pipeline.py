@@ -1,4 +1,4 @@
-"""The steps as a Beam pipeline."""
+"""Builds the Beam pipeline of batch inference."""
 
 import json
 from collections.abc import Sequence
@@ -12,20 +12,20 @@ FAILURES, SUMMARY = "failures.jsonl", "summary.json"
 
 
 def build(pipeline, sources: Sequence[Source], output: str, log: str, settings: Settings) -> None:
-    """Adds the work to a `beam.Pipeline`.
+    """Adds the steps to a `beam.Pipeline`.
 
     Args:
-        pipeline: to add it to.
-        sources: which files; those below `output` are left out.
-        output: folder of the results.
-        log: folder of `FAILURES`, a line each in no order, and `SUMMARY`, how many files
-            each outcome of `gradnet_tf.batch.batch_steps` has.
-        settings: how.
+        pipeline: the pipeline.
+        sources: the input files; those below `output` are left out.
+        output: folder for the results.
+        log: folder for `FAILURES`, one line per failed file in any order, and `SUMMARY`, the
+            number of files for each outcome of `gradnet_tf.batch.batch_steps`.
+        settings: how to denoise.
     """
     import apache_beam as beam
 
     def write(name: str) -> beam.PTransform:
-        # One shard without a number: one file of that very name, renamed when it is whole.
+        # A single shard without a number: one file of exactly that name, renamed when complete.
         return beam.io.WriteToText(f"{log}/{name}", num_shards=1, shard_name_template="")
 
     outcomes = (

@@ -1,4 +1,4 @@
-"""Reads, lists and writes files: local ones as `gradnet denoise` does, others through Beam."""
+"""Reads, lists and writes files: local ones like `gradnet denoise`, others through Beam."""
 
 import os
 import posixpath
@@ -6,11 +6,11 @@ import uuid
 
 from gradnet_tf.batch.batch_names import is_local
 from gradnet_tf.images.image_files import read_bytes
-from gradnet_tf.images.photo_files import write_encoded
+from gradnet_tf.utils.files import write_file
 
 
 def list_files(pattern: str) -> list[str]:
-    """Returns the paths of all files that match a pattern in Beam's language."""
+    """Returns the paths of all files that match a Beam pattern."""
     from apache_beam.io.filesystems import FileSystems
 
     (result,) = FileSystems.match([pattern])
@@ -18,7 +18,7 @@ def list_files(pattern: str) -> list[str]:
 
 
 def exists(path: str) -> bool:
-    """Whether there is such a file."""
+    """Whether a file exists."""
     if is_local(path):
         return os.path.exists(path)
     from apache_beam.io.filesystems import FileSystems
@@ -27,10 +27,10 @@ def exists(path: str) -> bool:
 
 
 def read(path: str) -> bytes:
-    """Returns a whole file.
+    """Returns the content of a file.
 
     Raises:
-        Exception: of any kind: each store has its own.
+        Exception: any kind, depending on the storage.
     """
     if is_local(path):
         return read_bytes(path)
@@ -42,24 +42,24 @@ def read(path: str) -> bytes:
 
 
 def write(path: str, data: bytes, kind: str) -> None:
-    """Writes a file, whole or not at all: under a name of its own beside it, then renamed.
+    """Writes a file atomically: to a temporary file, which is then renamed.
 
     Args:
-        path: where; folders are made.
-        data: the file.
-        kind: its media type, which object stores keep, such as "image/png".
+        path: where to write; missing folders are created.
+        data: content of the file.
+        kind: media type for object stores, such as "image/png".
 
     Raises:
-        Exception: of any kind.
+        Exception: any kind, depending on the storage.
     """
     if is_local(path):
-        write_encoded(path, data)
+        write_file(path, data)
         return
     from apache_beam.io.filesystem import CompressionTypes
     from apache_beam.io.filesystems import FileSystems
 
     folder, name = posixpath.split(path)
-    # A leading dot: no pattern and no listing of ours takes it for a photograph.
+    # The leading dot keeps our patterns from matching the temporary file.
     temporary = f"{folder}/.partial-{uuid.uuid4().hex}-{name}"
     try:
         with FileSystems.create(temporary, kind, CompressionTypes.UNCOMPRESSED) as file:
@@ -75,5 +75,5 @@ def _remove(path: str) -> None:
 
     try:
         FileSystems.delete([path])
-    except Exception:  # noqa: S110  The error that led here is the one to tell.
+    except Exception:  # noqa: S110  The original error matters more.
         pass

@@ -1,4 +1,4 @@
-"""A photograph before and after, made small enough for a page: whole, and three crops."""
+"""Compares a photograph before and after: reduced whole pictures, and three crops."""
 
 import dataclasses
 import io
@@ -14,9 +14,9 @@ from gradnet_tf.images.photo import Photo
 from gradnet_tf.reporting.figures import Box, encode
 
 _ORIENTATION = 274
-#: Depths beyond 8 bits are brightened where this part of the pixels lies below half of the range.
+#: Pictures of more than 8 bits are brightened if this percentile is below half of the range.
 _BRIGHTEST = 99.9
-_SQUARE = 8  # pixels of the chequerboard behind what is transparent
+_SQUARE = 8  # side of the checkerboard's squares behind transparent pixels
 
 
 def upright(array: np.ndarray, orientation: int) -> np.ndarray:
@@ -30,12 +30,12 @@ def upright(array: np.ndarray, orientation: int) -> np.ndarray:
 
 @dataclasses.dataclass(frozen=True)
 class View:
-    """How one photograph is looked at; the same for what it was and what it became.
+    """How a photograph is displayed; the same before and after.
 
     Attributes:
-        orientation: the tag's number, 1 for as stored.
+        orientation: value of the orientation tag, 1 for as stored.
         gain: factor on the values, 1 for 8 bits.
-        transform: of its colour profile to sRGB, `None` without a profile that can be used.
+        transform: from its color profile to sRGB, `None` without a usable profile.
     """
 
     orientation: int = 1
@@ -43,7 +43,7 @@ class View:
     transform: ImageCms.ImageCmsTransform | None = None
 
     def show(self, pixels: np.ndarray, alpha: np.ndarray | None) -> np.ndarray:
-        """Returns uint8 RGB (H, W, 3) of stored pixels (H, W, 1 or 3), which stay as they lie."""
+        """Returns uint8 RGB (H, W, 3) of pixels (H, W, 1 or 3), not turned upright."""
         if pixels.dtype == np.uint8:
             shown = np.ascontiguousarray(pixels)
         else:
@@ -61,7 +61,7 @@ class View:
 
 
 def view_of(photo: Photo) -> View:
-    """Chooses how a photograph is looked at, by its tags, its profile and its brightness."""
+    """Chooses how to display a photograph, from its tags, its profile and its brightness."""
     orientation, profile = _tags(photo.encoded)
     return View(orientation, _gain(photo.pixels), _to_srgb(profile))
 
@@ -79,7 +79,7 @@ def shrink(array: np.ndarray, largest: int) -> np.ndarray:
 
 
 def _tags(encoded: bytes) -> tuple[int, bytes | None]:
-    """Returns orientation and profile; what cannot be read is left out."""
+    """Returns orientation and color profile; defaults if they cannot be read."""
     try:
         with Image.open(io.BytesIO(encoded)) as image:
             profile = image.info.get("icc_profile")
@@ -90,7 +90,7 @@ def _tags(encoded: bytes) -> tuple[int, bytes | None]:
 
 
 def _gain(pixels: np.ndarray) -> float:
-    """Returns what makes a dark deep picture bright: 12 bits in a file of 16 would look black."""
+    """Returns the gain that makes 12-bit data in a 16-bit file visible."""
     if pixels.dtype == np.uint8:
         return 1.0
     some = pixels[:: max(1, pixels.shape[0] // 500), :: max(1, pixels.shape[1] // 500)]
@@ -105,7 +105,7 @@ def _to_srgb(profile: bytes | None) -> ImageCms.ImageCmsTransform | None:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         return ImageCms.buildTransform(source, ImageCms.createProfile("sRGB"), "RGB", "RGB")
     except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
-        return None  # Of grey, or damaged: the values are shown as they are.
+        return None  # A gray or damaged profile: the values are shown unchanged.
 
 
 #: Longer side of the whole picture on the page, and side of a crop, in pixels.
@@ -116,7 +116,7 @@ _MOST_PIXELS = 4_000_000  # for the estimate of the noise level
 
 @dataclasses.dataclass(frozen=True)
 class Crop:
-    """A part at full resolution: its title, where it lies, and PNG files before and after."""
+    """A part at full resolution: its title, its position, and PNG files before and after."""
 
     title: str
     box: Box
@@ -126,17 +126,17 @@ class Crop:
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """What a page shows of a photograph, upright.
+    """The upright pictures that a page shows of a photograph.
 
     Attributes:
-        height: of the photograph in pixels.
-        width: of the photograph in pixels.
+        height: height of the photograph in pixels.
+        width: width of the photograph in pixels.
         kind: such as "16-bit RGB with alpha".
-        gain: how much brighter than stored it is shown.
+        gain: brightness factor of the display.
         sigma: estimated noise levels before and after, 0-255 scale.
-        size: (height, width) of the small ones.
-        before: the small one before, a JPEG file.
-        after: the small one after.
+        size: (height, width) of the reduced pictures.
+        before: the reduced picture before, a JPEG file.
+        after: the reduced picture after, a JPEG file.
         crops: parts at full resolution.
     """
 
@@ -152,7 +152,7 @@ class Comparison:
 
     @property
     def num_bytes(self) -> int:
-        """What it takes of a page, encoded as text."""
+        """Size of the pictures in the page, as Base64."""
         files = [self.before, self.after]
         files += [data for crop in self.crops for data in (crop.before, crop.after)]
         return sum(map(len, files)) * 4 // 3
@@ -186,15 +186,15 @@ def compare(photo: Photo, after: np.ndarray) -> Comparison:
 
 
 def kind_of(photo: Photo) -> str:
-    """Says depth and colours, such as "8-bit grey"."""
+    """Returns a description of depth and channels, such as "8-bit gray"."""
     bits = photo.pixels.dtype.itemsize * 8
     depth = f"{bits}-bit" + (" float" if photo.pixels.dtype.kind == "f" else "")
-    colours = "grey" if photo.pixels.shape[2] == 1 else "RGB"
-    return f"{depth} {colours}" + ("" if photo.alpha is None else " with alpha")
+    colors = "gray" if photo.pixels.shape[2] == 1 else "RGB"
+    return f"{depth} {colors}" + ("" if photo.alpha is None else " with alpha")
 
 
 def noise_levels(before: np.ndarray, after: np.ndarray) -> tuple[float, float]:
-    """Estimates the noise of both; of a large picture, of pairs of rows all over it."""
+    """Estimates the noise level of both, from evenly spaced pairs of rows if they are large."""
     height, width = before.shape[:2]
     step = max(1, height * width // _MOST_PIXELS)
     levels = []
@@ -207,17 +207,17 @@ def noise_levels(before: np.ndarray, after: np.ndarray) -> tuple[float, float]:
 def interesting_boxes(
     before: np.ndarray, after: np.ndarray, alpha: np.ndarray | None = None, side: int = CROP
 ) -> list[tuple[str, Box]]:
-    """Chooses what to look at: where most was changed, as much as usual, and the most detail.
+    """Chooses crops: the largest change, a typical change, and the most detail.
 
     Args:
         before: (H, W, C), any depth.
         after: the same, denoised.
-        alpha: (H, W); what is transparent is of no interest.
-        side: of the squares, cut down to the picture where that is smaller.
+        alpha: (H, W); transparent parts are not chosen.
+        side: side of the squares, limited to the picture's size.
 
     Returns:
-        Titles and up to three squares of a grid that do not overlap; none of a picture
-        that is no larger than one.
+        Titles and up to three non-overlapping squares of a grid; none if the picture is no
+        larger than one square.
     """
     height, width = min(side, before.shape[0]), min(side, before.shape[1])
     boxes, changes, details = [], [], []
@@ -226,7 +226,7 @@ def interesting_boxes(
         old, new = (to_unit(pixels[band]).mean(axis=2) for pixels in (before, after))
         weight = 1.0 if alpha is None else to_unit(alpha[band])
         change = weight * (new - old) ** 2
-        # The root keeps one hard edge from outweighing a field of fine texture.
+        # The square root keeps a single hard edge from outweighing fine texture.
         edges = (np.abs(cv2.Sobel(new, cv2.CV_32F, *way)) for way in ((1, 0), (0, 1)))
         detail = weight * np.sqrt(sum(edges))
         for left in _places(before.shape[1], width):
@@ -259,5 +259,5 @@ def _overlap(one: Box, other: Box) -> bool:
 
 
 def _places(length: int, side: int) -> list[int]:
-    """Returns where squares of a grid begin; the last one ends where the picture ends."""
+    """Returns the positions of a grid's squares; the last square ends at the border."""
     return sorted({*range(0, length - side + 1, side), length - side})

@@ -1,6 +1,7 @@
-"""`gradnet denoise`: its options, and from them to the work."""
+"""`gradnet denoise`: its options, and how they become a call of `denoise_files`."""
 
 import argparse
+import contextlib
 import dataclasses
 import functools
 import sys
@@ -8,40 +9,40 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from gradnet_tf.images import MAX_MEGAPIXELS
-from gradnet_tf.runtimes.choose_runtime import RUNTIMES
+from gradnet_tf.runtimes import RUNTIMES
 from gradnet_tf.tiling.tile_config import POOLINGS, TileConfig, parse_memory, parse_tile
 from gradnet_tf.utils.errors import UserError
 from gradnet_tf.utils.options import add_options, make_config, option
 
 if TYPE_CHECKING:
     from gradnet_tf.cli.denoise_plan import Plan
-    from gradnet_tf.loading.load import ModelInfo
+    from gradnet_tf.loading.load import ModelInfo, Resolved
 
 
 @dataclasses.dataclass(frozen=True)
 class ResultOptions:
-    """What decides the results, and which are made: the same on one machine and on many.
+    """Options that determine the results; shared by `gradnet denoise` and batch inference.
 
     Attributes:
-        model: a name, or the path of a run or an exported file; with a name, gray pictures go
-            through the gray weights of that name if there are any.
-        runtime: what runs the shipped weights: keras (TensorFlow or JAX), litert (needs no
-            TensorFlow and starts at once), or auto (litert if it is installed and there is no
+        model: a name, or the path of a run or an exported file; with a name, gray pictures use
+            the gray weights of that name if there are any.
+        runtime: runtime for the shipped weights: keras (TensorFlow or JAX), litert (needs no
+            TensorFlow and starts faster), or auto (litert if it is installed and there is no
             GPU).
         strength: 0 changes nothing, 1 denoises fully.
-        luma: strength for brightness alone.
-        chroma: strength for color alone.
-        sigma: noise level, standard deviation on the 0-255 scale, for a model that needs one
+        luma: strength for brightness only.
+        chroma: strength for color only.
+        sigma: noise level, standard deviation on the 0-255 scale, for models that need one
             (default: estimated for each picture).
-        self_ensemble: average over the eight flips; a little better and eight times slower.
-        tile: side of the tiles of large pictures in pixels, auto or whole; the result does not
-            depend on it (default: auto, what the memory allows).
-        pooling: what the network's attention averages over: whole (all of the picture, which then
-            has to fit into memory), crops (of pictures above 160x160 pixels; better on some real
-            noise), or auto (whole up to half a megapixel).
-        max_memory: what --tile=auto may use, such as 1.5GB (default: 2GB if it suffices).
+        self_ensemble: average over the eight flips; slightly better and eight times slower.
+        tile: side of the tiles of large pictures in pixels, auto or whole; does not change the
+            result (default: auto, depending on the memory).
+        pooling: the area that the network's attention averages over: whole (the whole picture,
+            which has to fit into memory), crops (of pictures above 160x160 pixels; better on some
+            real noise), or auto (whole up to half a megapixel).
+        max_memory: memory limit for --tile=auto, such as 1.5GB (default: 2GB if it suffices).
         quality: quality of JPEG and of lossy WebP and AVIF (default: as the input, at least 90).
-        overwrite: replace results that exist, instead of skipping them.
+        overwrite: replace existing results instead of skipping them.
         max_megapixels: refuse larger pictures.
     """
 
@@ -61,29 +62,34 @@ class ResultOptions:
 
     @property
     def tiles(self) -> TileConfig:
-        """How large pictures are cut and pooled, and what a process may take."""
+        """How pictures are cut into tiles and pooled."""
         return TileConfig(self.tile, self.max_memory, self.pooling)
 
     @property
     def changes_nothing(self) -> bool:
-        """Whether files are copied byte for byte, once they have been read."""
+        """Whether valid files are copied byte for byte."""
         return self.strength == 0.0 or self.luma == self.chroma == 0.0
 
-    def load(self, on_tile: Callable[[int, int], None] | None = None) -> Callable[[Any], Any]:
-        """Loads the model; returns the function from a photograph's pixels to denoised ones.
+    def load(
+        self,
+        on_tile: Callable[[int, int], None] | None = None,
+        model: "Resolved | None" = None,
+    ) -> Callable[[Any], Any]:
+        """Loads the model; returns a function from a photograph's pixels to denoised pixels.
 
         Args:
             on_tile: see `Denoiser.__call__`.
+            model: what `self.model` means, if it has been resolved already.
 
         Raises:
-            UserError: no such model, or a noise level for a model that takes none.
+            UserError: there is no such model, or it does not take the given noise level.
         """
-        from gradnet_tf.cli.quick_start import quick_start
         from gradnet_tf.denoiser import load_denoiser
 
         tiles = self.tiles
-        with quick_start():
-            denoiser = load_denoiser(self.model, runtime=self.runtime)
+        # LiteRT imports neither Keras nor TensorFlow, so there is nothing to speed up.
+        with contextlib.nullcontext() if model and model.litert else _quick_start():
+            denoiser = load_denoiser(model or self.model, runtime=self.runtime)
         if self.sigma is not None and not denoiser.needs_sigma:
             refuse_sigma(self.sigma, denoiser.name)
         return functools.partial(
@@ -98,23 +104,29 @@ class ResultOptions:
         )
 
 
+def _quick_start() -> contextlib.AbstractContextManager[None]:
+    from gradnet_tf.cli.quick_start import quick_start
+
+    return quick_start()
+
+
 def refuse_sigma(sigma: float, name: str) -> None:
-    """Raises the error for a noise level that the model `name` does not take."""
+    """Raises the error for a noise level given to the model `name`, which takes none."""
     raise UserError(f"--sigma={sigma:g}: {name} takes no noise level. Leave the flag out.")
 
 
 @dataclasses.dataclass(frozen=True)
 class DenoiseOptions:
-    """What only `gradnet denoise` takes, besides `ResultOptions`.
+    """Options of `gradnet denoise` only, in addition to `ResultOptions`.
 
     Attributes:
-        inputs: file, folder, pattern in quotes, or - for standard input to standard output.
-        output: folder for the results, which have the names of the inputs.
-        no_recursive: leave out the subfolders of an input folder.
-        dry_run: print what would be done, and do nothing.
-        jobs: files in flight; reading and writing overlap with the network, and the results are
-            the same.
-        report: write a page with every picture before and after, in one file.
+        inputs: file, folder, quoted pattern, or - for standard input to standard output.
+        output: folder for the results, which keep the names of the inputs.
+        no_recursive: skip the subfolders of an input folder.
+        dry_run: print what would be done, without doing it.
+        jobs: number of files in flight; reading and writing overlap with the network, and the
+            results do not change.
+        report: write an HTML page that shows every picture before and after.
     """
 
     inputs: tuple[str, ...] = option(positional=True, metavar="INPUT")
@@ -126,13 +138,13 @@ class DenoiseOptions:
 
 
 def add_denoise(commands) -> argparse.ArgumentParser:
-    """Adds the command to those of argparse, and returns its parser."""
+    """Adds the command to argparse subcommands; returns its parser."""
     denoise = commands.add_parser(
         "denoise",
         help="denoise photographs: files, folders, patterns",
-        description="Denoises photographs as they are (JPEG, PNG, TIFF, WebP, AVIF, BMP, PNM; 8 "
-        "bits, 16 bits, float); no noise is ever added. Depth, alpha, EXIF, profile, resolution "
-        "and text are kept.",
+        description="Denoises photographs (JPEG, PNG, TIFF, WebP, AVIF, BMP, PNM; 8 bits, 16 bits, "
+        "float); no noise is ever added. Bit depth, alpha, EXIF, color profile, resolution and "
+        "text are kept.",
     )
     for options in (DenoiseOptions, ResultOptions):
         add_options(denoise, options, dashes=True)
@@ -143,19 +155,23 @@ def denoise(arguments: argparse.Namespace) -> int:
     """Runs the command and returns its exit code.
 
     Args:
-        arguments: those of `add_denoise`.
+        arguments: parsed by the parser of `add_denoise`.
 
     Raises:
-        UserError: for what is said before the work begins.
+        UserError: wrong arguments or inputs, before any work begins.
         Interrupted: see `denoise_files`.
     """
     from gradnet_tf.cli.denoise_files import denoise_files, denoise_stream
     from gradnet_tf.cli.denoise_plan import FileOptions, dry_run, plan_jobs
-    from gradnet_tf.cli.file_progress import FileProgress
-    from gradnet_tf.loading.load import model_info
+    from gradnet_tf.loading.load import model_info, resolve
 
+    is_stream = arguments.inputs == ["-"]
+    _check_paths(arguments, is_stream)
     wanted = make_config(ResultOptions, arguments)
-    info = model_info(wanted.model)
+    if not is_stream:
+        plan = plan_jobs(arguments.inputs, arguments.output, not arguments.no_recursive)
+    model = resolve(wanted.model, wanted.runtime)
+    info = model_info(model)
     settings = _settings(wanted, info)
     options = FileOptions(
         changes_nothing=wanted.changes_nothing,
@@ -166,27 +182,19 @@ def denoise(arguments: argparse.Namespace) -> int:
         waiting_memory=wanted.max_memory and wanted.max_memory / 4,
         settings=settings,
     )
-    if arguments.inputs == ["-"]:
-        _require_no_files(arguments)
-        _check_sigma(wanted, info)
-        return denoise_stream(sys.stdin.buffer, sys.stdout.buffer, wanted.load, options)
-    if "-" in arguments.inputs:
-        raise UserError("INPUT: - (standard input) stands alone. Received: other inputs beside it.")
-    if arguments.output is None:
-        raise UserError("--output: expected a folder for the results. Received: none.")
-    plan = plan_jobs(arguments.inputs, arguments.output, not arguments.no_recursive)
+    load = functools.partial(wanted.load, model=model)
     _check_sigma(wanted, info)
+    if is_stream:
+        return denoise_stream(sys.stdin.buffer, sys.stdout.buffer, load, options)
     report = _report(arguments, plan, settings, info)
     if arguments.dry_run:
         return dry_run(plan, wanted.overwrite)
     _check_unloaded(wanted, info, plan)
-    progress = FileProgress()
-    load = functools.partial(wanted.load, progress.on_tile)
-    return denoise_files(plan, load, options, progress, report)
+    return denoise_files(plan, load, options, report)
 
 
 def _settings(wanted: ResultOptions, info: "ModelInfo | None") -> dict[str, Any]:
-    """Returns all that decides the pixels of a result."""
+    """Returns the settings that determine the pixels of a result."""
     model = {
         "model": info.name if info else wanted.model,
         "sha256": info.sha256 if info else None,
@@ -196,22 +204,32 @@ def _settings(wanted: ResultOptions, info: "ModelInfo | None") -> dict[str, Any]
     return model | {name: getattr(wanted, name) for name in names}
 
 
-def _require_no_files(arguments: argparse.Namespace) -> None:
-    for flag, value in (("output", arguments.output), ("report", arguments.report)):
-        if value not in (None, "-"):
-            raise UserError(f"--{flag}={value}: with - as INPUT leave the flag out.")
-    if arguments.dry_run:
-        raise UserError("--dry-run: with - as INPUT leave the flag out.")
+def _check_paths(arguments: argparse.Namespace, is_stream: bool) -> None:
+    if is_stream:
+        for flag, value in (("output", arguments.output), ("report", arguments.report)):
+            if value not in (None, "-"):
+                raise UserError(
+                    f"--{flag}={value}: not allowed with - as INPUT. Leave the flag out."
+                )
+        if arguments.dry_run:
+            raise UserError("--dry-run: not allowed with - as INPUT. Leave the flag out.")
+        return
+    if "-" in arguments.inputs:
+        raise UserError(
+            "INPUT: - (standard input) must be the only input. Received: others as well."
+        )
+    if arguments.output is None:
+        raise UserError("--output: expected a folder for the results. Received: nothing.")
 
 
 def _check_sigma(wanted: ResultOptions, info: "ModelInfo | None") -> None:
-    """Refuses a noise level for a model that is known to take none."""
+    """Refuses a noise level if the model is known to take none."""
     if wanted.sigma is not None and info and info.needs_sigma is False:
         refuse_sigma(wanted.sigma, info.name)
 
 
 def _check_unloaded(wanted: ResultOptions, info: "ModelInfo | None", plan: "Plan") -> None:
-    """Loads a model that the run would not load, where nothing else tells if the flags fit it."""
+    """Loads a model that the run would not load, if only loading shows whether the flags fit."""
     known = info and (wanted.sigma is None or info.needs_sigma is not None)
     skips_all = not wanted.overwrite and all(job.target.exists() for job in plan.jobs)
     if not known and skips_all and not wanted.changes_nothing:

@@ -7,24 +7,22 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
 from gradnet_tf.cli.denoise_plan import DEFAULTS, Denoise, FileOptions, Job, Plan
 from gradnet_tf.cli.earlier_results import EarlierResults
-from gradnet_tf.cli.file_progress import FileProgress
 from gradnet_tf.cli.file_stages import FAILURES, run_in_stages
-from gradnet_tf.images.photo import Photo, is_dark
+from gradnet_tf.images.photo import Photo
 from gradnet_tf.images.photo_files import (
     decode_photo,
     encode_photo,
     estimate_megapixels,
-    quiet_decoders,
     read_photo,
-    write_encoded,
 )
-from gradnet_tf.utils.console import note
+from gradnet_tf.tiling.tiler import OnTile
+from gradnet_tf.utils.console import Pace, ProgressLine, note
 from gradnet_tf.utils.errors import (
     EXIT_OK,
     EXIT_SOME_FAILED,
@@ -32,16 +30,128 @@ from gradnet_tf.utils.errors import (
     Interrupted,
     UserError,
 )
+from gradnet_tf.utils.files import write_file
 from gradnet_tf.utils.ownership import Inputs
+
+#: Seconds of work that needs no progress lines in a log file.
+_SHORT = 30.0
+
+
+class FileProgress:
+    """A progress line over files and tiles.
+
+    On a terminal the line is rewritten in place; elsewhere a new line is printed every now and
+    then, and none during the first `_SHORT` seconds.
+
+    The remaining time is estimated from the remaining megapixels and the speed so far. The speed
+    is measured from the first finished tile on, so that loading and compiling do not count.
+
+    Args:
+        line: where the progress is shown.
+        clock: a monotonic clock, in seconds.
+    """
+
+    def __init__(
+        self, line: ProgressLine | None = None, clock: Callable[[], float] = time.monotonic
+    ):
+        self._line = line or ProgressLine()
+        self._clock = clock
+        self._files = self._total = 0
+        self._left = self._done = 0.0
+        self._name = ""
+        self._is_shown = False
+        self._size = self._part = 0.0
+        self._pace = Pace(clock)
+        self._quiet_until = 0.0 if self._line.stream.isatty() else clock() + _SHORT
+
+    def begin(self, done: int, sizes: Sequence[float]) -> None:
+        """Sets the amount of work.
+
+        Args:
+            done: number of files that need no work.
+            sizes: estimated megapixels of each of the other files.
+        """
+        self._files, self._total = done, done + len(sizes)
+        self._left = sum(sizes)
+
+    def loading(self) -> None:
+        """Shows that the model is being loaded."""
+        self._show(f"{self._files} of {self._total} files  loading the model")
+
+    def start(self, name: str, estimated: float, megapixels: float) -> None:
+        """Reports that the network starts on a file.
+
+        Args:
+            name: the file's name.
+            estimated: the megapixels that `begin` was given for it.
+            megapixels: the megapixels it actually has.
+        """
+        # Messages of the network itself should start on a new line.
+        self.clear()
+        self._left += megapixels - estimated
+        self._name, self._size, self._part = name, megapixels, 0.0
+
+    def on_tile(self, done: int, total: int) -> None:
+        """Reports that part of the current file is done; see `Denoiser.__call__`."""
+        self._part = done / max(total, 1)
+        if done >= total and self._total == 1:
+            return  # the only file is done
+        finished = self._done + self._part * self._size
+        if not self._pace.marked:
+            self._pace.mark(finished)
+        else:
+            self._show(self._text(finished))
+
+    def worked(self) -> None:
+        """Reports that the network is done with the current file."""
+        self._done += self._size
+        self._left -= self._size
+        self._size = self._part = 0.0
+        if self._total > 1:
+            self._pace.mark(self._done)
+
+    def finish(self, estimated: float = 0.0) -> None:
+        """Reports that a file was written or has failed.
+
+        Args:
+            estimated: the megapixels that `begin` was given, for a file that failed before it
+                reached the network.
+        """
+        self._left -= estimated
+        self._files += 1
+        if 0 < self._files < self._total:
+            self._show(self._text(self._done + self._part * self._size))
+
+    def clear(self) -> None:
+        """Removes the progress line, so that other text can be printed."""
+        if self._is_shown:
+            self._line.clear()
+            self._is_shown = False
+
+    def _text(self, finished: float) -> str:
+        words = [f"{self._files} of {self._total} files"]
+        if self._size:
+            words.append(f"{self._name} {self._part:.0%}")
+        left = self._left - self._part * self._size
+        rate = self._pace.rate(finished)
+        if rate is not None:
+            words.append(f"{rate:.3g} megapixels/s")
+            words.append(f"{self._pace.left(finished, finished + max(left, 0.0))} left")
+        return "  ".join(words)
+
+    def _show(self, text: str) -> None:
+        if self._clock() >= self._quiet_until:
+            self._is_shown = True
+            self._line.show(text)
 
 
 @dataclasses.dataclass(frozen=True)
 class Written:
-    """A result that lies in its place.
+    """An output file that was written.
 
     Attributes:
-        megapixels: of the picture.
-        seconds: for denoising, encoding and writing.
+        megapixels: size of the picture.
+        seconds: time for denoising, encoding and writing.
     """
 
     megapixels: float
@@ -49,10 +159,9 @@ class Written:
 
 
 class Results:
-    """Counts and prints; each call is for one file.
+    """Counts the results and prints one line per file.
 
-    Standard output gets a line per result and per skipped file, standard error
-    a line per failure.
+    Results and skipped files go to standard output, failures to standard error.
     """
 
     def __init__(self, progress: FileProgress):
@@ -62,12 +171,12 @@ class Results:
         self._start: float | None = None
 
     def start(self) -> None:
-        """The work begins; what was before (loading the model) is not counted."""
+        """Starts the clock, unless it runs already; loading the model does not count."""
         if self._start is None:
             self._start = time.perf_counter()
 
     def fail(self, name: object, error: Exception | str) -> str:
-        """Returns the reason, one line."""
+        """Reports a failure; returns the reason as one line."""
         self.failed += 1
         reason = " ".join(str(error).split()) or type(error).__name__
         self._progress.clear()
@@ -85,10 +194,12 @@ class Results:
     def skip(self, job: Job) -> None:
         self.skipped += 1
         self._progress.clear()
-        print(f"{job.source} skipped: {job.target} exists (--overwrite makes it anew)", flush=True)
+        print(
+            f"{job.source} skipped: {job.target} exists (use --overwrite to replace it)", flush=True
+        )
 
     def summary(self) -> str:
-        """Returns the counts, and with results their size and the time from `start` on."""
+        """Returns the counts and, if files were written, their total size and the time taken."""
         counts = f"{self.written} written, {self.skipped} skipped, {self.failed} failed"
         if not self.written:
             return counts
@@ -96,52 +207,53 @@ class Results:
         return f"{counts}, {self._megapixels:.3g} megapixels in {seconds:.1f} s"
 
 
-# What a picture takes while it is on its way beside the one in the network, per pixel: with 8
-# bits, three colours before and after, and two encoded files of about that size.
+# Memory per pixel of a picture that waits while another one is in the network: 8-bit RGB before
+# and after, and two encoded files of about that size.
 _BYTES_PER_PIXEL = 12
-_DARK = "the networks know pictures of the whole range, so spread its values first"
+_DARK = "the networks were trained on the full range, so rescale its values first"
 
 
 def denoise_files(
     plan: Plan,
-    load: Callable[[], Denoise],
+    load: Callable[[OnTile], Denoise],
     options: FileOptions = DEFAULTS,
-    progress: FileProgress | None = None,
     report=None,
+    progress: FileProgress | None = None,
 ) -> int:
-    """Denoises file by file; a failure costs one line and does not stop the rest.
+    """Denoises file by file; a failure is reported in one line and does not stop the rest.
 
-    Standard output gets a line per result and a summary, standard error a line
-    per failure, and the progress.
+    Results and the summary go to standard output, failures and the progress to standard error.
 
     Args:
         plan: from `plan_jobs`.
-        load: returns the denoiser; called once, when the first image has been read.
+        load: returns the denoiser; called once, when the first image has been read, with a
+            function for the denoiser to report its progress; see `Denoiser.__call__`.
         options: how files are treated.
-        progress: shows how far the work is; its `on_tile` may have been given to the denoiser.
         report: a `gradnet_tf.cli.folder_report.DenoiseReport` to write at the end, if wanted.
+        progress: shows the progress; on standard error by default.
 
     Returns:
-        0 when all were written or skipped, 2 when no input was a readable image, else 1.
+        The exit code: 0 if all files were written or skipped, 2 if no input was a readable
+        image, otherwise 1.
 
     Raises:
-        UserError: from `load`, or the output folder cannot be made.
-        Interrupted: by Ctrl-C, after the summary.
+        UserError: `load` raised it, or the output folder cannot be created.
+        Interrupted: Ctrl-C was pressed; raised after the summary.
     """
     with _terminated_as_by_ctrl_c():
-        return _Run(plan, load, options, progress or FileProgress(), report).run()
+        return _Run(plan, load, options, report, progress).run()
 
 
 @contextlib.contextmanager
 def _terminated_as_by_ctrl_c() -> Iterator[None]:
-    """Lets a polite kill and a closed terminal end the work as Ctrl-C does."""
+    """Handles SIGTERM and SIGHUP (a closed terminal) like Ctrl-C inside the block."""
 
     def stop(*_):
         raise KeyboardInterrupt
 
     wanted = [getattr(signal, name, None) for name in ("SIGTERM", "SIGHUP")]
     changed = []
-    # Only the main thread may, and what somebody ignores (nohup) stays ignored.
+    # Only the main thread may set handlers. Signals that are ignored (nohup) stay ignored.
     if threading.current_thread() is threading.main_thread():
         changed = [each for each in wanted if each and signal.getsignal(each) is signal.SIG_DFL]
     for each in changed:
@@ -156,14 +268,16 @@ def _terminated_as_by_ctrl_c() -> Iterator[None]:
 class _Run:
     """One call of `denoise_files`."""
 
-    def __init__(self, plan, load, options, progress, report):
-        self._plan, self._load, self._options = plan, load, options
-        self._progress, self._report = progress, report
-        self._results = Results(progress)
-        self._inputs = Inputs(job.source for job in plan.jobs)
+    def __init__(self, plan, load, options, report, progress):
+        self._plan, self._load, self._options, self._report = plan, load, options, report
+        sources = [job.source for job in plan.jobs]
+        self._progress = progress or FileProgress()
+        self._inputs = Inputs(sources)
+        self._results = Results(self._progress)
         self._earlier = EarlierResults(plan.folder, options.settings or {})
         self._denoise: Denoise | None = None
-        self._ahead: dict[Job, float] = {}  # megapixels of what has not come to the network
+        self._ahead: dict[Job, float] = {}  # megapixels of files that have not been denoised yet
+        self._written: list[Path] = []
 
     def run(self) -> int:
         for text in self._plan.notes:
@@ -174,19 +288,19 @@ class _Run:
         for job in skipped:
             self._results.skip(job)
         if skipped:
-            self._earlier.tell_differences([job.target for job in skipped])
+            self._earlier.note_differences([job.target for job in skipped])
         try:
             try:
-                self._do_the_rest(set(skipped))
+                self._denoise_remaining(set(skipped))
             finally:
                 if self._options.settings is not None:
-                    self._earlier.save()
+                    self._earlier.save(self._written)
             if self._report:
                 self._report.add_skipped(skipped, self._earlier.settings_of)
         except KeyboardInterrupt:
             self._end("interrupted")
             raise Interrupted(
-                "interrupted: no file is half written; the same command goes on with the rest."
+                "interrupted: no partial files were left; run the same command again to continue."
             ) from None
         self._end()
         if not self._results.readable and not self._results.skipped:
@@ -196,45 +310,46 @@ class _Run:
     def _is_skipped(self, job: Job) -> bool:
         return not self._options.overwrite and job.target.exists()
 
-    def _do_the_rest(self, skipped: set[Job]) -> None:
+    def _denoise_remaining(self, skipped: set[Job]) -> None:
         jobs = [job for job in self._plan.jobs if job not in skipped]
         paths = [job.source for job in jobs]
-        # The decoders' settings are global: reading and writing find them set, and leave them so.
-        with quiet_decoders():
+        # A single file needs no estimate: its size is known before it is denoised.
+        estimates = [0.0] * len(jobs)
+        if len(jobs) > 1:
             estimates = estimate_megapixels(paths, [_size_of(path) for path in paths])
-            # What is too large will be refused, and takes neither time nor room.
-            most = self._options.max_megapixels
-            sizes = {job: size * (size <= most) for job, size in zip(jobs, estimates, strict=True)}
-            self._ahead = dict(sizes)
-            room = self._options.waiting_memory or _quarter_of_memory()
-            self._progress.begin(len(skipped), list(sizes.values()))
-            run_in_stages(
-                jobs,
-                lambda job: read_photo(job.source, self._options.max_megapixels),
-                self._work,
-                self._write,
-                self._done,
-                self._options.jobs,
-                lambda job: sizes[job] * 1e6 * _BYTES_PER_PIXEL,
-                room,
-            )
+        # Files above the limit will be refused, so they take neither time nor memory.
+        most = self._options.max_megapixels
+        sizes = {job: size * (size <= most) for job, size in zip(jobs, estimates, strict=True)}
+        self._ahead = dict(sizes)
+        room = self._options.waiting_memory or _quarter_of_memory()
+        self._progress.begin(len(skipped), list(sizes.values()))
+        run_in_stages(
+            jobs,
+            lambda job: read_photo(job.source, most),
+            self._work,
+            self._write,
+            self._done,
+            self._options.jobs,
+            lambda job: sizes[job] * 1e6 * _BYTES_PER_PIXEL,
+            room,
+        )
 
     def _work(self, job: Job, photo: Photo):
-        """Returns (photo, pixels, seconds), or what went wrong with this file."""
+        """Returns (photo, pixels, seconds), or the exception if this file failed."""
         self._results.readable += 1
         if self._denoise is None and not self._options.changes_nothing:
             _make_folder(job.target.parent)
             self._progress.loading()
-            self._denoise = self._load()
+            self._denoise = self._load(self._progress.on_tile)
         self._results.start()
         self._progress.start(job.source.name, self._ahead.pop(job), _megapixels(photo))
         start = time.perf_counter()
         try:
             pixels = photo.pixels
             if self._denoise is not None:
-                if is_dark(pixels):
-                    note(f"{job.source}: uses the darkest part of its 16 bits alone; {_DARK}")
-                pixels = self._denoise(pixels)
+                if photo.is_dark:
+                    note(f"{job.source}: uses only the darkest eighth of its 16-bit range; {_DARK}")
+                pixels = photo.denoised(self._denoise)
         except FAILURES as error:
             return error
         finally:
@@ -247,12 +362,12 @@ class _Run:
         data = photo.encoded
         if not self._options.changes_nothing:
             data = encode_photo(photo.with_pixels(pixels), self._options.quality)
-        # Planned apart, they may have become one: a folder was exchanged for a link meanwhile.
+        # The plan checked this, but a folder may have been replaced by a link in the meantime.
         if job.target in self._inputs:
             raise UserError(
                 f"{job.target} is one of the inputs now, and inputs are never overwritten"
             )
-        write_encoded(job.target, data)
+        write_file(job.target, data)
         seconds += time.perf_counter() - start
         if self._report:
             self._report.add_written(job, photo, pixels, seconds)
@@ -260,7 +375,7 @@ class _Run:
 
     def _done(self, job: Job, outcome) -> None:
         if isinstance(outcome, Written):
-            self._earlier.add(job.target)
+            self._written.append(job.target)
             self._results.write(job, outcome)
         else:
             self._fail(job, outcome)
@@ -283,17 +398,17 @@ class _Run:
 
 
 def _make_folder(folder: Path) -> None:
-    """Makes the output folder before the model loads, which takes seconds."""
+    """Creates the output folder before the model is loaded, so that errors show up early."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(
-            f"--output={folder}: cannot be made: {error.strerror}. Give a folder that can."
+            f"--output={folder}: cannot be created: {error.strerror}. Give another folder."
         ) from error
 
 
 def _megapixels(photo: Photo) -> float:
-    return photo.pixels.shape[0] * photo.pixels.shape[1] / 1e6
+    return photo.array.shape[0] * photo.array.shape[1] / 1e6
 
 
 def _size_of(path: Path) -> int:
@@ -313,12 +428,12 @@ def denoise_stream(
     """Denoises one photograph from a stream to a stream, in its own format.
 
     Raises:
-        UserError: the input is no readable photograph.
+        UserError: the input is not a readable photograph.
     """
     photo = decode_photo(source.read(), "standard input", options.max_megapixels)
     data = photo.encoded
     if not options.changes_nothing:
-        data = encode_photo(photo.with_pixels(load()(photo.pixels)), options.quality)
+        data = encode_photo(photo.with_pixels(photo.denoised(load())), options.quality)
     target.write(data)
     target.flush()
     return EXIT_OK

@@ -1,4 +1,4 @@
-"""What `gradnet denoise` is to do: which files, and where each result goes."""
+"""Plans `gradnet denoise`: which files to denoise, and where each result goes."""
 
 import collections
 import dataclasses
@@ -17,24 +17,25 @@ from gradnet_tf.images.photo_files import PHOTO_SUFFIXES
 from gradnet_tf.utils.console import note
 from gradnet_tf.utils.errors import EXIT_OK, EXIT_SOME_FAILED, UserError
 
-#: Takes colour pixels, returns them denoised; the number format stays.
+#: Maps pixels to denoised pixels of the same shape and dtype.
 Denoise = Callable[[np.ndarray], np.ndarray]
 
 
 @dataclasses.dataclass(frozen=True)
 class FileOptions:
-    """How files are treated.
+    """How files are processed.
 
     Attributes:
-        changes_nothing: the strength is 0: files are copied byte for byte once they have
-            been read, since encoding a JPEG again would not give its pixels back.
-        quality: of JPEG and lossy WebP and AVIF; see `encode_photo`.
-        overwrite: denoises again what has a result already, instead of skipping it.
-        max_megapixels: larger pictures fail.
-        jobs: files on their way at once: one in the network, the others read or written.
-        waiting_memory: bytes for the pictures on their way; by default a quarter of the
-            machine's memory. One is always let in, however large.
-        settings: what decides the results, kept beside them; see `EarlierResults`.
+        changes_nothing: the strength is 0: valid files are copied byte for byte, since
+            encoding a JPEG again would change its pixels.
+        quality: quality of JPEG and of lossy WebP and AVIF; see `encode_photo`.
+        overwrite: replace existing results instead of skipping them.
+        max_megapixels: larger pictures are refused.
+        jobs: files in flight; reading and writing overlap with the network.
+        waiting_memory: memory budget in bytes for the files in flight; by default a quarter
+            of the machine's memory. At least one file is always admitted.
+        settings: the settings that determine the results; they are recorded in the output
+            folder, see `EarlierResults`.
     """
 
     changes_nothing: bool = False
@@ -48,7 +49,7 @@ class FileOptions:
 
 DEFAULTS = FileOptions()
 
-#: By these names people keep pictures that are not read here.
+#: Suffixes of pictures that are not supported.
 OTHER_PICTURES = tuple(
     ".heic .heif .gif .jp2 .jxl .psd .dng .cr2 .cr3 .nef .arw .raf .orf .rw2".split()
 )
@@ -64,13 +65,13 @@ class Job:
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """What is to be done.
+    """The files to denoise.
 
     Attributes:
-        jobs: file by file.
-        failures: what could not be looked into: a line for each.
-        notes: what folders hold and was left out: a line for each kind.
-        folder: where the results go; every target lies below it.
+        jobs: one for each file.
+        failures: one line for each folder that could not be read.
+        notes: one line for each kind of file that was skipped.
+        folder: the output folder; all targets are below it.
     """
 
     jobs: list[Job]
@@ -80,7 +81,7 @@ class Plan:
 
 
 class _Findings:
-    """What is met on the way through the inputs, beside photographs."""
+    """What else was found in the input folders."""
 
     def __init__(self):
         self.failures: list[str] = []
@@ -88,7 +89,7 @@ class _Findings:
         self.strange: collections.Counter[str] = collections.Counter()
 
     def notes(self) -> list[str]:
-        """Returns a line for each kind of what was left out."""
+        """Returns a line for each kind of file that was left out."""
         lines = [f"left out, results of an earlier run: {folder}" for folder in self.results]
         if self.strange:
             kinds = ", ".join(f"{count} {kind}" for kind, count in self.strange.most_common())
@@ -97,17 +98,16 @@ class _Findings:
 
 
 def plan_jobs(inputs: Sequence[str], output: str, recursive: bool = True) -> Plan:
-    """Lists what is to be done, without reading a pixel.
+    """Lists the files to denoise, without reading any of them.
 
-    A folder stands for the photographs in it and below, told by their
-    suffixes; hidden ones, the output folder and folders of earlier results
-    below it are left out. A pattern (`*`, `?`, `[…]`, `**`) stands for what it
-    matches. Results keep their place below the folder, or below the part of the
-    pattern before its first wildcard.
+    A folder means all photographs in it and in its subfolders, recognized by their suffixes.
+    Hidden files, the output folder and folders with earlier results are left out. A pattern
+    (`*`, `?`, `[…]`, `**`) means the files that match it. Results keep their relative path below
+    the folder, or below the part of the pattern before its first wildcard.
 
     Raises:
-        UserError: a missing input, a folder without photographs, an output that is no
-            folder, a result that would overwrite an input or another result.
+        UserError: a missing input, a folder without photographs, an output that is not a
+            folder, or a result that would overwrite an input or another result.
     """
     folder = Path(output)
     if folder.exists() and not folder.is_dir():
@@ -141,7 +141,7 @@ def plan_jobs(inputs: Sequence[str], output: str, recursive: bool = True) -> Pla
 def _sources(
     inputs: Sequence[str], output: Path, recursive: bool, findings: _Findings
 ) -> Iterator[tuple[Path, Path]]:
-    """Yields (file, its name below the output folder)."""
+    """Yields (file, path of its result relative to the output folder)."""
     for text in inputs:
         path = Path(text)
         if path.is_dir():
@@ -178,12 +178,10 @@ def _matches(pattern: str, output: Path) -> Iterator[tuple[Path, Path]]:
 
 
 def _walk(folder: Path, output: Path, recursive: bool, findings: _Findings) -> Iterator[Path]:
-    """Yields the photographs of a folder in byte order; a folder without access is a failure."""
+    """Yields the photographs in a folder in byte order; unreadable folders are failures."""
 
     def failed(error: OSError) -> None:
-        findings.failures.append(
-            f"{error.filename}: cannot look into this folder: {error.strerror}"
-        )
+        findings.failures.append(f"{error.filename}: cannot read this folder: {error.strerror}")
 
     output = output.resolve()
     for place, folders, names in os.walk(folder, onerror=failed):
@@ -213,7 +211,7 @@ def _walk(folder: Path, output: Path, recursive: bool, findings: _Findings) -> I
 
 
 def dry_run(plan: Plan, overwrite: bool) -> int:
-    """Prints what `denoise_files` would do, and does nothing."""
+    """Prints what `denoise_files` would do, without doing it."""
     skipped = 0
     for failure in plan.failures:
         print(f"failed: {failure}", file=sys.stderr)

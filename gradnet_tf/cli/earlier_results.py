@@ -1,13 +1,14 @@
-"""With which settings the results in a folder were made: a hidden file beside them.
+"""Records the settings used for each result in an output folder, in a hidden file.
 
-A result that exists is skipped. Whether it is the one that was asked for, its
-pixels do not tell, so the settings are kept: a person who changes the strength
-and runs again is told that the old results stand. Nothing depends on the
-file: without it, or where it is damaged, nothing is said.
+Existing results are skipped, and their pixels do not show the settings they were made with. With
+this record, a user who changes the strength and runs the command again gets a note that the old
+results were kept. The file is optional: without it, or if it is damaged, there is no note.
 """
 
+import dataclasses
+import functools
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,74 +22,76 @@ Settings = Mapping[str, Any]
 _KINDS = (str, int, float, bool)
 
 
+@dataclasses.dataclass(frozen=True)
 class EarlierResults:
-    """The settings that each result of a folder was made with.
+    """The settings that each result in a folder was made with.
 
-    Args:
+    Attributes:
         folder: the output folder.
-        settings: those of this run; texts, numbers and `None`.
+        settings: the settings of this run: strings, numbers and `None`.
     """
 
-    def __init__(self, folder: Path, settings: Settings):
-        self._folder = folder
-        self._settings = dict(settings)
-        self._made: list[str] = []
-        self._stored, self._results = _read(folder / NAME)
+    folder: Path
+    settings: Settings
 
-    def add(self, target: Path) -> None:
-        """A result has been written with the settings of this run."""
-        self._made.append(self._name(target))
+    @functools.cached_property
+    def _recorded(self) -> tuple[list[dict], dict[str, int]]:
+        return _read(self.folder / NAME)
 
     def settings_of(self, target: Path) -> Settings | None:
-        """Returns the settings that a result was made with, `None` where nobody knows."""
-        number = self._results.get(self._name(target))
-        known = isinstance(number, int) and 0 <= number < len(self._stored)
-        return self._stored[number] if known else None
+        """Returns the settings that a result was made with, `None` if unknown."""
+        stored, results = self._recorded
+        number = results.get(self._name(target))
+        known = isinstance(number, int) and 0 <= number < len(stored)
+        return stored[number] if known else None
 
     def differences(self, target: Path) -> dict[str, tuple[Any, Any]]:
-        """Returns what differs, as {setting: (then, now)}; nothing where nobody knows."""
+        """Returns the settings that differ, as {setting: (then, now)}; empty if unknown."""
         then = self.settings_of(target)
         if then is None:
             return {}
-        keys = [key for key in self._settings if then.get(key) != self._settings[key]]
-        return {key: (then.get(key), self._settings[key]) for key in keys}
+        keys = [key for key in self.settings if then.get(key) != self.settings[key]]
+        return {key: (then.get(key), self.settings[key]) for key in keys}
 
-    def tell_differences(self, skipped: Iterable[Path]) -> None:
-        """Says in one line that skipped results were made otherwise, if any were."""
+    def note_differences(self, skipped: Iterable[Path]) -> None:
+        """Prints a note if skipped results were made with other settings."""
         found = [found for target in skipped if (found := self.differences(target))]
         if not found:
             return
-        # The first one stands for all: more would be no line.
+        # Report only the first difference, to keep the note on one line.
         shown = ", ".join(
             f"{key}={_shown(then)} and not {_shown(now)}" for key, (then, now) in found[0].items()
         )
         some = "1 skipped result was" if len(found) == 1 else f"{len(found)} skipped results were"
-        note(f"{some} made with other settings ({shown}); --overwrite makes them anew")
+        note(f"{some} made with other settings ({shown}); use --overwrite to replace them")
 
-    def save(self) -> None:
-        """Writes the file anew, if there is anything to add."""
-        if not self._made:
+    def save(self, targets: Sequence[Path]) -> None:
+        """Records that `targets` were written with the settings of this run.
+
+        A file that cannot be written is reported, not raised.
+        """
+        if not targets:
             return
-        # Another process may have added to it since.
-        stored, results = _read(self._folder / NAME)
-        if self._settings not in stored:
-            stored.append(self._settings)
-        results |= dict.fromkeys(self._made, stored.index(self._settings))
+        # Another process may have added entries since the file was read.
+        stored, results = _read(self.folder / NAME)
+        if self.settings not in stored:
+            stored.append(dict(self.settings))
+        results |= {self._name(target): stored.index(self.settings) for target in targets}
         try:
             # What is no file of settings is not replaced by one.
-            path = self._folder / NAME
+            path = self.folder / NAME
             if path.exists() and not stat.S_ISREG(path.lstat().st_mode):
                 raise OSError("something else has its name")
-            write_json(self._folder / NAME, {"settings": stored, "results": results})
+            write_json(self.folder / NAME, {"settings": stored, "results": results})
         except OSError as error:
-            note(f"{self._folder / NAME} cannot be written: {error.strerror or error}")
+            note(f"{self.folder / NAME} cannot be written: {error.strerror or error}")
 
     def _name(self, target: Path) -> str:
-        return target.relative_to(self._folder).as_posix()
+        return target.relative_to(self.folder).as_posix()
 
 
 def _shown(value: Any) -> str:
-    """Writes a value for people; of a hash they need the beginning."""
+    """Formats a value for the note; hashes are shortened."""
     text = f"{value:g}" if isinstance(value, float) else str(value)
     # Whoever wrote the file, what it says goes to a terminal.
     text = "".join(letter if letter.isprintable() else "?" for letter in text)

@@ -1,4 +1,4 @@
-"""Files on their way through three steps: read, worked on, written; several at once."""
+"""A pipeline of three stages for files: read, work, write. Several files may be in flight."""
 
 import collections
 import threading
@@ -8,7 +8,7 @@ from typing import Any
 
 from gradnet_tf.utils.errors import UserError
 
-#: What costs one file, and not the rest.
+#: Errors that fail one file and not the whole run.
 FAILURES = (UserError, OSError, MemoryError)
 
 
@@ -24,22 +24,23 @@ def run_in_stages(
 ) -> None:
     """Takes items through `read`, `work` and `write`.
 
-    `work` runs in the calling thread, one item at a time and in order, so a
-    model needs no lock, and its results do not depend on `jobs`. With several
-    jobs, threads read the next items and write the ones before meanwhile.
-    What interrupts `work` (Ctrl-C, an error) ends all: what was worked on is
-    written and handed to `done`, and nothing new is begun.
+    `work` runs in the calling thread, one item at a time and in order, so the model needs no
+    lock and the results do not depend on `jobs`. With several jobs, other threads read the next
+    items and write the previous ones in the meantime. If `work` is interrupted (Ctrl-C or an
+    error), items that have been worked on are still written and passed to `done`, and no new
+    item is started.
 
     Args:
-        items: what to do.
-        read: maps an item to what `work` wants; what it raises of `FAILURES` is handed to `done`.
-        work: maps an item and what was read to what `write` wants, or returns an
-            exception, which is handed to `done`; what it raises ends all.
-        write: maps an item and the work to its outcome; raises as `read`.
+        items: the items to process.
+        read: maps an item to the input of `work`; its `FAILURES` are passed to `done`.
+        work: maps an item and the result of `read` to the input of `write`. An exception that
+            it returns is passed to `done`; one that it raises ends the run.
+        write: maps an item and the result of `work` to the outcome; its `FAILURES` are passed
+            to `done`.
         done: called in the calling thread with an item and its outcome or exception.
-        jobs: items that are on their way at once.
-        cost: what an item takes of `room`; always the same for an item.
-        room: items wait outside while those on their way take more; one is always let in.
+        jobs: the largest number of items in flight.
+        cost: the memory that an item needs, in the unit of `room`; always the same for an item.
+        room: memory budget for the items in flight; at least one item is always admitted.
     """
     if jobs > 1:
         _Threads(items, read, work, write, done, jobs, cost, room).run()
@@ -71,16 +72,16 @@ class _Threads:
         self._taken = 0.0
         self._reading: collections.deque[tuple[Any, Future]] = collections.deque()
         self._writing: list[Future] = []
-        # Filled by the threads: Ctrl-C may come to the calling thread while it begins a write,
-        # and what is written all the same has to be counted.
+        # Filled by the writing threads, not from the futures: Ctrl-C may interrupt the calling
+        # thread while it submits a write, and a file written nevertheless has to be counted.
         self._written: collections.deque[tuple[Any, Any]] = collections.deque()
         self._pool = ThreadPoolExecutor(jobs, thread_name_prefix="photos")
 
     def run(self) -> None:
         try:
-            self._let_in()
+            self._admit()
             while self._reading or self._writing:
-                self._hand_over()
+                self._report_written()
                 if self._reading:
                     self._next()
                 elif self._writing:
@@ -90,8 +91,8 @@ class _Threads:
                 self._waiting.clear()
             for _, future in self._reading:
                 future.cancel()
-            self._pool.shutdown(wait=True)  # What was worked on is written.
-            self._hand_over()
+            self._pool.shutdown(wait=True)  # Finishes the pending writes.
+            self._report_written()
 
     def _next(self) -> None:
         item, future = self._reading.popleft()
@@ -102,7 +103,7 @@ class _Threads:
         else:
             value = self._work(item, value)
         if isinstance(value, Exception):
-            self._let_out(item)
+            self._release(item)
             self._done(item, value)
             return
         self._writing.append(self._pool.submit(self._write_and_leave, item, value))
@@ -113,12 +114,13 @@ class _Threads:
         except FAILURES as error:
             outcome = error
         finally:
-            # The next item is let in before this one counts as done, or `run` might see neither.
-            self._let_out(item)
+            # The next item must be admitted before this one counts as done; otherwise `run`
+            # might see neither of them and stop.
+            self._release(item)
         self._written.append((item, outcome))
 
-    def _let_in(self) -> None:
-        """Begins to read as many items as may be on their way."""
+    def _admit(self) -> None:
+        """Starts reading as many items as the limits allow."""
         with self._lock:
             while self._waiting and self._held < self._jobs:
                 cost = self._cost(self._waiting[0])
@@ -129,16 +131,16 @@ class _Threads:
                 self._taken += cost
                 self._reading.append((item, self._pool.submit(self._read, item)))
 
-    def _let_out(self, item) -> None:
+    def _release(self, item) -> None:
         with self._lock:
             self._held -= 1
             self._taken -= self._cost(item)
-        self._let_in()
+        self._admit()
 
-    def _hand_over(self) -> None:
-        """Tells the calling thread of what has been written."""
+    def _report_written(self) -> None:
+        """Passes the written items to `done`."""
         for future in [future for future in self._writing if future.done()]:
             self._writing.remove(future)
-            future.result()  # raises what is no failure of one file
+            future.result()  # raises unexpected errors
         while self._written:
             self._done(*self._written.popleft())

@@ -1,4 +1,4 @@
-"""`--report`: what became of each file, collected while they are denoised, for one HTML page."""
+"""`--report`: collects the outcome of each file and writes one HTML page."""
 
 import dataclasses
 import shlex
@@ -12,15 +12,15 @@ import numpy as np
 from gradnet_tf.cli.before_after import LARGEST, Comparison, compare
 from gradnet_tf.cli.denoise_plan import Job, Plan
 from gradnet_tf.cli.file_stages import FAILURES
-from gradnet_tf.images.channels import is_grey
+from gradnet_tf.images.channels import is_gray
 from gradnet_tf.images.photo import Photo
 from gradnet_tf.images.photo_files import read_photo
 from gradnet_tf.reporting.page import MADE_BY, embedded, frame_style, picture_style, render
 from gradnet_tf.utils.errors import UserError
 from gradnet_tf.utils.files import atomic_write
 
-#: So many photographs are shown, and no more once they take so many bytes: a browser has to
-#: hold the page. The others are rows of its table.
+#: Limits on the number of photographs shown and on their size in bytes, so that browsers can
+#: display the page. The other photographs appear only in its table.
 MOST_SHOWN = 40
 MOST_BYTES = 48_000_000
 _SHOWN_WIDTH, _SHOWN_HEIGHT = 1080, 720
@@ -28,16 +28,16 @@ _SHOWN_WIDTH, _SHOWN_HEIGHT = 1080, 720
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """What became of one file.
+    """The outcome for one file.
 
     Attributes:
-        name: of the file, as it was found.
+        name: path of the input file.
         state: "written", "skipped" or "failed".
         reason: why it failed.
-        model: what denoised it.
+        model: name of the model that denoised it.
         settings: such as "strength 0.7".
-        seconds: for denoising, encoding and writing.
-        comparison: what is shown of it, if it is shown.
+        seconds: time for denoising, encoding and writing.
+        comparison: the pictures to show, if any.
     """
 
     name: str
@@ -50,11 +50,11 @@ class Row:
 
 
 def check_report_path(path: str, plan: Plan) -> Path:
-    """Returns the path of a report that may be written.
+    """Returns the path of a report after checking that it may be written.
 
     Raises:
-        UserError: no HTML file by its name, a folder, a file that no report was written to,
-            one of the inputs or results, or a place without a folder.
+        UserError: the name does not end in .html, or the path is a folder, an existing file
+            that is not a report, or one of the inputs or results.
     """
     report = Path(path)
     wanted = "expected a new file NAME.html"
@@ -70,19 +70,21 @@ def check_report_path(path: str, plan: Plan) -> Path:
             raise UserError(f"--report={path}: {wanted}. Received: a pipe, a socket or a device.")
         with open(report, "rb") as file:
             if MADE_BY.encode() not in file.read(1000):
-                raise UserError(f"--report={path}: {wanted}. Received: a file that is no report.")
+                raise UserError(
+                    f"--report={path}: {wanted}. Received: a file that is not a report."
+                )
     return report
 
 
 class DenoiseReport:
-    """Collects what `gradnet denoise` does; the methods may be called by several threads.
+    """Collects the outcomes of `gradnet denoise`; the methods are thread-safe.
 
     Args:
-        path: the page.
-        plan: what is to be done; rows are in its order.
-        settings: of this run, by name.
-        names: models of colour and of grey pictures.
-        command: what was typed.
+        path: where to write the page.
+        plan: the files, in the order of the rows.
+        settings: settings of this run, by name.
+        names: names of the models for color and for gray pictures.
+        command: the command line.
     """
 
     def __init__(
@@ -101,44 +103,44 @@ class DenoiseReport:
         self._lock = threading.Lock()
 
     def add_written(self, job: Job, photo: Photo, pixels: np.ndarray, seconds: float) -> None:
-        """A result was written.
+        """Adds a result that was written.
 
         Args:
-            job: its file.
-            photo: as it was read.
-            pixels: denoised; as they were before a lossy format stored them.
-            seconds: that it took.
+            job: the file.
+            photo: the input photograph.
+            pixels: the denoised pixels, before any lossy encoding.
+            seconds: time taken.
         """
-        model = self._names[is_grey(photo.pixels)]
+        model = self._names[is_gray(photo.pixels)]
         row = Row(str(job.source), "written", "", model, settings_text(self._settings), seconds)
         self._add(job, row, lambda: compare(photo, pixels))
 
     def add_failed(self, job: Job | None, reason: str) -> None:
-        """A file failed; `None` for what could not be looked into."""
+        """Adds a file that failed; `None` for a folder that could not be read."""
         row = Row(str(job.source) if job else "", "failed", reason)
         self._rows.append((self._order[job] if job else -1, row))
 
     def add_skipped(
         self, jobs: Sequence[Job], settings_of: Callable[[Path], Mapping[str, Any] | None]
     ) -> None:
-        """Adds results that existed; while there is room, both files are read and shown.
+        """Adds results that existed already; both files are read and shown within the limits.
 
         Args:
-            jobs: their files.
-            settings_of: tells what a result was made with, if that is known.
+            jobs: the files.
+            settings_of: returns the settings of a result, `None` if unknown.
         """
         for job in jobs:
             known = settings_of(job.target) or {}
             text = settings_text(known) if known else ""
             names = known.get("model", ""), known.get("gray") or known.get("model", "")
-            row = Row(str(job.source), "skipped", "", str(names[_looks_grey(job.source)]), text)
+            row = Row(str(job.source), "skipped", "", str(names[_looks_gray(job.source)]), text)
             self._add(job, row, lambda job=job: _from_disk(job))
 
     def write(self, summary: str) -> None:
-        """Writes the page, whole or not at all.
+        """Writes the page atomically.
 
         Raises:
-            UserError: it cannot be written.
+            UserError: the page cannot be written.
         """
         rows = [row for _, row in sorted(self._rows, key=lambda pair: pair[0])]
         text = report_page(rows, summary, self._settings, self._names, self._command)
@@ -158,7 +160,7 @@ class DenoiseReport:
             try:
                 found = comparison()
             except FAILURES:
-                found = None  # The result itself is not touched by that.
+                found = None  # The result itself is not affected.
         with self._lock:
             self._shown -= shown and found is None
             self._bytes += found.num_bytes if found else 0
@@ -166,7 +168,7 @@ class DenoiseReport:
 
 
 def settings_text(settings: Mapping[str, Any]) -> str:
-    """Writes settings for people, less the models and what is left as it is by default."""
+    """Formats the settings for readers, without the model and without default values."""
     usual = {
         "strength": None,
         "luma": 1.0,
@@ -196,10 +198,10 @@ def _from_disk(job: Job) -> Comparison | None:
     return compare(before, after.pixels)
 
 
-def _looks_grey(source: Path) -> bool:
-    """Whether a file's picture is grey; one that cannot be read any more is not."""
+def _looks_gray(source: Path) -> bool:
+    """Whether a file holds a gray picture; `False` if it cannot be read any more."""
     try:
-        return is_grey(read_photo(source).pixels)
+        return is_gray(read_photo(source).pixels)
     except FAILURES:
         return False
 
@@ -211,19 +213,19 @@ def report_page(
     names: tuple[str, str],
     command: Sequence[str] = (),
 ) -> str:
-    """Returns the page as text; nothing in it comes from elsewhere.
+    """Returns the page as HTML text, without external resources.
 
     Args:
-        rows: one a file.
-        summary: the line that ends the command's output.
-        settings: of the run.
-        names: models of colour and of grey pictures.
-        command: what was typed.
+        rows: one for each file.
+        summary: the last line of the command's output.
+        settings: settings of the run.
+        names: names of the models for color and for gray pictures.
+        command: the command line.
     """
     states = [row.state for row in rows]
     photos = [_photo_values(row) for row in rows if row.comparison]
-    colour, grey = names
-    model = colour if grey == colour else f"{colour}, grey pictures {grey}"
+    color, gray = names
+    model = color if gray == color else f"{color}, gray pictures {gray}"
     return render(
         "denoised.html",
         title="Denoised photographs",
@@ -266,7 +268,7 @@ def _row_values(row: Row) -> dict[str, Any]:
 
 
 def _photo_values(row: Row) -> dict[str, Any]:
-    """Returns what the template shows of a photograph before and after."""
+    """Returns the template's values for one photograph before and after."""
     seen = row.comparison
     size = f"{seen.width}×{seen.height} pixels, {seen.kind}"
     if seen.size != (seen.height, seen.width):
@@ -289,7 +291,7 @@ def _photo_values(row: Row) -> dict[str, Any]:
         height, width = crop.box.height, crop.box.width
         images = pair(crop.title, (crop.before, crop.after), "png", (height, width))
         crops.append({"title": crop.title, "height": height, "width": width, "images": images})
-    # A few pixels are shown large enough to see, and no larger.
+    # Tiny pictures are enlarged, but at most eightfold.
     most = min(_SHOWN_WIDTH, _SHOWN_HEIGHT * seen.width / seen.height, max(160, 8 * seen.width))
     return {
         "name": row.name,

@@ -1,10 +1,11 @@
 """The `gradnet` command: `gradnet denoise` and `gradnet models`."""
 
 import argparse
+import functools
 from collections.abc import Sequence
 
 from gradnet_tf import weights
-from gradnet_tf.cli.denoise_command import add_denoise
+from gradnet_tf.cli.denoise_command import add_denoise, denoise
 from gradnet_tf.utils.command import guarded
 from gradnet_tf.utils.errors import EXIT_OK, UserError
 from gradnet_tf.utils.options import ArgumentParser
@@ -20,33 +21,27 @@ def main(argv: Sequence[str] | None = None) -> int:
         SystemExit: `--help`, or arguments that argparse refuses.
     """
     arguments = _parser().parse_args(argv)
-    return guarded(lambda: arguments.run(arguments))
+    return guarded(functools.partial(arguments.run, arguments))
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = ArgumentParser(prog="gradnet", description="Denoises photographs with GradNet.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    add_denoise(commands).set_defaults(run=_denoise)
+    add_denoise(commands).set_defaults(run=denoise)
 
     models = commands.add_parser(
         "models",
-        help="list the weights that ship, or print the card of one",
-        description="Lists the trained weights that ship, with sizes and scores; with a name, "
-        "prints that card: data, terms, recipe, scores, limits.",
+        help="list the shipped weights, or print the model card of one",
+        description="Lists the trained weights that ship with this package, with sizes and scores. "
+        "With a name, prints its model card: data, terms, recipe, scores, limits.",
     )
-    models.add_argument("name", nargs="?", metavar="NAME", help="weights whose card to print")
+    models.add_argument("name", nargs="?", metavar="NAME", help="weights whose model card to print")
     models.add_argument(
-        "--default", action="store_true", help="print only the name that --model=default means"
+        "--default", action="store_true", help="print only the name of the default weights"
     )
     models.set_defaults(run=_models)
     return parser
-
-
-def _denoise(arguments: argparse.Namespace) -> int:
-    from gradnet_tf.cli.denoise_command import denoise
-
-    return denoise(arguments)
 
 
 def _models(arguments: argparse.Namespace) -> int:
@@ -60,8 +55,8 @@ def _models(arguments: argparse.Namespace) -> int:
         card = weights.find_card(arguments.name)
         if card is None:
             raise UserError(
-                f"NAME: no weights of that name ship. Received: {arguments.name}.\n"
-                f"These do: {weights.shipped_names()}."
+                f"NAME: there are no shipped weights of that name. Received: {arguments.name}.\n"
+                f"Expected one of {weights.shipped_names()}."
             )
         print(card_text(card))
         return EXIT_OK
@@ -69,9 +64,9 @@ def _models(arguments: argparse.Namespace) -> int:
     if cards:
         print(cards_table(cards))
         print(f"* the default: {weights.DEFAULT}")
-        print("`gradnet models NAME` prints a card: data, terms, recipe, limits.")
+        print("`gradnet models NAME` prints a model card: data, terms, recipe, limits.")
     else:
-        print("No weights ship with this version.")
+        print("This version ships no weights.")
     print("Without weights:")
     for name, description in CLASSICAL.items():
         print(f"  {name}: {description}")

@@ -1,4 +1,4 @@
-"""A shorter way to the first picture, for a process that does nothing but denoise."""
+"""Shortens the start-up of a process that does nothing but denoise."""
 
 import atexit
 import contextlib
@@ -9,24 +9,23 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-# What TensorFlow and Keras import where it is installed, and do without where it is not: for
-# plots, for scikit-learn's estimators, for converting JAX programs. None of it denoises.
+# Optional dependencies that TensorFlow and Keras import if they are installed: for plots, for
+# scikit-learn's estimators, for converting JAX programs. Denoising needs none of them.
 UNUSED = ("jax", "matplotlib", "pandas", "sklearn")
 
 
 @contextlib.contextmanager
 def quick_start() -> Iterator[None]:
-    """Makes the first import of Keras inside the block, and the exit of the process, faster.
+    """Speeds up the first import of Keras inside the block, and the exit of the process.
 
-    Keras and TensorFlow take seconds to import. Inside the block, (1) packages
-    that they import only to find out whether they are there count as not
-    installed (`UNUSED`); (2) the garbage collector is off, which would go again
-    and again through a million objects that all stay. After the block those
-    objects are out of its sight for good (`gc.freeze`), also when the process
-    ends, where a last collection would take as long as a small picture.
+    Keras and TensorFlow take seconds to import. Inside the block, (1) their optional
+    dependencies (`UNUSED`) appear not to be installed, and (2) the garbage collector is off; it
+    would otherwise scan a million objects repeatedly without freeing any. After the block these
+    objects are excluded from collection (`gc.freeze`), also at exit, where a last collection
+    would take as long as denoising a small picture.
 
-    For commands alone: Keras stays without its plots in this process. Where Keras is
-    imported already, as in somebody's own program, nothing is done at all.
+    Use it in commands only: afterwards Keras cannot plot in this process. If Keras is already
+    imported, as in a user's own program, nothing is changed.
     """
     if "keras" in sys.modules or "tensorflow" in sys.modules:
         yield
@@ -43,13 +42,13 @@ def quick_start() -> Iterator[None]:
                 del sys.modules[name]
         if "keras" in sys.modules:
             gc.freeze()
-            atexit.register(gc.freeze)  # what came since
+            atexit.register(gc.freeze)  # objects created since
         if collecting:
             gc.enable()
 
 
 def _backend() -> str:
-    """Returns the backend that Keras will choose: by the environment, or by its own file."""
+    """Returns the backend that Keras will choose, from the environment or its settings file."""
     if "KERAS_BACKEND" in os.environ:
         return os.environ["KERAS_BACKEND"]
     folder = os.environ.get("KERAS_HOME") or Path("~", ".keras").expanduser()

@@ -1,1 +1,1 @@
-"""Reads and draws the curves of training runs: `python -m gradnet_tf.curves.plot`."""
+"""Reads and plots the curves of training runs: `python -m gradnet_tf.curves.plot`."""

@@ -7,11 +7,11 @@ import numpy as np
 from gradnet_tf.curves.run_curves import Curve, smoothed
 from gradnet_tf.utils.errors import UserError
 
-# Okabe and Ito's colours that people with any colour vision tell apart, without the yellow that
-# white paper swallows; black stands last.
+# Okabe and Ito's colors for all kinds of color vision, without the yellow, which is too pale on
+# white; black is last.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
-_GREY = "#666666"
-#: How the project's charts look, as matplotlib's settings.
+_GRAY = "#666666"
+#: matplotlib settings of the project's charts.
 STYLE = {
     "axes.grid": True,
     "axes.spines.right": False,
@@ -25,19 +25,19 @@ STYLE = {
 }
 
 
-def _colours(names: Sequence[str]) -> dict[str, object]:
-    """Gives each run its colour; many runs share out a scale from dark to light."""
+def _colors(names: Sequence[str]) -> dict[str, object]:
+    """Assigns a color to each run; many runs use a scale from dark to light."""
     if len(names) <= len(PALETTE):
         return dict(zip(names, PALETTE, strict=False))
     from matplotlib import colormaps
 
-    # The end of the scale is as pale as yellow.
+    # Without the pale yellow end of the scale.
     places = np.linspace(0.0, 0.9, len(names))
     return dict(zip(names, colormaps["viridis"](places), strict=True))
 
 
 def _panels(figure, curves: Sequence[Curve], unit: str) -> dict:
-    """Makes the axes: field → axes; input wait has one only where a run recorded it."""
+    """Returns the axes by field; there is one for input wait only if a run recorded it."""
     from matplotlib.ticker import LogLocator, NullLocator
 
     waits = any(curve.known("input_wait")[0].size for curve in curves)
@@ -57,7 +57,7 @@ def _panels(figure, curves: Sequence[Curve], unit: str) -> dict:
     if waits:
         axes["input_wait"] = figure.add_subplot(grid[5:, 1], **shared)
         axes["input_wait"].set(title="Share of time waiting for input", ylim=(0, 1))
-    # The naive denoiser trains ten times as fast: a linear scale would press the rest flat.
+    # The naive denoiser trains ten times as fast, so a linear scale would compress the rest.
     for field in ("loss", "examples_per_second"):
         axes[field].set_yscale("log")
         axes[field].yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
@@ -79,7 +79,7 @@ def _draw(axes: dict, curve: Curve, x: np.ndarray, length: float, style: dict) -
             faint = {"color": style["color"], "alpha": 0.2, "linewidth": 0.8}
             panel.plot(x[index], values, gid="raw", **faint)
             values = smoothed(curve.step[index], values, length)
-        # A lone row makes no line.
+        # A single row is not visible as a line.
         dots = field == "psnr" or len(index) == 1
         marks = {"marker": "o", "markersize": 3} if dots else {}
         panel.plot(x[index], values, gid=field, **style, **marks)
@@ -87,14 +87,14 @@ def _draw(axes: dict, curve: Curve, x: np.ndarray, length: float, style: dict) -
             best = np.argmax(values)
             ring = {"marker": "o", "markersize": 8, "markerfacecolor": "none", "linestyle": "none"}
             panel.plot(x[index][best], values[best], gid="best", color=style["color"], **ring)
-        # Short ticks at the foot: seen by who looks for them.
+        # Small ticks mark where the run was resumed.
         for step in curve.resumes:
             place = np.interp(step, curve.step, x)
             panel.axvline(place, 0.0, 0.05, gid="resume", color=style["color"], linewidth=1.5)
 
 
 def _label_short_ranges(axes: dict) -> None:
-    """Gives a logarithmic axis of less than a decade even steps: those of decades are too few."""
+    """Uses linear steps for logarithmic axes of less than a decade, to get enough labels."""
     from matplotlib.ticker import MaxNLocator
 
     for panel in axes.values():
@@ -103,31 +103,26 @@ def _label_short_ranges(axes: dict) -> None:
             panel.yaxis.set_major_locator(MaxNLocator(5))
 
 
-def _legend(figure, curves: Sequence[Curve], colours: dict) -> None:
+def _legend(figure, curves: Sequence[Curve], colors: dict) -> None:
     from matplotlib.lines import Line2D
 
-    handles = [Line2D([], [], color=colour, linewidth=2.5) for colour in colours.values()]
-    labels = list(colours)
+    handles = [Line2D([], [], color=color, linewidth=2.5) for color in colors.values()]
+    labels = list(colors)
     if any(curve.naive for curve in curves):
-        handles.append(Line2D([], [], color=_GREY, linestyle="--"))
+        handles.append(Line2D([], [], color=_GRAY, linestyle="--"))
         labels.append("naive denoiser's stage")
-    handles.append(Line2D([], [], color=_GREY, marker="o", fillstyle="none", linestyle="none"))
+    handles.append(Line2D([], [], color=_GRAY, marker="o", fillstyle="none", linestyle="none"))
     labels.append("best PSNR")
     if any(curve.resumes for curve in curves):
-        handles.append(Line2D([], [], color=_GREY, marker="|", linestyle="none"))
+        handles.append(Line2D([], [], color=_GRAY, marker="|", linestyle="none"))
         labels.append("resumed")
-    # One line where it fits the picture's width, else columns of the widest label.
+    # One line if it fits the width of the picture, else columns of the widest label.
     fits = sum(map(len, labels)) + 7 * len(labels) < 175
     columns = len(labels) if fits else max(1, 175 // (max(map(len, labels)) + 7))
-    legend = figure.legend(
-        handles,
-        labels,
-        loc="outside upper left",
-        ncols=columns,
-        frameon=False,
-    )
+    place = "outside upper left"
+    legend = figure.legend(handles, labels, loc=place, ncols=columns, frameon=False)
     for text in legend.get_texts():
-        text.set_parse_math(False)  # a dollar in a folder's name is a dollar
+        text.set_parse_math(False)  # folder names may contain dollars
 
 
 def draw_curves(curves: Sequence[Curve], x: str = "step", smooth: float | None = None):
@@ -136,14 +131,14 @@ def draw_curves(curves: Sequence[Curve], x: str = "step", smooth: float | None =
     Args:
         curves: see `read_runs`.
         x: "step" or "hours" of training, each stage from 0.
-        smooth: length of the loss's average in steps, see `smoothed`; 0 shows
-            the rows alone, `None` takes 3% of the longest stage.
+        smooth: length of the loss's average in steps, see `smoothed`; 0 shows only the rows,
+            `None` uses 3% of the longest stage.
 
     Returns:
-        A `matplotlib.figure.Figure`; its axes are labelled by field.
+        A `matplotlib.figure.Figure` whose axes are labeled by field.
 
     Raises:
-        UserError: when matplotlib is not installed; for hours that a log does not tell.
+        UserError: if matplotlib is not installed, or the log has no data for hours.
     """
     try:
         from matplotlib import style as styles
@@ -155,21 +150,21 @@ def draw_curves(curves: Sequence[Curve], x: str = "step", smooth: float | None =
         ) from error
     if smooth is None:
         smooth = 0.03 * max(int(curve.step[-1]) for curve in curves)
-    colours = _colours(list(dict.fromkeys(curve.name for curve in curves)))
-    # The default style, whatever a user's own matplotlibrc says; no pyplot and so no window.
+    colors = _colors(list(dict.fromkeys(curve.name for curve in curves)))
+    # The default style instead of the user's matplotlibrc; without pyplot there is no window.
     with styles.context(["default", STYLE]):
         figure = Figure(figsize=(12.8, 7.2), dpi=110, layout="constrained")
         axes = _panels(figure, curves, "Step" if x == "step" else "Hours of training")
         for curve in curves:
             places = curve.step if x == "step" else curve.hours()
             style = {
-                "color": colours[curve.name],
+                "color": colors[curve.name],
                 "linestyle": "--" if curve.naive else "-",
                 "linewidth": 1.2 if curve.naive else 1.6,
             }
             _draw(axes, curve, places, smooth, style)
         axes["learning_rate"].set_ylim(bottom=0)
         _label_short_ranges(axes)
-        _legend(figure, curves, colours)
-        figure.draw_without_rendering()  # ticks are made when drawn, and are to have this style
+        _legend(figure, curves, colors)
+        figure.draw_without_rendering()  # creates the ticks while the style is active
     return figure

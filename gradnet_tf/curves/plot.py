@@ -1,9 +1,9 @@
-"""Draws the curves of one or several runs into a PNG and prints a table of them.
+"""Plots the curves of one or several runs into a PNG and prints a table.
 
 Example:
   python -m gradnet_tf.curves.plot runs/small_s25 runs/tiny_blind --output=curves.png
-It reads log.jsonl of each run and of its naive denoiser's stage, so it works
-while a run is going on, on any machine that sees the folder.
+It reads log.jsonl of each run and of its naive stage, so it works during a run and on any machine
+with access to the folder.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from gradnet_tf.utils.files import atomic_path
 from gradnet_tf.utils.options import ArgumentParser
 from gradnet_tf.utils.ownership import require_replaceable
 
-#: Stands in the picture, which may be replaced for that.
+#: Metadata of our pictures, which may be replaced.
 _MADE_BY = "GradNet-TF curves"
 
 
@@ -33,7 +33,7 @@ def _length(text: str) -> float:
     except ValueError:
         value = -1.0
     if not 0.0 <= value < math.inf:
-        raise argparse.ArgumentTypeError(f"expected steps, from 0 up. Received: {text}")
+        raise argparse.ArgumentTypeError(f"expected a number of steps. Received: {text}")
     return value
 
 
@@ -49,22 +49,21 @@ def _parser() -> ArgumentParser:
         "--x",
         choices=("step", "hours"),
         default="step",
-        help="hours of training are computed from the examples per second",
+        help="hours are computed from the examples per second",
     )
     parser.add_argument(
         "--smooth",
         type=_length,
         metavar="STEPS",
-        help="over how many steps the loss is averaged; 0: not at all; "
-        "by default 3%% of the longest run",
+        help="number of steps to average the loss over; 0: none (default: 3%% of the longest run)",
     )
     return parser
 
 
 def table(curves: Sequence[Curve]) -> str:
-    """Returns a line for each stage: where it stands, its best PSNR and its median speed."""
+    """Returns a line for each stage: its progress, best PSNR and median speed."""
     rows = [("run", "last step", "last loss", "best PSNR", "at step", "examples/s")]
-    # Counted from the stage's start, so its last value is all of them.
+    # Cumulative, so the last value is the total.
     skipped = [int(curve.known("skipped")[1][-1:].sum()) for curve in curves]
     if any(skipped):
         rows[0] += ("skipped steps",)
@@ -90,12 +89,12 @@ def table(curves: Sequence[Curve]) -> str:
 
 
 def _require_own_picture(output: str) -> None:
-    """Raises where another picture than one of this command's would be replaced."""
+    """Raises if a file would be replaced that this command did not write."""
     require_replaceable(output, f"--output={output}", _is_own)
 
 
 def _is_own(path: Path) -> bool:
-    if not path.is_file():  # a pipe would wait for ever
+    if not path.is_file():  # a pipe would block
         return False
     with open(path, "rb") as file:
         return b"tEXtSoftware\0" + _MADE_BY.encode() in file.read(1000)
@@ -120,14 +119,7 @@ def _run(arguments: argparse.Namespace) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the command line and returns its exit code.
-
-    Args:
-        argv: arguments without the program's name; `sys.argv` by default.
-
-    Raises:
-        SystemExit: `--help`, or arguments that argparse refuses.
-    """
+    """Runs the command line and returns its exit code."""
     arguments = _parser().parse_args(argv)
     return guarded(lambda: _run(arguments))
 

@@ -1,4 +1,4 @@
-"""What the logs of runs say, as arrays: a `Curve` for each stage of each run."""
+"""Reads the logs of runs into arrays, a `Curve` for each stage of each run."""
 
 import dataclasses
 import math
@@ -12,7 +12,7 @@ from gradnet_tf.loading.run_folder import MOST_CONFIG
 from gradnet_tf.utils.containers import parse_json, read_json
 from gradnet_tf.utils.errors import UserError
 
-# The numbers of a row that are read; runs of older versions lack some.
+# The fields of a row that are read; runs of older versions lack some.
 FIELDS = ("loss", "psnr", "learning_rate", "examples_per_second", "input_wait", "skipped")
 
 
@@ -21,12 +21,12 @@ class Curve:
     """One stage of a run.
 
     Attributes:
-        name: the run's, as short as tells it from the others.
-        naive: whether this is the naive denoiser's own stage.
+        name: the shortest distinct name of the run.
+        naive: whether this is the stage of the naive denoiser.
         step: int64 [N], increasing.
-        values: field → float64 [N], NaN where a row has no number for it.
-        resumes: steps at which the stage went on after a stop.
-        batch_size: examples in a step, or `None` where config.json does not say.
+        values: float64 [N] by field, NaN for missing values.
+        resumes: steps at which the stage was resumed.
+        batch_size: examples in a step, or `None` if config.json does not have it.
     """
 
     name: str
@@ -37,19 +37,18 @@ class Curve:
     batch_size: int | None = None
 
     def known(self, field: str) -> tuple[np.ndarray, np.ndarray]:
-        """Returns the indices of the rows that have `field`, and its values there."""
+        """Returns the indices of the rows that have `field`, and its values."""
         index = np.flatnonzero(np.isfinite(self.values[field]))
         return index, self.values[field][index]
 
     def hours(self) -> np.ndarray:
         """Returns the hours of training up to each row, float64 [N].
 
-        The log has no clock: a row's examples per second stand for the steps
-        since the row before. Validation and pauses between invocations do not
-        count.
+        The log has no times, so they are computed from the examples per second, without validation
+        and pauses.
 
         Raises:
-            UserError: when the batch size or every speed is missing.
+            UserError: if the batch size or every speed is missing.
         """
         index, speed = self.known("examples_per_second")
         if self.batch_size is None or not (speed > 0).any():
@@ -58,7 +57,7 @@ class Curve:
                 f"log.jsonl. Received: run {self.name}, which lacks one of them; use --x=step"
             )
         index, speed = index[speed > 0], speed[speed > 0]
-        # Rows without a speed borrow the next row's, the last ones the one before.
+        # Rows without a speed use the next row's, the last ones the previous one.
         nearest = np.minimum(np.searchsorted(index, np.arange(len(self.step))), len(index) - 1)
         examples = np.diff(self.step, prepend=0) * self.batch_size
         return np.cumsum(examples / speed[nearest]) / 3600.0
@@ -70,14 +69,14 @@ def _number(value) -> float:
 
 
 def read_log(path: str | os.PathLike) -> tuple[list[dict], tuple[int, ...]]:
-    """Reads a log.jsonl, also one that is being written.
+    """Reads a log.jsonl, even while it is being written.
 
     Returns:
-        The rows by increasing step, one for each, and the steps of resumes.
-        Lines that are no JSON object, such as a torn last one, are left out.
+        The rows by increasing step, one for each, and the steps of resumes, without lines that are
+        not JSON objects, such as an incomplete last one.
     """
     rows, resumes = {}, set()
-    # A line may be torn inside a character.
+    # A line may end inside a character.
     for line in Path(path).read_text("utf-8", errors="replace").splitlines():
         try:
             row = parse_json(line)
@@ -93,7 +92,7 @@ def read_log(path: str | os.PathLike) -> tuple[list[dict], tuple[int, ...]]:
 
 
 def _batch_size(run: Path) -> int | None:
-    # A naive stage that is given by itself has its configuration one folder up.
+    # A naive stage has its configuration in the parent folder.
     for folder in (run, run.parent) if run.name == "naive" else (run,):
         try:
             size = read_json(folder / "config.json", MOST_CONFIG)["train"]["batch_size"]
@@ -104,7 +103,7 @@ def _batch_size(run: Path) -> int | None:
 
 
 def short_names(paths: Sequence[Path]) -> list[str]:
-    """Names each path by as few of its last parts as no other path ends with."""
+    """Names each path by its shortest suffix that distinguishes it from the others."""
     names = []
     for path in paths:
         others = [other.parts for other in paths if other != path]
@@ -130,7 +129,7 @@ def _read_stage(run: Path, log: Path, name: str) -> Curve | None:
 
 
 def read_runs(folders: Sequence[str | os.PathLike]) -> list[Curve]:
-    """Reads the stages of runs that are done, stopped or going on.
+    """Reads the stages of finished, stopped or active runs.
 
     Args:
         folders: run folders (`--workdir` of train.py); one named twice counts once.
@@ -149,7 +148,7 @@ def read_runs(folders: Sequence[str | os.PathLike]) -> list[Curve]:
             raise UserError(f"RUN must be the folder of a run. Received: {path}, which {what}")
         logs = [log for log in (path / "naive/log.jsonl", path / "log.jsonl") if log.is_file()]
         if not logs:
-            raise UserError(f"RUN must hold log.jsonl or naive/log.jsonl. Received: {path}")
+            raise UserError(f"RUN must contain log.jsonl or naive/log.jsonl. Received: {path}")
         stages = [curve for log in logs if (curve := _read_stage(path, log, name))]
         if not stages:
             raise UserError(
@@ -160,15 +159,12 @@ def read_runs(folders: Sequence[str | os.PathLike]) -> list[Curve]:
 
 
 def smoothed(step: np.ndarray, values: np.ndarray, length: float) -> np.ndarray:
-    """Averages each value with those before it, weighted by exp(-distance / length).
+    """Averages each value with the previous ones, weighted by exp(-distance / length).
 
     Args:
         step: [N], increasing.
         values: [N], finite.
-        length: in units of `step`; 0 returns the values.
-
-    Returns:
-        float64 [N].
+        length: in units of `step`; 0 returns the values as float64.
     """
     if length == 0:
         return np.asarray(values, np.float64)

@@ -2,8 +2,8 @@
 
 ```
 gaussian(0,50)                                 one stage; each image draws from the range
-poisson_gaussian(shot=0.01,read=2..5)+jpeg(60,95)      stages one after the other
-3*gaussian(0,55)|camera                        each image gets one: three in four the first
+poisson_gaussian(shot=0.01,read=2..5)+jpeg(60,95)      stages in sequence
+3*gaussian(0,55)|camera                        one for each image: the first with probability 3/4
 ```
 """
 
@@ -22,10 +22,10 @@ _NAMES = {kind: name for name, kind in STAGES.items()}
 
 @dataclasses.dataclass(frozen=True)
 class Chain:
-    """Stages that follow each other, and how often they are chosen.
+    """A sequence of stages and its weight.
 
     Attributes:
-        weight: above 0; relative to the other chains'.
+        weight: above 0; the probability is proportional to it.
         stages: at least one of `STAGES`.
     """
 
@@ -46,10 +46,10 @@ class Chain:
 
 @dataclasses.dataclass(frozen=True)
 class Degradation:
-    """What makes a noisy image of a clean one; `str` gives the text that it is parsed from.
+    """A function from a clean image to a noisy one; `str` gives the text that it is parsed from.
 
     Attributes:
-        chains: each image gets one of them.
+        chains: one of them is drawn for each image.
     """
 
     chains: tuple[Chain, ...]
@@ -59,7 +59,7 @@ class Degradation:
 
     @property
     def sigma_range(self) -> tuple[float, float] | None:
-        """Lowest and highest σ if every chain is only white Gaussian noise, else `None`."""
+        """Lowest and highest σ if all chains are white Gaussian noise only, else `None`."""
         stages = [chain.stages[0] for chain in self.chains if len(chain.stages) == 1]
         if len(stages) < len(self.chains) or not all(isinstance(s, Gaussian) for s in stages):
             return None
@@ -67,7 +67,7 @@ class Degradation:
 
     @property
     def sigma(self) -> float | None:
-        """The noise level where it is known: white Gaussian noise of one σ, 0-255 scale."""
+        """The noise level, 0-255 scale, if it is white Gaussian noise of one σ, else `None`."""
         low, high = self.sigma_range or (0, 1)
         return low if low == high else None
 
@@ -76,7 +76,7 @@ class Degradation:
 
         Args:
             clean: float32 (H, W, C) in [0, 1], C is 3 (RGB) or 1.
-            draws: the image's random numbers; the same give the same result.
+            draws: the image's random numbers, which determine the result.
 
         Returns:
             float32 (H, W, C); leaves [0, 1] unless the last stage clips.
@@ -90,17 +90,17 @@ class Degradation:
         if len(self.chains) == 1:
             return self.chains[0]
         bounds = np.cumsum([chain.weight for chain in self.chains])
-        # The first bound above the draw, which is below the last one.
+        # The first bound above the draw.
         return self.chains[int(np.searchsorted(bounds, draws.uniform(0, bounds[-1]), "right"))]
 
 
 def parse_degradation(text: str) -> Degradation:
-    """Reads what `--degradation` takes; see the top of this file.
+    """Parses the value of `--degradation`; see the top of this file.
 
     Raises:
-        UserError: names the part that is wrong, what was expected there, and the choices.
+        UserError: names the invalid part, what was expected and the choices.
     """
-    # At bars and plus signs outside parentheses, because an exponent may contain one.
+    # Split only outside parentheses, because exponents may contain a plus sign.
     chains = []
     for part in re.split(r"\|(?![^()]*\))", text):
         weight, star, rest = part.rpartition("*")
@@ -116,7 +116,7 @@ def _wrong(text: str, what: str) -> UserError:
     return UserError(
         f"--degradation={text}: {what}.\n"
         "Expected stages such as gaussian(0,50), poisson_gaussian(shot=0.01,read=2..5), camera, "
-        "jpeg(60,95), joined by + (one after the other) and | (one or the other); stages are "
+        "jpeg(60,95), joined by + (in sequence) and | (one of them per image); stages are "
         f"{', '.join(STAGES)}."
     )
 
@@ -132,7 +132,7 @@ def _number(text: str) -> float | None:
 def _stage(text: str, part: str):
     match = re.fullmatch(r"\s*(\w+)\s*(?:\(([^()]*)\))?\s*", part)
     if match is None:
-        raise _wrong(text, f"{part.strip()!r} is no stage")
+        raise _wrong(text, f"{part.strip()!r} is not a stage")
     name, inner = match[1], (match[2] or "").strip()
     if name not in STAGES:
         raise _wrong(text, f"unknown stage {name!r}")

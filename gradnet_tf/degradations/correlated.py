@@ -6,15 +6,15 @@ import numpy as np
 from gradnet_tf.degradations.draws import Draws
 from gradnet_tf.degradations.gaussian import add_gaussian_noise
 
-# The blurring Gaussian is cut off at so many standard deviations.
+# The blur kernel is truncated at so many standard deviations.
 _REACH = 4
 
 
 def correlated_noise(shape: tuple[int, int, int], draws: Draws, length: float) -> np.ndarray:
     """Draws noise of variance 1: white noise, blurred by a Gaussian and scaled.
 
-    The correlation of two pixels d apart is `exp(−d² / (4 · length²))`; the
-    channels are independent. It is the same everywhere, at the borders too.
+    The correlation of two pixels at distance d is `exp(−d² / (4 · length²))`, also at the borders;
+    channels are independent.
 
     Args:
         shape: (height, width, channels).
@@ -32,7 +32,7 @@ def correlated_noise(shape: tuple[int, int, int], draws: Draws, length: float) -
     height, width, channels = shape
     wide = draws.normal((height + 2 * reach, width + 2 * reach, channels))
     blurred = cv2.sepFilter2D(wide, -1, kernel, kernel)
-    # OpenCV drops a last axis of 1.
+    # OpenCV drops a last axis of size 1.
     blurred = blurred.reshape(wide.shape)
     return np.ascontiguousarray(blurred[reach : reach + height, reach : reach + width])
 

@@ -4,18 +4,18 @@ import math
 
 import numpy as np
 
-# Separate from the noise, so that a range of levels draws the same noise as one level.
+# A stream separate from the noise, so that a range of levels draws the same noise as one level.
 _PARAMETERS = 1
 
 
 def box_muller(generator: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
     """Draws N(0, 1) numbers by the Box-Muller transform of uniforms.
 
-    Whole-array arithmetic makes it about twice as fast as NumPy's own
-    ziggurat. Uniforms have 24 bits, so that the largest draw is 5.8.
+    Whole-array arithmetic makes it about twice as fast as NumPy's ziggurat. Uniforms have 24 bits,
+    so the largest draw is 5.8.
 
     Args:
-        generator: where the uniforms come from.
+        generator: generates the uniforms.
         shape: shape of the result.
 
     Returns:
@@ -24,7 +24,7 @@ def box_muller(generator: np.random.Generator, shape: tuple[int, ...]) -> np.nda
     count = math.prod(shape)
     half = (count + 1) // 2
     uniform = generator.random((2, half), dtype=np.float32)
-    # 1 − u lies in (0, 1], where the logarithm is finite.
+    # 1 − u is in (0, 1], where the logarithm is finite.
     radius = np.sqrt(np.float32(-2) * np.log(np.float32(1) - uniform[0]))
     angle = np.float32(2 * np.pi) * uniform[1]
     draws = np.empty((2, half), np.float32)
@@ -42,7 +42,7 @@ class Draws:
 
     def __init__(self, key: tuple[int, int], fast: bool = False):
         """Args:
-        key: two integers of 0 or more; everything drawn follows from them.
+        key: two non-negative integers that determine all draws.
         fast: draw normal numbers by `box_muller`, as training does.
         """
         self._noise = np.random.default_rng(key)

@@ -1,13 +1,13 @@
 """White Gaussian noise, and the scale of noise levels.
 
-Plain arithmetic, which works on NumPy arrays and on TensorFlow and JAX tensors.
+Plain arithmetic that works on NumPy arrays and on TensorFlow and JAX tensors.
 """
 
 
 def sigma_to_unit(sigma):
     """Converts a noise level from the 0-255 scale to the [0, 1] scale of tensors.
 
-    This is the one place where σ is divided by 255.
+    This is the only place where σ is divided by 255.
     """
     return sigma / 255.0
 

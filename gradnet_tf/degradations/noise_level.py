@@ -1,4 +1,4 @@
-"""The noise level of a picture, estimated, and the levels that a network was trained for."""
+"""Estimates the noise level of a picture, and compares levels with those of the training."""
 
 import sys
 from collections.abc import Mapping
@@ -15,17 +15,15 @@ _NORMAL_MEDIAN = 0.6744897501960817
 def estimate_sigma(image: np.ndarray) -> float:
     """Returns the standard deviation of white Gaussian noise in a picture, 0-255 scale.
 
-    The median of the absolute diagonal details of one Haar transform, divided
-    by the median of |N(0, 1)|: of a picture, these details hold little but
-    noise, and the median passes over the edges that they do hold (Donoho and
-    Johnstone, "Ideal spatial adaptation by wavelet shrinkage", Biometrika
-    81(3), 1994, section 4.2). Fine texture is taken for noise, so the estimate
-    is high rather than low; noise that is coloured or was clipped is
-    underestimated.
+    The median of the absolute diagonal details of one Haar transform, divided by the median of
+    |N(0, 1)|: these details are mostly noise, and the median is robust against the edges in them
+    (Donoho and Johnstone, "Ideal spatial adaptation by wavelet shrinkage", Biometrika 81(3), 1994,
+    section 4.2). Fine texture counts as noise, so the estimate tends to be high; correlated or
+    clipped noise is underestimated.
 
     Args:
-        image: (H, W, C) float, nominal range [0, 1], with the same noise in all
-            channels. Less than 2×2 pixels tell nothing: the answer is 0.
+        image: (H, W, C) float, nominal range [0, 1], with the same noise in all channels. The
+            result is 0 for less than 2×2 pixels.
     """
     image = np.asarray(image, np.float32)
     height, width = (side - side % 2 for side in image.shape[:2])
@@ -45,24 +43,24 @@ def estimate_and_tell(image: np.ndarray, what: str) -> float:
 
 
 def levels_text(low: float, high: float) -> str:
-    """Writes noise levels for people: "σ = 25", or "σ = 0 to 55"."""
+    """Formats noise levels: "σ = 25", or "σ = 0 to 55"."""
     return f"σ = {low:g}" if low == high else f"σ = {low:g} to {high:g}"
 
 
 def untrained_note(
     name: str, source: Mapping[str, Any] | None, low: float, high: float, use: str
 ) -> str | None:
-    """Says that weights are used at noise levels that they were not trained for.
+    """Returns a warning if weights are used at noise levels that they were not trained for.
 
     Args:
-        name: of the denoiser.
-        source: its `source`; where that does not know the levels, nothing is said.
-        low: lowest level it is used at, on the 0-255 scale.
+        name: name of the denoiser.
+        source: its `source`.
+        low: lowest level in use, on the 0-255 scale.
         high: highest level.
-        use: as "it is scored at".
+        use: the kind of use, such as "it is scored at".
 
     Returns:
-        A sentence, or `None` where the levels lie within those of the training.
+        A sentence, or `None` if the levels are within those of the training or these are unknown.
     """
     trained = (source or {}).get("trained_sigma")
     if trained is None or trained[0] <= low <= high <= trained[1]:

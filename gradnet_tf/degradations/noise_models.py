@@ -1,6 +1,6 @@
-"""The noise models by the names that `--degradation` takes, with their parameters and units.
+"""The noise models by their names for `--degradation`, with their parameters and units.
 
-A parameter is one value or a range, from which each image draws its own, uniformly.
+A parameter is a value or a range, from which a value is drawn uniformly for each image.
 """
 
 import dataclasses
@@ -8,29 +8,27 @@ import math
 
 import numpy as np
 
-from gradnet_tf.degradations import bayer
-from gradnet_tf.degradations.camera import camera
+from gradnet_tf.degradations.camera import PATTERNS, Response, camera
 from gradnet_tf.degradations.correlated import add_correlated_noise
 from gradnet_tf.degradations.draws import Draws
 from gradnet_tf.degradations.eight_bits import jpeg, round_to_8_bits
 from gradnet_tf.degradations.gaussian import add_gaussian_noise
-from gradnet_tf.degradations.response import Response
 from gradnet_tf.degradations.sensor import add_poisson_gaussian_noise
 
 
 @dataclasses.dataclass(frozen=True)
 class Range:
-    """A parameter: drawn uniformly from [low, high], fixed where these are equal."""
+    """A parameter: drawn uniformly from [low, high]; fixed if these are equal."""
 
     low: float
     high: float
 
     def draw(self, draws: Draws) -> float:
-        """Returns this image's value; a fixed one takes no random number."""
+        """Returns the value for an image; a fixed one uses no random number."""
         return self.low if self.low == self.high else draws.uniform(self.low, self.high)
 
     def draw_variance(self, draws: Draws) -> float:
-        """Returns a variance whose root, the standard deviation, is drawn uniformly."""
+        """Returns a variance whose square root is drawn uniformly."""
         return Range(math.sqrt(self.low), math.sqrt(self.high)).draw(draws) ** 2
 
     def __str__(self) -> str:
@@ -39,7 +37,7 @@ class Range:
 
 
 def _parameter(least: float, most: float, default: tuple[float, float] | None = None):
-    """Declares a parameter: its limits, and its default where it may be left out."""
+    """Declares a parameter: its limits, and its default if it is optional."""
     limits = {"limits": (least, most)}
     if default is None:
         return dataclasses.field(metadata=limits)
@@ -67,8 +65,8 @@ class PoissonGaussian:
     """Shot and read noise: variance `shot · signal + (read / 255)²` on the [0, 1] scale.
 
     Attributes:
-        shot: variance of white's shot noise, [0, 1] scale; white is 1 / shot
-            photons. Of a range, the root is drawn uniformly.
+        shot: variance of white's shot noise, [0, 1] scale; white is 1 / shot photons. For a range,
+            the square root is drawn uniformly.
         read: standard deviation, 0-255 scale.
     """
 
@@ -104,13 +102,13 @@ class Camera:
     """A camera: inverse response, mosaic, noise, demosaicking, response, JPEG; see `camera`.
 
     Attributes:
-        shot: variance of white's shot noise in linear light, [0, 1] scale. Of a
-            range, the root is drawn uniformly; CBDNet's σ_s is that root, 0 to 0.16.
+        shot: variance of white's shot noise in linear light, [0, 1] scale. For a range, the square
+            root is drawn uniformly; it is CBDNet's σ_s, 0 to 0.16.
         read: standard deviation in linear light, 0-255 scale; CBDNet's σ_c is 0 to 0.06 · 255.
         gamma: γ of the response.
         contrast: S-curve of the response, see `Response`.
         quality: JPEG quality, 1-100, rounded to a whole number; 0 for no JPEG.
-        mosaic: 1 for one colour a pixel (one of four patterns at random), 0 for all three.
+        mosaic: 1 for one color per pixel (one of four patterns at random), 0 for all three.
     """
 
     shot: Range = _parameter(0, 1, (0, 0.0256))
@@ -124,7 +122,7 @@ class Camera:
         """Returns the photograph: float32 (H, W, C) in [0, 1]."""
         response = Response(self.gamma.draw(draws), self.contrast.draw(draws))
         shot, read = self.shot.draw_variance(draws), self.read.draw(draws)
-        pattern = int(draws.uniform(0, len(bayer.PATTERNS)))
+        pattern = int(draws.uniform(0, len(PATTERNS)))
         quality = round(self.quality.draw(draws))
         pattern = pattern if self.mosaic.draw(draws) >= 0.5 else None
         return camera(image, draws, response, shot, read, pattern, quality)
@@ -132,7 +130,7 @@ class Camera:
 
 @dataclasses.dataclass(frozen=True)
 class Jpeg:
-    """JPEG there and back, which clips and rounds to 8 bits.
+    """JPEG compression, which also clips and rounds to 8 bits.
 
     Attributes:
         quality: 1-100, rounded to a whole number.
@@ -141,7 +139,7 @@ class Jpeg:
     quality: Range = _parameter(1, 100)
 
     def apply(self, image: np.ndarray, draws: Draws) -> np.ndarray:
-        """Returns what the file holds: float32 (H, W, C) in [0, 1]."""
+        """Returns the image of the file: float32 (H, W, C) in [0, 1]."""
         return jpeg(image, round(self.quality.draw(draws)))
 
 
@@ -150,7 +148,7 @@ class Round:
     """Clips to [0, 1] and rounds to 8 bits, as a PNG file does."""
 
     def apply(self, image: np.ndarray, draws: Draws) -> np.ndarray:
-        """Returns what the file holds: float32 (H, W, C) in [0, 1]."""
+        """Returns the image of the file: float32 (H, W, C) in [0, 1]."""
         return round_to_8_bits(image)
 
 

@@ -1,8 +1,7 @@
-"""Which image, crop, orientation, σ and noise make example number n of a run (NumPy only).
+"""Chooses image, crop, orientation, σ and noise of example number n of a run (NumPy only).
 
-Everything about an example follows from (seed, n), never from batch size,
-worker count, strategy or time. So a run can be resumed, distributed and
-repeated, and every backend makes the same choices.
+An example depends only on (seed, n), not on batch size, worker count, strategy or time. So runs can
+be resumed, distributed and repeated, and every backend makes the same choices.
 """
 
 import dataclasses
@@ -12,28 +11,28 @@ from pathlib import PurePath
 
 import numpy as np
 
-# Streams of random numbers, apart from those of `gradnet_tf.degradations.sampling`.
-_BLOCK, _GROUP = 2, 3
+# Streams of random numbers that must not overlap under one seed.
+_ORDER, _EXAMPLE, _BLOCK, _GROUP = range(4)
 
 
 class WeightedOrder:
-    """Which image example n shows: exactly `weight` of every `sum(weights)` from each group.
+    """Chooses the image of example n: exactly `weight` of every `sum(weights)` from each group.
 
-    Within a group every image comes once before any comes again, in a new order each time.
-    All of it follows from (seed, n). This is why weights are exact in every block: with a random
-    group for each example, the position within a group's epoch would depend on all earlier draws.
+    Each group is shuffled for every pass over it. Everything depends only on (seed, n). That is why
+    weights are exact in every block: with a random group for each example, the position within a
+    group's epoch would depend on all earlier draws.
     """
 
     def __init__(self, groups: Sequence[tuple[Sequence[int], int]], seed: int):
         """Args:
-        groups: for each group the numbers of its images, at least one, and its
-            weight, a whole number of 1 or more.
+        groups: for each group the indices of its images, at least one, and its weight, a whole
+            number of at least 1.
         seed: the run's seed.
         """
         self._images = [list(images) for images, _ in groups]
         self._weights = [weight for _, weight in groups]
         self._seed = seed
-        # Of each slot of a block: its group, and its number among the group's slots.
+        # For each slot of a block: its group, and its index among the group's slots.
         self._slots = [
             (group, rank) for group, weight in enumerate(self._weights) for rank in range(weight)
         ]
@@ -54,13 +53,9 @@ class WeightedOrder:
         return images[cached[1][position]]
 
 
-# Streams of random numbers that must not overlap under one seed.
-_ORDER, _EXAMPLE = 0, 1
-
-
 @dataclasses.dataclass(frozen=True)
 class Choice:
-    """What makes one training example.
+    """The random choices of one training example.
 
     Attributes:
         image: index of the image.
@@ -68,7 +63,7 @@ class Choice:
         left: first column of the crop.
         orientation: 0-7, see `orient`.
         sigma: noise level on the 0-255 scale.
-        noise_seed: two 31-bit integers that key the noise draws, and those of the augmentation.
+        noise_seed: two 31-bit integers, the key of the draws for noise and augmentation.
     """
 
     image: int
@@ -80,7 +75,7 @@ class Choice:
 
 
 class CropSampler:
-    """Chooses example n: every image once an epoch in a new order, a uniform crop of it."""
+    """Chooses example n: a uniform crop of an image, with all images shuffled for every epoch."""
 
     def __init__(
         self,
@@ -102,9 +97,9 @@ class CropSampler:
         self.sigma_min = sigma_min
         self.sigma_max = sigma_max
         self.seed = seed
-        # Takes the place of the plain order where parts of the set have weights.
+        # Replaces the plain order if parts of the set have weights.
         self.order: WeightedOrder | None = None
-        # Chooses the most textured of several crops where it is set.
+        # If set, chooses the most textured of several crops.
         self.texture: TextureChoice | None = None
         self._order: tuple[int, np.ndarray] | None = None
 
@@ -130,15 +125,15 @@ class CropSampler:
         sigma = self.sigma_min + (self.sigma_max - self.sigma_min) * float(generator.random())
         first, second = generator.integers(2**31, size=2)
         if self.texture is not None:
-            # Drawn last, so that σ, orientation and noise are those of a run without it.
+            # Drawn last, so that σ, orientation and noise do not depend on it.
             top, left = self.texture.choose(image, (top, left), generator)
         return Choice(image, top, left, orientation, sigma, (int(first), int(second)))
 
 
 class TextureChoice:
-    """Takes the most textured of several random crops, by the mean gradient of the luma."""
+    """Chooses the most textured of several random crops, by the mean gradient of the luma."""
 
-    #: Side of the cells, in pixels, in which gradients are summed up.
+    #: Side in pixels of the cells over which gradients are summed.
     CELL = 8
 
     def __init__(
@@ -149,10 +144,10 @@ class TextureChoice:
         candidates: int,
     ):
         """Args:
-        load: returns image number i, uint8 (H, W, C); its gradients are kept.
+        load: returns image number i, uint8 (H, W, C); its gradients are cached.
         sizes: (height, width) of each image.
         crop_size: side of the crops in pixels.
-        candidates: crops to choose from, at least 2.
+        candidates: number of crops to choose from, at least 2.
         """
         self._load, self._sizes = load, sizes
         self._crop_size, self._candidates = crop_size, candidates
@@ -174,7 +169,7 @@ class TextureChoice:
         sums, side = self._integral(image), max(1, self._crop_size // self.CELL)
         bottom = min(top // self.CELL + side, sums.shape[0] - 1)
         right = min(left // self.CELL + side, sums.shape[1] - 1)
-        # An image as large as the crop has one gradient less than pixels, so one cell less.
+        # There is one gradient less than pixels, so an image of the crop's size has one cell less.
         top, left = max(0, bottom - side), max(0, right - side)
         return float(sums[bottom, right] - sums[top, right] - sums[bottom, left] + sums[top, left])
 
@@ -184,9 +179,9 @@ class TextureChoice:
         """Returns top and left of the chosen crop.
 
         Args:
-            image: number of the image.
+            image: index of the image.
             first: one of the candidates; the others are drawn.
-            generator: where the others come from.
+            generator: draws the others.
         """
         height, width = self._sizes[image]
         limits = (height - self._crop_size + 1, width - self._crop_size + 1)
@@ -219,13 +214,12 @@ def evaluation_key(seed: int, name: str) -> tuple[int, int]:
 def evaluation_noise(shape: Sequence[int], seed: int, name: str) -> np.ndarray:
     """Draws the N(0, 1) noise of one evaluated image.
 
-    The draws depend on the seed and on the file's stem alone, so that they are
-    the same for any batch, subset or order.
+    The draws depend only on the seed and the file's stem, not on batch, subset or order.
 
     Args:
         shape: shape of the image.
         seed: the evaluation's seed.
-        name: file name of the image; folder and suffix do not count.
+        name: file name of the image; folder and suffix are ignored.
 
     Returns:
         float32 array of `shape`.

@@ -15,7 +15,7 @@ def add_poisson_gaussian_noise(
     [0, 1] scale; never clipped.
 
     Args:
-        clean: float32 image, nominal range [0, 1]; below 0 no photon arrives.
+        clean: float32 image, nominal range [0, 1]; negative values have no shot noise.
         draws: the image's random numbers.
         shot: variance of a full signal's shot noise on the [0, 1] scale: white
             (1.0) is `1 / shot` photons. 0 for none.
@@ -35,9 +35,9 @@ def add_poisson_gaussian_noise(
 def add_signal_dependent_noise(
     light: np.ndarray, draws: Draws, shot: float, read: float
 ) -> np.ndarray:
-    """Adds Gaussian noise of variance `shot · light + (read / 255)²`, as CBDNet's model has it.
+    """Adds Gaussian noise of variance `shot · light + (read / 255)²`, as in CBDNet's model.
 
-    The moments of `add_poisson_gaussian_noise` at a fraction of its time.
+    It has the moments of `add_poisson_gaussian_noise` and is much faster.
 
     Args, returns: see `add_poisson_gaussian_noise`; `light` is linear in the photons.
     """

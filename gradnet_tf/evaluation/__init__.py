@@ -1,1 +1,1 @@
-"""Scores denoisers on sets of images, and prints the scores."""
+"""Scores denoisers on image sets and prints the scores."""

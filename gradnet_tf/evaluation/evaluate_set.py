@@ -1,4 +1,4 @@
-"""Scores a denoiser on a set of images: which noise, which channels, which numbers."""
+"""Scores a denoiser on a set of images."""
 
 import dataclasses
 import time
@@ -23,7 +23,7 @@ from gradnet_tf.evaluation.scores import (
 from gradnet_tf.images.channels import adapt_channels, adaptation
 from gradnet_tf.images.image_files import require_one_size, to_float
 from gradnet_tf.models.presets import PRECISIONS
-from gradnet_tf.runtimes.choose_runtime import RUNTIMES
+from gradnet_tf.runtimes import RUNTIMES
 from gradnet_tf.tiling.tile_config import AUTO, POOLINGS, TileConfig, parse_tile
 from gradnet_tf.training.config import require, require_sigma
 from gradnet_tf.utils.console import note
@@ -33,30 +33,30 @@ from gradnet_tf.utils.options import option
 
 @dataclasses.dataclass(frozen=True)
 class EvaluateConfig:
-    """What is evaluated, and how; each field is a flag of evaluate.py.
+    """Configures an evaluation; each field is a flag of evaluate.py.
 
-    A `degradation` sets `sigma` to its level, or to `None` where it is not white Gaussian noise
-    of one level.
+    A `degradation` sets `sigma` to its level, or to `None` unless it is white Gaussian noise of one
+    level.
 
     Attributes:
-        dataset: image set by name.
-        split: split of the set (default: the set's own).
-        sigma: noise level, standard deviation on the 0-255 scale; sets with real noise have
-            their own.
+        dataset: name of the image set.
+        split: split of the set (default: depends on the set).
+        sigma: noise level, standard deviation on the 0-255 scale; ignored for sets with real
+            noise.
         degradation: other noise instead of --sigma, such as 'camera|jpeg(60)'; see
             docs/degradations.md.
         seed: seed of the noise.
-        max_images: take only the first so many images in byte order of their names.
+        max_images: use only this many images, the first in byte order of their names.
         clip_noisy: clip the noisy input to [0, 1] before the denoiser sees it.
-        self_ensemble: average the result over the eight flips and quarter turns; eight times
-            the work.
-        tile: side of the tiles of large pictures in pixels, auto or whole; the result does not
-            depend on it.
-        pooling: what the attention averages over: whole (all of the picture), crops (of pictures
+        self_ensemble: average the results of the eight flips and rotations; takes eight times as
+            long.
+        tile: side of the tiles of large pictures in pixels, auto or whole; does not change the
+            result.
+        pooling: what the attention averages over: whole (the whole picture), crops (for pictures
             above 160x160 pixels), or auto (whole up to half a megapixel).
-        runtime: what runs the shipped weights: keras (TensorFlow or JAX), litert, or auto (litert
+        runtime: runtime of the shipped weights: keras (TensorFlow or JAX), litert, or auto (litert
             if it is installed and there is no GPU).
-        precision: dtype policy that the model is built under.
+        precision: dtype policy of the model.
     """
 
     dataset: str = "sample"
@@ -91,7 +91,7 @@ class EvaluateConfig:
 
     @property
     def tiles(self) -> TileConfig:
-        """How images are cut and pooled."""
+        """The configuration of tiles and pooling."""
         return TileConfig(self.tile, pooling=self.pooling)
 
 
@@ -102,17 +102,17 @@ class Denoiser(Protocol):
     channels: int
 
     def denoise(self, images: np.ndarray, sigma: float | None = None) -> np.ndarray:
-        """Denoises float32 (N, H, W, C), nominal range [0, 1]; same shape back."""
+        """Denoises float32 (N, H, W, C) with nominal range [0, 1]; returns the same shape."""
 
     def naive(self, images: np.ndarray) -> np.ndarray | None:
-        """Returns the naive estimate where the denoiser has one."""
+        """Returns the naive estimate, or `None` if the denoiser has none."""
 
 
 class ImageSet(Protocol):
     """The part of an image set that an evaluation uses.
 
-    A set without clean images has `has_clean` False and only `noisy`. The
-    `facts` of a set, if it has any, contain its protocol.
+    A set without clean images has `has_clean` False and only `noisy`. `info`, which is
+    optional, contains its protocol.
     """
 
     name: str
@@ -124,7 +124,7 @@ class ImageSet(Protocol):
         """Returns the clean image, uint8 (H, W, C)."""
 
     def noisy(self, index: int) -> np.ndarray | None:
-        """Returns the image's really noisy partner, uint8, where the set has one."""
+        """Returns the image with real noise, uint8, if the set has one."""
 
 
 def has_clean(image_set: ImageSet) -> bool:
@@ -133,77 +133,67 @@ def has_clean(image_set: ImageSet) -> bool:
 
 
 def protocol(image_set: ImageSet) -> dict[str, Any] | None:
-    """Returns how a set is scored where scores are published, as metrics.json has it.
+    """Returns the `protocol` of metrics.json; `None` for a set without `info`.
 
-    Returns:
-        The fields of the set's protocol, and `images`, the number of images
-        that published scores are over (`None`: as many as there are); `None`
-        for a set without facts.
+    `images` is the number of images that published scores are over, `None` if it varies.
     """
-    facts = getattr(image_set, "facts", None)
-    if facts is None:
+    info = getattr(image_set, "info", None)
+    if info is None:
         return None
-    fields = dataclasses.asdict(facts.protocol_of(image_set.split))
-    return {**fields, "images": facts.counts.get(image_set.split)}
+    fields = dataclasses.asdict(info.protocol_of(image_set.split))
+    return {**fields, "images": info.counts.get(image_set.split)}
 
 
 def clean_image(image_set: ImageSet, index: int) -> np.ndarray:
-    """Returns what an image is scored against: float32 (H, W, C) in [0, 1].
-
-    Sets whose clean images are finer than 8 bits have a method `clean`.
-    """
+    """Returns the clean image, float32 (H, W, C) in [0, 1], by `image_set.clean` if it exists."""
     precise = getattr(image_set, "clean", None)
     return precise(index) if precise else to_float(image_set.load(index))
 
 
 def check_noise(image_set: ImageSet, config: EvaluateConfig) -> None:
-    """Refuses a degradation of a set that has noise of its own.
-
-    Raises:
-        UserError: names the set and the degradation.
-    """
+    """Raises a `UserError` for a degradation of a set with real noise."""
     if config.degradation and image_set.noisy(0) is not None:
         raise UserError(
-            f"dataset {image_set.name} has real noise, to which --degradation adds none. "
+            f"dataset {image_set.name} has real noise, so --degradation does not apply. "
             f"Received: --degradation={config.degradation}\n"
-            "Leave it out, or take a set of clean images alone."
+            "Remove it, or use a set of clean images."
         )
 
 
 def noisy_input(
     clean: np.ndarray, real: np.ndarray | None, name: str, config: EvaluateConfig
 ) -> np.ndarray:
-    """Returns what the denoiser gets for one image.
+    """Returns the input of the denoiser for one image.
 
     Args:
         clean: (H, W, C) float32.
-        real: the really noisy partner, uint8, or `None` to make noise.
-        name: file name of the image; its stem keys the noise.
+        real: the image with real noise, uint8, or `None` to add noise.
+        name: file name of the image; its stem is part of the noise's seed.
         config: σ or degradation, seed and `clip_noisy`.
 
     Returns:
-        (H, W, C) float32; leaves [0, 1] unless `clip_noisy`.
+        (H, W, C) float32; may exceed [0, 1] unless `clip_noisy`.
     """
     if real is not None:
         return to_float(real)
     if config.degradation:
         draws = Draws(evaluation_key(config.seed, name))
         noisy = parse_degradation(config.degradation).apply(clean, draws)
-        return np.clip(noisy, 0, 1) if config.clip_noisy else noisy
-    if config.sigma is None:
+    elif config.sigma is None:
         raise UserError(
             f"{name} has no noisy partner, so noise is added: `sigma` must be in [0, 255]. "
             "Received: sigma=None"
         )
-    noise = evaluation_noise(clean.shape, config.seed, name)
-    noisy = add_gaussian_noise(clean, noise, config.sigma).astype(np.float32)
+    else:
+        noise = evaluation_noise(clean.shape, config.seed, name)
+        noisy = add_gaussian_noise(clean, noise, config.sigma).astype(np.float32)
     return np.clip(noisy, 0, 1) if config.clip_noisy else noisy
 
 
 def run_example(
     denoiser: Denoiser, image_set: ImageSet, index: int, config: EvaluateConfig
 ) -> Example:
-    """Loads image `index`, makes it noisy and denoises it; only `denoise` is timed."""
+    """Loads image `index`, adds noise and denoises it; only `denoise` is timed."""
     name = image_set.names[index]
     real = image_set.noisy(index)
     if has_clean(image_set):
@@ -215,18 +205,18 @@ def run_example(
         clean, noisy = None, to_float(real)
     sigma = config.sigma if real is None else None
     needs_sigma = getattr(denoiser, "needs_sigma", False)
-    # Denoisers of other projects need not know of tiles.
+    # Other denoisers need not support tiles.
     cut = {} if config.tiles == AUTO else {"tiles": config.tiles}
     start = time.perf_counter()
     if sigma is None and needs_sigma:
-        # Of the image as it is, before channels are replicated or taken one by one.
+        # Estimated before channels are replicated or separated.
         sigma = estimate_and_tell(noisy, name)
 
     def denoise(adapted):
         try:
             return np.asarray(denoiser.denoise(adapted, sigma, **cut))
         except NotFiniteOutputError:
-            # The report counts such images and goes on with the others.
+            # The report counts such images.
             return np.full(adapted.shape, np.nan, np.float32)
 
     def run(images):
@@ -239,7 +229,7 @@ def run_example(
     naive = adapt_channels(
         lambda images: denoiser.naive(images, **more), noisy[None], denoiser.channels
     )
-    # np.clip keeps NaN, so the scores still show a broken output.
+    # np.clip keeps NaN, so the scores reveal a broken output.
     naive = None if naive is None else np.clip(naive[0], 0, 1)
     denoised = np.clip(denoised, 0, 1)
     return Example(name, clean, noisy, naive, denoised, seconds, real is not None)
@@ -254,24 +244,22 @@ def evaluate(
 ) -> dict[str, Any]:
     """Scores a denoiser on every image of a set, one image at a time.
 
-    PSNR has peak 1.0 and is taken per image, then averaged. `psnr` is that of
-    the float output clipped to [0, 1], `psnr_uint8` after rounding to 8 bits,
-    `psnr_noisy` that of the input as the denoiser gets it, `psnr_naive` that of
-    the clipped naive estimate. Without clean images every score is `None`.
+    PSNR has peak 1.0 and is computed per image, then averaged. `psnr` is that of the float output
+    clipped to [0, 1], `psnr_uint8` after rounding to 8 bits, `psnr_noisy` that of the denoiser's
+    input, `psnr_naive` that of the clipped naive estimate. Without clean images all are `None`.
 
     Args:
         denoiser: see `Denoiser`.
         image_set: see `ImageSet`.
         config: see `EvaluateConfig`.
-        progress: called with each image's row when it is ready.
-        on_example: called with each image's arrays.
+        progress: called with the row of each image.
+        on_example: called with the arrays of each image.
 
     Returns:
         The contents of metrics.json; undefined and infinite values are `None`.
 
     Raises:
-        UserError: for an empty set, a set without noisy images when σ is `None`, or as
-            `check_noise` does.
+        UserError: for an empty set, a set without noisy images if σ is `None`, or as `check_noise`.
     """
     if not len(image_set.names):
         raise UserError(f"The set {image_set.name} ({image_set.split}) has no images.")

@@ -1,4 +1,4 @@
-"""PSNR and SSIM of each image of a batch. Nothing is clipped here; the caller decides."""
+"""PSNR and SSIM of each image of a batch, without clipping."""
 
 import math
 
@@ -27,7 +27,7 @@ def psnr(clean, denoised):
 
 
 def _window_mean(images):
-    """Gaussian-weighted mean around each pixel that has a whole window: valid borders only."""
+    """Gaussian-weighted mean around each pixel with a complete window."""
     offsets = np.arange(_WINDOW_SIZE) - _WINDOW_SIZE // 2
     window = np.exp(-0.5 * (offsets / _WINDOW_SIGMA) ** 2)
     window = (window / window.sum()).astype("float32")
@@ -41,9 +41,9 @@ def _window_mean(images):
 def ssim(clean, denoised):
     """Structural similarity of each image, as Wang et al. (2004) define it.
 
-    11×11 Gaussian window with σ = 1.5, data range 1, mean over the pixels that
-    have a whole window and over the channels. Equal to scikit-image's with
-    `gaussian_weights=True, sigma=1.5, use_sample_covariance=False`.
+    11×11 Gaussian window with σ = 1.5, data range 1, mean over the channels and the pixels with a
+    complete window. Equal to scikit-image's with `gaussian_weights=True, sigma=1.5,
+    use_sample_covariance=False`.
 
     Args:
         clean: (N, H, W, C) float, range [0, 1], H and W at least 11.
@@ -53,7 +53,7 @@ def ssim(clean, denoised):
         (N,) float32, at most 1.
 
     Raises:
-        ValueError: when an image is smaller than the window.
+        ValueError: if an image is smaller than the window.
     """
     height, width = clean.shape[1:3]
     if height is not None and width is not None and min(height, width) < _WINDOW_SIZE:

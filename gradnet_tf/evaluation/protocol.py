@@ -1,22 +1,22 @@
-"""The protocol of a set in words, and where a result departs from it."""
+"""The protocol of a set in words, and the deviations of a result from it."""
 
 from typing import Any
 
-NO_CLEAN = "no clean images: nothing is scored, the pictures are there to be looked at"
-# Key of `protocol` in metrics.json and what it is called.
+NO_CLEAN = "no clean images: there are no scores, only pictures"
+# Keys of `protocol` in metrics.json and their labels.
 _FIELDS = (
     ("split", "images"),
     ("crop", "crop"),
     ("clipping", "clipping"),
     ("rounding", "rounding"),
-    ("colour_space", "colour space"),
+    ("colour_space", "color space"),
     ("noise", "noise"),
     ("compares_with", "compares with"),
 )
 
 
 def protocol_items(result: dict[str, Any]) -> list[tuple[str, str]]:
-    """Returns the protocol of a result's set as (name, text); empty where none is known."""
+    """Returns the protocol of a result's set as (label, text); empty if it is unknown."""
     protocol = result.get("protocol")
     return [(name, protocol[key]) for key, name in _FIELDS] if protocol else []
 
@@ -30,7 +30,7 @@ def protocol_lines(result: dict[str, Any]) -> list[str]:
 
 
 def departures(result: dict[str, Any]) -> list[str]:
-    """Returns why the scores of a result do not compare with published ones, a sentence each."""
+    """Returns sentences on why the scores of a result are not comparable with published ones."""
     found = [] if result.get("has_clean", True) else [NO_CLEAN]
     protocol = result.get("protocol")
     if not protocol:
@@ -38,10 +38,10 @@ def departures(result: dict[str, Any]) -> list[str]:
     expected, images = protocol["images"], len(result["images"])
     if not found and expected is not None and expected != images:
         found.append(
-            f"{images} of {expected} images: the mean does not compare with published ones"
+            f"{images} of {expected} images: the mean is not comparable with published ones"
         )
     if result.get("degradation") and result["sigma"] is None:
-        found.append(f"noise {result['degradation']}: published scores are of {protocol['noise']}")
+        found.append(f"noise {result['degradation']}: published scores are for {protocol['noise']}")
     if result["clip_noisy"] and protocol["noise"] == "AWGN":
-        found.append("the protocol does not clip the noisy input: published scores are of another")
+        found.append("the noisy input was clipped, but the protocol does not clip it")
     return found

@@ -25,10 +25,7 @@ _SSIM_WINDOW = 11
 
 @dataclasses.dataclass(frozen=True)
 class Example:
-    """One evaluated image: float32 (H, W, C) arrays, the outputs clipped to [0, 1].
-
-    `clean` is `None` where there is nothing to score against.
-    """
+    """One evaluated image: float32 (H, W, C), outputs clipped to [0, 1]; `clean` may be `None`."""
 
     name: str
     clean: np.ndarray | None
@@ -40,7 +37,7 @@ class Example:
 
 
 def _psnr(clean: np.ndarray, image: np.ndarray) -> float:
-    # Imported when needed, because it imports Keras, which configurations and tables do not need.
+    # Imported late, because it imports Keras, which configurations and tables do not need.
     from gradnet_tf.evaluation.metrics import psnr
 
     if np.array_equal(clean, image):
@@ -49,7 +46,7 @@ def _psnr(clean: np.ndarray, image: np.ndarray) -> float:
 
 
 def _ssim(clean: np.ndarray, image: np.ndarray) -> float | None:
-    """SSIM, or `None` where the image has no room for the window."""
+    """Returns SSIM, or `None` if the image is smaller than the window."""
     from gradnet_tf.evaluation.metrics import ssim
 
     if min(clean.shape[:2]) < _SSIM_WINDOW:
@@ -83,12 +80,7 @@ def score_example(example: Example) -> dict[str, Any]:
 
 
 def mean_scores(rows: Sequence[dict[str, Any]]) -> dict[str, float | None]:
-    """Averages each score over the images.
-
-    An image whose score does not apply (`None`: no room for the SSIM window, no
-    naive estimate) is left out. A NaN or an infinity is included, so that the mean
-    shows it.
-    """
+    """Averages each score over the images, without `None` but including NaN and infinities."""
     means: dict[str, float | None] = {}
     for score in SCORES:
         values = [row[score] for row in rows if row[score] is not None]

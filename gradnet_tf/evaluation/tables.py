@@ -1,4 +1,4 @@
-"""The numbers of an evaluation as text: console tables and metrics.csv."""
+"""The scores of an evaluation as text: console tables and metrics.csv."""
 
 import csv
 import io
@@ -24,42 +24,37 @@ _SHOWN_IMAGES = 12
 
 
 def number(value: float | None, decimals: int) -> str:
-    """Writes a score; a dash where it is undefined, infinite or does not apply."""
+    """Formats a score; a dash if it is undefined or infinite."""
     return "–" if value is None else f"{value:.{decimals}f}"
 
 
 def noise_text(result: dict[str, Any]) -> str:
-    """Names the noise of a result: `σ = 25`, `real noise` or the degradation."""
+    """Describes the noise of a result: `σ = 25`, `real noise` or the degradation."""
+    clipped = ", noisy input clipped" if result["clip_noisy"] else ""
     if result.get("degradation"):
-        clipped = ", noisy input clipped" if result["clip_noisy"] else ""
         return f"noise {result['degradation']}{clipped}"
-    if result["sigma"] is None:
-        return "real noise"
-    return f"σ = {result['sigma']:g}" + (", noisy input clipped" if result["clip_noisy"] else "")
+    return "real noise" if result["sigma"] is None else f"σ = {result['sigma']:g}{clipped}"
 
 
 def images_text(result: dict[str, Any]) -> str:
-    """Says how many images were scored, and of how many."""
+    """Returns the number of scored images, and of how many."""
     count, available = len(result["images"]), result["available_images"]
     of = f"first {count} of {available}" if count < available else str(available)
     return f"{of} image{'' if available == 1 else 's'}"
 
 
 def set_text(result: dict[str, Any]) -> str:
-    """Names the set of a result, `cbsd68 (test)`; where it was cut, how many images were taken."""
+    """Returns the set and split of a result, and the number of images if it was cut."""
     cut = len(result["images"]) < result["available_images"]
     return f"{result['dataset']} ({result['split']})" + (f", {images_text(result)}" if cut else "")
 
 
 def result_table(result: dict[str, Any], shown_images: int = _SHOWN_IMAGES) -> str:
-    """Makes the console table of one model: a line per image and the mean.
+    """Returns the console table of one model: a line per image and the mean.
 
     Args:
         result: see `gradnet_tf.evaluation.evaluate_set.evaluate`.
-        shown_images: of more images than this, the first and the last half are shown.
-
-    Returns:
-        Lines without a trailing newline.
+        shown_images: largest number of images; more are abbreviated in the middle.
     """
     rows = result["images"]
     lines = [(row["name"], row) for row in rows]
@@ -87,14 +82,14 @@ def result_table(result: dict[str, Any], shown_images: int = _SHOWN_IMAGES) -> s
 
 
 def notes(result: dict[str, Any]) -> list[str]:
-    """Returns remarks that the numbers need, one sentence each."""
+    """Returns remarks about the scores, one sentence each."""
     remarks = departures(result)
     if result["sigma"] is not None:
         note = scored_untrained(result["model"], result["source"], result["sigma"])
         remarks += [note] if note else []
     if result["conversion"]:
-        remarks.append(f"channels: {result['conversion']}{_grey_hint(result)}")
-    if result.get("self_ensemble"):  # Results of earlier versions lack this entry.
+        remarks.append(f"channels: {result['conversion']}{_gray_hint(result)}")
+    if result.get("self_ensemble"):  # Missing in results of earlier versions.
         remarks.append("results are averaged over the eight flips (self-ensemble)")
     if result["clip_noisy"]:
         remarks.append("the noisy input was clipped to [0, 1]")
@@ -106,10 +101,10 @@ def notes(result: dict[str, Any]) -> list[str]:
     return remarks
 
 
-def _grey_hint(result: dict[str, Any]) -> str:
+def _gray_hint(result: dict[str, Any]) -> str:
     """Names the gray weights if color weights were scored on gray images."""
     name = gray_partner(result["model"], result["source"])
-    return f" (the grey weights are {name})" if name and REPLICATED in result["conversion"] else ""
+    return f" (the gray weights are {name})" if name and REPLICATED in result["conversion"] else ""
 
 
 def metrics_csv(result: dict[str, Any]) -> str:
@@ -129,8 +124,8 @@ def rank(results: Sequence[dict[str, Any]], folders: Sequence[str]) -> list[dict
     """Orders models by mean PSNR, the best first; models without one come last.
 
     Args:
-        results: one per model, from the same images and noise.
-        folders: the folder of each model's own report, relative to the output.
+        results: one per model, for the same images and noise.
+        folders: the folder of each model's report, relative to the output.
 
     Returns:
         One object per model for ranking.json; models with equal PSNR share a rank.
@@ -152,11 +147,9 @@ def rank(results: Sequence[dict[str, Any]], folders: Sequence[str]) -> list[dict
 
 
 def ranking_table(ranking: Sequence[dict[str, Any]], result: dict[str, Any]) -> str:
-    """Makes the console table that compares models, named by the folders of their reports.
+    """Returns the console table that compares models, named by the folders of their reports.
 
-    Args:
-        ranking: see `rank`.
-        result: of one of them; names the images and the noise of all.
+    `result` is that of one model, for the images and the noise of all.
     """
     width = max([len("model")] + [len(entry["folder"]) for entry in ranking])
     lines = [f"{len(ranking)} models on {set_text(result)}, {noise_text(result)}"]

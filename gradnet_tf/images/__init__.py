@@ -1,4 +1,4 @@
-"""Photographs as people have them: read and written again with nothing lost but noise."""
+"""Reads and writes photographs without losing bit depth, alpha or metadata."""
 
-#: More pixels than this are refused, in millions: a file of some kB may claim any size.
+#: Default limit on megapixels; larger pictures are refused, because headers can lie.
 MAX_MEGAPIXELS = 200.0

@@ -1,10 +1,9 @@
-"""Image files: the one place that decodes and encodes them, and their two number formats.
+"""Reads and writes 8-bit image files, and converts pixels between uint8 and float32.
 
-Every part of the project reads pixels through `read_image`, because decoders
-differ: TensorFlow's default JPEG decoder is up to ten grey levels away from
-the accurate one, so that scores and content checks would not agree. OpenCV
-uses libjpeg-turbo's accurate integer DCT, as Pillow does, and the pixels of
-both are equal.
+Training and evaluation read all images through `read_image`, because decoders differ:
+TensorFlow's default JPEG decoder is off by up to ten gray levels, so scores and content hashes
+would not match. OpenCV uses libjpeg-turbo's accurate integer DCT, as Pillow does, and both give
+the same pixels.
 """
 
 import contextlib
@@ -43,7 +42,7 @@ def to_uint8(image: np.ndarray) -> np.ndarray:
     return np.rint(scaled).astype(np.uint8)
 
 
-def to_grey(image: np.ndarray) -> np.ndarray:
+def to_gray(image: np.ndarray) -> np.ndarray:
     """Converts uint8 RGB [H, W, 3] to luma [H, W, 1], Y = 0.299 R + 0.587 G + 0.114 B.
 
     These are the weights of ITU-R BT.601 as OpenCV applies them (in integers,
@@ -53,34 +52,34 @@ def to_grey(image: np.ndarray) -> np.ndarray:
 
 
 def require_one_size(name: str, clean: np.ndarray, noisy: np.ndarray) -> None:
-    """Refuses a pair whose images differ in size.
+    """Checks that the images of a pair have the same size.
 
     Args:
-        name: the pair's, for the message.
+        name: name of the pair for the error message.
         clean: [H, W, C].
-        noisy: expected in the same shape.
+        noisy: expected to have the same shape.
 
     Raises:
-        UserError: names the pair and both sizes.
+        UserError: the sizes differ.
     """
     if clean.shape != noisy.shape:
         sizes = " and ".join(f"{image.shape[0]}×{image.shape[1]}" for image in (clean, noisy))
         raise UserError(
             f"the clean and the noisy image of {name} have different sizes: {sizes} pixels.\n"
-            "Expected images that lie on each other."
+            "Expected aligned images of the same size."
         )
 
 
 def list_images(folder: str | os.PathLike, recursive: bool = False) -> list[Path]:
-    """Lists the image files of a folder by suffix, in byte order of their names.
+    """Lists the image files in a folder by suffix, in byte order of their names.
 
     Args:
-        folder: folder to list. Hidden files (a leading dot) are left out.
-        recursive: also lists the folders below, hidden ones left out.
+        folder: folder to list; hidden files (with a leading dot) are skipped.
+        recursive: list subfolders as well, except hidden ones.
 
     Returns:
-        Paths that start with `folder`, ordered by the bytes of the path
-        relative to it (with `/`); empty when there are none.
+        Paths that start with `folder`, sorted by the bytes of the path relative to it (with
+        `/`); empty if there are none.
 
     Raises:
         UserError: when `folder` is missing or not a folder.
@@ -100,28 +99,27 @@ def list_images(folder: str | os.PathLike, recursive: bool = False) -> list[Path
 
 
 def read_image(path: str | os.PathLike, channels: int | None = 3) -> np.ndarray:
-    """Reads an 8-bit image file; the format is told by the content, not by the suffix.
+    """Reads an 8-bit image file; the format is detected from the content, not the suffix.
 
-    Pixels come as stored: an EXIF orientation tag does not turn them (OpenCV
-    turns TIFF files by their own tag nevertheless). Grey is replicated for
-    `channels=3`; colour becomes luma for `channels=1` (see `to_grey`). An
-    alpha channel is dropped when it is opaque everywhere and refused
-    otherwise, since what lies behind a transparent pixel is undefined. Of
-    files with several pictures the first is read.
+    Pixels are returned as stored: an EXIF orientation tag is ignored (but OpenCV applies the
+    orientation tag of TIFF files). Gray is replicated for `channels=3`; color becomes luma for
+    `channels=1` (see `to_gray`). An alpha channel is dropped if it is opaque everywhere and
+    refused otherwise, since the color of transparent pixels is undefined. If a file holds
+    several pictures, the first one is read.
 
-    Damage is reported when the decoder cannot go on or the end of a PNG or
-    JPEG is missing. Some damage inside a complete JPEG decodes to wrong pixels.
+    Damage is reported if the decoder fails or if the end of a PNG or JPEG is missing. Some
+    damage inside a complete JPEG decodes to wrong pixels.
 
     Args:
         path: file to read.
-        channels: 3 for RGB, 1 for grey, None for what the file holds.
+        channels: 3 for RGB, 1 for gray, None for the channels of the file.
 
     Returns:
         uint8 array [H, W, C], channels in RGB order.
 
     Raises:
-        UserError: when the file is missing, empty, no image, truncated,
-            deeper than 8 bits or partly transparent.
+        UserError: the file is missing, empty, not an image, truncated, deeper than 8 bits or
+            partly transparent.
     """
     if channels not in (1, 3, None):
         raise ValueError(f"`channels` must be 1, 3 or None. Received: channels={channels}")
@@ -130,31 +128,31 @@ def read_image(path: str | os.PathLike, channels: int | None = 3) -> np.ndarray:
         depth = "floating point" if pixels.dtype.kind == "f" else f"{pixels.itemsize * 8}-bit"
         raise UserError(
             f"image {path} is {depth}; expected 8 bits per channel.\n"
-            "Convert it to 8 bits first: the rounding is a loss that is yours to choose."
+            "Convert it to 8 bits first; the conversion loses precision, so it is left to you."
         )
     if pixels.ndim == 2:
-        grey = pixels[..., np.newaxis]
-        return np.repeat(grey, 3, axis=2) if channels == 3 else grey
+        gray = pixels[..., np.newaxis]
+        return np.repeat(gray, 3, axis=2) if channels == 3 else gray
     if pixels.shape[2] == 4 and not (pixels[..., 3] == 255).all():
         raise UserError(
-            f"image {path} has transparent pixels; expected opaque RGB or grey.\n"
+            f"image {path} has transparent pixels; expected opaque RGB or gray.\n"
             "Flatten it onto a background first."
         )
     image = np.ascontiguousarray(pixels[..., 2::-1])
-    return to_grey(image) if channels == 1 else image
+    return to_gray(image) if channels == 1 else image
 
 
 def write_image(path: str | os.PathLike, image: np.ndarray) -> None:
-    """Writes an image, whole or not at all; the suffix chooses the format.
+    """Writes an image atomically; the suffix determines the format.
 
-    JPEG is written at quality 95 and WebP without loss; folders are made.
+    JPEG is written at quality 95 and WebP losslessly; missing folders are created.
 
     Args:
         path: file to write; its suffix is one of `IMAGE_SUFFIXES`.
-        image: uint8 array [H, W, 3] in RGB order or [H, W, 1] grey.
+        image: uint8 array [H, W, 3] in RGB order or [H, W, 1] gray.
 
     Raises:
-        UserError: for another suffix, or when the file cannot be written.
+        UserError: the suffix is not supported, or the file cannot be written.
     """
     path = Path(path)
     suffix = path.suffix.lower()
@@ -170,8 +168,8 @@ def write_image(path: str | os.PathLike, image: np.ndarray) -> None:
             f"Received: dtype={image.dtype}, shape={image.shape}"
         )
     if suffix == ".pgm" and image.shape[2] == 3:
-        raise UserError(f"cannot write {path}: pgm holds grey images only.\nUse ppm or png.")
-    # OpenCV writes WebP without loss when no quality is given.
+        raise UserError(f"cannot write {path}: pgm stores gray images only.\nUse ppm or png.")
+    # OpenCV writes lossless WebP if no quality is given.
     options = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY] if suffix in (".jpg", ".jpeg") else []
     pixels = np.ascontiguousarray(image[..., ::-1])
     with silent_opencv():
@@ -188,7 +186,7 @@ def write_image(path: str | os.PathLike, image: np.ndarray) -> None:
 
 
 def read_bytes(path: str | os.PathLike) -> bytes:
-    """Returns the bytes of an image file; a `UserError` says why there are none."""
+    """Returns the content of an image file; raises `UserError` if it cannot be read."""
     path = Path(path)
     if path.is_dir():
         raise UserError(f"{path} is a folder; expected an image file.")
@@ -232,15 +230,15 @@ def _decode(path: str | os.PathLike, data: bytes) -> np.ndarray:
 
 
 def _is_cut_short(data: bytes) -> bool:
-    """Tells whether the end mark of a PNG or JPEG is missing.
+    """Whether the end marker of a PNG or JPEG is missing.
 
-    OpenCV before version 5 returns the part it could read, the rest grey.
+    OpenCV before version 5 returns the part it could read and fills the rest with gray.
     """
     if data.startswith(_PNG_START):
         return _PNG_END not in data
     if not data.startswith(_JPEG_START):
         return False
-    # The segments before the scan are stepped over, because a thumbnail in one has its own end.
+    # Skip the segments before the scan: a thumbnail in one of them has its own end marker.
     position = 2
     while data[position : position + 1] == b"\xff":
         marker = data[position + 1 : position + 2]
@@ -273,7 +271,7 @@ def require_few_scans(data: bytes, start: int) -> None:
 
 @contextlib.contextmanager
 def silent_opencv():
-    """Keeps OpenCV's own log lines off standard error: a user reads one message."""
+    """Silences OpenCV's log lines on standard error; errors are reported by exceptions."""
     logging = cv2.utils.logging
     level = logging.getLogLevel()
     logging.setLogLevel(logging.LOG_LEVEL_SILENT)

@@ -1,4 +1,4 @@
-"""JPEG: pixels through Pillow, the segments with metadata carried over byte for byte."""
+"""JPEG: pixels are decoded by Pillow, metadata segments are copied byte for byte."""
 
 import io
 import struct
@@ -10,14 +10,14 @@ from gradnet_tf.images.image_files import require_few_scans
 from gradnet_tf.images.photo import Photo, require_size
 from gradnet_tf.utils.errors import UserError
 
-#: Tables of the input that are coarser than this quality's are not used: what they would take
-#: from the denoised picture is more than the compression it came with.
+#: Quantization tables of the input are refined to at least this quality, so that encoding does
+#: not degrade the denoised picture.
 LEAST_QUALITY = 90
 
 _FRAMES = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _PROGRESSIVE = 0xC2
 _APP0, _APP2, _APP14, _APP15, _COMMENT = 0xE0, 0xE2, 0xEE, 0xEF, 0xFE
-# Pillow's names of the sampling factors of luma.
+# Pillow's codes for the sampling factors of luma.
 _SUBSAMPLING = {(1, 1): 0, (2, 1): 1, (2, 2): 2}
 
 Segment = tuple[int, bytes]
@@ -34,53 +34,53 @@ def read(data: bytes, format: str, max_megapixels: float) -> Photo:
     precision, height, width, components = struct.unpack_from(">BHHB", frame)
     require_size(width, height, max_megapixels)
     if components == 4:
-        raise UserError("is a CMYK JPEG; expected grey or RGB: convert it first")
+        raise UserError("is a CMYK JPEG; expected gray or RGB: convert it first")
     if precision != 8:
         raise UserError(f"is a JPEG of {precision} bits; expected 8")
     with Image.open(io.BytesIO(data), formats=["JPEG"]) as image:
         tables = image.quantization
         if image.mode not in ("L", "RGB"):
-            raise UserError(f"is a JPEG of mode {image.mode}; expected grey or RGB")
+            raise UserError(f"is a JPEG of mode {image.mode}; expected gray or RGB")
         pixels = np.asarray(image)
     parts = [frame[6 + 3 * part : 9 + 3 * part] for part in range(components)]
-    facts = {
+    metadata = {
         "segments": [segment for segment in segments if _is_kept(*segment)],
         "tables": [list(tables[part[2]]) for part in parts],
         "subsampling": _subsampling([(part[1] >> 4, part[1] & 15) for part in parts]),
         "progressive": marker == _PROGRESSIVE,
     }
-    return Photo(pixels.reshape(height, width, -1), None, format, data, facts)
+    return Photo(pixels.reshape(height, width, -1), format, data, metadata)
 
 
 def write(photo: Photo, quality: int | None) -> bytes:
     """Writes a JPEG with the metadata, the chroma subsampling and the tables of the input."""
     target = io.BytesIO()
-    grey = photo.pixels.shape[2] == 1
-    image = Image.fromarray(np.ascontiguousarray(photo.pixels[..., 0] if grey else photo.pixels))
-    options = {"quality": quality} if quality else {"qtables": _tables(photo.facts["tables"])}
-    if not grey:
-        options["subsampling"] = photo.facts["subsampling"]
-    image.save(target, "JPEG", progressive=photo.facts["progressive"], **options)
+    gray = photo.array.shape[2] == 1
+    image = Image.fromarray(np.ascontiguousarray(photo.array[..., 0] if gray else photo.array))
+    options = {"quality": quality} if quality else {"qtables": _tables(photo.metadata["tables"])}
+    if not gray:
+        options["subsampling"] = photo.metadata["subsampling"]
+    image.save(target, "JPEG", progressive=photo.metadata["progressive"], **options)
     encoded = target.getvalue()
     segments, scan = _segments(encoded)
-    # The encoder's own JFIF header gives way to the input's, if that has one.
+    # The JFIF header of the input, if any, replaces the encoder's.
     own = [segment for segment in segments if segment[0] != _APP0]
     parts = [b"\xff\xd8"]
-    for marker, content in [*photo.facts["segments"], *own]:
+    for marker, content in [*photo.metadata["segments"], *own]:
         parts.append(struct.pack(">BBH", 0xFF, marker, len(content) + 2) + content)
     return b"".join([*parts, encoded[scan:]])
 
 
 def _is_kept(marker: int, content: bytes) -> bool:
     if marker == _APP14:
-        return False  # Adobe's: how the old scan stored colours.
+        return False  # Adobe: the color transform of the old scan.
     if marker == _APP2 and content.startswith(b"MPF\0"):
-        return False  # Places of further pictures behind this one, which are not written.
+        return False  # Offsets of further pictures, which are not written.
     return _APP0 <= marker <= _APP15 or marker == _COMMENT
 
 
 def _segments(data: bytes) -> tuple[list[Segment], int]:
-    """Returns the segments before the first scan as (marker, content), and where the scan is."""
+    """Returns the segments before the first scan as (marker, content), and the scan's position."""
     found, position = [], 2
     while position + 4 <= len(data):
         if data[position] != 0xFF:  # Stray bytes between segments, which decoders pass over.
@@ -103,14 +103,14 @@ def _segments(data: bytes) -> tuple[list[Segment], int]:
 
 
 def _subsampling(factors: list[tuple[int, int]]) -> int:
-    """Returns Pillow's number for the factors; rare ones become 4:4:4, which loses none."""
+    """Returns Pillow's code for the factors; rare ones become 4:4:4, which is lossless."""
     if len(factors) != 3 or factors[1] != (1, 1) or factors[2] != (1, 1):
         return 0
     return _SUBSAMPLING.get(factors[0], 0)
 
 
 def _tables(tables: list[list[int]]) -> list[list[int]]:
-    """Returns the quantisation tables to write: of each coefficient the finer of two."""
+    """Returns the tables to write: for each coefficient the finer of input and minimum quality."""
     target = io.BytesIO()
     Image.new("RGB", (8, 8)).save(target, "JPEG", quality=LEAST_QUALITY)
     with Image.open(target) as image:

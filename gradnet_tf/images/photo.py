@@ -1,13 +1,12 @@
-"""A photograph and its file: pixels to work on, and all that has to be in the file again.
+"""A photograph: its pixels, and everything that has to be written back to its file.
 
-The sets of images for training and scoring are read elsewhere
-(`gradnet_tf.images.image_files`): they are 8-bit, opaque and need no
-metadata, and their decoder must never change. Here the depth, the alpha
-channel, the profile and the tags matter more.
+Images for training and evaluation are read by `gradnet_tf.images.image_files` instead: they are
+8-bit and opaque, need no metadata, and their decoder must never change. For photographs, the bit
+depth, the alpha channel, the color profile and the tags matter more.
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -20,47 +19,61 @@ class Photo:
     """A decoded photograph.
 
     Attributes:
-        pixels: (H, W, 1) grey or (H, W, 3) RGB; uint8, uint16 or float, floats with
-            the nominal range [0, 1]. As stored: an orientation tag does not turn them.
-        alpha: (H, W) of the same dtype, or `None`.
+        array: (H, W, C), C = 1 gray, 2 gray and alpha, 3 RGB, 4 RGB and alpha; uint8,
+            uint16 or float, floats with the nominal range [0, 1]. As stored in the file: an
+            orientation tag is not applied.
         format: "png", "jpeg", "tiff", "webp", "avif", "bmp" or "pnm".
-        encoded: the file it was read from.
-        facts: what the format's own module wants to know when it writes.
+        encoded: the content of the input file.
+        metadata: data that the format's module needs to write the photograph again.
     """
 
-    pixels: np.ndarray
-    alpha: np.ndarray | None
+    array: np.ndarray
     format: str
     encoded: bytes
-    facts: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    metadata: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     @property
-    def array(self) -> np.ndarray:
-        """Pixels and alpha as one array, (H, W, 1, 2, 3 or 4)."""
-        if self.alpha is None:
-            return self.pixels
-        return np.concatenate([self.pixels, self.alpha[..., np.newaxis]], axis=2)
+    def pixels(self) -> np.ndarray:
+        """The channels that are denoised: (H, W, 1) gray or (H, W, 3) RGB."""
+        return self.array[..., : color_channels(self.array.shape[2])]
+
+    @property
+    def alpha(self) -> np.ndarray | None:
+        """The alpha channel, (H, W), or `None`."""
+        return None if self.array.shape[2] % 2 else self.array[..., -1]
+
+    @property
+    def is_dark(self) -> bool:
+        """Whether 16-bit pixels use an eighth of their range or less, as 12-bit data does."""
+        return self.array.dtype == np.uint16 and 0 < int(self.pixels.max()) <= 2**13
+
+    def denoised(self, denoise: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+        """Returns the pixels of `denoise(array)`, which also gets the alpha channel.
+
+        It decides which pixels are visible; the colors behind others must not matter.
+        """
+        return denoise(self.array)[..., : self.pixels.shape[-1]]
 
     def with_pixels(self, pixels: np.ndarray) -> "Photo":
         """Returns the photograph with other pixels, shaped like its own and of its dtype."""
-        if pixels.shape != self.pixels.shape or pixels.dtype != self.pixels.dtype:
+        if pixels.shape != self.pixels.shape or pixels.dtype != self.array.dtype:
             raise ValueError(
-                f"`pixels` must be {self.pixels.dtype} {self.pixels.shape}. "
+                f"`pixels` must be {self.array.dtype} {self.pixels.shape}. "
                 f"Received: {pixels.dtype} {pixels.shape}"
             )
-        return dataclasses.replace(self, pixels=pixels)
+        if self.alpha is None:
+            return dataclasses.replace(self, array=pixels)
+        array = np.concatenate([pixels, self.alpha[..., np.newaxis]], axis=2)
+        return dataclasses.replace(self, array=array)
 
 
-def split_alpha(array: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-    """Returns (pixels, alpha) of (H, W) or (H, W, 1 to 4); alpha is the 2nd or 4th channel."""
-    if array.ndim == 2:
-        return array[..., np.newaxis], None
-    colours = array.shape[2] - 1 + array.shape[2] % 2
-    return array[..., :colours], None if array.shape[2] % 2 else array[..., -1]
+def color_channels(channels: int) -> int:
+    """Returns how many of 1 to 4 channels are colors: the 2nd or the 4th one is alpha."""
+    return channels - 1 + channels % 2
 
 
 def require_size(width: int, height: int, max_megapixels: float) -> None:
-    """Raises `UserError` for a picture that is empty or larger than allowed."""
+    """Raises `UserError` if a picture is empty or larger than allowed."""
     if width < 1 or height < 1:
         raise UserError(f"has {width}×{height} pixels; expected at least 1×1")
     if width * height > max_megapixels * 1e6:
@@ -68,8 +81,3 @@ def require_size(width: int, height: int, max_megapixels: float) -> None:
             f"has {width}×{height} pixels, or {width * height / 1e6:.4g} megapixels; "
             f"expected at most {max_megapixels:g} (see --max-megapixels)"
         )
-
-
-def is_dark(pixels: np.ndarray) -> bool:
-    """Whether 16-bit pixels use an eighth of their range or less, as 12 bits in a file of 16 do."""
-    return pixels.dtype == np.uint16 and 0 < int(pixels.max()) <= 2**13

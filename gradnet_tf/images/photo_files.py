@@ -1,4 +1,4 @@
-"""Reads and writes photographs: the format is told by the content, never by the suffix."""
+"""Reads and writes photographs; the format is detected from the content, not the suffix."""
 
 import contextlib
 import logging
@@ -17,15 +17,15 @@ from gradnet_tf.images import MAX_MEGAPIXELS, avif, jpeg, pillow_formats, png, t
 from gradnet_tf.images.image_files import IMAGE_SUFFIXES, read_bytes
 from gradnet_tf.images.photo import Photo
 from gradnet_tf.utils.errors import UserError
-from gradnet_tf.utils.files import atomic_write
+from gradnet_tf.utils.files import write_file
 
-#: Megapixels of a megabyte of file, where no header tells any: between JPEG and PNG.
+#: Assumed megapixels per megabyte if no header can be read: between JPEG and PNG.
 _MEGAPIXELS_PER_MB = 1.0
 
-#: By which names photographs are found in folders; what they are, their content tells.
+#: Suffixes by which photographs are found in folders.
 PHOTO_SUFFIXES = (*IMAGE_SUFFIXES, ".avif")
 
-#: What files of each format are called.
+#: File suffixes of each format.
 _SUFFIXES = {
     "png": (".png",),
     "jpeg": (".jpg", ".jpeg"),
@@ -65,13 +65,13 @@ _HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
 
 
 def format_of(data: bytes) -> str:
-    """Returns the format of an encoded photograph, from its first bytes.
+    """Returns the format of an encoded photograph, detected from its first bytes.
 
     Raises:
-        UserError: another format, or no image at all.
+        UserError: an unsupported format, or not an image.
     """
     if data[4:8] == b"ftyp":
-        # The major brand may be the general one (mif1); the compatible brands then tell.
+        # The major brand may be generic (mif1), so the compatible brands are checked as well.
         brands = data[8 : min(64, int.from_bytes(data[:4], "big"))]
         if b"avif" in brands or b"avis" in brands:
             return "avif"
@@ -92,13 +92,13 @@ def decode_photo(data: bytes, name: str, max_megapixels: float = MAX_MEGAPIXELS)
     """Decodes a photograph.
 
     Args:
-        data: the file.
-        name: names it in messages.
-        max_megapixels: more are refused, before anything is decoded.
+        data: the content of the file.
+        name: name of the file for error messages.
+        max_megapixels: larger pictures are refused before they are decoded.
 
     Raises:
-        UserError: no photograph that can be denoised and written again; the message
-            is one line that begins with `name`.
+        UserError: the photograph is damaged or not supported; the message is one line that
+            begins with `name`.
     """
     if not data:
         raise UserError(f"{name} is empty (0 bytes); copy or download it again")
@@ -106,19 +106,20 @@ def decode_photo(data: bytes, name: str, max_megapixels: float = MAX_MEGAPIXELS)
         format = format_of(data)
         with quiet_decoders():
             photo = _MODULES[format].read(data, format, max_megapixels)
-        require_floats_in_range(photo.pixels)
+        if photo.array.dtype.kind == "f":
+            require_floats_in_range(photo.pixels)
         return photo
     except UserError as error:
         raise UserError(f"{name} {error}") from error
     except MemoryError:
         raise
     except Exception as error:
-        # Damage makes decoders raise nearly anything: OSError, SyntaxError, struct.error...
+        # Decoders raise many kinds of errors for damaged files: OSError, SyntaxError, ...
         raise UserError(f"{name} is damaged or truncated ({_reason(error)})") from error
 
 
 def _reason(error: Exception) -> str:
-    if isinstance(error, UnidentifiedImageError):  # Its text is an address in memory.
+    if isinstance(error, UnidentifiedImageError):  # Its message contains only a memory address.
         return "cannot be identified"
     return (" ".join(str(error).split()) or type(error).__name__)[:150]
 
@@ -129,15 +130,15 @@ def read_photo(path: str | os.PathLike, max_megapixels: float = MAX_MEGAPIXELS) 
 
 
 def encode_photo(photo: Photo, quality: int | None = None) -> bytes:
-    """Encodes a photograph as the format it came in, with the metadata it came with.
+    """Encodes a photograph in its original format, with its original metadata.
 
     Args:
         photo: from `read_photo`, with pixels changed by `Photo.with_pixels`.
-        quality: 1 to 100, of formats that lose; by default at least that of the input
-            (JPEG: its tables, and none coarser than quality 90; others: 90).
+        quality: 1 to 100, for lossy formats; by default at least that of the input (JPEG: its
+            quantization tables, but at least quality 90; other formats: 90).
 
     Raises:
-        UserError: the format cannot hold the picture, or its encoder fails.
+        UserError: the format cannot store the picture, or the encoder fails.
     """
     try:
         with quiet_decoders():
@@ -145,16 +146,16 @@ def encode_photo(photo: Photo, quality: int | None = None) -> bytes:
     except (UserError, MemoryError):
         raise
     except Exception as error:
-        # One picture must not end the work on a folder of them, whatever an encoder raises.
+        # One failing picture must not stop a whole folder, whatever the encoder raises.
         reason = _reason(error)
         raise UserError(f"cannot be written as {photo.format.upper()} ({reason})") from error
 
 
 def write_photo(path: str | os.PathLike, photo: Photo, quality: int | None = None) -> None:
-    """Writes a photograph, whole or not at all; folders are made; see `encode_photo`.
+    """Writes a photograph atomically and creates missing folders; see `encode_photo`.
 
     Raises:
-        UserError: the file cannot be written, or its suffix is that of another format.
+        UserError: the file cannot be written, or its suffix belongs to another format.
     """
     suffix = Path(path).suffix.lower()
     if suffix in PHOTO_SUFFIXES and suffix not in _SUFFIXES[photo.format]:
@@ -162,39 +163,28 @@ def write_photo(path: str | os.PathLike, photo: Photo, quality: int | None = Non
             f"cannot write {path}: the photograph was read as {photo.format.upper()} and is "
             f"written as such; expected one of {', '.join(_SUFFIXES[photo.format])}."
         )
-    write_encoded(path, encode_photo(photo, quality))
-
-
-def write_encoded(path: str | os.PathLike, data: bytes) -> None:
-    """Writes a file, whole or not at all.
-
-    Raises:
-        UserError: it cannot be written.
-    """
-    try:
-        atomic_write(Path(path), data)
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror or error}.") from error
+    write_file(path, encode_photo(photo, quality))
 
 
 def megapixels_of(path: str | os.PathLike) -> float | None:
-    """Returns the megapixels that a file's header claims, `None` where it tells none."""
+    """Returns the megapixels according to a file's header, `None` if it cannot be read."""
     try:
         with quiet_decoders(), Image.open(path) as image:
             return image.size[0] * image.size[1] / 1e6
     except Exception:
-        return None  # Whatever is wrong with it is said when it is read.
+        return None  # The problem is reported when the file is read.
 
 
 def estimate_megapixels(
     paths: Sequence[Path], sizes: Sequence[int], seconds: float = 1.0
 ) -> list[float]:
-    """Returns the megapixels of each file: from headers for a while, the rest by their bytes.
+    """Estimates the megapixels of files, from their headers or from their sizes in bytes.
 
     Args:
         paths: the files.
         sizes: their sizes in bytes.
-        seconds: for how long headers are read: a folder may hold very many, far away.
+        seconds: time limit for reading headers, since a remote folder may hold many files; the
+            remaining files are estimated from their sizes.
     """
     end = time.monotonic() + seconds
     found: list[float | None] = []
@@ -203,7 +193,7 @@ def estimate_megapixels(
             break
         found.append(megapixels_of(path))
     known = [(pixels, size) for pixels, size in zip(found, sizes, strict=False) if pixels and size]
-    # The middle one: a file of some bytes may claim any number of pixels.
+    # Median, because headers can lie.
     rates = sorted(pixels / size for pixels, size in known)
     rate = rates[len(rates) // 2] if rates else _MEGAPIXELS_PER_MB / 1e6
     found += [None] * (len(paths) - len(found))
@@ -213,14 +203,12 @@ def estimate_megapixels(
 
 
 def require_floats_in_range(pixels: np.ndarray) -> None:
-    """Raises `UserError` for float pixels that no scale of ours fits; integers always fit."""
-    if pixels.dtype.kind != "f":
-        return
+    """Raises `UserError` for float pixels that are not finite, or far outside [0, 1]."""
     strange = int(pixels.size - np.count_nonzero(np.isfinite(pixels)))
     if strange:
         raise UserError(f"has {strange} values that are NaN or infinite; expected finite floats")
     low, high = float(pixels.min()), float(pixels.max())
-    # Noise leaves [0, 1] by some of its width. Other scales cannot be told from a bright picture.
+    # Noise may exceed [0, 1] to some extent. Values beyond that mean another scale.
     if low < -1.0 or high > 2.0:
         raise UserError(
             f"has float values from {low:.4g} to {high:.4g}; expected [0, 1]: scale them first"
@@ -229,12 +217,11 @@ def require_floats_in_range(pixels: np.ndarray) -> None:
 
 @contextlib.contextmanager
 def quiet_decoders() -> Iterator[None]:
-    """Keeps the decoders' own warnings off the screen, and Pillow's limit out of the way of ours.
+    """Silences the decoders' warnings and disables Pillow's own limit on the number of pixels.
 
-    What cannot be read raises; what a decoder merely finds odd in the
-    metadata is no news to the person whose picture is being denoised. What is
-    changed belongs to the whole process: of several threads the first one in
-    changes it, and the last one out changes it back.
+    Damaged files still raise; warnings about odd metadata do not help the user. The settings are
+    global to the process: with several threads, the first one to enter changes them and the last
+    one to leave restores them.
     """
     with _lock:
         _inside.append(None)

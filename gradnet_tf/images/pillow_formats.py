@@ -1,6 +1,6 @@
-"""WebP, BMP and PNM: what Pillow reads and writes without loss of metadata.
+"""WebP, BMP and PNM, which Pillow reads and writes without losing metadata.
 
-Pillow decodes PNM to 8 bits; 16 bits go through OpenCV.
+Pillow decodes PNM to 8 bits, so OpenCV handles 16-bit PNM.
 """
 
 import io
@@ -10,10 +10,10 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from gradnet_tf.images.photo import Photo, require_size, split_alpha
+from gradnet_tf.images.photo import Photo, require_size
 from gradnet_tf.utils.errors import UserError
 
-#: Of lossy WebP, whose files do not tell the quality they were written with.
+#: Quality of lossy WebP, whose files do not record the quality they were written with.
 QUALITY = 90
 
 _PILLOW_NAMES = {"webp": "WEBP", "bmp": "BMP", "pnm": "PPM"}
@@ -27,34 +27,33 @@ _PNM_HEADER = re.compile(
 
 def read(data: bytes, format: str, max_megapixels: float) -> Photo:
     """Reads WebP, BMP or PNM; palettes become RGB."""
-    facts = {"lossless": format in ("bmp", "pnm")}
+    metadata = {"lossless": format in ("bmp", "pnm")}
     if format == "webp":
-        facts["lossless"] = b"VP8L" in _webp_chunks(data)
+        metadata["lossless"] = b"VP8L" in _webp_chunks(data)
     elif format == "pnm" and _pnm_is_deep(data, max_megapixels):
-        return _read_deep_pnm(data, format, facts)
+        return _read_deep_pnm(data, format, metadata)
     with Image.open(io.BytesIO(data), formats=[_PILLOW_NAMES[format]]) as image:
         require_size(*image.size, max_megapixels)
         if getattr(image, "n_frames", 1) > 1:
             raise UserError(f"is animated ({image.n_frames} pictures); expected one picture")
         image.load()
-        facts["info"] = {key: image.info[key] for key in _METADATA if image.info.get(key)}
+        metadata["info"] = {key: image.info[key] for key in _METADATA if image.info.get(key)}
         known = {"1": "L", "P": "RGB", "L": "L", "LA": "LA", "RGB": "RGB", "RGBA": "RGBA"}
         if image.mode not in known:
-            raise UserError(f"is of mode {image.mode}; expected grey or RGB: convert it first")
+            raise UserError(f"is of mode {image.mode}; expected gray or RGB: convert it first")
         array = np.asarray(image.convert(known[image.mode]))
-    pixels, alpha = split_alpha(array)
-    return Photo(pixels, alpha, format, data, facts)
+    return Photo(np.atleast_3d(array), format, data, metadata)
 
 
 def write(photo: Photo, quality: int | None) -> bytes:
-    """Writes the format that was read: lossless WebP without loss, lossy ones at `quality`."""
+    """Writes the input's format; lossless WebP stays lossless, lossy WebP uses `quality`."""
     array = photo.array
     if photo.format == "pnm" and array.dtype == np.uint16:
         return _write_deep_pnm(array)
-    options = dict(photo.facts["info"])
+    options = dict(photo.metadata["info"])
     if photo.format == "webp":
-        lossless = photo.facts["lossless"]
-        # `exact` keeps the colours of transparent pixels.
+        lossless = photo.metadata["lossless"]
+        # `exact` keeps the colors of transparent pixels.
         options |= {"lossless": lossless, "exact": True}
         if not lossless:
             options["quality"] = quality or QUALITY
@@ -85,12 +84,12 @@ def _pnm_is_deep(data: bytes, max_megapixels: float) -> bool:
     return largest == 65535
 
 
-def _read_deep_pnm(data: bytes, format: str, facts: dict) -> Photo:
+def _read_deep_pnm(data: bytes, format: str, metadata: dict) -> Photo:
     array = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if array is None or array.dtype != np.uint16:
         raise UserError("is damaged: its 16-bit pixels cannot be decoded")
-    pixels, _ = split_alpha(array if array.ndim == 2 else array[..., ::-1])
-    return Photo(pixels, None, format, data, facts)
+    # OpenCV returns (H, W) for gray and BGR for color.
+    return Photo(np.atleast_3d(array)[..., ::-1], format, data, metadata)
 
 
 def _write_deep_pnm(array: np.ndarray) -> bytes:

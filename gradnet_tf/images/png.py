@@ -1,8 +1,8 @@
-"""PNG: pixels through Pillow and OpenCV, all other chunks carried over byte for byte.
+"""PNG: pixels are decoded by Pillow and OpenCV, all other chunks are copied byte for byte.
 
-Pillow reads and writes 8 bits of every mode, but cuts 16-bit colour down to 8;
-OpenCV reads 16 bits of every mode. No library here writes 16-bit grey with
-alpha, so 16-bit rows are put together in this module: PNG is zlib over rows.
+Pillow reads and writes all 8-bit modes, but reduces 16-bit color to 8 bits; OpenCV reads all
+16-bit modes. Neither of them writes 16-bit gray with alpha, so this module encodes 16-bit rows
+itself: PNG is zlib over filtered rows.
 """
 
 import io
@@ -14,16 +14,16 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from gradnet_tf.images.photo import Photo, require_size, split_alpha
+from gradnet_tf.images.photo import Photo, require_size
 from gradnet_tf.utils.errors import UserError
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}
+_COLOR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}
 _PALETTE = 3
 _CRITICAL = (b"IHDR", b"PLTE", b"IDAT", b"IEND")
-# What is written anew, or describes pixels that are no more.
+# Chunks that are rewritten, or that describe pixels which no longer exist.
 _NOT_KEPT = (*_CRITICAL, b"tRNS", b"hIST", b"acTL", b"fcTL", b"fdAT")
-# What holds for one colour type and depth only.
+# Chunks that are valid for one color type and depth only.
 _OF_THE_MODE = (b"bKGD", b"sBIT")
 _KEPT = (
     *(b"iCCP", b"sRGB", b"gAMA", b"cHRM", b"cICP", b"mDCV", b"mDCv", b"cLLI", b"cLLi", b"pHYs"),
@@ -32,7 +32,7 @@ _KEPT = (
 )
 
 _LAST_FILTER = 4
-# Of interlaced pictures, pass by pass: first column and row, and the steps between.
+# Passes of interlaced pictures: first column and row, and the steps between columns and rows.
 _ADAM7 = (
     *((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4)),
     *((0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)),
@@ -42,50 +42,50 @@ Chunk = tuple[bytes, bytes]
 
 
 def read(data: bytes, format: str, max_megapixels: float) -> Photo:
-    """Reads a PNG; palettes become RGB, fewer than 8 bits become 8, a colour key alpha."""
+    """Reads a PNG; palettes become RGB, depths below 8 bits become 8, a color key becomes alpha."""
     chunks = _chunks(data)
     if chunks[0][0] != b"IHDR" or len(chunks[0][1]) != 13:
-        raise UserError("is damaged: a PNG begins with its header, and this one does not")
-    width, height, depth, colour_type, *methods = struct.unpack(">IIBBBBB", chunks[0][1])
+        raise UserError("is damaged: the PNG does not begin with its header")
+    width, height, depth, color_type, *methods = struct.unpack(">IIBBBBB", chunks[0][1])
     if methods not in ([0, 0, 0], [0, 0, 1]):  # Compression, filter, interlacing.
-        raise UserError("is damaged: its PNG header names methods that do not exist")
+        raise UserError("is damaged: its PNG header names unknown methods")
     require_size(width, height, max_megapixels)
     for kind, content in chunks:
         if kind == b"acTL" and int.from_bytes(content[:4], "big") > 1:
             raise UserError("is animated; expected one picture")
-    # Without the rest of the chunks: text may be compressed beyond all measure.
+    # The decoders get the critical chunks only: compressed text could expand to any size.
     bare = [chunk for chunk in chunks if chunk[0] in _CRITICAL]
     key = next((content for kind, content in chunks if kind == b"tRNS"), None)
     if depth == 16:
-        _require_rows(bare, width, height, colour_type, interlaced=methods[2] == 1)
+        _require_rows(bare, width, height, color_type, interlaced=methods[2] == 1)
         array = _decode_16(_join(bare), key)
-        if colour_type == 4:
-            array = array[..., [0, 3]]  # OpenCV makes grey with alpha RGBA.
+        if color_type == 4:
+            array = array[..., [0, 3]]  # OpenCV returns gray with alpha as RGBA.
     else:
-        # Alphas of a palette, or a colour key, stand before the pixels.
+        # The transparency chunk has to precede the pixels.
         more = [] if key is None else [(b"tRNS", key)]
         first = sum(kind in (b"IHDR", b"PLTE") for kind, _ in bare)
         array = _decode_8(_join([*bare[:first], *more, *bare[first:]]))
     if array.shape[:2] != (height, width):
         raise UserError("is damaged: its header and its pixels disagree")
-    # The compressed pixels were of use; their place among the chunks still is.
+    # Keep the position of the compressed pixels among the chunks, but not their content.
     rest = [(kind, b"" if kind == b"IDAT" else content) for kind, content in chunks]
-    pixels, alpha = split_alpha(array)
-    return Photo(pixels, alpha, format, data, {"mode": (colour_type, depth), "chunks": rest})
+    metadata = {"mode": (color_type, depth), "chunks": rest}
+    return Photo(np.atleast_3d(array), format, data, metadata)
 
 
 def write(photo: Photo, quality: int | None) -> bytes:
-    """Writes a PNG with the ancillary chunks of the one that was read, in their places."""
+    """Writes a PNG with the ancillary chunks of the input, in their original order."""
     array = photo.array
     encoded = _encode_16(array) if array.dtype == np.uint16 else _encode_8(array)
-    mode = (_COLOUR_TYPES[array.shape[2]], array.dtype.itemsize * 8)
+    mode = (_COLOR_TYPES[array.shape[2]], array.dtype.itemsize * 8)
     before: list[Chunk] = []
     after: list[Chunk] = []
     place = before
-    for kind, content in photo.facts["chunks"]:
+    for kind, content in photo.metadata["chunks"]:
         if kind == b"IDAT":
             place = after
-        elif _is_kept(kind, mode == photo.facts["mode"]):
+        elif _is_kept(kind, mode == photo.metadata["mode"]):
             place.append((kind, content))
     pixels = [chunk for chunk in encoded if chunk[0] == b"IDAT"]
     return _join([encoded[0], *before, *pixels, *after, (b"IEND", b"")])
@@ -94,7 +94,7 @@ def write(photo: Photo, quality: int | None) -> bytes:
 def _is_kept(kind: bytes, same_mode: bool) -> bool:
     if kind in _OF_THE_MODE:
         return same_mode
-    # Of unknown chunks, a small last letter says that they do not depend on the pixels.
+    # A lower-case last letter marks unknown chunks that do not depend on the pixels.
     return kind not in _NOT_KEPT and (kind in _KEPT or kind[3:].islower())
 
 
@@ -127,8 +127,8 @@ def _join(chunks: Sequence[Chunk]) -> bytes:
 def _decode_8(data: bytes) -> np.ndarray:
     with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
         has_key = "transparency" in image.info
-        colours = "L" if image.mode in ("1", "L", "LA") else "RGB"
-        mode = {"L": "LA", "RGB": "RGBA"}[colours] if has_key else colours
+        colors = "L" if image.mode in ("1", "L", "LA") else "RGB"
+        mode = {"L": "LA", "RGB": "RGBA"}[colors] if has_key else colors
         if image.mode in ("LA", "RGBA"):
             mode = image.mode
         return np.asarray(image.convert(mode))
@@ -143,22 +143,22 @@ def _decode_16(data: bytes, key: bytes | None) -> np.ndarray:
     )
     if key is None or array.shape[2] not in (1, 3):
         return array
-    # OpenCV passes a colour key by: pixels of that one colour are transparent.
+    # OpenCV ignores the color key: pixels of exactly that color are transparent.
     alpha = (array != np.frombuffer(key, ">u2", array.shape[2])).any(axis=2, keepdims=True)
     return np.concatenate([array, alpha * np.uint16(65535)], axis=2)
 
 
 def _require_rows(
-    chunks: Sequence[Chunk], width: int, height: int, colour_type: int, interlaced: bool
+    chunks: Sequence[Chunk], width: int, height: int, color_type: int, interlaced: bool
 ) -> None:
-    """Raises where 16-bit pixels are damaged: libpng prints that, and OpenCV goes on.
+    """Raises if 16-bit pixels are damaged; OpenCV would return wrong pixels without an error.
 
-    The compressed rows are looked at a piece at a time, which is let go: whether there are all
-    of them, and whether each begins with one of the five filters.
+    Checks that all rows are present and that each begins with one of the five filter types. The
+    rows are decompressed piece by piece to save memory.
     """
-    channels = {0: 1, 2: 3, 4: 2, 6: 4}.get(colour_type)
+    channels = {0: 1, 2: 3, 4: 2, 6: 4}.get(color_type)
     if channels is None:
-        raise UserError("is damaged: its PNG header names a colour type without 16 bits")
+        raise UserError("is damaged: its PNG header names a color type without 16 bits")
     starts, position = [], 0
     for left, top, across, down in _ADAM7 if interlaced else ((0, 0, 1, 1),):
         columns, rows = -((left - width) // across), -((top - height) // down)
@@ -173,7 +173,7 @@ def _require_rows(
             piece = np.frombuffer(stream.decompress(content, 1 << 20), np.uint8)
             first, last = np.searchsorted(places, (done, done + len(piece)))
             if (piece[places[first:last] - done] > _LAST_FILTER).any():
-                raise UserError("is damaged: a row of its pixels has a filter that does not exist")
+                raise UserError("is damaged: a row of its pixels has an unknown filter")
             done += len(piece)
             if done > position + (1 << 20):  # It may go on for gigabytes.
                 raise UserError("is damaged: it holds more compressed pixels than its size has")
@@ -194,8 +194,8 @@ def _encode_8(array: np.ndarray) -> list[Chunk]:
 def _encode_16(array: np.ndarray) -> list[Chunk]:
     height, width, channels = array.shape
     rows = np.ascontiguousarray(array, ">u2").reshape(height, -1).view(np.uint8)
-    filtered = np.full((height, 1 + rows.shape[1]), 2, np.uint8)  # Filter 2: less the row above.
+    filtered = np.full((height, 1 + rows.shape[1]), 2, np.uint8)  # Filter "up".
     filtered[0, 1:] = rows[0]
     np.subtract(rows[1:], rows[:-1], out=filtered[1:, 1:])
-    header = struct.pack(">IIBBBBB", width, height, 16, _COLOUR_TYPES[channels], 0, 0, 0)
+    header = struct.pack(">IIBBBBB", width, height, 16, _COLOR_TYPES[channels], 0, 0, 0)
     return [(b"IHDR", header), (b"IDAT", zlib.compress(filtered.data, 6))]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from gradnet_tf.images import tiff_tags
-from gradnet_tf.images.photo import Photo, require_size, split_alpha
+from gradnet_tf.images.photo import Photo, require_size
 from gradnet_tf.images.tiff_decoders import decode
 from gradnet_tf.images.tiff_tags import Entry, Layout
 from gradnet_tf.utils.errors import UserError
@@ -16,13 +16,13 @@ _ORIENTATION, _SAMPLES, _ROWS, _PLANAR, _PREDICTOR = 274, 277, 278, 284, 317
 _EXTRA, _FORMAT = 338, 339
 _TILE_WIDTH, _TILE_HEIGHT = 322, 323
 _DEPTHS = (32997, 32998)  # Of the picture and of its tiles, in layers.
-# Tags of the way pixels are stored, which are written anew or mean nothing any more: strips,
+# Tags that describe how pixels are stored, which are rewritten or no longer apply: strips,
 # tiles, fill order, palette, JPEG tables, YCbCr, ranges of values, further pictures.
 _OF_THE_PIXELS = {_BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLES, _ROWS, _PLANAR, _PREDICTOR, _EXTRA,
                   _FORMAT, 255, 263, 264, 265, 266, 273, 279, 280, 281, 288, 289, 290, 291, 292,
                   293, 320, 322, 323, 324, 325, 326, 327, 328, 330, 336, 340, 341, 347,
                   *range(512, 522), 529, 530, 531, 532}  # fmt: skip
-_WHITE_IS_0, _BLACK_IS_0, _RGB, _COLOUR_MAP, _YCBCR = 0, 1, 2, 3, 6
+_WHITE_IS_0, _BLACK_IS_0, _RGB, _COLOR_MAP, _YCBCR = 0, 1, 2, 3, 6
 _PHOTOMETRICS = {5: "CMYK", 8: "Lab", 9: "Lab", 32803: "camera raw", 34892: "camera raw"}
 _NONE, _DEFLATE = 1, 8
 _UINT, _FLOAT = 1, 3
@@ -31,7 +31,7 @@ _MOST_DIRECTORIES = 100
 
 
 def read(data: bytes, format: str, max_megapixels: float) -> Photo:
-    """Reads a TIFF of one picture; smaller versions of it behind it are passed over."""
+    """Reads a TIFF of one picture; reduced versions that follow it are ignored."""
     layout, start = tiff_tags.read_layout(data)
     entries, following = tiff_tags.read_directory(data, layout, start)
 
@@ -39,84 +39,83 @@ def read(data: bytes, format: str, max_megapixels: float) -> Photo:
         return layout.integers(entries[tag])[0] if tag in entries else default
 
     if _WIDTH not in entries or _HEIGHT not in entries:
-        raise UserError("is damaged: the TIFF tells no width or height")
+        raise UserError("is damaged: the TIFF has no width or height")
     width, height = number(_WIDTH, 0), number(_HEIGHT, 0)
     require_size(width, height, max_megapixels)
     photometric, samples = number(_PHOTOMETRIC, _BLACK_IS_0), number(_SAMPLES, 1)
-    if photometric not in (_WHITE_IS_0, _BLACK_IS_0, _RGB, _COLOUR_MAP, _YCBCR):
-        name = _PHOTOMETRICS.get(photometric, f"of colour space {photometric}")
-        raise UserError(f"is a TIFF {name}; expected grey or RGB: convert it first")
+    if photometric not in (_WHITE_IS_0, _BLACK_IS_0, _RGB, _COLOR_MAP, _YCBCR):
+        name = _PHOTOMETRICS.get(photometric, f"of color space {photometric}")
+        raise UserError(f"is a TIFF {name}; expected gray or RGB: convert it first")
     _require_one_page(data, layout, entries, following)
     if any(number(tag, 1) != 1 for tag in _DEPTHS):
         raise UserError("is a TIFF of a volume; expected one picture")
-    # A tile may claim any size, too.
+    # Tile sizes can lie as well.
     require_size(number(_TILE_WIDTH, 1), number(_TILE_HEIGHT, 1), max_megapixels + 1)
     extra = samples - (3 if photometric in (_RGB, _YCBCR) else 1)
     if extra not in (0, 1):
-        raise UserError(f"is a TIFF of {samples} channels; expected grey or RGB, with alpha or not")
+        raise UserError(f"is a TIFF of {samples} channels; expected gray or RGB, with alpha or not")
     bits, kind = number(_BITS, 1), number(_FORMAT, _UINT)
     if bits not in {_UINT: (1, 2, 4, 8, 16), _FLOAT: (16, 32, 64)}.get(kind, ()):
         name = {1: "unsigned", 2: "signed", 3: "floating point"}.get(kind, "complex")
         raise UserError(f"is a TIFF of {bits}-bit {name} values; expected 8, 16 or float")
-    if _ORIENTATION in entries:  # Two of the decoders would turn the picture by it.
+    if _ORIENTATION in entries:  # Two of the decoders would apply it.
         place, upright = entries[_ORIENTATION].place, layout.entry("H", 1).value
         decoded = data[:place] + upright + data[place + 2 :]
     else:
         decoded = data
     compression = number(_COMPRESSION, _NONE)
     array, by_pillow = decode(decoded, layout, entries, height * width * samples)
-    channels = (3 if photometric in (_RGB, _YCBCR, _COLOUR_MAP) else 1) + extra
+    channels = (3 if photometric in (_RGB, _YCBCR, _COLOR_MAP) else 1) + extra
     shape = (height, width, channels)
     if (*array.shape, 1)[:3] != shape or (bits > 8 and array.itemsize * 8 != bits):
         raise UserError(
             f"is a TIFF of {samples} channels of {bits} bits in compression {compression}, which "
             "cannot be decoded here: save it uncompressed first"
         )
-    pixels, alpha = split_alpha(array.reshape(shape))
-    inverted = photometric == _WHITE_IS_0 and pixels.dtype.kind == "u"
-    if inverted and not by_pillow:  # Pillow has done it.
-        pixels = np.iinfo(pixels.dtype).max - pixels
-    facts = {
+    array = array.reshape(shape)
+    inverted = photometric == _WHITE_IS_0 and array.dtype.kind == "u"
+    if inverted and not by_pillow:  # Pillow inverts the values itself.
+        array = _inverted(array)
+    metadata = {
         "layout": layout,
         "entries": {tag: e for tag, e in entries.items() if tag not in _OF_THE_PIXELS},
         "children": tiff_tags.read_children(data, layout, entries),
-        # Pillow divides the colours by an associated alpha (1), which makes it unassociated (2).
+        # Pillow divides the colors by associated alpha (1), which makes it unassociated (2).
         "extra": 2 if by_pillow and number(_EXTRA, 0) == 1 else number(_EXTRA, 0),
         "inverted": inverted,
         "compressed": compression != _NONE,
     }
-    return Photo(pixels, alpha, format, data, facts)
+    return Photo(array, format, data, metadata)
 
 
 def write(photo: Photo, quality: int | None) -> bytes:
-    """Writes a TIFF in strips: uncompressed if the input was, else with Deflate."""
-    layout: Layout = photo.facts["layout"]
+    """Writes a TIFF in strips: uncompressed if the input was, otherwise with Deflate."""
+    layout: Layout = photo.metadata["layout"]
     array = photo.array
     height, width, channels = array.shape
     floating = array.dtype.kind == "f"
-    inverted = photo.facts["inverted"]
+    inverted = photo.metadata["inverted"]
     if inverted:
-        array = array.copy()
-        array[..., 0] = np.iinfo(array.dtype).max - array[..., 0]
-    compressed = photo.facts["compressed"]
+        array = _inverted(array)
+    compressed = photo.metadata["compressed"]
     predict = compressed and not floating
     rows = max(1, _STRIP_BYTES // max(1, width * channels * array.itemsize))
     strips = []
     for top in range(0, height, rows):
         strip = array[top : top + rows]
-        if predict:  # Horizontal differences, channel by channel, wrapping around.
+        if predict:  # Horizontal differences per channel, modulo the range.
             strip = np.concatenate([strip[:, :1], strip[:, 1:] - strip[:, :-1]], axis=1)
         content = strip.astype(array.dtype.newbyteorder(layout.order)).tobytes()
         strips.append(zlib.compress(content, 6) if compressed else content)
-    grey = photo.pixels.shape[2] == 1
+    gray = channels <= 2
     entries: dict[int, Entry] = {
-        **photo.facts["entries"],
+        **photo.metadata["entries"],
         _WIDTH: layout.entry("I", width),
         _HEIGHT: layout.entry("I", height),
         _BITS: layout.entry("H", *[array.itemsize * 8] * channels),
         _COMPRESSION: layout.entry("H", _DEFLATE if compressed else _NONE),
         _PHOTOMETRIC: layout.entry(
-            "H", (_WHITE_IS_0 if inverted else _BLACK_IS_0) if grey else _RGB
+            "H", (_WHITE_IS_0 if inverted else _BLACK_IS_0) if gray else _RGB
         ),
         _SAMPLES: layout.entry("H", channels),
         _ROWS: layout.entry("I", rows),
@@ -125,9 +124,16 @@ def write(photo: Photo, quality: int | None) -> bytes:
     }
     if predict:
         entries[_PREDICTOR] = layout.entry("H", 2)
-    if photo.alpha is not None:
-        entries[_EXTRA] = layout.entry("H", photo.facts["extra"])
-    return tiff_tags.build_file(layout, entries, photo.facts["children"], strips)
+    if channels % 2 == 0:  # The last channel is alpha.
+        entries[_EXTRA] = layout.entry("H", photo.metadata["extra"])
+    return tiff_tags.build_file(layout, entries, photo.metadata["children"], strips)
+
+
+def _inverted(array: np.ndarray) -> np.ndarray:
+    """Returns gray integers, with alpha or not, with black and white exchanged."""
+    array = array.copy()
+    array[..., 0] = np.iinfo(array.dtype).max - array[..., 0]
+    return array
 
 
 def _require_one_page(

@@ -1,4 +1,4 @@
-"""Decodes the pixels of a TIFF with tifffile, and with Pillow at 8 bits.
+"""Decodes the pixels of a TIFF with tifffile, and with Pillow for some 8-bit files.
 
 tifffile has all depths. It decompresses as much as a strip or a tile has in it, though, whatever
 the picture's size: 8 MB may become 8 GB. So these are decompressed here, zlib's by Python and
@@ -26,14 +26,14 @@ _SAMPLES, _ROWS, _PLANAR, _PREDICTOR, _FORMAT = 277, 278, 284, 317, 339
 _TILE_WIDTH, _TILE_HEIGHT = 322, 323
 _STRIPS, _TILES = (273, 279), (324, 325)  # Places and sizes.
 _TIFFFILE_DECODES = (1, 8, 32946, 32773)  # Without imagecodecs.
-# The same and LZW; of what OpenCV does not know it makes black pictures.
+# The same and LZW. OpenCV returns black pictures for compressions that it does not know.
 _OPENCV_DECODES = (*_TIFFFILE_DECODES, 5)
 _DEFLATE, _JPEG = (8, 32946), (6, 7)
 _NONE, _HORIZONTAL, _OF_FLOATS, _SEPARATE = 1, 2, 3, 2
-_COLOUR_MAP, _YCBCR = 3, 6
+_COLOR_MAP, _YCBCR = 3, 6
 _UNDECODED = "is damaged, or a kind of TIFF that cannot be decoded here: save it uncompressed"
 _CONTRADICTION = "is damaged: the tags of the TIFF contradict each other"
-# What describes the pixels, and stays true of uncompressed ones.
+# Tags that describe the pixels and remain valid after decompression.
 _KEPT = {_WIDTH, _HEIGHT, _BITS, _PHOTOMETRIC, _SAMPLES, _ROWS, _PLANAR, _FORMAT,
          _TILE_WIDTH, _TILE_HEIGHT, 338}  # fmt: skip
 
@@ -44,16 +44,16 @@ def decode(
     """Decodes the first picture of a TIFF.
 
     Args:
-        data: the file, with an orientation, if any, of 1.
-        layout: of the file.
-        entries: its tags, as far as they are checked by `tiff.read`.
+        data: the file; its orientation tag, if any, must be 1.
+        layout: layout of the file.
+        entries: its tags, checked by `tiff.read`.
         num_values: height times width times channels.
 
     Returns:
         (H, W) or (H, W, C) in the machine's byte order, and whether Pillow decoded it.
 
     Raises:
-        UserError: damage, or a compression that no library here knows.
+        UserError: the file is damaged, or its compression is not supported.
     """
 
     def number(tag, default):
@@ -61,7 +61,7 @@ def decode(
 
     bits, compression = number(_BITS, 1), number(_COMPRESSION, _NONE)
     photometric, predictor = number(_PHOTOMETRIC, 1), number(_PREDICTOR, _NONE)
-    plain = photometric not in (_COLOUR_MAP, _YCBCR) and bits >= 8
+    plain = photometric not in (_COLOR_MAP, _YCBCR) and bits >= 8
     simple = compression in _TIFFFILE_DECODES and predictor in (_NONE, _HORIZONTAL)
     _require_few_scans(data, layout, entries, compression)
     if bits <= 8 and not (plain and simple):
@@ -90,7 +90,7 @@ def _by_pillow(data: bytes, photometric: int) -> np.ndarray:
         raise UserError(_UNDECODED) from error
     with image:
         image.load()
-        if photometric in (_COLOUR_MAP, _YCBCR):
+        if photometric in (_COLOR_MAP, _YCBCR):
             return np.asarray(image.convert("RGB"))
         return np.asarray(image.convert("L") if image.mode == "1" else image)
 
@@ -108,10 +108,10 @@ def _uncompressed(data: bytes, layout: Layout, entries: Mapping[int, Entry]) -> 
     down = number(_TILE_HEIGHT, 0) if tiled else min(number(_ROWS, height), height)
     tags = next((tags for tags in (_TILES, _STRIPS) if all(tag in entries for tag in tags)), None)
     if tags is None or across < 1 or down < 1:
-        raise UserError("is damaged: the TIFF does not tell where its pixels are")
+        raise UserError("is damaged: the TIFF has no valid offsets of its pixels")
     places, sizes = (layout.integers(entries[tag]) for tag in tags)
     each = -(-height // down) * -(-width // across)
-    # A file of some bytes could name any number of tiles.
+    # A tiny file could claim any number of tiles.
     if not len(places) == len(sizes) == each * planes:
         raise UserError(_CONTRADICTION)
     # All may lie in one place, and compressed nothings take time without an end.
@@ -168,9 +168,9 @@ def _require_few_scans(
 
 
 def _decompress(part: bytes, shape: tuple[int, int], compression: int, order: int) -> bytes:
-    """Decompresses a strip or tile as an 8-bit grey picture of (rows, bytes of a row)."""
+    """Decompresses a strip or tile as an 8-bit gray picture of (rows, bytes of a row)."""
     rows, width = shape
-    # Any shape of that many bytes does, and OpenCV has a limit of 2**20 columns.
+    # Any shape with that many bytes works, and OpenCV is limited to 2**20 columns.
     split = next(n for n in range(1, width + 1) if width % n == 0 and width // n <= 2**20)
     rows, width = rows * split, width // split
     layout = Layout("<", False)
@@ -193,13 +193,13 @@ def _decompress(part: bytes, shape: tuple[int, int], compression: int, order: in
 
 
 def _sum_integers(part: bytes, shape: tuple[int, int], channels: int, kind: str) -> bytes:
-    """Undoes differences between neighbours of one channel."""
+    """Undoes horizontal differencing within each channel."""
     values = np.frombuffer(part, kind).reshape(shape[0], -1, channels)
     return np.cumsum(values, axis=1, dtype=values.dtype.newbyteorder("=")).astype(kind).tobytes()
 
 
 def _sum_floats(part: bytes, shape: tuple[int, int], channels: int, kind: str) -> bytes:
-    """Undoes differences of floats: bytes of a row are sorted by significance, then subtracted."""
+    """Undoes the floating-point predictor: differences of bytes that are sorted by significance."""
     rows = np.frombuffer(part, np.uint8).reshape(shape[0], -1, channels)
     rows = np.cumsum(rows, axis=1, dtype=np.uint8).reshape(shape[0], np.dtype(kind).itemsize, -1)
     values = rows.transpose(0, 2, 1)  # The most significant byte first.

@@ -1,6 +1,6 @@
-"""TIFF directories as raw entries, so that tags nobody here knows survive too.
+"""Reads and writes TIFF directories as raw entries, so that unknown tags survive as well.
 
-TIFF 6.0 (Adobe, 1992) and BigTIFF. Values keep the byte order of the file.
+Supports TIFF 6.0 (Adobe, 1992) and BigTIFF. Values keep the byte order of the file.
 """
 
 import dataclasses
@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from gradnet_tf.utils.errors import UserError
 
 EXIF, GPS, INTEROPERABILITY = 34665, 34853, 40965
-#: Tags whose value is the place of another directory.
+#: Tags whose value is the offset of another directory.
 POINTERS = (EXIF, GPS, INTEROPERABILITY)
 
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4,
@@ -20,7 +20,7 @@ _INTEGERS = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-    """One tag: type and count as TIFF numbers them, the value as bytes in file order."""
+    """One tag: TIFF type and count, and the value as bytes in the file's byte order."""
 
     kind: int
     count: int
@@ -42,7 +42,7 @@ class Layout:
 
     @property
     def word_size(self) -> int:
-        """Bytes of an offset, and of a value that stands in its entry."""
+        """Bytes of an offset, and the largest size of a value stored inside its entry."""
         return 8 if self.big else 4
 
     def pack(self, code: str, *values: int) -> bytes:
@@ -57,12 +57,12 @@ class Layout:
     def integers(self, entry: Entry) -> tuple[int, ...]:
         """Returns the numbers of an entry of an unsigned integer type."""
         if entry.kind not in _INTEGERS:
-            raise UserError(f"is damaged: a TIFF tag of type {entry.kind} where numbers belong")
+            raise UserError(f"is damaged: a TIFF tag has type {entry.kind}; expected integers")
         return struct.unpack(f"{self.order}{entry.count}{_INTEGERS[entry.kind]}", entry.value)
 
 
 def read_layout(data: bytes) -> tuple[Layout, int]:
-    """Returns the layout of a TIFF file, and where its first directory is."""
+    """Returns the layout of a TIFF file and the offset of its first directory."""
     order = "<" if data[:2] == b"II" else ">"
     big = struct.unpack_from(order + "H", data, 2)[0] == 43
     layout = Layout(order, big)
@@ -70,7 +70,7 @@ def read_layout(data: bytes) -> tuple[Layout, int]:
 
 
 def read_directory(data: bytes, layout: Layout, start: int) -> tuple[dict[int, Entry], int]:
-    """Returns the entries of a directory by tag, and where the next directory is (0: nowhere)."""
+    """Returns the entries of a directory by tag, and the offset of the next one (0: none)."""
     counter, entry_code = ("Q", "HHQ") if layout.big else ("H", "HHI")
     head = struct.calcsize("<" + counter)
     step = struct.calcsize("<" + entry_code) + layout.word_size
@@ -96,7 +96,7 @@ def read_directory(data: bytes, layout: Layout, start: int) -> tuple[dict[int, E
         )
     except struct.error:
         raise UserError(
-            f"is truncated: a directory of the TIFF lies beyond {len(data)} bytes"
+            f"is truncated: a directory of the TIFF begins after its {len(data)} bytes"
         ) from None
     return entries, following[0]
 
@@ -104,9 +104,9 @@ def read_directory(data: bytes, layout: Layout, start: int) -> tuple[dict[int, E
 def read_children(
     data: bytes, layout: Layout, entries: Mapping[int, Entry], depth: int = 0
 ) -> dict[int, tuple]:
-    """Returns the directories that a directory points to: tag to (entries, their children).
+    """Returns the directories that a directory points to, as {tag: (entries, children)}.
 
-    A pointer that leads nowhere is left out: the pixels do not need it.
+    Invalid pointers are ignored, since decoding the pixels does not need them.
     """
     found = {}
     for tag in POINTERS:
@@ -127,16 +127,16 @@ def build_file(
     children: Mapping[int, tuple],
     strips: Sequence[bytes],
 ) -> bytes:
-    """Puts a TIFF file of one picture together.
+    """Builds a TIFF file of one picture.
 
     Args:
-        layout: of the file.
-        entries: all tags but the places and sizes of the strips.
+        layout: layout of the file.
+        entries: all tags except the offsets and sizes of the strips.
         children: from `read_children`.
         strips: encoded pixels.
 
     Raises:
-        UserError: 4 GB or more in a file that is no BigTIFF.
+        UserError: a file of 4 GB or more that is not a BigTIFF.
     """
     head = 16 if layout.big else 8
     places, position = [], head
@@ -163,7 +163,7 @@ def build_file(
 def _directory(
     layout: Layout, entries: Mapping[int, Entry], children: Mapping[int, tuple], start: int
 ) -> bytes:
-    """Encodes a directory that will stand at `start`, followed by its values and children."""
+    """Encodes a directory at offset `start`, followed by its values and children."""
     kept = {tag: e for tag, e in entries.items() if tag not in POINTERS or tag in children}
     counter, entry_code = ("Q", "HHQ") if layout.big else ("H", "HHI")
     step = struct.calcsize("<" + entry_code) + layout.word_size
@@ -181,6 +181,6 @@ def _directory(
             place = layout.pack(layout.word, free + len(behind))
             behind += value
             value = place
-        behind += b"\0" * (-len(behind) % 2)  # Values begin at even places.
+        behind += b"\0" * (-len(behind) % 2)  # Values begin at even offsets.
         table += layout.pack(entry_code, tag, kind, count) + value.ljust(layout.word_size, b"\0")
     return table + layout.pack(layout.word, 0) + behind

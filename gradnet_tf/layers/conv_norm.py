@@ -1,22 +1,21 @@
-"""Convolution, batch normalisation and ReLU: the hidden layer of DnCNN, FFDNet and ADNet."""
+"""Convolution, batch normalization and ReLU: the hidden layer of DnCNN, FFDNet and ADNet."""
 
 import keras
 from keras import ops
 
-# PyTorch's and MatConvNet's ε, which published statistics were made with.
+# ε of PyTorch and MatConvNet, with which published weights were trained.
 EPSILON = 1e-5
 
 
 @keras.saving.register_keras_serializable(package="gradnet_tf")
 class ConvNormReLU(keras.layers.Layer):
-    """`τ(BN(c(f)))` with a 3×3 convolution without bias, since β follows (Zhang et al., 2017).
+    """`τ(BN(c(f)))` with a 3×3 convolution without bias, because β follows (Zhang et al., 2017).
 
-    In training the statistics are those of the whole batch over all replicas,
-    in inference the moving averages.
+    Training uses the statistics of the batch over all replicas, inference the moving averages.
 
     Args:
         filters: channels of the output.
-        dilation: distance between the taps of the kernel; 2 looks as far as 5×5.
+        dilation: distance between the taps of the kernel; 2 has the reach of a 5×5 kernel.
 
     Call arguments:
         features: (N, H, W, C).

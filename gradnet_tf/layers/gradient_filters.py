@@ -1,13 +1,15 @@
-"""Image gradients by other filters than Sobel's, constant or learnt: for the study of filters."""
+"""Image gradients by filters other than Sobel's, constant or learned, for the gradient study."""
 
 import keras
 import numpy as np
 from keras import ops
 
+from gradnet_tf.layers.sobel import SobelGradient
+
 _SMOOTHING = {"sobel": (1, 2, 1), "scharr": (3, 10, 3), "prewitt": (1, 1, 1)}
 FILTERS = (*_SMOOTHING, "random")
-# Sums of Sobel's kernels: a ramp gives the same under every filter, and the squares of a
-# random kernel add up to as much as Sobel's.
+# Sums of Sobel's kernels. All filters are scaled to respond to a ramp as Sobel's does, and random
+# kernels to have the same sum of squares.
 _SMOOTHING_SUM, _SQUARES = 4.0, 12.0
 
 
@@ -15,8 +17,8 @@ def gradient_kernels(filters):
     """Returns the horizontal and the vertical kernel of a filter, float32 (3, 3, 2).
 
     Args:
-        filters: "sobel", "scharr" or "prewitt". All are scaled to answer a
-            ramp as the unnormalised Sobel filter does.
+        filters: "sobel", "scharr" or "prewitt", scaled to respond to a ramp as the unnormalized
+            Sobel filter does.
     """
     smoothing = np.array(_SMOOTHING[filters], "float32")
     horizontal = np.outer(smoothing * (_SMOOTHING_SUM / smoothing.sum()), [-1, 0, 1])
@@ -24,17 +26,17 @@ def gradient_kernels(filters):
 
 
 @keras.saving.register_keras_serializable(package="gradnet_tf")
-class GradientFilters(keras.layers.Layer):
+class GradientFilters(SobelGradient):
     """Gradient magnitude `sqrt(a² + b² + ε)` of two 3×3 filters on each channel.
 
-    With "sobel" and `learned=False` it computes what `SobelGradient` does. As
-    there, the border is repeated and everything is float32.
+    With "sobel" and `learned=False` it is equal to `SobelGradient`. As there, padding is symmetric
+    and everything is float32.
 
     Args:
-        filters: "sobel", "scharr", "prewitt", or "random" for normal draws,
-            which must be learned.
-        learned: the kernels are weights, a pair for each channel, that start
-            as `filters`; otherwise they are constants.
+        filters: "sobel", "scharr", "prewitt", or "random" for random initial values, which must be
+            learned.
+        learned: the kernels are weights, a pair for each channel, initialized with `filters`;
+            otherwise they are constants.
         epsilon: added under the square root, positive.
 
     Call arguments:
@@ -49,20 +51,12 @@ class GradientFilters(keras.layers.Layer):
             raise ValueError(f"`filters` must be one of {FILTERS}. Received: filters={filters!r}")
         if filters == "random" and not learned:
             raise ValueError('`learned` must be True with filters="random". Received: False')
-        if not epsilon > 0:
-            raise ValueError(f"`epsilon` must be positive. Received: epsilon={epsilon}")
-        kwargs["dtype"] = "float32"
-        super().__init__(**kwargs)
+        super().__init__(epsilon, **kwargs)
         self.filters = filters
         self.learned = learned
-        self.epsilon = epsilon
 
     def build(self, input_shape):
-        if len(input_shape) != 4 or input_shape[-1] is None:
-            raise ValueError(
-                "`images` must be (N, H, W, C) with a known number of channels. "
-                f"Received: input_shape={input_shape}"
-            )
+        super().build(input_shape)
         if self.learned:
             if self.filters == "random":
                 initial = keras.initializers.RandomNormal(stddev=(_SQUARES / 9) ** 0.5)
@@ -70,7 +64,6 @@ class GradientFilters(keras.layers.Layer):
                 initial = self._initial
             shape = (3, 3, input_shape[-1], 2)
             self.kernel = self.add_weight(shape=shape, initializer=initial, name="kernel")
-        self.built = True
 
     def _initial(self, shape, dtype=None):
         kernels = gradient_kernels(self.filters)[:, :, None, :]
@@ -81,18 +74,8 @@ class GradientFilters(keras.layers.Layer):
         kernel = self.kernel if self.learned else self._initial((3, 3, images.shape[-1], 2))
         padded = ops.pad(images, [[0, 0], [1, 1], [1, 1], [0, 0]], mode="symmetric")
         responses = ops.square(ops.depthwise_conv(padded, kernel, padding="valid"))
-        # A depthwise convolution lays its two outputs per channel side by side.
+        # A depthwise convolution puts its two outputs of a channel next to each other.
         return ops.sqrt(responses[..., 0::2] + responses[..., 1::2] + self.epsilon)
 
-    def compute_output_shape(self, input_shape):
-        return input_shape
-
     def get_config(self):
-        config = super().get_config()
-        del config["dtype"]
-        return {
-            **config,
-            "filters": self.filters,
-            "learned": self.learned,
-            "epsilon": self.epsilon,
-        }
+        return {**super().get_config(), "filters": self.filters, "learned": self.learned}

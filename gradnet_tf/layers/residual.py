@@ -9,7 +9,7 @@ ATTENTION_POSITIONS = ("before_fusion", "after_fusion")
 
 
 def conv3x3(filters, policy, activation=None, name=None, variance=2.0):
-    """A 3×3 convolution; `variance` 2 is the initialisation of He et al. for ReLU networks."""
+    """A 3×3 convolution; `variance` 2 is the initialization of He et al. for ReLU networks."""
     return keras.layers.Conv2D(
         filters,
         3,
@@ -24,14 +24,14 @@ def conv3x3(filters, policy, activation=None, name=None, variance=2.0):
 def _require_channels(input_shape, filters):
     if input_shape[-1] != filters:
         raise ValueError(
-            f"The input must have `filters`={filters} channels, since it is added to the "
+            f"The input must have `filters`={filters} channels, because it is added to the "
             f"output. Received: input_shape={input_shape}"
         )
 
 
 @keras.saving.register_keras_serializable(package="gradnet_tf")
 class ResUnit(keras.layers.Layer):
-    """Two convolutions and a short skip: `τ(c(τ(c(f))) + f)` (equation 1), no normalisation.
+    """Two convolutions and a short skip: `τ(c(τ(c(f))) + f)` (equation 1), no normalization.
 
     Args:
         filters: channels of the input and of the output.
@@ -44,8 +44,8 @@ class ResUnit(keras.layers.Layer):
         super().__init__(**kwargs)
         self.filters = filters
         self.conv1 = conv3x3(filters, self.dtype_policy, "relu", "conv1")
-        # The skip adds up: at full variance every unit doubles the signal, and a deep
-        # chain starts with outputs far from an image.
+        # With full variance, skip and branch would double the signal in every unit, and the initial
+        # outputs of a deep chain would be far from an image.
         self.conv2 = conv3x3(filters, self.dtype_policy, None, "conv2", variance=0.2)
 
     def build(self, input_shape):
@@ -68,16 +68,15 @@ class ResUnit(keras.layers.Layer):
 class ResidualModule(keras.layers.Layer):
     """ResUnits, a medium skip by concatenation, attention, and a fusion back to C channels.
 
-    The supplement states the concatenation and the attention on it; how 2C
-    channels become C again it does not. Here a 3×3 convolution ("fusion")
-    does, after the attention by default; see docs/decisions.md.
+    The supplement specifies the concatenation and the attention, but not how 2C channels become C
+    again. Here a 3×3 convolution ("fusion") does that, after the attention by default; see
+    docs/decisions.md.
 
     Args:
         filters: C, channels of the input and of the output.
         num_units: m, the number of ResUnits.
         reduction: r of the attention.
-        attention_position: "before_fusion" (attention sees 2C channels) or
-            "after_fusion" (it sees C).
+        attention_position: "before_fusion" (on 2C channels) or "after_fusion" (on C).
 
     Call arguments:
         features: (N, H, W, C).
@@ -110,7 +109,7 @@ class ResidualModule(keras.layers.Layer):
 
     @property
     def attention_channels(self):
-        """The number of channels that the attention weighs."""
+        """Number of channels of the attention."""
         return self.filters * (2 if self.attention_position == "before_fusion" else 1)
 
     def build(self, input_shape):
@@ -150,7 +149,7 @@ class ResidualModule(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="gradnet_tf")
 class MSKResnetBody(keras.layers.Layer):
-    """MSKResnet as a denoising block on features: residual modules and a long skip (equation 5).
+    """The denoising block MSKResnet: residual modules and a long skip (equation 5).
 
     Args:
         filters: C, channels of the input and of the output.
@@ -199,8 +198,8 @@ class MSKResnetBody(keras.layers.Layer):
 
     @property
     def receptive_radius(self):
-        """Positions away that an input can change an output; the attention is left out."""
-        # Each ResUnit has two 3×3 convolutions, each module one more to fuse.
+        """Distance up to which an input affects an output, except through the attention."""
+        # Each ResUnit has two 3×3 convolutions, each module one more for the fusion.
         return self.num_modules * (2 * self.num_units + 1)
 
     def build(self, input_shape):
@@ -221,12 +220,10 @@ class MSKResnetBody(keras.layers.Layer):
     def compute_output_shape(self, input_shape, *args, **kwargs):
         return input_shape
 
+    def settings(self):
+        """Returns the arguments of the constructor except `filters`."""
+        names = ("num_modules", "num_units", "reduction", "attention_position")
+        return {name: getattr(self, name) for name in names}
+
     def get_config(self):
-        return {
-            **super().get_config(),
-            "filters": self.filters,
-            "num_modules": self.num_modules,
-            "num_units": self.num_units,
-            "reduction": self.reduction,
-            "attention_position": self.attention_position,
-        }
+        return {**super().get_config(), "filters": self.filters, **self.settings()}

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-# Unnormalised Sobel kernels: smoothing (1, 2, 1) across, central difference along.
+# Unnormalized Sobel kernels: smoothing (1, 2, 1) across, central difference along.
 # `gradient_x` is positive where the image grows brighter to the right, `gradient_y`
 # where it grows brighter downwards.
 SOBEL_X = np.array([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]], "float32")
@@ -14,8 +14,8 @@ SOBEL_Y = SOBEL_X.T
 def image_gradients(images):
     """Returns the horizontal and vertical Sobel responses of each channel.
 
-    The border is repeated (symmetric padding by one pixel), so that the frame
-    of a picture, or of a tile, is not taken for an edge.
+    Symmetric padding by one pixel keeps the border of a picture, or of a tile, from looking like an
+    edge.
 
     Args:
         images: float tensor (N, H, W, C), nominal range [0, 1], H and W from 1.
@@ -25,7 +25,7 @@ def image_gradients(images):
         images in [0, 1].
     """
     images = ops.cast(images, "float32")
-    # Rows and columns repeated by hand: the mirror operation of TFLite is slow on phones.
+    # Concatenation instead of `ops.pad`, because TFLite's mirror padding is slow on phones.
     padded = ops.concatenate([images[:, :1], images, images[:, -1:]], axis=1)
     padded = ops.concatenate([padded[:, :, :1], padded, padded[:, :, -1:]], axis=2)
 
@@ -40,9 +40,9 @@ def image_gradients(images):
 class SobelGradient(keras.layers.Layer):
     """Per-channel Sobel gradient magnitude, `sqrt(gx² + gy² + ε)`.
 
-    The layer has no weights, and computes in float32 under every dtype policy:
-    half precision under- and overflows the squares. ε keeps the derivative
-    finite where the image is flat; there the magnitude is √ε.
+    The layer has no weights, and computes in float32 under every dtype policy, because squares
+    under- and overflow in half precision. ε keeps the derivative finite in flat areas, where the
+    magnitude is √ε.
 
     Args:
         epsilon: added under the square root, positive.

@@ -1,8 +1,8 @@
-"""Moves between pixels and blocks of pixels, as FFDNet does, to work at a lower resolution.
+"""Converts between pixels and blocks of pixels, as in FFDNet, to work at a lower resolution.
 
-The way down is a convolution with a constant 0/1 kernel, because the operation of
-that name wants sizes that the block divides, and a graph for any size should not
-do arithmetic on sizes. The way up has no such trouble. Both are exact.
+`SpaceToDepth` is a convolution with a constant 0/1 kernel, because the backend's operation requires
+sizes that are multiples of the block, and graphs for any size should not do arithmetic on sizes.
+Both directions are exact.
 """
 
 import keras
@@ -22,7 +22,7 @@ def _block_kernel(channels, block_size):
 
 
 class _BlockLayer(keras.layers.Layer):
-    """Shared argument of the two layers."""
+    """Base of the two layers: their argument."""
 
     def __init__(self, block_size=2, **kwargs):
         super().__init__(**kwargs)
@@ -38,11 +38,10 @@ class _BlockLayer(keras.layers.Layer):
 class SpaceToDepth(_BlockLayer):
     """Turns blocks of b×b pixels into channels: (N, H, W, C) → (N, ⌈H/b⌉, ⌈W/b⌉, C·b²).
 
-    A size that b does not divide is completed by mirroring at the bottom and
-    on the right. Blocks of 1 are the identity.
+    Sizes that are not multiples of b are padded symmetrically at the bottom and on the right.
 
     Args:
-        block_size: b, 1 or 2 (a mirror needs no more than the pixel beside it).
+        block_size: b, 1 (the identity) or 2 (padding needs one pixel only).
 
     Call arguments:
         images: (N, H, W, C), H and W from 1.
@@ -56,8 +55,8 @@ class SpaceToDepth(_BlockLayer):
     def call(self, images):
         if self.block_size == 1:
             return images
-        # Always one more row and column: the valid convolution drops what does
-        # not fill a block, and the graph needs no arithmetic on sizes.
+        # Always pad one row and column: the valid convolution drops incomplete blocks, so the
+        # graph needs no arithmetic on sizes.
         padded = ops.concatenate([images, images[:, -1:]], axis=1)
         padded = ops.concatenate([padded, padded[:, :, -1:]], axis=2)
         kernel = ops.cast(_block_kernel(images.shape[-1], self.block_size), padded.dtype)

@@ -8,10 +8,9 @@ from keras import ops
 class SqueezeExcitation(keras.layers.Layer):
     """Scales each channel by a weight computed from all channels' means.
 
-    Average pool over H×W, 1×1 convolution to C/r, ReLU, 1×1 convolution back
-    to C, sigmoid, multiply. The weights ("attention") are a value of their
-    own: `attention(features)` computes them and `call` accepts them, so that
-    the tiles of a large image can share the whole image's statistics.
+    Average pool over H×W, 1×1 convolution to C/r, ReLU, 1×1 convolution back to C, sigmoid,
+    multiply. `attention(features)` computes the weights, and `call` accepts given ones, so that the
+    tiles of a large image can share the statistics of the whole image.
 
     Args:
         reduction: r; C/r is rounded down, and is at least 1.

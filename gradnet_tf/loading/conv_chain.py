@@ -1,4 +1,4 @@
-"""Networks that are one chain of 3×3 convolutions, in what the published files have in common."""
+"""Extracts the chain of 3×3 convolutions from published files of PyTorch and MatConvNet."""
 
 import re
 from collections.abc import Sequence
@@ -12,10 +12,10 @@ from gradnet_tf.utils.errors import UserError
 
 
 def chain_of_torch(source: Source, prefix: str) -> list[Convolution]:
-    """Takes the modules `prefix.N.…` of a PyTorch file in the order of their numbers.
+    """Returns the convolutions `prefix.N.…` of a PyTorch file in numerical order.
 
     Raises:
-        UserError: one of them is neither a convolution nor a normalisation after one.
+        UserError: a module is neither a convolution nor a normalization after one.
     """
     pattern = re.compile(re.escape(prefix) + r"\.(\d+)\.")
     numbers = {int(match[1]) for name in source.names if (match := pattern.match(name))}
@@ -32,10 +32,10 @@ def chain_of_torch(source: Source, prefix: str) -> list[Convolution]:
 
 
 def chain_of_matlab(path, layers: Sequence[MatlabLayer]) -> tuple[list[Convolution], bool]:
-    """Returns the chain of a MatConvNet network, and whether it works on 2×2 blocks.
+    """Returns the chain of a MatConvNet network, and whether it processes 2×2 blocks.
 
     Raises:
-        UserError: a layer of another kind, or with another stride or the like.
+        UserError: a layer has an unsupported type, stride, padding or dilation.
     """
     chain: list[Convolution] = []
     frame: list[str] = []
@@ -58,9 +58,9 @@ def chain_of_matlab(path, layers: Sequence[MatlabLayer]) -> tuple[list[Convoluti
         elif layer.kind in ("SubP", "concat"):
             frame.append(layer.kind)
         else:
-            raise error(layer, "is not read here")
+            raise error(layer, "is not supported")
         if shapes and layer.kind not in ("conv", "bnorm"):
-            raise error(layer, f"has weights of shapes {shapes} that have no place")
+            raise error(layer, f"has unexpected weights of shapes {shapes}")
     if frame not in ([], ["SubP", "concat", "SubP"]):
         raise error(layers[0], f"begins a network with {', '.join(frame)}")
     return chain, bool(frame)
@@ -69,11 +69,11 @@ def chain_of_matlab(path, layers: Sequence[MatlabLayer]) -> tuple[list[Convoluti
 def _matlab_convolution(layer, error) -> Convolution:
     ones = ("pad", "stride", "dilate")
     if any(set(layer.numbers.get(field, (1.0,))) != {1.0} for field in ones):
-        raise error(layer, "has another stride, pad or dilate")
+        raise error(layer, "has an unsupported stride, pad or dilate")
     if len(layer.weights) != 2:
         raise error(layer, f"has {len(layer.weights)} weights instead of filter and bias")
     kernel, bias = layer.weights
-    # MATLAB leaves out last axes of length 1.
+    # MATLAB omits trailing axes of length 1.
     kernel = kernel.reshape(kernel.shape + (1,) * (4 - kernel.ndim))
     if kernel.shape[:2] != (3, 3) or bias.size != kernel.shape[-1]:
         raise error(layer, f"has weights of shapes {kernel.shape} and {bias.shape}")
@@ -90,5 +90,5 @@ def _matlab_norm(layer, before, error) -> tuple[np.ndarray, ...]:
         raise error(layer, "has other weights than γ, β and moments of its channels")
     gamma, beta, moments = layer.weights
     mean, deviation = moments.reshape((filters, 2)).T
-    # MatConvNet keeps the root of variance + ε.
+    # MatConvNet stores the square root of variance + ε.
     return gamma.ravel(), beta.ravel(), mean, deviation**2 - EPSILON

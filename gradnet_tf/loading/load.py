@@ -1,6 +1,8 @@
-"""The one place where `--model=` is resolved: a path by its content, else a name."""
+"""Resolves `--model=`, in this one place: an existing path by its content, otherwise a name."""
 
 import dataclasses
+import importlib.util
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,7 +11,7 @@ from gradnet_tf import weights
 from gradnet_tf.loading.run_folder import MOST_CONFIG, best_weights
 from gradnet_tf.models.classical import CLASSICAL
 from gradnet_tf.models.presets import PRESETS, train_command
-from gradnet_tf.runtimes.choose_runtime import RUNTIMES, litert_is_better
+from gradnet_tf.runtimes import RUNTIMES
 from gradnet_tf.utils.backend import backend_name
 from gradnet_tf.utils.containers import is_number, read_json
 from gradnet_tf.utils.errors import UserError
@@ -25,50 +27,89 @@ _MATLAB, _ZIP, _PICKLE = b"MATLAB", b"PK\x03\x04", b"\x80"
 
 @dataclasses.dataclass(frozen=True)
 class Resolved:
-    """What a name or a path means, before anything is loaded.
+    """The meaning of a name or a path, before anything is loaded.
 
     Attributes:
         spec: the name or the path as given.
         kind: "folder", "file", "classical", "weights" or "unknown".
-        path: the folder or the file; `None` for the other kinds.
-        card: of weights that ship.
-        tflite: the .tflite file that ships beside those weights, if one does.
+        path: the folder or the file; `None` for other kinds.
+        card: the card of shipped weights.
+        gray: name of the weights that gray pictures go through, if the shipped weights have
+            such a partner.
+        litert: the shipped .tflite file to run, if LiteRT is to run shipped weights.
     """
 
     spec: str
     kind: str
     path: Path | None = None
     card: Mapping[str, Any] | None = None
-    tflite: Path | None = None
-
-    @property
-    def given(self) -> Path | str:
-        """What messages about the model begin with."""
-        return self.path or self.spec
+    gray: str | None = None
+    litert: Path | None = None
 
 
-def resolve(spec: str) -> Resolved:
-    """Says what a name or a path means: what exists is a path, anything else a name."""
-    path = Path(spec)
-    if spec and path.exists():
-        return Resolved(spec, "folder" if path.is_dir() else "file", path)
-    if spec in CLASSICAL:
-        return Resolved(spec, "classical")
-    card = weights.find_card(spec) if spec else None
-    if card is None:
-        return Resolved(spec, "unknown")
-    return Resolved(spec, "weights", None, card, weights.tflite_path(card))
+def resolve(spec: str, runtime: str = "auto", precision: str = "float32") -> Resolved:
+    """Returns what a name or a path means: a path if it exists, otherwise a name.
+
+    Args:
+        spec: name or path, as `gradnet_tf.denoiser.load_denoiser` takes it.
+        runtime: one of `RUNTIMES`: what runs shipped weights. "auto" means LiteRT where a
+            .tflite file is shipped, unless there is a reason for Keras; see `_litert_is_better`.
+        precision: dtype policy; the shipped .tflite files are float32 only.
+
+    Raises:
+        UserError: another runtime, or "litert" for a model without a shipped .tflite file.
+    """
+    if runtime not in RUNTIMES:
+        raise UserError(f"`runtime` must be one of {', '.join(RUNTIMES)}. Received: {runtime!r}")
+    use_litert = runtime == "litert" or (
+        runtime == "auto" and precision == "float32" and _litert_is_better()
+    )
+    path, card, gray, tflite = None, None, None, None
+    if spec and Path(spec).exists():
+        path = Path(spec)
+        kind = "folder" if path.is_dir() else "file"
+    elif spec in CLASSICAL:
+        kind = "classical"
+    elif spec and (card := weights.find_card(spec)):
+        kind = "weights"
+        tflite = weights.tflite_path(card)
+        gray = weights.gray_partner(card["name"], {"kind": kind})
+    else:
+        kind = "unknown"
+    # A .tflite file that is given by its path runs in LiteRT anyway.
+    if runtime == "litert" and tflite is None and not (path and path.suffix == ".tflite"):
+        raise UserError(
+            f"--runtime=litert: no .tflite file is shipped for {spec}.\nExport one (python -m "
+            "export --formats=tflite_float16) and give its path, or leave the flag out."
+        )
+    return Resolved(spec, kind, path, card, gray, tflite if use_litert else None)
+
+
+def _litert_is_better() -> bool:
+    """Whether "auto" means LiteRT for weights that are also shipped as a .tflite file.
+
+    LiteRT starts in a fraction of the time, needs no TensorFlow and computes the same to 1e-5.
+    Keras is better where there is a GPU, where LiteRT is not installed, and where KERAS_BACKEND
+    is set.
+    """
+    installed = importlib.util.find_spec("ai_edge_litert") is not None
+    return installed and "KERAS_BACKEND" not in os.environ and not _has_gpu()
+
+
+def _has_gpu() -> bool:
+    """Whether there is a graphics card that TensorFlow or JAX could compute on."""
+    return any(Path("/dev").glob("nvidia[0-9]*"))
 
 
 @dataclasses.dataclass(frozen=True)
 class ModelInfo:
-    """What can be known of a model without loading it, which takes seconds.
+    """What is known about a model without loading it, which takes seconds.
 
     Attributes:
-        name: as reports call it.
-        sha256: of its weights, `None` where that is not known.
-        needs_sigma: whether it takes a noise level, `None` where that is not known.
-        gray: name of the weights that gray pictures go through, if there are such.
+        name: the name that reports use.
+        sha256: of its weights, `None` if unknown.
+        needs_sigma: whether it takes a noise level, `None` if unknown.
+        gray: name of the weights that gray pictures go through, if any.
     """
 
     name: str
@@ -77,13 +118,8 @@ class ModelInfo:
     gray: str | None = None
 
 
-def model_info(spec: str) -> ModelInfo | None:
-    """Returns what is known of a model; `None` where loading has to tell whether it exists.
-
-    Args:
-        spec: path or name, as `gradnet_tf.denoiser.load_denoiser` takes it.
-    """
-    found = resolve(spec)
+def model_info(found: Resolved) -> ModelInfo | None:
+    """Returns what is known about a model; `None` if only loading shows whether it exists."""
     if found.kind == "folder":
         return _folder_info(found.path)
     if found.kind == "file":
@@ -93,12 +129,12 @@ def model_info(spec: str) -> ModelInfo | None:
         except OSError:
             return None
     if found.kind == "classical":
-        return ModelInfo(spec, None, True)
+        return ModelInfo(found.spec, None, True)
     card = found.card
     if card is None:
         return None
-    gray = weights.gray_partner(card["name"], {"kind": "weights"})
-    return ModelInfo(card["name"], card.get("sha256"), _needs_sigma(card), gray)
+    preset = PRESETS.get(card["preset"])
+    return ModelInfo(card["name"], card.get("sha256"), preset and preset.needs_sigma, found.gray)
 
 
 def _folder_info(folder: Path) -> ModelInfo:
@@ -120,40 +156,14 @@ def _needs_sigma(config: Mapping[str, Any]) -> bool | None:
     return preset.needs_sigma
 
 
-def litert_file(model: Resolved, runtime: str, precision: str = "float32") -> Path | None:
-    """Returns the shipped .tflite file that a model is to run from; `None`: no such file, Keras.
-
-    Args:
-        model: from `resolve`.
-        runtime: one of `RUNTIMES`; see `gradnet_tf.runtimes.choose_runtime.litert_is_better`.
-        precision: dtype policy; the files are float32 alone.
-
-    Raises:
-        UserError: another runtime; "litert" for a model without a file.
-    """
-    if runtime not in RUNTIMES:
-        raise UserError(f"`runtime` must be one of {', '.join(RUNTIMES)}. Received: {runtime!r}")
-    if runtime == "keras" or (runtime == "auto" and precision != "float32"):
-        return None
-    if model.kind == "file" and model.path.suffix == ".tflite":
-        return None  # Its content tells; it runs in LiteRT in any case.
-    found = model.tflite
-    if runtime == "litert" and found is None:
-        raise UserError(
-            f"--runtime=litert: no .tflite file ships for {model.spec}.\nExport one (python -m "
-            "export --formats=tflite_float16) and give its path, or leave the flag out."
-        )
-    return found if found and (runtime == "litert" or litert_is_better()) else None
-
-
 @dataclasses.dataclass(frozen=True)
 class Loaded:
-    """What `--model=` means, for `gradnet_tf.denoiser.Denoiser`.
+    """A loaded model, for `gradnet_tf.denoiser.Denoiser`.
 
     Attributes:
-        runner: what runs it; see `gradnet_tf.denoiser.Runner`.
-        name: what reports and folders call it.
-        source: where it came from; see `Denoiser`.
+        runner: runs the network; see `gradnet_tf.denoiser.Runner`.
+        name: the name used in reports and folders.
+        source: the origin of the model; see `Denoiser`.
     """
 
     runner: Any
@@ -161,20 +171,19 @@ class Loaded:
     source: dict[str, Any]
 
 
-def load_runner(spec: str, precision: str, flag: str, runtime: str) -> Loaded:
-    """Returns what `--model=spec` means; see `gradnet_tf.denoiser.load_denoiser`."""
+def load_runner(model: Resolved, precision: str, flag: str) -> Loaded:
+    """Returns the model that `--model=` means; see `gradnet_tf.denoiser.load_denoiser`."""
+    spec = model.spec
     if not spec:
         raise UserError(f"--{flag}: expected a path or a name. Received: {spec!r}.\n{_choices()}")
-    model = resolve(spec)
-    file = litert_file(model, runtime, precision)
-    given = file or model.given
     try:
+        if model.litert:
+            return _load_shipped_tflite(model.litert)
         with quiet_native_logs():
-            if file:
-                return _load_shipped_tflite(file, precision)
             return _LOADERS[model.kind](model, precision)
     except UserError as error:
-        # What reads a file names it; who typed it wants to see where.
+        # The message names the file; the user also has to see which flag gave it.
+        given = model.litert or model.path or spec
         raise UserError(f"--{flag}={spec}: {str(error).removeprefix(f'{given}: ')}") from error
     except ModuleNotFoundError as error:
         raise UserError(
@@ -191,13 +200,13 @@ def _load_folder(model: Resolved, precision: str) -> Loaded:
         if folder is not None and (folder / "saved_model.pb").is_file():
             return _load_saved_model(folder, precision)
     raise UserError(
-        f"{path}: this folder holds neither config.json (a run) nor saved_model.pb.\n"
+        f"{path}: this folder contains neither config.json (a run) nor saved_model.pb.\n"
         f"Expected {READABLE}."
     )
 
 
 def _newest_version(folder: Path) -> Path | None:
-    """Returns the subfolder with the greatest number for a name, as TF Serving picks it."""
+    """Returns the subfolder with the highest version number, as TF Serving chooses it."""
     if not folder.is_dir():
         return None
     versions = [entry for entry in folder.iterdir() if entry.is_dir() and entry.name.isdecimal()]
@@ -209,7 +218,7 @@ def _load_file(model: Resolved, precision: str) -> Loaded:
     with open(path, "rb") as file:
         head = file.read(8)
     if not head:
-        raise UserError(f"{path}: the file is empty. Download it or write it again.")
+        raise UserError(f"{path}: the file is empty. Download or write it again.")
     if head[4:8] == b"TFL3":
         return _load_tflite(path, precision)
     if head.startswith(_ZIP) and path.suffix == ".keras":
@@ -218,13 +227,13 @@ def _load_file(model: Resolved, precision: str) -> Loaded:
         return _load_published(path, precision)
     if path.suffix == ".keras":
         raise UserError(
-            f"{path}: no file of Keras', though its name says so: it begins with {head!r}.\n"
+            f"{path}: not a valid .keras file: it begins with {head!r}.\n"
             "Expected the zip archive that model.save(PATH) writes."
         )
     hint = f"Expected {READABLE}."
     if path.name.endswith(".weights.h5"):
-        hint = "Weights alone do not tell their network: give the run folder that holds them."
-    raise UserError(f"{path}: this version does not read this kind of file.\n{hint}")
+        hint = "A weights file does not define its network: give the run folder instead."
+    raise UserError(f"{path}: this kind of file is not supported.\n{hint}")
 
 
 def _load_run(path: Path, precision: str) -> Loaded:
@@ -237,19 +246,21 @@ def _load_run(path: Path, precision: str) -> Loaded:
             f"{path}: config.json has channels={str(channels)[:40]}; expected 1 or 3.\n"
             "Copy the run's folder again."
         )
-    goes_on = "Rerun its train.py command: the same command resumes."
+    hint = "Run its train.py command again to resume the training."
     try:
         best = best_weights(path)
     except (OSError, ValueError) as error:
-        raise UserError(f"{path}: {error}.\n{goes_on}") from error
+        raise UserError(f"{path}: {error}.\n{hint}") from error
     if best is None:
         raise UserError(
-            f"{path}: the run has no best weights yet; they come with its first "
-            f"validation.\n{goes_on}"
+            f"{path}: the run has no best weights yet; they are written by its first "
+            f"validation.\n{hint}"
         )
-    # A folder may be given as "." or with a trailing slash; its own name is wanted.
-    facts = {**config, **_object(config.get("train"))}
-    return _rebuild(facts, best, sha256_of(best), "run", precision, path.resolve().name, str(path))
+    # The folder may be given as "." or with a trailing slash, so resolve its name.
+    settings = {**config, **_object(config.get("train"))}
+    return _rebuild(
+        settings, best, sha256_of(best), "run", precision, path.resolve().name, str(path)
+    )
 
 
 def _load_weights(model: Resolved, precision: str) -> Loaded:
@@ -261,7 +272,9 @@ def _load_weights(model: Resolved, precision: str) -> Loaded:
 def _load_classical(model: Resolved, precision: str) -> Loaded:
     name = model.spec
     if precision != "float32":
-        raise UserError(f"{name}: is no network. Received: precision={precision}, which needs one.")
+        raise UserError(
+            f"{name}: is not a network and has no precision. Received: precision={precision}."
+        )
     from gradnet_tf.runtimes.classical_runtime import ClassicalRunner
 
     return Loaded(ClassicalRunner(name), name, {"kind": "classical"})
@@ -272,8 +285,8 @@ def _refuse_unknown(model: Resolved, precision: str) -> Loaded:
     if missing is not None:
         name, command = missing
         raise UserError(
-            f"{model.spec}: the weights {name} do not ship with this version. Train them:\n"
-            f"  {command}\nand give runs/{name}. Weights that ship: {weights.shipped_names()}."
+            f"{model.spec}: the weights {name} are not shipped with this version. Train them:\n"
+            f"  {command}\nand give runs/{name}. Shipped weights: {weights.shipped_names()}."
         )
     raise UserError(f"{model.spec}: no such file, folder or name.\n{_choices()}")
 
@@ -288,7 +301,7 @@ _LOADERS = {
 
 
 def _rebuild(config, path, sha256, kind, precision, name, run) -> Loaded:
-    """Builds the preset that `config` names under `precision` and loads verified weights."""
+    """Builds the preset named by `config` under `precision` and loads verified weights."""
     backend_name()
     from gradnet_tf.runtimes.keras_runtime import runner_from_weights
 
@@ -327,7 +340,7 @@ def _load_saved_model(folder: Path, precision: str) -> Loaded:
     if folder_named.name.isdecimal():
         folder_named = folder_named.parent
     card = _read_json(folder_named.parent / f"{folder_named.name}.json")
-    # Every export calls its folder "saved_model", so the card's or the parent's name goes before.
+    # Every export names its folder "saved_model", so prefix the name of the card or the parent.
     name = f"{card.get('name', folder_named.parent.name)}_{folder_named.name}"
     source = {"kind": "saved_model", "path": str(folder), "sha256": card.get("sha256")}
     return Loaded(SavedModelRunner(folder), name, source | _from_card(card))
@@ -349,22 +362,23 @@ def _load_tflite(path: Path, precision: str) -> Loaded:
     return Loaded(TFLiteRunner(path, card=card), path.stem, source | _from_card(card))
 
 
-def _load_shipped_tflite(path: Path, precision: str) -> Loaded:
-    _require_float32(path, precision)
+def _load_shipped_tflite(path: Path) -> Loaded:
     from gradnet_tf.runtimes.litert_runtime import TFLiteRunner
 
     card = _read_json(path.with_suffix(".json"))
-    found = _file_source("weights", path)
-    if found["sha256"] != card.get("sha256"):
+    # A model is identified by its weights, whatever runs them.
+    source = {"kind": "weights", "path": str(path), "sha256": card.get("weights_sha256")}
+    source |= {"runtime": "litert", **_from_card(card)}
+    sha256 = sha256_of(path)
+    if sha256 != card.get("sha256"):
         raise UserError(
-            f"{path}: the file is damaged or was exchanged: its sha256 is {found['sha256']}, "
+            f"{path}: the file is damaged or was replaced: its sha256 is {sha256}, "
             f"expected {card.get('sha256')}.\nReinstall the package."
         )
-    # The identity of a model is that of its weights, whatever runs them.
-    found |= {"sha256": card.get("weights_sha256"), "runtime": "litert", **_from_card(card)}
-    runner = TFLiteRunner(path)
+    with quiet_native_logs():
+        runner = TFLiteRunner(path, card=card)
     runner.parameters = card.get("parameters")
-    return Loaded(runner, path.stem, found)
+    return Loaded(runner, path.stem, source)
 
 
 def _file_source(kind: str, path: Path) -> dict:
@@ -384,7 +398,7 @@ def _trained_sigma(facts: dict) -> list[float] | None:
 
 
 def _read_json(path: Path) -> dict:
-    """Returns a JSON file's object, `{}` where there is no such file."""
+    """Returns the object in a JSON file, `{}` if there is no such file."""
     try:
         value = read_json(path, MOST_CONFIG)
     except FileNotFoundError:
@@ -413,6 +427,6 @@ def _require_float32(path: Path, precision: str) -> None:
 
 def _choices() -> str:
     return (
-        f"Weights that ship: {weights.shipped_names()}. Architectures: {', '.join(PRESETS)}.\n"
+        f"Shipped weights: {weights.shipped_names()}. Architectures: {', '.join(PRESETS)}.\n"
         f"Classical: {', '.join(CLASSICAL)}. Or default, or a path: {READABLE}."
     )

@@ -26,13 +26,13 @@ _NUMBERS = ("pad", "stride", "dilate", "leak", "scale")
 
 @dataclasses.dataclass(frozen=True)
 class MatlabLayer:
-    """A layer as the file has it.
+    """A layer of the file.
 
     Attributes:
-        name: where it stands, for messages: "layers{3}", counted from 1 as in MATLAB.
+        name: position for error messages, such as "layers{3}", counted from 1 as in MATLAB.
         kind: "conv", "relu", "bnorm", "SubP", "concat", …
-        weights: float32 arrays with MATLAB's axes: (height, width, in, out) of a filter.
-        numbers: the fields `pad`, `stride`, `dilate`, `leak` and `scale` it has.
+        weights: float32 arrays with MATLAB's axes, (height, width, in, out) for a filter.
+        numbers: those of the fields `pad`, `stride`, `dilate`, `leak` and `scale` that exist.
     """
 
     name: str
@@ -51,7 +51,7 @@ def read_matlab(path: Path) -> list[MatlabLayer]:
     size = path.stat().st_size
     if size > MAX_BYTES:
         raise UserError(
-            f"{path}: the file is {size / 2**20:.0f} MB; at most {MAX_BYTES >> 20} are read."
+            f"{path}: the file has {size / 2**20:.0f} MB; expected at most {MAX_BYTES >> 20} MB."
         )
     try:
         budget = Budget(MAX_BYTES)
@@ -63,7 +63,7 @@ def read_matlab(path: Path) -> list[MatlabLayer]:
             raise
         reason = (str(error).splitlines() or [type(error).__name__])[0][:160]
         raise UserError(
-            f"{path}: damaged, cut off or no MatConvNet network: {reason}.\n"
+            f"{path}: damaged, truncated or not a MatConvNet network: {reason}.\n"
             "Expected a structure `net` with the cell array `net.layers`. Download it again."
         ) from error
 

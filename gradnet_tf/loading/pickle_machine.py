@@ -1,4 +1,4 @@
-"""Interprets the pickles in PyTorch's files without being able to run anything.
+"""Interprets the pickles in PyTorch files without executing code from them.
 
 Python's `pickle` calls what a file names; even restricted to harmless names it
 allots memory as the file says. This interpreter knows the few operations that
@@ -42,15 +42,14 @@ def run_pickle(
     call: Callable[[Any, tuple], Any],
     persistent: Callable[[Any], Any],
 ) -> Any:
-    """Returns the object that the next pickle of a stream describes.
+    """Returns the object described by the next pickle in a stream.
 
     Args:
-        stream: positioned at a pickle; left after it. In memory, so that a
-            length that the pickle claims allots nothing.
-        names: what "module.name" stands for. What is in it is passed around and
-            never called.
-        call: returns what calling a value of `names` with a tuple of arguments means.
-        persistent: returns what a persistent id stands for.
+        stream: positioned at a pickle, and after it on return. It is in memory, so that lengths
+            claimed by the pickle cannot cause large allocations.
+        names: maps "module.name" to values, which are passed around but never called.
+        call: returns the result of "calling" a value of `names` with a tuple of arguments.
+        persistent: returns the value of a persistent id.
 
     Returns:
         Numbers, strings, `None`, tuples, lists, dictionaries, and what `call`
@@ -75,7 +74,7 @@ class _Machine:
     def __init__(self, names, call, persistent):
         self._names, self._call, self._persistent = names, call, persistent
         self._stack: list[Any] = []
-        self._below: list[list[Any]] = []  # stacks under the marks
+        self._below: list[list[Any]] = []  # stacks below the marks
         self._memo: dict[int, Any] = {}
         self._work = 0
         # By identity; the tuples are kept, so that none gets the place of another.
@@ -88,7 +87,7 @@ class _Machine:
                 return self._stack.pop()
             self._count(1)
             self._do(name, argument)
-        raise ValueError("no end")
+        raise ValueError("the end is missing")
 
     def _count(self, items: int) -> None:
         self._work += items
@@ -140,10 +139,10 @@ class _Machine:
             self._count(sum(len(each) for each in arguments if isinstance(each, list | dict)))
             stack.append(self._call(function, arguments))
         elif not self._collect(name) and name not in _SILENT:
-            raise UserError(f"it holds the pickle operation {name}, which no weights need")
+            raise UserError(f"it contains the pickle operation {name}, which weights do not need")
 
     def _collect(self, name) -> bool:
-        """Does what makes and fills dictionaries and lists; says whether `name` is of those."""
+        """Executes an operation on dictionaries or lists; returns whether `name` is one."""
         if name in ("EMPTY_DICT", "EMPTY_LIST"):
             self._stack.append({} if name == "EMPTY_DICT" else [])
         elif name == "APPEND":
@@ -157,7 +156,7 @@ class _Machine:
         elif name == "SETITEMS":
             self._fill(self._since_mark())
         elif name == "BUILD":
-            # Attributes of a dictionary (PyTorch notes versions there) are left out.
+            # Attributes of a dictionary (PyTorch stores versions there) are ignored.
             self._pop(1)
             self._top(dict)
         else:
@@ -166,9 +165,9 @@ class _Machine:
 
     def _fill(self, items):
         pairs = list(zip(items[::2], items[1::2], strict=True))
-        # A nested tuple as a key could take for ever to hash.
+        # Hashing a nested tuple as a key could take forever.
         if not all(isinstance(key, (str, int)) for key, _ in pairs):
-            raise ValueError("a key that is no name")
+            raise ValueError("a key is not a string or an integer")
         self._top(dict).update(pairs)
 
     def _named(self, module, name):

@@ -1,4 +1,4 @@
-"""Tells from its tensors which network a published file holds, and builds it with them."""
+"""Detects from the tensors of a published file which network it contains, and builds it."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -15,8 +15,8 @@ from gradnet_tf.models.adnet import NUM_HIDDEN
 from gradnet_tf.models.base import build_model
 from gradnet_tf.utils.errors import UserError
 
-RECOGNISED = (
-    "Recognised: DnCNN and FFDNet of MatConvNet (.mat), of KAIR (model.N.weight) and of others "
+RECOGNIZED = (
+    "Recognized: DnCNN and FFDNet of MatConvNet (.mat), of KAIR (model.N.weight) and of others "
     "(dncnn.N.weight, intermediate_dncnn.itermediate_dncnn.N.weight); ADNet (conv1_N.0.weight)"
 )
 _CHAINS = ("model", "dncnn", "intermediate_dncnn.itermediate_dncnn")
@@ -24,10 +24,10 @@ _CHAINS = ("model", "dncnn", "intermediate_dncnn.itermediate_dncnn")
 
 @dataclasses.dataclass(frozen=True)
 class BlockLayout:
-    """How an FFDNet's authors arrange blocks of pixels and the noise level in channels.
+    """How an FFDNet arranges blocks of pixels and the noise level in channels.
 
     Attributes:
-        by_columns: pixels of a block are counted down its columns, not along its rows.
+        by_columns: the pixels of a block are numbered by columns, not by rows.
         level_first: the noise level comes before the pixels, not after them.
         predicts: "image" or "noise".
     """
@@ -37,8 +37,8 @@ class BlockLayout:
     predicts: str = "image"
 
 
-# MATLAB counts down columns. The early `model_*.mat` of FFDNet predict the noise and cannot be
-# told from the published `FFDNet_*.mat`: they are read as these are.
+# MATLAB numbers by columns. The early `model_*.mat` files of FFDNet predict the noise, but cannot
+# be distinguished from the published `FFDNet_*.mat`, so they are read in the same way.
 _MATLAB_BLOCKS = BlockLayout(by_columns=True)
 _TORCH_BLOCKS = {_CHAINS[2]: BlockLayout(level_first=True, predicts="noise")}
 
@@ -47,15 +47,15 @@ def load_published(path: Path, precision: str = "float32"):
     """Builds the network whose weights a `.mat` or `.pth` file holds, and loads them.
 
     Args:
-        path: the file; what it is goes by its first bytes.
+        path: the file; its type is detected from its first bytes.
         precision: dtype policy to build the network under.
 
     Returns:
-        The Keras model, and a few words that describe it.
+        The Keras model, and a short description.
 
     Raises:
-        UserError: the file is damaged, would run code, or is of another network;
-            a tensor is missing, left over or of another shape.
+        UserError: the file is damaged, would run code, or contains an unknown network, or a
+            tensor is missing, unexpected or has the wrong shape.
     """
     with open(path, "rb") as file:
         head = file.read(8)
@@ -63,7 +63,7 @@ def load_published(path: Path, precision: str = "float32"):
         chain, blocks = chain_of_matlab(path, read_matlab(path))
         model = _from_chain(path, chain, _MATLAB_BLOCKS, precision)
         if blocks != model.needs_sigma:
-            raise _unknown(path, "its channels and its layers SubP and concat do not go together")
+            raise _unknown(path, "its channels do not fit its layers SubP and concat")
     else:
         source = Source(path, read_torch(path))
         model = _from_torch(source, precision)
@@ -83,12 +83,12 @@ def _from_torch(source: Source, precision: str):
 
 
 def _from_chain(path, chain: Sequence[Convolution], layout: BlockLayout, precision):
-    """Builds a DnCNN or an FFDNet, whichever the channels of first and last layer say."""
+    """Builds a DnCNN or an FFDNet, depending on the channels of the first and last layer."""
     if len(chain) < 2:
         raise _unknown(path, f"it has {len(chain)} convolutions")
     for before, layer in zip(chain, chain[1:], strict=False):
         if before.kernel.shape[-1] != layer.kernel.shape[2]:
-            raise _unknown(path, f"{layer.name!r} does not take what {before.name!r} gives")
+            raise _unknown(path, f"{layer.name!r} does not fit the output of {before.name!r}")
     filters = {layer.kernel.shape[-1] for layer in chain[:-1]}
     normed = [layer.norm is not None for layer in chain]
     inner = set(normed[1:-1]) or {False}
@@ -107,7 +107,7 @@ def _from_chain(path, chain: Sequence[Convolution], layout: BlockLayout, precisi
         model = FFDNet(channels=outputs // 4, predicts=layout.predicts, **arguments)
         _reorder_blocks(chain, outputs // 4, layout)
     else:
-        raise _unknown(path, f"it takes {inputs} channels and gives {outputs}")
+        raise _unknown(path, f"it takes {inputs} channels and returns {outputs}")
     build_model(model)
     for layer, convolution in zip([*model.convs, model.reconstruction], chain, strict=True):
         _assign(layer, convolution)
@@ -115,7 +115,7 @@ def _from_chain(path, chain: Sequence[Convolution], layout: BlockLayout, precisi
 
 
 def _reorder_blocks(chain, channels: int, layout: BlockLayout) -> None:
-    """Brings first and last layer to our order of channels: pixel by pixel, then the level."""
+    """Reorders the channels of the first and last layer: pixel by pixel, then the noise level."""
     order = []
     for row in (0, 1):
         for column in (0, 1):
@@ -125,7 +125,7 @@ def _reorder_blocks(chain, channels: int, layout: BlockLayout) -> None:
     levels = first.kernel.shape[2] - 4 * channels
     pixels = first.kernel[:, :, levels:] if layout.level_first else first.kernel[:, :, :-levels]
     level = first.kernel[:, :, :levels] if layout.level_first else first.kernel[:, :, -levels:]
-    # Maps of one level for each colour hold the same number: one map does, with their sum.
+    # Level maps of the colors are all equal, so one map with the summed weights is enough.
     level = level.sum(axis=2, keepdims=True)
     first.kernel = np.concatenate([pixels[:, :, order], level], axis=2)
     last.kernel, last.bias = last.kernel[..., order], last.bias[order]
@@ -153,7 +153,7 @@ def _adnet(source: Source, precision):
 
 
 def _bgr_to_rgb(first, last, attention) -> None:
-    """Turns round the colours of an ADNet, whose authors read images as BGR; grey stays."""
+    """Converts an ADNet from BGR, the order of its authors, to RGB; gray is not changed."""
     first.kernel = first.kernel[:, :, ::-1]
     last.kernel, last.bias = last.kernel[..., ::-1], last.bias[::-1]
     image, noise = np.split(attention.kernel, 2, axis=2)
@@ -170,11 +170,11 @@ def _assign(layer, convolution: Convolution) -> None:
 
 
 def _describe(model) -> str:
-    colour = "colour" if model.channels == 3 else "grey"
-    normed = ", normalised" if getattr(model, "batch_norm", True) else ""
+    color = "color" if model.channels == 3 else "gray"
+    normed = ", normalized" if getattr(model, "batch_norm", True) else ""
     count = getattr(model, "num_layers", NUM_HIDDEN + 2)
-    return f"{type(model).__name__}, {colour}, {count} layers of {model.filters}{normed}"
+    return f"{type(model).__name__}, {color}, {count} layers of {model.filters}{normed}"
 
 
 def _unknown(path, what: str) -> UserError:
-    return UserError(f"{path}: the network is not recognised: {what}.\n{RECOGNISED}.")
+    return UserError(f"{path}: the network is not recognized: {what}.\n{RECOGNIZED}.")

@@ -1,4 +1,4 @@
-"""The folder of a run: its best weights, and that one process at a time works in it."""
+"""The folder of a run: its lock, which admits one process at a time, and its best weights."""
 
 import contextlib
 import os
@@ -18,12 +18,12 @@ _TRAINED = ("checkpoints/step-*", "best/manifest.json")
 
 @contextlib.contextmanager
 def held(workdir: str | os.PathLike) -> Iterator[None]:
-    """Makes a run's folder and keeps other trainings out; the system frees what a killed one held.
+    """Creates a run's folder and locks it; the system releases the lock of a killed process.
 
     Raises:
-        UserError: when the folder cannot be made or written.
-        Interrupted: when another process works there, for instance one that a
-            scheduler has restarted too early.
+        UserError: the folder cannot be created or written.
+        Interrupted: another process uses the folder, for instance because a scheduler restarted
+            the training too early.
     """
     path = Path(workdir) / ".lock"
     lock = FileLock(path, blocking=False, preserve_lock_file=True, on_acquired=_write_process)
@@ -47,7 +47,7 @@ def held(workdir: str | os.PathLike) -> Iterator[None]:
 
 
 def _write_process(descriptor: int) -> None:
-    # A file that holds something else than a process number is not ours: it is left as it is.
+    # A file with other content than a process number is not ours, so it is not changed.
     content = os.read(descriptor, 32)
     if not content or content.isdigit():
         os.lseek(descriptor, 0, os.SEEK_SET)
@@ -63,13 +63,13 @@ def _process(path: Path) -> str:
 
 
 def has_weights(workdir: str | os.PathLike) -> bool:
-    """Whether anything was trained in a run's folder that could be lost."""
+    """Whether a run's folder contains trained weights that could be lost."""
     found = (Path(workdir).glob(f"{stage}{name}") for stage in ("", "naive/") for name in _TRAINED)
     return any(True for paths in found for _ in paths)
 
 
 def best_weights(workdir: str | os.PathLike) -> Path | None:
-    """Returns the file with a run's best weights, or `None` where the run has none yet.
+    """Returns the file with a run's best weights, or `None` if the run has none yet.
 
     Raises:
         OSError: the manifest cannot be read.

@@ -1,8 +1,8 @@
 """Reads the tensors of a PyTorch file (`torch.save` of a state_dict), without PyTorch.
 
-A file is refused unless all it names is an ordered dictionary, tensors and
-their storages: see `pickle_machine`. Both formats are read: a zip archive
-(PyTorch from 1.6), and the earlier sequence of pickles and raw storages.
+A file is refused if it names anything but an ordered dictionary, tensors and their storages; see
+`pickle_machine`. Both formats are supported: zip archives (PyTorch 1.6 and later), and the earlier
+sequence of pickles and raw storages.
 """
 
 import io
@@ -24,7 +24,7 @@ from gradnet_tf.loading.torch_names import (
 from gradnet_tf.utils.containers import MOST_MEMBERS
 from gradnet_tf.utils.errors import UserError
 
-#: Larger files are not those of the networks read here.
+#: Limit on file sizes; the supported networks are smaller.
 MAX_BYTES = 2**28
 _PICKLE = b"\x80"
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
@@ -33,32 +33,35 @@ _STATE_KEYS = ("state_dict", "params")
 
 
 def read_torch(path: Path) -> dict[str, np.ndarray]:
-    """Returns the tensors of a `.pth` file by name, as float32 (whole numbers as int64).
+    """Returns the tensors of a `.pth` file by name, as float32 (integers as int64).
 
-    A dictionary under the key "state_dict" or "params" stands for the whole.
-    The prefix "module." that DataParallel puts before every name is left out.
+    If there is a dictionary under the key "state_dict" or "params", it is used instead of the
+    whole file. The prefix "module." that DataParallel adds to every name is removed.
 
     Raises:
-        UserError: the file is damaged, is none of PyTorch's, or holds anything
-            but tensors.
+        UserError: the file is damaged, not a PyTorch file, or contains anything but tensors.
     """
     size = path.stat().st_size
     if not 0 < size <= MAX_BYTES:
-        what = f"{size / 2**20:.0f} MB, at most {MAX_BYTES >> 20} are read" if size else "empty"
-        raise UserError(f"{path}: the file is {what}.")
+        what = (
+            f"has {size / 2**20:.0f} MB; expected at most {MAX_BYTES >> 20} MB"
+            if size
+            else "is empty"
+        )
+        raise UserError(f"{path}: the file {what}.")
     data = path.read_bytes()
     try:
         found = _read_zip(data) if data[:4] == b"PK\x03\x04" else _read_legacy(data)
         return _named_arrays(found)
     except UserError as error:
         raise UserError(
-            f"{path}: refused, and nothing in it was run: {error}.\n"
-            "Expected a state_dict: names and tensors alone, as torch.save(model.state_dict())."
+            f"{path}: refused without running any of its code: {error}.\n"
+            "Expected a state_dict of names and tensors, as from torch.save(model.state_dict())."
         ) from error
     except (ValueError, IndexError, KeyError, TypeError, OverflowError, MemoryError) as error:
         reason = str(error).splitlines()[0][:160] if str(error) else type(error).__name__
         raise UserError(
-            f"{path}: damaged, cut off or no file of PyTorch's: {reason}.\n"
+            f"{path}: damaged, truncated or not a PyTorch file: {reason}.\n"
             "Download it again, or save it again with torch.save(model.state_dict(), PATH)."
         ) from error
 
@@ -85,7 +88,7 @@ def _read_zip(data: bytes):
 
 
 def _checked_entries(archive: zipfile.ZipFile, size: int) -> set[str]:
-    """Returns the names in an archive that holds no more than its own bytes."""
+    """Returns the names in an archive after checking that its entries are not compressed."""
     entries = archive.infolist()
     names = [entry.filename for entry in entries]
     require(len(set(names)) == len(names), "an archive with two entries of one name")
@@ -93,7 +96,7 @@ def _checked_entries(archive: zipfile.ZipFile, size: int) -> set[str]:
         # PyTorch stores without compression, so no entry can be larger than the file.
         if entry.compress_type != zipfile.ZIP_STORED or entry.file_size != entry.compress_size:
             raise UserError(
-                f"its entry {entry.filename[:80]!r} is compressed, which PyTorch's are not"
+                f"its entry {entry.filename[:80]!r} is compressed, which PyTorch never does"
             )
         if entry.filename.startswith("/") or ".." in entry.filename.split("/"):
             raise UserError(f"its entry {entry.filename[:80]!r} leads out of the archive")
@@ -114,10 +117,10 @@ def _read_legacy(data: bytes):
     except UserError:
         raise
     except ValueError:
-        # A pickle of PyTorch's that is damaged has more to say than its first bytes.
+        # For a damaged pickle of PyTorch, the error itself is more helpful than the first bytes.
         require(data[:1] == _PICKLE, f"it begins with {data[:8]!r}, not as an archive or a pickle")
         raise
-    require(magic == _LEGACY_MAGIC, "it does not begin as PyTorch's files do")
+    require(magic == _LEGACY_MAGIC, "it does not begin like a PyTorch file")
     require(read() == _LEGACY_PROTOCOL, "another version of the format")
     system = read()
     require(type(system) is dict and system.get("little_endian") is True, "another byte order")
@@ -135,17 +138,17 @@ def _read_legacy(data: bytes):
 
 
 def _named_arrays(found) -> dict[str, np.ndarray]:
-    require(type(found) is dict, "no dictionary of tensors")
+    require(type(found) is dict, "not a dictionary of tensors")
     for key in _STATE_KEYS:
         if type(found.get(key)) is dict:
             found = found[key]
     others = [str(name)[:80] for name, value in found.items() if not isinstance(value, Tensor)]
     if others:
-        raise UserError(f"it holds {others[0]!r}, which is no tensor")
+        raise UserError(f"it contains {others[0]!r}, which is not a tensor")
     require(bool(found), "no tensors")
     if all(str(name).startswith("module.") for name in found):
         found = {name.removeprefix("module."): value for name, value in found.items()}
-    # What views share is counted once for each: a few bytes cannot become gigabytes.
+    # Shared storage counts once per view, so that a small file cannot expand to gigabytes.
     total = sum(math.prod(tensor.shape) for tensor in found.values())
     require(total <= MAX_BYTES // 2, f"{total} numbers")
     return {str(name): tensor.array(str(name)) for name, tensor in found.items()}

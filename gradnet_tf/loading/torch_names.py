@@ -1,4 +1,4 @@
-"""The names that a PyTorch file of tensors may hold, and what they stand for here."""
+"""The names that a PyTorch file of tensors may contain, and their meaning."""
 
 import dataclasses
 import enum
@@ -20,7 +20,7 @@ _MAX_AXES = 8
 
 
 class Storage:
-    """Numbers that tensors are views of; empty until `fill`."""
+    """The numbers that tensors are views of; empty until `fill` is called."""
 
     def __init__(self, dtype: np.dtype | None, count: int):
         self.dtype, self.count = dtype, count
@@ -28,7 +28,7 @@ class Storage:
         self.raw = b""
 
     def fill(self, raw: bytes) -> None:
-        """Takes the bytes of the storage."""
+        """Sets the content of the storage."""
         size = self.count * (1 if self.dtype is None else self.dtype.itemsize)
         require(len(raw) == size, f"a storage of {len(raw)} bytes instead of {size}")
         self.raw = raw
@@ -36,7 +36,7 @@ class Storage:
 
 @dataclasses.dataclass(frozen=True)
 class Tensor:
-    """A view of a storage, in numbers of `dtype`."""
+    """A view of a storage with elements of `dtype`."""
 
     storage: Storage
     offset: int
@@ -52,7 +52,7 @@ class Tensor:
         require(whole and axes == len(self.strides) <= _MAX_AXES, "a tensor of an odd shape")
 
     def array(self, name: str) -> np.ndarray:
-        """Returns a copy: float32, or int64 for whole numbers; `name` is for messages."""
+        """Returns a copy as float32, or int64 for integers; `name` is for error messages."""
         values = np.frombuffer(self.storage.raw, self.dtype)
         steps = sum((side - 1) * step for side, step in zip(self.shape, self.strides, strict=True))
         inside = self.offset + steps < len(values) and math.prod(self.shape) <= len(values)
@@ -70,7 +70,7 @@ class Tensor:
         return view.astype(np.int64 if self.dtype.kind in "iu" else np.float32)
 
 
-#: NumPy has none: its bits as uint16, which PyTorch's own numbers here never are.
+#: NumPy has no bfloat16; its bits are stored as uint16, which no other dtype here uses.
 BFLOAT16 = np.dtype("<u2")
 _DTYPES = {
     "float32": ("Float", np.dtype("<f4")),
@@ -83,7 +83,7 @@ _DTYPES = {
 
 
 class Kind(enum.Enum):
-    """What a name stands for that is not a type of numbers."""
+    """The meaning of a name that is not a dtype."""
 
     ORDERED_DICT = enum.auto()
     TENSOR = enum.auto()
@@ -92,7 +92,7 @@ class Kind(enum.Enum):
     UNTYPED_STORAGE = enum.auto()
 
 
-#: All that a file may name. Told apart by `call_named` and `storage_of`, never called.
+#: All names that a file may contain. The values are never called; see `call_named`.
 NAMES: dict[str, Any] = {
     "collections.OrderedDict": Kind.ORDERED_DICT,
     "torch._utils._rebuild_tensor": Kind.TENSOR,
@@ -106,11 +106,11 @@ NAMES: dict[str, Any] = {
 
 
 def call_named(function: Any, arguments: tuple) -> Any:
-    """Returns what "calling" a value of `NAMES` stands for.
+    """Returns the result of "calling" a value of `NAMES`.
 
     Raises:
-        UserError: it stands for nothing.
-        ValueError: arguments of another kind.
+        UserError: the value cannot be called.
+        ValueError: the arguments are invalid.
     """
     if function is Kind.ORDERED_DICT:
         (pairs,) = arguments or ([],)
@@ -128,24 +128,24 @@ def call_named(function: Any, arguments: tuple) -> Any:
         require(isinstance(dtype, np.dtype), "a tensor without a type")
         return Tensor(storage, offset, shape, strides, dtype)
     if function is Kind.PARAMETER:
-        require(isinstance(arguments[0], Tensor), "a parameter that is no tensor")
+        require(isinstance(arguments[0], Tensor), "a parameter that is not a tensor")
         return arguments[0]
-    raise UserError("it calls something that makes no tensor")
+    raise UserError("it calls something that does not create a tensor")
 
 
 def storage_of(persistent_id: Any, storages: dict[str, Storage]) -> Storage:
-    """Returns the storage that a persistent id names, the same for the same key.
+    """Returns the storage of a persistent id; the same key gives the same storage.
 
     Args:
         persistent_id: ("storage", type, key, device, count, …).
-        storages: those met so far, by key; a new one is added.
+        storages: the storages so far, by key; a new one is added.
     """
-    require(type(persistent_id) is tuple and 5 <= len(persistent_id) <= 6, "an id of no storage")
+    require(type(persistent_id) is tuple and 5 <= len(persistent_id) <= 6, "an invalid storage id")
     tag, kind, key, _, count, *view = persistent_id
-    require(tag == "storage" and type(key) is str and view in ([], [None]), "an id of no storage")
-    require(type(count) is int and count >= 0, "a storage of no size")
+    require(tag == "storage" and type(key) is str and view in ([], [None]), "an invalid storage id")
+    require(type(count) is int and count >= 0, "a storage without a size")
     dtype = kind if isinstance(kind, np.dtype) else None
-    require(dtype is not None or kind is Kind.UNTYPED_STORAGE, "a storage of no type")
+    require(dtype is not None or kind is Kind.UNTYPED_STORAGE, "a storage without a type")
     storage = storages.setdefault(key, Storage(dtype, count))
     require((storage.dtype, storage.count) == (dtype, count), "one storage of two sizes")
     return storage

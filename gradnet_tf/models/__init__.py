@@ -1,7 +1,7 @@
-"""Denoising networks as registered, serialisable Keras models.
+"""Denoising networks as registered, serializable Keras models.
 
-The networks are imported, all of them, when the first one is asked for: presets and classical
-denoisers beside them need no Keras, and `gradnet denoise` starts without it.
+All networks are imported on first access to one of them, because presets and classical denoisers
+need no Keras, and `gradnet denoise` starts without it.
 """
 
 import importlib
@@ -44,6 +44,6 @@ def __dir__() -> list[str]:
 
 
 def register_all() -> None:
-    """Imports every network, so that Keras knows the classes that a file may name."""
+    """Imports every network, so that Keras can load files with any of the classes."""
     for name, home in _HOMES.items():
         globals()[name] = getattr(importlib.import_module(f"gradnet_tf.models.{home}"), name)

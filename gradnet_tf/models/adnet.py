@@ -1,4 +1,4 @@
-"""ADNet (Tian et al., Neural Networks 2020): dilated convolutions and an attention on the noise."""
+"""ADNet (Tian et al., Neural Networks 2020): dilated convolutions and attention on the noise."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from keras import ops
 from gradnet_tf.layers import ConvNormReLU
 from gradnet_tf.models.base import DenoisingModel, reconstruction_conv
 
-#: Hidden layers (from 0) of the sparse block that look further: its 2nd, 5th, 9th and 12th.
+#: Dilated hidden layers (from 0) of the sparse block: its 2nd, 5th, 9th and 12th.
 DILATED = (1, 4, 8, 11)
 NUM_HIDDEN = 15
 
@@ -18,7 +18,7 @@ class ADNet(DenoisingModel):
     """Sparse block, feature enhancement block and attention block of the paper.
 
     ```
-    f = twelve convolutions, four of them dilated, with batch normalisation   (sparse block)
+    f = twelve convolutions, four of them dilated, with batch normalization   (sparse block)
     n = c(three more of them)                                                 (enhancement)
     a = c1×1(tanh(y ⊕ n))                                                     (attention)
     x̂ = y - a·n
@@ -26,13 +26,13 @@ class ADNet(DenoisingModel):
 
     Args:
         filters: channels of the hidden layers.
-        channels: 3 for RGB, 1 for grey.
+        channels: 3 for RGB, 1 for gray.
 
     Call arguments and output: see `DenoisingModel`.
     """
 
     def __init__(self, filters: int = 64, channels: int = 3, **kwargs: Any) -> None:
-        # No blocks here: accepted so that a saved configuration, which has it, comes back.
+        # The scale is always 1, but saved configurations contain it.
         super().__init__(channels, kwargs.pop("scale", 1), **kwargs)
         self.filters = filters
         policy = self.dtype_policy
@@ -45,7 +45,7 @@ class ADNet(DenoisingModel):
 
     @property
     def receptive_radius(self):
-        """See `DenoisingModel`; a 3×3 convolution sees as far as its taps lie apart."""
+        """See `DenoisingModel`; the radius of a 3×3 convolution is its dilation."""
         return sum(conv.dilation for conv in self.convs) + 1  # and the reconstruction
 
     def build(self, input_shape):
@@ -62,8 +62,8 @@ class ADNet(DenoisingModel):
         for conv in self.convs:
             features = conv(features)
         noise = self.reconstruction(features)
-        beside = ops.concatenate([ops.cast(images, noise.dtype), noise], axis=-1)
-        noise = noise * self.attention(ops.tanh(beside))
+        both = ops.concatenate([ops.cast(images, noise.dtype), noise], axis=-1)
+        noise = noise * self.attention(ops.tanh(both))
         return images - self._to_image(noise, images)
 
     def get_config(self):

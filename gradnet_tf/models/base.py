@@ -1,4 +1,4 @@
-"""What every denoising network here has in common."""
+"""Base class of all denoising networks."""
 
 from typing import Any, Self
 
@@ -9,7 +9,7 @@ from gradnet_tf.layers import DepthToSpace, SpaceToDepth
 
 
 def reconstruction_conv(filters, policy, name="reconstruction"):
-    """The last 3×3 convolution; its small initial values make an untrained network return y."""
+    """The last 3×3 convolution; its initial values are small, so an untrained network returns y."""
     return keras.layers.Conv2D(
         filters,
         3,
@@ -23,14 +23,13 @@ def reconstruction_conv(filters, policy, name="reconstruction"):
 class DenoisingModel(keras.Model):
     """Base of the networks: image in, image of the same shape out.
 
-    The image itself stays float32 under every dtype policy, because the
-    network computes a residual and bfloat16 near 1.0 steps by 1/256: the
-    layers work in the policy's compute dtype and the sum is float32.
+    The image stays float32 under every dtype policy, because bfloat16 has steps of 1/256 near 1.0:
+    the layers compute a residual in the policy's dtype, and the sum is float32.
 
     Args:
-        channels: C, 3 for RGB or 1 for grey.
-        scale: 1 works on pixels, 2 on blocks of 2×2 pixels (a quarter of the
-            positions, as FFDNet does).
+        channels: C, 3 for RGB or 1 for gray.
+        scale: 1 works on pixels, 2 on blocks of 2×2 pixels (a quarter of the positions, as in
+            FFDNet).
         dtype: dtype policy of the layers.
 
     Call arguments:
@@ -40,14 +39,14 @@ class DenoisingModel(keras.Model):
         (N, H, W, C), float32, not clipped.
     """
 
-    #: Whether `call` wants the noise level as a second input.
+    #: Whether `call` takes the noise level as a second input.
     needs_sigma = False
-    #: Whether something outside of the network makes its output, which is then part of its input.
+    #: Whether the output is computed outside the network and passed as a part of the input.
     made_outside = False
-    #: Whether it is a chain of 3×3 convolutions with ReLU and nothing else.
+    #: Whether it is only a chain of 3×3 convolutions with ReLU.
     is_plain_chain = False
-    #: Feature maps alive at once at the worst place, in units of `width`, with what the
-    #: convolutions need beside them. Measured: peak memory over the size of one picture.
+    #: Peak number of feature maps in memory, in units of `width`, including the working memory of
+    #: convolutions. Measured as peak memory over the size of one picture.
     maps_alive = 3.5
 
     def __init__(self, channels: int = 3, scale: int = 1, **kwargs: Any) -> None:
@@ -61,26 +60,26 @@ class DenoisingModel(keras.Model):
 
     @property
     def depth(self) -> int:
-        """Channels of an image once its blocks of `scale`×`scale` pixels are one position."""
+        """Channels of an image whose blocks of `scale`×`scale` pixels are one position."""
         return self.channels * self.scale**2
 
     @property
     def input_channels(self) -> int:
-        """Channels of the input; more than the image's where a guide image follows it."""
+        """Channels of the input; more than the image's if it contains a guide image too."""
         return self.channels
 
     @property
     def attention_widths(self) -> tuple[int, ...]:
-        """Channels of each attention vector that `call` takes; () for a network without any."""
+        """Channels of each attention vector that `call` takes; () without attention."""
         return ()
 
     @property
     def receptive_radius(self) -> int | None:
-        """How many pixels away an input pixel can change an output pixel: the margin of a tile.
+        """Distance in pixels up to which an input affects an output: the margin of a tile.
 
-        The attention, which averages over the whole image, is left out: with its vectors given,
-        the rest is convolutions, and a tile with this margin equals the same part of the whole.
-        `None` for a network that does not know it; such a network runs whole pictures only.
+        The attention, which averages over the whole image, is not included: with given attention
+        vectors, a tile with this margin equals the same part of the whole. `None` if unknown; such
+        a network can only process whole pictures.
         """
         return None
 
@@ -88,27 +87,27 @@ class DenoisingModel(keras.Model):
     def block_side(self) -> int:
         """Side of the blocks of pixels that the network works on.
 
-        Tiles start on a block: a network that halves the resolution gives another result for a
-        tile that begins in the middle of one.
+        Tiles have to start at a block's edge, because the result of a network at half resolution
+        depends on the position of the blocks.
         """
         return self.scale
 
     @property
     def width(self) -> int:
-        """Channels of the widest part that works at the network's own resolution."""
+        """Channels of the widest part at the network's working resolution."""
         return self.filters
 
     @property
     def bytes_per_pixel(self) -> float:
-        """Estimate of the working memory for each pixel of the input."""
-        # Beside half precision there are float32 copies: measured, it saves a quarter, not half.
+        """Estimated working memory per pixel of the input."""
+        # Half precision saves a quarter (measured), because there are float32 copies too.
         number = 4 if self.compute_dtype == "float32" else 3
-        # Convolutions work on channels by the sixteen: 67 of them take the memory of 80.
+        # Convolutions process channels in groups of 16: 67 channels take the memory of 80.
         maps = self.maps_alive * -(-self.width // 16) * 16
         return 4 * 4 * self.input_channels + maps * number / self.scale**2
 
     def in_pixels(self, radius):
-        """Converts a radius in blocks to pixels: a block's far pixel is `scale - 1` further."""
+        """Converts a radius in blocks to pixels, up to the far pixel of the last block."""
         return radius * self.scale + self.scale - 1
 
     def _check_input(self, input_shape):
@@ -119,7 +118,7 @@ class DenoisingModel(keras.Model):
             )
 
     def _to_image(self, features, images):
-        """Brings a residual at working resolution to the float32 pixels of `images`."""
+        """Converts a residual at working resolution to float32 pixels, cropped to `images`."""
         residual = self.to_space(ops.cast(features, "float32"))
         if self.scale > 1:
             shape = ops.shape(images)
@@ -144,20 +143,20 @@ class DenoisingModel(keras.Model):
     def from_preset(
         cls, preset: str, load_weights: bool = True, precision: str = "float32"
     ) -> Self:
-        """Builds a network by name, with the trained weights that ship; needs no network access.
+        """Builds a network by name with shipped weights; needs no network access.
 
         Args:
             preset: name of weights ("gradnet_small_color_blind", see `gradnet models`), of an
-                architecture ("gradnet_small": its colour blind weights), or "default".
-            load_weights: `False` leaves the network with fresh weights.
+                architecture ("gradnet_small": its color blind weights), or "default".
+            load_weights: `False` keeps random initial weights.
             precision: dtype policy of the layers; variables and output are float32.
 
         Returns:
             A built model of this class. A GradNet's naive denoiser is frozen.
 
         Raises:
-            UserError: an unknown name, weights that do not ship or whose sha256 is not that
-                of their card, or a network of another class.
+            UserError: an unknown name, weights that are not shipped or whose sha256 differs from
+                their card's, or a network of another class.
 
         Example:
 

@@ -14,33 +14,33 @@ from gradnet_tf.models.losses import (
 )
 
 ESTIMATOR_LAYERS = 5
-# Convolutions of the U-Net: on pixels, on blocks of 2×2, of 4×4, and the same way back.
+# Convolutions of the U-Net: on pixels, on blocks of 2×2, of 4×4, and back.
 UNET_LAYERS = (2, 3, 6, 3, 2)
 # Weights of the losses on the noise level map, from the CBDNet paper.
 ASYMMETRIC_WEIGHT, TV_WEIGHT = 0.5, 0.05
-# σ̂ starts near 25/255 everywhere: its ReLU passes no gradient to what starts below zero.
+# Initial σ̂, near 25/255 everywhere, because ReLU has no gradient below zero.
 _INITIAL_LEVEL = 0.1
 
 
 @keras.saving.register_keras_serializable(package="gradnet_tf")
 class CBDNet(DenoisingModel):
-    """Two networks in a row, blind from the outside.
+    """A noise level estimator followed by a non-blind denoiser; blind as a whole.
 
     ```
     σ̂ = E(y)            five convolutions of 32 channels, each with ReLU; C channels, as y
     x̂ = y + D(y ⊕ σ̂)    a U-Net of 16 convolutions on three scales; skips are added
     ```
 
-    The U-Net halves by average pooling and doubles by a transposed 2×2
-    convolution, as the authors' released models do. A size that 4 does not
-    divide is completed at the bottom and on the right by repeating the border.
+    The U-Net downsamples by average pooling and upsamples by a transposed 2×2 convolution, like the
+    authors' released models. Sizes that are not multiples of 4 are padded symmetrically at the
+    bottom and on the right.
 
-    Trained by `training.objective`, its loss is its own: see `loss_per_image`.
+    It has its own training loss, see `loss_per_image`.
 
     Args:
         estimator_filters: channels of the noise estimation's hidden layers.
         filters: F; the three scales of the U-Net have F, 2F and 4F channels.
-        channels: 3 for RGB, 1 for grey.
+        channels: 3 for RGB, 1 for gray.
 
     Call arguments:
         images: see `DenoisingModel`.
@@ -48,7 +48,7 @@ class CBDNet(DenoisingModel):
             (σ̂: float32, shaped like `images`, on the scale of the images).
     """
 
-    #: Halved twice.
+    #: Downsampled twice.
     block_side = 4
     maps_alive = 5.0
 
@@ -78,15 +78,15 @@ class CBDNet(DenoisingModel):
 
     @property
     def receptive_radius(self):
-        """See `DenoisingModel`; the U-Net is added up from the lowest scale to the pixels."""
+        """See `DenoisingModel`; summed from the lowest scale of the U-Net to the pixels."""
         first, second, lowest, third, last = UNET_LAYERS
-        # A radius in blocks of 2×2 is twice as far in the pixels below, and one pixel more.
+        # A radius of r blocks of 2×2 pixels is 2r + 1 pixels.
         radius = second + (2 * lowest + 1) + third
         return ESTIMATOR_LAYERS + first + (2 * radius + 1) + last + 1  # and reconstruction
 
     def build(self, input_shape):
         self._check_input(input_shape)
-        # What comes in at each of the five levels; the last convolution of a level goes on.
+        # Input channels of each of the five levels.
         level_inputs = [2 * self.channels, *self.unet_widths[:2], *self.unet_widths[3:]]
         inputs = self.channels
         for conv in self.estimator:
@@ -107,7 +107,7 @@ class CBDNet(DenoisingModel):
         for conv in self.estimator:
             level = conv(level)
         level = ops.cast(level, "float32")
-        features = _completed(ops.concatenate([images, level], axis=-1))
+        features = _padded_to_blocks(ops.concatenate([images, level], axis=-1))
         skips = []
         for scale, convs in enumerate(self.unet):
             if scale >= 3:
@@ -123,11 +123,10 @@ class CBDNet(DenoisingModel):
         return {"denoised": denoised, "noise_level": level} if return_intermediates else denoised
 
     def loss_per_image(self, noisy, clean, gradient_loss_weight):
-        """The loss that trains it, (N,) float32.
+        """Returns the training loss, (N,) float32.
 
-        `L(x̂, x) + 0.5 · asymmetric(σ̂, σ) + 0.05 · TV(σ̂)`, with L that of every
-        network here (the CBDNet paper has the squared error). σ is each image's
-        own: the root mean square of the noise that it really got.
+        `L(x̂, x) + 0.5 · asymmetric(σ̂, σ) + 0.05 · TV(σ̂)`, where L is the loss of the other networks
+        (the squared error in the CBDNet paper) and σ the root mean square of each image's noise.
         """
         outputs = self(noisy, training=True, return_intermediates=True)
         noise = ops.cast(noisy, "float32") - clean
@@ -158,14 +157,14 @@ def _noise_level_conv(channels, policy):
     )
 
 
-def _completed(features):
-    """Repeats the border until blocks of 4×4 pixels fill the height and the width.
+def _padded_to_blocks(features):
+    """Pads height and width symmetrically to multiples of 4.
 
-    Three rows and columns are appended in two steps, because a symmetric border cannot be wider
-    than the image, which has one pixel or more; what fills no block is cut again.
+    Three rows and columns are appended in two steps, because symmetric padding cannot be wider than
+    the image, which may have a single pixel; then incomplete blocks are cropped.
     """
     shape = ops.shape(features)
     height, width = (-(-side // 4) * 4 for side in shape[1:3])
-    for more in (1, 2):
-        features = ops.pad(features, [[0, 0], [0, more], [0, more], [0, 0]], mode="symmetric")
+    for count in (1, 2):
+        features = ops.pad(features, [[0, 0], [0, count], [0, count], [0, 0]], mode="symmetric")
     return features[:, :height, :width, :]

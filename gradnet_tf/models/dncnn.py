@@ -1,4 +1,4 @@
-"""DnCNN (Zhang et al., 2017): the paper's naive denoiser."""
+"""DnCNN (Zhang et al., 2017): the paper's naive denoiser; and the base that FFDNet shares."""
 
 from typing import Any
 
@@ -10,32 +10,77 @@ from gradnet_tf.layers.residual import conv3x3
 from gradnet_tf.models.base import DenoisingModel, reconstruction_conv
 
 
-def hidden_layers(num_layers, filters, batch_norm, policy):
-    """Returns the layers of a chain of `num_layers` convolutions, but for the last.
+class ConvChain(DenoisingModel):
+    """Base of networks that are a chain of 3×3 convolutions with ReLU.
 
-    Each is a 3×3 convolution and a ReLU; with `batch_norm` those after the
-    first normalise between the two.
+    Args:
+        num_layers: total number of convolutions, at least 2.
+        filters: channels of the hidden layers.
+        channels: 3 for RGB, 1 for gray.
+        scale: 1 works on pixels, 2 on blocks of 2×2 pixels.
+        batch_norm: normalize in all layers except the first and the last.
     """
 
-    def layer(index):
-        if batch_norm and index:
-            return ConvNormReLU(filters, dtype=policy, name=f"conv_{index}")
-        return conv3x3(filters, policy, "relu", f"conv_{index}")
+    #: Channels of the chain's input in addition to the image's.
+    extra_channels = 0
 
-    return [layer(index) for index in range(num_layers - 1)]
+    def __init__(
+        self,
+        num_layers: int,
+        filters: int,
+        channels: int,
+        scale: int,
+        batch_norm: bool,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(channels, scale, **kwargs)
+        if num_layers < 2:
+            raise ValueError(f"`num_layers` must be at least 2. Received: num_layers={num_layers}")
+        self.num_layers = num_layers
+        self.filters = filters
+        self.batch_norm = batch_norm
+        self.convs = [self._hidden_layer(index) for index in range(num_layers - 1)]
+        self.reconstruction = reconstruction_conv(self.depth, self.dtype_policy)
+
+    def _hidden_layer(self, index):
+        if self.batch_norm and index:
+            return ConvNormReLU(self.filters, dtype=self.dtype_policy, name=f"conv_{index}")
+        return conv3x3(self.filters, self.dtype_policy, "relu", f"conv_{index}")
+
+    @property
+    def receptive_radius(self):
+        """See `DenoisingModel`."""
+        return self.in_pixels(self.num_layers)
+
+    def build(self, input_shape):
+        self._check_input(input_shape)
+        self.convs[0].build((None, None, None, self.depth + self.extra_channels))
+        for conv in [*self.convs[1:], self.reconstruction]:
+            conv.build((None, None, None, self.filters))
+        self.built = True
+
+    def _run_chain(self, features, images):
+        """Returns the chain's output for `features`, float32, shaped like `images`."""
+        for conv in self.convs:
+            features = conv(features)
+        return self._to_image(self.reconstruction(features), images)
+
+    def get_config(self):
+        names = ("num_layers", "filters", "batch_norm")
+        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
 
 @keras.saving.register_keras_serializable(package="gradnet_tf")
-class DnCNN(DenoisingModel):
+class DnCNN(ConvChain):
     """A stack of 3×3 convolutions that predicts the noise: `x̂ = y - noise(y)`.
 
     Args:
-        num_layers: convolutions in all, 20 for colour in the DnCNN paper.
+        num_layers: total number of convolutions, 20 for color in the DnCNN paper.
         filters: channels of the hidden layers.
-        channels: 3 for RGB, 1 for grey.
+        channels: 3 for RGB, 1 for gray.
         scale: 1 works on pixels, 2 on blocks of 2×2 pixels.
-        batch_norm: normalise in all layers but the first and the last, as
-            published; the presets of GradNet do without.
+        batch_norm: normalize in all layers except the first and the last, as published; GradNet's
+            presets do not.
 
     Call arguments and output: see `DenoisingModel`.
     """
@@ -51,44 +96,13 @@ class DnCNN(DenoisingModel):
         batch_norm: bool = False,
         **kwargs: Any,
     ) -> None:
-        super().__init__(channels, scale, **kwargs)
-        if num_layers < 2:
-            raise ValueError(f"`num_layers` must be at least 2. Received: num_layers={num_layers}")
-        self.num_layers = num_layers
-        self.filters = filters
-        self.batch_norm = batch_norm
-        policy = self.dtype_policy
-        self.convs = hidden_layers(num_layers, filters, batch_norm, policy)
-        self.reconstruction = reconstruction_conv(self.depth, policy)
-
-    @property
-    def receptive_radius(self):
-        """See `DenoisingModel`."""
-        return self.in_pixels(self.num_layers)
+        super().__init__(num_layers, filters, channels, scale, batch_norm, **kwargs)
 
     @property
     def is_plain_chain(self):
-        """Whether nothing normalises between the convolutions."""
+        """Whether there is no normalization between the convolutions."""
         return not self.batch_norm
-
-    def build(self, input_shape):
-        self._check_input(input_shape)
-        self.convs[0].build((None, None, None, self.depth))
-        for conv in [*self.convs[1:], self.reconstruction]:
-            conv.build((None, None, None, self.filters))
-        self.built = True
 
     def call(self, images):
         images = ops.cast(images, "float32")
-        features = self.to_depth(images)
-        for conv in self.convs:
-            features = conv(features)
-        return images - self._to_image(self.reconstruction(features), images)
-
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "num_layers": self.num_layers,
-            "filters": self.filters,
-            "batch_norm": self.batch_norm,
-        }
+        return images - self._run_chain(self.to_depth(images), images)

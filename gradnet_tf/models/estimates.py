@@ -1,4 +1,4 @@
-"""What stands for the naive denoiser of a GradNet: one at a fixed level, or an estimate given."""
+"""Substitutes for GradNet's naive denoiser: one at a fixed noise level, or a given estimate."""
 
 import keras
 from keras import ops
@@ -9,15 +9,15 @@ from gradnet_tf.models.classical import CLASSICAL
 
 @keras.saving.register_keras_serializable(package="gradnet_tf")
 class FixedSigma(DenoisingModel):
-    """Calls a denoiser with one and the same noise level, whatever the images.
+    """Calls a denoiser with a fixed noise level.
 
-    So a network like FFDNet is the ψ of a GradNet that is trained for one
-    level, and the whole takes images alone.
+    With it a network like FFDNet can be the ψ of a GradNet that is trained for one level, and the
+    GradNet needs no noise level as input.
 
     Args:
         denoiser: a Keras model with `needs_sigma`, called as `denoiser(images, sigma)`
             with (N,) levels on the 0-255 scale.
-        sigma: the level, on the 0-255 scale.
+        sigma: the noise level on the 0-255 scale.
 
     Call arguments and output: see `DenoisingModel`.
     """
@@ -26,7 +26,7 @@ class FixedSigma(DenoisingModel):
         super().__init__(denoiser.channels, **kwargs)
         if not getattr(denoiser, "needs_sigma", False):
             raise ValueError(
-                f"`denoiser` must be one that needs a noise level. Received: {denoiser.name}"
+                f"`denoiser` must be a model that needs a noise level. Received: {denoiser.name}"
             )
         if not 0 <= sigma <= 255:
             raise ValueError(f"`sigma` must be in [0, 255]. Received: sigma={sigma}")
@@ -61,7 +61,7 @@ class FixedSigma(DenoisingModel):
 
     def get_config(self):
         config = super().get_config()
-        for name in ("channels", "scale"):  # those of the denoiser
+        for name in ("channels", "scale"):  # taken from the denoiser
             del config[name]
         denoiser = keras.saving.serialize_keras_object(self.denoiser)
         return {**config, "denoiser": denoiser, "sigma": self.sigma}
@@ -75,40 +75,19 @@ class FixedSigma(DenoisingModel):
         return cls(denoiser, **config)
 
 
-@keras.saving.register_keras_serializable(package="gradnet_tf")
-class GivenEstimate(DenoisingModel):
-    """Returns x̂, the second half of its input's channels, as it is.
-
-    A classical denoiser such as BM3D runs outside of the graph. What it made
-    of y comes with y in one tensor, y first
-    (`gradnet_tf.models.classical.append_estimate`), and a GradNet with this ψ takes
-    that tensor: its main branch sees y, its gradient is that of x̂.
-
-    Args:
-        method: the classical denoiser, a name of `gradnet_tf.models.classical.CLASSICAL`.
-        sigma: the noise level that it is given, 0-255 scale.
-        channels: C of y and of x̂, 3 for RGB, 1 for grey.
+class EstimateInInput(DenoisingModel):
+    """Returns x̂, the second half of its input's channels, unchanged.
 
     Call arguments:
-        images: (N, H, W, 2·C) float.
+        images: (N, H, W, 2·C) float, y and then x̂.
 
     Output shape:
         (N, H, W, C), float32.
     """
 
-    made_outside = True
-    #: Made of the whole image, before any tile is cut.
+    # x̂ is computed from the whole image before tiles are cut.
     receptive_radius = 0
     bytes_per_pixel = 0.0
-
-    def __init__(self, method, sigma, channels=3, **kwargs):
-        super().__init__(channels, **kwargs)
-        if method not in CLASSICAL:
-            raise ValueError(
-                f"`method` must be one of {', '.join(CLASSICAL)}. Received: method={method!r}"
-            )
-        self.method = method
-        self.sigma = sigma
 
     @property
     def input_channels(self):
@@ -121,6 +100,34 @@ class GivenEstimate(DenoisingModel):
 
     def call(self, images):
         return ops.cast(images[..., self.channels :], "float32")
+
+
+@keras.saving.register_keras_serializable(package="gradnet_tf")
+class GivenEstimate(EstimateInInput):
+    """Returns the estimate x̂ of a classical denoiser, which the input contains.
+
+    A classical denoiser such as BM3D runs outside the graph. Its estimate is appended to y
+    (`gradnet_tf.models.classical.append_estimate`), and a GradNet with this ψ takes both as one
+    tensor: the main branch sees y, and the gradient is computed from x̂.
+
+    Args:
+        method: the classical denoiser, a name of `gradnet_tf.models.classical.CLASSICAL`.
+        sigma: its noise level, 0-255 scale.
+        channels: C of y and of x̂, 3 for RGB, 1 for gray.
+
+    Call arguments and output: see `EstimateInInput`.
+    """
+
+    made_outside = True
+
+    def __init__(self, method, sigma, channels=3, **kwargs):
+        super().__init__(channels, **kwargs)
+        if method not in CLASSICAL:
+            raise ValueError(
+                f"`method` must be one of {', '.join(CLASSICAL)}. Received: method={method!r}"
+            )
+        self.method = method
+        self.sigma = sigma
 
     def get_config(self):
         config = super().get_config()

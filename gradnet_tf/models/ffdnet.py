@@ -1,4 +1,4 @@
-"""FFDNet (Zhang, Zuo, Zhang, 2018): one network for all noise levels, told which one it is."""
+"""FFDNet (Zhang, Zuo, Zhang, 2018): one network for all noise levels, which are an input."""
 
 from typing import Any
 
@@ -6,33 +6,30 @@ import keras
 from keras import ops
 
 from gradnet_tf.degradations import sigma_to_unit
-from gradnet_tf.models.base import DenoisingModel, reconstruction_conv
-from gradnet_tf.models.dncnn import hidden_layers
+from gradnet_tf.models.dncnn import ConvChain
 
 PREDICTS = ("image", "noise")
-#: Layers and channels of the published networks, by colour channels of the image.
+#: Layers and channels of the published networks, by color channels of the image.
 PUBLISHED = {3: (12, 96), 1: (15, 64)}
 
 
 @keras.saving.register_keras_serializable(package="gradnet_tf")
-class FFDNet(DenoisingModel):
-    """A chain of convolutions on 2×2 blocks of pixels beside a map of the noise level.
+class FFDNet(ConvChain):
+    """A chain of convolutions on 2×2 blocks of pixels and a map of the noise level.
 
     ```
     d = blocks(y) ⊕ map(σ / 255)      4·C + 1 channels at half resolution
-    x̂ = pixels(c(τ(c(… d))))          or y less that, where it predicts the noise
+    x̂ = pixels(c(τ(c(… d))))          or y minus that, if it predicts the noise
     ```
 
-    An odd height or width is completed by its last row or column, and cut off
-    again.
+    Odd sizes are padded by repeating the last row or column.
 
     Args:
-        num_layers: convolutions in all; as published by default, 12 for
-            colour and 15 for grey.
-        filters: channels of the hidden layers; as published by default, 96
-            and 64.
-        channels: 3 for RGB, 1 for grey.
-        batch_norm: normalise in all layers but the first and the last.
+        num_layers: total number of convolutions; the default is as published, 12 for color and 15
+            for gray.
+        filters: channels of the hidden layers; the default is as published, 96 and 64.
+        channels: 3 for RGB, 1 for gray.
+        batch_norm: normalize in all layers except the first and the last.
         predicts: "image", as published, or "noise".
 
     Call arguments:
@@ -43,6 +40,7 @@ class FFDNet(DenoisingModel):
     """
 
     needs_sigma = True
+    extra_channels = 1
     maps_alive = 3.0
 
     def __init__(
@@ -54,33 +52,21 @@ class FFDNet(DenoisingModel):
         predicts: str = "image",
         **kwargs: Any,
     ) -> None:
-        # Always 2: accepted so that a saved configuration, which has it, comes back.
-        super().__init__(channels, kwargs.pop("scale", 2), **kwargs)
-        published_layers, published_filters = PUBLISHED[channels]
-        num_layers, filters = num_layers or published_layers, filters or published_filters
-        if num_layers < 2:
-            raise ValueError(f"`num_layers` must be at least 2. Received: num_layers={num_layers}")
+        # The base class rejects other numbers of channels.
+        published_layers, published_filters = PUBLISHED.get(channels, (2, 1))
+        # The scale is always 2, but saved configurations contain it.
+        scale = kwargs.pop("scale", 2)
+        super().__init__(
+            num_layers or published_layers,
+            filters or published_filters,
+            channels,
+            scale,
+            batch_norm,
+            **kwargs,
+        )
         if predicts not in PREDICTS:
             raise ValueError(f"`predicts` must be one of {PREDICTS}. Received: {predicts!r}")
-        self.num_layers = num_layers
-        self.filters = filters
-        self.batch_norm = batch_norm
         self.predicts = predicts
-        policy = self.dtype_policy
-        self.convs = hidden_layers(num_layers, filters, batch_norm, policy)
-        self.reconstruction = reconstruction_conv(self.depth, policy)
-
-    @property
-    def receptive_radius(self):
-        """See `DenoisingModel`."""
-        return self.in_pixels(self.num_layers)
-
-    def build(self, input_shape):
-        self._check_input(input_shape)
-        self.convs[0].build((None, None, None, self.depth + 1))
-        for conv in [*self.convs[1:], self.reconstruction]:
-            conv.build((None, None, None, self.filters))
-        self.built = True
 
     def call(self, images, sigma=None):
         if sigma is None:
@@ -90,16 +76,8 @@ class FFDNet(DenoisingModel):
         level = sigma_to_unit(ops.reshape(ops.cast(sigma, "float32"), (-1, 1, 1, 1)))
         level_map = ops.ones_like(features[..., :1]) * ops.cast(level, features.dtype)
         features = ops.concatenate([features, level_map], axis=-1)
-        for conv in self.convs:
-            features = conv(features)
-        output = self._to_image(self.reconstruction(features), images)
+        output = self._run_chain(features, images)
         return output if self.predicts == "image" else images - output
 
     def get_config(self):
-        return {
-            **super().get_config(),
-            "num_layers": self.num_layers,
-            "filters": self.filters,
-            "batch_norm": self.batch_norm,
-            "predicts": self.predicts,
-        }
+        return {**super().get_config(), "predicts": self.predicts}

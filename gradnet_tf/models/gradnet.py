@@ -22,30 +22,27 @@ class GradNet(DenoisingModel):
     ```
 
     Args:
-        naive_denoiser: ψ, a Keras model from images to images of the same
-            shape. Its weights train along only if its `trainable` is set;
-            while it is not, no gradient reaches it. With a `GivenEstimate`,
-            x̂ is an input: the second half of `images`' channels.
+        naive_denoiser: ψ, a Keras model from images to images of the same shape. It is trained too
+            if its `trainable` is set; otherwise no gradient reaches it. With a `GivenEstimate`, x̂
+            is an input: the second half of the channels of `images`.
         filters: F. With `scale` 2 the gradient has 4·C channels.
         num_modules: N, residual modules.
         num_units: m, ResUnits in each.
         reduction: r of the attention.
-        channels: 3 for RGB, 1 for grey.
+        channels: 3 for RGB, 1 for gray.
         scale: 1 works on pixels, 2 on blocks of 2×2 pixels.
         attention_position: see `ResidualModule`.
-        gradient_layer: G, a layer from images to their gradients, of the same
-            shape; `SobelGradient` by default.
+        gradient_layer: G, a layer from images to gradients of the same shape; `SobelGradient` by
+            default.
 
     Call arguments:
         images: see `DenoisingModel`.
-        attention: optional list with the channel weights of each residual
-            module: those of a naive denoiser that has such modules, then those
-            of the main branch.
-        return_intermediates: return a dict of `denoised`, `naive` and
-            `gradient` (float32, shaped like `images`) and `attention` (a list
-            of (N, 1, 1, ·)).
-        sigma: (N,) noise levels on the 0-255 scale, for a naive denoiser that
-            needs them; `needs_sigma` is that of the naive denoiser.
+        attention: optional list with the channel weights of each residual module, first those of
+            the naive denoiser, if it has any, then those of the main branch.
+        return_intermediates: return a dict of `denoised`, `naive` and `gradient` (float32, shaped
+            like `images`) and `attention` (a list of (N, 1, 1, ·)).
+        sigma: (N,) noise levels on the 0-255 scale, if the naive denoiser needs them; then
+            `needs_sigma` is true.
 
     Example:
 
@@ -95,7 +92,7 @@ class GradNet(DenoisingModel):
 
     @property
     def input_channels(self):
-        """Channels of the input: twice the image's where x̂ comes with it."""
+        """Channels of the input: twice the image's if it contains x̂."""
         return getattr(self.naive_denoiser, "input_channels", self.channels)
 
     @property
@@ -105,12 +102,12 @@ class GradNet(DenoisingModel):
 
     @property
     def receptive_radius(self):
-        """See `DenoisingModel`: the farther of the two ways in, past ψ or straight."""
+        """See `DenoisingModel`: the longer of the two paths, with and without ψ."""
         naive = getattr(self.naive_denoiser, "receptive_radius", None)
         if naive is None:
             return None
         fused = self.body.receptive_radius + 1  # from the fused features to the reconstruction
-        # Through ψ and the Sobel's one pixel, or through the first features.
+        # Through ψ and the Sobel filter (1 pixel), or through the first features.
         return max(self.in_pixels(fused) + naive + 1, self.in_pixels(1 + fused))
 
     @property
@@ -120,7 +117,7 @@ class GradNet(DenoisingModel):
 
     @property
     def bytes_per_pixel(self):
-        """See `DenoisingModel`: ψ and the main branch work one after the other."""
+        """See `DenoisingModel`: ψ and the main branch run one after the other."""
         images = 4 * 4 * self.input_channels
         naive = getattr(self.naive_denoiser, "bytes_per_pixel", 0.0)
         return max(super().bytes_per_pixel, images + naive)
@@ -149,20 +146,20 @@ class GradNet(DenoisingModel):
         images = ops.cast(images, "float32")
         count = len(self._naive_widths)
         own = None if attention is None else attention[count:]
-        more = {"sigma": sigma} if self.needs_sigma else {}
+        kwargs = {"sigma": sigma} if self.needs_sigma else {}
         naive_used = []
         if count:
             given = None if attention is None else attention[:count]
             outputs = self.naive_denoiser(
-                images, attention=given, return_intermediates=True, **more
+                images, attention=given, return_intermediates=True, **kwargs
             )
             naive, naive_used = outputs["denoised"], outputs["attention"]
         else:
-            naive = self.naive_denoiser(images, **more)
+            naive = self.naive_denoiser(images, **kwargs)
         if not self.naive_denoiser.trainable:
             naive = ops.stop_gradient(naive)
-        images = images[..., : self.channels]  # y, without an x̂ that was given
-        gradient = self.sobel(naive)  # G(x̂); x̂ is not clipped before
+        images = images[..., : self.channels]  # y without a given x̂
+        gradient = self.sobel(naive)  # G(x̂); x̂ is not clipped
         features = self.features(self.to_depth(images))  # f0
         fused = ops.concatenate([features, self.to_depth(gradient)], axis=-1)  # g0
         fused, used = self.body(fused, attention=own, return_attention=True)
@@ -173,21 +170,17 @@ class GradNet(DenoisingModel):
         return {"denoised": denoised, "naive": naive, "gradient": gradient, "attention": used}
 
     def get_config(self):
-        body = self.body
         return {
             **super().get_config(),
             "naive_denoiser": keras.saving.serialize_keras_object(self.naive_denoiser),
             "filters": self.filters,
-            "num_modules": body.num_modules,
-            "num_units": body.num_units,
-            "reduction": body.reduction,
-            "attention_position": body.attention_position,
+            **self.body.settings(),
             "gradient_layer": keras.saving.serialize_keras_object(self.sobel),
         }
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
-        # Files from before the gradient layer was a choice have none.
+        # Files of earlier versions have no `gradient_layer`.
         config = {"gradient_layer": None, **config}
         for name in ("naive_denoiser", "gradient_layer"):
             if config[name] is not None:
@@ -196,7 +189,7 @@ class GradNet(DenoisingModel):
                 )
         naive = config["naive_denoiser"]
         if not naive.trainable:
-            # Its layers were made after it was told so, and hear of a change only.
+            # Keras propagates `trainable` to the layers only when it changes.
             naive.trainable = True
             naive.trainable = False
         return cls(**config)

@@ -1,4 +1,4 @@
-"""The paper's loss: mean L1 and the consistency of the image gradients; CBDNet's two more."""
+"""The paper's loss: mean L1 and gradient consistency; and two losses of CBDNet."""
 
 from typing import Any
 
@@ -16,8 +16,8 @@ def l1_per_image(clean, denoised):
 def l2_per_image(clean, denoised):
     """Root of the mean squared difference of each image: (N, H, W, C) twice → (N,).
 
-    The root, so that value and gradient are of L1's size and a run can change from one to the
-    other under one learning rate.
+    The root makes value and gradient comparable to L1's, so that a run can switch between the two
+    with one learning rate.
     """
     # The small term keeps the gradient finite where both images are equal.
     return ops.sqrt(ops.mean(ops.square(denoised - clean), axis=(1, 2, 3)) + 1e-12)
@@ -38,8 +38,8 @@ def gradnet_loss_per_image(clean, denoised, gradient_loss_weight=0.1, l2=False):
     Args:
         clean: (N, H, W, C) float32.
         denoised: (N, H, W, C) float32.
-        gradient_loss_weight: λ; 0 leaves the plain L1.
-        l2: `l2_per_image` in place of the L1 of the images; that of the gradients stays.
+        gradient_loss_weight: λ; 0 for plain L1.
+        l2: use `l2_per_image` instead of L1 for the images; the gradients still use L1.
 
     Returns:
         (N,) float32, the loss of each image.
@@ -51,10 +51,10 @@ def gradnet_loss_per_image(clean, denoised, gradient_loss_weight=0.1, l2=False):
 
 
 def asymmetric_loss_per_image(true_level, level, alpha=0.3):
-    """`mean(|α − 1(σ̂ < σ)| · (σ̂ − σ)²)`: too low a noise level costs more (CBDNet).
+    """`mean(|α − 1(σ̂ < σ)| · (σ̂ − σ)²)`: penalizes low noise levels more than high ones (CBDNet).
 
-    A non-blind denoiser leaves noise where the level is too low and loses
-    little where it is too high.
+    A non-blind denoiser leaves noise where the level is too low, and loses little where it is too
+    high.
 
     Args:
         true_level: σ, broadcasts against `level`.
@@ -70,9 +70,9 @@ def asymmetric_loss_per_image(true_level, level, alpha=0.3):
 
 
 def tv_loss_per_image(level):
-    """Mean squared difference of neighbours, rows plus columns: (N, H, W, C) → (N,).
+    """Mean squared difference of neighbors, rows plus columns: (N, H, W, C) → (N,).
 
-    0 in a direction with one pixel only.
+    A direction with a single pixel contributes 0.
     """
     total = ops.zeros_like(level[:, 0, 0, 0])
     for first, second in (
@@ -100,7 +100,7 @@ class GradNetLoss(keras.losses.Loss):
                 "`gradient_loss_weight` must not be negative. "
                 f"Received: gradient_loss_weight={gradient_loss_weight}"
             )
-        # Always float32: half precision is for the layers.
+        # Always float32; half precision is for the layers.
         kwargs["dtype"] = "float32"
         super().__init__(name=name, **kwargs)
         self.gradient_loss_weight = gradient_loss_weight

@@ -1,4 +1,4 @@
-"""MSKResnet as a denoiser by itself: the naive denoiser of the authors' script, and a baseline."""
+"""MSKResnet as a denoiser: the naive denoiser of the authors' script, and a baseline."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ class MSKResnet(DenoisingModel):
         num_modules: N, residual modules.
         num_units: m, ResUnits in each.
         reduction: r of the attention.
-        channels: 3 for RGB, 1 for grey.
+        channels: 3 for RGB, 1 for gray.
         scale: 1 works on pixels, 2 on blocks of 2×2 pixels.
         attention_position: see `ResidualModule`.
 
@@ -85,12 +85,4 @@ class MSKResnet(DenoisingModel):
         return {"denoised": denoised, "attention": used} if return_intermediates else denoised
 
     def get_config(self):
-        body = self.body
-        return {
-            **super().get_config(),
-            "filters": body.filters,
-            "num_modules": body.num_modules,
-            "num_units": body.num_units,
-            "reduction": body.reduction,
-            "attention_position": body.attention_position,
-        }
+        return {**super().get_config(), "filters": self.body.filters, **self.body.settings()}

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -17,18 +18,18 @@ PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """What `train.py` does where its flags are silent.
+    """Default training settings of a preset.
 
     Attributes:
         batch_size: images per step over all replicas.
         crop_size: side of the training crops in pixels.
-        steps: optimiser steps of the main stage.
+        steps: optimizer steps of the main stage.
         optimizer: "adam" or "muon" (see `gradnet_tf.training.engines.optimizers`).
         learning_rate: the peak of the schedule.
         schedule: "cosine", "step" or "constant" (see `gradnet_tf.training.schedules`).
-        naive_steps: optimiser steps of the naive denoiser's own stage.
-        naive_share: part of a time budget that the naive denoiser's stage gets.
-        joint: train the naive denoiser along with the main branch, instead of freezing it.
+        naive_steps: optimizer steps of the naive denoiser's own stage.
+        naive_share: fraction of a time budget for the naive denoiser's stage.
+        joint: train the naive denoiser together with the main branch instead of freezing it.
     """
 
     batch_size: int = 64
@@ -47,15 +48,15 @@ class Preset:
     """An architecture by name.
 
     Attributes:
-        name: the name on the command line.
+        name: name on the command line.
         description: one line for lists and error messages.
         architecture: name of a class of `gradnet_tf.models`.
-        arguments: keyword arguments of that class, less `channels` and `dtype`;
-            `width` stands for F plus the gradient's channels.
+        arguments: keyword arguments of that class, except `channels` and `dtype`; `width` is F
+            plus the gradient's channels.
         naive: preset of the naive denoiser, for GradNet.
         parameters: exact parameter count by number of channels.
         recipe: training defaults.
-        needs_sigma: whether the network wants the noise level as a second input.
+        needs_sigma: whether the network takes the noise level as a second input.
     """
 
     name: str
@@ -69,20 +70,21 @@ class Preset:
 
 
 # Parameter counts by hand, with c(a, b) = 9ab + b for a 3×3 convolution and
-# p(a, b) = ab + b for a 1×1; C colour channels, D = C·scale²:
+# p(a, b) = ab + b for a 1×1; C color channels, D = C·scale²:
 #   DnCNN(L, F)        c(D, F) + (L - 2)·c(F, F) + c(F, D)
 #   body(W, N, m, r)   N·[m·2·c(W, W) + p(2W, 2W/r) + p(2W/r, 2W) + c(2W, W)]
 #   MSKResnet          c(D, F) + body(F) + c(F, D)
 #   GradNet            DnCNN + c(D, F) + body(F + D) + c(F + D, D)
 #   FFDNet(L, F)       c(4C + 1, F) + (L - 2)·c(F, F) + c(F, 4C)
-#   with normalisation n(a, b) = 9ab + 4b in place of the c of a hidden layer:
+#   with batch normalization, hidden layers have n(a, b) = 9ab + 4b instead of c:
 #   DnCNN              c(C, F) + (L - 2)·n(F, F) + c(F, C)
 #   ADNet              n(C, F) + 14·n(F, F) + c(F, C) + p(2C, C)
 #   CBDNet             c(C, 32) + 3·c(32, 32) + c(32, C) for σ̂, then with t(a, b) = 4ab + b
 #                      c(2C, F) + c(F, F) + c(F, 2F) + 2·c(2F, 2F) + c(2F, 4F) + 5·c(4F, 4F)
 #                      + t(4F, 2F) + 3·c(2F, 2F) + t(2F, F) + 2·c(F, F) + c(F, C)
-# tests/models/test_presets.py repeats the sums with their numbers.
+# tests/models/test_presets.py verifies them.
 _frozen = MappingProxyType
+_MUON = Recipe(optimizer="muon", learning_rate=2e-3, schedule="cosine")
 _ALL = (
     Preset(
         "gradnet",
@@ -94,7 +96,7 @@ _ALL = (
     ),
     Preset(
         "gradnet_aligned",
-        "the paper's network at 64 channels in all (61 features + 3 of the gradient)",
+        "the paper's network at 64 channels in total (61 features + 3 of the gradient)",
         "GradNet",
         _frozen({"width": 64, "num_modules": 4, "num_units": 4, "reduction": 2}),
         _frozen({3: 2_214_834, 1: 2_210_296}),
@@ -104,43 +106,23 @@ _ALL = (
         "gradnet_small",
         "works on 2×2 blocks of pixels: a small fraction of the cost, good quality",
         "GradNet",
-        MappingProxyType(
-            {"width": 64, "num_modules": 2, "num_units": 3, "reduction": 2, "scale": 2}
-        ),
+        _frozen({"width": 64, "num_modules": 2, "num_units": 3, "reduction": 2, "scale": 2}),
         _frozen({3: 671_164, 1: 658_484}),
         naive="dncnn_small",
-        recipe=Recipe(
-            batch_size=4,
-            steps=100_000,
-            optimizer="muon",
-            learning_rate=2e-3,
-            schedule="cosine",
-            naive_steps=20_000,
-            naive_share=0.1,
-        ),
+        recipe=replace(_MUON, batch_size=4, steps=100_000, naive_steps=20_000, naive_share=0.1),
     ),
     Preset(
         "gradnet_tiny",
         "for tests, demonstrations and very small devices",
         "GradNet",
-        MappingProxyType(
-            {"width": 32, "num_modules": 2, "num_units": 1, "reduction": 2, "scale": 2}
-        ),
+        _frozen({"width": 32, "num_modules": 2, "num_units": 1, "reduction": 2, "scale": 2}),
         _frozen({3: 96_076, 1: 90_308}),
         naive="dncnn_tiny",
-        recipe=Recipe(
-            batch_size=8,
-            steps=20_000,
-            optimizer="muon",
-            learning_rate=2e-3,
-            schedule="cosine",
-            naive_steps=4_000,
-            naive_share=0.2,
-        ),
+        recipe=replace(_MUON, batch_size=8, steps=20_000, naive_steps=4_000, naive_share=0.2),
     ),
     Preset(
         "dncnn",
-        "DnCNN with 20 layers of 64 channels, without batch normalisation",
+        "DnCNN with 20 layers of 64 channels, without batch normalization",
         "DnCNN",
         _frozen({"num_layers": 20, "filters": 64}),
         _frozen({3: 668_227, 1: 665_921}),
@@ -151,9 +133,7 @@ _ALL = (
         "DnCNN",
         _frozen({"num_layers": 5, "filters": 32, "scale": 2}),
         _frozen({3: 34_700, 1: 30_084}),
-        recipe=Recipe(
-            batch_size=4, steps=20_000, optimizer="muon", learning_rate=2e-3, schedule="cosine"
-        ),
+        recipe=replace(_MUON, batch_size=4, steps=20_000),
     ),
     Preset(
         "dncnn_tiny",
@@ -161,9 +141,7 @@ _ALL = (
         "DnCNN",
         _frozen({"num_layers": 4, "filters": 16, "scale": 2}),
         _frozen({3: 8_124, 1: 5_812}),
-        recipe=Recipe(
-            batch_size=8, steps=4_000, optimizer="muon", learning_rate=2e-3, schedule="cosine"
-        ),
+        recipe=replace(_MUON, batch_size=8, steps=4_000),
     ),
     Preset(
         "mskresnet",
@@ -174,7 +152,7 @@ _ALL = (
     ),
     Preset(
         "dncnn_bn",
-        "DnCNN with batch normalisation, as published",
+        "DnCNN with batch normalization, as published",
         "DnCNN",
         _frozen({"num_layers": 20, "filters": 64, "batch_norm": True}),
         _frozen({3: 671_683, 1: 669_377}),
@@ -209,7 +187,7 @@ def get_preset(name: str) -> Preset:
     """Returns the preset called `name`.
 
     Raises:
-        UserError: for an unknown name; the message lists the names there are.
+        UserError: for an unknown name; the message lists the valid names.
     """
     if name not in PRESETS:
         raise UserError(f"`preset` must be one of {', '.join(PRESETS)}. Received: preset={name!r}")
@@ -223,15 +201,15 @@ def build_model(
     naive: Any = None,
     joint: bool = False,
 ) -> "DenoisingModel":
-    """Builds the network of a preset with fresh weights.
+    """Builds the network of a preset with random initial weights.
 
     Args:
         preset: a name or a `Preset`.
-        channels: 3 for RGB, 1 for grey.
+        channels: 3 for RGB, 1 for gray.
         precision: "float32", "mixed_bfloat16" or "mixed_float16": the dtype
             policy of the layers; variables and the output stay float32.
         naive: a Keras model to use as naive denoiser instead of the preset's own.
-        joint: leave the naive denoiser trainable; it is frozen otherwise.
+        joint: keep the naive denoiser trainable; otherwise it is frozen.
 
     Returns:
         A built `keras.Model` from (N, H, W, channels) float32 to the same.
@@ -258,7 +236,7 @@ def build_model(
         arguments["naive_denoiser"] = naive
     elif naive is not None:
         raise UserError(
-            f"`naive` goes with a GradNet preset. Received: preset={preset.name!r}, which has "
+            f"`naive` requires a GradNet preset. Received: preset={preset.name!r}, which has "
             "no naive denoiser"
         )
     model = getattr(models, preset.architecture)(**arguments)
@@ -267,7 +245,7 @@ def build_model(
 
 
 def parse_name(spec: str) -> tuple[str, int] | None:
-    """Returns preset and channels of a weights' or an architecture's name, `None` for another."""
+    """Returns preset and channels of the name of weights or of an architecture, else `None`."""
     parts = weights.NAME.match(_weights_name(spec))
     if parts is None or parts["preset"] not in PRESETS:
         return None
@@ -275,24 +253,24 @@ def parse_name(spec: str) -> tuple[str, int] | None:
 
 
 def _weights_name(spec: str) -> str:
-    """Returns the full name for "default" and for an architecture, any other as it is."""
+    """Returns the full name for "default" and for an architecture, other names unchanged."""
     if spec == "default":
         return weights.DEFAULT
     return f"{spec}_color_blind" if spec in PRESETS else spec
 
 
 def train_command(spec: str) -> tuple[str, str] | None:
-    """Returns a name of weights and the command that trains them, or `None` for another name."""
+    """Returns a name of weights and the command that trains them, `None` for an unknown name."""
     known, name = parse_name(spec), _weights_name(spec)
     if known is None:
         return None
     preset, channels = known
     sigma = weights.NAME.match(name)["sigma"]
     level = f"--sigma={sigma}" if sigma else "--sigma_min=0 --sigma_max=55"
-    colour = " --channels=1" if channels == 1 else ""
+    gray = " --channels=1" if channels == 1 else ""
     command = (
         f"python train.py --preset={preset} --dataset=bsds500 --data_dir=DATA "
-        f"{level}{colour} --workdir=runs/{name}"
+        f"{level}{gray} --workdir=runs/{name}"
     )
     return name, command
 
@@ -303,8 +281,7 @@ def model_from_weights(preset: str, channels: int, precision: str, path: Path, n
     Args:
         preset: name of the architecture.
         channels: 3 or 1.
-        precision: dtype policy of the layers. The variables are float32, whatever the
-            dtype of the file's arrays.
+        precision: dtype policy of the layers. Variables are float32 for any dtype in the file.
         path: the weights.
         naive: a Keras model to use as naive denoiser instead of the preset's own.
 
@@ -312,7 +289,7 @@ def model_from_weights(preset: str, channels: int, precision: str, path: Path, n
         A built `keras.Model`.
 
     Raises:
-        UserError: the file is not of that preset.
+        UserError: the file does not fit the preset.
     """
     model = build_model(preset, channels=channels, precision=precision, naive=naive)
     try:
@@ -329,22 +306,22 @@ def load_preset(preset: str, load_weights: bool, precision: str, wanted: type, c
     """Builds the network that `preset` names; see `DenoisingModel.from_preset`.
 
     Args:
-        preset: name of weights that ship, of an architecture, or "default".
-        load_weights: without, any preset's name does, and the weights are fresh.
+        preset: name of shipped weights, of an architecture, or "default".
+        load_weights: if false, the weights are random, and any preset is allowed.
         precision: dtype policy of the layers.
-        wanted: the class the network has to be of.
-        caller: what was called, for messages.
+        wanted: required class of the network.
+        caller: name of the calling function, for messages.
 
     Raises:
-        UserError: an unknown name, weights that do not ship or are damaged, a
-            network of another class.
+        UserError: an unknown name, weights that are not shipped or are damaged, a network of
+            another class.
     """
     said = f"{caller}({preset!r})"
     card = weights.find_card(preset)
     known = (card["preset"], card["channels"]) if card else parse_name(preset)
     if known is None:
         raise UserError(
-            f"{said}: no such preset. Weights that ship: {weights.shipped_names()}.\n"
+            f"{said}: no such preset. Shipped weights: {weights.shipped_names()}.\n"
             f"Architectures: {', '.join(PRESETS)}."
         )
     _require_class(get_preset(known[0]), wanted, said)
@@ -353,8 +330,8 @@ def load_preset(preset: str, load_weights: bool, precision: str, wanted: type, c
     if card is None:
         name, command = train_command(preset)
         raise UserError(
-            f"{said}: the weights {name} do not ship; these do: {weights.shipped_names()}.\n"
-            f"load_weights=False builds the network with fresh ones. To train them:\n  {command}"
+            f"{said}: the weights {name} are not shipped; these are: {weights.shipped_names()}.\n"
+            f"load_weights=False builds the network with random weights. To train it:\n  {command}"
         )
     return model_from_weights(*known, precision, weights.verified_path(card))
 

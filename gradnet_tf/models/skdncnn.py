@@ -13,7 +13,7 @@ GRADIENTS = ("none", "noisy", "approximate", "clean")
 
 @keras.saving.register_keras_serializable(package="gradnet_tf")
 class SKDnCNN(DenoisingModel):
-    """DnCNN with a skip of the first features, and an image gradient fused in one of four places.
+    """DnCNN with a skip of the first features and an image gradient fused at one of four places.
 
     ```
     f0 = τ(c(y))                       first features, F channels
@@ -21,7 +21,7 @@ class SKDnCNN(DenoisingModel):
     x̃  = y - c(f ⊕ f0)                 skip by concatenation; the output is y minus the residual
     ```
 
-    With G the Sobel magnitude of a guide z, one of these takes its place in the above:
+    With the Sobel magnitude G of a guide z, one of these lines replaces its counterpart above:
 
     ```
     I    f0 = τ(c(y ⊕ G))              with the input image
@@ -30,28 +30,27 @@ class SKDnCNN(DenoisingModel):
     IV   x̃  = y - c(f ⊕ f0) · G        multiplies the last convolution's output
     ```
 
-    Batch normalisation takes the statistics of the global batch in training, so that replicas
-    agree with one device but for rounding; a batch worked through in parts (`accumulate`)
-    has each part's. The skip holds f0 without G in II.
+    In training, batch normalization uses the statistics of the global batch, so that replicas agree
+    with one device up to rounding; with `accumulate`, those of each part. In II, the skip has f0
+    without G.
 
     Args:
         fusion: "none", "I", "II", "III" or "IV".
-        gradient: whose gradient is fused: "none" (with fusion "none" only),
-            "noisy" (z = y), "approximate" (z = ψ(y)) or "clean" (z = x, which
-            only a study has: the model then takes it as a second half of its
+        gradient: source of the gradient: "none" (only with fusion "none"), "noisy" (z = y),
+            "approximate" (z = ψ(y)) or "clean" (z = x, for studies: the second half of the
             input's channels).
         naive_denoiser: ψ, a Keras model from images to images of the same
             shape, for "approximate" only; frozen unless its `trainable` is set.
-        num_layers: L, convolutions in all, at least 3.
+        num_layers: L, total number of convolutions, at least 3.
         filters: F.
-        channels: C, 3 for RGB, 1 for grey.
+        channels: C, 3 for RGB, 1 for gray.
         scale: 1 works on pixels, 2 on blocks of 2×2 pixels.
 
     Call arguments:
         images: (N, H, W, `input_channels`), see `DenoisingModel`: y, followed
             by z with gradient "clean".
-        return_intermediates: return a dict of `denoised`, `naive` (the guide z) and
-            `gradient`, each shaped like y; not without a gradient.
+        return_intermediates: return a dict of `denoised`, `naive` (the guide z) and `gradient`,
+            each shaped like y; only with a gradient.
 
     Output shape:
         (N, H, W, C), float32, not clipped.
@@ -86,7 +85,7 @@ class SKDnCNN(DenoisingModel):
 
     @property
     def input_channels(self):
-        """Channels of the input: twice the image's where the guide comes with it."""
+        """Channels of the input: twice the image's if it contains the guide."""
         return self.channels * (2 if self.gradient == "clean" else 1)
 
     def build(self, input_shape):

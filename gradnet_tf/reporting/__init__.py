@@ -1,1 +1,1 @@
-"""Turns the results of an evaluation into tables, pictures and one HTML page."""
+"""Writes the results of an evaluation as tables, pictures and an HTML page."""

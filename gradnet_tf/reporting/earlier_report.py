@@ -1,7 +1,7 @@
-"""The files of an earlier evaluation in a folder: a new one takes their place.
+"""Recognizes the files of an earlier evaluation in a folder, which a new one replaces.
 
-metrics.json and ranking.json are the manifests: where they have the fields that an evaluation
-writes, they name the files that are ours. report.html and metrics.csv carry marks of their own.
+metrics.json and ranking.json serve as manifests if they have the fields that an evaluation writes.
+report.html and metrics.csv have marks of their own.
 """
 
 import contextlib
@@ -12,12 +12,12 @@ from pathlib import Path
 
 from gradnet_tf.reporting.page import MADE_BY
 from gradnet_tf.reporting.result_names import IMAGE_KINDS, file_stems
-from gradnet_tf.utils.ownership import NO_INPUTS, Inputs, read_object, require_replaceable
+from gradnet_tf.utils.ownership import Inputs, read_object, require_replaceable
 
 #: Fields that metrics.json and ranking.json have had in every version.
 _RESULT = {"dataset", "model", "images", "mean", "nan_outputs", "seconds_per_image"}
 _RANKING = {"dataset", "sigma", "seed", "ranking"}
-#: How metrics.csv and report.html begin; the second is of pages before they named their generator.
+#: The beginnings of metrics.csv, and of report.html from versions without `MADE_BY`.
 _TABLE = b"name,height,width,"
 _OLDER_PAGE = re.compile(
     rb'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<meta name="viewport" '
@@ -26,37 +26,24 @@ _OLDER_PAGE = re.compile(
 
 
 def require_room(
-    output: Path, names: Iterable[str | os.PathLike], inputs: Inputs = NO_INPUTS
+    output: Path, names: Iterable[str | os.PathLike], inputs: Inputs | tuple[()] = ()
 ) -> None:
-    """Raises unless files may be written into a folder of results.
-
-    Args:
-        output: the folder.
-        names: of the files, relative to it.
-        inputs: what the evaluation reads.
+    """Raises unless `names` may be written into the folder `output`.
 
     Raises:
-        UserError: one of the files exists and is no earlier evaluation's, or is an input.
+        UserError: one of the files exists and is not of an earlier evaluation, or is an input.
     """
     names = sorted(map(Path, names))
     earlier = earlier_files(output) if any(os.path.lexists(output / name) for name in names) else ()
     for name in names:
-        _require_own(output, name, earlier, inputs)
-
-
-def _require_own(output: Path, name: Path, earlier: Iterable[Path], inputs: Inputs) -> None:
-    require_replaceable(
-        output / name,
-        f"--output={output}",
-        lambda path: name in earlier and _has_mark(path),
-        inputs,
-    )
+        is_own = name in earlier and _has_mark(output / name)
+        require_replaceable(output / name, f"--output={output}", lambda _, own=is_own: own, inputs)
 
 
 def _has_mark(path: Path) -> bool:
-    """Whether a file is what its name says, as far as its beginning tells."""
+    """Whether the beginning of a file matches its name."""
     try:
-        if not path.is_file():  # a pipe would wait for ever
+        if not path.is_file():  # a pipe would block
             return False
         with open(path, "rb") as file:
             start = file.read(1000)
@@ -68,17 +55,17 @@ def _has_mark(path: Path) -> bool:
 
 
 @contextlib.contextmanager
-def replacing(output: str | os.PathLike, stage: Path, inputs: Inputs = NO_INPUTS) -> Iterator[None]:
-    """Removes from `output` what an earlier evaluation wrote and the one in the block does not.
+def replacing(
+    output: str | os.PathLike, stage: Path, inputs: Inputs | tuple[()] = ()
+) -> Iterator[None]:
+    """Removes files of an earlier evaluation from `output` that the block does not replace.
 
-    What else lies in the folder is left alone, and nothing is removed when the
-    block fails.
+    Other files are kept, and nothing is removed if the block fails.
 
     Args:
         output: the folder of results.
-        stage: where the new files stand at the beginning of the block; they are
-            in `output` at its end.
-        inputs: what the evaluation reads; never removed.
+        stage: the folder from which the block moves the new files to `output`.
+        inputs: files that are never removed.
     """
     output = Path(output)
     new = {path.relative_to(stage) for path in stage.rglob("*")}
@@ -89,7 +76,7 @@ def replacing(output: str | os.PathLike, stage: Path, inputs: Inputs = NO_INPUTS
         if output / path not in inputs:
             with contextlib.suppress(OSError):
                 (output / path).unlink()
-    # From the innermost folder outwards; those that hold something else stay.
+    # From the innermost folder outwards; folders that are not empty remain.
     for folder in sorted({parent for path in left for parent in path.parents}, reverse=True):
         if folder.parts:
             with contextlib.suppress(OSError):
@@ -97,10 +84,7 @@ def replacing(output: str | os.PathLike, stage: Path, inputs: Inputs = NO_INPUTS
 
 
 def earlier_files(output: Path) -> set[Path]:
-    """Returns the files, relative to `output`, that an evaluation wrote there, as far as it tells.
-
-    metrics.json and ranking.json tell; files that are no evaluation's are not read further.
-    """
+    """Returns the files, relative to `output`, that metrics.json and ranking.json account for."""
     files, stems = _of_one(output)
     content = read_object(output / "ranking.json")
     ranking = content.get("ranking")
@@ -109,7 +93,7 @@ def earlier_files(output: Path) -> set[Path]:
     files |= {Path("ranking.json"), Path("report.html")}
     for entry in ranking:
         folder = entry.get("folder") if isinstance(entry, dict) else None
-        # A name alone: nothing leads out of the folder.
+        # Only plain names, which cannot point outside of the folder.
         plain = isinstance(folder, str) and Path(folder).name == folder
         if plain and not (output / folder).is_symlink():
             inside, more = _of_one(output / folder)
@@ -119,7 +103,7 @@ def earlier_files(output: Path) -> set[Path]:
 
 
 def _of_one(folder: Path) -> tuple[set[Path], set[str]]:
-    """Returns the files of one model's evaluation and its images' stems."""
+    """Returns the files of the evaluation of one model, and the stems of its images."""
     content = read_object(folder / "metrics.json")
     images = content.get("images")
     rows = images if isinstance(images, list) and content.keys() >= _RESULT else []

@@ -1,6 +1,6 @@
-"""Pictures of an evaluation: the crop worth looking at, the error map, the side-by-side panel.
+"""Pictures of an evaluation: the most textured crop, error maps, side-by-side panels.
 
-All images here are uint8 RGB or grey, H×W×C.
+All images are uint8 RGB or gray, H×W×C.
 """
 
 import dataclasses
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-# Ends of the error map's scale, in grey levels of 255: the smallest that holds the errors is taken.
+# Candidate ends of the scale of error maps, in gray levels.
 ERROR_SCALES = (5, 10, 20, 30, 40, 60, 100, 255)
 CROP_SIZE = 96
 _FONT = cv2.FONT_HERSHEY_DUPLEX
@@ -18,7 +18,7 @@ _INK, PAPER, FRAME = (32, 33, 36), (255, 255, 255), (255, 196, 0)
 
 @dataclasses.dataclass(frozen=True)
 class Panel:
-    """One picture of a row: its key, title, pixels (uint8 H×W×C) and a line such as its PSNR."""
+    """One picture of a row: its key, title, pixels (uint8 H×W×C) and a note such as its PSNR."""
 
     key: str
     title: str
@@ -39,27 +39,32 @@ class Box:
         """Returns the rectangle of `image`."""
         return image[self.top : self.top + self.height, self.left : self.left + self.width]
 
+    def draw_on(self, image: np.ndarray, factor: float, thickness: int) -> np.ndarray:
+        """Draws the frame on a copy of the image that was scaled by `factor`, and returns it."""
+        ends = self.left + self.width, self.top + self.height
+        corner = (round(self.left * factor), round(self.top * factor))
+        far = tuple(round(end * factor) - 1 for end in ends)
+        return cv2.rectangle(image, corner, far, FRAME, thickness)
+
+    def zoomed(self, image: np.ndarray, width: int) -> np.ndarray:
+        """Returns the rectangle as RGB, scaled to a width by nearest neighbor."""
+        height = max(1, round(width * self.height / self.width))
+        size = (width, height)
+        return cv2.resize(as_rgb(self.cut(image)), size, interpolation=cv2.INTER_NEAREST)
+
 
 def as_rgb(image: np.ndarray) -> np.ndarray:
-    """Returns H×W×3: a grey image is replicated."""
+    """Returns H×W×3; gray is replicated."""
     return np.repeat(image, 3, axis=-1) if image.shape[-1] == 1 else image
 
 
 def busiest_box(clean: np.ndarray, size: int = CROP_SIZE) -> Box:
-    """Finds the square with the most texture: the largest mean image gradient.
-
-    Args:
-        clean: uint8 H×W×C.
-        size: side of the square; cut down to the image where that is smaller.
-
-    Returns:
-        The square, inside the image.
-    """
+    """Finds the square, or smaller box in small images, with the largest mean gradient."""
     height, width = clean.shape[:2]
     box_height, box_width = min(size, height), min(size, width)
-    grey = clean.astype(np.float32).mean(axis=-1)
-    gradient = np.abs(cv2.Sobel(grey, cv2.CV_32F, 1, 0)) + np.abs(cv2.Sobel(grey, cv2.CV_32F, 0, 1))
-    # The root keeps one hard edge from outweighing a field of fine texture.
+    gray = clean.astype(np.float32).mean(axis=-1)
+    gradient = np.abs(cv2.Sobel(gray, cv2.CV_32F, 1, 0)) + np.abs(cv2.Sobel(gray, cv2.CV_32F, 0, 1))
+    # The root keeps a single hard edge from outweighing fine texture.
     total = cv2.integral(np.sqrt(gradient))
     sums = (
         total[box_height:, box_width:]
@@ -72,26 +77,18 @@ def busiest_box(clean: np.ndarray, size: int = CROP_SIZE) -> Box:
 
 
 def absolute_error(clean: np.ndarray, denoised: np.ndarray) -> np.ndarray:
-    """|denoised - clean| in grey levels, mean over the channels: float32 H×W."""
+    """|denoised - clean| in gray levels, mean over the channels: float32 H×W."""
     return np.abs(denoised.astype(np.float32) - clean.astype(np.float32)).mean(axis=-1)
 
 
 def error_scale(errors: Sequence[np.ndarray]) -> int:
-    """Chooses one scale for several error maps, so that they can be compared.
-
-    Returns:
-        The smallest of `ERROR_SCALES` that holds 95% of the values of every map.
-    """
+    """Returns the smallest of `ERROR_SCALES` that covers 95% of the values of every map."""
     needed = max((float(np.percentile(error, 95)) for error in errors), default=0.0)
     return next(scale for scale in ERROR_SCALES if needed <= scale)
 
 
 def error_map(error: np.ndarray, scale: int) -> np.ndarray:
-    """Colours an error: black is 0, pale yellow is `scale` grey levels or more.
-
-    Args:
-        error: float32 H×W, in grey levels.
-        scale: upper end of the scale.
+    """Colors an error, float32 H×W in gray levels, from black (0) to pale yellow (`scale`).
 
     Returns:
         uint8 H×W×3 RGB.
@@ -101,17 +98,13 @@ def error_map(error: np.ndarray, scale: int) -> np.ndarray:
 
 
 def scale_bar(width: int = 256, height: int = 12) -> np.ndarray:
-    """Draws the colours of `error_map` from 0 at the left to the scale's end: uint8 RGB."""
+    """Draws the colors of `error_map` from 0 to the end of the scale: uint8 RGB."""
     ramp = np.linspace(0, 1, width, dtype=np.float32)
     return error_map(np.repeat(ramp[None], height, axis=0), 1)
 
 
 def fit(image: np.ndarray, largest: int) -> tuple[np.ndarray, float]:
-    """Shrinks an image whose longer side exceeds `largest` pixels.
-
-    Returns:
-        The image and the factor it was scaled by, 1.0 for as it was.
-    """
+    """Downscales an image to a longer side of at most `largest`; returns it and the factor."""
     longest = max(image.shape[:2])
     if longest <= largest:
         return image, 1.0
@@ -122,7 +115,7 @@ def fit(image: np.ndarray, largest: int) -> tuple[np.ndarray, float]:
 
 
 def encode(image: np.ndarray, suffix: str, quality: int = 90) -> bytes:
-    """Encodes a uint8 image as `.png` (exact) or `.jpg` (full colour resolution)."""
+    """Encodes a uint8 image as `.png` (exact) or `.jpg` (full color resolution)."""
     options = {
         ".png": [cv2.IMWRITE_PNG_COMPRESSION, 9],
         ".jpg": [
@@ -136,7 +129,7 @@ def encode(image: np.ndarray, suffix: str, quality: int = 90) -> bytes:
 
 
 def caption(text: str, width: int, height: int, scale: float) -> np.ndarray:
-    """Draws one line of text, shrunk to `width` where it is too long: uint8 RGB."""
+    """Draws one line of text, shrunk if it is wider than `width`: uint8 RGB."""
     # OpenCV's fonts are ASCII only.
     text = text.replace("σ", "sigma").encode("ascii", "replace").decode()
     strip = np.full((height, width, 3), PAPER, np.uint8)
@@ -147,12 +140,12 @@ def caption(text: str, width: int, height: int, scale: float) -> np.ndarray:
 
 
 def side_by_side(panels: Sequence[Panel], box: Box, title: str = "", cell: int = 320) -> np.ndarray:
-    """Puts panels in a row: each whole image above its zoomed crop, with title and note.
+    """Arranges panels in a row: each whole image above its zoomed crop, with title and note.
 
     Args:
         panels: pictures of equal size.
-        box: the region that is zoomed (nearest neighbour) and framed in the whole images.
-        title: a line above everything.
+        box: the region that is zoomed and framed in the whole images.
+        title: a line at the top.
         cell: width of a panel in pixels, less for tall images.
 
     Returns:
@@ -160,7 +153,7 @@ def side_by_side(panels: Sequence[Panel], box: Box, title: str = "", cell: int =
     """
     gap = 8
     height, width = panels[0].image.shape[:2]
-    # A tall image gets a narrower panel, so that it is at most twice as high as `cell`.
+    # Tall images get narrower panels, so that they are at most twice as high as `cell`.
     cell = max(60, min(cell, round(2 * cell * width / height)))
     columns = []
     for panel in panels:
@@ -169,21 +162,11 @@ def side_by_side(panels: Sequence[Panel], box: Box, title: str = "", cell: int =
         height = max(1, round(whole.shape[0] * factor))
         method = cv2.INTER_AREA if factor < 1 else cv2.INTER_NEAREST
         small = cv2.resize(whole, (cell, height), interpolation=method)
-        corner = (round(box.left * factor), round(box.top * factor))
-        far = (
-            round((box.left + box.width) * factor) - 1,
-            round((box.top + box.height) * factor) - 1,
-        )
-        cv2.rectangle(small, corner, far, FRAME, 1)
-        zoomed_height = max(1, round(cell * box.height / box.width))
-        zoomed = cv2.resize(
-            as_rgb(box.cut(panel.image)), (cell, zoomed_height), interpolation=cv2.INTER_NEAREST
-        )
         parts = [
             caption(panel.title, cell, 26, 0.6),
-            small,
+            box.draw_on(small, factor, 1),
             np.full((gap, cell, 3), PAPER, np.uint8),
-            zoomed,
+            box.zoomed(panel.image, cell),
             caption(panel.note, cell, 24, 0.5),
         ]
         columns += [

@@ -1,7 +1,7 @@
-"""The figure of a paper: the whole image with a frame, and beside it the frame's crop per method.
+"""Figures for papers: the whole image with a frame, and beside it the framed crop per method.
 
-In the manner of figures 2 and 3 of the GradNet supplement: noisy, each
-denoiser and clean, zoomed, with the PSNR of the whole image under each.
+Like figures 2 and 3 of the GradNet supplement: noisy, each denoiser and clean, zoomed, with the
+PSNR of the whole image under each.
 """
 
 import math
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from gradnet_tf.reporting.figures import FRAME, PAPER, Box, Panel, as_rgb, caption
+from gradnet_tf.reporting.figures import PAPER, Box, Panel, as_rgb, caption
 
 _GAP = 10
 _HEAD, _TITLE, _NOTE = 30, 26, 24
@@ -22,13 +22,13 @@ def gallery_figure(
     """Draws the figure of one image.
 
     Args:
-        panels: pictures of equal size; the last one, the clean image, is shown whole at the left.
-        box: the region that is zoomed; its pixels are shown as they are (nearest neighbour).
-        title: a line above everything.
+        panels: pictures of equal size; the last, the clean image, is shown whole on the left.
+        box: the region that is zoomed by nearest neighbor.
+        title: a line at the top.
         cell: side of a crop in pixels.
 
     Returns:
-        uint8 RGB picture on white: the crops stand in two rows, in one for up to three panels.
+        uint8 RGB picture on white, with the crops in two rows, or one for up to three panels.
     """
     rows = 1 if len(panels) <= 3 else 2
     columns = math.ceil(len(panels) / rows)
@@ -46,31 +46,22 @@ def gallery_figure(
 
 
 def _crop(panel: Panel, box: Box, cell: int) -> np.ndarray:
-    height = max(1, round(cell * box.height / box.width))
-    pixels = cv2.resize(
-        as_rgb(box.cut(panel.image)), (cell, height), interpolation=cv2.INTER_NEAREST
-    )
     title, note = caption(panel.title, cell, _TITLE, 0.55), caption(panel.note, cell, _NOTE, 0.5)
-    return np.concatenate([pixels, title, note])
+    return np.concatenate([box.zoomed(panel.image, cell), title, note])
 
 
 def _framed(image: np.ndarray, box: Box, height: int) -> np.ndarray:
-    """Scales an image to a height and marks the box."""
+    """Scales an image to a height and draws the frame of the box."""
     factor = height / image.shape[0]
     method = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
     small = cv2.resize(
         image, (max(1, round(image.shape[1] * factor)), height), interpolation=method
     )
-    corner = (round(box.left * factor), round(box.top * factor))
-    far = (
-        round((box.left + box.width) * factor) - 1,
-        round((box.top + box.height) * factor) - 1,
-    )
-    return cv2.rectangle(small, corner, far, FRAME, 2)
+    return box.draw_on(small, factor, 2)
 
 
 def _stack(parts: Sequence[np.ndarray], axis: int) -> np.ndarray:
-    """Joins pictures of one height (axis 1) or width (axis 0) with a gap between them."""
+    """Joins pictures of equal height (axis 1) or width (axis 0) with gaps."""
     joined = []
     for part in parts:
         gap = (len(part), _GAP, 3) if axis else (_GAP, part.shape[1], 3)

@@ -1,4 +1,4 @@
-"""The HTML reports of an evaluation: of one model, and of several on the same images."""
+"""The HTML reports of an evaluation: of one model, or of several on the same images."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -26,11 +26,11 @@ _SERIES = (("noisy", "psnr_noisy"), ("naive", "psnr_naive"), ("denoised", "psnr"
 
 
 def report_html(result: dict[str, Any], pictures: Sequence[Picture]) -> str:
-    """Makes report.html of one model.
+    """Returns report.html of one model.
 
     Args:
-        result: see `gradnet_tf.evaluation.evaluate_set.evaluate`; `command` and `versions` are
-            shown if there.
+        result: see `gradnet_tf.evaluation.evaluate_set.evaluate`, optionally with `command` and
+            `versions`.
         pictures: the images to show, each with a panel "denoised".
     """
     mean = result["mean"]
@@ -56,13 +56,13 @@ def comparison_html(
     pictures: Sequence[Picture],
     galleries: Mapping[str, str] = MappingProxyType({}),
 ) -> str:
-    """Makes the page of a run with several models.
+    """Returns report.html for several models.
 
     Args:
         results: one per model, in the order of `ranking`.
-        ranking: see `gradnet_tf.evaluation.tables.rank`; the folders are linked.
+        ranking: see `gradnet_tf.evaluation.tables.rank`; the page links to the folders.
         pictures: the images to show, with a panel per model whose key is the model's folder.
-        galleries: file of each picture's figure by the picture's name, to link.
+        galleries: file of each picture's figure by name, to link to.
     """
     first, best = results[0], ranking[0]
     scored = first.get("has_clean", True)
@@ -76,7 +76,7 @@ def comparison_html(
     images = []
     for rows in zip(*(result["images"] for result in results), strict=True):
         scores = [rows[0]["psnr_noisy"], *(row["psnr"] for row in rows)]
-        # The best score is bold where they differ.
+        # The best score is bold unless all are equal.
         top = max((score for score in scores if score is not None), default=None)
         images.append((rows[0]["name"], scores, top if len(set(scores)) > 1 else None))
     return render(
@@ -92,13 +92,13 @@ def comparison_html(
         galleries=galleries,
         images=images,
         means=[results[0]["mean"]["psnr_noisy"], *(each["mean"]["psnr"] for each in results)],
-        # Command and versions are the same for all; the weights are named in each model's report.
+        # Command and versions are common to all; each model's own report has its weights.
         **_common({**first, "source": None}, pictures),
     )
 
 
 def _common(result: dict[str, Any], pictures: Sequence[Picture]) -> dict[str, Any]:
-    """Returns what both templates show of a result."""
+    """Returns the values of both templates."""
     legend = error_legend(pictures)
     return {
         "subtitle": f"{noise_text(result)} · {result['split']} split · {images_text(result)}",
@@ -112,7 +112,7 @@ def _common(result: dict[str, Any], pictures: Sequence[Picture]) -> dict[str, An
 
 
 def _origin(result: dict[str, Any]) -> list[tuple[str, str]]:
-    """Returns how a result was made: versions, settings and the weights' hash."""
+    """Returns the settings, versions and weights of a result."""
     source = result.get("source") or {}
     items = [
         ("data", f"{result['dataset']}, {result['split']} split, {images_text(result)}"),
@@ -123,13 +123,9 @@ def _origin(result: dict[str, Any]) -> list[tuple[str, str]]:
         ("versions", ", ".join(f"{k} {v}" for k, v in result.get("versions", {}).items())),
     ]
     if result.get("has_clean", True):
-        items += [
-            (
-                "metrics",
-                "PSNR with peak 1.0 of the float output clipped to [0, 1], mean over images",
-            ),
-            ("", "SSIM with an 11×11 Gaussian window, σ = 1.5, mean over channels"),
-        ]
+        psnr = "PSNR with peak 1.0 of the float output clipped to [0, 1], mean over images"
+        ssim = "SSIM with an 11×11 Gaussian window, σ = 1.5, mean over channels"
+        items += [("metrics", psnr), ("", ssim)]
     return [(name, value) for name, value in items if value]
 
 
@@ -153,13 +149,9 @@ def _summary(result: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def score_chart(rows: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
-    """Lays out the PSNR of every image, ordered by the denoised one, for `chart.svg`.
+    """Returns the layout of `chart.svg`, the PSNR of every image in the order of the denoised one.
 
-    Args:
-        rows: `images` of a result.
-
-    Returns:
-        Sizes and places in the SVG's units; `None` for fewer than four images with scores.
+    `rows` are the `images` of a result. Returns `None` for fewer than four images with scores.
     """
     rows = sorted((row for row in rows if row["psnr"] is not None), key=lambda row: row["psnr"])
     if len(rows) < 4:

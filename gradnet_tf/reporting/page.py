@@ -1,7 +1,7 @@
-"""HTML reports: one self-contained file each, from the templates, CSS and JavaScript beside this.
+"""Renders self-contained HTML reports from `templates/`.
 
-`templates/base.html` is the frame of every report: it needs `title`, `subtitle` and `numbers`, and
-includes report.css and report.js. Values are escaped by Jinja.
+All reports extend `templates/base.html`, which needs `title`, `subtitle` and `numbers`, and uses
+report.css and report.js. Jinja escapes the values.
 """
 
 import base64
@@ -12,17 +12,12 @@ from urllib.parse import quote
 
 import jinja2
 
-#: Marks a page as one of ours, within its first bytes.
+#: Identifies our pages by their first bytes.
 MADE_BY = '<meta name="generator" content="GradNet-TF">'
 
 
 def render(template: str, **values: Any) -> str:
-    """Returns a report as text.
-
-    Args:
-        template: name of a file in `templates/`.
-        **values: what it shows; a missing one is an error.
-    """
+    """Renders a file of `templates/`; missing values are an error."""
     return _environment().get_template(template).render(made_by=MADE_BY, **values)
 
 
@@ -36,15 +31,15 @@ def embedded(
         kind: `png` or `jpeg`.
         size: height and width in pixels.
         alt: what it shows, in words.
-        key: by which report.js finds it.
-        shown: CSS classes: "on" for a visible one, "on right" for the one on the right of the line.
+        key: its key in report.js.
+        shown: CSS classes: "on" if it is visible, "on right" on the right of the divider.
     """
     source = f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}"
     return dict(key=key, shown=shown, src=source, alt=alt, height=size[0], width=size[1])
 
 
 def frame_style(box, height: int, width: int) -> str:
-    """Returns the CSS that places the frame of a `figures.Box` over a picture of that size."""
+    """Returns the CSS of the frame of a `figures.Box` on a picture of the given size."""
     return (
         f"left:{100 * box.left / width:.2f}%;top:{100 * box.top / height:.2f}%;"
         f"width:{100 * box.width / width:.2f}%;height:{100 * box.height / height:.2f}%"
@@ -52,7 +47,7 @@ def frame_style(box, height: int, width: int) -> str:
 
 
 def picture_style(shown_width: float, height: int, width: int) -> str:
-    """Returns the CSS variables of a picture: its width on the page and its sides' ratio."""
+    """Returns the CSS variables of a picture: its width on the page and its aspect ratio."""
     return f"--width:{max(1, round(shown_width))}px;--ratio:{width}/{height}"
 
 

@@ -1,4 +1,4 @@
-"""The pictures of the HTML report: a wiper over the whole image, zoomed crops, error maps."""
+"""The pictures of the HTML report: comparison slider, zoomed crops, error maps."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -19,18 +19,18 @@ from gradnet_tf.reporting.figures import (
 )
 from gradnet_tf.reporting.page import embedded, frame_style, picture_style
 
-_LARGEST = 1200  # pixels of the longer side in the report; the files beside it are whole
+_LARGEST = 1200  # pixels of the longer side in the report
 _SHOWN_WIDTH = 900
 
 
 @dataclasses.dataclass(frozen=True)
 class Picture:
-    """An image of the report: pictures of it in equal size, uint8, the clean one if there is one.
+    """The versions of an image in a report, uint8 of equal size.
 
     Attributes:
         name: file name of the image.
         badge: why it is shown, such as "worst".
-        panels: keys "noisy", "clean" and those of the estimates.
+        panels: with the keys "noisy", "clean" (if it exists) and those of the estimates.
         estimates: keys of the panels whose error map is shown.
     """
 
@@ -40,22 +40,22 @@ class Picture:
     estimates: Sequence[str]
 
     def panel(self, key: str) -> Panel:
-        """Returns the panel of that key."""
+        """Returns the panel with a key."""
         return next(panel for panel in self.panels if panel.key == key)
 
     @property
     def base(self) -> Panel:
-        """The panel that the zoomed crop is chosen on: the clean one, else the noisy one."""
+        """The panel that determines the zoomed crop: the clean one, else the noisy one."""
         return self.panel("clean" if any(p.key == "clean" for p in self.panels) else "noisy")
 
     def errors(self) -> dict[str, np.ndarray]:
-        """Returns the absolute error of each estimate, float32 H×W in grey levels."""
+        """Returns the absolute error of each estimate, float32 H×W in gray levels."""
         clean = self.base.image
         return {key: absolute_error(clean, self.panel(key).image) for key in self.estimates}
 
 
 def with_error_maps(picture: Picture, scale: int) -> list[Panel]:
-    """Returns the picture's panels and, after them, the error map of each estimate."""
+    """Returns the panels of a picture, followed by the error map of each estimate."""
     maps = []
     for key, error in picture.errors().items():
         title = "error" if len(picture.estimates) == 1 else f"error of {picture.panel(key).title}"
@@ -65,14 +65,14 @@ def with_error_maps(picture: Picture, scale: int) -> list[Panel]:
 
 
 def common_scale(pictures: Sequence[Picture]) -> int:
-    """Chooses the scale of all error maps of a report."""
+    """Returns the scale of all error maps of a report."""
     return error_scale([error for picture in pictures for error in picture.errors().values()])
 
 
 def error_legend(pictures: Sequence[Picture]) -> dict[str, Any]:
-    """Returns the scale that all error maps of a report share: its colours and its end."""
+    """Returns the legend of all error maps of a report: the color bar and the end of the scale."""
     bar = scale_bar()
-    alt = "colours from black over red to pale yellow"
+    alt = "colors from black over red to pale yellow"
     return {
         "bar": embedded(encode(bar, ".png"), "png", bar.shape[:2], alt),
         "end": common_scale(pictures),
@@ -80,11 +80,9 @@ def error_legend(pictures: Sequence[Picture]) -> dict[str, Any]:
 
 
 def picture_values(picture: Picture, scale: int) -> dict[str, Any]:
-    """Returns what the template shows of a picture: every panel whole, and its zoomed crop.
+    """Returns the template's values for a picture: every panel whole, and its zoomed crop.
 
-    Args:
-        picture: what to show.
-        scale: end of the error map's scale in grey levels.
+    `scale` is the end of the scale of error maps in gray levels.
     """
     base = picture.base.image
     box = busiest_box(base)
@@ -95,7 +93,7 @@ def picture_values(picture: Picture, scale: int) -> dict[str, Any]:
         small, _ = fit(as_rgb(panel.image), _LARGEST)
         alt = f"{picture.name}, {panel.title}, whole image"
         wholes.append(embedded(encode(small, ".jpg"), "jpeg", small.shape[:2], alt, panel.key))
-        # PNG and nearest neighbour: the zoomed pixels are the real ones.
+        # PNG, enlarged by nearest neighbor, shows the exact pixels.
         data = encode(box.cut(as_rgb(panel.image)), ".png")
         alt = f"{picture.name}, {panel.title}, zoomed crop"
         crop = embedded(data, "png", (box.height, box.width), alt)
@@ -108,7 +106,7 @@ def picture_values(picture: Picture, scale: int) -> dict[str, Any]:
         "badge": picture.badge,
         "size": size,
         "small": max(height, width) < 160,
-        # Large enough to see, never taller than a screen.
+        # At most as tall as a screen.
         "style": picture_style(min(_SHOWN_WIDTH, 640 * width / height), height, width),
         "wholes": wholes,
         "panels": panels,

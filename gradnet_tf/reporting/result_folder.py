@@ -1,4 +1,4 @@
-"""Evaluates models into a folder: metrics, tables, pictures and pages, all of it or nothing."""
+"""Evaluates models and writes metrics, tables, pictures and pages, completely or not at all."""
 
 import contextlib
 import os
@@ -32,26 +32,25 @@ from gradnet_tf.reporting.page_pictures import Picture, common_scale, with_error
 from gradnet_tf.reporting.result_names import IMAGE_KINDS, file_stems
 from gradnet_tf.utils.errors import UserError
 from gradnet_tf.utils.files import atomic_write, write_json
-from gradnet_tf.utils.ownership import NO_INPUTS, Inputs
+from gradnet_tf.utils.ownership import Inputs
 
 _FIRST_IMAGES = 3
 
 
 @contextlib.contextmanager
-def staged_folder(output: str | os.PathLike, inputs: Inputs = NO_INPUTS) -> Iterator[Path]:
-    """Yields a temporary folder inside `output`; its files move into `output` on success.
+def staged_folder(output: str | os.PathLike, inputs: Inputs | tuple[()] = ()) -> Iterator[Path]:
+    """Yields a temporary folder inside `output`, whose files move into `output` on success.
 
-    They take the place of an earlier evaluation's files (see `earlier_report`); others
-    are left alone. On failure the temporary folder is removed, and `output` too
-    when it was made here.
+    They replace the files of an earlier evaluation (see `earlier_report`), but no others. On
+    failure the temporary folder is removed, and `output`, too, if it was created here.
 
     Args:
         output: the folder of results.
         inputs: files that are neither replaced nor removed.
 
     Raises:
-        UserError: when `output` is a file or cannot be made, or a file would take the place
-            of one that is no earlier evaluation's; then none is moved.
+        UserError: if `output` is a file or cannot be created, or a file would replace one that is
+            not of an earlier evaluation; then none is moved.
     """
     output = Path(output)
     existed = output.exists()
@@ -60,14 +59,14 @@ def staged_folder(output: str | os.PathLike, inputs: Inputs = NO_INPUTS) -> Iter
         stage = tempfile.TemporaryDirectory(prefix=".partial-", dir=output)
     except OSError as error:
         reason = error.strerror or error
-        raise UserError(f"--output={output}: no folder can be made there: {reason}") from error
+        raise UserError(f"--output={output}: cannot create the folder: {reason}") from error
     try:
         with stage as name:
             yield Path(name)
             files = [path for path in sorted(Path(name).rglob("*")) if path.is_file()]
             require_room(output, [path.relative_to(name) for path in files], inputs)
             with replacing(output, Path(name), inputs):
-                # What names the files goes first: interrupted after it, the rest are known as ours.
+                # The manifests go first, so that an interruption leaves no unknown files.
                 for path in sorted(files, key=lambda path: path.suffix != ".json"):
                     target = output / path.relative_to(name)
                     target.parent.mkdir(parents=True, exist_ok=True)
@@ -80,12 +79,9 @@ def staged_folder(output: str | os.PathLike, inputs: Inputs = NO_INPUTS) -> Iter
 
 
 def chosen_images(result: dict[str, Any]) -> dict[int, str]:
-    """Chooses the images a report shows: the worst, the median, the best and the first few.
+    """Returns index and badge of the images in a report: worst, median, best and the first few.
 
-    Images with a broken output count as the worst.
-
-    Returns:
-        Index and badge, in the order they are shown.
+    Images with broken output count as the worst.
     """
     rows = result["images"]
     worth = [
@@ -94,11 +90,9 @@ def chosen_images(result: dict[str, Any]) -> dict[int, str]:
     ]
     order = np.argsort(worth, kind="stable")
     chosen: dict[int, str] = {}
-    marks = (
-        []
-        if not result.get("has_clean", True)
-        else [("worst", order[0]), ("median", order[(len(order) - 1) // 2]), ("best", order[-1])]
-    )
+    marks = []
+    if result.get("has_clean", True):
+        marks = [("worst", order[0]), ("median", order[(len(order) - 1) // 2]), ("best", order[-1])]
     marks += [(f"image {index + 1}", index) for index in range(min(_FIRST_IMAGES, len(rows)))]
     for badge, index in marks:
         chosen.setdefault(int(index), badge if len(rows) > 1 else "the only image")
@@ -106,11 +100,7 @@ def chosen_images(result: dict[str, Any]) -> dict[int, str]:
 
 
 def check_images(image_set: ImageSet) -> None:
-    """Decodes every image once, so that a bad file is named before any model loads.
-
-    Raises:
-        UserError: from the image set, naming the file.
-    """
+    """Decodes every image once, so that a bad file raises its error before a model is loaded."""
     for index, name in enumerate(image_set.names):
         noisy = image_set.noisy(index)
         if not has_clean(image_set):
@@ -125,30 +115,30 @@ def evaluate_into(
     denoisers: dict[str, Denoiser],
     image_set: ImageSet,
     config: EvaluateConfig,
-    facts: dict[str, Any] | None = None,
+    extra: dict[str, Any] | None = None,
     progress: Callable[[str, dict[str, Any]], None] | None = None,
     on_result: Callable[[dict[str, Any]], None] | None = None,
 ) -> list[dict[str, Any]]:
-    """Evaluates one or more models on the same images and writes the folder of results.
+    """Evaluates models on the same images and writes the folder of results.
 
-    One model: metrics.json, metrics.csv, report.html and images/ in `output`.
-    Several: the same in `output`/<folder> each, and ranking.json, a report.html
-    that compares them and gallery/ with a figure of each picture in it in `output`.
+    One model: metrics.json, metrics.csv, report.html and images/ in `output`. Several: the same in
+    `output`/<folder> each; `output` gets ranking.json, a report.html that compares them, and
+    gallery/ with a figure of each picture in it.
 
     Args:
-        output: folder to write; made if needed, see `staged_folder`.
+        output: folder to write; see `staged_folder`.
         denoisers: the models by the name of their folder.
         image_set: the images.
         config: noise, seed and so on.
-        facts: more to record in metrics.json, such as the command and the versions.
+        extra: further fields of metrics.json, such as the command and the versions.
         progress: called with the model's folder and the row of each image.
-        on_result: called with each model's result.
+        on_result: called with the result of each model.
 
     Returns:
         The results, in the order of `denoisers`.
 
     Raises:
-        UserError: a file in `output` is in the way; see `require_room`. Nothing was done.
+        UserError: a file in `output` must not be replaced; see `require_room`.
     """
     stems = file_stems(image_set.names)
     folders = list(denoisers)
@@ -160,8 +150,8 @@ def evaluate_into(
         for folder, denoiser in denoisers.items():
             place = stage if single else stage / folder
             writer = _ImageWriter(place / "images", image_set.names, stems)
-            tell = None if progress is None else (lambda row, folder=folder: progress(folder, row))
-            result = {**evaluate(denoiser, image_set, config, tell, writer), **(facts or {})}
+            show = None if progress is None else (lambda row, folder=folder: progress(folder, row))
+            result = {**evaluate(denoiser, image_set, config, show, writer), **(extra or {})}
             results.append(result)
             pictures = [
                 _picture(image_set, stems[index], index, badge, {"denoised": place}, [result])
@@ -179,7 +169,7 @@ def evaluate_into(
 
 
 def _names(folders: Sequence[str], stems: Sequence[str]) -> list[str]:
-    """Returns the names of all that an evaluation may write."""
+    """Returns the names of all files that an evaluation may write."""
     images = [f"images/{stem}_{kind}.png" for stem in stems for kind in IMAGE_KINDS]
     names = ["metrics.json", "metrics.csv", "report.html", *images]
     if len(folders) == 1:
@@ -189,7 +179,7 @@ def _names(folders: Sequence[str], stems: Sequence[str]) -> list[str]:
 
 
 def _files_of(image_set: ImageSet) -> list[Path]:
-    """Returns the files that a set reads, as far as it tells."""
+    """Returns the files that a set reads."""
     fields = ("paths", "noisy_paths")
     return [path for field in fields for path in getattr(image_set, field, None) or ()]
 
@@ -202,26 +192,15 @@ def _write_comparison(stage, folders, results, image_set, stems) -> None:
         _picture(image_set, stems[index], index, badge, places, ordered)
         for index, badge in chosen_images(ordered[0]).items()
     ]
-    shared = (
-        "dataset",
-        "split",
-        "available_images",
-        "has_clean",
-        "protocol",
-        "sigma",
-        "degradation",
-        "seed",
-        "clip_noisy",
-        "precision",
-    )
-    head = {key: ordered[0][key] for key in shared}
+    shared = "dataset split available_images has_clean protocol sigma degradation seed clip_noisy"
+    head = {key: ordered[0][key] for key in (*shared.split(), "precision")}
     write_json(stage / "ranking.json", {**head, "ranking": ranking})
     galleries = {}
     for picture in pictures:
         stem = stems[image_set.names.index(picture.name)]
         galleries[picture.name] = f"gallery/{stem}.png"
         box = busiest_box(picture.base.image)
-        # The figure shows the last one whole: the clean image, else the noisy one.
+        # The last one is shown whole: the clean image, else the noisy one.
         panels = [panel for panel in picture.panels if panel is not picture.base] + [picture.base]
         title = f"{picture.name} of {head['dataset']} ({head['split']}), {noise_text(head)}"
         write_image(stage / galleries[picture.name], gallery_figure(panels, box, title))
@@ -229,7 +208,7 @@ def _write_comparison(stage, folders, results, image_set, stems) -> None:
 
 
 class _ImageWriter:
-    """Writes what each image became: NAME_noisy.png, NAME_naive.png, NAME_denoised.png."""
+    """Writes NAME_noisy.png, NAME_naive.png and NAME_denoised.png of each image."""
 
     def __init__(self, folder: Path, names: Sequence[str], stems: Sequence[str]):
         self._folder = folder
@@ -239,19 +218,19 @@ class _ImageWriter:
         for key in ("noisy", "naive", "denoised"):
             image = getattr(example, key)
             if image is not None:
-                # Black where the output is not a number; the report says so beside it.
+                # NaN becomes black; the report mentions it.
                 path = self._folder / f"{self._stems[example.name]}_{key}.png"
                 write_image(path, to_uint8(np.nan_to_num(image)))
 
 
 def _picture(image_set, stem, index, badge, places, results) -> Picture:
-    """Collects the panels of one image; one result shows its naive estimate too."""
+    """Collects the panels of an image; with a single result, also its naive estimate."""
     rows = [result["images"][index] for result in results]
     channels = image_set.channels
     first = next(iter(places.values())) / "images"
 
     def panel(key: str, title: str, path: Path, score: str, row: dict) -> Panel:
-        note = _decibel(row[score]) if has_clean(image_set) else ""
+        note = f"{number(row[score], 2)} dB" if has_clean(image_set) else ""
         note = row["problem"] if row["problem"] and score == "psnr" else note
         return Panel(key, title, read_image(path, channels), note)
 
@@ -266,12 +245,8 @@ def _picture(image_set, stem, index, badge, places, results) -> Picture:
     return Picture(image_set.names[index], badge, panels, estimates)
 
 
-def _decibel(score: float | None) -> str:
-    return f"{number(score, 2)} dB"
-
-
 def _write_panels(folder, stems, names, pictures) -> None:
-    """Writes NAME_panel.png, the same comparison as one picture, for slides and pages."""
+    """Writes NAME_panel.png, the comparison as a single picture."""
     scale = common_scale(pictures)
     for picture in pictures:
         panels = with_error_maps(picture, scale)

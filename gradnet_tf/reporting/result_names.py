@@ -5,43 +5,37 @@ from collections.abc import Sequence
 from itertools import zip_longest
 from pathlib import Path, PurePosixPath
 
-#: What stands behind an image's stem in images/: STEM_noisy.png, and so on.
+#: Suffixes of the files in images/: STEM_noisy.png and so on.
 IMAGE_KINDS = ("noisy", "naive", "denoised", "panel")
 
 
 def file_stems(names: Sequence[str]) -> list[str]:
-    """Makes one file stem for each image name; names that differ by suffix alone keep it."""
+    """Returns a file stem for each image name; names that differ only in the suffix keep it."""
     flat = [name.replace("/", "_").replace("\\", "_") for name in names]
     stems = [PurePosixPath(name).stem for name in flat]
     return [name if stems.count(stem) > 1 else stem for name, stem in zip(flat, stems, strict=True)]
 
 
 def model_folders(specs: Sequence[str], names: Sequence[str]) -> list[str]:
-    """Names a folder for each model: what was typed for a name, the denoiser's name for a path.
+    """Returns a folder for each model: the name given as `--model`, or for a path the denoiser's.
 
-    Args:
-        specs: values of `--model`.
-        names: the names of the denoisers they gave.
-
-    Returns:
-        Folder names. Where several would be the same, the files' suffixes tell
-        them apart or, before the name, the folders in which the paths differ;
-        a number where nothing does.
+    Equal names are distinguished by the suffixes of the files, else by a prefix of the folders in
+    which the paths differ, else by a number.
     """
     bases, paths = [], []
     for spec, name in zip(specs, names, strict=True):
         plain = spec != "default" and os.sep not in spec and not os.path.exists(spec)
         bases.append(spec if plain else name)
         paths.append(Path(spec).resolve() if os.path.exists(spec) else None)
-    told = list(bases)
+    distinct = list(bases)
     for base in set(bases):
         same = [index for index, other in enumerate(bases) if other == base]
         if len(same) > 1:
-            apart = _told_apart(base, [paths[index] for index in same])
-            for index, name in zip(same, apart, strict=True):
-                told[index] = name
+            found = _distinguish(base, [paths[index] for index in same])
+            for index, name in zip(same, found, strict=True):
+                distinct[index] = name
     folders: list[str] = []
-    for name in told:
+    for name in distinct:
         base = name.replace("/", "_").lstrip(".") or "model"
         number = 1
         while (folder := base if number == 1 else f"{base}-{number}") in folders:
@@ -50,13 +44,13 @@ def model_folders(specs: Sequence[str], names: Sequence[str]) -> list[str]:
     return folders
 
 
-def _told_apart(base: str, paths: Sequence[Path | None]) -> list[str]:
+def _distinguish(base: str, paths: Sequence[Path | None]) -> list[str]:
     files = [path.name if path and path.is_file() else base for path in paths]
     if len(set(files)) == len(files):
         return files
     parents = [path.parent.parts[::-1] if path else () for path in paths]
     found = [base] * len(paths)
-    # From the innermost folder outwards; folders that are the same in all tell nothing.
+    # From the innermost folder outwards, skipping folders that are equal in all.
     for column in zip_longest(*parents, fillvalue=""):
         if len(set(column)) > 1:
             pairs = zip(column, found, strict=True)

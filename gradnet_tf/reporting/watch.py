@@ -1,4 +1,4 @@
-"""What a person sees while an evaluation runs."""
+"""The progress display of an evaluation."""
 
 import time
 from typing import Any, TextIO
@@ -11,10 +11,10 @@ class Watch:
     """A progress line per model: images done, running mean PSNR, rate and time left.
 
     Args:
-        total: number of images of each model.
+        total: number of images.
         show_model: begin the line with the model's name.
-        stream: where to write, standard error by default.
-        clock: seconds, for tests.
+        stream: standard error by default.
+        clock: for tests.
     """
 
     def __init__(
@@ -27,26 +27,23 @@ class Watch:
         self.total = total
         self._show_model = show_model
         self._clock = clock
-        # A log gets its lines often enough to be seen alive, and seldom enough to be read.
+        # For logs, a compromise between signs of life and length.
         self._line = ProgressLine(stream, seconds_between_lines=15.0)
         self._begin()
 
     def __call__(self, model: str, row: dict[str, Any]) -> None:
-        """Counts one image of `model`; `row` is its row of scores."""
+        """Shows the progress after the scores `row` of an image of `model`."""
         self._done += 1
         if row["psnr"] is not None:
             self._scores.append(row["psnr"])
         rate = self._pace.rate(self._done)
         pace = f"{rate:.1f} images/s" if rate >= 1 else f"{1 / rate:.1f} s/image"
         mean = sum(self._scores) / len(self._scores) if self._scores else None
-        parts = [model] if self._show_model else []
         score = "" if row["psnr"] is None else f" {number(row['psnr'], 2)} dB"
+        parts = [model] if self._show_model else []
         parts += [f"image {self._done}/{self.total}", f"{row['name']}{score}"]
-        parts += [
-            *([] if mean is None else [f"mean {number(mean, 2)} dB"]),
-            pace,
-            f"{format_seconds((self.total - self._done) / rate)} left",
-        ]
+        parts += [] if mean is None else [f"mean {number(mean, 2)} dB"]
+        parts += [pace, f"{format_seconds((self.total - self._done) / rate)} left"]
         last = self._done == self.total
         self._line.show(" | ".join(parts), force=last)
         if last:
@@ -54,7 +51,7 @@ class Watch:
             self._begin()
 
     def _begin(self) -> None:
-        """Starts with the first image of a model."""
+        """Resets the counters for the next model."""
         self._pace = Pace(self._clock)
         self._pace.mark(0)
         self._scores: list[float] = []

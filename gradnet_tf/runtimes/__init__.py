@@ -1,1 +1,4 @@
-"""What runs a network: Keras, LiteRT, TensorFlow for SavedModels, or no network at all."""
+"""Runs networks: Keras, LiteRT, SavedModels and the classical denoisers, behind one interface."""
+
+#: What `--runtime` may be.
+RUNTIMES = ("auto", "keras", "litert")

@@ -1,4 +1,4 @@
-"""Runs what has a classical denoiser in it: alone, or as the naive denoiser of a GradNet."""
+"""Runs classical denoisers: alone, or as the naive denoiser of a GradNet."""
 
 import numpy as np
 
@@ -14,14 +14,14 @@ class ClassicalRunner:
         name: one of `gradnet_tf.models.classical.CLASSICAL`.
 
     Raises:
-        UserError: the package behind it is not installed.
+        UserError: the package that implements it is not installed.
     """
 
     runtime = "classical"
     needs_sigma = True
     model = None
     parameters = None
-    #: It takes images of one channel and of three.
+    #: It takes images with one or three channels.
     channels = None
 
     def __init__(self, name: str):
@@ -37,16 +37,16 @@ class ClassicalRunner:
 
 
 class GivenEstimateRunner:
-    """A GradNet whose naive estimate a classical denoiser makes, outside of the network.
+    """A GradNet whose naive estimate comes from a classical denoiser outside the network.
 
-    The noise level of the estimate is the one that the network was trained
-    with: its main branch knows no other.
+    The estimate uses the noise level of the training, the only one that the main branch was
+    trained with.
 
     Args:
-        runner: runs the network on images with the estimate behind them.
+        runner: runs the network on images with the estimate appended as further channels.
 
     Raises:
-        UserError: the package behind the classical denoiser is not installed.
+        UserError: the package that implements the classical denoiser is not installed.
     """
 
     runtime = "keras"
@@ -72,7 +72,7 @@ class GivenEstimateRunner:
         pixels: PixelFormat = FLOATS,
         on_tile: OnTile | None = None,
     ) -> np.ndarray:
-        """Returns one denoised picture; the estimate is made of all of it, the rest in tiles."""
+        """Returns one denoised picture; the estimate is not tiled, the network is."""
         noisy = pixels.read(image[None])
         both = append_estimate(noisy, self._sigma, self._denoise)[0]
         as_floats = PixelFormat(check=pixels.check)

@@ -19,7 +19,7 @@ from gradnet_tf.models.base import DenoisingModel, build_model
 from gradnet_tf.utils.containers import Budget, count_numbers, open_archive, parse_json
 from gradnet_tf.utils.errors import UserError
 
-register_all()  # Keras has to know the classes that a file may name.
+register_all()  # Registers the classes that a file may name.
 
 _POLICY = "DTypePolicy"
 # What two networks of one architecture may differ in.
@@ -126,7 +126,7 @@ _WATCHING = threading.RLock()
 
 
 def in_precision(config, precision: str):
-    """Returns a serialised object with every dtype policy in it set to `precision`."""
+    """Returns a serialized object with every dtype policy in it set to `precision`."""
     if isinstance(config, list):
         return [in_precision(item, precision) for item in config]
     if not isinstance(config, dict):
@@ -137,7 +137,7 @@ def in_precision(config, precision: str):
 
 
 def same_architecture(one: dict[str, Any], other: dict[str, Any]) -> bool:
-    """Compares what `describe` returned but for names, precision and what is trainable."""
+    """Compares two results of `describe`, ignoring names, precision and trainability."""
     return _essence(one) == _essence(other)
 
 
@@ -241,9 +241,9 @@ def _require_sound(path: Path) -> int:
 def load_keras_file(path: Path, precision: str):
     """Loads the model of a `.keras` file.
 
-    A file keeps the dtype policy it was saved with. Saved in half precision and
-    asked for in float32, the model is rebuilt with every policy set to
-    float32; its variables are float32 in any case.
+    A file keeps the dtype policy it was saved with. If it was saved in half precision and float32
+    is requested, the model is rebuilt with every policy set to float32; its variables are float32
+    in any case.
 
     Raises:
         UserError: not a readable Keras file, not a denoiser, a class that is neither ours nor

@@ -1,4 +1,4 @@
-"""Runs a Keras model, on whichever backend Keras uses."""
+"""Runs a Keras model on the current Keras backend."""
 
 import functools
 import os
@@ -11,8 +11,7 @@ from keras import ops
 
 from gradnet_tf.models.presets import model_from_weights
 from gradnet_tf.runtimes.keras_file import rebuild
-from gradnet_tf.tiling.tile_config import AUTO, TileConfig
-from gradnet_tf.tiling.tiler import FLOATS, OnTile, PixelFormat, TiledNetwork, facts_of
+from gradnet_tf.tiling.tiler import TiledNetwork, TiledRunner, info_of
 from gradnet_tf.utils.containers import count_numbers
 from gradnet_tf.utils.errors import UserError
 
@@ -20,18 +19,17 @@ from gradnet_tf.utils.errors import UserError
 _PROCESS = os.getpid()
 
 
-class KerasRunner:
+class KerasRunner(TiledRunner):
     """A Keras denoiser as a function from arrays to arrays, clipped to [0, 1].
 
-    On the TensorFlow backend it is one `tf.function` whose signature leaves
-    batch, height and width open, so that a folder of pictures of many sizes
-    is traced once. Elsewhere the model is called as it is. Tiles have a second
-    such function, which takes the attention's vectors, and a third computes them.
+    On the TensorFlow backend it is one `tf.function` whose signature leaves batch, height and
+    width open, so that it is traced once for pictures of any size. On other backends the model is
+    called directly. Two more functions exist for tiles: one takes the attention vectors, the
+    other computes them.
 
     Args:
-        model: maps float32 (N, H, W, C), and `sigma` (N,) where it has
-            `needs_sigma`, to the same shape; `channels` is read from it, or from
-            its input where it has no such attribute.
+        model: maps float32 (N, H, W, C), and `sigma` (N,) if it has `needs_sigma`, to the same
+            shape. Its `channels` attribute is used if there is one, otherwise its input shape.
     """
 
     runtime = "keras"
@@ -49,11 +47,11 @@ class KerasRunner:
         self._denoise_given = self._compiled(self._call_given, widths)
         self._vectors = self._compiled(self._call_vectors)
         try:
-            facts = facts_of(model)
+            info = info_of(model)
         except TypeError as error:
-            facts = str(error)
+            info = str(error)
         self._tiled = TiledNetwork(
-            facts,
+            info,
             functools.partial(_guarded, self._denoise),
             functools.partial(_guarded, self._denoise_given),
             functools.partial(_guarded, self._vectors),
@@ -63,29 +61,18 @@ class KerasRunner:
         """Returns the denoised images, float32, shaped like `images`."""
         return _to_numpy(self._denoise, images, sigma)
 
-    def run_picture(
-        self,
-        image: np.ndarray,
-        sigma: np.ndarray | None = None,
-        tiles: TileConfig = AUTO,
-        pixels: PixelFormat = FLOATS,
-        on_tile: OnTile | None = None,
-    ) -> np.ndarray:
-        """Returns one denoised picture of any size; see `TiledNetwork.run`."""
-        return self._tiled.run(image, sigma, tiles, pixels, on_tile)
-
     def naive(self, images: np.ndarray, sigma: np.ndarray | None = None) -> np.ndarray | None:
         """Returns ψ(y) of a GradNet, `None` for any other model."""
         return _to_numpy(self._estimate, images, sigma) if self._has_naive else None
 
     @property
     def num_traces(self) -> int | None:
-        """How often the denoising function was traced; `None` outside TensorFlow."""
+        """How often the denoising function was traced; `None` on other backends."""
         return _traces(self._denoise)
 
     @property
     def num_tile_traces(self) -> tuple[int | None, int | None]:
-        """The same for the two functions of tiles: with vectors given, and for vectors."""
+        """The same for the two functions of tiles: with given vectors, and for vectors."""
         return _traces(self._denoise_given), _traces(self._vectors)
 
     def _call(self, images, *sigma):
@@ -104,8 +91,7 @@ class KerasRunner:
         return [ops.cast(vector, "float32") for vector in outputs["attention"]]
 
     def _call_naive(self, images, *sigma):
-        # The naive denoiser by itself gives what `return_intermediates` calls "naive",
-        # at the cost of ψ alone.
+        # Running only the naive denoiser gives the same as "naive" in `return_intermediates`.
         return self._clipped(self.model.naive_denoiser, images, *sigma)
 
     def _clipped(self, model, images, *sigma):
@@ -117,21 +103,21 @@ class KerasRunner:
             return lambda *inputs: function(*map(ops.convert_to_tensor, inputs))
         import tensorflow as tf
 
-        # A model may take more than the image, see `models.GivenEstimate`.
+        # A model may take more channels than the image has; see `models.GivenEstimate`.
         channels = getattr(self.model, "input_channels", self.channels)
         signature = [tf.TensorSpec([None, None, None, channels], tf.float32, name="images")]
         if self.needs_sigma:
             signature.append(tf.TensorSpec([None], tf.float32, name="sigma"))
         signature += [tf.TensorSpec([None, 1, 1, width], tf.float32) for width in widths]
-        # TensorFlow counts traces by code object, and several denoisers in one process share
-        # these; a partial is counted by itself, and no false warning about retracing appears.
-        # The networks are written in operations, with no Python condition on a tensor for
-        # AutoGraph to translate, and its translation takes a fifth of a trace.
+        # TensorFlow counts traces per code object, which several denoisers in one process share.
+        # Partials are counted separately, which avoids false warnings about retracing.
+        # AutoGraph takes a fifth of the tracing time, and the networks have no Python conditions
+        # on tensors that would need it.
         return tf.function(functools.partial(function), input_signature=signature, autograph=False)
 
 
 def runner_for(model):
-    """Returns the runner of a Keras model; it makes what the model takes beside the image."""
+    """Returns the runner of a Keras model, which also computes the model's other inputs."""
     from gradnet_tf.runtimes.classical_runtime import GivenEstimateRunner
 
     runner = KerasRunner(model)
@@ -149,7 +135,7 @@ def runner_from_weights(
         channels: 3 or 1.
         precision: dtype policy.
         path: the weights.
-        naive_model: architecture of a naive denoiser that is not the preset's own.
+        naive_model: architecture of the naive denoiser, if it is not the preset's own.
 
     Raises:
         UserError: the file is not of that preset.
@@ -177,7 +163,7 @@ def runner_from_weights(
 
 
 def _bounded(images):
-    """Clips to [0, 1]; infinities become NaN, which is found, and not white or black."""
+    """Clips to [0, 1]; infinities become NaN, so that they are detected and not clipped."""
     return ops.where(ops.isfinite(images), ops.clip(images, 0.0, 1.0), float("nan"))
 
 
@@ -186,7 +172,7 @@ def _to_numpy(function, images, sigma):
 
 
 def _guarded(function, images, *more):
-    """Calls `function`, returns NumPy arrays; a backend's own lack of memory is `MemoryError`."""
+    """Calls `function`; returns NumPy arrays, raises `MemoryError` if the backend lacks memory."""
     require_own_process()
     try:
         outputs = function(images, *more)
@@ -200,18 +186,18 @@ def _guarded(function, images, *more):
 
 
 def require_own_process() -> None:
-    """Raises `UserError` in a fork of the process that started the backend: it would hang."""
+    """Raises `UserError` in a forked process, where the backend would hang."""
     if os.getpid() != _PROCESS:
         raise UserError(
-            "a Keras denoiser does not work in a forked process: the threads of its backend "
-            "are not there.\nStart processes with multiprocessing's method spawn or forkserver, "
-            'or take runtime="litert".'
+            "a Keras denoiser does not work in a forked process, which lacks the backend's "
+            "threads.\nStart processes with multiprocessing's method spawn or forkserver, "
+            'or use runtime="litert".'
         )
 
 
 def _out_of_memory(error: Exception) -> bool:
     kind = type(error).__name__
-    if kind in ("XlaRuntimeError", "JaxRuntimeError"):  # of every kind: the text tells
+    if kind in ("XlaRuntimeError", "JaxRuntimeError"):  # used for all kinds of errors
         return "RESOURCE_EXHAUSTED" in str(error) or "out of memory" in str(error).lower()
     return kind == "ResourceExhaustedError"
 

@@ -9,15 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from gradnet_tf.tiling.tile_config import AUTO, TileConfig
 from gradnet_tf.tiling.tiler import (
     CROP_SIDE,
-    FLOATS,
-    OnTile,
-    PixelFormat,
     TiledNetwork,
-    TileFacts,
-    facts_from_card,
+    TiledRunner,
+    TileInfo,
+    info_from_card,
 )
 from gradnet_tf.utils.containers import read_json
 from gradnet_tf.utils.errors import UserError
@@ -40,7 +37,7 @@ class LiteRTFile:
     def __init__(self, path: Path, num_threads: int | None = None):
         self.path = path
         self._num_threads = num_threads or os.cpu_count()
-        self._lock = threading.Lock()  # the interpreter holds one computation's tensors
+        self._lock = threading.Lock()  # the interpreter can run one computation at a time
         self._process = os.getpid()
         self._open()
 
@@ -49,7 +46,7 @@ class LiteRTFile:
 
         try:
             interpreter = Interpreter(model_path=str(self.path), num_threads=self._num_threads)
-            interpreter.allocate_tensors()  # prints, where a caller can hold it back
+            interpreter.allocate_tensors()  # prints messages, which the caller may suppress
             self._graphs = {
                 name: interpreter.get_signature_runner(name)
                 for name in interpreter.get_signature_list()
@@ -64,11 +61,11 @@ class LiteRTFile:
         return list(self._graphs)
 
     def inputs(self, signature: str) -> dict:
-        """Returns LiteRT's details of each input by name."""
+        """Returns LiteRT's details of each input, by name."""
         return self._graphs[signature].get_input_details()
 
     def outputs(self, signature: str) -> dict:
-        """Returns LiteRT's details of each output by name."""
+        """Returns LiteRT's details of each output, by name."""
         return self._graphs[signature].get_output_details()
 
     def call(self, signature: str, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -76,14 +73,14 @@ class LiteRTFile:
 
         Args:
             signature: its name.
-            inputs: arrays of the right dtype and of a shape that the graph takes, by name.
+            inputs: arrays by name, with a dtype and a shape that the graph takes.
 
         Raises:
-            MemoryError: memory does not suffice.
+            MemoryError: there is not enough memory.
         """
         if os.getpid() != self._process:
-            # A fork has none of the interpreter's threads. The old one is kept, since ending it
-            # would wait for them.
+            # A forked process lacks the interpreter's threads, so it needs a new interpreter. The
+            # old one is kept, because deleting it would wait for these threads.
             self._of_parent = self._graphs
             self._lock, self._process = threading.Lock(), os.getpid()
             self._open()
@@ -91,10 +88,10 @@ class LiteRTFile:
             try:
                 return self._graphs[signature](**inputs)
             except RuntimeError as error:
-                # A second call of the same interpreter would end the process.
+                # Another call of this interpreter would crash the process.
                 self._open()
                 shapes = ", ".join(str(array.shape) for array in inputs.values())
-                # LiteRT does not say why; what else could be wrong has been checked before.
+                # LiteRT gives no reason; other possible causes have been checked before.
                 raise MemoryError(
                     f"LiteRT could not run {shapes}, most likely for lack of memory {error}".strip()
                 ) from error
@@ -103,23 +100,23 @@ class LiteRTFile:
 _SIGNATURE, _TILE, _ATTENTION = "serving_default", "tile", "attention"
 
 
-class TFLiteRunner:
-    """A .tflite file as a function from arrays to arrays; the interpreter takes one image a time.
+class TFLiteRunner(TiledRunner):
+    """A .tflite file as a function from arrays to arrays; processes one image at a time.
 
-    A file of one size runs a picture in tiles, with vectors from crops of 80×80.
-    What is smaller than one of its windows is completed by mirroring, and so is
-    the last column or row where a block of the network's lacks one: near such a
-    border the result differs a little from that of a file of any size.
+    A file of one size runs a picture in tiles, with attention vectors from crops of 80×80 pixels.
+    Parts smaller than a window are padded by mirroring, as is the last row or column of an
+    incomplete block; near such borders the result differs slightly from that of a file that takes
+    any size.
 
     Args:
         path: the .tflite file.
         num_threads: threads of the interpreter; all cores by default.
-        card: what an export tells of the file, with the margin of tiles: by default the file
-            of the same name with the suffix .json. A file of one size needs it; one of any
-            size runs whole pictures only without it.
+        card: the export's card, with the margin of tiles; by default it is read from the .json
+            file of the same name. Required for a file of one size; without it, other files only
+            run whole pictures.
 
     Raises:
-        UserError: the file does not load, has other inputs or outputs, or is of one
+        UserError: the file does not load, has unexpected inputs or outputs, or is a file of one
             size without a card.
     """
 
@@ -136,11 +133,11 @@ class TFLiteRunner:
         self._vector_names, shape = self._checked_signature()
         self.channels = shape[-1]
         self.fixed_size = tuple(side for side in shape[1:3] if side > 0)
-        facts = self._facts(_read_card(path) if card is None else card)
-        self._is_fixed = isinstance(facts, TileFacts) and facts.side is not None
+        info = self._info(_read_card(path) if card is None else card)
+        self._is_fixed = isinstance(info, TileInfo) and info.side is not None
         given = _SIGNATURE if self._is_fixed else _TILE
         self._tiled = TiledNetwork(
-            facts,
+            info,
             functools.partial(self._batch, _SIGNATURE),
             functools.partial(self._batch, given),
             self._vectors,
@@ -158,23 +155,12 @@ class TFLiteRunner:
             )
         return self._batch(_SIGNATURE, images)
 
-    def run_picture(
-        self,
-        image: np.ndarray,
-        sigma: None = None,
-        tiles: TileConfig = AUTO,
-        pixels: PixelFormat = FLOATS,
-        on_tile: OnTile | None = None,
-    ) -> np.ndarray:
-        """Returns one denoised picture of any size; see `TiledNetwork.run`."""
-        return self._tiled.run(image, None, tiles, pixels, on_tile)
-
     def naive(self, images: np.ndarray, sigma: None = None) -> None:
-        """A .tflite file does not give its naive estimate."""
+        """A .tflite file does not expose its naive estimate."""
         return None
 
     def _checked_signature(self) -> tuple[list[str], tuple[int, ...]]:
-        """Returns the names of the vectors that tiles take, and the images' shape."""
+        """Returns the names of the attention vectors that tiles take, and the images' shape."""
         if _SIGNATURE not in self._file.signatures:
             raise UserError(
                 f"{self.path}: has no signature {_SIGNATURE}. Received: "
@@ -190,43 +176,41 @@ class TFLiteRunner:
         if len(shape) != 4 or images[0]["dtype"] != np.float32 or len(outputs) != 1 or not known:
             shapes = [item["shape_signature"].tolist() for item in details.values()]
             raise UserError(
-                f"{self.path}: expected one float32 input (1, H, W, C) and one output, and beside "
-                f"them the vectors of a tile. Received: inputs {shapes}, {len(outputs)} outputs."
+                f"{self.path}: expected one float32 input (1, H, W, C), attention vectors of a "
+                f"tile if any, and one output. Received: inputs {shapes}, {len(outputs)} outputs."
             )
         return vectors if len(details) > 1 else [], tuple(shape)
 
-    def _facts(self, card: Mapping[str, Any]) -> TileFacts | str:
-        facts = facts_from_card(card, bool(self._vector_names))
+    def _info(self, card: Mapping[str, Any]) -> TileInfo | str:
+        info = info_from_card(card, bool(self._vector_names))
         fixed_to_tiles = bool(self.fixed_size and self._vector_names)
-        if fixed_to_tiles and (facts is None or facts.side is None):
+        if fixed_to_tiles and (info is None or info.side is None):
             raise UserError(
-                f"{self.path}: takes tiles of one size; {_card_name(self.path)}, which tells their "
-                "margin, is missing beside it or does not tell.\nCopy both files of the export."
+                f"{self.path}: takes tiles of one size; {_card_name(self.path)}, which holds their "
+                "margin, is missing or incomplete.\nCopy both files of the export."
             )
-        if facts is None:
-            return (
-                f"{_card_name(self.path)}, which tells the margin of tiles, is not beside the file"
-            )
-        if facts.side is not None and self.fixed_size != (facts.side + 2 * facts.halo,) * 2:
+        if info is None:
+            return f"{_card_name(self.path)}, which holds the margin of tiles, is missing"
+        if info.side is not None and self.fixed_size != (info.side + 2 * info.halo,) * 2:
             raise UserError(
                 f"{self.path}: takes images of {self.fixed_size}, and its card says tiles of "
-                f"{facts.side} with margins of {facts.halo}.\nCopy both files of one export."
+                f"{info.side} with margins of {info.halo}.\nCopy both files of one export."
             )
-        return facts
+        return info
 
     def _batch(self, graph: str, images: np.ndarray, *vectors: np.ndarray) -> np.ndarray:
         given = dict(zip(self._vector_names, vectors, strict=False)) if vectors else {}
         return np.concatenate([self._call(graph, image[None], given) for image in images])
 
     def _call(self, graph: str, image: np.ndarray, given: dict) -> np.ndarray:
-        """Runs one image; one that is smaller than a file of one size is completed by mirroring."""
+        """Runs one image; pads it by mirroring if it is smaller than a file of one size takes."""
         height, width = image.shape[1:3]
         if self._is_fixed:
             image = _completed(image, *self.fixed_size)
         name = next(name for name in self._file.inputs(graph) if name not in given)
         outputs = self._file.call(graph, {name: np.ascontiguousarray(image), **given})
         output = next(iter(outputs.values()))
-        # An output of another shape is not cut until it fits: who asked is told.
+        # An output of an unexpected shape is returned as it is; the caller reports the error.
         completed = self._is_fixed and output.shape[1:3] == self.fixed_size
         return output[:, :height, :width] if completed else output
 
@@ -244,10 +228,10 @@ def _card_name(path: Path) -> str:
 def _read_card(path: Path) -> dict[str, Any]:
     card = path.with_suffix(".json")
     try:
-        told = read_json(card, _MOST_CARD) if card.is_file() else {}
+        content = read_json(card, _MOST_CARD) if card.is_file() else {}
     except (OSError, ValueError) as error:
         raise UserError(f"{card}: not readable as JSON: {error}") from error
-    return told if isinstance(told, dict) else {}
+    return content if isinstance(content, dict) else {}
 
 
 def _number(name: str) -> tuple[int, str]:
@@ -256,6 +240,6 @@ def _number(name: str) -> tuple[int, str]:
 
 
 def _completed(images: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Mirrors images at the bottom and on the right up to a size."""
+    """Pads images at the bottom and on the right by mirroring."""
     more = [(0, 0), (0, height - images.shape[1]), (0, width - images.shape[2]), (0, 0)]
     return np.pad(images, more, mode="symmetric") if any(sum(more, ())) else images

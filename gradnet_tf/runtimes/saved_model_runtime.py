@@ -17,11 +17,13 @@ class SavedModelRunner:
         folder: holds saved_model.pb.
 
     Raises:
-        UserError: the folder does not load, or its signature is not one float32
-            image batch in, with or without a noise level for each, and one out.
+        UserError: the folder does not load, or its signature does not have one float32 image
+            batch, an optional noise level per image, and one output.
     """
 
     runtime = "saved_model"
+    #: A graph does not say whether it does; that of a GradNet does.
+    averages_picture = True
     model = None
     parameters = None
 
@@ -29,7 +31,7 @@ class SavedModelRunner:
         import tensorflow as tf
 
         try:
-            # The signature holds its variables only weakly: the loaded object stays with it.
+            # The signature has only weak references to its variables, so keep the loaded object.
             self._loaded = tf.saved_model.load(str(folder))
         except (OSError, ValueError, tf.errors.OpError) as error:
             reason = str(error).splitlines()[0][:200]
@@ -53,7 +55,7 @@ class SavedModelRunner:
         """Returns the denoised images, float32, shaped like `images`.
 
         Raises:
-            UserError: the graph refuses them, such as images above its limit of pixels.
+            UserError: the graph refuses the images, such as ones above its pixel limit.
         """
         inputs = {self._input: self._tf.constant(images)}
         if self.needs_sigma:
@@ -64,14 +66,14 @@ class SavedModelRunner:
             raise UserError(f"the SavedModel refuses the images: {reason_of(error)}") from error
 
     def naive(self, images: np.ndarray, sigma: np.ndarray | None = None) -> None:
-        """A SavedModel does not give its naive estimate."""
+        """A SavedModel does not expose its naive estimate."""
         return None
 
 
 def reason_of(error) -> str:
-    """Returns the line of a TensorFlow error that says what went wrong.
+    """Returns the line of a TensorFlow error that gives the reason.
 
-    The Python loader puts the place in the graph before it, and the node behind it.
+    It is between the location in the graph and the name of the node.
     """
     lines = [line.strip() for line in error.message.splitlines()]
     ends = [n for n, line in enumerate(lines) if line.startswith("[[{{node")]

@@ -1,15 +1,15 @@
-"""How pictures are cut and pooled, as arguments and flags say it."""
+"""The configuration of tiles and pooling, and the parsers of its flags."""
 
 import dataclasses
 import re
 
 from gradnet_tf.utils.errors import UserError
 
-#: What a process may take where nobody says: a small machine still has it.
+#: Default memory limit of a process in bytes; available even on small machines.
 DEFAULT_MEMORY = 2_000_000_000
-#: Below this side almost all that is computed is margin.
+#: Smallest side of a tile; below it, nearly all of the computation would be margin.
 SMALLEST = 16
-#: Where the channel attention's averages come from; see `TileConfig`.
+#: The area that the channel attention averages over; see `TileConfig`.
 POOLINGS = ("auto", "whole", "crops")
 
 _UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
@@ -18,19 +18,19 @@ _UNITS |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
 
 @dataclasses.dataclass(frozen=True)
 class TileConfig:
-    """How pictures are cut, and what the channel attention averages over.
+    """How pictures are cut into tiles, and the area that the channel attention averages over.
 
-    The result depends on `pooling` alone; `tile` and `max_memory` decide the speed.
+    The result depends on `pooling` only; `tile` and `max_memory` affect the speed.
 
     Attributes:
-        tile: side in pixels of what a tile contributes, "whole" for pictures in
-            one piece, "auto" for what `max_memory` allows.
-        max_memory: bytes that the process may take, as a target for "auto";
-            `None` means `DEFAULT_MEMORY` where it suffices.
-        pooling: "whole" averages over all of the picture, as the paper does, which then has to
-            fit into memory; "crops" over random crops of 80×80 pixels of pictures above
-            160×160; "auto" pools pictures of up to half a megapixel (2**19 pixels) whole and
-            larger ones by crops.
+        tile: side of a tile in pixels, without its margin; "whole" for one piece; "auto" for
+            the largest tile that `max_memory` allows.
+        max_memory: memory limit of the process in bytes, as a target for "auto"; `None` means
+            `DEFAULT_MEMORY` if that suffices.
+        pooling: "whole" averages over the whole picture, as in the paper, which then has to fit
+            into memory; "crops" averages over random crops of 80×80 pixels if the picture has
+            more than 160×160; "auto" pools pictures of up to half a megapixel (2**19 pixels)
+            whole and larger ones by crops.
     """
 
     tile: int | str = "auto"
@@ -58,26 +58,26 @@ AUTO = TileConfig()
 
 
 def parse_tile(text: str) -> int | str:
-    """Reads `--tile`: "auto", "whole" or a number.
+    """Parses `--tile`: "auto", "whole" or a number.
 
     Raises:
-        UserError: for anything else, and for too small a number.
+        UserError: the text is something else, or the number is too small.
     """
     text = text.strip()
     return TileConfig(int(text) if re.fullmatch(r"\d{1,9}", text) else text.lower()).tile
 
 
 def parse_memory(text: str) -> int:
-    """Reads an amount of memory such as "2GB", "1.5 GiB" or "800MB" (a GB is 10⁹ bytes).
+    """Parses an amount of memory such as "2GB", "1.5 GiB" or "800MB" (a GB is 10⁹ bytes).
 
     Raises:
-        UserError: for anything else.
+        UserError: the text is not an amount of memory.
     """
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?I?B?)\s*", text.upper())
     unit = None
-    if match and match[2]:  # A bare number is a slip rather than so many bytes.
+    if match and match[2]:  # A number without a unit is more likely a mistake than bytes.
         unit = _UNITS.get(match[2] if match[2] in _UNITS else match[2] + "B")
-    # Digits without end are infinite.
+    # Very long numbers become infinite.
     if not unit or not 1 <= (amount := float(match[1]) * unit) < float("inf"):
         raise UserError(
             f"`max_memory` must be an amount of memory such as 2GB or 800MB. Received: {text!r}"

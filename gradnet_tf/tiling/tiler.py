@@ -1,4 +1,4 @@
-"""Runs a network over a picture in tiles whose size does not show in the result."""
+"""Runs a network over a picture in tiles; the tile size does not affect the result."""
 
 import dataclasses
 import itertools
@@ -8,51 +8,55 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gradnet_tf.tiling.tile_config import DEFAULT_MEMORY, SMALLEST, TileConfig
+from gradnet_tf.images.noise_survey import BLOCK
+from gradnet_tf.tiling.tile_config import AUTO, DEFAULT_MEMORY, SMALLEST, TileConfig
 from gradnet_tf.utils.console import note
 from gradnet_tf.utils.errors import UserError
 
-#: Interpreter, TensorFlow and a traced network before the first picture, measured.
+#: Measured memory of the process with TensorFlow and a traced network, before any picture.
 START = 900_000_000
 #: The same with LiteRT.
 START_LITERT = 200_000_000
-#: Copies of a picture while it is read, denoised and written.
+#: Copies of a picture in memory while it is read, denoised and written.
 _COPIES = 4
-#: Larger windows save little more of the margins, and processors' caches are small.
+#: Larger windows hardly reduce the margins' share, and do not fit into caches.
 _LARGEST_WINDOW = 2**20
 
-#: Pictures up to this size are pooled whole by default, as in training's validation and in the
-#: published scores of every set (the largest, Kodak's, have 0.39 megapixels). Photographs are
-#: larger: they cannot all be pooled whole in a machine's memory, and get their vectors from crops.
-#: With crops from 160×160 pixels on, which `pooling="crops"` still does, real noise gains (RENOIR
-#: 34.00 -> 34.23 dB, PolyU 36.02 -> 36.17) and white noise loses (CBSD68 at sigma 0: 47.52 ->
-#: 47.40, at 25: -0.007 dB), so the default keeps what other implementations and our tables do.
+#: Pictures up to this size are pooled whole by default, as in validation and in the published
+#: scores of every set (the largest, Kodak's, have 0.39 megapixels). Photographs are larger and may
+#: not fit into memory whole, so their attention vectors are computed from crops. Crops from
+#: 160×160 pixels on, as with `pooling="crops"`, improve real noise (RENOIR 34.00 -> 34.23 dB, PolyU
+#: 36.02 -> 36.17) but not white noise (CBSD68 at sigma 0: 47.52 -> 47.40, at 25: -0.007 dB), so
+#: the default agrees with other implementations and our tables.
 WHOLE_PIXELS = 2**19
-#: Side of a crop: that of training.
+#: Side of a crop, as in training.
 CROP_SIDE = 80
-#: Up to this size a picture is pooled whole in any case: a few crops would not stand for it.
+#: Pictures up to this size are always pooled whole: a few crops would not represent them.
 FEW_PIXELS = 4 * CROP_SIDE**2
-#: Crops of a large picture: one for so many pixels, within limits that bound error and time.
+#: Number of crops: one per this many pixels, within limits that bound the error and the time.
 PIXELS_PER_CROP = 2**15
 FEWEST, MOST = 32, 128
+#: With parts of the picture left out: places drawn for each crop, and the still share of a crop.
+_CANDIDATES, _MOST_STILL = 8, 0.25
 _CHUNK = 8
 _SEED = 0
 
-#: Called with the pixels that are done and all pixels.
+#: Called with the number of pixels that are done, and with the total.
 OnTile = Callable[[int, int], None]
 
 
 @dataclasses.dataclass(frozen=True)
-class TileFacts:
+class TileInfo:
     """How a network can be tiled.
 
     Attributes:
         halo: margin that a tile needs, in pixels.
-        block: tiles begin at multiples of it.
-        attention: whether the network averages over the picture, so that vectors are needed.
-        bytes_per_pixel: estimate of the working memory.
-        start: bytes that the process takes before the first picture.
-        side: of the only tiles that the network takes, without their margins; `None`: of any.
+        block: tiles begin at multiples of this number of pixels.
+        attention: whether the network averages over the picture, so that tiles need vectors.
+        bytes_per_pixel: estimated working memory.
+        start: memory of the process in bytes before the first picture.
+        side: side of the tiles without margins, if the network only takes one size; `None` if
+            it takes any size.
     """
 
     halo: int
@@ -63,31 +67,31 @@ class TileFacts:
     side: int | None = None
 
 
-def facts_of(model) -> TileFacts:
-    """Returns the facts of a Keras network of `gradnet_tf.models`.
+def info_of(model) -> TileInfo:
+    """Returns how a Keras network of `gradnet_tf.models` can be tiled.
 
     Raises:
-        TypeError: the network does not know how far it looks.
+        TypeError: the network does not define its receptive radius.
     """
     radius = getattr(model, "receptive_radius", None)
     if radius is None:
         raise TypeError(f"no rule for the receptive radius of {type(model).__name__}")
-    return TileFacts(radius, model.block_side, bool(model.attention_widths), model.bytes_per_pixel)
+    return TileInfo(radius, model.block_side, bool(model.attention_widths), model.bytes_per_pixel)
 
 
-def facts_from_card(card: Mapping[str, Any], attention: bool) -> TileFacts | None:
-    """Returns the facts that an export's card tells, `None` where it does not tell them.
+def info_from_card(card: Mapping[str, Any], attention: bool) -> TileInfo | None:
+    """Returns how an exported network can be tiled according to its card, `None` if unknown.
 
     Args:
-        card: `halo`, `block`, `bytes_per_pixel`, and `tile` of a file of one size.
-        attention: whether the file gives and takes the attention's vectors.
+        card: holds `halo`, `block`, `bytes_per_pixel`, and `tile` for a file of one size.
+        attention: whether the file computes and takes attention vectors.
     """
     values = [card.get(key) for key in ("halo", "block", "bytes_per_pixel")]
     tile = card.get("tile")
     if not all(_positive(value) for value in values) or not (tile is None or _positive(tile)):
         return None
     halo, block, cost = values
-    return TileFacts(int(halo), int(block), attention, float(cost), START_LITERT, tile)
+    return TileInfo(int(halo), int(block), attention, float(cost), START_LITERT, tile)
 
 
 def _positive(value) -> bool:
@@ -104,19 +108,19 @@ def choose_tile(
     least: int = 0,
     start: int = START,
 ) -> int:
-    """Returns the side of the tiles for a picture; one of its own size or more means whole.
+    """Returns the side of the tiles for a picture; at least its own size means no tiles.
 
     Args:
         shape: (H, W).
-        size: of the picture in bytes.
-        cost: the network's bytes for each pixel.
+        size: size of the picture in bytes.
+        cost: working memory of the network in bytes per pixel.
         halo: margin on either side of a tile.
-        config: what was asked for.
-        least: pixels that the network has to see at once in any case.
-        start: bytes that the process takes before the first picture.
+        config: the requested configuration.
+        least: pixels that the network has to process at once in any case.
+        start: memory of the process in bytes before the first picture.
 
     Raises:
-        UserError: `max_memory` was given and cannot suffice.
+        UserError: `max_memory` is given and does not suffice.
     """
     if config.tile != "auto":
         return max(shape) if config.tile == "whole" else config.tile
@@ -137,57 +141,83 @@ def choose_tile(
     return max(SMALLEST, math.isqrt(int(window)) - 2 * halo)
 
 
-def sampled_parts(image: np.ndarray, whole_pixels: float = FEW_PIXELS) -> Iterator[np.ndarray]:
+def sampled_parts(
+    image: np.ndarray, whole_pixels: float = FEW_PIXELS, still: np.ndarray | None = None
+) -> Iterator[np.ndarray]:
     """Yields the batches of a picture that stand for the whole of it.
 
-    A picture of up to `whole_pixels` stands for itself. A larger one is
-    represented by crops of the side that the networks are trained on: as many
-    as have its area, but at most 32, and beyond a megapixel one for
-    `PIXELS_PER_CROP` pixels, at most 128. Their places are drawn from a
-    generator of a fixed seed and depend on nothing but the picture's size, so
-    that the result does not depend on how the picture is cut or on how much
-    memory there is.
+    A picture of up to `whole_pixels` pixels is its own sample. A larger one is sampled by crops
+    of the training size: as many as cover its area, but at most 32, and beyond a megapixel one
+    per `PIXELS_PER_CROP` pixels, at most 128. Their positions are drawn from a generator with a
+    fixed seed and depend only on the picture's size, so the result does not depend on the tiles
+    or on the available memory.
 
     Args:
         image: (H, W, C).
         whole_pixels: where crops begin.
+        still: bool (⌈H/8⌉, ⌈W/8⌉), blocks that say nothing about the noise: crops are then drawn
+            at any size of the picture, and those with more than a quarter of such blocks are
+            left out, or all but the best quarter.
 
     Yields:
         (N, h, w, C), N up to 8, all of one shape.
     """
     height, width = image.shape[:2]
-    if height * width <= whole_pixels:
+    if still is None and height * width <= whole_pixels:
         yield image[None]
         return
     sides = min(CROP_SIDE, height), min(CROP_SIDE, width)
     draw = np.random.default_rng(_SEED)
     count = min(MOST, max(FEWEST, height * width // PIXELS_PER_CROP))
     count = min(count, max(4, height * width // (sides[0] * sides[1])))
-    tops = draw.integers(0, height - sides[0] + 1, count)
-    lefts = draw.integers(0, width - sides[1] + 1, count)
+    drawn = count if still is None else _CANDIDATES * count
+    tops = draw.integers(0, height - sides[0] + 1, drawn)
+    lefts = draw.integers(0, width - sides[1] + 1, drawn)
+    if still is not None:
+        shares = np.array(
+            [_still_share(still, top, left, sides) for top, left in zip(tops, lefts, strict=True)]
+        )
+        best = np.argsort(shares, kind="stable")[:count]
+        best = best[shares[best] <= max(_MOST_STILL, np.quantile(shares[best], 0.25))]
+        tops, lefts, count = tops[best], lefts[best], len(best)
     for begin in range(0, count, _CHUNK):
         chunk = zip(tops[begin : begin + _CHUNK], lefts[begin : begin + _CHUNK], strict=True)
         yield np.stack([image[t : t + sides[0], x : x + sides[1]] for t, x in chunk])
+
+
+def _still_share(still: np.ndarray, top: int, left: int, sides: tuple[int, int]) -> float:
+    """Returns the share of still blocks among those that a crop touches."""
+    ends = -(-(top + sides[0]) // BLOCK), -(-(left + sides[1]) // BLOCK)
+    return float(still[top // BLOCK : ends[0], left // BLOCK : ends[1]].mean())
 
 
 def attention_vectors(
     image: np.ndarray,
     function: Callable[[np.ndarray], Sequence[np.ndarray]],
     whole_pixels: float = FEW_PIXELS,
+    still: np.ndarray | None = None,
 ) -> list[np.ndarray]:
-    """Returns a picture's attention vectors, the mean over its sample.
+    """Returns a picture's attention vectors, averaged over its sample.
 
     Args:
         image: (H, W, C) float32.
         function: returns the vectors (N, 1, 1, ·) of a batch.
         whole_pixels: see `sampled_parts`.
+        still: see `sampled_parts`.
 
     Returns:
         A list of float32 (1, 1, 1, ·).
     """
-    batches = [function(part) for part in sampled_parts(image, whole_pixels)]
+    batches = [function(part) for part in sampled_parts(image, whole_pixels, still)]
     stacked = (np.concatenate(vectors) for vectors in zip(*batches, strict=True))
     return [np.mean(v, axis=0, keepdims=True, dtype=np.float64).astype(np.float32) for v in stacked]
+
+
+def to_unit(pixels: np.ndarray) -> np.ndarray:
+    """Converts uint8, uint16 or float pixels to float32 with nominal range [0, 1]."""
+    if pixels.dtype.kind == "u":
+        return pixels.astype(np.float32) / np.float32(np.iinfo(pixels.dtype).max)
+    return pixels.astype(np.float32)
 
 
 def _as_is(values: np.ndarray, *_) -> np.ndarray:
@@ -200,7 +230,7 @@ def _unchecked(values: np.ndarray, shape: tuple[int, ...]) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class PixelFormat:
-    """How a picture's own numbers become the network's and back, part by part.
+    """How the pixels of a picture are converted for the network and back, window by window.
 
     Attributes:
         read: maps a part of the picture, (1, h, w, ·), to float32 (1, h, w, C).
@@ -208,11 +238,14 @@ class PixelFormat:
             what the result holds there.
         check: called with what the network made of a window, (1, h, w, C), and the shape of
             what it was given; raises where it is not sound. `store` would hide it.
+        still: bool (⌈H/8⌉, ⌈W/8⌉), blocks of the picture that have no noise: the attention's
+            vectors are taken from crops of the others. By default they are taken of everything.
     """
 
     read: Callable[[np.ndarray], np.ndarray] = _as_is
     store: Callable[[np.ndarray, np.ndarray], np.ndarray] = _as_is
     check: Callable[[np.ndarray, tuple[int, ...]], None] = _unchecked
+    still: np.ndarray | None = None
 
 
 #: Float pictures in, float pictures out.
@@ -220,7 +253,7 @@ FLOATS = PixelFormat()
 
 
 class Span(NamedTuple):
-    """One window along one axis: the network sees [start, stop), [first, last) is kept."""
+    """A window along one axis: the network processes [start, stop), and [first, last) is kept."""
 
     start: int
     stop: int
@@ -231,17 +264,17 @@ class Span(NamedTuple):
 def spans(length: int, tile: int, halo: int, block: int = 1, fixed: bool = False) -> list[Span]:
     """Covers one axis with windows of one size.
 
-    Where a tile has no neighbour it needs no margin and contributes more. All
-    windows are equally long, because a network prepares for each new size; only
-    the last may lack up to `block` - 1 pixels, when the axis is no multiple. They
-    are no longer than their number needs, so that little is computed twice.
+    A tile at the border needs no margin there, so it contributes more pixels. All windows have
+    the same length, because runtimes prepare for each new size; only the last one may be up to
+    `block` - 1 pixels shorter, if the axis is not a multiple of `block`. Windows are as short as
+    their number allows, to reduce overlap.
 
     Args:
         length: pixels along the axis.
-        tile: pixels that a tile between others contributes, at most.
+        tile: largest number of pixels that an inner tile contributes.
         halo: margin on either side.
-        block: windows start at multiples of it; tile and halo are rounded up to it.
-        fixed: windows have `tile` + 2 · `halo` pixels, no fewer.
+        block: windows start at multiples of it; tile and halo are rounded up to multiples.
+        fixed: windows have exactly `tile` + 2 · `halo` pixels.
     """
     tile, halo = (_round_up(side, block) for side in (tile, halo))
     size = tile + 2 * halo
@@ -270,31 +303,33 @@ def windows(
 
 
 def map_tiles(
-    function: Callable[[np.ndarray], np.ndarray],
+    function: Callable[..., np.ndarray],
     image: np.ndarray,
     cut: list[tuple[Span, Span]],
     pixels: PixelFormat,
     on_tile: OnTile | None = None,
+    more: Sequence[np.ndarray] = (),
 ) -> np.ndarray:
-    """Puts a picture together from what `function` makes of its windows.
+    """Applies `function` to the windows of a picture and assembles the results.
 
-    Nothing but the result is as large as the picture.
+    Apart from the result, no array is as large as the picture.
 
     Args:
-        function: maps (1, h, w, C) float32 to (1, h, w, ·) float32.
+        function: maps (1, h, w, C) float32 and `more` to (1, h, w, ·) float32.
         image: (H, W, C), as `pixels.read` takes it.
         cut: from `windows`.
         pixels: how `image` is read and the result is stored.
         on_tile: called after each window with the pixels done and all pixels.
+        more: further arguments of `function`, the same for every window.
 
     Returns:
-        What `pixels.store` makes, put together.
+        The assembled results of `pixels.store`.
     """
     result = None
     done, total = 0, image.shape[0] * image.shape[1]
     for row, column in cut:
         window = pixels.read(image[None, row.start : row.stop, column.start : column.stop])
-        part = function(window)
+        part = function(window, *more)
         pixels.check(part, window.shape)
         inside = (
             slice(row.first - row.start, row.last - row.start),
@@ -312,7 +347,7 @@ def map_tiles(
 
 
 def smaller_tiles(tile: int, shape: tuple[int, int]) -> Iterator[int]:
-    """Yields `tile` and its halves down to `SMALLEST`, for when memory does not suffice."""
+    """Yields `tile` and its halves down to `SMALLEST`, to retry when memory runs out."""
     yield tile
     tile = min(tile, max(shape))
     while (tile := tile // 2) >= SMALLEST:
@@ -326,29 +361,29 @@ def _round_up(value: int, block: int) -> int:
 class TiledNetwork:
     """A network as a function of one picture of any size.
 
-    The attention averages over the whole picture, so a tile by itself gets
-    another answer than the picture. Here its vectors are taken once for each
-    picture (see `sampled_parts`) and given to every tile; what is left of
-    the network is convolutions, for which a margin of the receptive radius is
-    exact.
+    The attention averages over the whole picture, so a single tile would give another result.
+    Therefore the attention vectors are computed once per picture (see `sampled_parts`) and passed
+    to every tile. The rest of the network consists of convolutions, for which tiles with a margin
+    of the receptive radius are exact.
 
     Args:
-        facts: of the network; or why it cannot be tiled, and runs whole pictures only.
-        denoise: maps (images, *sigma) to images, the attention's vectors computed inside.
+        info: how the network can be tiled, or the reason why it only runs whole pictures.
+        denoise: maps (images, *sigma) to images; computes the attention vectors itself.
         denoise_given: maps (images, *sigma, *vectors) to images.
         vectors: maps (images, *sigma) to the list of vectors.
-        whole_pixels: the most pixels that `vectors` takes at once; any number by default.
+        whole_pixels: the largest number of pixels that `vectors` takes; unlimited by default.
 
-    The three take and return float32 arrays, σ as (N,), and raise `MemoryError`
-    when memory does not suffice. Of a network that takes tiles of one size,
-    `denoise` is not called, and `vectors` gets crops alone.
+    The three functions take and return float32 arrays, σ as (N,), and raise `MemoryError` if
+    there is not enough memory. For a network that takes tiles of one size, `denoise` is not
+    called, and `vectors` only gets crops.
     """
 
-    def __init__(self, facts: TileFacts | str, denoise, denoise_given, vectors, whole_pixels=None):
-        self._facts = facts
+    def __init__(self, info: TileInfo | str, denoise, denoise_given, vectors, whole_pixels=None):
+        self._info = info
         self._denoise, self._denoise_given, self._vectors = denoise, denoise_given, vectors
         self._most_pixels = whole_pixels
         self._limit: int | None = None  # the tile that went through when memory ran out
+        self.averages_picture = isinstance(info, TileInfo) and info.attention
 
     def run(
         self,
@@ -362,72 +397,78 @@ class TiledNetwork:
 
         Args:
             image: (H, W, ·), as `pixels.read` takes it.
-            sigma: its noise level, (1,), or `None` where the network takes none.
-            config: how it is cut.
-            pixels: how it is read and the result is stored.
+            sigma: its noise level, (1,), or `None` if the network takes none.
+            config: how the picture is cut and pooled.
+            pixels: how pixels are read and stored.
             on_tile: see `map_tiles`.
 
         Returns:
-            (H, W, ·), what `pixels.store` makes.
+            (H, W, ·), as returned by `pixels.store`.
 
         Raises:
-            UserError: tiles or a pooling that the network cannot run in, or too little
-                `max_memory`.
-            MemoryError: also the smallest tiles need too much.
+            UserError: the network does not support these tiles or this pooling, or
+                `max_memory` is too small.
+            MemoryError: even the smallest tiles need too much memory.
         """
-        facts, shape = self._facts, image.shape[:2]
-        if isinstance(facts, str):
-            return run_whole(self._denoise, image, sigma, config, pixels, on_tile, facts)
+        info, shape = self._info, image.shape[:2]
+        if isinstance(info, str):
+            return run_whole(self._denoise, image, sigma, config, pixels, on_tile, info)
         whole_pixels = self._whole_pixels_of(config.pooling)
-        pooled_whole = not facts.attention or shape[0] * shape[1] <= whole_pixels
+        # Who asks for whole pooling gets it.
+        still = None if config.pooling == "whole" else pixels.still
+        fits = still is None and shape[0] * shape[1] <= whole_pixels
+        pooled_whole = not info.attention or fits
         tile = self._tile(image, config, pooled_whole)
         levels = () if sigma is None else (sigma,)
-        for side in [tile] if facts.side else list(smaller_tiles(tile, shape)):
-            cut = windows(shape, side, facts.halo, facts.block, facts.side is not None)
+        for side in [tile] if info.side else list(smaller_tiles(tile, shape)):
+            cut = windows(shape, side, info.halo, info.block, info.side is not None)
             try:
-                plain = pooled_whole and len(cut) == 1 and not facts.side
-                function = self._function(image, pixels, levels, plain, whole_pixels)
-                result = map_tiles(function, image, cut, pixels, on_tile)
+                plain = pooled_whole and len(cut) == 1 and not info.side
+                function, more = self._function(image, pixels, levels, plain, whole_pixels, still)
+                result = map_tiles(function, image, cut, pixels, on_tile, more)
             except MemoryError as error:
                 failure = error
                 continue
             if side != tile:
                 self._limit = side
-                note(f"out of memory with tiles of {min(tile, max(shape))}; {side} went through")
+                note(f"out of memory with tiles of {min(tile, max(shape))}; continuing with {side}")
             return result
         raise failure
 
     def _whole_pixels_of(self, pooling: str) -> float:
-        """Returns up to how many pixels a picture is pooled whole."""
+        """Returns the largest number of pixels that is pooled whole."""
         most = math.inf if self._most_pixels is None else self._most_pixels
         if pooling == "whole" and most < math.inf:
             raise UserError(
-                "`pooling` must be auto or crops here: the file computes the attention of crops "
-                "only. Received: pooling=whole"
+                "`pooling` must be auto or crops here: the file computes attention vectors of "
+                "crops only. Received: pooling=whole"
             )
         by_pooling = {"auto": WHOLE_PIXELS, "whole": most, "crops": min(FEW_PIXELS, WHOLE_PIXELS)}
         return min(most, by_pooling[pooling])
 
     def _tile(self, image, config: TileConfig, pooled_whole: bool) -> int:
         """Returns the side of the tiles."""
-        facts, shape = self._facts, image.shape[:2]
-        if facts.side is not None:
-            if config.tile not in ("auto", facts.side):
+        info, shape = self._info, image.shape[:2]
+        if info.side is not None:
+            if config.tile not in ("auto", info.side):
                 raise UserError(
-                    f"`tile` must be auto or {facts.side} here: the file takes no other. "
+                    f"`tile` must be auto or {info.side} here: the file takes no other. "
                     f"Received: tile={config.tile}"
                 )
-            return facts.side
-        # What is pooled whole has to fit into memory whole, once.
-        least = shape[0] * shape[1] if pooled_whole and facts.attention else 0
-        known = shape, image.nbytes, facts.bytes_per_pixel, facts.halo
-        tile = choose_tile(*known, config, least, facts.start)
+            return info.side
+        # To be pooled whole, the picture has to fit into memory once.
+        least = shape[0] * shape[1] if pooled_whole and info.attention else 0
+        known = shape, image.nbytes, info.bytes_per_pixel, info.halo
+        tile = choose_tile(*known, config, least, info.start)
         return tile if self._limit is None else min(tile, self._limit)
 
-    def _function(self, image, pixels, levels, plain: bool, whole_pixels: float):
-        """Returns the function of a window; `plain` where the network may do its own pooling."""
-        if plain or not self._facts.attention:
-            return lambda part: self._denoise(part, *levels)
+    def _function(self, image, pixels, levels, plain: bool, whole_pixels: float, still):
+        """Returns the function of a window and its further arguments, as `map_tiles` takes them.
+
+        With `plain`, the network does its own pooling.
+        """
+        if plain or not self._info.attention:
+            return self._denoise, levels
         given = attention_vectors(
             image,
             lambda part: self._vectors(
@@ -435,19 +476,42 @@ class TiledNetwork:
                 *(np.repeat(level, len(part)) for level in levels),
             ),
             whole_pixels,
+            still,
         )
-        return lambda part: self._denoise_given(part, *levels, *given)
+        return self._denoise_given, (*levels, *given)
+
+
+class TiledRunner:
+    """Base class of the runners that can denoise a picture in tiles; they set `_tiled`."""
+
+    _tiled: TiledNetwork
+
+    @property
+    def averages_picture(self) -> bool:
+        """Whether the network averages over the picture, also over parts without noise."""
+        return self._tiled.averages_picture
+
+    def run_picture(
+        self,
+        image: np.ndarray,
+        sigma: np.ndarray | None = None,
+        tiles: TileConfig = AUTO,
+        pixels: PixelFormat = FLOATS,
+        on_tile: OnTile | None = None,
+    ) -> np.ndarray:
+        """Returns one denoised picture of any size; see `TiledNetwork.run`."""
+        return self._tiled.run(image, sigma, tiles, pixels, on_tile)
 
 
 def run_whole(denoise, image, sigma, config, pixels, on_tile, reason: str) -> np.ndarray:
-    """Denoises a picture in one piece, whatever its size; the arguments of `TiledNetwork.run`.
+    """Denoises a picture in one piece; see `TiledNetwork.run` for the other arguments.
 
     Args:
         denoise: maps (images, *sigma) to images.
-        reason: why there are no tiles.
+        reason: why tiles are not supported, for the error message.
 
     Raises:
-        UserError: a tile size or crops were asked for.
+        UserError: a tile size or crops were requested.
     """
     if config.pooling == "crops":
         raise UserError(f"`pooling` must be auto or whole here: {reason}. Received: pooling=crops")
@@ -457,4 +521,4 @@ def run_whole(denoise, image, sigma, config, pixels, on_tile, reason: str) -> np
         )
     levels = () if sigma is None else (sigma,)
     cut = windows(image.shape[:2], max(image.shape[:2]), 0, 1)
-    return map_tiles(lambda part: denoise(part, *levels), image, cut, pixels, on_tile)
+    return map_tiles(denoise, image, cut, pixels, on_tile, levels)

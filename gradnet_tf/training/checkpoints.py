@@ -1,13 +1,12 @@
-"""Checkpoints that are whole or absent, and the best weights of a run.
+"""Atomic checkpoints, and the best weights of a run.
 
-RUN/checkpoints/step-00000500/ holds model.weights.h5, the engine's state
-(optimizer-NN.npz, and ema-NN.npz where weights are averaged) and
-manifest.json (step, elapsed seconds, best score, sha256 of each file). It is
-written to a temporary name and renamed; the previous one is kept until then.
-RUN/best/ holds the weights with the best validation score; its manifest names
-the file, and is replaced last.
+RUN/checkpoints/step-00000500/ has model.weights.h5, the engine's state (optimizer-NN.npz, and
+ema-NN.npz with averaged weights) and manifest.json (step, elapsed seconds, best score, sha256 of
+each file). It is written under a temporary name and renamed; the previous one is kept until then.
+RUN/best/ has the weights with the best validation score; its manifest names the file and is
+replaced last.
 
-Only folders and files that are named and filled as these are ever removed.
+Only folders and files with these names and contents are ever removed.
 """
 
 import os
@@ -44,7 +43,7 @@ def _parts(arrays: list[np.ndarray]) -> list[dict[str, np.ndarray]]:
 
 
 def _read_manifest(folder: Path) -> dict | None:
-    """Returns the manifest of a folder whose files all have their sha256, else `None`."""
+    """Returns the manifest of a folder if all files match their sha256, else `None`."""
     try:
         manifest = read_json(folder / "manifest.json", _MOST_MANIFEST)
         intact = all(sha256_of(folder / name) == sha for name, sha in manifest["files"].items())
@@ -54,18 +53,17 @@ def _read_manifest(folder: Path) -> dict | None:
 
 
 def _is_checkpoint(folder: Path) -> bool:
-    """Whether a folder holds a checkpoint, whole or damaged, and nothing else."""
+    """Returns whether a folder has only files of a checkpoint, which may be damaged."""
     if folder.is_symlink() or not folder.is_dir():
         return False
-    # What a writer of ours was killed at is in the folder's temporary one, never here.
     return all(_FILE.fullmatch(path.name) and path.is_file() for path in folder.iterdir())
 
 
 def _require_checkpoint(folder: Path) -> None:
     if os.path.lexists(folder) and not _is_checkpoint(folder):
         raise UserError(
-            f"{folder} is no checkpoint of this project or holds other files, and is not replaced."
-            "\nMove it away, then repeat the same command."
+            f"{folder} is not a checkpoint of this project or has other files; it is not "
+            "replaced.\nMove it, then run the same command again."
         )
 
 
@@ -81,7 +79,7 @@ class CheckpointStore:
         return [path for path in found if _FOLDER.fullmatch(path.name) and _is_checkpoint(path)]
 
     def save(self, model, state: dict[str, list[np.ndarray]], progress: dict) -> Path:
-        """Writes a checkpoint and then removes those before the last two.
+        """Writes a checkpoint and removes all except the last two.
 
         Args:
             model: Keras model whose weights are saved.
@@ -89,7 +87,7 @@ class CheckpointStore:
             progress: JSON values; `step` names the folder.
 
         Raises:
-            UserError: something else has the checkpoint's name.
+            UserError: the checkpoint's name is taken by something else.
         """
         final = self.folder / f"step-{progress['step']:08d}"
         _require_checkpoint(final)
@@ -122,15 +120,14 @@ class CheckpointStore:
     def restore(self, model, set_state) -> dict | None:
         """Loads the newest intact checkpoint.
 
-        A damaged one is named on standard error and removed, and the
-        previous one is used.
+        A damaged one is reported and removed, and the previous one is used.
 
         Args:
             model: receives the weights.
             set_state: receives the engine's arrays by name.
 
         Returns:
-            The `progress` it was saved with, or `None` where there is none.
+            The `progress` that it was saved with, or `None` if there is no checkpoint.
         """
         for folder in reversed(self._folders()):
             manifest = _read_manifest(folder)

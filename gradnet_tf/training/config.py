@@ -1,4 +1,4 @@
-"""Configuration of training as a frozen dataclass, which train.py's flags come from."""
+"""The configuration of training as a frozen dataclass, from which train.py's flags are made."""
 
 import dataclasses
 import functools
@@ -14,12 +14,12 @@ STRATEGIES = ("none", "mirrored", "multiworker")
 SCHEDULES = ("cosine", "step", "constant")
 OPTIMIZERS = ("adam", "muon")
 DEFAULT_SIGMA = 25.0
-# Peak rates for an optimiser that is not the one of the preset's recipe.
+# Peak rates for an optimizer other than that of the preset's recipe.
 LEARNING_RATES = {"adam": 1.5e-3, "muon": 2e-3}
 
 
 def require(condition: bool, name: str, value, expected: str) -> None:
-    """Raises a `UserError` in the project's wording unless `condition` holds."""
+    """Raises a `UserError` with the standard message unless `condition` holds."""
     if not condition:
         raise UserError(f"`{name}` must be {expected}. Received: {name}={value!r}")
 
@@ -37,24 +37,25 @@ def sigma_range(
 ) -> dict:
     """Returns the fields `sigma_min` and `sigma_max`: a range if one is given, else one level.
 
-    Without any they are 25, or the range of the degradation.
+    By default they are 25, or the range of the degradation.
 
     Raises:
-        UserError: for half a range, a level outside [0, 255], or one beside a degradation.
+        UserError: for half a range, a level outside [0, 255], or a level together with a
+            degradation.
     """
     if degradation:
         for name, value in (("sigma", sigma), ("sigma_min", sigma_min), ("sigma_max", sigma_max)):
             if value is not None:
                 raise UserError(
-                    f"--{name} and --degradation both say what noise there is. Received: "
+                    f"--{name} and --degradation exclude each other. Received: "
                     f"--{name}={value:g} --degradation={degradation}\n"
-                    "Give one of them; --sigma=25 is --degradation='gaussian(25)'."
+                    "Use one of them; --sigma=25 is --degradation='gaussian(25)'."
                 )
         return {}
     sigma = DEFAULT_SIGMA if sigma is None else sigma
     if (sigma_min is None) != (sigma_max is None):
         raise UserError(
-            "`sigma_min` and `sigma_max` go together. "
+            "`sigma_min` and `sigma_max` must be given together. "
             f"Received: sigma_min={sigma_min}, sigma_max={sigma_max}"
         )
     if sigma_min is None:
@@ -64,7 +65,7 @@ def sigma_range(
 
 
 def parse_duration(name: str, text: str | None) -> float | None:
-    """Reads "90s", "12m", "1.5h" or plain seconds.
+    """Parses "90s", "12m", "1.5h" or plain seconds.
 
     Returns:
         Seconds, or `None` for `None` or an empty text.
@@ -83,7 +84,7 @@ def parse_duration(name: str, text: str | None) -> float | None:
 
 @dataclasses.dataclass(frozen=True)
 class NoiseLevel:
-    """One noise level, in place of a `TrainConfig`'s range.
+    """One noise level, instead of a `TrainConfig`'s range.
 
     Attributes:
         sigma: noise level, standard deviation on the 0-255 scale (default: 25).
@@ -94,12 +95,12 @@ class NoiseLevel:
 
 @dataclasses.dataclass(frozen=True)
 class TrainConfig:
-    """Everything that decides a training run.
+    """The configuration of a training run.
 
-    Every field but `data_service` is a flag of train.py, with its text here as the help.
-    A field of the preset's recipe that is `None` takes the recipe's value. `sigma_min` and
+    Every field except `data_service` is a flag of train.py, with its text here as the help.
+    A field of the preset's recipe that is `None` gets the recipe's value. `sigma_min` and
     `sigma_max` are `DEFAULT_SIGMA` if neither they nor a degradation are given; a degradation
-    sets them to its own range, or to `None` where it is not white Gaussian noise alone.
+    sets them to its own range, or to `None` if it is not only white Gaussian noise.
 
     Attributes:
         preset: network to train.
@@ -112,56 +113,56 @@ class TrainConfig:
         allow_test_images: train on images of test sets too; the run's config.json records it.
         strategy: one device, all local devices (mirrored), or those of all machines of a
             cluster (multiworker).
-        cpu_replicas: logical devices to split the CPU into, to try --strategy=mirrored on a
-            machine without GPUs.
-        worker_timeout: seconds after which a silent worker of a cluster counts as lost.
+        cpu_replicas: number of logical devices to split the CPU into, to test --strategy=mirrored
+            on a machine without GPUs.
+        worker_timeout: seconds after which an unresponsive worker of a cluster counts as lost.
         precision: dtype policy of the layers.
         batch_size: images per step over all replicas (default: the preset's).
         crop_size: side of the training crops in pixels (default: the preset's).
-        steps: optimiser steps of the main stage (default: the preset's).
-        naive_steps: optimiser steps of the naive denoiser's own stage; 0 skips it, for joint
+        steps: optimizer steps of the main stage (default: the preset's).
+        naive_steps: optimizer steps of the naive denoiser's own stage; 0 skips it, for joint
             training (default: the preset's, or 0 with --init_from, whose weights include a
             naive denoiser).
-        naive_share: part of --time_budget for the naive denoiser's stage (default: the
+        naive_share: fraction of --time_budget for the naive denoiser's stage (default: the
             preset's).
         naive: trained naive denoiser to use instead of training one; anything that
             evaluate.py's --model takes.
-        joint: train the naive denoiser along with the main branch; its own L1 loss is added to
+        joint: train the naive denoiser together with the main branch; its own L1 loss is added to
             the loss (default: the preset's).
         gradient_loss_weight: weight λ of the gradient consistency loss.
-        l2_share: part of each stage, 0 to 1, at its end, in which the root mean square replaces
-            L1 in the loss, for the PSNR; the gradient term stays.
+        l2_share: final fraction of each stage, 0 to 1, in which the root mean square replaces L1 in
+            the loss, for a higher PSNR; the gradient term does not change.
         optimizer: adam, or muon for convolutions, see docs/training.md (default: the preset's).
         learning_rate: peak of the learning rate's schedule (default: the preset's).
         schedule: learning rate over time: cosine falls to zero, step falls to a fifth after 60%
             of the steps, constant falls to zero over the last tenth (default: the preset's).
         warmup_steps: steps over which the learning rate grows linearly from zero.
         clip_norm: bound on the global norm of the loss gradients.
-        accumulate: parts in which a batch is processed one after the other, for batches that do
-            not fit into memory; the result differs by rounding only.
-        ema: decay of the moving average of the weights, such as 0.999; the average is what is
-            validated and kept as best. 0 for none.
-        nan_limit: skipped steps in a row, because the loss or its gradient is not finite, after
-            which the run stops.
+        accumulate: number of sequential parts in which a batch is processed, for batches that do
+            not fit into memory; results differ only by rounding.
+        ema: decay of the moving average of the weights, such as 0.999; the averages are
+            validated and saved as best weights. 0 for none.
+        nan_limit: the run stops after more consecutive steps than this whose loss or gradient is
+            not finite; such steps are skipped.
         time_budget: time for both stages over all invocations, such as 90s, 12m or 1.5h; as a
             number, seconds.
         workdir: folder of the run; an interrupted run resumes from it.
-        seed: decides the initial values and every training example.
+        seed: determines the initial values and every training example.
         log_every: steps between rows of log.jsonl.
         checkpoint_every: steps between checkpoints.
         validate_every: steps between validations; each may update the best weights.
-        workers: threads that make the input; their number never changes an example.
+        workers: threads of the input pipeline; their number does not affect the examples.
         init_from: trained weights of the same preset to start from; anything that evaluate.py's
             --model takes.
-        data_service: true when a tf.data service makes the examples, which differ from those
-            made locally; its address may change within a run. `None` means no.
-        scales: sizes at which every image is shown, relative to its own. Large photographs are
-            smooth pixel by pixel; smaller copies of them have the texture of ordinary pictures.
-        crop_candidates: the most textured of so many random crops is taken; 1 for any crop.
-        color_jitter: share of the crops, 0 to 1, whose channels are permuted, and whose saturation
-            and brightness by channel are changed.
-        frame_share: share of the crops, 0 to 1, that get a flat frame without noise around a
-            part of them, like a letterbox or a passe-partout.
+        data_service: true if a tf.data service makes the examples, which differ from those made
+            locally; its address may change within a run. `None` means no.
+        scales: relative sizes at which every image is used. Large photographs are smooth at the
+            level of pixels; downscaled copies have the texture of ordinary pictures.
+        crop_candidates: number of random crops from which the most textured is chosen.
+        color_jitter: fraction of the crops, 0 to 1, whose channels are permuted and whose
+            saturation and brightness by channel are changed.
+        frame_share: fraction of the crops, 0 to 1, with a flat frame without noise around a part of
+            them, like a letterbox or a passe-partout.
     """
 
     preset: str = option("gradnet_small", names=tuple(PRESETS))
@@ -213,17 +214,17 @@ class TrainConfig:
             self._check_sigmas()
         recipe = get_preset(self.preset).recipe
         if self.learning_rate is None and self.optimizer not in (None, recipe.optimizer):
-            # The recipe's rate is its own optimiser's.
+            # The recipe's rate is for its own optimizer.
             object.__setattr__(self, "learning_rate", LEARNING_RATES.get(self.optimizer))
         self._take_scales()
         if self.init_from and self.naive_steps is None:
-            # Its weights include the naive denoiser's and would overwrite the result of a stage.
+            # The weights include a naive denoiser and would overwrite the result of its stage.
             object.__setattr__(self, "naive_steps", 0)
         for field in dataclasses.fields(recipe):
-            # frozen: defaults are filled in once, here, so that config.json is complete.
+            # Defaults are resolved here, so that config.json is complete.
             if getattr(self, field.name) is None:
                 object.__setattr__(self, field.name, getattr(recipe, field.name))
-        require(self.channels in (1, 3), "channels", self.channels, "1 (grey) or 3 (RGB)")
+        require(self.channels in (1, 3), "channels", self.channels, "1 (gray) or 3 (RGB)")
         for field in dataclasses.fields(self):
             if choices := field.metadata.get("choices"):
                 value = getattr(self, field.name)
@@ -247,16 +248,16 @@ class TrainConfig:
         require(not (self.l2_share and own_loss), "l2_share", self.l2_share, "0 for this preset")
         has_naive = get_preset(self.preset).naive is not None
         require(has_naive or not self.naive, "naive", self.naive, "absent for this preset")
-        # Refused rather than ignored; a preset's own value looks like an absent flag.
-        for name, silent in (
+        # Refused instead of ignored; the preset's value looks like an absent flag.
+        for name, ignorable in (
             ("naive_steps", (0, recipe.naive_steps)),
             ("naive_share", (recipe.naive_share,)),
         ):
-            free = not self.naive or getattr(self, name) in silent
+            valid = not self.naive or getattr(self, name) in ignorable
             require(
-                free, name, getattr(self, name), "absent beside --naive, which replaces the stage"
+                valid, name, getattr(self, name), "absent with --naive, which replaces the stage"
             )
-        # A naive denoiser frozen at its initial values would only pass the noise through.
+        # A naive denoiser with frozen initial values would return the noisy image.
         learns = not has_naive or self.naive_steps or self.joint or self.naive or self.init_from
         require(
             bool(learns), "naive_steps", 0, "at least 1 without --joint, --naive or --init_from"
@@ -264,7 +265,7 @@ class TrainConfig:
 
     def _take_degradation(self) -> None:
         degradation = parse_degradation(self.degradation)
-        # One canonical spelling, so that the same noise compares equal.
+        # A canonical spelling, so that equal noise compares equal.
         object.__setattr__(self, "degradation", str(degradation))
         low, high = degradation.sigma_range or (None, None)
         object.__setattr__(self, "sigma_min", low)
@@ -273,7 +274,7 @@ class TrainConfig:
     def _take_scales(self) -> None:
         try:
             scales = tuple(float(scale) for scale in self.scales)
-        except (TypeError, ValueError):  # a lone number, or a word from the command line
+        except (TypeError, ValueError):  # a single number, or text from the command line
             scales = ()
         fit = scales and all(0 < scale <= 1 for scale in scales) and len({*scales}) == len(scales)
         require(bool(fit), "scales", self.scales, "one or more different numbers in (0, 1]")
@@ -289,9 +290,9 @@ class TrainConfig:
 
     @property
     def estimator(self) -> str | None:
-        """The classical denoiser that is the naive one, by name; its estimates are input."""
+        """Name of the classical denoiser that makes the naive estimates, or `None`."""
         return classical_name(self.naive)
 
     def to_dict(self) -> dict:
-        """Returns the fields as plain values, for config.json."""
+        """Returns the fields as plain values for config.json."""
         return dataclasses.asdict(self)

@@ -1,7 +1,7 @@
 """The training loop: schedule, log, validation, checkpoints and signals.
 
-It uses the engine interface (see `engine_tensorflow`) and imports no framework
-itself; weight files are read and written through the engine's model.
+It uses the engine interface (see `engine_tensorflow`) and imports no framework; weight files are
+read and written by the engine's model.
 """
 
 import contextlib
@@ -17,7 +17,7 @@ from gradnet_tf.training.schedules import ema_decay_at, learning_rate_at
 from gradnet_tf.training.stage import Stage
 from gradnet_tf.utils.errors import Interrupted
 
-# The result of a step is read this many steps later, so that a fast device is never idle.
+# The result of a step is read so many steps later, so that a fast device is never idle.
 _STEPS_AHEAD = 2
 
 
@@ -27,7 +27,7 @@ def _stop_requests():
     asked: list[str] = []
     previous = {}
     for number in (signal.SIGTERM, signal.SIGINT):
-        with contextlib.suppress(ValueError):  # not in the main thread: signals stay as they are
+        with contextlib.suppress(ValueError):  # raised outside the main thread
             previous[number] = signal.signal(
                 number, lambda received, _: asked.append(signal.Signals(received).name)
             )
@@ -47,28 +47,27 @@ def run_stage(
     budget: float | None = None,
     label: str = "train",
 ) -> dict:
-    """Trains the engine's model until its steps or its time are used up; resumes by itself.
+    """Trains the engine's model for its steps or its time; resumes from the last checkpoint.
 
-    A full disk pauses it until there is room.
+    Training pauses while the disk is full.
 
     Args:
         config: a `TrainConfig`.
         engine: see `engine_tensorflow`.
-        make_batches: called with the first step; returns what
-            `engine.batches` takes, endless.
-        validation: (noisy, clean) float32 images that are never trained on.
+        make_batches: function from the first step to an endless dataset for `engine.batches`.
+        validation: (noisy, clean) float32 images, not used for training.
         workdir: folder for checkpoints, best weights and records.
         budget: seconds for this stage over all invocations, or `None`.
-        label: what the progress line calls the stage.
+        label: name of the stage in the progress line.
 
     Returns:
         `step`, `psnr` (best on validation), `elapsed` seconds.
 
     Raises:
-        NotFiniteError: when the loss or its gradient is not finite for more
-            than `config.nan_limit` steps in a row.
-        Interrupted: after SIGTERM or Ctrl-C, once a checkpoint is written; when
-            another worker of the run was lost; when the folder cannot be written.
+        NotFiniteError: the loss or its gradient is not finite for more than `config.nan_limit`
+            consecutive steps.
+        Interrupted: after SIGTERM or Ctrl-C, once a checkpoint is written; another worker of the
+            run was lost; or the folder cannot be written.
     """
     with _stop_requests() as asked:
         stage = Stage(config, engine, validation, workdir, budget, label, asked)
@@ -87,7 +86,7 @@ def run_stage(
 
 
 class _Meter:
-    """Examples per second, and the part of the time that was spent waiting for input."""
+    """Measures examples per second, and the fraction of the time spent waiting for input."""
 
     def __init__(self, stage: Stage):
         self._stage = stage
@@ -99,16 +98,16 @@ class _Meter:
         self._time, self._step, self._waited = time.monotonic(), self._stage.step, 0.0
 
     def next_of(self, batches):
-        """Returns the next batch and counts the wait for it."""
+        """Returns the next batch and measures the wait for it."""
         started = time.monotonic()
         batch = next(batches)
         self._waited += time.monotonic() - started
         return batch
 
-    def read(self, now_or_never: bool) -> None:
-        """Updates both figures once at least a second has passed."""
+    def read(self, force: bool) -> None:
+        """Updates both values if at least a second has passed, or if `force` is set."""
         seconds = time.monotonic() - self._time
-        if seconds > 1 or now_or_never:
+        if seconds > 1 or force:
             seconds = max(seconds, 1e-9)
             steps = self._stage.step - self._step
             self.speed = steps * self._stage.config.batch_size / seconds
@@ -147,7 +146,7 @@ def _steps(stage: Stage, batches) -> None:
             stage.save()
         stage.show(meter.speed, force=last)
         if last or stop:
-            stage.agree()  # No worker exits before the chief has written.
+            stage.agree()  # a barrier, so that no worker exits before the chief has written
         if stop and not last:
             reason = stage.asked[0] if stage.asked else "a signal to another worker"
             raise Interrupted(

@@ -1,4 +1,4 @@
-"""The naive denoiser that a run is given (`--naive`), in place of training its own."""
+"""A given naive denoiser (`--naive`), instead of training one."""
 
 import dataclasses
 import time
@@ -28,7 +28,7 @@ class GivenNaive:
     Attributes:
         architecture: see `runtimes.keras_file`.
         weights: in Keras' order.
-        note: a message for the user.
+        note: a message for the user, or `None`.
     """
 
     architecture: dict
@@ -42,21 +42,21 @@ class GivenNaive:
         return model
 
     def of_another_kind(self, config) -> dict | None:
-        """Returns the architecture where it is not the preset's own, else `None`."""
+        """Returns the architecture if it differs from the preset's, else `None`."""
         own = describe(build_model(get_preset(config.preset).naive, config.channels))
         return None if same_architecture(own, self.architecture) else self.architecture
 
     def keep(self, workdir: Path) -> None:
-        """Writes the weights to RUN/naive, so that the run no longer needs the given file."""
+        """Copies the weights to RUN/naive, so that the run no longer needs the given file."""
         if _kept_weights(workdir) is None:
             CheckpointStore(workdir / "naive").save_best(self.build("float32"), 0, None)
 
 
 def given_naive(config) -> GivenNaive | None:
-    """Returns what `--naive` means for this run; a resumed run uses its own copy.
+    """Returns the naive denoiser of `--naive`; a resumed run uses its own copy.
 
     Raises:
-        UserError: it cannot be used as ψ here; the message says why.
+        UserError: it cannot be used as ψ for the reason in the message.
     """
     if not config.naive:
         return None
@@ -64,9 +64,9 @@ def given_naive(config) -> GivenNaive | None:
         _require_one_level(config, config.naive)
         if config.joint:
             raise UserError(
-                f"--joint: the naive denoiser {config.naive} has no weights that could train along."
+                f"--joint: the naive denoiser {config.naive} has no weights that could be trained."
             )
-        classical_denoiser(config.naive)  # Fails here, not in an input thread, if it is missing.
+        classical_denoiser(config.naive)  # fails here, not in an input thread
         model = GivenEstimate(config.naive, config.sigma_min, config.channels)
         return GivenNaive(describe(build_variables(model)), [])
     return _kept(config) or _loaded(config)
@@ -107,26 +107,26 @@ def _loaded(config) -> GivenNaive:
     model = denoiser.model
     if model is None:
         raise UserError(
-            f"--naive={config.naive}: an exported file holds no network that can be part of "
-            "another.\nExpected what it was made from: weights' name, run folder or .keras file."
+            f"--naive={config.naive}: an exported file cannot be part of another network.\n"
+            "Expected its source: the name of weights, a run folder or a .keras file."
         )
     if model.channels != config.channels:
         raise UserError(
-            f"--naive={config.naive}: takes images of {model.channels} channels. Expected one for "
-            f"--channels={config.channels}."
+            f"--naive={config.naive}: expected a network for --channels={config.channels}. "
+            f"Received: channels={model.channels}."
         )
     if model.input_channels != model.channels:
         raise UserError(
-            f"--naive={config.naive}: its own naive denoiser is no part of the network.\n"
-            "Expected a network of images alone, or a classical denoiser by name."
+            f"--naive={config.naive}: its naive denoiser is not a part of the network.\n"
+            "Expected a network that only takes images, or the name of a classical denoiser."
         )
     if model.needs_sigma:
         _require_one_level(config, config.naive)
         model = build_variables(FixedSigma(model, config.sigma_min))
-    levels, use = (config.sigma_min, config.sigma_max), "it is the naive denoiser at"
-    # A degradation may have no level to compare with.
-    known = config.sigma_min is not None
-    note = untrained_note(denoiser.name, denoiser.source, *levels, use) if known else None
+    note, use = None, "it is the naive denoiser at"
+    if config.sigma_min is not None:  # else the degradation has no level to compare with
+        levels = config.sigma_min, config.sigma_max
+        note = untrained_note(denoiser.name, denoiser.source, *levels, use)
     return GivenNaive(describe(model), model.get_weights(), note)
 
 
@@ -134,12 +134,12 @@ def _require_one_level(config, name: str) -> None:
     if config.sigma_min is None:
         raise UserError(
             f"--naive={name}: needs the noise level, and a degradation of several stages "
-            f"has none.\nGive another --naive. Received: --degradation={config.degradation}"
+            f"has none.\nUse another --naive. Received: --degradation={config.degradation}"
         )
     if config.sigma_min != config.sigma_max:
         raise UserError(
-            f"--naive={name}: needs the noise level, and a blind network does not know it.\n"
-            f"Give one level with --sigma. Received: sigma_min={config.sigma_min:g}, "
+            f"--naive={name}: needs the noise level, which a blind network does not know.\n"
+            f"Use one level with --sigma. Received: sigma_min={config.sigma_min:g}, "
             f"sigma_max={config.sigma_max:g}."
         )
 
@@ -148,18 +148,18 @@ def with_estimates(config, validation: list, quiet: bool = False) -> list:
     """Appends the classical estimates to the noisy validation images and reports their cost.
 
     Args:
-        config: a `TrainConfig` with a `estimator`.
+        config: a `TrainConfig` with an `estimator`.
         validation: (noisy, clean) float32 H×W×C images.
-        quiet: leave out the warning on standard error.
+        quiet: omit the warning on standard error.
     """
     name, sigma = config.estimator, config.sigma_min
     denoise = classical_denoiser(name, threads=1)
     if not quiet:
-        _say_cost(config, denoise)
+        _report_cost(config, denoise)
     return [(append_estimate(noisy[None], sigma, denoise)[0], clean) for noisy, clean in validation]
 
 
-def _say_cost(config, denoise) -> None:
+def _report_cost(config, denoise) -> None:
     shape = (_TIMED_CROPS, config.crop_size, config.crop_size, config.channels)
     crops = np.random.default_rng(0).random(shape, dtype=np.float32)
     started = time.monotonic()
@@ -167,8 +167,8 @@ def _say_cost(config, denoise) -> None:
     rate = _TIMED_CROPS / max(time.monotonic() - started, 1e-9)
     count = config.steps * config.batch_size
     warn(
-        f"{config.estimator} makes the naive estimate of every crop, about "
-        f"{rate:.3g} crops of {config.crop_size}×{config.crop_size} a second in each of "
+        f"{config.estimator} computes the naive estimate of every crop, about "
+        f"{rate:.3g} crops of {config.crop_size}×{config.crop_size} per second in each of "
         f"--workers={config.workers}: {format_seconds(count / rate / config.workers)} for all "
         f"{count:,}"
     )

@@ -18,7 +18,7 @@ from gradnet_tf.utils.files import atomic_write, jsonable
 
 
 def _rows_up_to(path: Path, step: int) -> list[str]:
-    """Returns the lines of a log that describe steps up to `step`; a torn last line is dropped."""
+    """Returns the lines of a log for steps up to `step`, without an incomplete last line."""
     kept = []
     for line in path.read_text("utf-8").splitlines():
         try:
@@ -31,13 +31,12 @@ def _rows_up_to(path: Path, step: int) -> list[str]:
 
 
 class RunLog:
-    """Appends rows to log.jsonl; a resumed run drops the rows beyond its step."""
+    """Appends rows to log.jsonl; a resumed run drops rows after its step."""
 
     def __init__(self, workdir: str | os.PathLike, resume_step: int | None):
         """Args:
         workdir: the run's folder.
-        resume_step: step of the checkpoint the run resumes from, or `None`
-            for a new run.
+        resume_step: step of the checkpoint that the run resumes from, or `None` for a new run.
         """
         path = Path(workdir) / "log.jsonl"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -48,10 +47,10 @@ class RunLog:
             self.write({"event": "resume", "step": resume_step})
 
     def write(self, row: dict) -> None:
-        """Appends one JSON object, whole or not at all.
+        """Appends one JSON object atomically.
 
         Raises:
-            OSError: when the disk is full; the same row can be written again later.
+            OSError: the disk is full; the same row can be written again later.
         """
         line = (json.dumps(jsonable(row), allow_nan=False) + "\n").encode("utf-8")
         end = os.fstat(self._file.fileno()).st_size
@@ -68,19 +67,18 @@ class RunLog:
 
 
 class NoRecords:
-    """Stands in for a log, TensorBoard or progress line on workers that write none."""
+    """Replaces log, TensorBoard and progress line on workers without any."""
 
     def __getattr__(self, name: str):
         return lambda *_, **__: None
 
 
 class TensorBoardLog:
-    """Scalars and images for TensorBoard."""
+    """Writes scalars and images for TensorBoard."""
 
     def __init__(self, workdir: str | os.PathLike):
         if "tensorflow" not in sys.modules:
-            # TensorBoard's own switch: else it imports TensorFlow wherever that is installed,
-            # to write a file, and a run on JAX would wait for it.
+            # TensorBoard's switch against importing TensorFlow, which would delay a run on JAX.
             switch = "tensorboard.compat.notf"
             sys.modules.setdefault(switch, types.ModuleType(switch))
         from tensorboard.compat.proto import event_pb2, summary_pb2
@@ -108,11 +106,11 @@ class TensorBoardLog:
         self._add(self._summary.Value(tag=tag, image=picture), step)
 
     def bars(self, tag: str, edges: Sequence[float], heights: Sequence[float], step: int) -> None:
-        """Writes a histogram of given heights: bar i lies between edges i and i + 1."""
+        """Writes a histogram of given heights: bar i is between edges i and i + 1."""
         value = self._summary.Value(tag=tag)
         histogram = value.histo
         histogram.min, histogram.max, histogram.num = edges[0], edges[-1], sum(heights)
-        # TensorBoard's first bar has no left edge of its own: an empty one before it gives it.
+        # TensorBoard's first bar has no left edge, so an empty bar comes first.
         histogram.bucket_limit.extend(edges)
         histogram.bucket.extend([0.0, *heights])
         self._add(value, step)
@@ -123,7 +121,7 @@ class TensorBoardLog:
 
 
 def panel(images: list[np.ndarray]) -> np.ndarray:
-    """Lays float H×W×C images of one size, [0, 1], side by side as uint8 RGB."""
+    """Returns float H×W×C images of one size, [0, 1], side by side as uint8 RGB."""
     columns = []
     for image in images:
         image = np.clip(image, 0.0, 1.0)

@@ -1,4 +1,4 @@
-"""A whole run: its folder with config.json, the naive stage, the main stage."""
+"""A training run: its folder with config.json, the naive stage, the main stage."""
 
 import contextlib
 import dataclasses
@@ -9,11 +9,12 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
+
 from gradnet_tf.loading.run_folder import MOST_CONFIG, best_weights, has_weights, held
 from gradnet_tf.models.presets import build_model, get_preset
 from gradnet_tf.training.config import TrainConfig
 from gradnet_tf.training.engines.choose_engine import make_engine
-from gradnet_tf.training.initial import initial_weights
 from gradnet_tf.training.loop import run_stage
 from gradnet_tf.training.naive import given_naive, with_estimates
 from gradnet_tf.training.workers.cluster import cluster_for
@@ -24,7 +25,7 @@ from gradnet_tf.utils.files import write_json
 from gradnet_tf.utils.ownership import read_object
 from gradnet_tf.utils.versions import installed_versions
 
-# Fields that may change between invocations of one run, because they affect no weight.
+# Fields that may change between invocations of a run, because they do not affect the weights.
 _FREE_FIELDS = {
     "workdir",
     "workers",
@@ -34,9 +35,9 @@ _FREE_FIELDS = {
     "worker_timeout",
     "nan_limit",
 }
-# What a training replaces or removes files in.
+# Files and folders that training replaces or removes.
 _PARTS = ("config.json", "log.jsonl", "checkpoints", "best", "naive")
-# What runs had before the field was added, where its default is left to the preset's recipe.
+# Values of runs from before a field was added, if its default is that of the preset's recipe.
 _BEFORE = {"optimizer": "adam"}
 
 
@@ -64,12 +65,12 @@ def _as_given(fields: dict) -> dict:
 
 
 def require_run_folder(workdir: str | os.PathLike) -> None:
-    """Raises where a folder holds files that a training would replace, and is no run's.
+    """Checks that training would not replace files of a folder that is not a run's.
 
-    The config.json with the fields of ours is the mark of a run.
+    A run's folder is recognized by its config.json.
 
     Raises:
-        UserError: names what is in the way.
+        UserError: names the first such file.
     """
     workdir = Path(workdir)
     content = read_object(workdir / "config.json")
@@ -79,31 +80,31 @@ def require_run_folder(workdir: str | os.PathLike) -> None:
         plain = path.is_dir() and not path.is_symlink()
         if any(path.iterdir()) if plain else os.path.lexists(path):
             raise UserError(
-                f"--workdir={workdir} is no run of this project, and {path} is in the way: a "
-                "training would replace it or remove files in it.\nGive another --workdir."
+                f"--workdir={workdir} is not a run of this project, and training would replace "
+                f"{path} or remove files in it.\nUse another --workdir."
             )
 
 
 def prepare_workdir(
-    config: TrainConfig, facts: dict | None = None, naive_model: dict | None = None
+    config: TrainConfig, info: dict | None = None, naive_model: dict | None = None
 ) -> Path:
     """Creates the run's folder with config.json, or checks that it belongs to this config.
 
     Args:
         config: the run's configuration.
-        facts: more about the run to record, for instance the dataset's file count.
-        naive_model: architecture of a naive denoiser that is not the preset's own.
+        info: additional information to record, for instance the dataset's file count.
+        naive_model: architecture of the naive denoiser if it differs from the preset's.
 
     Raises:
-        UserError: when the folder holds a run of another configuration (the message
-            names the fields that differ), or something else in a run's place.
+        UserError: the folder has a run with another configuration (the message lists the
+            differences), or other files.
     """
     workdir = Path(config.workdir)
     require_run_folder(workdir)
     path = workdir / "config.json"
     fields = json.loads(json.dumps(config.to_dict()))
     if path.exists():
-        # A run from before a field was added has its default, as JSON would have kept it.
+        # Runs from before a field was added have its default, in the form of JSON.
         defaults = {field.name: field.default for field in dataclasses.fields(config)}
         defaults = json.loads(json.dumps({**defaults, **_BEFORE}))
         there = _as_given({**defaults, **_train_of(path)})
@@ -114,14 +115,14 @@ def prepare_workdir(
         ]
         if different and has_weights(workdir):
             raise UserError(
-                f"--workdir={config.workdir} holds a run of another configuration "
+                f"--workdir={config.workdir} has a run with another configuration "
                 f"({'; '.join(different)}).\n"
-                "Give the same flags to resume, or another --workdir (and --init_from="
+                "Use the same flags to resume, or another --workdir (and --init_from="
                 f"{config.workdir} to train its weights further)."
             )
         if not different:
             return workdir
-        # Left by a refused start; nothing was trained with it.
+        # A run that never started left this file.
     try:
         write_json(
             path,
@@ -130,7 +131,7 @@ def prepare_workdir(
                 "channels": config.channels,
                 "train": fields,
                 **({"naive_model": naive_model} if naive_model else {}),
-                "facts": facts or {},
+                "facts": info or {},
                 "command": [os.path.basename(sys.argv[0]), *sys.argv[1:]],
                 "versions": installed_versions(),
                 "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -139,7 +140,7 @@ def prepare_workdir(
     except OSError as error:
         raise UserError(
             f"--workdir={config.workdir} cannot be written: {error.strerror}.\n"
-            "Give a folder that can be created."
+            "Use a folder that can be created."
         ) from error
     return workdir
 
@@ -158,8 +159,7 @@ def _naive_stage(config, make_batches, validation, workdir) -> tuple[Path | None
         init_from=None,
     )
     engine = make_engine(
-        stage_config,
-        lambda: build_model(preset.naive, config.channels, config.precision),
+        stage_config, lambda: build_model(preset.naive, config.channels, config.precision)
     )
     budget = config.time_budget * config.naive_share if config.time_budget else None
     result = run_stage(
@@ -168,20 +168,58 @@ def _naive_stage(config, make_batches, validation, workdir) -> tuple[Path | None
     return best_weights(workdir / "naive"), result["elapsed"]
 
 
+def initial_weights(config, given=None) -> list[np.ndarray] | None:
+    """Returns the weights of `--init_from` in Keras' order; `None` without the flag.
+
+    Args:
+        config: a `TrainConfig`.
+        given: the naive denoiser if it is not the preset's own (`training.naive.GivenNaive`).
+
+    Raises:
+        UserError: an unknown name, or a different network.
+    """
+    if not config.init_from:
+        return None
+    from gradnet_tf.denoiser import load_denoiser
+
+    denoiser = load_denoiser(config.init_from, flag="init_from", runtime="keras")
+    flag = f"--init_from={config.init_from}"
+    if denoiser.model is None:
+        raise UserError(
+            f"{flag}: not a network that can be trained further.\n"
+            "Expected the name of weights, a run folder or a .keras file."
+        )
+    naive = given.build("float32") if given else None
+    fresh = build_model(config.preset, config.channels, naive=naive, joint=config.joint)
+    if _shapes(denoiser.model) != _shapes(fresh):
+        preset = denoiser.source["preset"]
+        received = f"{preset or 'a network'} with {denoiser.model.count_params():,} parameters"
+        raise UserError(
+            f"{flag} does not fit the network: its weights have other shapes.\n"
+            f"Expected {config.preset} for --channels={config.channels}, {fresh.count_params():,} "
+            f"parameters. Received: {received}, channels={denoiser.channels}."
+        )
+    return denoiser.model.get_weights()
+
+
+def _shapes(model) -> list[tuple[int, ...]]:
+    return [tuple(weight.shape) for weight in model.weights]
+
+
 def train(
     config: TrainConfig,
     make_batches: Callable,
     validation: list,
-    facts: dict | None = None,
+    info: dict | None = None,
 ) -> dict:
-    """Trains a preset from start to end; resumes where an earlier call stopped.
+    """Trains a preset with both stages; resumes where an earlier call stopped.
 
     Args:
-        config: what to train and how.
-        make_batches: called with the first step; returns what the engine's
-            `batches` takes, endless and deterministic in the step.
+        config: the run's configuration.
+        make_batches: function from the first step to the dataset for the engine's `batches`,
+            endless and deterministic in the step.
         validation: (noisy, clean) float32 H×W×C images, never trained on.
-        facts: recorded in config.json.
+        info: additional information for config.json.
 
     Returns:
         `step`, `psnr` (best on validation, dB) and `elapsed` (seconds, both stages).
@@ -189,27 +227,27 @@ def train(
     Raises:
         UserError, NotFiniteError, Interrupted: see `run_stage`.
     """
-    # Other workers get everything from the chief and need no folder.
+    # Only the chief uses the folder; other workers get everything from it.
     chief = cluster_for(config.strategy).chief
     given, workdir = given_naive(config), Path(config.workdir)
-    # Before the naive stage, so that a mistake shows at once and not after hours.
+    # Loaded before the naive stage, to report errors immediately and not after hours.
     start = initial_weights(config, given)
     naive_model = given.of_another_kind(config) if given else None
     if chief and given:
         note(given.note)
-    with _folder(config, facts, naive_model) if chief else contextlib.nullcontext():
+    with _folder(config, info, naive_model) if chief else contextlib.nullcontext():
         if chief and given and given.weights:
             given.keep(workdir)
         return _stages(config, make_batches, validation, given, start, workdir, not chief)
 
 
 @contextlib.contextmanager
-def _folder(config, facts, naive_model) -> Iterator[None]:
+def _folder(config, info, naive_model) -> Iterator[None]:
     if not os.path.lexists(Path(config.workdir, ".lock")):
-        require_run_folder(config.workdir)  # Nothing is left in a folder that is not ours.
-    # The lock comes first, so that a folder in use by another training keeps its config.json.
+        require_run_folder(config.workdir)  # before the lock, to leave no file in other folders
+    # Locked first, so that the config.json of a running training is not replaced.
     with held(config.workdir):
-        prepare_workdir(config, facts, naive_model)
+        prepare_workdir(config, info, naive_model)
         yield
 
 

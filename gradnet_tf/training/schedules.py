@@ -1,8 +1,8 @@
-"""Learning rate as a function of progress, so that steps and time budgets share one schedule."""
+"""Learning rate as a function of progress, for both step counts and time budgets."""
 
 import math
 
-# Part of the progress, at its end, over which the "constant" schedule falls to zero.
+# Final fraction of the progress over which the "constant" schedule falls to zero.
 _DECAY = 0.1
 
 
@@ -12,14 +12,13 @@ def learning_rate_at(
     """Returns the learning rate of one step.
 
     Args:
-        schedule: "cosine" falls from the peak to zero; "step" stays at the
-            peak and falls to a fifth of it after 60% of the progress, as the
-            supplement's 1e-3 → 2e-4 after epoch 30 of 50; "constant" stays at the
-            peak and falls linearly to zero over the last tenth.
+        schedule: "cosine" falls from the peak to zero; "step" falls to a fifth of the peak after
+            60% of the progress, like the supplement's 1e-3 → 2e-4 after epoch 30 of 50; "constant"
+            stays at the peak and falls linearly to zero over the last tenth.
         peak: the highest learning rate.
-        progress: in [0, 1], part of the stage that is done.
-        step: steps done, for the warm-up.
-        warmup_steps: the rate grows linearly over the first steps; 0 for none.
+        progress: finished fraction of the stage, in [0, 1].
+        step: number of finished steps, for the warm-up.
+        warmup_steps: number of first steps with a linearly growing rate; 0 for none.
     """
     if schedule == "cosine":
         rate = peak * 0.5 * (1.0 + math.cos(math.pi * min(progress, 1.0)))
@@ -38,8 +37,8 @@ def ema_decay_at(decay: float, step: int) -> float:
     """Returns the decay of the weights' moving average in one step.
 
     Args:
-        decay: the one of a long run.
-        step: steps done. In the first steps the average would hold on to the
-            initial values, so the decay begins at 0.1 and rises towards `decay`.
+        decay: the final decay.
+        step: number of finished steps. The decay starts at 0.1 and rises to `decay`, because the
+            average would keep the initial values for too long otherwise.
     """
     return min(decay, (1 + step) / (10 + step))

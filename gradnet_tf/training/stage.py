@@ -1,18 +1,19 @@
-"""The state of one running stage: clock, counters, results, and the files it writes."""
+"""The state of a running stage: clock, counters, results, and its output files."""
 
+import errno
 import time
 from pathlib import Path
 
 import numpy as np
 
 from gradnet_tf.training.checkpoints import CheckpointStore
-from gradnet_tf.training.disk import write_when_there_is_space
 from gradnet_tf.training.engines.step_result import StepResult
 from gradnet_tf.training.records import NoRecords, RunLog, TensorBoardLog
 from gradnet_tf.training.validation import image_panel, mean_psnr, psnr_by_sigma
 from gradnet_tf.training.workers.team import Team
 from gradnet_tf.utils.console import ProgressLine, TimeLeft
 from gradnet_tf.utils.errors import Interrupted, NotFiniteError
+from gradnet_tf.utils.files import require_free_space
 
 _DISK_POLL_SECONDS = 2.0
 
@@ -26,10 +27,10 @@ class Stage:
     """State and records of a stage; restores the newest checkpoint when constructed.
 
     Attributes:
-        step: steps that were started.
-        loss: of the newest step whose result was read; `None` before the first.
-        skipped: steps of the stage that were skipped, since they were not finite.
-        psnr, best: of the last validation and the highest, dB; `None` before the first.
+        step: number of started steps.
+        loss: loss of the last step whose result was read; `None` before the first.
+        skipped: number of skipped steps, whose loss or gradient was not finite.
+        psnr, best: PSNR of the last validation and the best one, dB; `None` before the first.
     """
 
     def __init__(self, config, engine, validation, workdir, budget, label, asked):
@@ -65,23 +66,23 @@ class Stage:
 
     @property
     def elapsed(self) -> float:
-        """Seconds spent on this stage, over all invocations, without waits for a full disk."""
+        """Seconds spent on this stage over all invocations, except waiting for a full disk."""
         return self._before + time.monotonic() - self._started
 
     @property
     def progress(self) -> float:
-        """Fraction of the stage that is done, by steps or by time, whichever is larger."""
+        """Finished fraction of the stage, by steps or by time, whichever is larger."""
         elapsed = self._agreed if self.team.size > 1 else self.elapsed
         by_time = elapsed / self.budget if self.budget else 0.0
         return max(self.step / self.config.steps, by_time)
 
     def agree(self) -> bool:
-        """Sets all clocks by the chief's; returns whether any worker got a stop signal."""
+        """Takes over the chief's clock; returns whether any worker got a stop signal."""
         self._agreed, stop = self.team.agree(self.elapsed, bool(self.asked))
         return stop
 
     def settle(self, step: int, result: StepResult) -> None:
-        """Reads the result of a step that was started earlier.
+        """Waits for the result of a step that was started earlier.
 
         Raises:
             NotFiniteError: when more than `nan_limit` steps in a row were skipped.
@@ -109,7 +110,7 @@ class Stage:
             f"the loss or its gradient is not finite at step {step} (loss {self.loss}), for the "
             f"{_ordinal(self._skipped_in_a_row)} step in a row; none of them changed the weights.\n"
             f"{kept}To change something, such as a lower --learning_rate or --precision=float32, "
-            "give another --workdir (and --init_from to keep what was learnt)."
+            "use another --workdir (and --init_from to start from the trained weights)."
         )
 
     def say(self, text: str) -> None:
@@ -118,36 +119,49 @@ class Stage:
         self.line.end()
 
     def _write(self, copies: int, write) -> None:
-        """On the chief, writes `copies` times the size of the weights; waits for a full disk."""
-        self._pause_said = False
-        if self.team.chief:
-            size = copies * 4 * self.engine.model.count_params() if copies else 0
-            write_when_there_is_space(
-                self.workdir, size, f"step {self.step}", write, self._wait_for_disk
-            )
+        """Calls `write` on the chief; waits and tries again while the disk is full.
+
+        Args:
+            copies: required space in units of the size of the weights. It is checked first, because
+                some writers crash on a full disk.
+            write: leaves no partial output when it raises.
+        """
+        if not self.team.chief:
+            return
+        size = copies * 4 * self.engine.model.count_params() if copies else 0
+        self._pause_reported = False
+        while True:
+            try:
+                require_free_space(self.workdir, size, f"step {self.step}")
+                write()
+                return
+            except OSError as error:
+                if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                    raise
+                self._wait_for_disk(error.strerror or str(error))
 
     def _wait_for_disk(self, reason: str) -> None:
         started = time.monotonic()
-        if not self._pause_said:
+        if not self._pause_reported:
             self.say(
                 f"{self.label}: paused at step {self.step}: {reason}.\n"
-                f"Free some space for {self.workdir} and training continues by itself; "
+                f"Free some space for {self.workdir}, and training continues automatically; "
                 "SIGTERM or Ctrl-C stops it."
             )
-            self._pause_said = True
+            self._pause_reported = True
         while time.monotonic() - started < _DISK_POLL_SECONDS:
             if self.asked:
                 last = self.store.last_path()
                 raise Interrupted(
                     f"stopped by {self.asked[0]} at step {self.step} while --workdir="
-                    f"{self.workdir} has no room: {reason}.\nThe last checkpoint is "
+                    f"{self.workdir} has no space: {reason}.\nThe last checkpoint is "
                     f"{last or 'none yet'}; free some space, then the same command resumes there."
                 )
             time.sleep(0.1)
         self._started += time.monotonic() - started
 
     def save(self) -> None:
-        """Writes a checkpoint unless this step has one."""
+        """Writes a checkpoint unless there is one of this step."""
         if self.team.chief and self._saved != self.step:
             state = self.engine.state()
             progress = {
@@ -161,15 +175,15 @@ class Stage:
             self._saved = self.step
 
     def validate(self) -> None:
-        """Scores the validation images and keeps the weights if they are the best so far.
+        """Scores the validation images and saves the weights if they are the best so far.
 
-        If weights are averaged, the averages are scored and kept.
+        With averaged weights, the averages are scored and saved.
         """
         with self.engine.averaged():
             self.psnr = mean_psnr(self.engine, self.validation, self.team)
             if self.team.chief:
                 self._show_validation()
-            # Weights that are not finite have no finite PSNR and are never the best.
+            # Weights that are not finite have no finite PSNR, so they are never the best.
             if np.isfinite(self.psnr) and (self.best is None or self.psnr > self.best):
                 self.best = self.psnr
                 self._write(1, self._save_best)
@@ -180,7 +194,7 @@ class Stage:
     def _show_validation(self) -> None:
         low, high = self.config.sigma_min, self.config.sigma_max
         if self.config.degradation:
-            # Its levels are in the draws already, and may not be σ.
+            # The validation images have fixed levels, which may not be a σ.
             edges, heights = [], []
         elif low < high:
             edges, heights = psnr_by_sigma(self.engine, self.validation, low, high)
@@ -212,7 +226,7 @@ class Stage:
         self.board.scalars(curves, self.step)
 
     def show(self, examples_per_second: float, force: bool = False) -> None:
-        """Shows step, rate, loss, PSNR and the time left."""
+        """Shows step, rate, loss, PSNR and the remaining time."""
         done = self.progress
         left = self._left.text(self.step, done, self.elapsed)
         psnr = "-" if self.psnr is None else f"{self.psnr:.2f} dB"

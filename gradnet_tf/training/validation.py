@@ -10,12 +10,12 @@ _LEVELS = 8
 _IMAGES_PER_LEVEL = 2
 
 
-def _predict(engine, noisy, clean, **more):
-    """Denoises one image; a network that needs the noise level gets that of the draws."""
+def _predict(engine, noisy, clean, **kwargs):
+    """Denoises one image; a network that needs the noise level gets that of the pair."""
     if getattr(engine, "needs_sigma", False):
         deviation = np.sqrt(np.mean((noisy - clean) ** 2))
-        more["sigma"] = unit_to_sigma(np.float32([deviation]))
-    return engine.predict(noisy[None], **more)
+        kwargs["sigma"] = unit_to_sigma(np.float32([deviation]))
+    return engine.predict(noisy[None], **kwargs)
 
 
 def _psnr(engine, noisy: np.ndarray, clean: np.ndarray) -> float:
@@ -26,7 +26,7 @@ def _psnr(engine, noisy: np.ndarray, clean: np.ndarray) -> float:
 def mean_psnr(engine, validation: list[tuple[np.ndarray, np.ndarray]], team: Team) -> float:
     """Returns the mean PSNR in dB of the clipped output over (noisy, clean) images.
 
-    The workers of a team share the images.
+    The images are split over the workers of a team.
     """
     scores = [_psnr(engine, noisy, clean) for noisy, clean in validation[team.index :: team.size]]
     total, count = team.sums([sum(scores), len(scores)])
@@ -36,18 +36,17 @@ def mean_psnr(engine, validation: list[tuple[np.ndarray, np.ndarray]], team: Tea
 def psnr_by_sigma(
     engine, validation: list[tuple[np.ndarray, np.ndarray]], sigma_min: float, sigma_max: float
 ) -> tuple[list[float], list[float]]:
-    """Scores a few images at every part of a range of noise levels.
+    """Scores a few images at several noise levels of a range.
 
     Args:
-        engine: predicts.
-        validation: (noisy, clean), with noise of the range's middle, whose
-            draws are scaled to each level.
+        engine: runs the network.
+        validation: (noisy, clean) with noise of the middle of the range, which is scaled to each
+            level.
         sigma_min: lowest level, 0-255 scale.
         sigma_max: highest level, above the lowest.
 
     Returns:
-        Edges of equal parts of the range, and the mean PSNR in dB at the
-        middle of each part.
+        Edges of equal parts of the range, and the mean PSNR in dB at the middle of each part.
     """
     edges = np.linspace(sigma_min, sigma_max, _LEVELS + 1)
     middle = (sigma_min + sigma_max) / 2
@@ -64,11 +63,11 @@ def psnr_by_sigma(
 
 def image_panel(engine, noisy: np.ndarray, clean: np.ndarray) -> np.ndarray:
     """Returns noisy, naive, gradient, denoised and clean of one image, side by side, uint8."""
-    picture = noisy[..., : clean.shape[-1]]  # without a guide that may follow it
+    picture = noisy[..., : clean.shape[-1]]  # without a guide image
     if getattr(engine.model, "naive_denoiser", None) is None:
         return panel([picture, _predict(engine, noisy, clean)[0], clean])
     outputs = _predict(engine, noisy, clean, intermediates=True)
-    # A Sobel magnitude reaches 4√2; a quarter of it shows the edges of natural images.
+    # The Sobel magnitude is at most 4√2; scaled by a quarter, edges of natural images are visible.
     return panel(
         [picture, outputs["naive"][0], outputs["gradient"][0] / 4, outputs["denoised"][0], clean]
     )

@@ -1,4 +1,4 @@
-"""The Keras backend in use, explained where it is missing or none of ours."""
+"""Checks that the current Keras backend is installed and supported."""
 
 from gradnet_tf.utils.errors import UserError
 
@@ -9,7 +9,7 @@ def backend_name() -> str:
     """Imports Keras and returns the name of its backend.
 
     Raises:
-        UserError: the backend is not installed, or not one that the networks run on.
+        UserError: the backend is not installed or not supported.
     """
     try:
         import keras
@@ -21,12 +21,12 @@ def backend_name() -> str:
             other = next(backend for backend in BACKENDS if backend != name)
             raise UserError(
                 f"Keras' backend is {name}, which is not installed.\nInstall it (pip install "
-                f"'gradnet-tf[{name}]'), or choose the other with KERAS_BACKEND={other}."
+                f"'gradnet-tf[{name}]'), or choose the other one with KERAS_BACKEND={other}."
             ) from error
         if name not in ("torch", "openvino"):
             raise
     except ValueError as error:
-        # Keras' "Unable to import backend : NAME", for a name that it does not know.
+        # Keras raises "Unable to import backend : NAME" for unknown names.
         lead, _, name = str(error).rpartition(" : ")
         if "backend" not in lead:
             raise

@@ -1,4 +1,4 @@
-"""Runs a script's `main` so that no traceback reaches a user for a user's mistake."""
+"""Runs a script's `main`, and reports user errors without a traceback."""
 
 import contextlib
 import errno
@@ -20,18 +20,18 @@ from gradnet_tf.utils.options import CommandLine, Given
 
 
 def report_error(error: Exception) -> int:
-    """Prints `error` on standard error and returns the exit code it stands for."""
+    """Prints `error` on standard error and returns its exit code."""
     print(f"error: {error}", file=sys.stderr)
     return getattr(error, "exit_code", EXIT_USAGE)
 
 
 def guarded(main: Callable[[], int | None]) -> int:
-    """Calls `main` and turns the errors meant for people into a message and an exit code."""
+    """Calls `main` and converts user errors into a message and an exit code."""
     try:
         code = main() or EXIT_OK
-        sys.stdout.flush()  # a reader who is gone is noticed here at the latest
+        sys.stdout.flush()  # raises if the reader of a pipe is gone
         return code
-    except BrokenPipeError:  # Who reads the output has seen enough (`… | head`).
+    except BrokenPipeError:  # The reader of the pipe has closed it (`… | head`).
         _discard_output()
         return EXIT_OK
     except (UserError, NotFiniteError, Interrupted) as error:
@@ -49,9 +49,9 @@ def guarded(main: Callable[[], int | None]) -> int:
 
 @contextlib.contextmanager
 def remembered_interrupt() -> Iterator[None]:
-    """Raises Ctrl-C again at the end of the block, where a library within swallowed it.
+    """Raises `KeyboardInterrupt` at the end of the block if a library swallowed it.
 
-    TensorFlow's converters do: an exception that a callback of theirs raises is lost.
+    TensorFlow's converters lose exceptions that are raised in their callbacks.
     """
     seen: list[int] = []
 
@@ -73,7 +73,7 @@ def remembered_interrupt() -> Iterator[None]:
 
 
 def _discard_output() -> None:
-    """Lets go of what is still buffered: it would be written at exit, and fail again."""
+    """Discards buffered output, which would be written at exit and fail again."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
@@ -86,8 +86,8 @@ def run_script(
     """Parses the command line, runs `main` and exits with its code.
 
     Args:
-        main: the script's work on what the command line says; returns an exit code or `None`
-            for success.
+        main: does the work for the parsed command line; returns an exit code, or `None` for
+            success.
         doc: text printed above the flags by `--help`.
         command_line: the script's flags.
         argv: the arguments with the program's name, `sys.argv` by default.

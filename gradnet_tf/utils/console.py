@@ -1,4 +1,4 @@
-"""What a person reads on standard error while work runs: notes, warnings and a progress line."""
+"""Notes, warnings and progress lines on standard error."""
 
 import shutil
 import sys
@@ -8,13 +8,13 @@ from typing import TextIO
 
 
 def note(text: str | None) -> None:
-    """Prints something that does not stop the work; nothing for `None` or an empty text."""
+    """Prints a note; nothing for `None` or an empty text."""
     if text:
         print(f"note: {text}", file=sys.stderr, flush=True)
 
 
 def warn(text: str) -> None:
-    """Prints something that a person should act on, though the work continues."""
+    """Prints a warning that the user should act on, although the work continues."""
     print(f"warning: {text}", file=sys.stderr, flush=True)
 
 
@@ -26,7 +26,7 @@ def format_seconds(seconds: float) -> str:
 
 
 class ProgressLine:
-    """Rewrites one line on a terminal; elsewhere prints a line now and then."""
+    """A progress line: rewritten in place on a terminal, elsewhere printed periodically."""
 
     def __init__(self, stream: TextIO | None = None, seconds_between_lines: float = 30.0):
         self.stream = stream or sys.stderr
@@ -35,7 +35,7 @@ class ProgressLine:
         self._width = 0
 
     def show(self, text: str, force: bool = False) -> None:
-        """Shows `text`, unless the last showing was a moment ago."""
+        """Shows `text`, unless the last text was shown only a moment ago."""
         now = time.monotonic()
         if not force and now - self._last < self._between:
             return
@@ -50,7 +50,7 @@ class ProgressLine:
         self.stream.flush()
 
     def clear(self) -> None:
-        """Wipes the line off a terminal, so that what follows takes its place."""
+        """Erases the line from a terminal, so that other text can take its place."""
         if self.stream.isatty() and self._width:
             self.stream.write("\r" + " " * self._width + "\r")
             self.stream.flush()
@@ -58,7 +58,7 @@ class ProgressLine:
             self._last = float("-inf")
 
     def end(self) -> None:
-        """Leaves the line, so that what follows starts on its own."""
+        """Keeps the line and starts a new one."""
         if self.stream.isatty() and self._width:
             self.stream.write("\n")
             self.stream.flush()
@@ -66,10 +66,10 @@ class ProgressLine:
 
 
 class Pace:
-    """Speed of work, in any unit, from the first `mark` on: what comes before pays for compiling.
+    """Measures the speed of work in any unit, from the first `mark` on, to exclude compilation.
 
     Args:
-        clock: seconds that never go back.
+        clock: a monotonic clock, in seconds.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic):
@@ -78,20 +78,20 @@ class Pace:
 
     @property
     def marked(self) -> bool:
-        """Whether the speed is being measured."""
+        """Whether the measurement has begun."""
         return self._mark is not None
 
     def mark(self, done: float) -> None:
-        """Measures from here on, with `done` of the work behind it; later calls change nothing."""
+        """Begins to measure, with `done` of the work finished; later calls have no effect."""
         self._mark = self._mark or (done, self._clock())
 
     def rate(self, done: float) -> float | None:
-        """Returns the work per second, or `None` while it is not known."""
+        """Returns the work per second, or `None` if it is not known yet."""
         before, since = self._mark or (done, 0.0)
         return (done - before) / max(self._clock() - since, 1e-9) if done > before else None
 
     def left(self, done: float, total: float) -> str:
-        """Returns the time left as text; a dash while it is not known."""
+        """Returns the remaining time as text, or a dash if it is not known yet."""
         rate = self.rate(done)
         if done >= total:
             return format_seconds(0)
@@ -99,11 +99,11 @@ class Pace:
 
 
 class TimeLeft:
-    """The time left of a training: its first steps, which pay for compiling, are not measured.
+    """Estimates the remaining time of a training, excluding its first steps, which compile.
 
     Args:
-        step: where the work begins or is resumed.
-        untimed: steps after it that are left out.
+        step: the step at which the work begins or is resumed.
+        untimed: number of steps after it that are not measured.
     """
 
     def __init__(self, step: int, untimed: int = 5):
@@ -112,12 +112,12 @@ class TimeLeft:
         self._pace = Pace(lambda: self._seconds)
 
     def text(self, step: int, done: float, seconds: float) -> str:
-        """Returns the time left as text; a dash while it is not known.
+        """Returns the remaining time as text, or a dash if it is not known yet.
 
         Args:
-            step: number of the newest step.
-            done: part of the work that is done; from 1 on nothing is left.
-            seconds: clock of the work.
+            step: number of the latest step.
+            done: fraction of the work that is done; 1 or more means that it is finished.
+            seconds: elapsed time of the work.
         """
         self._seconds = seconds
         if step >= self._from:

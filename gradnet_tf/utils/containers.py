@@ -46,7 +46,7 @@ class Budget:
     def __init__(self, num_bytes: int):
         self.total = self.left = num_bytes
 
-    def take(self, num_bytes: int, what: str = "numbers") -> None:
+    def take(self, num_bytes: int, what: str = "data") -> None:
         """Spends some; called before the memory is allocated.
 
         Raises:
@@ -142,10 +142,10 @@ def member(group: "h5py.Group", name: str, kind: type) -> Any:
     import h5py
 
     if not isinstance(group.get(name, getlink=True), h5py.HardLink):
-        raise ValueError(f"no `{name}` in it")
+        raise ValueError(f"`{name}` is missing")
     found = group[name]
     if not isinstance(found, kind):
-        raise ValueError(f"`{name}` is something else")
+        raise ValueError(f"`{name}` has an unexpected type")
     return found
 
 
@@ -158,7 +158,7 @@ def require_own_numbers(dataset: "h5py.Dataset") -> None:
     import h5py
 
     if dataset.external or dataset.is_virtual:
-        raise ValueError("numbers in another file")
+        raise ValueError("data is stored in another file")
     if dataset.dtype.kind not in "biufcSV" and dataset.dtype != h5py.ref_dtype:
         raise ValueError(f"`{dataset.name[:80]}` holds {dataset.dtype}, which are no numbers")
     if h5py.check_vlen_dtype(dataset.dtype) or (

@@ -1,4 +1,4 @@
-"""Errors that reach a person, and the exit codes of every command."""
+"""Errors that are shown to users, and the exit codes of all commands."""
 
 EXIT_OK = 0
 EXIT_SOME_FAILED = 1
@@ -18,18 +18,18 @@ class UserError(ValueError):
 
 
 class NotFiniteOutputError(UserError):
-    """A network made NaN or an infinity of a sound picture."""
+    """A network returned NaN or infinities for a valid picture."""
 
     exit_code = EXIT_NAN
 
 
 class NotFiniteError(RuntimeError):
-    """Training met a NaN or an infinity and stopped."""
+    """Training stopped because of NaN or an infinity."""
 
     exit_code = EXIT_NAN
 
 
 class Interrupted(RuntimeError):
-    """Work was interrupted and the same command resumes it."""
+    """Work was interrupted; running the same command again resumes it."""
 
     exit_code = EXIT_INTERRUPTED

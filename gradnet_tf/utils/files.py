@@ -1,4 +1,4 @@
-"""Files that are whole or absent: everything is written beside its place and renamed."""
+"""Writes files atomically: to a temporary file in the same folder, which is then renamed."""
 
 import contextlib
 import errno
@@ -13,7 +13,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-# The process has one umask, which can only be read by setting it.
+from gradnet_tf.utils.errors import UserError
+
+# The umask is global to the process and can only be read by setting it.
 _UMASK = threading.Lock()
 
 
@@ -21,16 +23,15 @@ _UMASK = threading.Lock()
 def atomic_path(
     path: str | os.PathLike, before_replacing: Callable[[], None] | None = None
 ) -> Iterator[Path]:
-    """Yields a temporary path beside `path`; it becomes `path` when the block succeeds.
+    """Yields a temporary path in the same folder; it is renamed to `path` if the block succeeds.
 
-    The temporary name keeps the suffix, since many writers choose the format
-    by it. When the block fails, the temporary file is removed and an existing
-    `path` is left as it was.
+    The temporary name keeps the suffix, since many writers derive the format from it. If the
+    block fails, the temporary file is removed and an existing `path` is not changed.
 
     Args:
         path: the file.
-        before_replacing: called last of all; what it raises leaves `path` as it is. See
-            `gradnet_tf.utils.ownership`.
+        before_replacing: called right before the renaming; if it raises, `path` is not changed.
+            See `gradnet_tf.utils.ownership`.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -41,7 +42,7 @@ def atomic_path(
         yield temporary
         with open(temporary, "rb") as written:
             os.fsync(written.fileno())
-        # mkstemp makes private files; results are meant to be read by others too.
+        # mkstemp creates private files, but results should be readable by others.
         with _UMASK:
             umask = os.umask(0)
             os.umask(umask)
@@ -55,9 +56,10 @@ def atomic_path(
 
 
 def atomic_write(path: str | os.PathLike, data: bytes | str) -> None:
-    """Writes `data` (text as UTF-8) to `path`, whole or not at all.
+    """Writes `data` (text as UTF-8) to `path` atomically.
 
-    Of a file name that is no UTF-8 the strange bytes become escapes, which JSON reads back.
+    Invalid characters, from file names that are not UTF-8, are escaped so that JSON can restore
+    them.
     """
     with atomic_path(path) as temporary:
         temporary.write_bytes(
@@ -65,16 +67,28 @@ def atomic_write(path: str | os.PathLike, data: bytes | str) -> None:
         )
 
 
+def write_file(path: str | os.PathLike, data: bytes | str) -> None:
+    """Writes a user's output file; as `atomic_write`, with a message for users.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    try:
+        atomic_write(path, data)
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror or error}.") from error
+
+
 def require_free_space(folder: str | os.PathLike, num_bytes: int, what: str) -> None:
-    """Raises before a write that would fill the disk, since some writers crash half way.
+    """Raises if a write would fill the disk, since some writers crash when that happens.
 
     Args:
         folder: an existing folder.
-        num_bytes: what is about to be written.
-        what: names it in the message.
+        num_bytes: size of the file to be written.
+        what: its name in the error message.
 
     Raises:
-        OSError: ENOSPC, when less than `num_bytes` and a megabyte to spare is free.
+        OSError: ENOSPC, if less than `num_bytes` plus a megabyte is free.
     """
     free = shutil.disk_usage(folder).free
     if free < num_bytes + 10**6:

@@ -41,16 +41,16 @@ def require_scipy(path: str | os.PathLike):
     """Returns `scipy.io`, which writes MATLAB files of version 5.
 
     Args:
-        path: the file, for the message.
+        path: the file, for the error message.
 
     Raises:
-        UserError: when SciPy is not installed.
+        UserError: SciPy is not installed.
     """
     try:
         import scipy.io
     except ModuleNotFoundError as error:
         raise UserError(
-            f"{path}: a MATLAB file of version 5, which needs SciPy; it is not installed.\n"
+            f"{path}: MATLAB files of version 5 need SciPy, which is not installed.\n"
             "Install it (pip install 'gradnet-tf[mat]'), or save the file in MATLAB with -v7.3."
         ) from error
     return scipy.io
@@ -60,18 +60,18 @@ def damaged(path: str | os.PathLike, reason: object) -> UserError:
     """Returns the error for a file that cannot be read."""
     text = (str(reason).splitlines() or [type(reason).__name__])[0][:160]
     return UserError(
-        f"{path}: damaged, cut off or no MATLAB file: {text}.\n"
+        f"{path}: damaged, truncated or not a MATLAB file: {text}.\n"
         "Download or copy it again and compare its size with the original's."
     )
 
 
 @contextlib.contextmanager
 def open_hdf5(path: str | os.PathLike) -> Iterator[h5py.File]:
-    """Opens a MATLAB file of version 7.3; what lies in it is read through `containers`.
+    """Opens a MATLAB file of version 7.3; its content is read through `containers`.
 
     Raises:
-        UserError: when it is missing, damaged, of another version, or when
-            reading inside the block finds it so.
+        UserError: it is missing, damaged or of another version, also if that is only detected
+            while reading inside the block.
     """
     try:
         with h5py.File(path, "r") as file:
@@ -84,13 +84,13 @@ def open_hdf5(path: str | os.PathLike) -> Iterator[h5py.File]:
             version_5 = is_version_5(path)
         if version_5:
             raise UserError(
-                f"{path}: a MATLAB file of version 5; expected version 7.3 (HDF5), as it is "
-                "published.\nCopy the original, or save it in MATLAB with -v7.3."
+                f"{path}: expected the published file, of version 7.3 (HDF5). Received: version "
+                "5.\nCopy the original, or save it in MATLAB with -v7.3."
             ) from error
         raise damaged(path, error) from error
 
 
-def array_facts(path: Path, name: str) -> tuple[tuple[int, ...], str]:
+def array_info(path: Path, name: str) -> tuple[tuple[int, ...], str]:
     """Returns shape (MATLAB's axes) and NumPy dtype of a variable; reads no numbers.
 
     Raises:
@@ -117,7 +117,7 @@ def read_array(path: Path, name: str) -> np.ndarray:
     """Reads a numeric variable whole, in its own dtype, with MATLAB's axes.
 
     Raises:
-        UserError: as `array_facts` does; the array takes more than `MOST_BYTES`.
+        UserError: as `array_info` does; the array takes more than `MOST_BYTES`.
     """
     budget = Budget(MOST_BYTES)
     if _is_version_5(path):
@@ -145,5 +145,5 @@ def _no_variable(path: Path, name: str, found: Iterable[str]) -> UserError:
     names = ", ".join(sorted(each[:80] for each in itertools.islice(found, 20)))
     return UserError(
         f"{path} has no variable {name}; it has {names or 'none'}.\n"
-        "Expected the file as it is published, under its own name."
+        "Expected the published file under its own name."
     )

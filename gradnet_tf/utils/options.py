@@ -1,12 +1,12 @@
-"""Command-line options from the fields of frozen dataclasses.
+"""Generates command-line options from the fields of frozen dataclasses.
 
-A configuration is described once, where it is defined: a field's name, type and default make the
-option, and its line in the docstring's "Attributes:" section is the help text. The scripts parse
-with absl (`CommandLine`), `gradnet` and `python -m datasets` with argparse (`add_options`). A new
-field therefore needs the field, its docstring line and its validation, and nothing else.
+A configuration is defined once: a field's name, type and default determine the option, and its
+line in the docstring's "Attributes:" section is the help text. The scripts parse with absl
+(`CommandLine`), `gradnet` and `python -m datasets` with argparse (`add_options`). A new option
+needs only the field, its docstring line and its validation.
 
-Names may be written with dashes or underscores everywhere; `--help` shows underscores for the
-scripts and dashes for `gradnet`.
+Names may always be written with dashes or underscores; `--help` shows underscores for the scripts
+and dashes for `gradnet`.
 """
 
 import argparse
@@ -31,19 +31,19 @@ _WIDTH = 88
 
 
 def option(default: Any = dataclasses.MISSING, **metadata: Any) -> Any:
-    """Returns a dataclass field that says more about its option than name, type and default.
+    """Returns a dataclass field with further properties of its option.
 
     Args:
         default: the field's default; without one the option is required.
         **metadata: any of
-            `choices`: the values that are allowed; listed in the help text.
-            `names`: values to list in the help text only.
+            `choices`: the allowed values; listed in the help text.
+            `names`: values that are listed in the help text but not checked.
             `least`, `most`: bounds of a number, both inclusive.
-            `parse`: function from the option's text to the field's value; it raises a
-                `UserError` for a text that it cannot read. For fields of other types.
+            `parse`: function from the option's text to the field's value, for other types; it
+                raises `UserError` for invalid texts.
             `repeated`: a tuple whose option is given once per value, not as a,b,c.
             `positional`: an argument without a name (argparse only).
-            `metavar`: what stands for the value in the help text (argparse only).
+            `metavar`: placeholder of the value in the help text (argparse only).
             `no_flag`: the reason why this field has no option.
     """
     return dataclasses.field(default=default, metadata=metadata)
@@ -92,11 +92,11 @@ class Option:
         return f"{text} (default: {shown:g})" if _is_number(shown) else f"{text} (default: {shown})"
 
     def convert(self, value: Any) -> Any:
-        """Returns the field's value for what was parsed.
+        """Returns the field's value for a parsed value.
 
         Args:
-            value: `None`, text where the field has a `parse`, a list of texts, or a value of
-                the type.
+            value: `None`, a text if the field has `parse`, a list of texts, or a value of the
+                field's type.
 
         Raises:
             UserError: the value is not allowed.
@@ -127,7 +127,7 @@ class Option:
 
     @property
     def expected(self) -> str:
-        """What a value must be, for error messages."""
+        """Description of the allowed values, for error messages."""
         if choices := self.metadata.get("choices"):
             return f"one of {', '.join(map(str, choices))}"
         what = {int: "a whole number", float: "a number"}.get(self.kind, "text")
@@ -148,10 +148,10 @@ def options_of(config: type, names: Mapping[str, Iterable[str]] | None = None) -
 
     Args:
         config: a dataclass.
-        names: by field, values to list in the help text that the dataclass does not know.
+        names: further values by field, to list in the help text.
 
     Raises:
-        TypeError: for a field of a type that has no option, and no `parse` or `no_flag`.
+        TypeError: a field has an unsupported type and neither `parse` nor `no_flag`.
     """
     texts, hints = field_texts(config), typing.get_type_hints(config)
     found = []
@@ -188,7 +188,7 @@ def _kind(hint: Any, parsed: bool) -> tuple[type | None, bool]:
 def field_texts(config: type) -> dict[str, str]:
     """Returns the text of every field in the "Attributes:" section of a class and its bases.
 
-    Each text is one line and has no full stop at its end.
+    Each text is a single line without a final period.
     """
     found: dict[str, str] = {}
     for base in reversed(config.__mro__):
@@ -204,7 +204,7 @@ def field_texts(config: type) -> dict[str, str]:
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """Returns the known option that a misspelt name probably means, or `None`."""
+    """Returns the known option that is closest to a misspelled name, or `None`."""
     by_key = {_key(each): each for each in known}
     close = difflib.get_close_matches(_key(name), by_key, n=1, cutoff=0.7)
     return by_key[close[0]] if close else None
@@ -215,9 +215,9 @@ def _key(name: str) -> str:
 
 
 class CommandLine:
-    """The command line of one script: the options of its configurations, parsed by absl.
+    """The command line of a script: the options of its configurations, parsed by absl.
 
-    Every script has its own, so that several can be imported into one process.
+    Each script has its own instance, so that several scripts can be imported in one process.
     """
 
     def __init__(self, *configs: type, names: Mapping[str, Iterable[str]] | None = None):
@@ -228,7 +228,7 @@ class CommandLine:
             names: as in `options_of`.
 
         Raises:
-            TypeError: as `options_of`, and for an option that two of them have.
+            TypeError: see `options_of`; also if two configurations have the same option.
         """
         self.configs = configs
         self.options: dict[str, Option] = {}
@@ -254,8 +254,8 @@ class CommandLine:
             argv: the program's name, then its arguments.
 
         Raises:
-            UserError: an unknown or missing option, a value that is not allowed, or an
-                argument that is no option.
+            UserError: an unknown or missing option, an invalid value, or a positional
+                argument.
         """
         values = flags.FlagValues()
         for each in self.options.values():
@@ -281,7 +281,7 @@ class CommandLine:
         return Given(found, explicit)
 
     def _spelled(self, argument: str) -> str:
-        """Returns `argument` with the option's name as absl knows it."""
+        """Returns `argument` with the option's name in the spelling that absl knows."""
         match = re.match(r"--?([A-Za-z][\w-]*)", argument)
         if not match:
             return argument
@@ -314,12 +314,12 @@ def _define(each: Option, values: flags.FlagValues) -> None:
 
 
 class Given:
-    """What a command line says; made by `CommandLine.parse`."""
+    """The values of a parsed command line; created by `CommandLine.parse`."""
 
     def __init__(self, values: Mapping[str, Any], explicit: Iterable[str] = ()):
         """Args:
-        values: those of all options, by name.
-        explicit: names of the options that are on the command line.
+        values: the values of all options, by name.
+        explicit: names of the options that were given on the command line.
         """
         self._values, self._explicit = dict(values), frozenset(explicit)
 
@@ -328,7 +328,7 @@ class Given:
         return self._values[name]
 
     def is_explicit(self, name: str) -> bool:
-        """Says whether the option is on the command line, rather than at its default."""
+        """Whether the option was given on the command line."""
         return name in self._explicit
 
     def make(self, config: type, **changes: Any) -> Any:
@@ -336,7 +336,7 @@ class Given:
 
         Args:
             config: one of the command line's dataclasses.
-            **changes: fields to fill with other values.
+            **changes: values of fields that replace those of the command line.
         """
         names = [each.name for each in options_of(config) if each.name not in changes]
         return config(**{name: self[name] for name in names}, **changes)
@@ -352,9 +352,9 @@ def add_options(
     """Adds the options of a dataclass to an argparse parser.
 
     Args:
-        parser: takes them; a `gradnet_tf.utils.command.ArgumentParser` understands both spellings.
+        parser: the parser; an `ArgumentParser` of this module accepts both spellings.
         config: a dataclass.
-        dashes: whether the names are shown with dashes or with underscores.
+        dashes: show the names with dashes instead of underscores.
         names: as in `options_of`.
     """
     for each in options_of(config, names):
@@ -381,6 +381,9 @@ def add_options(
             parser.add_argument(shown, action=action, **arguments)
             continue
         arguments["type"] = _reader(each)
+        if each.metadata.get("parse") and isinstance(each.default, str):
+            # argparse would parse the default as well; `make_config` fills it in.
+            arguments["default"] = argparse.SUPPRESS
         if each.metadata.get("repeated"):
             arguments["action"] = "append"
         if metavar := each.metadata.get("metavar"):
@@ -389,7 +392,7 @@ def add_options(
 
 
 def _reader(each: Option) -> Callable[[str], Any]:
-    """Returns the function from an option's text to its value, for argparse."""
+    """Returns a function that converts an option's text to its value, for argparse."""
 
     def read(text: str) -> Any:
         try:
@@ -398,7 +401,7 @@ def _reader(each: Option) -> Callable[[str], Any]:
             converted = each.convert([text] if each.is_list else text)
             return converted[0] if each.is_list else converted
         except UserError as error:
-            # argparse names the option itself.
+            # argparse adds the name of the option itself.
             text = str(error).removeprefix(f"`{each.name}` must be ")
             text = text.replace(f"Received: {each.name}=", "Received: ")
             start = "" if text == str(error) else "expected "
@@ -408,16 +411,16 @@ def _reader(each: Option) -> Callable[[str], Any]:
 
 
 def make_config(config: type, arguments: argparse.Namespace, **changes: Any) -> Any:
-    """Returns a configuration filled from what argparse parsed; see `Given.make`."""
+    """Returns a configuration filled from an argparse namespace; see `Given.make`."""
     values = {}
     for each in options_of(config):
-        value = getattr(arguments, each.name)
+        value = getattr(arguments, each.name, each.default)
         values[each.name] = tuple(value) if isinstance(value, list) else value
     return config(**{**values, **changes})
 
 
 class ArgumentParser(argparse.ArgumentParser):
-    """Takes options with dashes or underscores and reports a wrong one in one line."""
+    """Accepts options with dashes or underscores and reports errors in one line."""
 
     def parse_known_args(self, args=None, namespace=None):
         arguments = list(sys.argv[1:] if args is None else args)
@@ -432,7 +435,7 @@ class ArgumentParser(argparse.ArgumentParser):
         return parsed
 
     def _options_for(self, parsed: argparse.Namespace) -> list[str]:
-        """Returns the options of the parser and of the subcommand that was chosen."""
+        """Returns the options of the parser and of the chosen subcommand."""
         known = [each for each in self._option_string_actions if each.startswith("--")]
         for action in self._actions:
             chosen = getattr(parsed, action.dest, None)
@@ -446,11 +449,11 @@ class ArgumentParser(argparse.ArgumentParser):
 
 
 def spelled_for(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> list[str]:
-    """Returns `arguments` with the options' names spelt as the parser knows them.
+    """Returns `arguments` with the options' names in the spelling that the parser knows.
 
     Args:
-        parser: knows an option by one spelling, with dashes or underscores.
-        arguments: without the program's name; what follows "--" is left alone.
+        parser: knows each option in one spelling, with dashes or underscores.
+        arguments: without the program's name; arguments after "--" are not changed.
     """
     known = {_key(each): each for each in parser._option_string_actions if each.startswith("--")}
     spelled = list(arguments)

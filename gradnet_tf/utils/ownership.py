@@ -1,14 +1,14 @@
-"""What a command may replace or delete: its own earlier results, and nothing else.
+"""Ensures that commands replace or delete only their own earlier results.
 
-The rule: a file that exists is replaced or removed only where it carries a mark of the command
-that is at work, and never where it is one of the command's inputs. The mark is either in the file
-(a report's generator, the fields of a card or of a run's config.json) or in a manifest of names:
-`MANIFEST` beside the file, which holds the sha256 of what was written, so that a file that
-somebody has put in its place, or has worked on since, is theirs.
+An existing file may be replaced or removed only if it carries a mark of the current command, and
+never if it is one of the command's inputs. The mark is either in the file (a report's generator,
+the fields of a card or of a run's config.json) or in a manifest: `MANIFEST` in the same folder
+holds the sha256 of the written files, so that files which a user has replaced or edited since are
+recognized as the user's own.
 
-Commands ask twice: before the work, so that a mistake costs no hours, and at the moment of
-writing, since the folder may have changed in between. A refusal is a `UserError` of two lines: the
-file, and what to do.
+Commands check twice: before the work, so that a mistake does not cost hours, and right before
+writing, since the folder may have changed in the meantime. A refusal is a `UserError` of two
+lines: the file, and what to do.
 """
 
 import contextlib
@@ -23,18 +23,18 @@ from gradnet_tf.utils.files import sha256_of, write_json
 
 #: Names of the files that commands wrote into a folder, with their sha256.
 MANIFEST = ".gradnet-files.json"
-#: A manifest of a million files is smaller; what is larger is none.
+#: Larger files are not manifests; one of a million files is smaller.
 _MOST_BYTES = 2**28
 
 
 class Inputs:
-    """The files a command reads, told by what they are and not by how their paths are written.
+    """The input files of a command, compared by identity and not by the spelling of their paths.
 
-    A folder that was exchanged for a link, and another spelling of a name, lead to the same file.
-    Its second names (hard links) are no inputs: who replaces one leaves the other.
+    Other spellings of a path, and paths through links, lead to the same file. Hard links do not
+    count as the same file: replacing one of them leaves the other one unchanged.
 
     Args:
-        paths: files; those that do not exist are left out.
+        paths: files; those that do not exist are ignored.
     """
 
     def __init__(self, paths: Iterable[str | os.PathLike] = ()):
@@ -43,35 +43,32 @@ class Inputs:
             for each in (path, os.path.realpath(path)):
                 self._places.add(_place(each))
             with contextlib.suppress(OSError):
-                facts = os.stat(path)
-                self._files.add((facts.st_dev, facts.st_ino))
+                status = os.stat(path)
+                self._files.add((status.st_dev, status.st_ino))
         self._places.discard(None)
 
     def __contains__(self, path: str | os.PathLike) -> bool:
         if _place(path) in self._places:
             return True
         with contextlib.suppress(OSError):
-            facts = os.lstat(path)
-            return facts.st_nlink == 1 and (facts.st_dev, facts.st_ino) in self._files
+            status = os.lstat(path)
+            return status.st_nlink == 1 and (status.st_dev, status.st_ino) in self._files
         return False
-
-
-NO_INPUTS = Inputs()
 
 
 def require_replaceable(
     path: str | os.PathLike,
     given: str,
     is_own: Callable[[Path], bool],
-    inputs: Inputs = NO_INPUTS,
+    inputs: Inputs | tuple[()] = (),
 ) -> None:
-    """Raises unless a path is free, or holds a file of ours that may be replaced.
+    """Raises unless a path does not exist, or is one of our own files that may be replaced.
 
     Args:
-        path: what is about to be written, replaced or removed.
-        given: the option that led there, such as "--output=out"; begins the message.
+        path: the path to be written, replaced or removed.
+        given: the option that determined the path, such as "--output=out"; begins the message.
         is_own: whether an existing file or folder carries the command's mark.
-        inputs: what is never replaced, whatever it carries.
+        inputs: files that are never replaced, whatever mark they carry; see `Inputs`.
 
     Raises:
         UserError: names the path and what to do.
@@ -82,19 +79,19 @@ def require_replaceable(
     if path in inputs:
         raise UserError(
             f"{given}: {path} is one of the inputs, and inputs are never overwritten.\n"
-            "Give another place."
+            "Give another path."
         )
-    # Written through a link, another file would change than the one that was looked at.
+    # Writing through a link would change another file than the one that was checked.
     if path.is_symlink() or not is_own(path):
         what = "a link" if path.is_symlink() else "not a result of this command, or changed since"
         raise UserError(
             f"{given}: {path} exists and is {what}, so it is not replaced.\n"
-            "Give another place, or move it away first."
+            "Give another path, or move it away first."
         )
 
 
 def is_recorded(path: str | os.PathLike) -> bool:
-    """Whether the manifest beside a file lists it, and it is still what was written."""
+    """Whether the manifest in a file's folder lists it and its content has not changed."""
     path = Path(path)
     known = _read(path.parent / MANIFEST).get(path.name)
     try:
@@ -116,17 +113,17 @@ def record(*paths: str | os.PathLike) -> None:
 
 
 def record_folder(folder: str | os.PathLike) -> None:
-    """Writes the manifest of a whole folder: all files in it and below."""
+    """Writes the manifest of a folder with all files in it and in its subfolders."""
     folder = Path(folder)
     names = sorted(_names(folder) - {MANIFEST})
     write_json(folder / MANIFEST, {"files": {name: sha256_of(folder / name) for name in names}})
 
 
 def foreign_in(folder: str | os.PathLike) -> list[str]:
-    """Returns the names in a folder that its manifest does not account for, sorted.
+    """Returns the names in a folder that are not covered by its manifest, sorted.
 
-    Files that have changed since, links and everything that is no file are foreign, too; without
-    a manifest all is.
+    Changed files, links and everything that is not a regular file count as foreign; without a
+    manifest, everything does.
     """
     folder = Path(folder)
     known = _read(folder / MANIFEST)
@@ -138,15 +135,15 @@ def foreign_in(folder: str | os.PathLike) -> list[str]:
 
 
 def is_json_with(path: str | os.PathLike, *keys: str) -> bool:
-    """Whether a file is a JSON object with all of these keys."""
+    """Whether a file contains a JSON object with all of these keys."""
     return set(keys) <= read_object(path).keys()
 
 
 def read_object(path: str | os.PathLike) -> dict:
-    """Returns the JSON object of a regular file; empty where there is none."""
+    """Returns the JSON object in a regular file; empty if there is none."""
     try:
-        facts = os.stat(path)
-        if not stat.S_ISREG(facts.st_mode) or facts.st_size > _MOST_BYTES:
+        status = os.stat(path)
+        if not stat.S_ISREG(status.st_mode) or status.st_size > _MOST_BYTES:
             return {}
         value = json.loads(Path(path).read_text("utf-8"))
     except (OSError, ValueError, RecursionError):
@@ -162,7 +159,7 @@ def _is_same(path: Path, sha256: str | None) -> bool:
 
 
 def _names(folder: Path) -> set[str]:
-    """Returns what is in a folder and below, relative to it: all but plain folders."""
+    """Returns the relative paths of everything in and below a folder except plain folders."""
     found = set()
     for place, folders, files in os.walk(folder):
         links = [name for name in folders if os.path.islink(os.path.join(place, name))]
@@ -176,10 +173,10 @@ def _read(path: Path) -> dict[str, str]:
 
 
 def _place(path: str | os.PathLike) -> tuple[int, int, str] | None:
-    """Returns the entry of a folder that is replaced when a file is renamed to a path."""
+    """Returns the folder entry that is replaced when a file is renamed to a path."""
     folder, name = os.path.split(os.path.abspath(path))
     try:
-        facts = os.stat(folder)
+        status = os.stat(folder)
     except OSError:
         return None
-    return facts.st_dev, facts.st_ino, name
+    return status.st_dev, status.st_ino, name

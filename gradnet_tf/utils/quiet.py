@@ -1,4 +1,4 @@
-"""Keeps the start-up chatter of native libraries off a person's screen."""
+"""Suppresses start-up messages of native libraries."""
 
 import contextlib
 import os
@@ -11,13 +11,12 @@ from gradnet_tf.utils.errors import UserError
 
 @contextlib.contextmanager
 def quiet_native_logs() -> Iterator[None]:
-    """Holds back what is written to the standard error stream inside the block.
+    """Captures everything that is written to standard error inside the block.
 
-    TensorFlow and LiteRT write informational lines (oneDNN, CUDA, XNNPACK)
-    straight to file descriptor 2 while they are imported, and
-    `TF_CPP_MIN_LOG_LEVEL` does not stop those. When the block fails, what was
-    held back is printed after all, unless the failure is a `UserError`, whose
-    message says enough.
+    TensorFlow and LiteRT write informational lines (oneDNN, CUDA, XNNPACK) directly to file
+    descriptor 2 when they are imported, and `TF_CPP_MIN_LOG_LEVEL` does not prevent that. If the
+    block fails, the captured text is printed, except for a `UserError`, whose message is
+    sufficient.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     sys.stderr.flush()

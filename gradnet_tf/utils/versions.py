@@ -1,4 +1,4 @@
-"""What software made a result: recorded beside every number that is published."""
+"""Software versions, which are recorded with every published number."""
 
 import importlib.metadata
 import platform
@@ -16,7 +16,7 @@ _PACKAGES = (
 
 
 def installed_versions() -> dict[str, str]:
-    """Returns the versions of Python and of the packages that decide a result, where installed."""
+    """Returns the versions of Python and of the installed packages that affect results."""
     versions = {"python": platform.python_version()}
     for package in _PACKAGES:
         try:

@@ -1,4 +1,4 @@
-"""Trained weights that ship with the package: `NAME.weights.h5` and a card `NAME.json` each."""
+"""Trained weights shipped with the package, each a `NAME.weights.h5` and a card `NAME.json`."""
 
 import json
 import re
@@ -9,7 +9,7 @@ from typing import Any
 from gradnet_tf.utils.errors import UserError
 from gradnet_tf.utils.files import sha256_of
 
-#: Where the files lie.
+#: The folder of the files.
 FOLDER = Path(__file__).parent
 
 #: The weights that `--model=default` means.
@@ -22,52 +22,48 @@ NAME = re.compile(
 
 
 def weights_path(name: str) -> Path:
-    """Returns where the weights called `name` lie, whether or not they exist."""
+    """Returns the path of the weights called `name`, even if they do not exist."""
     return FOLDER / f"{name}.weights.h5"
 
 
 def read_card(name: str) -> dict[str, Any] | None:
-    """Returns the card of the weights called `name`, or `None` where none ship.
+    """Returns the card of the weights called `name`, or `None` if there are none.
 
-    A card holds at least `name`, `preset`, `channels`, `sigma_min`, `sigma_max`, `sha256`
+    A card has at least `name`, `preset`, `channels`, `sigma_min`, `sigma_max`, `sha256`
     (of the file beside it), `dtype` (of its arrays), `parameters`, `bytes`, `scores`
     ({set: {sigma: dB}}), `clean` ({set: dB}), `limits` (sentences), `data`, `terms`, `licence`
     and `recipe`.
     """
     card = FOLDER / f"{name}.json"
-    # A name with a separator in it is a path, and is none of these names.
+    # A name with a separator is a path.
     if Path(name).name != name or not card.is_file() or not weights_path(name).is_file():
         return None
     return json.loads(card.read_text(encoding="utf-8"))
 
 
 def find_tflite(spec: str) -> Path | None:
-    """Returns the .tflite file that ships of the weights that a name means, `None` without one.
-
-    Args:
-        spec: see `find_card`.
-    """
+    """Returns the .tflite file of the weights that `find_card` finds, or `None`."""
     card = find_card(spec)
     return card and tflite_path(card)
 
 
 def tflite_path(card: Mapping[str, Any]) -> Path | None:
-    """Returns the .tflite file that ships beside the weights of a card, `None` without one."""
+    """Returns the .tflite file that is shipped with the weights of a card, or `None`."""
     path = FOLDER / "litert" / f"{card['name']}.tflite"
     return path if path.is_file() else None
 
 
 def list_weights() -> list[dict[str, Any]]:
-    """Returns the cards of all weights that ship, by name."""
+    """Returns the cards of all shipped weights, sorted by name."""
     names = sorted(path.stem for path in FOLDER.glob("*.json"))
     return [card for card in map(read_card, names) if card is not None]
 
 
 def find_card(spec: str) -> dict[str, Any] | None:
-    """Returns the card that a name means, or `None` where no such weights ship.
+    """Returns the card of weights, or `None` if there are none.
 
     Args:
-        spec: a weights' name, an architecture (its colour blind weights), or `default`.
+        spec: a name of weights, an architecture (its color blind weights), or `default`.
     """
     if spec == "default":
         return read_card(DEFAULT)
@@ -75,14 +71,10 @@ def find_card(spec: str) -> dict[str, Any] | None:
 
 
 def gray_partner(name: str, source: Mapping[str, Any] | None) -> str | None:
-    """Returns the grey weights that ship beside colour weights: the same preset and noise level.
+    """Returns the name of the gray weights with the preset and noise level of color weights.
 
-    Args:
-        name: of a denoiser, such as "gradnet_small_color_blind".
-        source: its `source`; a run or a file has no partner, whatever its name.
-
-    Returns:
-        Such as "gradnet_small_gray_blind"; `None` where none ship.
+    `name` and `source` are those of a denoiser; runs and files have no partner. `None` if there are
+    no such weights.
     """
     parts = NAME.match(name)
     if (source or {}).get("kind") != "weights" or parts is None or parts["colour"] != "color":
@@ -101,12 +93,12 @@ def verified_path(card: dict[str, Any]) -> Path:
     found = sha256_of(path)
     if found != card.get("sha256"):
         raise UserError(
-            f"{path}: the file is damaged or was exchanged: its sha256 is {found}, expected "
+            f"{path}: the file is damaged or was replaced: its sha256 is {found}, expected "
             f"{card.get('sha256')}.\nReinstall the package."
         )
     return path
 
 
 def shipped_names() -> str:
-    """Returns the names of all weights that ship, for messages."""
+    """Returns the names of all shipped weights, for messages."""
     return ", ".join(card["name"] for card in list_weights()) or "none"

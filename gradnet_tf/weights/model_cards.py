@@ -1,4 +1,4 @@
-"""The weights that ship, as text: a table of all, or the card of one."""
+"""The shipped weights as text: a table of all, or the card of one."""
 
 import textwrap
 from collections.abc import Iterator, Sequence
@@ -39,7 +39,7 @@ def _row(card: dict[str, Any]) -> tuple[str, ...]:
 
 
 def card_text(card: dict[str, Any]) -> str:
-    """Returns a card in readable form; what it lacks is left out."""
+    """Returns a card in readable form, without missing entries."""
     lines = [card["name"]]
     for label, text in _entries(card):
         lines += textwrap.wrap(
@@ -54,9 +54,9 @@ def card_text(card: dict[str, Any]) -> str:
 
 
 def _entries(card: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yields labels and their texts; an empty label goes on with the one before."""
-    colour = "RGB" if card["channels"] == 3 else "grey"
-    yield "network", f"{card['preset']}, {card['parameters']:,} parameters, {colour}"
+    """Yields labels and their texts; an empty label continues the previous one."""
+    color = "RGB" if card["channels"] == 3 else "gray"
+    yield "network", f"{card['preset']}, {card['parameters']:,} parameters, {color}"
     yield "noise", f"white Gaussian, sigma {_levels(card)} on the 0-255 scale"
     counts = card.get("measured", {}).get("images", {})
     for name, by_sigma in card.get("scores", {}).items():
@@ -79,7 +79,7 @@ def _entries(card: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _float16_entry(float16: dict[str, Any] | None) -> Iterator[tuple[str, str]]:
-    """Says what rounding cost; the scores are those of the weights before it."""
+    """Describes the loss of rounding to float16; the card's scores are those before it."""
     if float16 is None:
         return
     verdict = "the arrays are float16" if float16["kept"] else "so the arrays stayed float32"

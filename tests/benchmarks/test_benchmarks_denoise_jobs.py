@@ -25,7 +25,7 @@ def test_the_table_has_a_ratio_for_each_number_of_jobs():
     assert abs(rates[1] / rates[0] - float(rows[1][2])) < 0.05 * float(rows[1][2]) + 0.02
 
 
-def test_wrong_jobs_are_told():
+def test_wrong_jobs_are_refused():
     for jobs in ("0", "two"):
         done = benchmark("--model=none", f"--jobs={jobs}")
         assert done.returncode == 2 and "`jobs` must be" in done.stderr

@@ -28,7 +28,7 @@ def test_a_hundred_mutants_become_results_or_lines(run):
 
 
 @pytest.mark.slow
-def test_the_same_in_a_process_of_its_own(run):
+def test_the_same_in_a_separate_process(run):
     _, violations, peak = fuzz_command.fuzz_folder(range(100, 130), 7, run, 10.0, alone=True)
     assert violations == [] and 100 < peak < 3000
 
@@ -51,7 +51,7 @@ def test_what_is_wrong_with_a_file_is_seen(folders):
     assert "2 lines" in fuzz_command.outcomes(source, target, "failed: a.png\na.png")["a.png"]
     (target / "a.png").unlink()
     found = fuzz_command.outcomes(source, target, "failed: a.png: x")
-    assert found["a.png"] == "no result, though it can be read"
+    assert found["a.png"] == "no result, although it is readable"
     assert "no result" in fuzz_command.outcomes(source, target, "")["a.png"]
     (source / "a.png").write_bytes(b"no photograph")
     assert fuzz_command.outcomes(source, target, "failed: a.png: x")["a.png"] == "refused"
@@ -75,7 +75,7 @@ def test_what_is_wrong_with_a_folder_is_seen(folders):
     (target / ".partial-1a.png").write_bytes(b"")
     assert ".partial-1a.png" in complaints(EXIT_OK, written=2)[0]
     (source / "a.png").write_bytes(b"")
-    assert "inputs are not what they were" in complaints(EXIT_OK, written=2)[0]
+    assert "inputs have changed" in complaints(EXIT_OK, written=2)[0]
 
 
 def test_a_crash_is_a_violation(monkeypatch, tmp_path):

@@ -1,14 +1,13 @@
 """The benchmark of large photographs: its line, its picture, and that it measures a process."""
 
-import json
-
 import cv2
 import pytest
 
+from benchmarks.measuring import in_own_process, write_photograph
 from benchmarks.memory import tiled_memory
 
 
-def test_the_line_is_that_of_the_points_and_tells_how_far_one_is_off():
+def test_the_line_is_that_of_the_points_and_its_largest_deviation():
     sizes = [1, 4, 12, 24]
     start, slope, far = tiled_memory.straight_line(sizes, [2.5 + 3 * size for size in sizes])
     assert (start, slope) == pytest.approx((2.5, 3))
@@ -18,17 +17,17 @@ def test_the_line_is_that_of_the_points_and_tells_how_far_one_is_off():
 
 
 def test_the_picture_has_the_size_and_the_noise(tmp_path):
-    tiled_memory.generate(str(tmp_path / "a.png"), 0.024)
+    write_photograph(str(tmp_path / "a.png"), 0.024)
     picture = cv2.imread(str(tmp_path / "a.png"))
     assert picture.shape == (127, 190, 3)
     assert 60 < picture.mean() < 160 and picture.std() > 15
 
 
-def test_a_process_of_its_own_measures_itself(tmp_path):
+def test_a_separate_process_measures_itself(tmp_path):
     source, target = str(tmp_path / "a.png"), str(tmp_path / "b.png")
-    tiled_memory.in_its_own_process("generate", source, 0.01)
+    in_own_process("benchmarks.measuring:write_photograph", source, 0.01)
     options = ("gradnet_tiny", "64", None, "keras")
-    row = tiled_memory.in_its_own_process("measure", source, target, *options)
-    found = json.loads(row)
+    name = "benchmarks.memory.tiled_memory:measure"
+    found = in_own_process(name, source, target, *options)
     assert found["seconds"] > 0 and 50e6 < found["peak"] < 20e9
     assert cv2.imread(target).shape == cv2.imread(source).shape

@@ -136,7 +136,7 @@ def test_running_out_of_memory_fails_the_file_alone(photos, tmp_path, capsys):
         return image
 
     plan = denoise_plan.plan_jobs([str(photos)], str(tmp_path / "out"))
-    assert denoise_files.denoise_files(plan, lambda: denoiser) == 1
+    assert denoise_files.denoise_files(plan, lambda _: denoiser) == 1
     printed = capsys.readouterr()
     assert "a.png: not enough memory" in printed.err
     assert "2 written, 0 skipped, 1 failed" in printed.out
@@ -146,7 +146,7 @@ def test_running_out_of_memory_fails_the_file_alone(photos, tmp_path, capsys):
     ("arguments", "words"),
     [
         ([], "required: COMMAND"),
-        (["denoise", "a.png"], "--output: expected a folder for the results. Received: none"),
+        (["denoise", "a.png"], "--output: expected a folder for the results. Received: nothing"),
         (["denoise", "a.png", "--output", "o", "--strength", "2"], r"expected a number in [0, 1]"),
         (["denoise", "a.png", "--output", "o", "--strength", "nan"], "Received: nan"),
         (["sharpen"], "invalid choice: 'sharpen'"),
@@ -176,7 +176,7 @@ def test_an_empty_folder_and_a_text_are_bad_input(tmp_path, capsys):
 def test_models_lists_the_weights_that_ship(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(weights, "FOLDER", tmp_path)
     assert gradnet("models") == 0
-    assert "No weights ship" in capsys.readouterr().out
+    assert "ships no weights" in capsys.readouterr().out
     card = {
         "name": weights.DEFAULT,
         "preset": "gradnet_small",
@@ -246,4 +246,4 @@ def test_an_output_that_cannot_be_made_is_said_before_the_model_loads(photos, tm
     (tmp_path / "file").write_text("x")
     output = tmp_path / "file" / "out"
     assert gradnet("denoise", photos, "--output", output, "--model", "no_such_model") == 2
-    assert "cannot be made" in capsys.readouterr().err
+    assert "cannot be created" in capsys.readouterr().err

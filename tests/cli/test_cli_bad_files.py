@@ -122,7 +122,7 @@ def test_a_full_disk_fails_what_does_not_fit(tmp_path, jobs, monkeypatch, capsys
 
     plan = plan_jobs([str(tmp_path / "in")], str(tmp_path / "out"))
     monkeypatch.setattr(type(tmp_path), "write_bytes", small)
-    assert denoise_files(plan, lambda: negative, FileOptions(jobs=jobs)) == 1
+    assert denoise_files(plan, lambda _: negative, FileOptions(jobs=jobs)) == 1
     monkeypatch.undo()
     out, err = capsys.readouterr()
     assert "2 written, 0 skipped, 2 failed" in out
@@ -156,7 +156,7 @@ def test_what_may_not_be_read_fails_alone(photos, tmp_path):
     if "Permission denied" not in done.stderr and not done.stdout:
         pytest.skip(f"another user cannot run this Python: {done.stderr[-200:]}")
     assert done.returncode == 1
-    assert f"failed: {closed}: cannot look into this folder: Permission denied" in done.stderr
+    assert f"failed: {closed}: cannot read this folder: Permission denied" in done.stderr
     assert f"failed: cannot read {photos / 'pixel.png'}: Permission denied" in done.stderr
     assert len(done.stderr.splitlines()) == len(BAD) + 2
     assert names(tmp_path / "out") == sorted(set(GOOD) - {"pixel.png"})
@@ -167,14 +167,14 @@ def test_what_is_no_file_is_refused_and_not_waited_for(tmp_path, capsys):
     os.mkfifo(tmp_path / "fifo.png")
     os.mkfifo(tmp_path / "fifo.html")
     good = (tmp_path / "good.png", "--output", tmp_path / "out")
-    assert gradnet(*good, "--report", tmp_path / "fifo.html") == 2
+    assert gradnet("denoise", *good, "--report", tmp_path / "fifo.html") == 2
     assert "Received: a pipe, a socket or a device" in capsys.readouterr().err
     with socket.socket(socket.AF_UNIX) as server, contextlib.chdir(tmp_path):
         server.bind("socket.png")
         os.symlink("/dev/zero", tmp_path / "zero.png")
         for name in ("fifo.png", "socket.png", "zero.png", "/dev/zero"):
             out = tmp_path / "out" / name.strip("/").replace("/", "_")
-            code = gradnet(tmp_path / name, "--output", out)
+            code = gradnet("denoise", tmp_path / name, "--output", out)
             said = capsys.readouterr().err
             assert code in (1, 2) and "Traceback" not in said, said
             assert not names(out)

@@ -70,14 +70,14 @@ def test_with_jobs_files_are_read_while_one_is_denoised(photos, tmp_path, jobs, 
 
     monkeypatch.setattr(module, "read_photo", recorded)
     plan = plan_jobs([str(photos)], str(tmp_path / "out"))
-    assert denoise_files(plan, lambda: denoiser, FileOptions(jobs=jobs)) == 1
+    assert denoise_files(plan, lambda _: denoiser, FileOptions(jobs=jobs)) == 1
     assert beside == [jobs - 1]
 
 
 def test_large_pictures_wait_outside(photos, tmp_path, monkeypatch):
     """With no room beside it, a picture is on its way alone, whatever the jobs."""
     lock, held, most = threading.Lock(), [0], []
-    read, write = module.read_photo, module.write_encoded
+    read, write = module.read_photo, module.write_file
 
     def reads(*arguments):
         with lock:
@@ -95,9 +95,9 @@ def test_large_pictures_wait_outside(photos, tmp_path, monkeypatch):
             held[0] -= 1
 
     monkeypatch.setattr(module, "read_photo", reads)
-    monkeypatch.setattr(module, "write_encoded", writes)
+    monkeypatch.setattr(module, "write_file", writes)
     plan = plan_jobs([str(photos)], str(tmp_path / "out"))
-    denoise_files(plan, lambda: negative, FileOptions(jobs=4, waiting_memory=1.0))
+    denoise_files(plan, lambda _: negative, FileOptions(jobs=4, waiting_memory=1.0))
     assert max(most) == 1 and len(most) == 16
 
 
@@ -149,7 +149,7 @@ def test_a_signal_while_a_file_is_written_leaves_no_half_file(photos, tmp_path, 
         process.send_signal(stop)
         out, err = process.communicate(timeout=60)
     assert process.returncode == 75
-    assert err.splitlines()[-1].startswith("error: interrupted: no file is half written")
+    assert err.splitlines()[-1].startswith("error: interrupted: no partial files were left")
     assert "Traceback" not in err
     written = [name for name in names(output) if (output / name).read_bytes() != old]
     assert [line for line in out.splitlines() if line.startswith(f"{len(written)} written")]
@@ -170,7 +170,7 @@ def test_the_settings_of_an_interrupted_run_are_kept(photos, tmp_path, capsys):
     plan = plan_jobs([str(photos / "[0-9].png")], str(tmp_path / "out"))
     options = FileOptions(settings={"strength": 1.0})
     with pytest.raises(RuntimeError, match="interrupted"):
-        denoise_files(plan, lambda: interrupted, options)
+        denoise_files(plan, lambda _: interrupted, options)
     kept = json.loads((tmp_path / "out" / ".gradnet.json").read_text())
     assert sorted(kept["results"]) == names(tmp_path / "out") == ["0.png", "1.png"]
 
@@ -182,7 +182,7 @@ def test_a_folder_that_becomes_a_link_to_the_inputs_does_not_overwrite_them(
     output = tmp_path / "out"
     before = {path: path.read_bytes() for path in photos.rglob("*") if path.is_file()}
 
-    def load():
+    def load(_):
         output.rename(tmp_path / "aside")
         output.symlink_to(photos)
         return negative

@@ -39,7 +39,7 @@ def test_a_name_that_is_no_utf_8_is_a_name(photo, tmp_path):
 
 def test_a_dry_run_of_standard_input_is_refused(capsys):
     assert gradnet("denoise", "-", "--dry-run") == 2
-    assert "--dry-run: with - as INPUT leave the flag out" in capsys.readouterr().err
+    assert "--dry-run: not allowed with - as INPUT. Leave the flag out" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
@@ -62,7 +62,10 @@ def test_a_16_bit_file_that_uses_a_part_of_its_range_is_told(tmp_path, capsys):
     flags = ("--model=gradnet_tiny", "--output", tmp_path / "out")
     assert gradnet("denoise", tmp_path / "dark.png", tmp_path / "usual.png", *flags) == 0
     err = capsys.readouterr().err
-    assert "dark.png: uses the darkest part of its 16 bits" in err and "usual.png" not in err
+    assert (
+        "dark.png: uses only the darkest eighth of its 16-bit range" in err
+        and "usual.png" not in err
+    )
 
 
 def test_floats_on_the_0_255_scale_are_refused():

@@ -71,7 +71,7 @@ def test_an_output_inside_the_input_is_no_input(photos):
     for _ in range(2):  # The second time, results lie there.
         plan = plan_jobs([str(photos)], str(photos / "out"))
         assert len(plan.jobs) == len(MADE)
-        assert denoise_files(plan, lambda: negative) == 0
+        assert denoise_files(plan, lambda _: negative) == 0
     assert len(plan_jobs([str(photos / "**/*.*")], str(photos / "out")).jobs) == len(MADE)
 
 
@@ -103,23 +103,23 @@ def test_a_file_whose_name_looks_like_a_pattern_is_that_file(photos, tmp_path):
 
 def test_what_has_a_result_is_skipped_unless_asked(photos, tmp_path, capsys):
     plan = plan_jobs([str(photos)], str(tmp_path / "out"))
-    assert denoise_files(plan, lambda: negative) == 0
+    assert denoise_files(plan, lambda _: negative) == 0
     first = {name: (tmp_path / "out" / name).read_bytes() for name in MADE}
     (tmp_path / "out" / "a.jpg").unlink()
-    assert denoise_files(plan, lambda: lambda pixels: pixels) == 0
+    assert denoise_files(plan, lambda _: lambda pixels: pixels) == 0
     assert "1 written, 3 skipped, 0 failed" in capsys.readouterr().out
     assert (tmp_path / "out" / "c.webp").read_bytes() == first["c.webp"]
-    assert denoise_files(plan, lambda: lambda pixels: pixels, FileOptions(overwrite=True)) == 0
+    assert denoise_files(plan, lambda _: lambda pixels: pixels, FileOptions(overwrite=True)) == 0
     assert "4 written, 0 skipped" in capsys.readouterr().out
     assert (tmp_path / "out" / "c.webp").read_bytes() != first["c.webp"]
 
 
 def test_nothing_but_skipped_files_needs_no_model(photos, tmp_path):
-    def no_model():
+    def no_model(_):
         raise AssertionError("the model was loaded")
 
     plan = plan_jobs([str(photos / "a.jpg")], str(tmp_path / "out"))
-    assert denoise_files(plan, lambda: negative) == 0
+    assert denoise_files(plan, lambda _: negative) == 0
     assert denoise_files(plan, no_model) == 0
 
 
@@ -144,10 +144,10 @@ def test_a_folder_without_access_is_a_failure_and_the_rest_is_done(
 
     monkeypatch.setattr(os, "scandir", guarded)
     plan = plan_jobs([str(photos)], str(tmp_path / "out"))
-    assert denoise_files(plan, lambda: negative) == 1
+    assert denoise_files(plan, lambda _: negative) == 1
     printed = capsys.readouterr()
     assert "3 written, 0 skipped, 1 failed" in printed.out
-    assert "deep: cannot look into this folder: Permission denied" in printed.err
+    assert "deep: cannot read this folder: Permission denied" in printed.err
 
 
 def test_bad_files_of_every_kind_cost_a_line_each(photos, tmp_path, capsys):
@@ -156,7 +156,7 @@ def test_bad_files_of_every_kind_cost_a_line_each(photos, tmp_path, capsys):
     (photos / "z3.png").write_bytes(b"this is text")
     (photos / "z4.jpg").write_bytes(MADE["sub/a.png"]())  # A PNG all the same.
     plan = plan_jobs([str(photos)], str(tmp_path / "out"))
-    assert denoise_files(plan, lambda: negative) == 1
+    assert denoise_files(plan, lambda _: negative) == 1
     printed = capsys.readouterr()
     assert "5 written, 0 skipped, 3 failed" in printed.out
     assert [line.split("/")[-1][:2] for line in printed.err.splitlines()] == ["z1", "z2", "z3"]
@@ -174,11 +174,11 @@ def test_an_interruption_says_how_far_it_got_and_leaves_no_half_file(photos, tmp
         return pixels
 
     plan = plan_jobs([str(photos)], str(tmp_path / "out"))
-    with pytest.raises(Interrupted, match="the same command goes on"):
-        denoise_files(plan, lambda: interrupted)
+    with pytest.raises(Interrupted, match="run the same command again"):
+        denoise_files(plan, lambda _: interrupted)
     assert "2 written, 0 skipped, 0 failed" in capsys.readouterr().out
     assert len(names(tmp_path / "out")) == 2
-    assert denoise_files(plan, lambda: negative) == 0
+    assert denoise_files(plan, lambda _: negative) == 0
     assert "2 written, 2 skipped" in capsys.readouterr().out
 
 
@@ -186,7 +186,7 @@ def test_quality_reaches_the_file(photos, tmp_path):
     sizes = []
     for quality in (10, 95):
         plan = plan_jobs([str(photos / "a.jpg")], str(tmp_path / str(quality)))
-        denoise_files(plan, lambda: negative, FileOptions(quality=quality))
+        denoise_files(plan, lambda _: negative, FileOptions(quality=quality))
         sizes.append((tmp_path / str(quality) / "a.jpg").stat().st_size)
     assert sizes[0] < sizes[1]
 
@@ -217,8 +217,8 @@ def test_a_dash_is_standard_input_to_standard_output(monkeypatch, run, capsys):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["-", "--output", "out"], "leave the flag out"),
-        (["-", "a.png", "--output", "out"], "stands alone"),
+        (["-", "--output", "out"], "Leave the flag out"),
+        (["-", "a.png", "--output", "out"], "must be the only input"),
         (["--quality", "0", "a.jpg", "--output", "o"], "expected a whole number in [1, 100]"),
         (["--quality", "9.5", "a.jpg", "--output", "o"], "expected a whole number in [1, 100]"),
         (["--luma", "nan", "a.jpg", "--output", "o"], "expected a number in [0, 1]"),
@@ -239,6 +239,6 @@ def test_progress_on_a_terminal_names_files_speed_and_time_left(photos, tmp_path
 
     screen = Terminal()
     monkeypatch.setattr(sys, "stderr", screen)
-    denoise_files(plan_jobs([str(photos)], str(tmp_path / "out")), lambda: negative)
+    denoise_files(plan_jobs([str(photos)], str(tmp_path / "out")), lambda _: negative)
     assert "1 of 4 files" in screen.getvalue()
     assert "megapixels/s" in screen.getvalue() and " left" in screen.getvalue()

@@ -18,11 +18,9 @@ NOW = {"model": "m", "strength": 1.0}
 
 def test_what_differs_is_known_result_by_result(tmp_path):
     first = EarlierResults(tmp_path, {**NOW, "strength": 0.5})
-    first.add(tmp_path / "sub" / "a.png")
-    first.save()
+    first.save([tmp_path / "sub" / "a.png"])
     second = EarlierResults(tmp_path, NOW)
-    second.add(tmp_path / "b.png")
-    second.save()
+    second.save([tmp_path / "b.png"])
     found = EarlierResults(tmp_path, NOW)
     assert found.differences(tmp_path / "sub" / "a.png") == {"strength": (0.5, 1.0)}
     assert found.differences(tmp_path / "b.png") == {}
@@ -33,10 +31,9 @@ def test_what_differs_is_known_result_by_result(tmp_path):
 
 def test_what_another_process_added_stays(tmp_path):
     one, other = EarlierResults(tmp_path, NOW), EarlierResults(tmp_path, {**NOW, "strength": 0.2})
-    one.add(tmp_path / "a.png")
-    other.add(tmp_path / "b.png")
-    one.save()
-    other.save()
+    assert one.settings_of(tmp_path / "b.png") is None  # It has read the file now.
+    one.save([tmp_path / "a.png"])
+    other.save([tmp_path / "b.png"])
     found = EarlierResults(tmp_path, NOW)
     assert found.settings_of(tmp_path / "a.png") == NOW
     assert found.settings_of(tmp_path / "b.png")["strength"] == 0.2
@@ -50,13 +47,12 @@ def test_a_damaged_file_says_nothing(tmp_path, text):
     (tmp_path / NAME).write_text(text)
     earlier = EarlierResults(tmp_path, NOW)
     assert earlier.differences(tmp_path / "a") == {}
-    earlier.add(tmp_path / "a")
-    earlier.save()
+    earlier.save([tmp_path / "a"])
     assert EarlierResults(tmp_path, NOW).settings_of(tmp_path / "a") == NOW
 
 
 def test_nothing_made_nothing_written(tmp_path):
-    EarlierResults(tmp_path, NOW).save()
+    EarlierResults(tmp_path, NOW).save([])
     assert list(tmp_path.iterdir()) == []
 
 
@@ -81,7 +77,7 @@ def test_the_command_says_that_old_results_stand(photos, tmp_path, run, capsys):
     printed = capsys.readouterr()
     assert printed.err.splitlines() == [
         "note: 3 skipped results were made with other settings (strength=1 and not 0.25); "
-        "--overwrite makes them anew"
+        "use --overwrite to replace them"
     ]
     assert printed.out.splitlines()[-1] == "0 written, 3 skipped, 0 failed"
     assert gradnet(*arguments, "gradnet_tiny") == 0
@@ -109,11 +105,10 @@ ODD = st.recursive(
 def test_settings_of_any_types_are_no_harm(tmp_path, capsys, stored, results):
     (tmp_path / NAME).write_text(json.dumps({"settings": stored, "results": results}))
     found = EarlierResults(tmp_path, NOW)
-    found.tell_differences([tmp_path / "a.png"])
+    found.note_differences([tmp_path / "a.png"])
     said = capsys.readouterr().err
     assert all(letter.isprintable() or letter == "\n" for letter in said)
-    found.add(tmp_path / "b.png")
-    found.save()
+    found.save([tmp_path / "b.png"])
     assert EarlierResults(tmp_path, NOW).settings_of(tmp_path / "b.png") == NOW
 
 
@@ -121,15 +116,13 @@ def test_settings_of_any_types_are_no_harm(tmp_path, capsys, stored, results):
 def test_settings_that_are_none_are_written_again(tmp_path, text):
     (tmp_path / NAME).write_text(text, "latin-1")
     found = EarlierResults(tmp_path, NOW)
-    found.add(tmp_path / "b.png")
-    found.save()
+    found.save([tmp_path / "b.png"])
     assert EarlierResults(tmp_path, NOW).settings_of(tmp_path / "b.png") == NOW
 
 
 def test_what_is_no_file_of_settings_is_neither_read_nor_replaced(tmp_path, capsys):
     os.mkfifo(tmp_path / NAME)
     found = EarlierResults(tmp_path, NOW)  # does not wait
-    found.add(tmp_path / "b.png")
-    found.save()
+    found.save([tmp_path / "b.png"])
     assert "cannot be written: something else has its name" in capsys.readouterr().err
     assert stat.S_ISFIFO((tmp_path / NAME).stat().st_mode)

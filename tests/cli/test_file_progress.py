@@ -7,7 +7,7 @@ import re
 import pytest
 from PIL import Image
 
-from gradnet_tf.cli.file_progress import FileProgress
+from gradnet_tf.cli.denoise_files import FileProgress
 from gradnet_tf.images.photo_files import estimate_megapixels, megapixels_of
 from gradnet_tf.utils.console import ProgressLine
 

@@ -162,7 +162,7 @@ def test_the_page_of_a_run(photos, tmp_path, run):
     assert gradnet("denoise", photos, "--output", output, *flags) == 1
     page = read_page(page_path)  # checks that nothing comes from elsewhere, and the tags
     text = page.text
-    for words in ("a <b> & 'c'.png", "330×180 pixels, 8-bit RGB", "30×40 pixels, 8-bit grey"):
+    for words in ("a <b> & 'c'.png", "330×180 pixels, 8-bit RGB", "30×40 pixels, 8-bit gray"):
         assert words in text
     assert "strength 0.75" in text and re.search(r"noise level \d+\.\d before, \d+\.\d after", text)
     assert "2 written" in text and "failed:" in text and "is not an image" in text
@@ -224,7 +224,7 @@ def test_a_report_never_replaces_what_is_none(photos, tmp_path, capsys):
     page, flags = tmp_path / "home.html", ["--output", tmp_path / "out", "--strength=0", "--report"]
     page.write_text("<html>my own page</html>")
     assert gradnet("denoise", photos, *flags, page) == 2
-    assert "a file that is no report" in capsys.readouterr().err
+    assert "a file that is not a report" in capsys.readouterr().err
     assert page.read_text() == "<html>my own page</html>"
     picture = tmp_path / "picture.html"
     picture.write_bytes((photos / "sub" / "grey.png").read_bytes())
@@ -233,7 +233,7 @@ def test_a_report_never_replaces_what_is_none(photos, tmp_path, capsys):
     for _ in range(2):  # A report gives way to the next one.
         assert gradnet("denoise", photos, *flags, tmp_path / "r.html") == 1
     assert gradnet("denoise", "-", "--report", tmp_path / "r.html") == 2
-    assert "with - as INPUT leave the flag out" in capsys.readouterr().err
+    assert "not allowed with - as INPUT. Leave the flag out" in capsys.readouterr().err
 
 
 def test_a_report_that_cannot_be_written_is_a_failure(photos, tmp_path, capsys):

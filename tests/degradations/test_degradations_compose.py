@@ -41,11 +41,11 @@ def test_texts_are_read_and_written_in_one_form(text, canonical):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("", "'' is no stage"),
+        ("", "'' is not a stage"),
         ("gauss(3)", "unknown stage 'gauss'"),
         ("gaussian", "gaussian needs sigma"),
-        ("gaussian(3", r"'gaussian\(3' is no stage"),
-        ("gaussian(3)+", "'' is no stage"),
+        ("gaussian(3", r"'gaussian\(3' is not a stage"),
+        ("gaussian(3)+", "'' is not a stage"),
         ("gaussian(50,0)", r"within \[0, 255\]; found '50..0'"),
         ("gaussian(300)", r"within \[0, 255\]; found '300'"),
         ("gaussian(nan)", "found 'nan'"),

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from gradnet_tf.degradations.camera import Response
 from gradnet_tf.degradations.correlated import correlated_noise
-from gradnet_tf.degradations.response import Response
 
 
 class Impulse:

@@ -4,12 +4,10 @@ import cv2
 import numpy as np
 import pytest
 
-from gradnet_tf.degradations.bayer import PATTERNS, demosaic, mosaic
-from gradnet_tf.degradations.camera import camera
+from gradnet_tf.degradations.camera import PATTERNS, Response, camera, demosaic, mosaic
 from gradnet_tf.degradations.correlated import correlated_noise
 from gradnet_tf.degradations.draws import Draws
 from gradnet_tf.degradations.eight_bits import jpeg, round_to_8_bits
-from gradnet_tf.degradations.response import Response
 from gradnet_tf.degradations.sensor import add_poisson_gaussian_noise, add_signal_dependent_noise
 from gradnet_tf.images.image_files import read_image, to_float, to_uint8
 
@@ -43,6 +41,12 @@ def test_shot_noise_is_whole_photons_and_skewed_like_poisson():
     assert abs(skew - 1 / np.sqrt(2)) < 0.05  # Poisson of mean 2
     black = np.full((4, 4, 1), -0.2, np.float32)
     np.testing.assert_array_equal(add_poisson_gaussian_noise(black, Draws((1, 2)), 0.05, 0), 0)
+
+
+def test_below_zero_light_has_read_noise_alone():
+    dark = np.full((200, 200, 1), -0.2, np.float32)
+    noise = add_signal_dependent_noise(dark, Draws((1, 2)), 0.05, 10.0) - dark
+    assert noise.std() == pytest.approx(10 / 255, rel=0.02)
 
 
 @pytest.mark.parametrize("length", [0.8, 1.5, 3.0])

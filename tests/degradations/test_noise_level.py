@@ -161,7 +161,7 @@ def test_exporting_such_a_network_is_refused_with_the_reason(ffdnet_file, tmp_pa
     from export.export_command import export
 
     config = ExportConfig(model=str(ffdnet_file), output=str(tmp_path / "out"))
-    with pytest.raises(UserError, match="is told the noise level, and tflite_float32 takes"):
+    with pytest.raises(UserError, match="needs the noise level, but tflite_float32 takes"):
         export(config, None)
     assert not (tmp_path / "out").exists()
 

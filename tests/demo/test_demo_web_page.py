@@ -160,9 +160,7 @@ def test_jpeg_is_close_to_png(found):
 
 def test_progress_was_shown(found):
     texts = found["progress"]
-    assert any(
-        re.search(r"Looking at the picture: \d+ of \d+ crops · \d+ s left", t) for t in texts
-    )
+    assert any(re.search(r"Analyzing the picture: \d+ of \d+ crops · \d+ s left", t) for t in texts)
     tiles = [re.match(r"(\d+) of (\d+) tiles · [\d.]+ MP/s · \d+ s left", t) for t in texts]
     counts = [int(match[1]) for match in tiles if match]
     assert counts == sorted(counts) and len(set(counts)) >= 2
@@ -209,7 +207,7 @@ def test_without_the_headers_one_thread_gives_the_same(found):
 
 def test_browsers_and_servers_that_lack_something_are_told(found):
     assert "This browser has no WebAssembly" in found["noWebAssembly"]
-    assert "The network does not load" in found["noModel"] and "404" in found["noModel"]
+    assert "The network cannot be loaded" in found["noModel"] and "404" in found["noModel"]
 
 
 def test_nothing_is_asked_of_other_hosts(found):

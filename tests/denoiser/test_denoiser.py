@@ -10,7 +10,7 @@ from tiny_run import make_run, tiny_model
 from gradnet_tf.denoiser import Denoiser, load_denoiser
 from gradnet_tf.images.channels import PER_CHANNEL, REPLICATED, adapt_channels, adaptation
 from gradnet_tf.runtimes.keras_runtime import KerasRunner
-from gradnet_tf.tiling.tiler import facts_of
+from gradnet_tf.tiling.tiler import info_of
 from gradnet_tf.utils.errors import UserError
 
 
@@ -194,4 +194,4 @@ def test_the_receptive_radius_bounds_what_a_pixel_changes(preset, radius):
 
 def test_a_network_without_a_rule_has_no_radius():
     with pytest.raises(TypeError, match="no rule for the receptive radius of dict"):
-        facts_of({})
+        info_of({})

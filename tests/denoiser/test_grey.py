@@ -11,7 +11,7 @@ from gradnet_tf.cli import main as cli
 from gradnet_tf.denoiser import Denoiser, load_denoiser
 from gradnet_tf.evaluation.evaluate_set import EvaluateConfig, evaluate
 from gradnet_tf.evaluation.tables import notes, result_table
-from gradnet_tf.images.channels import is_grey
+from gradnet_tf.images.channels import is_gray
 
 GRAY = "gradnet_small_gray_blind"
 SHIPPED = {"kind": "weights"}
@@ -97,14 +97,14 @@ def test_a_denoiser_knows_grey_pictures_of_every_shape(strength, capsys):
 
 def test_one_other_pixel_makes_a_picture_colour():
     pixels = np.zeros((4, 5, 3), np.uint8)
-    assert is_grey(pixels) and is_grey(pixels[..., :1])
+    assert is_gray(pixels) and is_gray(pixels[..., :1])
     pixels[3, 4, 2] = 1
-    assert not is_grey(pixels)
+    assert not is_gray(pixels)
 
 
 def test_without_a_partner_grey_is_replicated():
     denoiser, grey = Denoiser("gradnet_tiny"), list(scene())[1]
-    assert denoiser.for_grey() is denoiser
+    assert denoiser.for_gray() is denoiser
     wanted = denoiser(np.stack([grey] * 3, axis=-1)).astype(int)
     assert np.abs(denoiser(grey) - wanted.mean(axis=-1)).max() <= 1
 
@@ -130,8 +130,8 @@ def test_an_evaluation_replicates_and_names_the_grey_weights():
     colour = Fake(blur, name="gradnet_small_color_blind")
     colour.source = SHIPPED
     result = evaluate(colour, Images(grey), EvaluateConfig())
-    assert result["conversion"] == "grey replicated to RGB, result averaged"
-    hint = f"channels: {result['conversion']} (the grey weights are {GRAY})"
+    assert result["conversion"] == "gray replicated to RGB, result averaged"
+    hint = f"channels: {result['conversion']} (the gray weights are {GRAY})"
     assert hint in notes(result) and hint in result_table(result)
     result["source"] = {"kind": "run"}
     assert f"channels: {result['conversion']}" in notes(result)

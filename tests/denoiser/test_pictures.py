@@ -116,6 +116,14 @@ def test_not_finite_values_are_refused(denoiser):
         denoiser(np.full((4, 4), np.nan, np.float32))
 
 
+@pytest.mark.parametrize("value", [-17.0, 17.0, float("-inf"), float("inf")])
+def test_floats_on_another_scale_are_refused(denoiser, value):
+    image = np.full((4, 4), 0.5, np.float32)
+    image[1, 2] = value
+    with pytest.raises(UserError, match="expected finite floats"):
+        denoiser(image)
+
+
 @pytest.mark.parametrize("name", ["overall", "luma", "chroma"])
 @pytest.mark.parametrize("value", [-0.1, 1.1, float("nan")])
 def test_a_strength_is_in_the_unit_interval(name, value):

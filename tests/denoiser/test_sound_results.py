@@ -13,7 +13,8 @@ from gradnet_tf.runtimes.keras_runtime import KerasRunner, _bounded
 from gradnet_tf.tiling.tile_config import TileConfig
 from gradnet_tf.utils.errors import NotFiniteOutputError, UserError
 
-PICTURE = np.full((40, 48, 3), 120, np.uint8)
+#: Noise: a flat picture would not reach the network.
+PICTURE = np.random.default_rng(0).integers(90, 150, (40, 48, 3), np.uint8)
 CHANGES = {
     "nan": lambda images: images * np.float32("nan"),
     "one nan": lambda images: np.where(
@@ -66,7 +67,7 @@ def test_what_is_no_picture_is_refused_wherever_a_runner_returns(runner, change)
         lambda: denoiser.denoise(floats.repeat(2, axis=0)),
     ]
     if runner is Tiled:
-        ways.append(lambda: denoiser(np.full((90, 70, 3), 9, np.uint8), tiles=TileConfig(64)))
+        ways.append(lambda: denoiser(np.tile(PICTURE, (2, 2, 1))[:70], tiles=TileConfig(64)))
     for way in ways:
         with pytest.raises(UserError, match=r"^mine: the network"):
             way()

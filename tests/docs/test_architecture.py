@@ -71,17 +71,17 @@ def test_add_a_model(monkeypatch):
 
 @pytest.mark.parametrize("layout", ["flat", "fake_layout"])
 def test_add_a_data_set(monkeypatch, tmp_path, layout):
-    """A row of facts, and a reader where the files lie in a way of their own."""
+    """A `DatasetInfo`, and a reader for files in a layout of their own."""
     from datasets.sets import catalog, folder_sets
-    from datasets.sets.image_set import DatasetFacts
+    from datasets.sets.image_set import DatasetInfo
 
-    def find(facts, data_dir, split, channels):
-        return folder_sets.find(facts, Path(data_dir) / "deep", split, channels)
+    def find(info, data_dir, split, channels):
+        return folder_sets.find(info, Path(data_dir) / "deep", split, channels)
 
     reader = folder_sets.find if layout == "flat" else find
-    row = DatasetFacts(name="fake_set", title="Fake", counts={"test": 2}, find=reader)
+    row = DatasetInfo(name="fake_set", title="Fake", counts={"test": 2}, find=reader)
     monkeypatch.setattr(catalog, "_ROWS", (*catalog._ROWS, row))
-    monkeypatch.setitem(catalog.FACTS, row.name, row)
+    monkeypatch.setitem(catalog.DATASETS, row.name, row)
     folder = tmp_path / ("fake_set" if layout == "flat" else "deep/fake_set")
     for name in ("a.png", "b.png"):
         write_image(folder / name, np.full((8, 9, 3), 128, np.uint8))

@@ -1,4 +1,4 @@
-"""The pages about data sets: two of them are the facts, and all commands and words are valid."""
+"""The pages about data sets: two of them are generated, and all commands and words are valid."""
 
 import re
 from pathlib import Path
@@ -7,7 +7,7 @@ import pytest
 
 from datasets.__main__ import make_parser
 from datasets.commands.listing import pages
-from datasets.sets.catalog import FACTS
+from datasets.sets.catalog import DATASETS
 from datasets.sets.paired import WORDS
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -22,7 +22,7 @@ def test_the_pages_are_the_facts(name):
 
 @pytest.mark.parametrize("name", sorted(pages()))
 def test_every_set_has_a_block(name):
-    assert set(re.findall(r"^\*\*(\w+)\*\*$", pages()[name], re.M)) == set(FACTS)
+    assert set(re.findall(r"^\*\*(\w+)\*\*$", pages()[name], re.M)) == set(DATASETS)
 
 
 def test_the_commands_are_valid():
@@ -40,10 +40,10 @@ def test_the_words_for_pairs_are_those_that_are_understood():
 
 
 def test_every_protocol_is_stated_in_full():
-    for facts in FACTS.values():
-        for split in facts.splits:
-            protocol = facts.protocol_of(split)
+    for info in DATASETS.values():
+        for split in info.splits:
+            protocol = info.protocol_of(split)
             assert protocol.noise in ("AWGN", "real")
             assert protocol.compares_with and protocol.split and protocol.colour_space
-        own_noise = facts.protocol.noise == "AWGN"
+        own_noise = info.protocol.noise == "AWGN"
         assert own_noise == (protocol.clipping == "noisy input not clipped, output clipped")

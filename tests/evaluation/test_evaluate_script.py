@@ -137,7 +137,7 @@ def test_every_flag_changes_the_outcome(run, models, photos, tmp_path):
         (["--model=good,good"], "`model` must be one or more different models"),
         (["--model="], "`model` must be one or more different models"),
         (["--degradation=film"], "unknown stage 'film'"),
-        (["--degradation=camera", "--sigma=25"], "both say what noise there is"),
+        (["--degradation=camera", "--sigma=25"], "both determine the noise"),
         (["--tile=8"], "`tile` must be auto, whole or a side of at least 16 pixels"),
     ],
 )
@@ -160,7 +160,7 @@ def test_a_degradation_of_real_noise_is_refused_before_any_model_loads(
     where = f"--output={tmp_path / 'out'}", f"--data_dir={tmp_path}"
     code, shown, error = run(*where, f"--dataset={name}", "--degradation=camera")
     assert (code, shown, models["asked"]) == (2, "", [])
-    assert f"error: dataset {name} has real noise, to which --degradation adds none" in error
+    assert f"error: dataset {name} has real noise, so --degradation does not apply" in error
     assert not (tmp_path / "out").exists()
 
 

@@ -50,7 +50,7 @@ def test_without_clean_images_there_are_pictures_and_no_scores(rni15, tmp_path, 
     assert np.abs(half - read_image(tmp_path / "out/images/Boy_denoised.png")).max() <= 1
     page = (tmp_path / "out/report.html").read_text("utf-8")
     for shown in (page, result_table(result)):
-        assert "no clean images: nothing is scored" in shown
+        assert "no clean images: there are no scores" in shown
         assert "too small for SSIM" not in shown
     assert "error: 0" not in page and "mean PSNR" not in page and "worst" not in page
 
@@ -80,30 +80,30 @@ def test_the_protocol_is_in_every_output(set12, tmp_path):
         "crop": "whole images",
         "clipping": "noisy input not clipped, output clipped",
         "rounding": "none",
-        "colour_space": "grey",
+        "colour_space": "gray",
         "noise": "AWGN",
-        "compares_with": set12.facts.protocol.compares_with,
+        "compares_with": set12.info.protocol.compares_with,
         "images": 12,
     }
     page = (tmp_path / "out/report.html").read_text("utf-8")
     for shown in (page, result_table(result)):
         assert all(protocol[key] in shown for key in ("split", "clipping", "compares_with"))
-        assert "does not compare" not in shown and "does not clip" not in shown
+        assert "not comparable" not in shown and "does not clip" not in shown
     assert "rotocol of set12" in page
 
 
 def test_what_departs_from_the_protocol_is_said(set12):
     config = EvaluateConfig(clip_noisy=True)
     shown = result_table(evaluate(Fake(channels=1), set12.first(2), config))
-    assert "2 of 12 images: the mean does not compare with published ones" in shown
-    assert "the protocol does not clip the noisy input" in shown
+    assert "2 of 12 images: the mean is not comparable with published ones" in shown
+    assert "the noisy input was clipped, but the protocol does not clip it" in shown
 
 
 @pytest.mark.parametrize(("degradation", "departs"), [("gaussian(30)", False), ("jpeg(50)", True)])
 def test_other_noise_than_the_protocols_is_said(set12, degradation, departs):
     config = EvaluateConfig(degradation=degradation)
     shown = result_table(evaluate(Fake(channels=1), set12.first(1), config))
-    assert (f"noise {degradation}: published scores are of AWGN" in shown) == departs
+    assert (f"noise {degradation}: published scores are for AWGN" in shown) == departs
 
 
 def test_sets_without_facts_have_no_protocol():

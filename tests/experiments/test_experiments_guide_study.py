@@ -99,5 +99,5 @@ def test_single_variants_bring_the_psi_that_they_need():
         )
     ]
     assert study_command.chosen_tasks(tasks, []) == tasks
-    with pytest.raises(UserError, match="`variants` must be of no guide; no guide, λ = 0; "):
+    with pytest.raises(UserError, match="`variants` must be one of no guide; no guide, λ = 0; "):
         study_command.chosen_tasks(tasks, ["guide"])

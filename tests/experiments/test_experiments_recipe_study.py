@@ -1,4 +1,4 @@
-"""The recipe study: what each variant is, runs that go on, equal time, and the table."""
+"""The recipe study: what each variant is, resumed runs, equal time, and the table."""
 
 import dataclasses
 import json
@@ -7,27 +7,28 @@ import keras
 import numpy as np
 import pytest
 
-from experiments.recipe.recipe_report import (
+from experiments.recipe_report import (
     EQUAL_STEPS,
     EQUAL_TIME,
     recipe_csv,
     write_recipe_report,
 )
-from experiments.recipe.recipe_runs import (
+from experiments.recipe_runs import (
     CheckedImages,
     RecipeResults,
+    StepTimes,
+    build_network,
     distilled,
     scored_at,
 )
-from experiments.recipe.recipe_variants import (
+from experiments.recipe_study import RecipeOptions, run_recipe_study
+from experiments.recipe_variants import (
     BASELINE,
     FORMS,
     VARIANTS,
     RecipeForm,
     chosen_variants,
 )
-from experiments.recipe.step_times import StepTimes, build_network
-from experiments.recipe_study import RecipeOptions, run_recipe_study
 from gradnet_tf.utils.errors import Interrupted, UserError
 from gradnet_tf.utils.files import write_json
 
@@ -60,7 +61,7 @@ def variant(name):
 
 
 class Sources:
-    """A folder of small images in place of all sets, and a teacher that makes all grey."""
+    """A folder of small images in place of all sets, and a teacher with constant outputs."""
 
     def __init__(self, folder):
         from datasets.sets.catalog import find_dataset
@@ -103,7 +104,7 @@ def test_variants_are_chosen_by_name_and_group_with_the_baseline():
     assert {v.group for v in chosen_variants(["data"], False)} == {"optimizer", "data"}
     assert chosen_variants([], True) == list(VARIANTS)
     assert {v.teacher for v in chosen_variants([], False)} == {False}
-    with pytest.raises(UserError, match="`variants` must be of optimizer; batch; "):
+    with pytest.raises(UserError, match="`variants` must be one of optimizer; batch; "):
         chosen_variants(["sgd"], False)
     with pytest.raises(UserError, match="`variants` must be given together with --peers"):
         chosen_variants(["distilled from DnCNN"], False)
@@ -130,7 +131,7 @@ def test_the_teacher_sets_the_target_of_the_first_steps():
     np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
-def test_a_study_goes_on_and_gives_costlier_steps_fewer(sources, tmp_path, capsys):
+def test_a_study_resumes_and_gives_costlier_steps_fewer(sources, tmp_path, capsys):
     names = ("distilled from DnCNN", "EMA 0.999, constant rate")
     asked = RecipeOptions(output=str(tmp_path), seeds=1, variants=names, peers="unused")
     # A step of the teacher's takes twice the time, one with averages the same.
@@ -204,12 +205,12 @@ def test_the_table_has_spread_wins_and_equal_time(tmp_path):
     assert cells["CC-BY photos"][-2:] == ["31.25 ± 0.05", "+0.20 (3 of 3)"]
     assert table[-1].endswith("Steps: 9. Seeds: 3.")
     assert len(recipe_csv(rows).splitlines()) == 1 + 4 * 3
-    with pytest.raises(UserError, match="holds no run of the recipe study's baseline"):
+    with pytest.raises(UserError, match="has no run of the recipe study's baseline"):
         write_recipe_report(rows[1:2], times, tmp_path)
 
 
 def test_a_report_without_results_and_bad_options_say_so(tmp_path):
-    with pytest.raises(UserError, match="holds no results.jsonl"):
+    with pytest.raises(UserError, match="has no results.jsonl"):
         run_recipe_study(RecipeOptions(output=str(tmp_path), report=True), TINY)
     with pytest.raises(UserError, match="`form` must be one of short"):
         RecipeOptions(form="long")

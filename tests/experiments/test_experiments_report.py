@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from experiments.study_report import csv_table, draw_bars, markdown_table, write_report
-from experiments.study_runs import Job, Results, agree_on_facts
+from experiments.study_runs import Job, Results, check_or_write_info
 from experiments.study_statistics import NAIVE, summarise
 from gradnet_tf.images.image_files import read_image
 from gradnet_tf.utils.errors import UserError
@@ -115,21 +115,21 @@ def test_results_survive_a_crash_in_the_last_line(tmp_path):
 
 def test_a_damaged_line_is_named(tmp_path):
     (tmp_path / "results.jsonl").write_text('{"variant": "II"}\n', "utf-8")
-    with pytest.raises(UserError, match="results.jsonl line 1 is no result"):
+    with pytest.raises(UserError, match="results.jsonl line 1 is not a valid result"):
         Results(tmp_path)
 
 
 def test_a_study_of_another_form_is_refused(tmp_path):
     facts = {"form": {"steps": 5}, "free": {"seeds": 1}}
-    assert agree_on_facts(tmp_path, facts) == facts
-    assert agree_on_facts(tmp_path, {**facts, "free": {"seeds": 3}})["free"] == {"seeds": 1}
+    assert check_or_write_info(tmp_path, facts) == facts
+    assert check_or_write_info(tmp_path, {**facts, "free": {"seeds": 3}})["free"] == {"seeds": 1}
     with pytest.raises(UserError, match=r"form: \{'steps': 5\} there, \{'steps': 6\} now"):
-        agree_on_facts(tmp_path, {"form": {"steps": 6}})
+        check_or_write_info(tmp_path, {"form": {"steps": 6}})
 
 
 @pytest.mark.parametrize("name", ["results.jsonl", "table.md", "chart.png"])
 def test_a_folder_that_is_no_study_is_left_as_it_is(tmp_path, name):
     (tmp_path / name).write_text("mine")
     with pytest.raises(UserError, match=f"{name} exists and is not a result"):
-        agree_on_facts(tmp_path, {"form": {}})
+        check_or_write_info(tmp_path, {"form": {}})
     assert [path.name for path in tmp_path.iterdir()] == [name]

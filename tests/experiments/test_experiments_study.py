@@ -37,7 +37,7 @@ def test_a_fusion_study_from_photographs_to_table_and_chart(scenes, tmp_path, ca
     assert (tmp_path / "study/chart.png").exists()
 
 
-def test_a_gradient_study_goes_on_where_it_was_cut_off(scenes, tmp_path, capsys):
+def test_a_gradient_study_resumes_where_it_was_cut_off(scenes, tmp_path, capsys):
     asked = options(scenes, tmp_path)
     keep = [(NAIVE, "none"), ("Sobel", "fixed"), ("ψ fine-tuned", "fixed")]
     ours = study(gradient_study, TINY_GRADNET, keep)
@@ -175,7 +175,7 @@ def test_help_names_the_flags():
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({"seeds": 0}, "`seeds` must be at least 1"),
+        ({"seeds": 0}, "`seeds` must be a whole number of at least 1"),
         ({"form": "long"}, "`form` must be one of supplement, short"),
         ({"sigmas": ("fifty",)}, "`sigmas` must be noise levels"),
         ({"sets": ()}, "`sets` must be"),
@@ -188,5 +188,5 @@ def test_bad_options_are_refused_in_words(fields, words):
 
 
 def test_a_report_without_results_says_so(tmp_path):
-    with pytest.raises(UserError, match="holds no results.jsonl"):
+    with pytest.raises(UserError, match="has no results.jsonl"):
         study_command.run(fusion_study.STUDY, Options(output=str(tmp_path), report=True))

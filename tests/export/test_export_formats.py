@@ -23,7 +23,7 @@ def test_what_is_none(text):
 
 @pytest.mark.parametrize("side", [0, 16, 30, 258, 4096])
 def test_tiles_of_other_sizes_are_refused(side):
-    with pytest.raises(UserError, match="from 32 to 2048 that 4 divides"):
+    with pytest.raises(UserError, match="from 32 to 2048, a multiple of 4"):
         ExportConfig(output="o", formats=(f"tflite_int8_tile{side}",))
 
 

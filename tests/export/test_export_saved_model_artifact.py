@@ -147,5 +147,5 @@ def test_a_network_that_takes_a_level_is_refused_for_tflite_alone(images, tmp_pa
     model = build_model(FFDNet(num_layers=2, filters=16))
     model.save(tmp_path / "ffdnet.keras")
     config = ExportConfig(str(tmp_path / "o"), str(tmp_path / "ffdnet.keras"))
-    with pytest.raises(UserError, match="tflite_float32 takes images alone"):
+    with pytest.raises(UserError, match="tflite_float32 takes only images"):
         export(config, images)

@@ -69,7 +69,7 @@ def bad(folder):
     requests = [good]
     for values, _ in BAD_REQUESTS.values():
         requests += [{"image_bytes": values}, good]
-    return run(folder, requests, go_on=True)
+    return run(folder, requests, keep_going=True)
 
 
 def test_pixels_depth_and_alpha_are_those_of_the_file(tmp_path):
@@ -161,7 +161,7 @@ def test_many_mixed_requests_leave_memory_flat(folder):
         {"image_bytes": case.files(case.BAD_FILES[name][0])}
         for name in ("junk", "a PNG cut short", "a JPEG cut short", "a PNG of 30000x30000")
     ]
-    result = run(folder, (good + wrong) * 20, go_on=True)
+    result = run(folder, (good + wrong) * 20, keep_going=True)
     assert len(result.errors) == 80
     resident = np.array(result.resident_bytes) / 1e6
     assert resident[-35:].mean() - resident[35:70].mean() < 10

@@ -67,7 +67,7 @@ def answers(folder):
     for signature, request in good.items():
         requests += [request, {n: v for n, v in request.items() if n != "sigma"}]
         signatures += [signature] * 2
-    return levels, run_saved_model(folder, requests, signature=signatures, go_on=True)
+    return levels, run_saved_model(folder, requests, signature=signatures, keep_going=True)
 
 
 def test_bad_arrays_answer_invalid_argument(answers):

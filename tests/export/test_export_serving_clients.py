@@ -171,9 +171,9 @@ def test_files_are_looked_at_before_a_server_is_asked(image, tmp_path, capsys):
     twin = tmp_path / "noisy.png"
     twin.write_bytes(image.read_bytes())
     assert run("rest", str(image), str(twin), output) == 2
-    assert "written to one file" in capsys.readouterr().err
+    assert "written to the same file" in capsys.readouterr().err
     assert run("rest", str(twin), f"--output={tmp_path}") == 2
-    assert "would take its place" in capsys.readouterr().err
+    assert "would overwrite it" in capsys.readouterr().err
     mine = tmp_path / "out/noisy.png"
     mine.parent.mkdir()
     mine.write_text("mine")

@@ -161,7 +161,7 @@ def test_only_weights_of_free_photographs_are_free():
 
 def test_another_name_or_other_weights_scores_are_refused(run, tmp_path):
     folder, _ = run
-    with pytest.raises(UserError, match="this run's weights are called gradnet_tiny_color_s25"):
+    with pytest.raises(UserError, match="expected gradnet_tiny_color_s25 for this run"):
         ship(folder, "gradnet_tiny_color_blind", [], tmp_path, terms_of)
     with pytest.raises(UserError, match="measured on other weights"):
         ship(folder, NAME, [metrics_file(tmp_path, "0" * 64)], tmp_path, terms_of)

@@ -117,7 +117,7 @@ BAD_FILES = {
     "a JPEG's header": (encode(pixels(37, 31), "JPEG")[:300], "Invalid JPEG data"),
     "a JPEG cut short": (encode(pixels(37, 31), "JPEG")[:-300], "Uncompress failed"),
     "a JPEG of 30000x30000": (huge_jpeg(), "Received: 30000 x 30000"),
-    "a CMYK JPEG": (cmyk_jpeg(), "expected a grey or RGB JPEG. Received: 4 channels"),
+    "a CMYK JPEG": (cmyk_jpeg(), "expected a gray or RGB JPEG. Received: 4 channels"),
     "a JPEG of many scans": (many_scans_jpeg(), "at most 100 scans. Received: 3"),
 }
 

@@ -15,7 +15,7 @@ from gradnet_tf.images.image_files import (
     list_images,
     read_image,
     to_float,
-    to_grey,
+    to_gray,
     to_uint8,
     write_image,
 )
@@ -92,7 +92,7 @@ def test_colour_becomes_bt601_luma(tmp_path):
     assert grey.shape == (20, 30, 1)
     assert np.abs(grey[..., 0] - luma).max() <= 0.51
     equal = np.repeat(RAMP[..., :1], 3, axis=2)
-    np.testing.assert_array_equal(to_grey(equal), RAMP[..., :1])
+    np.testing.assert_array_equal(to_gray(equal), RAMP[..., :1])
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
@@ -195,7 +195,7 @@ def test_a_picture_of_absurd_size_is_refused_not_allocated(tmp_path):
 def test_writing_refuses_what_it_cannot_do(tmp_path):
     with pytest.raises(UserError, match=r"unknown image suffix '\.xyz'"):
         write_image(tmp_path / "a.xyz", RAMP)
-    with pytest.raises(UserError, match="pgm holds grey images only"):
+    with pytest.raises(UserError, match="pgm stores gray images only"):
         write_image(tmp_path / "a.pgm", RAMP)
     with pytest.raises(ValueError, match="must be uint8"):
         write_image(tmp_path / "a.png", RAMP.astype(np.float32))

@@ -73,8 +73,8 @@ BAD = {
     "a deep AVIF": (deep_avif, "10 or 12 bits"),
     "a row too few": (lambda: deep_png(rows=3), "end too early"),
     "a pass too few": (lambda: deep_png(interlaced=1), "end too early"),
-    "an odd filter": (lambda: deep_png(filter=5), "a filter that does not exist"),
-    "a palette of 16 bits": (lambda: deep_png(colour_type=3), "a colour type without 16 bits"),
+    "an odd filter": (lambda: deep_png(filter=5), "an unknown filter"),
+    "a palette of 16 bits": (lambda: deep_png(colour_type=3), "a color type without 16 bits"),
     "an odd PNM": (lambda: b"P5 2 2 1023 12345678", "values up to 1023"),
 }
 

@@ -150,7 +150,7 @@ def test_exif_of_an_avif_is_kept_byte_for_byte(denoised):
             before, after = ((f / name).read_bytes() for f in (foreign.FOLDER, denoised))
             exif = avif_boxes.exif(before)
             assert len(exif) > 100 and avif_boxes.exif(after).rstrip(b"\0") == exif.rstrip(b"\0")
-            assert avif_boxes.colours(after)[:2] == avif_boxes.colours(before)[:2]
+            assert avif_boxes.colors(after)[:2] == avif_boxes.colors(before)[:2]
             for box in (b"irot", b"imir"):
                 assert (box in after) == (box in before) == (name == "avif_turned.avif")
 

@@ -156,7 +156,7 @@ def test_a_weights_name_an_architecture_and_default(shipped, expected):
 
 def test_exchanged_weights_are_refused(shipped):
     tiny_model(gain=1.0).save_weights(shipped / "gradnet_tiny_color_blind.weights.h5")
-    fails("gradnet_tiny", "damaged or was exchanged: its sha256 is")
+    fails("gradnet_tiny", "damaged or was replaced: its sha256 is")
 
 
 @pytest.mark.parametrize(
@@ -167,7 +167,7 @@ def test_exchanged_weights_are_refused(shipped):
     ],
 )
 def test_weights_that_do_not_ship_name_the_command_that_trains_them(shipped, spec, words):
-    assert "Weights that ship: gradnet_tiny_color_blind." in fails(spec, words)
+    assert "Shipped weights: gradnet_tiny_color_blind." in fails(spec, words)
 
 
 @pytest.mark.parametrize("spec", ["gradnet_huge", "opencv_nlm2", "no/such/folder"])
@@ -196,8 +196,8 @@ def test_an_empty_file_is_called_empty(tmp_path, name):
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("a.keras", "no file of Keras', though its name says so: it begins with b'# Some "),
-        ("a.pth", "no file of PyTorch's: it begins with b'# Some t', not as an archive"),
+        ("a.keras", "not a valid .keras file: it begins with b'# Some "),
+        ("a.pth", "not a PyTorch file: it begins with b'# Some t', not as an archive"),
     ],
 )
 def test_a_text_file_under_another_name_is_told(tmp_path, name, words):
@@ -208,13 +208,13 @@ def test_a_text_file_under_another_name_is_told(tmp_path, name, words):
 @pytest.mark.parametrize("name", ["model.h5", "photo.png"])
 def test_other_kinds_of_files_are_refused(tmp_path, name):
     (tmp_path / name).write_bytes(b"something else")
-    message = fails(tmp_path / name, "does not read this kind of file")
+    message = fails(tmp_path / name, "this kind of file is not supported")
     assert ".keras" in message and ".tflite" in message
 
 
 def test_weights_alone_are_refused_with_a_hint(run):
     best = run[0] / "best" / "step-00000007.weights.h5"
-    fails(best, "give the run folder that holds them")
+    fails(best, "give the run folder instead")
 
 
 def test_a_folder_of_something_else_is_refused(tmp_path):

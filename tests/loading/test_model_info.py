@@ -9,9 +9,14 @@ from photo_samples import noise
 
 from gradnet_tf import models, weights
 from gradnet_tf.denoiser import load_denoiser
-from gradnet_tf.loading.load import ModelInfo, model_info
+from gradnet_tf.loading.load import ModelInfo, resolve
+from gradnet_tf.loading.load import model_info as info_of_resolved
 from gradnet_tf.models.presets import PRESETS
 from gradnet_tf.utils.files import sha256_of
+
+
+def model_info(spec):
+    return info_of_resolved(resolve(spec))
 
 
 def test_presets_and_their_networks_agree_on_the_noise_level():

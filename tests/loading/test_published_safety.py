@@ -97,9 +97,9 @@ def test_a_pickle_that_would_run_code_is_refused_and_named(tmp_path, where, way,
         path.write_bytes(data)
     if where == "nested" and protocol == 0:
         # Protocol 0 writes a dictionary with operations that PyTorch never used.
-        words = "nothing in it was run"
+        words = "refused without running any of its code"
     else:
-        words = f"nothing in it was run: it names '{NAMED[way]}'"
+        words = f"refused without running any of its code: it names '{NAMED[way]}'"
     refused(path, words)
     assert not trace.exists()
 
@@ -141,7 +141,7 @@ def test_other_names_of_familiar_modules_are_refused(tmp_path, name):
         (b"\x8c\x05posix\x8c\x06system\x93.", "it names 'posix.system'"),
         (b"ccollections\nOrderedDict\n)\x81.", "operation NEWOBJ"),
         (b"\x82\x01.", "operation EXT1"),
-        (b"ctorch\nFloatStorage\n)R.", "calls something that makes no tensor"),
+        (b"ctorch\nFloatStorage\n)R.", "calls something that does not create a tensor"),
     ],
 )
 def test_other_ways_to_name_and_to_call_are_refused(operations, words):
@@ -175,7 +175,7 @@ def test_attributes_do_not_reach_what_a_name_stands_for():
 )
 def test_damaged_files_are_refused(tmp_path, data):
     (tmp_path / "a.pth").write_bytes(data)
-    words = "the file is empty" if not data else "damaged, cut off or no file of PyTorch's|refused"
+    words = "the file is empty" if not data else "damaged, truncated or not a PyTorch file|refused"
     refused(tmp_path / "a.pth", words)
 
 
@@ -184,7 +184,7 @@ def test_a_file_cut_off_anywhere_is_refused(tmp_path, write):
     data = write(tmp_path / "a.pth", TENSORS).read_bytes()
     for length in (1, 9, len(data) // 3, len(data) // 2, len(data) - 1):
         (tmp_path / "a.pth").write_bytes(data[:length])
-        refused(tmp_path / "a.pth", "damaged, cut off")
+        refused(tmp_path / "a.pth", "damaged, truncated")
     if write is write_legacy:
         (tmp_path / "a.pth").write_bytes(data + b"more")
         refused(tmp_path / "a.pth", "more bytes than its tensors have")
@@ -227,14 +227,14 @@ def test_archives_that_hold_more_than_their_bytes(tmp_path):
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("a/data.pkl", pickled(state_of(TENSORS)))
         archive.writestr("a/data/0", bytes(100_000_000))
-    refused(path, "is compressed, which PyTorch's are not")
+    refused(path, "is compressed, which PyTorch never does")
     write_zip(path, TENSORS)
     # Sizes that the directory at the end claims, without a byte more.
     data = bytearray(path.read_bytes())
     entry = data.index(b"PK\x01\x02")
     data[entry + 20 : entry + 28] = struct.pack("<II", 2**31, 2**31)
     path.write_bytes(data)
-    refused(path, "damaged, cut off")
+    refused(path, "damaged, truncated")
 
 
 @pytest.mark.parametrize("name", ["../../outside", "data/../../outside"])
@@ -249,7 +249,7 @@ def test_archives_of_something_else(tmp_path):
         archive.writestr("readme.txt", "no weights")
     refused(path, "0 entries data.pkl")
     refused(write_zip(path, TENSORS, byteorder=b"big"), "another byte order")
-    refused(write_zip(path, TENSORS, {"model.0.weight": 3}), "'model.0.weight', which is no tensor")
+    refused(write_zip(path, TENSORS, {"model.0.weight": 3}), "'model.0.weight', which is not")
     refused(write_zip(path, TENSORS, {}), "no tensors")
 
 
@@ -263,9 +263,9 @@ def test_damaged_matlab_files_are_refused(tmp_path):
     load_denoiser(str(path))
     for damaged in (b"", b"something else", data[:100], data[: len(data) // 2], data[:-100]):
         path.write_bytes(damaged)
-        refused(path, "the file is empty|damaged, cut off")
+        refused(path, "the file is empty|damaged, truncated")
     path.write_bytes(b"MATLAB 5.0 MAT-file, made by a test".ljust(200, b"\xff"))
-    refused(path, "damaged, cut off|needs SciPy")
+    refused(path, "damaged, truncated|needs SciPy")
 
 
 def test_matlab_files_that_reach_outside_or_claim_too_much(tmp_path):
@@ -295,11 +295,11 @@ def test_matlab_files_that_reach_outside_or_claim_too_much(tmp_path):
         )
 
     change(elsewhere)
-    refused(path, "no `net` in it")
+    refused(path, "`net` is missing")
     change(huge)
-    refused(path, "more than 256 MB of numbers")
+    refused(path, "more than 256 MB of data")
     change(outside)
-    refused(path, "numbers in another file")
+    refused(path, "data is stored in another file")
 
 
 def test_matlab_files_whose_parts_are_far_too_many(tmp_path):
@@ -327,7 +327,7 @@ def test_matlab_files_whose_parts_are_far_too_many(tmp_path):
 def test_matlab_5_files_that_claim_too_much(tmp_path, name):
     path = tmp_path / "a.mat"
     path.write_bytes(hostile_files.mat_5(hostile_files.MAT_5_BOMBS[name]()))
-    refused(path, "damaged, cut off")
+    refused(path, "damaged, truncated")
 
 
 def shared(levels):
@@ -360,9 +360,9 @@ WORK = {
 def test_a_pickle_is_no_way_to_work_without_end(tmp_path, name):
     data = b"\x80\x04" + WORK[name]
     (tmp_path / "a.pth").write_bytes(data)
-    with pytest.raises(UserError, match="damaged, cut off or no file of PyTorch's"):
+    with pytest.raises(UserError, match="damaged, truncated or not a PyTorch file"):
         load_denoiser(str(tmp_path / "a.pth"))
-    refused(write_zip(tmp_path / "b.pth", TENSORS, **{"data.pkl": data}), "damaged, cut off")
+    refused(write_zip(tmp_path / "b.pth", TENSORS, **{"data.pkl": data}), "damaged, truncated")
 
 
 @pytest.mark.parametrize("keys", [shared(60), deep(1000), b"K\x01"])
@@ -370,7 +370,7 @@ def test_keys_of_the_earlier_format_are_texts(tmp_path, keys):
     parts = [pickled(0x1950A86A20F9469CFC6C), pickled(1001), pickled({"little_endian": True})]
     parts += [pickled(state_of({}, True)), b"\x80\x02](" + keys + b"e."]
     (tmp_path / "a.pth").write_bytes(b"".join(parts))
-    refused(tmp_path / "a.pth", "damaged, cut off")
+    refused(tmp_path / "a.pth", "damaged, truncated")
 
 
 def test_archives_of_very_many_entries(tmp_path):

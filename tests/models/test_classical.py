@@ -111,7 +111,8 @@ def test_wrong_channels_and_precisions_are_refused():
     with pytest.raises(UserError, match=r"takes \(N, H, W, 1 or 3\)"):
         denoiser.denoise(np.zeros((1, 4, 4, 2), "float32"), 25.0)
     with pytest.raises(
-        UserError, match="--model=opencv_nlm: is no network. Received: precision=mixed_bfloat16"
+        UserError,
+        match="--model=opencv_nlm: is not a network and has no precision",
     ):
         load_denoiser("opencv_nlm", "mixed_bfloat16")
 

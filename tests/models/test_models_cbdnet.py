@@ -100,6 +100,12 @@ def test_the_objective_is_the_papers_sum():
     )
 
 
+def test_the_noise_level_starts_above_zero_where_its_relu_passes_gradients():
+    outputs = small()(pictures(2, 12)[0], return_intermediates=True)
+    level = ops.convert_to_numpy(outputs["noise_level"])
+    assert (level > 0).all() and abs(level.mean() - 25 / 255) < 0.05
+
+
 def test_it_learns_to_denoise_and_the_noise_level():
     config = TrainConfig(preset="cbdnet", batch_size=4, crop_size=24, warmup_steps=0)
     engine = make_engine(config, small)

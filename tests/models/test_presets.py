@@ -125,5 +125,5 @@ def test_unknown_names_are_refused_with_the_choices():
         get_preset("gradnet_smal")
     with pytest.raises(UserError, match="`precision` must be one of float32, .*'float8'"):
         build_model("gradnet_tiny", precision="float8")
-    with pytest.raises(UserError, match="`naive` goes with a GradNet preset"):
+    with pytest.raises(UserError, match="`naive` requires a GradNet preset"):
         build_model("dncnn_tiny", naive=build_model("dncnn_tiny"))

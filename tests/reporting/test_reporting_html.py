@@ -79,7 +79,7 @@ def test_report_is_one_file_with_numbers_command_and_pictures(single):
     assert "python evaluate.py --model=<x>" in page.text and "keras 3.x" in page.text
     for badge in ("worst", "median", "best"):
         assert badge in page.words
-    assert re.search(r"error: 0 \d+ or more of 255 grey levels", page.text)
+    assert re.search(r"error: 0 \d+ or more of 255 gray levels", page.text)
     shown = {image.get("data-key") for image in page.all("img")} - {None}
     assert shown == {"noisy", "naive", "denoised", "clean", "error-denoised"}
     assert page.all("table")[0]["class"] == "sortable"
@@ -110,7 +110,7 @@ def test_several_models_get_a_folder_each_and_a_ranking(compared):
         assert (compared / folder / "metrics.csv").is_file()
         read_page(compared / folder / "report.html")
         metrics = strict_json(compared / folder / "metrics.json")
-        assert metrics["conversion"] == "grey replicated to RGB, result averaged"
+        assert metrics["conversion"] == "gray replicated to RGB, result averaged"
     # Both were given the same noise.
     noisy = [read_image(compared / f / "images" / "b_noisy.png", 1) for f in ("strong", "weak one")]
     np.testing.assert_array_equal(*noisy)
@@ -127,7 +127,7 @@ def test_comparison_page_shows_the_models_side_by_side(compared):
     keys = {image.get("data-key") for image in page.all("img")} - {None}
     assert keys == {"noisy", "strong", "weak one", "clean", "error-strong", "error-weak one"}
     assert "2 models on made" in page.text
-    assert "weak one: channels: grey replicated to RGB" in page.text
+    assert "weak one: channels: gray replicated to RGB" in page.text
 
 
 def test_broken_output_is_shown_as_the_worst(tmp_path):
@@ -183,7 +183,7 @@ def test_failure_leaves_no_half_output(tmp_path):
 def test_output_that_is_a_file_is_refused(tmp_path):
     path = tmp_path / "taken"
     path.write_text("x")
-    with pytest.raises(UserError, match="--output=.*taken: no folder can be made there"):
+    with pytest.raises(UserError, match="--output=.*taken: cannot create the folder"):
         with staged_folder(path):
             pass
 

@@ -10,8 +10,8 @@ from gradnet_tf import weights
 from gradnet_tf.cli.main import main
 from gradnet_tf.denoiser import Denoiser, load_denoiser
 from gradnet_tf.images.image_files import read_image, write_image
-from gradnet_tf.loading.load import litert_file, resolve
-from gradnet_tf.runtimes import choose_runtime as runtimes
+from gradnet_tf.loading import load
+from gradnet_tf.loading.load import resolve
 from gradnet_tf.utils.errors import UserError
 
 TINY = "gradnet_tiny_color_blind"
@@ -21,7 +21,7 @@ TINY = "gradnet_tiny_color_blind"
 def free(monkeypatch):
     """A machine without a GPU, on which nobody chose a backend."""
     monkeypatch.delenv("KERAS_BACKEND", raising=False)
-    monkeypatch.setattr(runtimes, "_has_gpu", lambda: False)
+    monkeypatch.setattr(load, "_has_gpu", lambda: False)
 
 
 @pytest.mark.parametrize(
@@ -42,25 +42,25 @@ def test_the_default_and_its_grey_partner_ship_for_litert():
 
 
 def test_auto_takes_litert_unless_there_is_a_reason(free, monkeypatch, tmp_path):
-    assert litert_file(resolve(TINY), "auto") == weights.find_tflite("gradnet_tiny")
-    assert litert_file(resolve(TINY), "keras") is None
-    assert litert_file(resolve("opencv_nlm"), "auto") is None
-    assert litert_file(resolve(str(tmp_path)), "auto") is None
-    monkeypatch.setattr(runtimes, "_has_gpu", lambda: True)
-    assert litert_file(resolve(TINY), "auto") is None
-    assert litert_file(resolve(TINY), "litert") == weights.find_tflite("gradnet_tiny")
-    monkeypatch.setattr(runtimes, "_has_gpu", lambda: False)
+    assert resolve(TINY, "auto").litert == weights.find_tflite("gradnet_tiny")
+    assert resolve(TINY, "keras").litert is None
+    assert resolve("opencv_nlm", "auto").litert is None
+    assert resolve(str(tmp_path), "auto").litert is None
+    monkeypatch.setattr(load, "_has_gpu", lambda: True)
+    assert resolve(TINY, "auto").litert is None
+    assert resolve(TINY, "litert").litert == weights.find_tflite("gradnet_tiny")
+    monkeypatch.setattr(load, "_has_gpu", lambda: False)
     monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
-    assert litert_file(resolve(TINY), "auto") is None
+    assert resolve(TINY, "auto").litert is None
     monkeypatch.delenv("KERAS_BACKEND")
-    monkeypatch.setattr(runtimes.importlib.util, "find_spec", lambda name: None)
-    assert litert_file(resolve(TINY), "auto") is None
+    monkeypatch.setattr(load.importlib.util, "find_spec", lambda name: None)
+    assert resolve(TINY, "auto").litert is None
 
 
 @pytest.mark.parametrize("spec", ["opencv_nlm", "gradnet", "."])
 def test_litert_without_a_file_says_what_to_do(spec):
-    with pytest.raises(UserError, match="no .tflite file ships for .*\nExport one"):
-        litert_file(resolve(spec), "litert")
+    with pytest.raises(UserError, match="no .tflite file is shipped for .*\nExport one"):
+        resolve(spec, "litert")
 
 
 def test_an_unknown_runtime_is_refused():
@@ -76,7 +76,7 @@ def test_a_damaged_file_is_refused(free, monkeypatch, tmp_path):
     content[-1] ^= 1
     (tmp_path / "litert" / f"{TINY}.tflite").write_bytes(content)
     monkeypatch.setattr(weights, "FOLDER", tmp_path)
-    with pytest.raises(UserError, match="damaged or was exchanged"):
+    with pytest.raises(UserError, match="damaged or was replaced"):
         Denoiser(TINY)
 
 
@@ -102,7 +102,7 @@ sys.exit(f"imported: {known}" if known else code)
     command = [sys.executable, "-c", code, str(tmp_path / "a.png"), str(tmp_path / "out")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert done.stderr == "" or "grey" in done.stderr  # no native chatter
+    assert done.stderr == "" or "gray" in done.stderr  # no native chatter
 
 
 def test_a_file_that_is_not_its_cards_is_refused(tmp_path):

@@ -169,7 +169,7 @@ def test_the_folder_is_made_once_and_anew_for_other_parts(tmp_path, monkeypatch)
 
 
 def test_a_program_that_fails_says_why():
-    with pytest.raises(UserError, match="ended with 3: no such mirror"):
+    with pytest.raises(UserError, match="failed with exit code 3: no such mirror"):
         checks_arm64._run(["sh", "-c", "echo no such mirror >&2; exit 3"])
 
 

@@ -113,7 +113,7 @@ def test_a_killed_worker_ends_the_other_and_the_job_resumes(tmp_path, undisturbe
     assert results[victim][0] == -signal.SIGKILL
     code, err = results[1 - victim]
     assert code == 75, err
-    assert "another worker of this run was lost or does not answer" in err
+    assert "another worker of this run was lost or does not respond" in err
     assert "Traceback" not in err
     assert_resumes_to(tmp_path, undisturbed, 20)
 
@@ -139,7 +139,7 @@ def test_workers_with_different_flags_are_refused(tmp_path):
         for index in range(2)
     ]
     for code, err in end(workers):
-        assert code == 2 and "another configuration than worker 0" in err
+        assert code == 2 and "a different configuration than worker 0" in err
         assert "Traceback" not in err
 
 
@@ -165,7 +165,7 @@ def test_a_worker_that_never_comes_is_named_within_the_timeout(tmp_path):
     [
         ("tensorflow", "found no cluster"),
         # Not the cluster's description first, which would not help.
-        ("jax", "--strategy=multiworker runs on TensorFlow. Received: KERAS_BACKEND=jax"),
+        ("jax", "--strategy=multiworker requires TensorFlow. Received: KERAS_BACKEND=jax"),
     ],
 )
 def test_without_a_cluster_the_environment_is_explained(tmp_path, backend, words):

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from datasets.sets.catalog import FACTS, TRAINING_SETS
+from datasets.sets.catalog import DATASETS, TRAINING_SETS
 
 ROOT = Path(__file__).parents[2]
 STEPS = 50
@@ -140,13 +140,13 @@ def message(*flags):
     ("flags", "words"),
     [
         (["--preset=gradnet_smal"], "`preset` must be one of gradnet, "),
-        (["--sigma=5", "--degradation=camera"], "both say what noise there is"),
+        (["--sigma=5", "--degradation=camera"], "exclude each other"),
         (["--degradation=camera(5)"], "camera takes shot=…"),
         (["--dataset=sample:2,renoir"], "give every set a weight"),
         (["--sigma=-3"], "`sigma` must be in [0, 255]. Received: sigma=-3.0"),
         (["--time_budget=soon"], "`time_budget` must be a duration"),
         (["--dataset=bsds500", "--data_dir=/no/such/folder"], "/no/such/folder"),
-        (["--dataset=cbsd68"], "for tests only"),
+        (["--dataset=cbsd68"], "is a test set"),
         (["--batch_sise=3"], "batch_sise"),
         (["--data_service=grpc://a:5050"], "--data_service needs --prepared_dir"),
     ],
@@ -162,8 +162,8 @@ def test_mistakes_are_explained_with_exit_code_2(flags, words):
     ("command", "names"),
     [
         (["train.py"], TRAINING_SETS),
-        (["evaluate.py"], FACTS),
-        (["-m", "export"], FACTS),
+        (["evaluate.py"], DATASETS),
+        (["-m", "export"], DATASETS),
     ],
 )
 def test_help_lists_the_sets_there_are(command, names):

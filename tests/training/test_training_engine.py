@@ -134,6 +134,15 @@ def test_a_nan_is_reported_and_changes_nothing(strategy):
     assert engine.step(good, 1e-3, 0.5)["finite"] and differs(weights, engine.model.get_weights())
 
 
+def test_gradients_that_are_not_finite_are_reported_with_a_finite_loss():
+    engine = make_engine(dataclasses.replace(BASE, preset="dncnn_tiny"))
+    weights = engine.model.get_weights()
+    # The squares of such gradients overflow, their sum's root with them; the loss does not.
+    result = engine.step((tf.constant(NOISY * np.float32(1e30)), tf.constant(CLEAN)), 1e-3)
+    assert math.isfinite(result["loss"]) and not result["finite"]
+    assert not differs(weights, engine.model.get_weights())
+
+
 @pytest.mark.parametrize("precision", ["float32", "mixed_float16"])
 def test_parts_of_a_batch_add_up_to_the_whole(precision):
     config = dataclasses.replace(BASE, preset="dncnn_tiny", precision=precision, clip_norm=0.01)

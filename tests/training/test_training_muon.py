@@ -130,6 +130,12 @@ def test_of_gradnet_small_the_inner_3x3_kernels_are_muons():
     assert len(thin) == 4 and all(12 in kernels[path][2:] for path in thin)
 
 
+def test_a_kernel_with_more_outputs_than_rows_is_adams():
+    for outputs, is_adams in ((9 * 17, False), (9 * 17 + 1, True)):
+        kernel = keras.Variable(np.zeros((3, 3, 17, outputs), "float32"))
+        assert Muon()._should_use_adamw(kernel) == is_adams
+
+
 def test_its_config_makes_the_same_optimiser_again():
     optimizer = Muon(0.5)
     again = keras.optimizers.deserialize(keras.optimizers.serialize(optimizer))

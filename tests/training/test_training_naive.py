@@ -170,11 +170,11 @@ def test_a_network_with_a_given_estimate_round_trips_as_keras_file(tmp_path):
 @pytest.mark.parametrize(
     ("kind", "changes", "words"),
     [
-        ("FFDNet", {"sigma_min": 0.0}, "needs the noise level, and a blind network"),
-        ("opencv_nlm", {"sigma_min": 0.0}, "needs the noise level, and a blind network"),
+        ("FFDNet", {"sigma_min": 0.0}, "needs the noise level, which a blind network"),
+        ("opencv_nlm", {"sigma_min": 0.0}, "needs the noise level, which a blind network"),
         ("opencv_nlm", {"degradation": "camera"}, "a degradation of several stages has none"),
-        ("opencv_nlm", {"joint": True}, "has no weights that could train along"),
-        ("MSKResnet", {"channels": 1}, "takes images of 3 channels. Expected one for --channels=1"),
+        ("opencv_nlm", {"joint": True}, "has no weights that could be trained"),
+        ("MSKResnet", {"channels": 1}, "expected a network for --channels=1. Received: channels=3"),
     ],
 )
 def test_what_cannot_be_the_naive_denoiser_is_refused(kind, changes, words, tmp_path):
@@ -188,9 +188,9 @@ def test_what_cannot_be_the_naive_denoiser_is_refused(kind, changes, words, tmp_
 def test_an_estimate_outside_costs_and_cannot_be_exported(image_set, tmp_path, capsys):
     run_training(config_for(tmp_path / "run", "opencv_nlm"), image_set)
     said = capsys.readouterr().err
-    assert "warning: opencv_nlm makes the naive estimate of every crop" in said
-    assert "crops of 24×24 a second" in said
-    with pytest.raises(UserError, match="its own naive denoiser is no part of the network"):
+    assert "warning: opencv_nlm computes the naive estimate of every crop" in said
+    assert "crops of 24×24 per second" in said
+    with pytest.raises(UserError, match="its naive denoiser is not a part of the network"):
         train(config_for(tmp_path / "other", str(tmp_path / "run")), None, [])
     if keras.backend.backend() != "tensorflow":
         return
@@ -200,7 +200,7 @@ def test_an_estimate_outside_costs_and_cannot_be_exported(image_set, tmp_path, c
 
     with pytest.raises(UserError, match="its naive denoiser is opencv_nlm, which is no part"):
         export(ExportConfig(model=str(tmp_path / "run"), output=str(tmp_path / "out")), None)
-    with pytest.raises(UserError, match="opencv_nlm: no network, so there is nothing to export"):
+    with pytest.raises(UserError, match="opencv_nlm: not a network, so it cannot be exported"):
         export(ExportConfig(model="opencv_nlm", output=str(tmp_path / "out")), None)
     with pytest.raises(UserError, match="its naive denoiser is not that of preset gradnet_tiny"):
         ship(tmp_path / "run", "gradnet_tiny_color_s20", [], tmp_path, str)

@@ -100,7 +100,7 @@ def test_joint_training_adds_the_l1_of_the_naive_estimate(joint, weight):
 def test_a_network_that_needs_it_is_told_the_noise_of_each_image():
     model = reference.draw_weights(build_model(models.FFDNet(3, 4)))
     noisy = CLEAN + np.float32([10 / 255, 40 / 255])[:, None, None, None]
-    sigma = numpy(objective.realised_sigma(noisy, CLEAN))
+    sigma = numpy(objective.realized_sigma(noisy, CLEAN))
     np.testing.assert_allclose(sigma, [10, 40], rtol=1e-4)
     denoised = numpy(model(noisy, np.float32([10, 40])))
     found = numpy(objective.objective_per_image(model, noisy, CLEAN, 0.1, False))

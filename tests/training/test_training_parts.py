@@ -204,7 +204,7 @@ def test_bad_durations(text):
         ({"preset": "gradnet_smal"}, "`preset` must be one of gradnet, "),
         ({"sigma_min": -3, "sigma_max": 5}, "`sigma_min` must be in [0, 255]. Received: sigma_mi"),
         ({"sigma_min": 9, "sigma_max": 5}, "`sigma_min` must be at most sigma_max=5"),
-        ({"channels": 4}, "`channels` must be 1 (grey) or 3 (RGB). Received: channels=4"),
+        ({"channels": 4}, "`channels` must be 1 (gray) or 3 (RGB). Received: channels=4"),
         ({"strategy": "all"}, "`strategy` must be one of none, mirrored, multiworker. Rec"),
         ({"precision": "int8"}, "`precision` must be one of float32, "),
         ({"schedule": "flat"}, "`schedule` must be one of cosine, step"),
@@ -220,8 +220,8 @@ def test_bad_durations(text):
         ({"naive_share": 1.0}, "`naive_share` must be in [0, 1)"),
         ({"gradient_loss_weight": -0.1}, "`gradient_loss_weight` must be at least 0"),
         ({"preset": "dncnn", "naive": "dncnn"}, "`naive` must be absent for this preset"),
-        ({"naive": "bm3d", "naive_steps": 9}, "`naive_steps` must be absent beside --naive"),
-        ({"naive": "bm3d", "naive_share": 0.9}, "`naive_share` must be absent beside --naive"),
+        ({"naive": "bm3d", "naive_steps": 9}, "`naive_steps` must be absent with --naive"),
+        ({"naive": "bm3d", "naive_share": 0.9}, "`naive_share` must be absent with --naive"),
     ],
 )
 def test_bad_configurations_are_refused_in_words(changes, words):
@@ -287,7 +287,9 @@ def test_an_unwritable_workdir_is_said(tmp_path):
 def test_half_a_noise_range_is_refused():
     assert sigma_range(25, None, None) == {"sigma_min": 25, "sigma_max": 25}
     assert sigma_range(25, 0, 55) == {"sigma_min": 0, "sigma_max": 55}
-    with pytest.raises(UserError, match="go together. Received: sigma_min=5, sigma_max=None"):
+    with pytest.raises(
+        UserError, match="must be given together. Received: sigma_min=5, sigma_max=None"
+    ):
         sigma_range(25, 5, None)
     with pytest.raises(UserError, match=r"`sigma` must be in \[0, 255\]. Received: sigma=-3"):
         sigma_range(-3, None, None)

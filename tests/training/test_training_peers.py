@@ -13,7 +13,7 @@ from gradnet_tf.models import DnCNN, FFDNet, GradNet
 from gradnet_tf.models.base import build_model
 from gradnet_tf.training.config import TrainConfig
 from gradnet_tf.training.engines.choose_engine import make_engine
-from gradnet_tf.training.engines.objective import realised_sigma
+from gradnet_tf.training.engines.objective import realized_sigma
 from gradnet_tf.training.validation import image_panel, mean_psnr
 
 RNG = np.random.default_rng(0)
@@ -48,7 +48,7 @@ def test_the_realised_level_is_that_of_the_draws():
     clean = RNG.random((3, 80, 80, 3), dtype=np.float32)
     noise = RNG.standard_normal(clean.shape).astype(np.float32)
     noisy = clean + noise * (levels / 255).reshape(-1, 1, 1, 1)
-    np.testing.assert_allclose(realised_sigma(noisy, clean), levels, rtol=0.02)
+    np.testing.assert_allclose(realized_sigma(noisy, clean), levels, rtol=0.02)
 
 
 def test_a_network_that_is_told_the_level_learns_and_is_validated_with_it():

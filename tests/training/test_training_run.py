@@ -79,8 +79,8 @@ def test_init_from_starts_with_those_weights(tmp_path, stages):
 @pytest.mark.parametrize(
     ("preset", "channels", "words"),
     [
-        ("dncnn_small", 3, "Received: dncnn_small of 34,700 parameters, channels=3"),
-        ("gradnet_tiny", 1, "Received: gradnet_tiny of 90,308 parameters, channels=1"),
+        ("dncnn_small", 3, "Received: dncnn_small with 34,700 parameters, channels=3"),
+        ("gradnet_tiny", 1, "Received: gradnet_tiny with 90,308 parameters, channels=1"),
     ],
 )
 def test_weights_of_another_network_are_refused_before_any_stage(
@@ -177,7 +177,7 @@ def test_a_folder_that_is_no_run_is_left_as_it_is(tmp_path, stages, files):
         (tmp_path / "out" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "out" / name).write_text(text)
     before = contents(tmp_path)
-    with pytest.raises(UserError, match="no run of this project.*in the way"):
+    with pytest.raises(UserError, match="not a run of this project.*would replace"):
         train(tmp_path)
     assert contents(tmp_path) == before and not stages
 
@@ -211,7 +211,7 @@ def test_checkpoints_of_other_names_or_with_more_in_them_are_kept(tmp_path, caps
         assert (tmp_path / "checkpoints" / name).read_text() == "mine"
     best = sorted(path.name for path in (tmp_path / "best").glob("*.h5"))
     assert best == ["step-00000005.weights.h5", "step-mine.weights.h5"]
-    with pytest.raises(UserError, match="step-00000001 is no checkpoint"):
+    with pytest.raises(UserError, match="step-00000001 is not a checkpoint"):
         store.save(model, {}, {"step": 1})
 
 

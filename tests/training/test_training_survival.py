@@ -9,7 +9,7 @@ import pytest
 from test_training_loop import FakeEngine, run
 from test_training_parts import rows
 
-from gradnet_tf.training import disk, stage
+from gradnet_tf.training import stage
 from gradnet_tf.utils.errors import Interrupted, NotFiniteError
 
 
@@ -22,7 +22,7 @@ def full_disk(monkeypatch, until):
             attempts.append(what)
             raise OSError(errno.ENOSPC, "no space left: 1 MB are free", str(folder))
 
-    monkeypatch.setattr(disk, "require_free_space", require)
+    monkeypatch.setattr(stage, "require_free_space", require)
     monkeypatch.setattr(stage, "_DISK_POLL_SECONDS", 0.01)
     return attempts
 

@@ -21,7 +21,7 @@ from gradnet_tf.utils.containers import (
     read_regular,
 )
 from gradnet_tf.utils.errors import UserError
-from gradnet_tf.utils.matlab_arrays import array_facts, read_array
+from gradnet_tf.utils.matlab_arrays import array_info, read_array
 
 GUARDS = sorted(hostile_files.hdf5_guards("", "", ""))
 
@@ -45,11 +45,11 @@ def guarded_file(path, other, name, guard):
 @pytest.mark.parametrize("guard", GUARDS)
 def test_arrays_that_lie_elsewhere_or_are_more_than_they_seem(tmp_path, other, guard):
     path = guarded_file(tmp_path / "a.mat", other, "x", guard)
-    with pytest.raises(UserError, match="damaged, cut off or no MATLAB file"):
+    with pytest.raises(UserError, match="damaged, truncated or not a MATLAB file"):
         read_array(path, "x")
     if guard != "unwritten":  # Its shape is no secret, and tells that it is too large.
         with pytest.raises(UserError):
-            array_facts(path, "x")
+            array_info(path, "x")
 
 
 @pytest.mark.parametrize("guard", GUARDS)

@@ -254,7 +254,7 @@ def test_scripts_understand_both_spellings(spelling):
 def test_gradnet_understands_both_spellings(spelling, monkeypatch, capsys):
     seen = []
     monkeypatch.setattr(
-        "gradnet_tf.cli.denoise_command.denoise",
+        "gradnet_tf.cli.main.denoise",
         lambda arguments: seen.append(arguments.max_megapixels),
     )
     assert cli.main(["denoise", "a.png", *spelling.split()]) == 0

@@ -95,16 +95,16 @@ def test_the_class_is_checked(folder):
 
 def test_unknown_missing_and_damaged_weights_are_refused(folder):
     ship(folder, NAME, "gradnet_tiny")
-    with pytest.raises(UserError, match=f"no such preset. Weights that ship: {NAME}.\nArch.*tiny"):
+    with pytest.raises(UserError, match=f"no such preset. Shipped weights: {NAME}.\nArch.*tiny"):
         GradNet.from_preset("gradnet_huge")
     # A name is never a path, and a name with a path in it finds nothing.
     with pytest.raises(UserError, match="no such preset"):
         GradNet.from_preset(f"{folder}/{NAME}")
-    words = f"gradnet_color_blind do not ship; these do: {NAME}.*\n.*\n.*train.py --preset=gradnet "
+    words = f"color_blind are not shipped; these are: {NAME}.*\n.*\n.*train.py --preset=gradnet "
     with pytest.raises(UserError, match=words):
         GradNet.from_preset("gradnet")
     tiny_model(gain=1.0).save_weights(folder / f"{NAME}.weights.h5")
-    with pytest.raises(UserError, match="damaged or was exchanged"):
+    with pytest.raises(UserError, match="damaged or was replaced"):
         GradNet.from_preset("gradnet_tiny")
     with pytest.raises(UserError, match="`precision` must be one of float32"):
         GradNet.from_preset("gradnet_tiny", load_weights=False, precision="float8")

@@ -1,5 +1,5 @@
-// The page: a file comes in by drop, paste or choice, the parts of the result come from the
-// worker, the result goes out as a download.
+// The page: takes a file by drop, paste or file dialog, shows the parts of the result as the worker
+// finishes them, and offers the result as a download.
 
 import {wireCompare} from './compare.js';
 import {Engine, missingFeature} from './engine.js';
@@ -12,18 +12,18 @@ const page = Object.fromEntries(['about', 'after', 'again', 'alert', 'bar', 'bef
 const compare = wireCompare({...page, splitValue: $('split-value')});
 let config;
 let engine;
-let current;  // the picture at work: {name, width, height}
+let current;  // the current picture: {name, width, height}
 
 async function start() {
   const missing = missingFeature();
-  if (missing) return alertWith(`This browser has no ${missing}, which the network needs. ` +
+  if (missing) return alertWith(`This browser lacks ${missing}, which the network needs. ` +
     'Open the page in a current Chrome, Edge, Firefox or Safari.');
   try {
     const response = await fetch('config.json');
-    if (!response.ok) throw new Error(`the server answers ${response.status}`);
+    if (!response.ok) throw new Error(`HTTP status ${response.status}`);
     config = await response.json();
   } catch (error) {
-    return alertWith(`config.json does not load: ${error.message}. Build the page with make web-demo.`);
+    return alertWith(`config.json cannot be loaded: ${error.message}. Build the page with make web-demo.`);
   }
   page.limit.textContent = ` · up to ${config.max_megapixels} megapixels`;
   page.sample.hidden = !config.sample;
@@ -32,7 +32,7 @@ async function start() {
   try {
     aboutNetwork(await engine.load());
   } catch (error) {
-    alertWith(`The network does not load: ${error.message}.`);
+    alertWith(`The network cannot be loaded: ${error.message}.`);
   }
 }
 
@@ -45,7 +45,7 @@ function listen() {
     const blob = await (await fetch(config.sample)).blob();
     take(new File([blob], config.sample.split('/').pop(), {type: blob.type}));
   });
-  let depth = 0;  // dragenter and dragleave come for every element that is crossed
+  let depth = 0;  // dragenter and dragleave are fired for every element
   const dragging = change => {
     depth = Math.max(0, depth + change);
     document.body.classList.toggle('dragging', depth > 0);
@@ -75,12 +75,12 @@ function listen() {
 }
 
 function takeFiles(files) {
-  if (!files.length) return alertWith('There is no file in what was dropped. Drop a picture file.');
-  take(files[0], files.length > 1 ? `${files.length} files were given; this is the first.` : '');
+  if (!files.length) return alertWith('Nothing that was dropped is a file. Drop a picture file.');
+  take(files[0], files.length > 1 ? `This is the first of ${files.length} files.` : '');
 }
 
 let working = Promise.resolve();
-/** Does one thing after the other; what is new ends the work on what was before. */
+/** Runs jobs one after the other; a new job cancels the current one. */
 function enqueue(job) {
   engine.cancel();
   working = working.then(job).catch(error => alertWith(error instanceof Refused
@@ -107,7 +107,7 @@ async function open(file, note) {
 async function run() {
   const {name, width, height} = current;
   const context = page.before.getContext('2d');
-  // Until its parts come, the right side shows the noisy picture.
+  // Shows the noisy picture until the parts of the result arrive.
   Object.assign(page.after, {width, height});
   const after = page.after.getContext('2d', {colorSpace: 'srgb', willReadFrequently: true});
   after.drawImage(page.before, 0, 0);
@@ -125,7 +125,7 @@ async function run() {
     const seconds = ((performance.now() - begun) / 1e3).toFixed(1);
     page.summary.textContent = finished
       ? `${name}: ${width}×${height} pixels in ${seconds} s`
-      : `${name}: cancelled after ${seconds} s; what was done so far is shown.`;
+      : `${name}: cancelled after ${seconds} s; the finished parts are shown.`;
   } finally {
     busy(false);
     page.again.hidden = finished;
@@ -146,7 +146,7 @@ function showProgress({stage, done, total, share, megapixelsPerSecond, secondsLe
   page.bar.value = share;
   const left = share > 0 ? ` · ${time(secondsLeft)} left` : '';
   page.status.textContent = stage === 'crops'
-    ? `Looking at the picture: ${done} of ${total} crops${left}`
+    ? `Analyzing the picture: ${done} of ${total} crops${left}`
     : `${done} of ${total} tiles` +
       (done ? ` · ${megapixelsPerSecond.toFixed(2)} MP/s` : '') + left;
 }

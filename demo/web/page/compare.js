@@ -1,10 +1,9 @@
-// The window on the picture: before on the left, after on the right, a line between them.
+// The comparison view: before on the left, after on the right, with a divider between them.
 
 /**
  * Wires the stage; returns {show(width, height), reveal(), setStrength(share), setActual(on)}.
  *
- * The strength is shown by the opacity of the denoised layer over the noisy one, which is the
- * blend itself, made by the compositor.
+ * The strength is the opacity of the denoised layer over the noisy one.
  */
 export function wireCompare(elements) {
   const {stage, scroller, after, split, splitValue} = elements;
@@ -28,7 +27,7 @@ export function wireCompare(elements) {
   scroller.addEventListener('scroll', place);
   new ResizeObserver(place).observe(scroller);
 
-  let dragging = null;  // in fit mode the line follows the pointer, else the picture does
+  let dragging = null;  // in fit mode the divider follows the pointer, else the picture
   stage.addEventListener('pointerdown', event => {
     const actual = stage.classList.contains('actual');
     if (event.button !== 0 || (actual && event.pointerType !== 'mouse')) return;
@@ -57,15 +56,15 @@ export function wireCompare(elements) {
       stage.style.setProperty('--aspect', width / height);
       stage.style.setProperty('--width', width);
       stage.style.setProperty('--dpr', window.devicePixelRatio || 1);
-      setShare(0);  // the parts are seen as they come
+      setShare(0);  // so that finished parts are visible
     },
-    /** Shows both halves, unless somebody moved the line already. */
+    /** Shows both halves, unless the user has moved the divider. */
     reveal() { if (share === 0) setShare(0.5); },
     setStrength(strength) { after.style.opacity = strength; },
     setActual(on) {
       stage.classList.toggle('actual', on);
       stage.classList.toggle('fit', !on);
-      if (on) {  // the middle of the picture is where one looks
+      if (on) {  // scrolls to the center
         scroller.scrollLeft = (scroller.scrollWidth - scroller.clientWidth) / 2;
         scroller.scrollTop = (scroller.scrollHeight - scroller.clientHeight) / 2;
       }

@@ -1,4 +1,4 @@
-// A whole picture: the vectors of its crops first, then window after window.
+// Denoises a whole picture: first the attention vectors of its crops, then window by window.
 
 import {cropPlaces, windows} from './tiles.js';
 
@@ -7,16 +7,16 @@ import {cropPlaces, windows} from './tiles.js';
  *
  * @param network of network.js.
  * @param {{width: number, height: number, data: Uint8ClampedArray}} picture RGBA.
- * @param hooks `cancelled()`, asked between two runs of the network; `onProgress({stage, done,
+ * @param hooks `cancelled()`, called between two runs of the network; `onProgress({stage, done,
  *     total, share, megapixels, seconds})`; `onPart({left, top, width, height, data})`, RGBA.
- * @returns {Promise<boolean>} whether it went to the end.
+ * @returns {Promise<boolean>} whether it was completed.
  */
 export async function denoise(network, picture, {cancelled, onProgress, onPart}) {
   const {width, height} = picture;
   const places = cropPlaces(width, height, network.crop);
   const cut = windows(width, height, network.tile, network.halo, network.block);
-  const grey = isGrey(picture.data);
-  // Shares of the time go by the pixels that the network sees.
+  const gray = isGray(picture.data);
+  // The progress is estimated from the number of pixels that the network processes.
   const costs = {crops: network.crop ** 2, tiles: network.size ** 2};
   const all = places.length * costs.crops + cut.length * costs.tiles;
   const begun = performance.now();
@@ -46,7 +46,7 @@ export async function denoise(network, picture, {cancelled, onProgress, onPart})
   for (const [index, {row, column}] of cut.entries()) {
     if (await interrupted(cancelled)) return false;
     const floats = await network.window(picture, row.start, column.start, vectors);
-    const part = store(floats, network.size, picture, row, column, grey);
+    const part = store(floats, network.size, picture, row, column, gray);
     pixels += part.width * part.height;
     spent += costs.tiles;
     onPart(part);
@@ -55,7 +55,7 @@ export async function denoise(network, picture, {cancelled, onProgress, onPart})
   return true;
 }
 
-/** Lets messages in, above all the one to cancel, and returns whether that came. */
+/** Processes pending messages and returns whether the job was cancelled. */
 async function interrupted(cancelled) {
   await new Promise(resolve => {
     const {port1, port2} = new MessageChannel();
@@ -72,18 +72,18 @@ function add(sums, vectors) {
   }
 }
 
-function isGrey(data) {
+function isGray(data) {
   for (let at = 0; at < data.length; at += 4) {
     if (data[at] !== data[at + 1] || data[at] !== data[at + 2]) return false;
   }
   return true;
 }
 
-/** Returns what is kept of a window as RGBA; alpha stays, and a grey picture stays grey. */
-function store(floats, size, picture, row, column, grey) {
+/** Returns the kept part of a window as RGBA; alpha is kept, and gray pictures stay gray. */
+function store(floats, size, picture, row, column, gray) {
   const width = column.last - column.first;
   const height = row.last - row.first;
-  // Rounds to the nearest level, to the even one halfway, as NumPy does.
+  // Uint8ClampedArray rounds half to even, like NumPy.
   const data = new Uint8ClampedArray(4 * width * height);
   for (let y = 0, to = 0; y < height; y++) {
     let from = 3 * ((row.first - row.start + y) * size + column.first - column.start);
@@ -91,9 +91,9 @@ function store(floats, size, picture, row, column, grey) {
     for (let x = 0; x < width; x++, from += 3, to += 4, alpha += 4) {
       const [r, g, b] = [floats[from], floats[from + 1], floats[from + 2]];
       const mean = (r + g + b) / 3;
-      data[to] = 255 * (grey ? mean : r);
-      data[to + 1] = 255 * (grey ? mean : g);
-      data[to + 2] = 255 * (grey ? mean : b);
+      data[to] = 255 * (gray ? mean : r);
+      data[to + 1] = 255 * (gray ? mean : g);
+      data[to + 2] = 255 * (gray ? mean : b);
       data[to + 3] = picture.data[alpha];
     }
   }

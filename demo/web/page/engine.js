@@ -1,6 +1,6 @@
-// The page's side of the worker: one network, one picture at a time.
+// The interface of the page to the worker: one network, one picture at a time.
 
-/** Says what this browser lacks, or nothing. */
+/** Returns the name of a required feature that this browser lacks, or null. */
 export function missingFeature() {
   if (typeof WebAssembly !== 'object') return 'WebAssembly';
   if (typeof Worker !== 'function') return 'Web Workers';
@@ -8,9 +8,9 @@ export function missingFeature() {
   return null;
 }
 
-/** Returns how many threads the network may use; `wanted` is a number or "auto". */
+/** Returns the number of threads of the network; `wanted` is a number or "auto". */
 export function threadsFor(wanted) {
-  // Shared memory, and with it threads, is given to pages with COOP and COEP headers alone.
+  // Shared memory, and thus threads, require COOP and COEP headers.
   if (!self.crossOriginIsolated) return 1;
   const cores = navigator.hardwareConcurrency || 1;
   return wanted === 'auto' ? Math.min(cores, 8) : Math.max(1, Math.min(wanted, cores));
@@ -43,7 +43,7 @@ export class Engine {
   /**
    * Denoises; resolves to `true`, or to `false` after `cancel`.
    *
-   * @param {ImageData} picture its pixels move to the worker.
+   * @param {ImageData} picture its pixels are transferred to the worker.
    */
   async denoise({width, height, data}, onProgress, onPart) {
     await this.load();

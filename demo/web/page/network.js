@@ -1,4 +1,5 @@
-// A fixed-tile .tflite file on LiteRT.js: the vectors of a crop, and a window with vectors given.
+// A fixed-tile .tflite file on LiteRT.js: computes the vectors of a crop, and denoises a window with
+// given vectors.
 
 import {mirrored} from './tiles.js';
 
@@ -8,15 +9,15 @@ const LEVELS = Float32Array.from({length: 256}, (_, level) => level / 255);
  * Loads the runtime and the file that a card describes.
  *
  * @param {string} cardUrl the JSON card that `python -m export` writes beside a file.
- * @param {string} runtimeUrl folder of LiteRT.js, ends with a slash.
- * @param {number} threads 1 works everywhere; more need a page with COOP and COEP headers.
+ * @param {string} runtimeUrl folder of LiteRT.js, with a final slash.
+ * @param {number} threads more than 1 requires a page with COOP and COEP headers.
  */
 export async function loadNetwork(cardUrl, runtimeUrl, threads) {
   const card = await (await fetched(cardUrl)).json();
   const bytes = new Uint8Array(await (await fetched(new URL(card.file, cardUrl).href)).arrayBuffer());
   await requireSha256(bytes, card);
   const litert = await import(`${runtimeUrl}core.js`);
-  // Emscripten looks for its files beside this worker's script unless it is told the place.
+  // By default, Emscripten looks for its files beside this worker's script.
   self.Module = {
     mainScriptUrlOrBlob: `${runtimeUrl}wasm/litert_wasm_threaded_internal.js`,
     locateFile: name => `${runtimeUrl}wasm/${name}`,
@@ -28,7 +29,7 @@ export async function loadNetwork(cardUrl, runtimeUrl, threads) {
 
 async function fetched(url) {
   const response = await fetch(url);
-  if (!response.ok) throw new Error(`${url}: the server answers ${response.status}`);
+  if (!response.ok) throw new Error(`${url}: HTTP status ${response.status}`);
   return response;
 }
 
@@ -36,7 +37,7 @@ async function requireSha256(bytes, card) {
   if (!card.sha256 || !self.crypto?.subtle) return;
   const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', bytes));
   const hex = Array.from(digest, byte => byte.toString(16).padStart(2, '0')).join('');
-  if (hex !== card.sha256) throw new Error(`${card.file} is not the file of its card (sha256)`);
+  if (hex !== card.sha256) throw new Error(`${card.file} does not match its card (sha256)`);
 }
 
 class Network {
@@ -48,11 +49,11 @@ class Network {
     this.block = card.block ?? ((card.tile | card.halo) % 2 ? 1 : 2);
     this._model = model;
     this._Tensor = Tensor;
-    // Inputs and outputs have no fixed order in a file: everything goes by name.
+    // Inputs and outputs have no fixed order, so they are accessed by name.
     this.crop = this._shape('attention')[1];
     const [, height, width, channels] = this._shape('serving_default');
     if (height !== this.size || width !== this.size || channels !== 3) {
-      throw new Error(`${card.file} takes ${height}×${width}×${channels}, and its card says ` +
+      throw new Error(`${card.file} takes ${height}×${width}×${channels}, but its card says ` +
         `${this.size}×${this.size}×3`);
     }
   }
@@ -64,7 +65,7 @@ class Network {
     return images.shape;
   }
 
-  /** Returns the attention's vectors of one crop, {attention_0: Float32Array, …}. */
+  /** Returns the attention vectors of a crop, {attention_0: Float32Array, …}. */
   async vectors(picture, top, left) {
     return this._run('attention', {images: read(picture, top, left, this.crop)});
   }
@@ -93,7 +94,7 @@ class Network {
   }
 }
 
-/** Reads a square of a picture as float32 RGB in [0, 1]; beyond the picture it is mirrored. */
+/** Reads a square of a picture, mirrored at the border, as float32 RGB in [0, 1]. */
 function read(picture, top, left, side) {
   const {width, height, data} = picture;
   const columns = Int32Array.from({length: side}, (_, x) => 4 * mirrored(left + x, width));

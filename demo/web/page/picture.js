@@ -1,24 +1,24 @@
-// Files to pixels and back.
+// Decodes files to pixels, and encodes the result.
 
-/** An error whose message is meant for the person at the page. */
+/** An error whose message is shown to the user. */
 export class Refused extends Error {}
 
 /**
  * Decodes a file into a canvas.
  *
- * The size is read from the head of PNG and JPEG files first: a file of some kilobytes may claim
- * any size, and decoding it would take that much memory.
+ * The size is read from the header of PNG and JPEG files first, because a small file may declare
+ * any size, and decoding it would need that much memory.
  *
  * @param {File} file
  * @param {{max_megapixels: number, max_file_megabytes: number}} limits
- * @returns {Promise<ImageBitmap>} turned as its EXIF says, in sRGB.
+ * @returns {Promise<ImageBitmap>} rotated according to its EXIF, in sRGB.
  * @throws {Refused}
  */
 export async function decode(file, limits) {
   const name = file.name || 'The picture';
   if (file.size === 0) throw new Refused(`${name} is empty. Choose another file.`);
   if (file.size > limits.max_file_megabytes * 1e6) {
-    throw new Refused(`${name} has ${(file.size / 1e6).toFixed(0)} MB; this page takes files up ` +
+    throw new Refused(`${name} has ${(file.size / 1e6).toFixed(0)} MB; this page accepts files up ` +
       `to ${limits.max_file_megabytes} MB. Use the gradnet command for it.`);
   }
   const size = sizeInHeader(new DataView(await file.slice(0, 2 ** 18).arrayBuffer()));
@@ -40,11 +40,11 @@ function requirePixels(name, {width, height}, limits) {
   const megapixels = width * height / 1e6;
   if (megapixels > limits.max_megapixels) {
     throw new Refused(`${name} has ${width}×${height} pixels, ${megapixels.toFixed(1)} ` +
-      `megapixels; this page takes up to ${limits.max_megapixels}. Use the gradnet command for it.`);
+      `megapixels; this page accepts up to ${limits.max_megapixels}. Use the gradnet command for it.`);
   }
 }
 
-/** Returns {width, height} of a PNG or JPEG file, `null` of any other. */
+/** Returns {width, height} of a PNG or JPEG file, else `null`. */
 export function sizeInHeader(view) {
   const long = view.byteLength >= 24;
   if (long && view.getUint32(0) === 0x89504e47 && view.getUint32(12) === 0x49484452) {
@@ -53,7 +53,7 @@ export function sizeInHeader(view) {
   if (!long || view.getUint16(0) !== 0xffd8) return null;
   for (let at = 2; at + 9 <= view.byteLength && view.getUint8(at) === 0xff;) {
     const marker = view.getUint8(at + 1);
-    // SOF0 to SOF15, without the three of that range that are tables: the frame and its size.
+    // SOF0 to SOF15, except for three markers of tables in that range.
     if (marker >= 0xc0 && marker <= 0xcf && ![0xc4, 0xc8, 0xcc].includes(marker)) {
       return {height: view.getUint16(at + 5), width: view.getUint16(at + 7)};
     }
@@ -75,7 +75,7 @@ export function draw(bitmap, canvas) {
 /**
  * Blends two canvases and returns the picture as a file.
  *
- * @param {number} strength 0 is `before` byte for byte, 1 is `after`.
+ * @param {number} strength 0 returns `before` exactly, 1 returns `after`.
  * @param {string} type "image/png" or "image/jpeg".
  * @returns {Promise<Blob>}
  */

@@ -1,19 +1,18 @@
-// How a picture is cut into windows of one size: the rule of gradnet_tf/tiling/tiles.py, for a
-// network that takes no other size.
+// Cuts a picture into windows of fixed size, with the rule of gradnet_tf/tiling/tiles.py.
 
 /**
  * Covers one axis with windows of `tile` + 2·`halo` pixels.
  *
- * At the picture's border a window is moved inside, since the zeros that the network pads with
- * there are part of the result. It may reach `block` - 1 pixels beyond the end, where `block` does
- * not divide the length, and ends far beyond it where the picture is smaller than a window.
+ * At the border of the picture, windows are moved inside, because the zero padding of the network
+ * there is part of the result. They may extend `block` - 1 pixels beyond the end if `block` does
+ * not divide the length, and more if the picture is smaller than a window.
  *
  * @param {number} length pixels along the axis.
- * @param {number} tile pixels that a window between others contributes.
+ * @param {number} tile pixels that an inner window contributes.
  * @param {number} halo margin on either side.
- * @param {number} block windows start at multiples of it, as `tile` and `halo` must be.
- * @returns {{start: number, first: number, last: number}[]} the network sees `start` and what
- *     follows; [first, last) is kept.
+ * @param {number} block windows start at multiples of it; it must divide `tile` and `halo`.
+ * @returns {{start: number, first: number, last: number}[]} the start of the window, and the range
+ *     [first, last) that is kept.
  */
 export function spans(length, tile, halo, block = 1) {
   const size = tile + 2 * halo;
@@ -35,19 +34,18 @@ export function windows(width, height, tile, halo, block) {
   return spans(height, tile, halo, block).flatMap(row => columns.map(column => ({row, column})));
 }
 
-/** Returns the pixel that stands at `index` of an axis which goes on beyond `length` mirrored. */
+/** Returns the pixel at `index` of an axis that is mirrored beyond `length`. */
 export function mirrored(index, length) {
   const place = index % (2 * length);
   return place < length ? place : 2 * length - 1 - place;
 }
 
 /**
- * Returns the top left corners of the crops that the attention's vectors are averaged over.
+ * Returns the top left corners of the crops that the attention vectors are averaged over.
  *
- * As many as gradnet_tf/tiling/attention_sample.py takes: one for 2¹⁵ pixels, from 32 to 128,
- * and no more than have the picture's area. Their places are the first points of the R2 sequence
- * (the plastic number's powers, added up modulo 1), which covers a rectangle evenly for any
- * count; NumPy's generator, which draws the places there, has no counterpart in a browser.
+ * Their number is that of gradnet_tf/tiling/attention_sample.py: one per 2¹⁵ pixels, from 32 to
+ * 128, and at most as many as cover the area of the picture. Their places are the first points of
+ * the R2 sequence, which covers a rectangle evenly, because NumPy's generator is not available.
  *
  * @returns {{top: number, left: number}[]}
  */

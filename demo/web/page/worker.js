@@ -1,5 +1,5 @@
-// Runs the network beside the page. A classic worker, since LiteRT.js loads its WebAssembly with
-// `importScripts`, which module workers refuse.
+// Runs the network in a classic worker, because LiteRT.js loads its WebAssembly with
+// `importScripts`, which module workers do not support.
 
 let network;
 let cancelled = false;

@@ -1,1 +1,1 @@
-"""`python -m export.weights.litert`: the .tflite files that ship beside the weights."""
+"""`python -m export.weights.litert`: makes the shipped .tflite files."""

@@ -1,8 +1,8 @@
-r"""Makes the .tflite file that ships beside weights, for `gradnet denoise` without TensorFlow.
+r"""Exports the .tflite file of shipped weights, for `gradnet denoise` without TensorFlow.
 
 Example:
   python -m export.weights.litert --model=gradnet_small_color_blind --dataset=cbsd68 --data_dir=DATA
-The file holds float16 weights and takes any size; the card beside it has its quality on --dataset.
+The file has float16 weights and accepts any size; its card states its quality on --dataset.
 """
 
 import dataclasses
@@ -26,10 +26,10 @@ class Options:
     """The command's options.
 
     Attributes:
-        model: name of weights that ship.
+        model: name of shipped weights.
         dataset: images for the quality figures.
-        data_dir: folder that holds the data set, or the set's parent.
-        max_images: take the first so many images.
+        data_dir: folder of the data set, or its parent.
+        max_images: use only this many images.
     """
 
     model: str = "default"
@@ -42,17 +42,17 @@ COMMAND_LINE = CommandLine(Options)
 
 
 _FORMAT = "tflite_float16"
-#: What differs from machine to machine does not ship.
+#: Fields of the card that depend on the machine and are not shipped.
 _LOCAL = ("latency_ms", "latency_size", "run")
 
 
 def main(given: Given) -> int:
-    """Exports, judges and puts the file into the package's folder."""
+    """Exports and verifies the file and moves it into the package's folder."""
     options = given.make(Options)
     card = weights.find_card(options.model)
     if card is None:
         raise UserError(
-            f"--model={options.model}: no such weights ship. These do: {weights.shipped_names()}."
+            f"--model={options.model}: no such weights. Expected one of {weights.shipped_names()}."
         )
     from datasets.sets.catalog import find_dataset
     from export.export_command import export
@@ -69,14 +69,14 @@ def main(given: Given) -> int:
         if code:
             return code
         (source,) = Path(output).glob("*.tflite")
-        told = json.loads(source.with_suffix(".json").read_text("utf-8"))
+        found = json.loads(source.with_suffix(".json").read_text("utf-8"))
         name = f"{card['name']}.tflite"
-        kept = {key: value for key, value in told.items() if key not in _LOCAL}
+        kept = {key: value for key, value in found.items() if key not in _LOCAL}
         for path in (folder / name, folder / f"{card['name']}.json"):
             require_replaceable(path, str(folder), lambda _: _is_own(folder, card["name"]))
         atomic_write(folder / name, source.read_bytes())
         write_json(folder / f"{card['name']}.json", {**kept, "file": name})
-    print(f"{folder / name}: {told['bytes'] / 1e6:.2f} MB, {told['quality']}")
+    print(f"{folder / name}: {found['bytes'] / 1e6:.2f} MB, {found['quality']}")
     return 0
 
 

@@ -1,5 +1,5 @@
-// Pictures with a line between two versions. Every part is optional: choosing the versions
-// (select[data-side], .crop), buttons that set the line, and the zoom of the crops.
+// Pictures with a divider between two versions. Optional parts: choosing the versions
+// (select[data-side], .crop), buttons that set the divider, and the zoom of the crops.
 for (const picture of document.querySelectorAll('.picture')) {
   const range = picture.querySelector('input');
   const [left, right] = picture.querySelectorAll('select[data-side]');
@@ -13,7 +13,7 @@ for (const picture of document.querySelectorAll('.picture')) {
       if (image.dataset.key === left.value) image.classList.add('on');
       if (image.dataset.key === right.value) image.classList.add('on', 'right');
     }
-    // The right one lies on top and is cut.
+    // The right image is on top and clipped.
     whole.insertBefore(images.find(image => image.dataset.key === right.value),
       whole.querySelector('.bar'));
     for (const [select, tag] of [[left, '.l'], [right, '.r']]) {
@@ -56,7 +56,7 @@ for (const picture of document.querySelectorAll('.picture')) {
   show();
 }
 
-// Tables are sorted by a click on a title: the largest first, then the smallest.
+// A click on a column title sorts the table, in descending order first.
 for (const table of document.querySelectorAll('table.sortable')) {
   table.querySelectorAll('thead th').forEach((head, column) => {
     head.querySelector('button').addEventListener('click', () => {

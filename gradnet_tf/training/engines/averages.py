@@ -8,7 +8,7 @@ import numpy as np
 
 
 def make_averages(model: keras.Model, decay: float) -> list[keras.Variable]:
-    """Returns a variable for the average of each trainable weight, or none for a decay of 0.
+    """Returns a variable for the average of each trainable weight; none for a decay of 0.
 
     Must be called where the model was built (inside a strategy's scope).
     """
@@ -22,7 +22,7 @@ def make_averages(model: keras.Model, decay: float) -> list[keras.Variable]:
 
 @contextlib.contextmanager
 def averages_in_place(model: keras.Model, averages: list[keras.Variable]) -> Iterator[None]:
-    """Context in which the model has the averaged weights; does nothing without averages."""
+    """Context in which the model has the averaged weights, if there are any."""
     variables = model.trainable_variables if averages else []
     kept = values_of(variables)
     try:
@@ -38,10 +38,10 @@ def values_of(variables: list[keras.Variable]) -> list[np.ndarray]:
 
 
 def assign(variables: list[keras.Variable], arrays: list[np.ndarray]) -> None:
-    """Restores what `values_of` returned.
+    """Restores the result of `values_of`.
 
     Raises:
-        ValueError: for another number of arrays.
+        ValueError: for a different number of arrays.
     """
     for variable, array in zip(variables, arrays, strict=True):
         variable.assign(array)

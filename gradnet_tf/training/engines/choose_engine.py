@@ -12,20 +12,20 @@ from gradnet_tf.utils.errors import UserError
 def start_devices(
     cpu_replicas: int = 1, strategy: str = "none", worker_timeout: float = 300.0
 ) -> None:
-    """Starts the backend's devices, with the CPU split into `cpu_replicas` of them.
+    """Initializes the backend's devices, with the CPU split into `cpu_replicas` of them.
 
     Only the first call in a process can split the CPU or join a cluster.
 
     Raises:
-        UserError: when the backend cannot train, or is not installed.
+        UserError: the backend does not support training, or is not installed.
     """
     if backend_name() == "jax":
         from gradnet_tf.training.engines.engine_jax import start_devices as start_jax
 
         if strategy == "multiworker":
             raise UserError(
-                "--strategy=multiworker runs on TensorFlow. Received: KERAS_BACKEND=jax.\n"
-                "JAX trains on one machine: --strategy=mirrored takes all of its devices."
+                "--strategy=multiworker requires TensorFlow. Received: KERAS_BACKEND=jax.\n"
+                "JAX trains on one machine: --strategy=mirrored uses all of its devices."
             )
         start_jax(cpu_replicas)
     else:
@@ -35,14 +35,14 @@ def start_devices(
 
 
 def make_engine(config, build: Callable):
-    """Returns the engine for a `TrainConfig` with the model that `build()` makes.
+    """Returns the engine for a `TrainConfig` with the model that `build()` returns.
 
     A run's initial values depend only on its seed and its backend.
     """
     backend = backend_name()
     if backend == "jax":
-        # Keras' initialisers take their seeds from `random`; its own `set_random_seed` would
-        # import TensorFlow where that is installed.
+        # Keras' initializers get their seeds from `random`; `keras.utils.set_random_seed` would
+        # import TensorFlow if it is installed.
         random.seed(config.seed)
         np.random.seed(config.seed)
         from gradnet_tf.training.engines.engine_jax import JaxEngine as Engine

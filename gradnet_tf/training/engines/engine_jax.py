@@ -1,14 +1,13 @@
-"""A training step on JAX: one compiled, functional step on one device or on several.
+"""Training steps on JAX: one compiled, functional step on one or several devices.
 
-The interface is that of `engine_tensorflow`. Between steps the state is a tuple
-of arrays on the devices; each step takes it and returns the next one. Asking
-for `model`, `optimizer` or their state copies it into the Keras variables, and
-the next step reads it from them again. So ask the engine for `model` each
-time, and do not keep it over a step.
+The interface is that of `engine_tensorflow`. Between steps the state is a tuple of arrays on the
+devices; each step takes it and returns the next one. Accessing `model`, `optimizer` or their state
+copies it into the Keras variables, and the next step reads it from them again. So access `model`
+again after every step, and do not keep a reference.
 
-Devices are addressed by `jax.sharding`: `keras.distribution` lays out the
-variables of models that Keras' own trainer runs, and here the step is a
-function of arrays, with the training set in device memory beside them.
+Devices are addressed by `jax.sharding`, because `keras.distribution` distributes the variables of
+models that are trained by Keras, and here the step is a function of arrays, with the training set
+in device memory.
 """
 
 from contextlib import contextmanager
@@ -32,24 +31,25 @@ def start_devices(cpu_replicas: int = 1) -> None:
     """Starts JAX's devices, with the CPU split into `cpu_replicas` of them.
 
     Raises:
-        UserError: when JAX already runs with another number.
+        UserError: JAX is already initialized with another number.
     """
     if cpu_replicas > 1:
         try:
             jax.config.update("jax_num_cpu_devices", cpu_replicas)
         except RuntimeError:
-            pass  # JAX already runs; the check of the count below decides whether that matters.
+            pass  # JAX is already initialized, maybe with this number; checked below
         found = len(jax.devices("cpu"))
         if found != cpu_replicas:
             raise UserError(
-                f"The CPU could not be split into cpu_replicas={cpu_replicas} devices, since JAX "
-                f"already runs with {found}.\nCall `start_devices` before anything else of JAX."
+                f"The CPU could not be split into cpu_replicas={cpu_replicas} devices, because JAX "
+                f"is already initialized with {found}.\nCall `start_devices` before other JAX "
+                "functions."
             )
     jax.devices()
 
 
 class _State(NamedTuple):
-    """Everything a step changes: the values of Keras' variables, in Keras' order."""
+    """Everything that a step changes: the values of Keras' variables, in Keras' order."""
 
     trainable: list
     non_trainable: list
@@ -58,7 +58,7 @@ class _State(NamedTuple):
 
 
 def _position(variables, wanted) -> int:
-    """Returns the index of the very object `wanted` in a list of variables."""
+    """Returns the index of the object `wanted` in a list of variables, by identity."""
     return next(index for index, variable in enumerate(variables) if variable is wanted)
 
 
@@ -68,13 +68,13 @@ class JaxEngine:
     def __init__(self, config, build):
         """Args:
         config: a `TrainConfig`.
-        build: makes the model.
+        build: builds the model.
 
         Raises:
-            UserError: when the devices cannot share the batch evenly.
+            UserError: the batch cannot be split evenly over the devices.
         """
         self.config = config
-        # Without a strategy only one device is used, however many there are.
+        # Without a strategy only the first device is used.
         devices = jax.devices() if config.strategy == "mirrored" else jax.devices()[:1]
         if config.batch_size % (len(devices) * config.accumulate):
             raise UserError(
@@ -108,7 +108,7 @@ class JaxEngine:
 
     @property
     def optimizer(self) -> keras.optimizers.Optimizer:
-        """The Keras optimiser, up to date until the next step."""
+        """The Keras optimizer, up to date until the next step."""
         self._write_back()
         return self._optimizer
 
@@ -129,17 +129,17 @@ class JaxEngine:
             self._state = None
 
     def _read(self) -> _State:
-        """Copies the variables to the devices, for a step to consume."""
+        """Copies the variables to the devices."""
         values = jax.tree.map(lambda variable: variable.value, self._variables())
         # A copy, because the step donates its arguments and would free the variables' memory.
         return jax.tree.map(jnp.copy, jax.device_put(values, self._everywhere))
 
     def batches(self, dataset):
-        """Iterates over what `step` takes.
+        """Iterates over batches for `step`.
 
         Args:
-            dataset: `DeviceBatches`, whose images go to the devices here, or
-                an iterable of ready (noisy, clean).
+            dataset: `DeviceBatches`, whose images are copied to the devices here, or an iterable of
+                (noisy, clean).
         """
         if not isinstance(dataset, DeviceBatches):
             return iter(dataset)
@@ -148,7 +148,7 @@ class JaxEngine:
         return iter(dataset)
 
     def _scope(self, trainable, non_trainable) -> keras.StatelessScope:
-        """Makes the model compute with these values; `stateless_call` would skip `__call__`."""
+        """Runs the model with these values; `stateless_call` would bypass `__call__`."""
         model = self._model
         mapping = [
             *zip(model.trainable_variables, trainable, strict=True),
@@ -177,7 +177,7 @@ class JaxEngine:
         return loss, gradients, non_trainable
 
     def _accumulated(self, state, noisy, clean, scale, l2):
-        """As `_gradients`, for the batch in `accumulate` parts, one after the other."""
+        """Like `_gradients`, with the batch in `accumulate` sequential parts."""
         count = self.config.accumulate
         if count == 1:
             return self._gradients(state, noisy, clean, scale, l2)
@@ -190,8 +190,8 @@ class JaxEngine:
         def add_part(total, part):
             loss, gradients, non_trainable = total
             state_now = state._replace(non_trainable=non_trainable)
-            more, new, non_trainable = self._gradients(state_now, *part, scale, l2)
-            return (loss + more, jax.tree.map(jnp.add, gradients, new), non_trainable), None
+            part_loss, new, non_trainable = self._gradients(state_now, *part, scale, l2)
+            return (loss + part_loss, jax.tree.map(jnp.add, gradients, new), non_trainable), None
 
         zeros = jax.tree.map(jnp.zeros_like, state.trainable)
         start = (jnp.float32(0), zeros, state.non_trainable)
@@ -202,7 +202,7 @@ class JaxEngine:
         optimizer = self._optimizer
         places = optimizer.variables
         optimizer_values = list(state.optimizer)
-        # An argument and not a constant of the step, so that a change does not recompile it.
+        # An argument of the compiled step, so that a change does not recompile it.
         optimizer_values[_position(places, optimizer.learning_rate)] = learning_rate
         scaled = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
         scale = optimizer_values[_position(places, optimizer.dynamic_scale)] if scaled else 1.0
@@ -218,7 +218,7 @@ class JaxEngine:
             for average, weight in zip(state.averages, trainable, strict=False)  # none or all
         ]
         new = _State(trainable, non_trainable, optimizer_values, averages)
-        # Under loss scaling an overflowing gradient is expected: the optimiser skips that step.
+        # Under loss scaling overflowing gradients are expected; the optimizer skips such steps.
         finite = jnp.isfinite(loss) & (scaled | jnp.isfinite(norm))
         if not scaled:
             new = jax.tree.map(lambda now, before: jnp.where(finite, now, before), new, state)
@@ -230,10 +230,9 @@ class JaxEngine:
         return self._one_step(state, noisy, clean, rates, l2=l2)
 
     def step(self, batch, learning_rate: float, ema_decay: float = 0.0) -> StepResult:
-        """Starts one step on a batch from `batches`, or on ready (noisy, clean) arrays.
+        """Starts one step on a batch from `batches`, or on (noisy, clean) arrays.
 
-        A step whose loss or gradient is not finite changes neither weights nor
-        optimizer state.
+        A step whose loss or gradient is not finite changes neither weights nor optimizer state.
         """
         state, rates = self._state or self._read(), np.float32([learning_rate, ema_decay])
         self._state = None
@@ -248,16 +247,16 @@ class JaxEngine:
         return StepResult(lambda: (float(loss), bool(finite)))
 
     def use_l2(self) -> None:
-        """Makes the steps from now on minimise the root mean square in place of L1."""
+        """Makes subsequent steps minimize the root mean square instead of L1."""
         self._l2 = True
 
     def _call(self, trainable, non_trainable, noisy, sigma, *, return_intermediates=False):
         # Only some models take these arguments.
-        more = {"return_intermediates": True} if return_intermediates else {}
+        kwargs = {"return_intermediates": True} if return_intermediates else {}
         if sigma is not None:
-            more["sigma"] = sigma
+            kwargs["sigma"] = sigma
         with self._scope(trainable, non_trainable):
-            return self._model(noisy, **more)
+            return self._model(noisy, **kwargs)
 
     def predict(self, noisy: np.ndarray, intermediates: bool = False, sigma=None):
         """Denoises (N, H, W, C) float32; unclipped, or a dict of all intermediate images.
@@ -285,16 +284,16 @@ class JaxEngine:
             try:
                 yield
             finally:
-                self._state = None  # What `predict` put on the devices are the averages.
+                self._state = None  # `predict` copied the averages to the devices
 
     def state(self) -> dict[str, list[np.ndarray]]:
-        """Returns the optimiser's variables and the averages, each in their fixed order."""
+        """Returns the optimizer's variables and the averages, each in a fixed order."""
         self._write_back()
         state = {"optimizer": values_of(self._optimizer.variables)}
         return {**state, "ema": values_of(self._averages)} if self._averages else state
 
     def set_state(self, state: dict[str, list[np.ndarray]]) -> None:
-        """Restores what `state` returned."""
+        """Restores the result of `state`."""
         self._write_back()
         assign(self._optimizer.variables, state["optimizer"])
         assign(self._averages, state.get("ema", []))

@@ -1,19 +1,19 @@
-"""A training step on TensorFlow, on one device or mirrored over several, of one or more machines.
+"""Training steps on TensorFlow, on one device or mirrored over several, on one or more machines.
 
-An engine is anything with these members; the loop uses no others:
+The loop uses only these members of an engine:
 
 - `model`, `optimizer`: Keras objects, built.
 - `replicas`: the number of model copies.
 - `team` (optional): how the workers communicate, see `team`.
-- `batches(dataset)`: an iterator of what `step` takes.
-- `step(batch, learning_rate, ema_decay=0.0)`: starts one optimiser step;
+- `batches(dataset)`: an iterator of batches for `step`.
+- `step(batch, learning_rate, ema_decay=0.0)`: starts one optimizer step;
   returns a `StepResult`, which waits for it.
 - `predict(noisy, intermediates=False, sigma=None)`: NumPy in, NumPy out.
-- `needs_sigma` (optional): whether `predict` must be given the noise levels.
-- `use_l2()` (called with `config.l2_share` alone): steps from now on minimise the root mean square.
+- `needs_sigma` (optional): whether `predict` needs the noise levels.
+- `use_l2()` (only with `config.l2_share`): subsequent steps minimize the root mean square.
 - `averaged()`: a context in which the model has its averaged weights.
 - `state()`, `set_state(state)`: lists of NumPy arrays by name: "optimizer",
-  and "ema" where weights are averaged.
+  and "ema" with averaged weights.
 """
 
 import functools
@@ -24,7 +24,6 @@ import numpy as np
 import tensorflow as tf
 
 from gradnet_tf.training.engines.averages import assign, averages_in_place, make_averages, values_of
-from gradnet_tf.training.engines.moving_statistics import moving_statistics
 from gradnet_tf.training.engines.objective import objective_per_image
 from gradnet_tf.training.engines.optimizers import make_optimizer
 from gradnet_tf.training.engines.step_result import StepResult
@@ -38,7 +37,7 @@ from gradnet_tf.training.workers.team_tensorflow import (
 from gradnet_tf.utils.errors import UserError
 
 
-@functools.cache  # two strategies in one process would mix up the keys of their collectives
+@functools.cache  # two strategies in one process would confuse their collective keys
 def make_strategy(
     name: str, cpu_replicas: int = 1, worker_timeout: float = 300.0
 ) -> tf.distribute.Strategy:
@@ -48,19 +47,20 @@ def make_strategy(
         name: "none", "mirrored" (all GPUs, else all logical CPUs) or
             "multiworker" (all GPUs of every worker, else its CPU).
         cpu_replicas: logical devices that the CPU was split into.
-        worker_timeout: seconds after which a silent worker counts as lost.
+        worker_timeout: seconds after which an unresponsive worker counts as lost.
 
     Raises:
-        UserError: when the CPU can no longer be split into `cpu_replicas`, or
-            the environment describes no cluster.
-        Interrupted: when a worker does not appear in time.
+        UserError: the CPU can no longer be split into `cpu_replicas`, or the environment does not
+            describe a cluster.
+        Interrupted: a worker does not appear in time.
     """
     if name == "multiworker":
         return connect_workers(worker_timeout)
     if cpu_replicas > 1 and len(tf.config.list_logical_devices("CPU")) != cpu_replicas:
         raise UserError(
-            f"The CPU could not be split into cpu_replicas={cpu_replicas} logical devices, since "
-            "TensorFlow already runs.\nCall `start_devices` before anything else of TensorFlow."
+            f"The CPU could not be split into cpu_replicas={cpu_replicas} logical devices, "
+            "because TensorFlow is already initialized.\n"
+            "Call `start_devices` before other TensorFlow functions."
         )
     if name == "none":
         return tf.distribute.get_strategy()
@@ -86,7 +86,7 @@ def start_devices(
 
 
 class TensorFlowEngine:
-    """Gradients are summed over a batch's parts and the replicas, then clipped, then applied."""
+    """Sums gradients over a batch's parts and the replicas, then clips, then applies them."""
 
     def __init__(self, config, build):
         """Args:
@@ -100,7 +100,7 @@ class TensorFlowEngine:
             self.team = TensorFlowTeam(self.strategy, cluster_for(config.strategy))
         self._check_batch_size()
         if self.team.size > 1:
-            # Where a checkpoint goes may differ between workers; what is trained may not.
+            # Workers must have the same configuration, except for these fields.
             fields = {**config.to_dict(), "workdir": "", "workers": 0}
             self.team.check_equal("configuration", fields)
         with self.strategy.scope(), losses_reported():
@@ -109,10 +109,16 @@ class TensorFlowEngine:
             optimizer.build(self.model.trainable_variables)
             self._averages = make_averages(self.model, config.ema)
         self.optimizer = optimizer
-        self._moving = moving_statistics(self.model)
+        # The forward pass updates these moving averages of batch normalization before it is known
+        # whether the step is finite, so a skipped step has to restore them.
+        self._moving = [
+            variable
+            for variable in self.model.non_trainable_variables
+            if variable.name in ("moving_mean", "moving_variance")
+        ]
         if self._moving and config.accumulate > 1 and self.replicas > 1:
             raise UserError(
-                "Batch normalisation over several devices needs the whole batch at once: "
+                "Batch normalization over several devices needs the whole batch at once: "
                 f"`accumulate` must be 1 here. Received: accumulate={config.accumulate}"
             )
         channels = getattr(self.model, "input_channels", self.model.channels)
@@ -127,10 +133,10 @@ class TensorFlowEngine:
         self._l2 = False
         self._distributed_step = tf.function(self._step_all_replicas)
 
-    def _call(self, images, *sigma, **more):
+    def _call(self, images, *sigma, **kwargs):
         if sigma:
-            more["sigma"] = sigma[0]
-        return self.model(images, **more)
+            kwargs["sigma"] = sigma[0]
+        return self.model(images, **kwargs)
 
     @property
     def replicas(self) -> int:
@@ -151,8 +157,8 @@ class TensorFlowEngine:
         """Iterates over `dataset`, split over the replicas.
 
         Args:
-            dataset: an endless tf.data.Dataset of global batches; with several
-                workers, of this worker's part of each.
+            dataset: an endless tf.data.Dataset of global batches; with several workers, of this
+                worker's part of each.
         """
         if self.team.size > 1:
             return iter(
@@ -164,7 +170,7 @@ class TensorFlowEngine:
         if self.team.local_replicas > 1:
             each = self.config.batch_size // self.replicas
             dataset = dataset.unbatch().batch(each, drop_remainder=True)
-        # Declared endless; otherwise the workers ask each other before every batch whether it ends.
+        # Otherwise the workers exchange messages before every batch about the end of the data.
         return dataset.apply(
             tf.data.experimental.assert_cardinality(tf.data.experimental.INFINITE_CARDINALITY)
         )
@@ -192,8 +198,8 @@ class TensorFlowEngine:
         )
 
         def add_part(index, loss, gradients):
-            more, new = self._part_gradients(noisy[index], clean[index])
-            return index + 1, loss + more, [a + b for a, b in zip(gradients, new, strict=True)]
+            part_loss, new = self._part_gradients(noisy[index], clean[index])
+            return index + 1, loss + part_loss, [a + b for a, b in zip(gradients, new, strict=True)]
 
         zeros = [tf.zeros(variable.shape) for variable in self.model.trainable_variables]
         _, loss, gradients = tf.while_loop(
@@ -213,9 +219,9 @@ class TensorFlowEngine:
         norm = tf.linalg.global_norm(gradients)
         bound = self.config.clip_norm
         bound = self.optimizer.scale_loss(bound) if scaled else bound
-        # A Keras optimiser in a replica context sums over the replicas once more.
+        # A Keras optimizer in a replica context sums over the replicas again.
         factor = tf.minimum(1.0, bound / tf.maximum(norm, 1e-30)) / self.replicas
-        # Under loss scaling an overflowing gradient is expected: the optimiser skips that step.
+        # Under loss scaling overflowing gradients are expected; the optimizer skips such steps.
         finite = tf.math.is_finite(loss) & (scaled | tf.math.is_finite(norm))
         return loss, [gradient * factor for gradient in gradients], finite
 
@@ -229,7 +235,7 @@ class TensorFlowEngine:
         for average, weight in zip(self._averages, self.model.trainable_variables, strict=True):
             self.strategy.extended.update(average.value, move, args=(weight.value,), group=False)
 
-    def _put_back(self, moving):
+    def _restore_moving(self, moving):
         self.strategy.run(assign, args=(self._moving, moving))
         return False
 
@@ -250,15 +256,13 @@ class TensorFlowEngine:
         else:
             tf.cond(finite, update, lambda: False)
         if moving:
-            # The forward pass has already updated them.
-            tf.cond(finite, lambda: True, lambda: self._put_back(moving))
+            tf.cond(finite, lambda: True, lambda: self._restore_moving(moving))
         return loss, finite
 
     def step(self, batch, learning_rate: float, ema_decay: float = 0.0) -> StepResult:
-        """Starts one optimiser step on a batch from `batches`.
+        """Starts one optimizer step on a batch from `batches`.
 
-        A step whose loss or gradient is not finite changes neither weights nor
-        optimizer state.
+        A step whose loss or gradient is not finite changes neither weights nor optimizer state.
         """
         self.optimizer.learning_rate.assign(learning_rate)
         with losses_reported():
@@ -271,9 +275,9 @@ class TensorFlowEngine:
         return StepResult(read)
 
     def use_l2(self) -> None:
-        """Makes the steps from now on minimise the root mean square in place of L1."""
+        """Makes subsequent steps minimize the root mean square instead of L1."""
         self._l2 = True
-        self._distributed_step = tf.function(self._step_all_replicas)  # traced once more
+        self._distributed_step = tf.function(self._step_all_replicas)  # traced again
 
     def predict(self, noisy: np.ndarray, intermediates: bool = False, sigma=None):
         """Denoises (N, H, W, C) float32; unclipped, or a dict of all intermediate images.
@@ -291,11 +295,11 @@ class TensorFlowEngine:
         return averages_in_place(self.model, self._averages)
 
     def state(self) -> dict[str, list[np.ndarray]]:
-        """Returns the optimiser's variables and the averages, each in their fixed order."""
+        """Returns the optimizer's variables and the averages, each in a fixed order."""
         state = {"optimizer": values_of(self.optimizer.variables)}
         return {**state, "ema": values_of(self._averages)} if self._averages else state
 
     def set_state(self, state: dict[str, list[np.ndarray]]) -> None:
-        """Restores what `state` returned."""
+        """Restores the result of `state`."""
         assign(self.optimizer.variables, state["optimizer"])
         assign(self._averages, state.get("ema", []))

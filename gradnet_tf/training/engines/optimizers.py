@@ -1,24 +1,24 @@
-"""The optimisers of a training: Adam, and Muon for convolutions."""
+"""The optimizers: Adam, and Muon for convolutions."""
 
 import math
 
 import keras
 from keras import ops
 
-# Kernels with fewer input or output channels than this are no matrices worth orthogonalising: the
-# first and the last convolution, and those of very thin networks.
+# Kernels with at most so many input or output channels are not orthogonalized: the first and the
+# last convolution, and those of very thin networks.
 _MOST_THIN_CHANNELS = 16
 
 
 @keras.saving.register_keras_serializable(package="gradnet_tf")
 class Muon(keras.optimizers.Muon):
-    """Muon for convolutional networks: each kernel moves along an orthogonalised direction.
+    """Muon for convolutional networks: each kernel moves along an orthogonalized direction.
 
     The momentum of a convolution's kernel, flattened to a matrix (height · width · input channels,
     output channels), is replaced by the nearest semi-orthogonal matrix, approximated by five
     Newton–Schulz iterations, and scaled by 0.2·√max(rows, columns), so that its root mean square
-    is about that of an Adam update and both share one learning rate. Keras' own class does this
-    for matrices only and leaves all convolutions to Adam.
+    is about that of an Adam update and both share one learning rate. Keras' class does this
+    for matrices only and uses Adam for all convolutions.
 
     Every other variable (biases, 1×1 kernels of the attention, kernels with 16 or fewer input or
     output channels, so also the first and the last convolution) is updated by Adam with the same
@@ -29,7 +29,7 @@ class Muon(keras.optimizers.Muon):
 
     Args:
         learning_rate: a float or a schedule, for both kinds of variables.
-        name: the optimiser's name.
+        name: the optimizer's name.
     """
 
     def __init__(self, learning_rate=2e-3, name="muon", **kwargs):
@@ -49,8 +49,8 @@ class Muon(keras.optimizers.Muon):
         shape = tuple(x.shape)
         matrix = ops.reshape(x, (math.prod(shape[:-1]), shape[-1]))
         matrix = matrix / (ops.sqrt(ops.sum(ops.square(matrix))) + 1e-7)
-        # X ← X(a + b·XᵀX + c·(XᵀX)²): all factors commute, so the small Gram matrix is iterated
-        # alone and the long matrix multiplied once, which is twice as fast.
+        # X ← X(a + b·XᵀX + c·(XᵀX)²): all factors commute, so only the small Gram matrix is
+        # iterated, and the long matrix is multiplied once, which is twice as fast.
         gram, identity = ops.transpose(matrix) @ matrix, ops.eye(shape[-1])
         total = identity
         for step in range(steps):
@@ -66,7 +66,7 @@ class Muon(keras.optimizers.Muon):
 
 
 def make_optimizer(config) -> keras.optimizers.Optimizer:
-    """Returns the optimiser of a run, with dynamic loss scaling under "mixed_float16".
+    """Returns the optimizer of a run, with dynamic loss scaling under "mixed_float16".
 
     Must be called where the model was built (inside a strategy's scope).
 

@@ -1,4 +1,4 @@
-"""The result of a step, which the device may still be computing."""
+"""The result of a step that the device may still be computing."""
 
 import functools
 from collections.abc import Callable
@@ -7,13 +7,13 @@ from collections.abc import Callable
 class StepResult:
     """Loss and finiteness of a step; reading either waits for the device.
 
-    The loop starts the next steps before it reads the result of one, so that a
-    device never waits for Python.
+    The loop starts the next steps before it reads a result, so that the device never waits for
+    Python.
 
     Items:
         loss: float, mean over the global batch.
-        finite: whether loss and gradient are finite. If not, the step changed
-            neither weights nor optimiser state.
+        finite: whether loss and gradient are finite. If not, the step changed neither weights nor
+            optimizer state.
     """
 
     def __init__(self, read: Callable[[], tuple[float, bool]]):

@@ -1,12 +1,12 @@
-"""Which process of a multi-worker run this one is, read from the environment.
+"""Reads the cluster of a multi-worker run, and this process' place in it, from the environment.
 
-Three descriptions are known, in this order:
+Three descriptions are supported, in this order:
 
 - `TF_CONFIG`: TensorFlow's own JSON, {"cluster": {"worker": ["host:port", …]},
   "task": {"type": "worker", "index": 0}}.
 - Kubernetes, Indexed Job or JobSet: `JOB_COMPLETION_INDEX` (set by Kubernetes), with
-  `GRADNET_WORKERS` (a number) and `GRADNET_HOST` (a pattern as "train-{index}.train").
-- SLURM: the variables of `srun`, one task a worker.
+  `GRADNET_WORKERS` (a number) and `GRADNET_HOST` (a pattern such as "train-{index}.train").
+- SLURM: the variables of `srun`, one task per worker.
 
 The port of the last two is `GRADNET_PORT`, 2222 by default. No framework is imported here.
 """
@@ -28,12 +28,12 @@ _POLL_SECONDS = 0.2
 
 @dataclasses.dataclass(frozen=True)
 class Cluster:
-    """The processes of a run and this one's place among them.
+    """The processes of a run and this process' place among them.
 
     Attributes:
         workers: "host:port" of every worker; the first one is the chief.
-        index: this worker's number, from 0.
-        source: the description it was read from, for messages.
+        index: index of this worker, from 0.
+        source: the environment description, for messages.
     """
 
     workers: tuple[str, ...] = ("localhost:0",)
@@ -49,7 +49,7 @@ class Cluster:
                 )
         if len(set(self.workers)) != len(self.workers):
             raise UserError(
-                f"{self.source}: every worker needs an address of its own. "
+                f"{self.source}: every worker needs a different address. "
                 f"Received: {', '.join(self.workers)}"
             )
         if not 0 <= self.index < len(self.workers):
@@ -92,10 +92,10 @@ def _from_tf_config(text: str) -> Cluster:
         chief, workers = list(jobs.get("chief", [])), list(jobs.get("worker", []))
         index = int(index) + (len(chief) if kind == "worker" else 0)
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise UserError(f"TF_CONFIG must be JSON as {shape}. Received: {text!r}") from None
+        raise UserError(f"TF_CONFIG must be JSON such as {shape}. Received: {text!r}") from None
     if others or kind not in jobs or not all(isinstance(item, str) for item in chief + workers):
         raise UserError(
-            f"TF_CONFIG must list only the jobs chief and worker, this task's among them.\n"
+            f"TF_CONFIG must list only the jobs chief and worker, including that of this task.\n"
             f"Received: cluster {sorted(jobs)}, task type {kind!r}"
         )
     return Cluster(tuple(chief + workers), index, "TF_CONFIG")
@@ -106,7 +106,7 @@ def _from_kubernetes(environment: Mapping[str, str], port: int) -> Cluster:
     pattern = environment.get("GRADNET_HOST", "")
     if "{index}" not in pattern:
         raise UserError(
-            "Kubernetes: `GRADNET_HOST` must be a host name with {index} in it, as "
+            "Kubernetes: `GRADNET_HOST` must be a host name with {index} in it, such as "
             f'"train-{{index}}.train". Received: {pattern!r}'
         )
     hosts = [pattern.replace("{index}", str(index)) for index in range(size)]
@@ -146,7 +146,7 @@ def _from_slurm(environment: Mapping[str, str], port: int) -> Cluster:
     if len(counts) != len(hosts) or sum(counts) != tasks:
         raise UserError(
             f"SLURM: {tasks} tasks do not fit {counts} tasks on the nodes {hosts}.\n"
-            "Start with srun, its default block distribution and one task a worker."
+            "Start with srun, its default block distribution and one task per worker."
         )
     addresses = [
         f"{host}:{port + local}"
@@ -164,7 +164,7 @@ def read_cluster(environment: Mapping[str, str] | None = None) -> Cluster:
         environment: `os.environ` by default.
 
     Raises:
-        UserError: when none of the descriptions is there, or one is not valid.
+        UserError: there is no description, or it is invalid.
     """
     environment = os.environ if environment is None else environment
     if environment.get("TF_CONFIG", "").strip():
@@ -189,13 +189,13 @@ def cluster_for(strategy: str) -> Cluster:
 def wait_for_workers(cluster: Cluster, timeout: float) -> None:
     """Waits until every other worker answers at its address.
 
-    TensorFlow's own wait lasts an hour and does not name the missing workers. Here
-    each worker listens at its port; one that has seen all the others continues
-    and hands the port to TensorFlow's server, which answers the late ones.
+    TensorFlow waits for an hour and does not name the missing workers. Here each worker listens at
+    its port; one that has reached all others continues and leaves the port to TensorFlow's server,
+    which answers late workers.
 
     Raises:
-        Interrupted: when some do not answer within `timeout` seconds.
-        UserError: when this worker's own port is taken.
+        Interrupted: some do not answer within `timeout` seconds.
+        UserError: this worker's port is in use.
     """
     port = int(cluster.workers[cluster.index].rpartition(":")[2])
     missing = {number: address for number, address in enumerate(cluster.workers)}

@@ -1,8 +1,8 @@
 """Messages between the workers of a run; a single process is a team of one.
 
-The loop calls the same members in the same order on every worker, so that no
-worker waits for a message that is never sent. Only the chief uses the run's
-folder. An engine without a `team` is a single process.
+The loop calls the same members in the same order on every worker, so that no worker waits for a
+message that is never sent. Only the chief uses the run's folder. An engine without a `team` is a
+single process.
 """
 
 from collections.abc import Sequence
@@ -11,10 +11,10 @@ import numpy as np
 
 
 class Team:
-    """A team of one: everything that is shared is returned unchanged.
+    """A team of one: shared values are returned unchanged.
 
     Attributes:
-        index: number of this worker, from 0.
+        index: index of this worker, from 0.
         size: number of workers.
     """
 
@@ -35,14 +35,14 @@ class Team:
         return value
 
     def share_arrays(self, arrays: list[np.ndarray]) -> list[np.ndarray]:
-        """Returns the chief's arrays; the shapes and dtypes agree on every worker."""
+        """Returns the chief's arrays; shapes and dtypes must be equal on every worker."""
         return arrays
 
     def share_state(self, engine, state):
-        """Gives every worker the chief's weights, optimiser state and progress.
+        """Gives every worker the chief's weights, optimizer state and progress.
 
         Args:
-            engine: holds the model and the optimiser; changed in place.
+            engine: its model and optimizer are changed in place.
             state: the chief's progress, or `None`; ignored on other workers.
 
         Returns:
@@ -59,10 +59,10 @@ class Team:
         return self.share(state)
 
     def agree(self, elapsed: float, stop: bool) -> tuple[float, bool]:
-        """Returns the chief's clock, and whether any worker was asked to stop.
+        """Returns the chief's clock, and whether any worker got a stop signal.
 
-        Under a time budget the learning rate depends on the clock, and a signal
-        reaches one worker before the others; all workers must agree on both.
+        Under a time budget the learning rate depends on the clock, and signals reach workers at
+        different times; all workers must agree on both.
         """
         elapsed, stops = self.sums([elapsed if self.chief else 0.0, float(stop)])
         return elapsed, stops > 0

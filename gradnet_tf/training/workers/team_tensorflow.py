@@ -12,7 +12,7 @@ from gradnet_tf.training.workers.cluster import Cluster, read_cluster, wait_for_
 from gradnet_tf.training.workers.team import Team
 from gradnet_tf.utils.errors import Interrupted, UserError
 
-# TensorFlow's errors for a worker that is gone, silent or was restarted.
+# TensorFlow's errors for a worker that ended, does not respond or was restarted.
 _LOSSES = (
     tf.errors.AbortedError,
     tf.errors.CancelledError,
@@ -34,8 +34,8 @@ def losses_reported() -> Iterator[None]:
     """Turns TensorFlow's errors about a lost worker into one message and exit code 75.
 
     Raises:
-        Interrupted: the state between two workers is unknown by then, so
-            nothing more is saved; the run resumes at its last checkpoint.
+        Interrupted: the workers may be in different states, so nothing is saved; the run resumes
+            from its last checkpoint.
     """
     try:
         yield
@@ -43,21 +43,21 @@ def losses_reported() -> Iterator[None]:
         if not isinstance(error, _LOSSES) and "Collective ops" not in str(error.message):
             raise
         raise Interrupted(
-            f"another worker of this run was lost or does not answer ({_first_cause(error)}).\n"
+            f"another worker of this run was lost or does not respond ({_first_cause(error)}).\n"
             "The run stops here; the same command on every worker resumes at the last checkpoint."
         ) from error
 
 
 def connect_workers(timeout: float) -> tf.distribute.MultiWorkerMirroredStrategy:
-    """Makes the strategy of the environment's cluster, once all its workers are there.
+    """Returns the strategy of the environment's cluster once all its workers are connected.
 
     Args:
         timeout: seconds to wait for the others, now and later in every exchange.
 
     Raises:
-        UserError: when the environment describes no valid cluster, or
-            TensorFlow was used before.
-        Interrupted: when a worker does not appear in time.
+        UserError: the environment does not describe a valid cluster, or TensorFlow is already
+            initialized.
+        Interrupted: a worker does not appear in time.
     """
     cluster = read_cluster()
     wait_for_workers(cluster, timeout)
@@ -70,7 +70,7 @@ def connect_workers(timeout: float) -> tf.distribute.MultiWorkerMirroredStrategy
         if "program startup" not in str(error):
             raise
         raise UserError(
-            "--strategy=multiworker must start before anything else of TensorFlow.\n"
+            "--strategy=multiworker must start before TensorFlow is initialized.\n"
             "Call `start_devices` first."
         ) from error
 
@@ -92,21 +92,21 @@ class TensorFlowTeam(Team):
         def replica_sum(values):
             context = tf.distribute.get_replica_context()
             # One replica per worker.
-            speaks = tf.equal(context.replica_id_in_sync_group % self.local_replicas, 0)
-            own = tf.where(speaks, values, tf.zeros_like(values))
+            contributes = tf.equal(context.replica_id_in_sync_group % self.local_replicas, 0)
+            own = tf.where(contributes, values, tf.zeros_like(values))
             return context.all_reduce(tf.distribute.ReduceOp.SUM, own)
 
         sums = self.strategy.run(replica_sum, args=(values,))
         return self.strategy.experimental_local_results(sums)[0]
 
     def _add_up(self, values: np.ndarray) -> np.ndarray:
-        # Each shape is traced once, on purpose; a call would warn about the retracing.
+        # Each shape is traced once; calling the function would warn about retracing.
         reduce = self._reduce.get_concrete_function(tf.TensorSpec(values.shape, values.dtype))
         with losses_reported():
             return reduce(tf.constant(values)).numpy()
 
     def _from_chief(self, values: np.ndarray) -> np.ndarray:
-        # A sum with zeros is the chief's value itself.
+        # The others contribute zeros.
         return self._add_up(values if self.chief else np.zeros_like(values))
 
     def sums(self, values: Sequence[float]) -> list[float]:
@@ -132,16 +132,16 @@ class TensorFlowTeam(Team):
         return json.loads(self._from_chief(codes.astype(np.int32)).astype(np.uint8).tobytes())
 
     def check_equal(self, what: str, value) -> None:
-        """Compares a JSON value with the chief's.
+        """Checks that all workers have the chief's JSON value.
 
         Raises:
-            UserError: on every worker, when one of them has another value.
+            UserError: on every worker, if one of them has a different value.
         """
         differs = self.share(value) != json.loads(json.dumps(value))
         others = int(self.sums([differs])[0])
         if others:
             raise UserError(
-                f"{others} of {self.size} workers were started with another {what} than worker 0"
-                + (", this one among them.\n" if differs else ".\n")
+                f"{others} of {self.size} workers have a different {what} than worker 0"
+                + (", including this one.\n" if differs else ".\n")
                 + "Start the same command with the same data on every worker."
             )

@@ -8,7 +8,7 @@ import pytest
 
 from datasets.__main__ import main
 from datasets.commands.check import check_set, find_shift, shows_same_scene
-from datasets.sets.catalog import FACTS
+from datasets.sets.catalog import DATASETS
 from gradnet_tf.images.image_files import read_image, write_image
 
 
@@ -54,7 +54,7 @@ def test_good_pairs_pass(mine, capsys):
     [
         ("missing", "unpaired: clean/b.png has no partner, or several"),
         ("renamed", "unpaired: noisy/other.png has no partner"),
-        ("extra", "extra: note.png is neither noisy nor clean by its name"),
+        ("extra", "extra: note.png is neither noisy nor clean by name"),
         ("truncated", "unreadable: b.png: image file .*noisy/b.png is truncated"),
         ("corrupt", "unreadable: b.png: .*noisy/b.png is not an image"),
         ("empty", "unreadable: b.png: image file .*noisy/b.png is empty"),
@@ -104,7 +104,7 @@ def test_a_test_set_with_a_missing_and_a_foreign_file(make_images, capsys):
     names = [f"{number:02d}.png" for number in range(1, 12)] + ["holiday.png"]
     root = make_images("D/set12", names, channels=1).parent
     code, printed, _ = check(capsys, root, "set12")
-    assert code == 1 and "holiday.png is not named as the files of Set12 are" in printed
+    assert code == 1 and "holiday.png is not named like the files of Set12" in printed
     (root / "set12/holiday.png").unlink()
     code, printed, _ = check(capsys, root, "set12")
     assert code == 1 and "number of images: test has 12 images, but 11 were found" in printed
@@ -123,7 +123,7 @@ def test_what_is_published_misaligned_is_a_note(tmp_path, data_dir):
         name = f"batch17_{kind}.png"
         write_image(tmp_path / "renoir" / name, read_image(data_dir / "renoir_512" / name))
     found = check_set("renoir", tmp_path, "with_misaligned").findings
-    assert [(finding.kind, finding.spoils) for finding in found] == [
+    assert [(finding.kind, finding.is_problem) for finding in found] == [
         ("number of images", True),
         ("misaligned", False),
     ]
@@ -150,16 +150,16 @@ def test_list_names_every_set_and_counts_what_is_there(make_images, capsys):
     root = make_images("D/set12", ["01.png"], channels=1).parent
     code, printed, _ = run(capsys, "list", f"--data_dir={root}")
     rows = {line.split()[0]: line for line in printed.splitlines()[1:]}
-    assert code == 0 and set(rows) == set(FACTS)
+    assert code == 0 and set(rows) == set(DATASETS)
     assert rows["set12"].endswith("1 of 12") and rows["kodak24"].endswith("–")
 
 
-@pytest.mark.parametrize("name", FACTS)
+@pytest.mark.parametrize("name", DATASETS)
 def test_info_tells_all_that_is_known(name, capsys):
     code, printed, _ = run(capsys, "info", name.upper())
-    facts = FACTS[name]
+    info = DATASETS[name]
     assert code == 0
-    for text in (facts.origin, facts.how_to_get, facts.citation, facts.protocol.compares_with):
+    for text in (info.origin, info.how_to_get, info.citation, info.protocol.compares_with):
         assert text in printed
 
 
@@ -178,4 +178,4 @@ def test_prepare_makes_shards_once_of_pairs_too_and_of_no_test_set(make_images, 
     code, printed, _ = run(capsys, *command)
     assert code == 0 and "2 images" in printed
     code, _, error = run(capsys, "prepare", "cbsd68", "--prepared_dir=p")
-    assert code == 2 and "for tests only" in error
+    assert code == 2 and "is a test set" in error

@@ -150,7 +150,7 @@ def test_small_images_are_left_out_with_a_note(image_set, capsys):
     expected = _examples(image_set, CONFIG, [0, 1])
     for ours, theirs in zip(_examples(with_tiny, CONFIG, [0, 1]), expected, strict=True):
         np.testing.assert_array_equal(ours, theirs)
-    assert "tiny.png is left out: 15×99 pixels are smaller" in capsys.readouterr().err
+    assert "tiny.png is skipped: 15×99 pixels are smaller" in capsys.readouterr().err
 
 
 def test_no_image_large_enough_is_an_error(image_set):

@@ -7,7 +7,7 @@ from matlab_case import write_blocks, write_nyuv2
 from datasets.pipeline.batches import PipelineConfig, TrainingBatches, validation_pairs
 from datasets.pipeline.leak_guard import KNOWN_TESTS, LeakGuard, content_hash, make_guard
 from datasets.sets.catalog import find_dataset, find_training_sets
-from gradnet_tf.images.image_files import read_image, to_grey, write_image
+from gradnet_tf.images.image_files import read_image, to_gray, write_image
 from gradnet_tf.utils.errors import UserError
 
 CONFIG = PipelineConfig(batch_size=2, crop_size=16, sigma_min=25, sigma_max=25)
@@ -24,7 +24,7 @@ def parent(make_images, tmp_path):
 
 def test_hash_is_of_the_pixels_and_the_same_in_grey():
     image = np.random.default_rng(0).integers(0, 256, (9, 7, 3), np.uint8)
-    grey = to_grey(image)
+    grey = to_gray(image)
     assert content_hash(image) == content_hash(grey) == content_hash(grey.repeat(3, axis=2))
     changed = grey.copy()
     changed[8, 6] ^= 1
@@ -49,7 +49,7 @@ def test_test_splits_of_training_sets_are_guarded_too(tmp_path, capsys):
     )["ValidationGtBlocksSrgb"]
     guard = make_guard(tmp_path)
     assert (guard.counts["nyuv2"], guard.counts["sidd"]) == (3, 6)
-    assert "scores will not compare" not in capsys.readouterr().err  # nothing is scored here
+    assert "scores will not be comparable" not in capsys.readouterr().err  # nothing is scored here
     assert guard.find(images[1]) == "a test image of nyuv2" and guard.find(images[0]) is None
     assert guard.find(blocks[1, 2]) == "a test image of sidd"
     fit, _ = find_training_sets("nyuv2", tmp_path)
@@ -58,7 +58,7 @@ def test_test_splits_of_training_sets_are_guarded_too(tmp_path, capsys):
 
 def test_sets_elsewhere_are_guarded_when_named(parent, make_images):
     other = make_images("elsewhere", ["own.png"])
-    write_image(parent / "mine" / "b.png", to_grey(read_image(other / "own.png")))
+    write_image(parent / "mine" / "b.png", to_gray(read_image(other / "own.png")))
     images = find_dataset("folder", parent / "mine")
     guard = make_guard(None, [str(other)])
     with pytest.raises(UserError, match=r"b\.png is a test image of folder"):
@@ -75,7 +75,7 @@ def test_what_is_allowed_passes_with_one_note_each(parent, capsys):
     for _ in range(2):
         TrainingBatches(images, CONFIG, guard)
     notes = [line for line in capsys.readouterr().err.splitlines() if "z.tif" in line]
-    assert len(notes) == 1 and notes[0].endswith("--allow_test_images lets it pass.")
+    assert len(notes) == 1 and notes[0].endswith("it is used because of --allow_test_images.")
 
 
 def test_a_training_folder_with_a_test_sets_file_names_is_not_taken_for_it(make_images):

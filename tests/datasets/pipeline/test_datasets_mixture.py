@@ -49,8 +49,8 @@ def test_mixtures_are_read(text, expected):
         ("bsds500,nonesuch", "unknown dataset 'nonesuch'"),
         ("bsds500,BSR", "names a set twice"),
         ("bsds500:2,renoir", "give every set a weight"),
-        ("bsds500:0,renoir:1", "whole numbers of 1 to 1000.* Received: bsds500:0"),
-        ("bsds500:1.5,renoir:1", "whole numbers of 1 to 1000"),
+        ("bsds500:0,renoir:1", "integers from 1 to 1000.* Received: bsds500:0"),
+        ("bsds500:1.5,renoir:1", "integers from 1 to 1000"),
     ],
 )
 def test_mistakes_in_mixtures_are_named(text, words):

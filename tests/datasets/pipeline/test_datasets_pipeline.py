@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from datasets.pipeline.batches import TrainingBatches
-from datasets.pipeline.tf_pipeline import PipelineConfig, training_dataset
+from datasets.pipeline.pipeline_config import PipelineConfig
+from datasets.pipeline.tf_pipeline import training_dataset
 from datasets.sets.catalog import find_dataset
 from gradnet_tf.utils.errors import UserError
 
@@ -104,7 +105,8 @@ import sys
 import numpy as np
 import tensorflow as tf
 from datasets.pipeline.batches import TrainingBatches
-from datasets.pipeline.tf_pipeline import PipelineConfig, training_dataset
+from datasets.pipeline.pipeline_config import PipelineConfig
+from datasets.pipeline.tf_pipeline import training_dataset
 from datasets.sets.catalog import find_dataset
 
 cpu = tf.config.list_physical_devices("CPU")[0]

@@ -31,12 +31,12 @@ def sets(make_images, tmp_path):
 
 
 def test_facts_say_what_was_mixed_and_guarded(sets):
-    facts = TrainingInput(_config(degradation=NOISE), sets).facts()
-    assert facts["train_images"] == 8 + 2 and facts["validation_images"] == 1 + 1
-    assert facts["train_images_by_set"] == {"sample": 8, "renoir": 2}
-    assert facts["validation_images_by_set"] == {"sample": 1, "renoir": 1}
-    assert facts["guarded"]["kodak24"] == 1 and facts["guarded"]["sample"] == 3
-    single = TrainingInput(_config(dataset="sample")).facts()
+    info = TrainingInput(_config(degradation=NOISE), sets).info()
+    assert info["train_images"] == 8 + 2 and info["validation_images"] == 1 + 1
+    assert info["train_images_by_set"] == {"sample": 8, "renoir": 2}
+    assert info["validation_images_by_set"] == {"sample": 1, "renoir": 1}
+    assert info["guarded"]["kodak24"] == 1 and info["guarded"]["sample"] == 3
+    single = TrainingInput(_config(dataset="sample")).info()
     assert single["train_images"] == 8 and "train_images_by_set" not in single
 
 
@@ -58,13 +58,13 @@ def test_levels_and_a_degradation_are_not_given_together():
     assert sigma_range(None, None, None) == {"sigma_min": 25.0, "sigma_max": 25.0}
     assert sigma_range(None, None, None, NOISE) == {}
     for levels in ((15.0, None, None), (None, 0.0, 50.0)):
-        with pytest.raises(UserError, match="both say what noise there is. Received: --sigma"):
+        with pytest.raises(UserError, match="exclude each other. Received: --sigma"):
             sigma_range(*levels, NOISE)
 
 
 def test_what_does_not_go_together_is_said(sets):
     cluster = Cluster()
-    with pytest.raises(UserError, match="renoir has real noise, to which --degradation adds none"):
+    with pytest.raises(UserError, match="renoir has real noise, so --degradation does not apply"):
         TrainingInput(_config(dataset="renoir", degradation=NOISE), sets)
     prepared = str(sets / "shards")
     for fields, words in (
@@ -75,7 +75,7 @@ def test_what_does_not_go_together_is_said(sets):
         source = TrainingInput(_config(**fields), sets, prepared, "grpc://a:1")
         with pytest.raises(UserError, match=f"Received: {words}"):
             source.batch_maker(cluster)
-    with pytest.raises(UserError, match="needs a noise level, and the noise of renoir is real"):
+    with pytest.raises(UserError, match="needs a noise level, but the noise of renoir is real"):
         images, _ = find_training_mixture("sample,renoir", sets)
         TrainingBatches(images, PipelineConfig(2, 16, 25, 25, estimator="opencv_nlm"))
 

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from datasets.pipeline.batches import TrainingBatches, change_colours, frame_of
+from datasets.pipeline.batches import TrainingBatches, change_colors, frame_of
 from datasets.pipeline.pipeline_config import PipelineConfig
 from datasets.pipeline.stream import TrainingInput, host_batches, training_stream
 from datasets.sets.catalog import find_dataset
@@ -101,7 +101,7 @@ def test_frames_have_all_sizes_and_black_white_grey_and_any_colour():
 def test_colours_are_permuted_saturated_and_brightened():
     crop = np.random.default_rng(1).integers(0, 256, (24, 24, 3), np.uint8)
     generator = np.random.default_rng(0)
-    changed = [change_colours(crop, generator) for _ in range(200)]
+    changed = [change_colors(crop, generator) for _ in range(200)]
     assert all(c.dtype == np.uint8 and c.shape == crop.shape for c in changed)
 
     def spread(image):
@@ -123,7 +123,7 @@ def test_colours_are_permuted_saturated_and_brightened():
 
 def test_grey_crops_become_brighter_or_darker(image_set):
     grey = np.full((8, 8, 1), 100, np.uint8)
-    values = [change_colours(grey, np.random.default_rng(n)) for n in range(100)]
+    values = [change_colors(grey, np.random.default_rng(n)) for n in range(100)]
     assert all(len(np.unique(value)) == 1 for value in values)
     levels = [int(value[0, 0, 0]) for value in values]
     assert 60 <= min(levels) < 70 and 115 < max(levels) <= 125
@@ -169,7 +169,7 @@ def test_an_image_as_low_as_the_crop_has_textured_places_too(size):
 def test_validation_and_real_noise_know_no_knobs(make_images):
     kinds = ("noisy", "reference", "clean")
     folder = make_images("D/renoir", [f"batch{n:02d}_{k}.png" for n in (1, 31) for k in kinds])
-    renoir = find_dataset("renoir", folder.parent, "train", tell=False)
+    renoir = find_dataset("renoir", folder.parent, "train", warn=False)
     for ours, theirs in zip(
         make(renoir, color_jitter=1.0, frame_share=1.0), make(renoir), strict=True
     ):
@@ -337,7 +337,7 @@ def test_the_data_service_refuses_them(tmp_path, fields, flag):
     pytest.importorskip("tensorflow")
     config = TrainConfig(preset="gradnet_tiny", dataset="sample", worker_timeout=1, **fields)
     source = TrainingInput(config, None, str(tmp_path), "grpc://nowhere.invalid:5050")
-    with pytest.raises(UserError, match=f"Received: {flag}.\nLeave one of the two out"):
+    with pytest.raises(UserError, match=f"Received: {flag}.\nRemove one of the two"):
         source.batch_maker(Cluster())
     assert not list(tmp_path.iterdir())
 

@@ -51,21 +51,21 @@ def test_wrong_dnd_files_are_named(dnd, tmp_path):
 
     whole = image.read_bytes()
     image.write_bytes(whole[:-700])
-    assert f"{image}: damaged, cut off or no MATLAB file" in message()
+    assert f"{image}: damaged, truncated or not a MATLAB file" in message()
     image.unlink()
-    assert f"{image} is missing, and info.mat has boxes of it" in message()
+    assert f"{image} is missing, but info.mat has boxes for it" in message()
     scipy.io.savemat(image, {"InoisySRGB": images[1]})
-    assert f"{image}: a MATLAB file of version 5; expected version 7.3" in message()
+    assert f"{image}: expected the published file, of version 7.3" in message()
     write_hdf5(image, "Inoisy", images[1])
     assert "no variable InoisySRGB" in message()
     write_hdf5(image, "InoisySRGB", random_uint8((40, 56, 3)))
     assert "InoisySRGB is uint8 of shape (40, 56, 3); expected floating point" in message()
     write_hdf5(image, "InoisySRGB", images[1][:30])
-    assert "has 30×56 pixels, and info.mat a box of rows 25-40 and columns 41-56" in message()
+    assert "has 30×56 pixels, but info.mat has a box of rows 25-40 and columns 41-56" in message()
     image.write_bytes(whole)
     kept = info.read_bytes()
     info.write_bytes(kept[:400])
-    assert f"{info}: damaged, cut off or no MATLAB file" in message()
+    assert f"{info}: damaged, truncated or not a MATLAB file" in message()
     with new_hdf5(info) as file:
         file["info/other"] = 1
     stamp(info)
@@ -80,7 +80,7 @@ def test_values_that_are_no_numbers_are_refused(dnd):
     with h5py.File(path, "r+") as file:
         file["InoisySRGB"][0, 0, 0] = np.nan
     found = find_dataset("dnd", root)
-    with pytest.raises(UserError, match="0001.mat: .* values that are no numbers"):
+    with pytest.raises(UserError, match="0001.mat: .* contains NaN or infinite values"):
         found.noisy(0)
     found.noisy(1)
 
@@ -103,8 +103,8 @@ def test_nyuv2_without_its_splits_says_so_and_takes_all(tmp_path, capsys):
     write_nyuv2(tmp_path / "nyuv2", splits=None)
     found = find_dataset("nyuv2", tmp_path)
     assert (found.split, len(found)) == ("all", 6)
-    assert "has no splits.mat, so that the split into 795 and 654" in capsys.readouterr().err
-    with pytest.raises(UserError, match="has no splits.mat, which says what its split train is"):
+    assert "has no splits.mat, so the split into 795 and 654" in capsys.readouterr().err
+    with pytest.raises(UserError, match="has no splits.mat, which defines the split train"):
         find_dataset("nyuv2", tmp_path, "train")
 
 
@@ -112,13 +112,13 @@ def test_wrong_nyuv2_files_are_named(tmp_path):
     path = tmp_path / "nyu_depth_v2_labeled.mat"
     for splits in (((1, 2), (2, 3)), ((1, 2), (3, 7)), ((0, 1), (2, 3))):
         write_nyuv2(tmp_path, splits=splits)
-        with pytest.raises(UserError, match="trainNdxs and testNdxs share images"):
+        with pytest.raises(UserError, match="trainNdxs and testNdxs overlap"):
             find_dataset("nyuv2", tmp_path)
     (tmp_path / "splits.mat").write_bytes(b"no MATLAB file")
     with pytest.raises(UserError, match="splits.mat: damaged"):
         find_dataset("nyuv2", tmp_path)
     path.write_bytes(path.read_bytes()[:-4000])
-    with pytest.raises(UserError, match="labeled.mat: damaged, cut off"):
+    with pytest.raises(UserError, match="labeled.mat: damaged, truncated"):
         find_dataset("nyuv2", tmp_path)
     write_hdf5(path, "images", np.zeros((48, 64, 3, 6)))
     with pytest.raises(UserError, match=r"images is float64 of shape \(6, 3, 64, 48\); expected"):
@@ -131,5 +131,5 @@ def test_wrong_nyuv2_files_are_named(tmp_path):
 def test_a_folder_of_nyuv2_images_has_no_split_to_train_on(make_images):
     root = make_images("D/nyuv2_sample", ["b.png", "a.png"]).parent
     assert len(find_dataset("nyuv2", root)) == 2
-    with pytest.raises(UserError, match="its split fit in nyu_depth_v2_labeled.mat"):
+    with pytest.raises(UserError, match="the split fit needs nyu_depth_v2_labeled.mat"):
         find_training_sets("nyuv2", root)

@@ -8,7 +8,7 @@ from datasets.pipeline.batches import TrainingBatches
 from datasets.pipeline.pipeline_config import PipelineConfig
 from datasets.sets import drawings
 from datasets.sets.catalog import find_dataset, find_training_sets
-from gradnet_tf.images.image_files import to_grey
+from gradnet_tf.images.image_files import to_gray
 
 SOME = 12
 
@@ -42,7 +42,7 @@ def test_images_are_bytes_in_colour_and_grey():
         image, one = colour.load(index), grey.load(index)
         assert image.dtype == one.dtype == np.uint8
         assert image.shape == (256, 256, 3) and one.shape == (256, 256, 1)
-        np.testing.assert_array_equal(one, to_grey(image).reshape(one.shape))
+        np.testing.assert_array_equal(one, to_gray(image).reshape(one.shape))
         assert image.flags.c_contiguous and colour.noisy(index) is None
 
 

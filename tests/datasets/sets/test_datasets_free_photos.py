@@ -12,7 +12,7 @@ from datasets.pipeline.batches import TrainingBatches
 from datasets.pipeline.leak_guard import make_guard
 from datasets.pipeline.mixture import at_scales
 from datasets.pipeline.pipeline_config import PipelineConfig
-from datasets.sets.catalog import find_dataset, find_training_sets, get_facts
+from datasets.sets.catalog import find_dataset, find_training_sets, get_info
 from datasets.sets.free_photos import (
     MANIFEST,
     VALIDATION_IMAGES,
@@ -96,9 +96,7 @@ def test_a_missing_folder_manifest_or_photograph_is_one_clear_error(root, name):
     with pytest.raises(UserError, match=f"dataset {name} is not in --data_dir=.*\n.*free_photos"):
         find_dataset(name, root / "train")
     (root / "train/lomiri__a.jpg").unlink()
-    missing = (
-        r"lomiri__a\.jpg is missing, though .*manifest\.tsv lists it\.\nTo get it: .*docs/free"
-    )
+    missing = r"lomiri__a\.jpg is missing, but .*manifest\.tsv lists it\.\nTo get it: .*docs/free"
     with pytest.raises(UserError, match=missing):
         find_training_sets(name, root.parent)
     (root / MANIFEST).unlink()
@@ -110,8 +108,8 @@ def test_a_missing_folder_manifest_or_photograph_is_one_clear_error(root, name):
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"", "is no table of photographs.\nExpected a first line with the columns file, lic"),
-        (b"just\twords\na\tb\n", "is no table of photographs"),
+        (b"", "is not a table of photographs.\nExpected a header line with the columns file, lic"),
+        (b"just\twords\na\tb\n", "is not a table of photographs"),
         (b"\xff\xfe\x00", "cannot be read"),
         ((HEAD + "\na.jpg\t1\t1\n").encode(), "without a file's name, licence or source: 'a.jpg'"),
         ((HEAD + "\n" + line("../a.jpg", "CC0")).encode(), "licence or source: '../a.jpg'"),
@@ -148,7 +146,7 @@ CONFIG = PipelineConfig(batch_size=2, crop_size=16, sigma_min=25, sigma_max=25)
 @pytest.mark.parametrize("name", ["cbsd68", "bsd68", "set12", "sample"])
 def test_test_images_among_the_photographs_are_refused(root, request, name, scales):
     place = None if name == "sample" else request.getfixturevalue("data_dir")
-    tests = find_dataset(name, place, split="test", tell=False)
+    tests = find_dataset(name, place, split="test", warn=False)
     # JPEG would change the pixels; the decoder looks at the content, not at the name.
     write_image(root / "copy.png", tests.load(len(tests) - 1))
     (root / "copy.png").replace(root / "train/lomiri__a.jpg")
@@ -186,7 +184,7 @@ def test_a_manifest_that_makes_no_page_is_said(root, capsys):
     write_manifest(root, {"elsewhere__a.jpg": "CC0"})
     assert main(["free_photos_page", f"--data_dir={root.parent}"]) == 2
     error = capsys.readouterr().err
-    assert "elsewhere__a.jpg cannot be put on the page" in error and "Traceback" not in error
+    assert "elsewhere__a.jpg is incomplete" in error and "Traceback" not in error
     assert main(["free_photos_page", f"--data_dir={root / 'train'}"]) == 2
 
 
@@ -198,12 +196,12 @@ def documented():
 
 
 def test_the_documented_photographs_are_the_sets(root):
-    rows, facts = documented(), get_facts("free_photos")
-    assert len(rows) == sum(facts.counts.values())
+    rows, info = documented(), get_info("free_photos")
+    assert len(rows) == sum(info.counts.values())
     assert {name for name, cells in rows.items() if "*validation*" in cells[1]} == VALIDATION_IMAGES
     licences = {name: cells[1] for name, cells in rows.items() if "*val" not in cells[1]}
     permissive = [name for name, licence in licences.items() if is_permissive(licence)]
-    assert len(permissive) == get_facts("free_photos_cc_by").counts["train"] == 78
+    assert len(permissive) == get_info("free_photos_cc_by").counts["train"] == 78
     text = PAGE.read_text("utf-8")
     for name in permissive:
         if licences[name].startswith("CC-BY"):
@@ -216,7 +214,7 @@ def test_the_documented_photographs_are_the_sets(root):
 
 
 def test_the_page_is_made_of_the_manifest(data_dir):
-    root = find_root(get_facts("free_photos"), data_dir)
+    root = find_root(get_info("free_photos"), data_dir)
     message = "run python -m datasets free_photos_page --data_dir=DATA > docs/free_photos.md"
     assert make_page(read_manifest(root / MANIFEST)) == PAGE.read_text("utf-8"), message
 
@@ -224,12 +222,12 @@ def test_the_page_is_made_of_the_manifest(data_dir):
 def test_the_published_photographs_are_all_there_and_no_split_shares_a_file(data_dir, capsys):
     by_licence = {
         row["file"]: row["licence"]
-        for row in read_manifest(find_root(get_facts("free_photos"), data_dir) / MANIFEST)
+        for row in read_manifest(find_root(get_info("free_photos"), data_dir) / MANIFEST)
     }
     sets = {name: find_training_sets(name, data_dir) for name in ROWS}
-    assert "scores will not compare" not in capsys.readouterr().err
+    assert "scores will not be comparable" not in capsys.readouterr().err
     for name, (training, validation) in sets.items():
-        assert len(training) == get_facts(name).counts["train"]
+        assert len(training) == get_info(name).counts["train"]
         assert set(validation.names) == VALIDATION_IMAGES and len(validation) == 16
         assert not set(training.paths) & set(validation.paths)
     permissive = sets["free_photos_cc_by"][0]

@@ -7,7 +7,7 @@ import pytest
 from datasets.pipeline.batches import PipelineConfig, TrainingBatches, validation_pairs
 from datasets.sets.bsds500 import BSD68_IMAGES, find_test_image, grid_means, refuse_test_image
 from datasets.sets.catalog import find_dataset
-from gradnet_tf.images.image_files import list_images, read_image, to_grey, write_image
+from gradnet_tf.images.image_files import list_images, read_image, to_gray, write_image
 from gradnet_tf.utils.errors import UserError
 
 
@@ -28,7 +28,7 @@ def test_a_copy_is_found_by_content_and_a_flat_picture_is_not():
     picture = _like("101085")
     assert grid_means(picture).tobytes().hex() == BSD68_IMAGES["101085"]
     assert find_test_image(picture) == "101085"
-    assert find_test_image(to_grey(picture)) == "101085"
+    assert find_test_image(to_gray(picture)) == "101085"
     assert find_test_image(picture[:, ::-1]) is None
     for level in range(256):
         assert find_test_image(np.full((8, 8, 3), level, np.uint8)) is None
@@ -55,7 +55,7 @@ def test_real_test_images_are_all_found_even_grey_scaled_or_saved_again(data_dir
         quality = [cv2.IMWRITE_JPEG_QUALITY, 30]
         again = cv2.imdecode(cv2.imencode(".jpg", image, quality)[1], cv2.IMREAD_UNCHANGED)
         scaled = cv2.resize(image, (240, 200), interpolation=cv2.INTER_AREA)
-        for copy in (image, to_grey(image), again, scaled):
+        for copy in (image, to_gray(image), again, scaled):
             assert find_test_image(copy) == path.stem
     assert all(find_test_image(read_image(p, 1)) for p in list_images(data_dir / "bsd68"))
 

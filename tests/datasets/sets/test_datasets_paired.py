@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from datasets.pipeline.batches import PipelineConfig, TrainingBatches, validation_pairs
-from datasets.sets.catalog import find_dataset, find_training_sets, get_facts
+from datasets.sets.catalog import find_dataset, find_training_sets, get_info
 from datasets.sets.paired import match_pairs
 from gradnet_tf.images.image_files import read_image, write_image
 from gradnet_tf.utils.errors import UserError
@@ -67,8 +67,8 @@ def test_a_file_without_a_partner_stops_and_is_named(make_images):
 
 def test_two_files_of_one_name_are_no_pair(make_images):
     root = make_images("D", ["noisy/a.png", "noisy/a.jpg", "clean/a.png"])
-    found = match_pairs(get_facts("pairs"), root)
-    assert not found.pairs and len(found.alone) == 3
+    found = match_pairs(get_info("pairs"), root)
+    assert not found.pairs and len(found.unmatched) == 3
 
 
 def test_a_folder_without_pairs_says_what_is_expected(make_images):

@@ -95,7 +95,7 @@ def test_a_folder_without_scenes_is_no_renoir(make_images):
     folder = make_images("D/other", ["a.png"])
     with pytest.raises(UserError, match="dataset renoir is not in --data_dir="):
         find_dataset("renoir", folder.parent)
-    with pytest.raises(UserError, match="has no scene of the split validation"):
+    with pytest.raises(UserError, match="has no scene for the split validation"):
         find_dataset("renoir", make_images("E/renoir", scene_files((2,))).parent)
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from datasets.sets import bsds500, sample
 from datasets.sets.bsds500 import BSD68_IMAGES
-from datasets.sets.catalog import FACTS, find_dataset, find_training_sets, get_facts
+from datasets.sets.catalog import DATASETS, find_dataset, find_training_sets, get_info
 from gradnet_tf.images.image_files import read_image
 from gradnet_tf.utils.errors import UserError
 
@@ -78,7 +78,7 @@ def test_names_are_in_byte_order_and_max_images_takes_the_first(make_images):
 def test_unknown_names_and_splits_list_the_known_ones(tmp_path):
     with pytest.raises(UserError, match="unknown dataset 'imagenet'") as error:
         find_dataset("imagenet", tmp_path)
-    assert all(name in str(error.value) for name in FACTS)
+    assert all(name in str(error.value) for name in DATASETS)
     with pytest.raises(UserError, match="dataset sample has no split 'val'") as error:
         find_dataset("sample", split="val")
     assert "`split` must be one of train, validation, test, all" in str(error.value)
@@ -103,7 +103,7 @@ def test_empty_folders_are_named(tmp_path, make_images):
     with pytest.raises(UserError, match="folder .* has no images.\nExpected clean images"):
         find_dataset("folder", tmp_path / "CBSD68")
     make_images("outer/inner", ["a.png"])
-    with pytest.raises(UserError, match=r"has no images \(images lie deeper, in .*inner\)"):
+    with pytest.raises(UserError, match=r"has no images \(there are images in .*inner\)"):
         find_dataset("folder", tmp_path / "outer")
 
 
@@ -131,7 +131,7 @@ def test_one_image_cannot_be_split(make_images):
 
 @pytest.mark.parametrize("name", ["cbsd68", "bsd68", "set12", "kodak24", "mcmaster"])
 def test_test_sets_are_refused_for_training(tmp_path, name):
-    with pytest.raises(UserError, match=f"dataset {name} is for tests only"):
+    with pytest.raises(UserError, match=f"dataset {name} is a test set"):
         find_training_sets(name, tmp_path)
 
 
@@ -147,7 +147,7 @@ def test_bsds500_leaves_the_test_images_out(fake_bsds500, capsys):
 
 
 def test_bsds500_says_why_its_official_splits_are_not_there(fake_bsds500):
-    with pytest.raises(UserError, match="no split 'val' here: .* holds the 68 test images"):
+    with pytest.raises(UserError, match="no split 'val' here: .* contains the 68 test images"):
         find_dataset("bsds500", fake_bsds500, "val")
 
 
@@ -167,15 +167,15 @@ def test_a_strangers_train_val_test_is_not_taken_for_bsds500(make_images):
 
 def test_facts_are_complete_and_aliases_unique():
     seen = []
-    for row in FACTS.values():
+    for row in DATASETS.values():
         seen += {name.casefold() for name in (row.name, *row.aliases)}
     assert len(seen) == len(set(seen))
-    for row in FACTS.values():
+    for row in DATASETS.values():
         assert row.origin and row.how_to_get
         assert row.evaluation_split in row.splits
         assert row.role == ("test" if row.training_split is None else "train")
         assert row.name in ("folder", "pairs") or (row.terms and row.citation)
-    assert get_facts("KODAK").name == "kodak24"
+    assert get_info("KODAK").name == "kodak24"
 
 
 def test_sample_splits_are_disjoint_and_complete():
@@ -191,10 +191,10 @@ def test_sample_splits_are_disjoint_and_complete():
 
 def test_sample_photographs_all_ship_and_are_what_the_table_says():
     everything = find_dataset("sample", split="all", channels=1)
-    colour = {photograph.name: photograph.colour for photograph in sample.PHOTOGRAPHS}
+    color = {photograph.name: photograph.color for photograph in sample.PHOTOGRAPHS}
     for index, name in enumerate(everything.names):
         image = read_image(everything.paths[index], None)
-        assert (image.shape[2] == 3) == colour[name], name
+        assert (image.shape[2] == 3) == color[name], name
         assert min(image.shape[:2]) >= 256 and image.std() > 10, name
 
 

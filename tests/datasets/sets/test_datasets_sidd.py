@@ -95,16 +95,16 @@ def damage(path, kind):
 @pytest.mark.parametrize(
     ("kind", "message"),
     [
-        ("empty", "damaged, cut off or no MATLAB file"),
-        ("text", "damaged, cut off or no MATLAB file"),
-        ("cut off", "bytes, where its own lengths ask for"),
-        ("header only", "bytes, where its own lengths ask for"),
-        ("hdf5 cut off", "damaged, cut off or no MATLAB file: .*truncated"),
+        ("empty", "damaged, truncated or not a MATLAB file"),
+        ("text", "damaged, truncated or not a MATLAB file"),
+        ("cut off", "bytes instead of"),
+        ("header only", "bytes instead of"),
+        ("hdf5 cut off", "damaged, truncated or not a MATLAB file: .*truncated"),
         ("double", r"is float64 of shape \(2, 3, 16, 20, 3\); expected uint8 of shape \(40, 32"),
         ("grey", r"is uint8 of shape \(2, 3, 16, 20\); expected uint8"),
         ("smaller", r"has shape \(2, 3, 16, 20, 3\) and .* has shape \(2, 2, 16, 20, 3\)"),
         ("other name", "has no variable ValidationGtBlocksSrgb; it has blocks"),
-        ("missing", "ValidationGtBlocksSrgb.mat is missing below"),
+        ("missing", "ValidationGtBlocksSrgb.mat, the partner of the blocks in .*, is missing"),
     ],
 )
 def test_a_wrong_block_file_is_named(tmp_path, kind, message):
@@ -122,7 +122,7 @@ def test_damage_inside_the_compressed_numbers_is_found(tmp_path):
     content[len(content) // 2 :] = bytes(len(content) - len(content) // 2)
     path.write_bytes(content)
     # Found with the file where the head is large against the array, as here, else when it is read.
-    with pytest.raises(UserError, match="GtBlocksSrgb.mat: damaged, cut off or no MATLAB file"):
+    with pytest.raises(UserError, match="GtBlocksSrgb.mat: damaged, truncated or not"):
         find_dataset("sidd", tmp_path).load(0)
 
 
@@ -181,13 +181,13 @@ def test_wrong_frames_are_named(scenes):
     clean.unlink()
     assert f"{noisy} has no partner GT_SRGB beside it" in message()
     clean.write_bytes(b"")
-    assert f"{clean} is empty, cut off or no PNG file" in message()
+    assert f"{clean} is empty, truncated or not a PNG file" in message()
     write_image(place / "other.png", random_uint8((24, 33, 3)))
     (place / "other.png").rename(clean)
     assert "has (32, 24) pixels and 0001_GT_SRGB_010.PNG (33, 24)" in message()
     clean.write_bytes(kept)
     renamed = noisy.rename(place / "0002_NOISY_SRGB_010.PNG")
-    assert f"{renamed} is named after scene instance 0002 and lies in the folder of" in message()
+    assert f"{renamed} is named after scene instance 0002 but is in the folder of" in message()
     renamed.rename(noisy)
     shutil.copytree(scenes, scenes.parent / "copy")
     with pytest.raises(UserError, match="are the same frame"):

@@ -217,7 +217,7 @@ def test_batches_are_bit_identical_to_those_of_the_files(tmp_path, images, memor
     plain = TrainingBatches(images, config)
     notes = capsys.readouterr().err
     mapped = TrainingBatches(prepared_set(images, tmp_path / "p"), config)
-    assert [line for line in capsys.readouterr().err.splitlines() if "left out" in line] == (
+    assert [line for line in capsys.readouterr().err.splitlines() if "is skipped" in line] == (
         notes.splitlines()
     )
     for step in range(5):
@@ -256,7 +256,7 @@ def test_the_command_prepares_the_training_split(tmp_path, images, capsys):
     assert run([*own, "--split=validation"]) == 2
     assert "`split` must be train" in capsys.readouterr().err
     assert run(["cbsd68", f"--prepared_dir={tmp_path}"]) == 2
-    assert "for tests only" in capsys.readouterr().err
+    assert "is a test set" in capsys.readouterr().err
     assert run(["sample"]) == 2
     assert "--prepared_dir is missing" in capsys.readouterr().err
 

@@ -89,7 +89,7 @@ def test_a_worker_that_cannot_read_the_shards_is_said(prepared, service, tmp_pat
     check_service(service, prepared, 60)
     away = prepare(prepared, tmp_path, shards=1)
     away.files[0].rename(tmp_path / "away")
-    with pytest.raises(UserError, match="cannot read .*shard-00000(.|\n)*under the same path"):
+    with pytest.raises(UserError, match="cannot read .*shard-00000(.|\n)*Expected the same path"):
         check_service(service, away, 60)
     away.files[0].write_bytes(b"not a record at all")
     with pytest.raises(UserError, match="cannot read .*shard-00000(.|\n)*datasets prepare"):
@@ -112,9 +112,9 @@ def run_service(capsys, *arguments):
     [
         ([], "`role` must be one of dispatcher, worker"),
         (["--role=chief"], "`role` must be one of dispatcher, worker"),
-        (["--role=worker"], "--dispatcher must be the dispatcher's address"),
+        (["--role=worker"], "--dispatcher must be the address of the dispatcher"),
         (["--role=worker", "--dispatcher=localhost:5"], "grpc://host:port"),
-        (["--role=dispatcher", "--dispatcher=grpc://a:5"], "does not belong to --role=dispatcher"),
+        (["--role=dispatcher", "--dispatcher=grpc://a:5"], "does not apply to --role=dispatcher"),
         (["--role=dispatcher", "--port=70000"], "`port` must be in [0, 65535]"),
     ],
 )

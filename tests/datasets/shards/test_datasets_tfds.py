@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from datasets.sets.catalog import FACTS, find_dataset
+from datasets.sets.catalog import DATASETS, find_dataset
 from gradnet_tf.images.image_files import write_image
 from gradnet_tf.utils.errors import UserError
 
@@ -22,7 +22,7 @@ def test_the_sample_needs_no_folder(tmp_path):
 
 
 def test_every_set_has_a_config():
-    assert {config.name for config in DenoisingImages.BUILDER_CONFIGS} == set(FACTS)
+    assert {config.name for config in DenoisingImages.BUILDER_CONFIGS} == set(DATASETS)
 
 
 def test_pairs_come_back_as_they_are_decoded_and_are_prepared_once(make_images, tmp_path, capsys):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.recipe.recipe_variants import BASELINE, EQUAL_STEPS, EQUAL_TIME, VARIANTS
+from experiments.recipe_variants import BASELINE, EQUAL_STEPS, EQUAL_TIME, VARIANTS
 from experiments.study_report import draw_bars
 from experiments.study_statistics import summarise
 from gradnet_tf.utils.errors import UserError
@@ -27,7 +27,7 @@ NOTE = (
 
 @dataclasses.dataclass(frozen=True)
 class Scores:
-    """What the seeds of one variant reached in one column.
+    """The scores of one variant in one column.
 
     Attributes:
         by_seed: PSNR in dB.
@@ -50,7 +50,7 @@ class Scores:
 
     @property
     def differences(self) -> list[float]:
-        """What the variant is better by, for each seed that the baseline has too, dB."""
+        """The gain over the baseline for each seed that both have, dB."""
         return [
             value - self.baseline[seed]
             for seed, value in sorted(self.by_seed.items())
@@ -59,7 +59,7 @@ class Scores:
 
 
 def scores_of(rows: Sequence[dict], variant: str, compared: str, column: str) -> Scores | None:
-    """Returns the scores of a variant in a column; `None` where it has no run.
+    """Returns the scores of a variant in a column; `None` if it has no run.
 
     Args:
         rows: of results.jsonl.
@@ -148,7 +148,7 @@ def recipe_table(rows: Sequence[dict], step_times: Mapping[str, Mapping[str, flo
 
 
 def recipe_csv(rows: Sequence[dict]) -> str:
-    """Returns a line for each variant, comparison and column, numbers unrounded."""
+    """Returns CSV with a line for each variant, comparison and column, numbers unrounded."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(
@@ -169,7 +169,7 @@ def recipe_csv(rows: Sequence[dict]) -> str:
 
 
 def _as_study_rows(rows: Sequence[dict]) -> list[dict]:
-    """Returns the rows as those of the other studies: one for each σ, sets beside each other."""
+    """Returns the rows in the form of the other studies: one for each σ, with scores by set."""
     made = []
     for row in rows:
         by_level: dict[str, dict[str, float]] = {}
@@ -198,14 +198,14 @@ def write_recipe_report(
     """
     if BASELINE not in _variants(rows):
         raise UserError(
-            f"--output={output} holds no run of the recipe study's baseline ({BASELINE}).\n"
-            "Give this study's own folder."
+            f"--output={output} has no run of the recipe study's baseline ({BASELINE}).\n"
+            "Use the folder of a recipe study."
         )
     table = recipe_table(rows, step_times)
     atomic_write(Path(output) / "table.md", table)
     atomic_write(Path(output) / "table.csv", recipe_csv(rows))
     baseline = (BASELINE, EQUAL_STEPS)
-    # In the table's order, whichever group was run first.
+    # In the order of the table, not of the runs.
     place = {variant.name: number for number, variant in enumerate(VARIANTS)}
     ordered = sorted(rows, key=lambda row: place[row["variant"]])
     lines = summarise(_as_study_rows(ordered), baseline)

@@ -8,7 +8,7 @@ from gradnet_tf.training.config import TrainConfig, require
 
 EQUAL_STEPS, EQUAL_TIME = "equal steps", "equal time"
 BASELINE = "muon 2e-3"
-# Fields that decide what is trained on and at which rate, but not what a step costs.
+# Fields that change the training data or the learning rate, but not the cost of a step.
 _FREE_FIELDS = frozenset(
     "learning_rate schedule scales crop_candidates color_jitter frame_share".split()
 )
@@ -20,13 +20,13 @@ class Variant:
     """One recipe.
 
     Attributes:
-        name: in the table and for --variants.
-        group: variants that answer one question; --variants takes its name too.
+        name: name in the table and for --variants.
+        group: name of the question that the variant answers; --variants takes it too.
         train: fields of `TrainConfig` that differ from the form's.
-        train_set: what is trained on.
-        biases: whether the network learns them; without, they stay at zero.
-        teacher: whether the first half of the steps learns from a published DnCNN's outputs
-            instead of the clean images.
+        train_set: the training set.
+        biases: whether the network learns biases; if not, they stay at zero.
+        teacher: whether the targets in the first half of the steps are a published DnCNN's
+            outputs instead of the clean images.
     """
 
     name: str
@@ -38,7 +38,7 @@ class Variant:
 
     @property
     def cost(self) -> str:
-        """What may make a step take another time than the baseline's; "" for nothing."""
+        """The changes that may affect the time of a step; "" for none."""
         fields = sorted(set(self.train) - _FREE_FIELDS)
         changes = [f"{name}={self.train[name]}" for name in fields]
         changes += ["no biases"] * (not self.biases) + ["teacher"] * self.teacher
@@ -62,7 +62,7 @@ VARIANTS = (
     _changed("adam 1e-3", "optimizer", optimizer="adam", learning_rate=1e-3),
     _changed("batch 4", "batch", batch_size=4),
     _changed("batch 16", "batch", batch_size=16),
-    # As many pixels in a step as 8 crops of 80×80, to within 2%.
+    # The pixels per step of 8 crops of 80×80, within 2%.
     _changed("22 crops of 48×48", "batch", batch_size=22, crop_size=48),
     _changed("4 crops of 112×112", "batch", batch_size=4, crop_size=112),
     _changed("L2 for the last tenth", "objective", l2_share=0.1),
@@ -86,11 +86,11 @@ class RecipeForm:
     Attributes:
         name: "short".
         preset: the network.
-        steps: optimiser steps of the baseline, and of all runs at equal steps.
+        steps: optimizer steps of the baseline, and of all runs at equal steps.
         train: fields of `TrainConfig` of the baseline.
-        test_sets: (name, split or `None`, number of images or `None`) of what is scored.
+        test_sets: (name, split or `None`, number of images or `None`) of each test set.
         sigmas: noise levels of the scores, 0-255 scale.
-        test_crop: side of the centre crop of a test image that is scored; 0 for the whole image.
+        test_crop: side of the center crop of a test image that is scored; 0 for the whole image.
     """
 
     name: str
@@ -109,7 +109,7 @@ class RecipeForm:
                 "dataset": variant.train_set,
                 "steps": steps,
                 "seed": seed,
-                "validate_every": steps,  # no choice of checkpoints: the last weights are scored
+                "validate_every": steps,  # the last weights are scored
                 **self.train,
                 **variant.train,
             }
@@ -144,18 +144,18 @@ FORMS = {
 
 
 def chosen_variants(names: Sequence[str], with_teacher: bool) -> list[Variant]:
-    """Returns the variants that are asked for by name or group, the baseline always first.
+    """Returns the variants with a given name or group, the baseline always first.
 
     Args:
         names: of variants or groups; empty for all.
-        with_teacher: whether there are weights to distil from.
+        with_teacher: whether there are weights to distill from.
 
     Raises:
         UserError: for an unknown name, or distillation by name without a teacher.
     """
     known = list(dict.fromkeys([v.group for v in VARIANTS] + [v.name for v in VARIANTS]))
     for name in names:
-        require(name in known, "variants", name, f"of {'; '.join(known)}")
+        require(name in known, "variants", name, f"one of {'; '.join(known)}")
         asked = [v for v in VARIANTS if v.name == name and v.teacher]
         require(with_teacher or not asked, "variants", name, "given together with --peers")
     return [

@@ -1,1 +1,0 @@
-"""The recipe study: what is compared, how it is run, and its report."""

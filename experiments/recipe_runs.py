@@ -1,0 +1,285 @@
+"""Times, trains and scores the recipes of the recipe study, at equal steps and at equal time."""
+
+import dataclasses
+import functools
+import json
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from datasets.pipeline.leak_guard import LeakGuard
+from experiments.recipe_variants import (
+    BASELINE,
+    EQUAL_STEPS,
+    EQUAL_TIME,
+    RecipeForm,
+    Variant,
+)
+from experiments.study_runs import (
+    KeptImages,
+    Results,
+    run_folder,
+    run_missing,
+    scored_pairs,
+    train_and_score,
+)
+from gradnet_tf.utils.errors import UserError
+from gradnet_tf.utils.files import write_json
+
+TEACHER_FILE = "dncnn/GD_Color_Blind.mat"
+# Step times that differ by less count as equal, because other work on the machine blurs the
+# measurement: no run at equal time is made.
+_SAME_COST = 0.05
+# Steps are timed in blocks, alternating with the baseline's.
+_BLOCKS, _BLOCK_STEPS = 8, 5
+
+
+@dataclasses.dataclass(frozen=True, order=True)
+class RecipeJob:
+    """One run: its seed, its variant, and what it shares with the baseline: steps or time."""
+
+    seed: int
+    variant: str
+    compared: str
+
+    @property
+    def folder(self) -> str:
+        """The run's folder inside the study's."""
+        return run_folder(f"{self.variant}_{self.compared}_seed{self.seed}")
+
+    @property
+    def label(self) -> str:
+        """The run's name in progress lines."""
+        return f"{self.variant}, {self.compared}, seed {self.seed}"
+
+
+class RecipeResults(Results):
+    """The rows of results.jsonl: variant, compared, seed, psnr by test set and σ, and details."""
+
+    @staticmethod
+    def job(row: dict) -> RecipeJob:
+        """Returns the job of a row."""
+        return RecipeJob(row["seed"], row["variant"], row["compared"])
+
+
+class CheckedImages(KeptImages):
+    """Training images that are checked against the test images once instead of before every run."""
+
+    def __init__(self, image_set):
+        """Args:
+        image_set: all images are decoded immediately.
+
+        Raises:
+            UserError: when a test image is among them.
+        """
+        super().__init__(image_set)
+        guard = LeakGuard()
+        for index, path in enumerate(self.paths):
+            guard.check(self.load(index), path)
+        self.sizes = self.image_sizes()
+
+
+class RecipeSources:
+    """Finds the image sets of the study and the teacher, and caches decoded images."""
+
+    def __init__(self, form: RecipeForm, data_dir: str | None, peers: str | None):
+        """Args:
+        form: names the test sets.
+        data_dir: folder that holds the image sets.
+        peers: folder of published weights, or `None`.
+
+        Raises:
+            UserError: when a test set or the teacher is not found.
+        """
+        from datasets.sets.catalog import find_dataset
+
+        self._data_dir = data_dir
+        self._training: dict = {}
+        found = [find_dataset(name, data_dir, *rest) for name, *rest in form.test_sets]
+        self.tests = scored_at(found, form)
+        self._teacher_file = Path(peers) / TEACHER_FILE if peers else None
+        if self._teacher_file and not self._teacher_file.is_file():
+            raise UserError(f"--peers={peers} has no {TEACHER_FILE}, the network to distill from.")
+
+    def training(self, variant: Variant) -> CheckedImages:
+        """Returns the training images of a variant."""
+        from datasets.pipeline.mixture import at_scales
+        from datasets.sets.catalog import find_training_sets
+
+        key = variant.train_set, tuple(variant.train.get("scales", (1.0,)))
+        if key not in self._training:
+            images, _ = find_training_sets(variant.train_set, self._data_dir)
+            self._training[key] = CheckedImages(at_scales(images, key[1]))
+        return self._training[key]
+
+    @functools.cached_property
+    def teacher(self):
+        """The published network, a Keras model; `None` without --peers."""
+        if self._teacher_file is None:
+            return None
+        from gradnet_tf.denoiser import load_denoiser
+
+        return load_denoiser(str(self._teacher_file)).model
+
+
+def scored_at(image_sets: Sequence, form: RecipeForm) -> dict[str, list]:
+    """Returns the test pairs by "SET σ = LEVEL"."""
+    return {
+        f"{images.name} σ = {sigma:g}": scored_pairs(images, sigma, form.test_crop)
+        for images in image_sets
+        for sigma in form.sigmas
+    }
+
+
+def distilled(dataset, teacher: Callable, start_step: int, steps: int):
+    """Returns batches with the teacher's outputs as targets in the first `steps` steps.
+
+    Args:
+        dataset: a `tf.data.Dataset` of (noisy, clean).
+        teacher: from noisy images to denoised ones.
+        start_step: number of the first batch.
+        steps: number of steps with the teacher's targets, counted from step 0.
+    """
+    from keras import ops
+
+    def change(step, batch):
+        noisy, clean = batch
+        # Clipped, since a clean image is in [0, 1].
+        target = ops.cond(
+            step < steps, lambda: ops.clip(ops.stop_gradient(teacher(noisy)), 0, 1), lambda: clean
+        )
+        return noisy, ops.reshape(target, clean.shape)
+
+    return dataset.enumerate(start_step).map(change)
+
+
+def build_network(form: RecipeForm, variant: Variant):
+    """Returns the variant's network with fresh weights."""
+    from gradnet_tf.models.presets import build_model
+
+    train = {**form.train, **variant.train}
+    model = build_model(
+        form.preset, precision=train.get("precision", "float32"), joint=train.get("joint", False)
+    )
+    if not variant.biases:
+        for variable in model.variables:
+            if variable.name == "bias":  # initialized with zeros
+                variable.trainable = False
+    return model
+
+
+class StepTimes:
+    """CPU seconds of a step of each `Variant.cost` and of the baseline; cached on disk.
+
+    CPU time summed over all threads, because it hardly depends on other work on the machine.
+    """
+
+    def __init__(self, output: str | Path, form: RecipeForm, sources):
+        """Args:
+        output: the study's folder.
+        form: its form.
+        sources: have the teacher.
+        """
+        self._path = Path(output) / "step_times.json"
+        self._form, self._sources = form, sources
+        there = self._path.exists()
+        self.seconds: dict = json.loads(self._path.read_text("utf-8")) if there else {}
+
+    def steps_at_equal_time(self, variant: Variant, baseline: Variant) -> int | None:
+        """Returns how many steps take the baseline's time; `None` if steps cost the same."""
+        if not variant.cost:
+            return None
+        if variant.cost not in self.seconds:
+            self._measure(variant, baseline)
+        own, base = (self.seconds[variant.cost][name] for name in ("variant", "baseline"))
+        if abs(own / base - 1) < _SAME_COST:
+            return None
+        return max(1, round(self._form.steps * base / own))
+
+    def _measure(self, variant: Variant, baseline: Variant) -> None:
+        runners = {"variant": self._runner(variant), "baseline": self._runner(baseline)}
+        fastest = dict.fromkeys(runners, float("inf"))
+        for block in range(_BLOCKS + 1):
+            for name, run in runners.items():
+                started = time.process_time()
+                run()
+                if block:  # the first one includes compilation
+                    each = (time.process_time() - started) / _BLOCK_STEPS
+                    fastest[name] = min(fastest[name], each)
+        self.seconds[variant.cost] = {name: round(value, 5) for name, value in fastest.items()}
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(self._path, self.seconds)
+
+    def _runner(self, variant: Variant) -> Callable[[], None]:
+        """Returns a function that runs a block of steps on random images."""
+        from gradnet_tf.training.engines.choose_engine import make_engine
+
+        config = self._form.train_config(variant, self._form.steps, 0)
+        engine = make_engine(config, functools.partial(build_network, self._form, variant))
+        generator = np.random.default_rng(0)
+        shape = (config.batch_size, config.crop_size, config.crop_size, config.channels)
+        batch = [generator.random(shape, np.float32) for _ in range(2)]
+
+        def run():
+            for step in range(_BLOCK_STEPS):
+                if variant.teacher and step % 2:  # the teacher runs in half of the steps
+                    self._sources.teacher(batch[0])
+                engine.step(batch, 1e-3)["loss"]
+
+        return run
+
+
+def run_recipes(
+    variants: Sequence[Variant],
+    seeds: int,
+    form: RecipeForm,
+    output: str | Path,
+    sources,
+    time_budget: float | None = None,
+) -> RecipeResults:
+    """Makes the runs that have no result yet, all of seed 0 first, at equal steps and equal time.
+
+    Args:
+        variants: include the baseline.
+        seeds: number of runs of each, with seeds from 0.
+        form: their size.
+        output: the study's folder.
+        sources: see `RecipeSources`.
+        time_budget: see `run_missing`.
+
+    Raises:
+        Interrupted: see `run_missing`.
+        NotFiniteError: see `train_and_score`.
+    """
+    results = RecipeResults(output)
+    times = StepTimes(output, form, sources)
+    baseline = next(variant for variant in variants if variant.name == BASELINE)
+    plan = [(variant, EQUAL_STEPS, form.steps) for variant in variants]
+    for variant in variants:
+        steps = times.steps_at_equal_time(variant, baseline)
+        if steps is not None:
+            plan.append((variant, EQUAL_TIME, steps))
+
+    def make(job: RecipeJob, variant: Variant, steps: int, label: str) -> dict:
+        def distill(dataset, start_step):
+            return distilled(dataset, sources.teacher, start_step, steps // 2)
+
+        return train_and_score(
+            Path(output) / job.folder,
+            form.train_config(variant, steps, job.seed),
+            functools.partial(build_network, form, variant),
+            sources.training(variant),
+            sources.tests,
+            label,
+            change_batches=distill if variant.teacher else None,
+        )
+
+    runs = []
+    for seed in range(seeds):
+        for variant, compared, steps in plan:
+            job = RecipeJob(seed, variant.name, compared)
+            runs.append((job, functools.partial(make, job, variant, steps)))
+    run_missing(runs, results, time_budget)
+    return results

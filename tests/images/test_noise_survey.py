@@ -1,0 +1,100 @@
+"""Where a picture has noise, and of what kind, against noise that was added."""
+
+import cv2
+import numpy as np
+import pytest
+
+from gradnet_tf.images.noise_survey import survey_noise
+
+
+def photograph(seed: int = 0, height: int = 150, width: int = 203) -> np.ndarray:
+    """Returns a smooth picture with some edges, float (H, W, 3) on the 0-255 scale."""
+    draw = np.random.default_rng(seed)
+    coarse = draw.uniform(40, 210, (6, 8, 3)).astype(np.float32)
+    picture = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
+    cv2.circle(picture, (width // 2, height // 2), 30, (200.0, 90.0, 60.0), -1)
+    return np.clip(picture, 10, 245)
+
+
+def noise(shape: tuple[int, ...], sigma: float, seed: int = 1) -> np.ndarray:
+    return np.random.default_rng(seed).normal(0, sigma, shape)
+
+
+def eight_bits(picture: np.ndarray) -> np.ndarray:
+    return np.clip(np.rint(picture), 0, 255).astype(np.uint8)
+
+
+def text_page() -> np.ndarray:
+    page = np.full((240, 400, 3), 255, np.uint8)
+    for line in range(8):
+        where = (10, 28 + 26 * line)
+        cv2.putText(page, f"line {line} of a page of text", where, 0, 0.7, (0, 0, 0), 1, 16)
+    return page
+
+
+@pytest.mark.parametrize("kind", ["uint8", "uint16", "float32"])
+@pytest.mark.parametrize("color", [0, 255, (12, 200, 90)])
+def test_the_box_is_the_photograph_in_a_flat_frame_to_the_pixel(kind, color):
+    inner = eight_bits(photograph() + noise((150, 203, 3), 20))
+    framed = np.empty((400, 500, 3), np.uint8)
+    framed[:] = color
+    framed[101:251, 77:280] = inner
+    if kind == "uint16":
+        framed = framed.astype(np.uint16) * 257
+    if kind == "float32":
+        framed = framed.astype(np.float32) / 255
+    survey = survey_noise(framed)
+    assert survey.box == (slice(101, 251), slice(77, 280))
+    assert survey.still_share < 0.02 and not survey.noise_free
+
+
+def test_still_blocks_inside_the_box_are_those_without_noise():
+    picture = photograph(height=160, width=200) + noise((160, 200, 3), 15)
+    picture[40:96, 80:160] = 255
+    survey = survey_noise(eight_bits(picture))
+    expected = np.zeros((20, 25), bool)
+    expected[5:12, 10:20] = True
+    np.testing.assert_array_equal(survey.still, expected)
+    assert survey.box == (slice(0, 160), slice(0, 200)) and not survey.noise_free
+
+
+@pytest.mark.parametrize("sigma", [2, 5, 25, 60])
+def test_a_noisy_photograph_is_noisy_everywhere(sigma):
+    survey = survey_noise(eight_bits(photograph() + noise((150, 203, 3), sigma)))
+    assert not survey.noise_free and survey.still_share == 0 and survey.tone is None
+
+
+def test_pages_and_flat_pictures_have_nothing_to_remove_and_noisy_pages_have():
+    page = text_page()
+    assert survey_noise(page).noise_free
+    assert survey_noise(page[..., :1]).noise_free
+    assert not survey_noise(eight_bits(page + noise(page.shape, 5))).noise_free
+    assert survey_noise(np.full((64, 64, 1), 7, np.uint8)).noise_free
+
+
+@pytest.mark.parametrize("tint", [(1.0, 1.0, 1.0), (1.0, 0.97, 0.92), (1.0, 0.86, 0.68)])
+@pytest.mark.parametrize("sigma", [8, 25])
+def test_the_tone_of_noise_that_is_alike_in_all_channels(tint, sigma):
+    gray = photograph().mean(axis=-1, keepdims=True) + noise((150, 203, 1), sigma)
+    tone = survey_noise(eight_bits(gray * np.array(tint))).tone
+    np.testing.assert_allclose(tone, np.array(tint) / np.mean(tint), atol=0.02)
+
+
+def test_coarse_grain_alike_in_all_channels_is_found_at_half_size():
+    grain = cv2.GaussianBlur(noise((150, 203, 1), 1), (0, 0), 1.2)[..., np.newaxis]
+    picture = photograph() + 14 * grain / grain.std()
+    np.testing.assert_allclose(survey_noise(eight_bits(picture)).tone, 1, atol=0.05)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 500), (15, 15), (16, 16), (17, 33), (1, 16)])
+def test_any_size_is_surveyed(size):
+    picture = eight_bits(128 + noise((*size, 3), 20))
+    survey = survey_noise(picture)
+    rows, columns = survey.box
+    assert (rows.stop, columns.stop) == size and not survey.noise_free
+
+
+def test_a_clean_texture_has_no_tone_though_it_is_alike_in_all_channels():
+    gray = 128 + noise((150, 203, 1), 1.2)
+    picture = np.repeat(gray, 3, axis=-1) * np.array([1.0, 0.9, 0.8])
+    assert survey_noise(eight_bits(picture)).tone is None
