@@ -11,6 +11,7 @@ from typing import Any
 from gradnet_tf.evaluation.evaluate_set import Denoiser, EvaluateConfig, ImageSet, evaluate
 from gradnet_tf.models.classical import NLM_STRENGTH
 from gradnet_tf.training.config import require_sigma
+from gradnet_tf.utils.containers import read_json
 from gradnet_tf.utils.errors import UserError
 from gradnet_tf.utils.files import write_json
 from gradnet_tf.utils.versions import installed_versions
@@ -89,8 +90,8 @@ class Cells:
         """Returns a cached cell, or `None` if it is missing or its file is damaged."""
         key = cell_key(denoiser, image_set, config)
         try:
-            cell = json.loads(self.path(denoiser, key).read_text("utf-8"))
-        except (FileNotFoundError, ValueError):
+            cell = read_json(self.path(denoiser, key))
+        except (OSError, ValueError):
             return None
         return cell if isinstance(cell, dict) and cell.get("key") == key else None
 

@@ -16,6 +16,7 @@ from benchmarks.results.cells import parse_sigmas
 from gradnet_tf.models.presets import PRECISIONS
 from gradnet_tf.utils.command import run_script
 from gradnet_tf.utils.options import CommandLine, Given, option
+from gradnet_tf.utils.ownership import is_json_with, require_replaceable
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,6 +93,13 @@ def read_speed(output: Path) -> dict:
         return {"rows": [], "note": ""}
 
 
+def require_own_speed(output: Path) -> None:
+    """Raises `UserError` where speed.json is no earlier measurement's."""
+    path = output / "speed.json"
+    own = is_json_with(path, "rows", "note")
+    require_replaceable(path, f"--output={output}", lambda _: own)
+
+
 def measure_speed(entries, sigma: float, load: Loader, output: Path, options: Options) -> None:
     """Measures every row, in color and in gray, and updates speed.json after each."""
     from benchmarks.results import table_speed
@@ -117,6 +125,7 @@ def measure_speed(entries, sigma: float, load: Loader, output: Path, options: Op
                 f"{side}×{side} pixels, {options.threads} threads, {table_speed.processor()}."
             )
             rows = table_speed.merged(read_speed(output)["rows"], [row])
+            require_own_speed(output)
             write_json(output / "speed.json", {"rows": rows, "note": note})
             print(f"{entry.label}, {channels} channel(s), {precision}: {ms:,.0f} ms/MP", flush=True)
 
@@ -130,8 +139,10 @@ def main(given: Given) -> None:
 
         limit_threads(options.threads)
     from benchmarks.results.table_models import find_entries
-    from benchmarks.results.table_work import find_sets, make_table
+    from benchmarks.results.table_work import find_sets, make_table, require_own_table
 
+    check = require_own_speed if options.speed else require_own_table
+    check(Path(options.output))
     image_sets = (
         [] if options.speed else find_sets(options.sets, options.data_dir, options.max_images)
     )

@@ -19,8 +19,16 @@ from gradnet_tf.evaluation.tables import number
 from gradnet_tf.reporting.result_folder import check_images
 from gradnet_tf.reporting.watch import Watch
 from gradnet_tf.utils.console import format_seconds
+from gradnet_tf.utils.containers import MOST_JSON, parse_json, read_regular
 from gradnet_tf.utils.errors import UserError
 from gradnet_tf.utils.files import atomic_write, jsonable
+from gradnet_tf.utils.ownership import (
+    MANIFEST,
+    is_recorded,
+    read_object,
+    record,
+    require_replaceable,
+)
 
 NOTE = (
     "A cell has the PSNR in dB of the float output, that after rounding to 8 bits, and SSIM: means "
@@ -316,10 +324,40 @@ def _row(job: Job, cell: dict[str, Any], macs: float | None) -> dict[str, Any]:
 
 
 def _write(output: Path, rows: Sequence[dict], remarks, speed) -> None:
-    """Writes the finished part of the table; the short one has the first color set."""
-    atomic_write(output / "table.md", markdown(rows, remarks, speed))
-    atomic_write(output / "table.csv", csv_table(rows))
+    """Writes the table as far as it is done; its colour set, or the first, is the short one."""
     lines = [json.dumps(jsonable(row), ensure_ascii=False, allow_nan=False) for row in rows]
-    atomic_write(output / "results.jsonl", "\n".join(lines) + "\n")
     head = next((row for row in rows if row["channels"] == 3), rows[0])["dataset"]
-    atomic_write(output / "head.md", set_table(rows, head, short=True) + "\n")
+    texts = (
+        markdown(rows, remarks, speed),
+        csv_table(rows),
+        "\n".join(lines) + "\n",
+        set_table(rows, head, short=True) + "\n",
+    )
+    require_own_table(output)
+    for name, text in zip(TABLE_FILES, texts, strict=True):
+        atomic_write(output / name, text)
+        record(output / name)
+
+
+#: What a table is written as.
+TABLE_FILES = ("table.md", "table.csv", "results.jsonl", "head.md")
+
+
+def require_own_table(output: Path) -> None:
+    """Raises `UserError` where a file of the table would replace one that is no earlier table's."""
+    # Tables from before there was a manifest have their rows to tell them by.
+    known = read_object(output / MANIFEST).get("files", {})
+    older = not {*TABLE_FILES} & {*known} and _has_rows(output / "results.jsonl")
+    for name in TABLE_FILES:
+        require_replaceable(
+            output / name, f"--output={output}", lambda path: older or is_recorded(path)
+        )
+
+
+def _has_rows(path: Path) -> bool:
+    try:
+        first = parse_json(read_regular(path, MOST_JSON).split(b"\n", 1)[0])
+    except (OSError, ValueError):
+        return False
+    keys = {"dataset", "sigma", "model", "psnr", "weights", "macs_per_pixel"}
+    return isinstance(first, dict) and first.keys() >= keys

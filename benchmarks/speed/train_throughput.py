@@ -20,6 +20,7 @@ from gradnet_tf.utils.command import run_script
 from gradnet_tf.utils.errors import UserError
 from gradnet_tf.utils.files import write_json
 from gradnet_tf.utils.options import CommandLine, Given, option
+from gradnet_tf.utils.ownership import is_json_with, require_replaceable
 from gradnet_tf.utils.versions import installed_versions
 
 # Column → the package that it needs.
@@ -111,6 +112,8 @@ def main(given: Given) -> None:
     options = given.make(Options)
     for preset in options.presets:
         get_preset(preset)
+    if options.output:
+        _require_own(options.output)
     cells = []
     for preset in options.presets:
         for precision in options.precisions:
@@ -119,7 +122,14 @@ def main(given: Given) -> None:
                 cells.append(measure_cell(engine, preset, precision, options))
     print(table(cells, options))
     if options.output:
+        _require_own(options.output)
         write_json(options.output, {"cells": cells, "versions": installed_versions()})
+
+
+def _require_own(output: str) -> None:
+    require_replaceable(
+        output, f"--output={output}", lambda path: is_json_with(path, "cells", "versions")
+    )
 
 
 if __name__ == "__main__":

@@ -34,6 +34,7 @@ from gradnet_tf.images.channels import adapt_channels
 from gradnet_tf.images.image_files import to_float, to_uint8
 from gradnet_tf.models.presets import PRECISIONS
 from gradnet_tf.utils.console import Pace, ProgressLine, note
+from gradnet_tf.utils.containers import read_json
 from gradnet_tf.utils.errors import Interrupted, NotFiniteError, NotFiniteOutputError, UserError
 from gradnet_tf.utils.files import atomic_path, require_free_space, write_json
 from gradnet_tf.utils.matlab_arrays import read_array, require_scipy
@@ -80,7 +81,7 @@ class Submission:
     def found(self) -> dict | None:
         """Returns the record of an earlier run for the same result, or None."""
         try:
-            record = json.loads((self.output / RECORD).read_text("utf-8"))
+            record = read_json(self.output / RECORD)
             same = record["identity"] == json.loads(json.dumps(self.identity(), default=str))
             _ = record["done"], record["seconds"], record["complete"]
         except FileNotFoundError:

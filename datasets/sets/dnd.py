@@ -14,11 +14,14 @@ import numpy as np
 from datasets.sets import folder_sets as folder
 from datasets.sets.image_set import REAL_NOISE, DatasetInfo, ImageSet, Protocol, as_channels
 from gradnet_tf.images.image_files import to_uint8
+from gradnet_tf.utils.containers import Budget, member, numbers, referenced, require_own_numbers
 from gradnet_tf.utils.errors import UserError
 from gradnet_tf.utils.matlab_arrays import damaged, open_hdf5
 
 _IMAGES = "images_srgb"
 _VARIABLE = "InoisySRGB"
+#: What the boxes of all images, and the pixels of one box, may take: 16 kB and 6 MB do.
+_MOST_BYTES, _MOST_IMAGES = 2**28, 10_000
 
 
 def find(info: DatasetInfo, data_dir: str | Path | None, split: str, channels: int) -> ImageSet:
@@ -57,7 +60,9 @@ class DndBoxes(ImageSet):
         top, left, bottom, right = self.boxes[index]
         path = self.paths[index]
         with open_hdf5(path) as file:
-            box = np.asarray(file[_VARIABLE][:, left:right, top:bottom], np.float32).T
+            image = member(file, _VARIABLE, h5py.Dataset)
+            part = (slice(None), slice(left, right), slice(top, bottom))
+            box = np.asarray(numbers(image, Budget(_MOST_BYTES), part=part), np.float32).T
         if not np.isfinite(box).all():
             raise damaged(path, f"{_VARIABLE} contains NaN or infinite values")
         return np.ascontiguousarray(box)
@@ -70,13 +75,14 @@ class DndBoxes(ImageSet):
 def _read_boxes(path: Path) -> list[list[tuple[int, int, int, int]]]:
     """Reads the boxes of each image; MATLAB's count from 1 and include their ends."""
     with open_hdf5(path) as file:
-        group = file.get("info")
-        cells = group.get("boundingboxes") if isinstance(group, h5py.Group) else None
-        if not isinstance(cells, h5py.Dataset) or cells.dtype != h5py.ref_dtype:
+        info = member(file, "info", h5py.Group)
+        there = info.get("boundingboxes", getlink=True) is not None
+        cells = member(info, "boundingboxes", h5py.Dataset) if there else None
+        if cells is None or cells.dtype != h5py.ref_dtype:
             raise damaged(path, "no cell array info.boundingboxes")
-        found = []
-        for reference in cells[()].ravel():
-            boxes = np.asarray(file[reference]).T
+        found, budget = [], Budget(_MOST_BYTES)
+        for reference in numbers(cells, budget, _MOST_IMAGES).ravel():
+            boxes = numbers(referenced(file, reference, h5py.Dataset), budget).T
             if boxes.ndim != 2 or boxes.shape[1] != 4 or not len(boxes):
                 raise damaged(path, f"boxes of shape {boxes.shape}; expected (20, 4)")
             found.append([(int(t) - 1, int(el) - 1, int(b), int(r)) for t, el, b, r in boxes])
@@ -86,9 +92,10 @@ def _read_boxes(path: Path) -> list[list[tuple[int, int, int, int]]]:
 def _check(path: Path, boxes) -> None:
     """Compares an image's shape, dtype and size with its boxes; reads no pixels."""
     with open_hdf5(path) as file:
-        image = file.get(_VARIABLE)
-        if not isinstance(image, h5py.Dataset):
+        if file.get(_VARIABLE, getlink=True) is None:
             raise damaged(path, f"no variable {_VARIABLE}")
+        image = member(file, _VARIABLE, h5py.Dataset)
+        require_own_numbers(image)
         shape, dtype = image.shape[::-1], image.dtype
         if len(shape) != 3 or shape[2] != 3 or dtype.kind != "f":
             raise UserError(

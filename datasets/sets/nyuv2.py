@@ -15,11 +15,14 @@ import numpy as np
 from datasets.sets import folder_sets as folder
 from datasets.sets.image_set import DatasetInfo, ImageSet, Protocol, as_channels
 from gradnet_tf.utils.console import note
+from gradnet_tf.utils.containers import Budget, member, numbers, require_own_numbers
 from gradnet_tf.utils.errors import UserError
 from gradnet_tf.utils.matlab_arrays import open_hdf5, read_array
 
 _FILE = "nyu_depth_v2_labeled.mat"
 _SPLITS_FILE = "splits.mat"
+#: What one image may take in memory: 0.9 MB do.
+_MOST_BYTES = 2**28
 _VARIABLES = {"train": "trainNdxs", "test": "testNdxs"}
 
 
@@ -47,16 +50,19 @@ class LabeledImages(ImageSet):
     def load(self, index: int) -> np.ndarray:
         """Returns one image: uint8 [480, 640, `channels`]."""
         with open_hdf5(self.paths[index]) as file:
-            image = file["images"][self.numbers[index]].T
+            images = member(file, "images", h5py.Dataset)
+            image = numbers(images, Budget(_MOST_BYTES), part=self.numbers[index]).T
         return as_channels(image, self.channels)
 
 
 def _find_labeled(info, place: Path, split: str, channels: int) -> LabeledImages:
     path = place / _FILE
     with open_hdf5(path) as file:
-        images = file.get("images")
-        shape = images.shape if isinstance(images, h5py.Dataset) else None
-        dtype = images.dtype if shape else None
+        shape = dtype = None
+        if file.get("images", getlink=True) is not None:
+            images = member(file, "images", h5py.Dataset)
+            require_own_numbers(images)
+            shape, dtype = images.shape, images.dtype
     if not shape or len(shape) != 4 or shape[1] != 3 or dtype != np.uint8:
         raise UserError(
             f"{path}: images is {dtype} of shape {shape}; expected uint8 of shape (1449, 3, 640, "

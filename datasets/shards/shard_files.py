@@ -11,7 +11,6 @@ because these are often similar.
 import dataclasses
 import functools
 import hashlib
-import json
 import os
 import struct
 from pathlib import Path
@@ -19,10 +18,12 @@ from pathlib import Path
 import numpy as np
 
 from datasets.sets.image_set import ImageSet
+from gradnet_tf.utils.containers import read_json
 from gradnet_tf.utils.errors import UserError
 
 FORMAT = 1
 INDEX = "index.json"
+_MOST_INDEX = 2**28
 HEADER = struct.Struct("<4i")
 # TFRecord: length (8 bytes), checksum of the length (4), the record, its checksum (4).
 BEFORE_RECORD, AFTER_RECORD = 12, 4
@@ -122,7 +123,7 @@ def read_index(folder: Path) -> dict | None:
     """
     path = folder / INDEX
     try:
-        index = json.loads(path.read_text("utf-8"))
+        index = read_json(path, _MOST_INDEX)
         known = index["format"] == FORMAT
         for row in index["images"]:
             _ = row["name"], row["height"], row["width"], row["shard"], row["offset"]

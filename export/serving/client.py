@@ -28,6 +28,65 @@ from gradnet_tf.utils.ownership import Inputs, is_recorded, record, require_repl
 Answer = TypeVar("Answer")
 
 
+def one_line(text: str) -> str:
+    """Returns what somebody else wrote as one line that does nothing to a terminal."""
+    return "".join(c if c.isprintable() else " " for c in " ".join(text.split()))[:300]
+
+
+def require_result(
+    answer: list[bytes] | np.ndarray, inputs: Mapping[str, list[bytes] | np.ndarray]
+) -> bytes | np.ndarray:
+    """Returns the one result in an answer, which is what was asked for.
+
+    Args:
+        answer: from a transport.
+        inputs: of the request, with one image.
+
+    Returns:
+        A PNG file as large as the image, or an array (H, W, C), uint8 or float, of its shape.
+
+    Raises:
+        Refused: the answer is something else.
+    """
+    if len(answer) != 1:
+        raise Refused(f"the server answered {len(answer)} results, expected 1")
+    result = answer[0]
+    if "images" in inputs:
+        return _require_array(np.asarray(result), inputs["images"][0])
+    from gradnet_tf.images.photo_files import decode_photo
+
+    if not isinstance(result, bytes):
+        raise Refused("the server answered no file")
+    try:
+        found = decode_photo(result, "the server's answer")
+    except UserError as error:
+        raise Refused(one_line(str(error))) from error
+    size = decode_photo(inputs["image_bytes"][0], "the image").pixels.shape[:2]
+    if found.format != "png" or found.pixels.shape[:2] != size:
+        shape = "×".join(map(str, found.pixels.shape[1::-1]))
+        raise Refused(
+            f"the server answered a {found.format.upper()} of {shape} pixels, expected a PNG of "
+            f"{size[1]}×{size[0]}"
+        )
+    return result
+
+
+def _require_array(result: np.ndarray, image: np.ndarray) -> np.ndarray:
+    if result.shape != image.shape or result.dtype.kind not in "iuf":
+        raise Refused(
+            f"the server answered {result.dtype} of shape {result.shape}, expected {image.shape}"
+        )
+    with np.errstate(over="ignore"):
+        floats = result.astype(np.float32)
+    if not np.isfinite(floats).all():
+        raise Refused("the server answered NaN or infinities")
+    if image.dtype != np.uint8:
+        return floats
+    if (result != np.clip(np.rint(result), 0, 255)).any():
+        raise Refused("the server answered values that are no whole numbers from 0 to 255")
+    return result.astype(np.uint8)
+
+
 class Unreachable(ConnectionError):
     """The server is unreachable, too busy, or slower than the deadline; a retry may succeed."""
 
@@ -184,16 +243,16 @@ def _run(arguments, make_transport) -> int:
     try:
         if arguments.benchmark:
             return _benchmark(arguments, send)
-        return _denoise(targets, send)
+        return _denoise(targets, requests, send)
     finally:
         transport.close()
 
 
-def _denoise(targets: dict[str, Path], send) -> int:
+def _denoise(targets: dict[str, Path], requests: dict[str, dict], send) -> int:
     failures = 0
     for path, target in targets.items():
         try:
-            answer = send(path)
+            result = require_result(send(path), requests[path])
         except Refused as error:
             failures += 1
             print(f"error: {path}: {error}", file=sys.stderr)
@@ -202,7 +261,6 @@ def _denoise(targets: dict[str, Path], send) -> int:
             print(f"error: {error}\nIs the server running, and is --url right?", file=sys.stderr)
             return EXIT_SOME_FAILED
         _require_own(targets, path)
-        result = answer[0]
         try:
             if isinstance(result, bytes):
                 atomic_write(target, result)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from export.serving.client import Refused, Unreachable, client_main
+from export.serving.client import Refused, Unreachable, client_main, one_line
 
 #: TF Serving's default port for gRPC.
 URL = "127.0.0.1:8500"
@@ -57,9 +57,12 @@ class GrpcTransport:
             code = error.code()
             again = (self._grpc.StatusCode.UNAVAILABLE, self._grpc.StatusCode.DEADLINE_EXCEEDED)
             kind = Unreachable if code in again else Refused
-            raise kind(f"{code.name}: {error.details()}") from error
-        (output,) = response.outputs.values()
-        array = self._tf.make_ndarray(output)
+            raise kind(f"{code.name}: {one_line(error.details() or '')}") from error
+        try:
+            (output,) = response.outputs.values()
+            array = self._tf.make_ndarray(output)
+        except (ValueError, TypeError) as error:
+            raise Refused(f"the answer is no predict response: {one_line(str(error))}") from error
         return list(array) if array.dtype == object else array
 
     def close(self) -> None:

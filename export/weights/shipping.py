@@ -15,6 +15,7 @@ from gradnet_tf.loading.run_folder import best_weights
 from gradnet_tf.models.presets import PRESETS
 from gradnet_tf.utils.errors import UserError
 from gradnet_tf.utils.files import atomic_path, sha256_of, write_json
+from gradnet_tf.utils.ownership import is_json_with, read_object, require_replaceable
 from gradnet_tf.utils.quiet import quiet_native_logs
 
 
@@ -69,8 +70,14 @@ def ship(
     scores, measured = read_metrics(metrics, sha256_of(source))
     sets = {} if find_images is None else {each: find_images(each) for each in scores}
     target = output / f"{name}.weights.h5"
+
+    def check_place():
+        for path in (target, output / f"{name}.json"):
+            require_replaceable(path, f"--output={output}", lambda _: is_shipped(output, name))
+
+    check_place()
     float16 = None
-    with atomic_path(target) as temporary:
+    with atomic_path(target, check_place) as temporary:
         if sets and write_half(source, temporary):
             float16 = measure_losses(
                 config["preset"], channels, (source, temporary), sets, scores, log
@@ -108,8 +115,23 @@ def ship(
             "versions": config["versions"],
         },
     }
-    write_json(output / f"{name}.json", card)
+    # The weights are new already, so that the old card no longer says theirs.
+    card_path = output / f"{name}.json"
+    require_replaceable(
+        card_path, f"--output={output}", lambda path: is_json_with(path, *_OF_A_CARD)
+    )
+    write_json(card_path, card)
     return card
+
+
+_OF_A_CARD = ("name", "preset", "channels", "sha256", "recipe")
+
+
+def is_shipped(folder: Path, name: str) -> bool:
+    """Whether the weights and the card of a name are those that an earlier run of this wrote."""
+    card, path = read_object(folder / f"{name}.json"), folder / f"{name}.weights.h5"
+    whole = card.keys() >= set(_OF_A_CARD) and path.is_file()
+    return whole and sha256_of(path) == card["sha256"]
 
 
 def read_metrics(paths: list[str], run_sha256: str) -> tuple[dict, dict]:

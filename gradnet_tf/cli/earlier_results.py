@@ -7,17 +7,19 @@ results were kept. The file is optional: without it, or if it is damaged, there 
 
 import dataclasses
 import functools
-import json
+import stat
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from gradnet_tf.utils.console import note
+from gradnet_tf.utils.containers import read_json
 from gradnet_tf.utils.files import write_json
 
 NAME = ".gradnet.json"
 
 Settings = Mapping[str, Any]
+_KINDS = (str, int, float, bool)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,6 +78,10 @@ class EarlierResults:
             stored.append(dict(self.settings))
         results |= {self._name(target): stored.index(self.settings) for target in targets}
         try:
+            # What is no file of settings is not replaced by one.
+            path = self.folder / NAME
+            if path.exists() and not stat.S_ISREG(path.lstat().st_mode):
+                raise OSError("something else has its name")
             write_json(self.folder / NAME, {"settings": stored, "results": results})
         except OSError as error:
             note(f"{self.folder / NAME} cannot be written: {error.strerror or error}")
@@ -87,15 +93,25 @@ class EarlierResults:
 def _shown(value: Any) -> str:
     """Formats a value for the note; hashes are shortened."""
     text = f"{value:g}" if isinstance(value, float) else str(value)
-    return text[:8] if len(text) == 64 else text
+    # Whoever wrote the file, what it says goes to a terminal.
+    text = "".join(letter if letter.isprintable() else "?" for letter in text)
+    return text[:8] if len(text) == 64 else text[:80]
 
 
 def _read(path: Path) -> tuple[list[dict], dict[str, int]]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
         stored, results = content["settings"], content["results"]
-        if all(isinstance(each, dict) for each in stored) and isinstance(results, dict):
-            return list(stored), dict(results)
+        if not isinstance(stored, list) or not isinstance(results, dict):
+            return [], {}
     except (OSError, ValueError, KeyError, TypeError):
-        pass
-    return [], {}
+        return [], {}
+    # Values of other kinds are nobody's settings; the places of the others stay.
+    settings = [
+        {key: value for key, value in each.items() if value is None or type(value) in _KINDS}
+        if isinstance(each, dict)
+        else {}
+        for each in stored
+    ]
+    numbers = {name: number for name, number in results.items() if type(number) is int}
+    return settings, numbers

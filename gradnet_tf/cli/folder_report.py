@@ -66,6 +66,8 @@ def check_report_path(path: str, plan: Plan) -> Path:
     if any(place in (job.source.resolve(), job.target.resolve()) for job in plan.jobs):
         raise UserError(f"--report={path}: {wanted}. Received: an input or a result.")
     if report.exists():
+        if not report.is_file():  # Opening a pipe would wait for ever.
+            raise UserError(f"--report={path}: {wanted}. Received: a pipe, a socket or a device.")
         with open(report, "rb") as file:
             if MADE_BY.encode() not in file.read(1000):
                 raise UserError(

@@ -1,7 +1,6 @@
 """Reads the logs of runs into arrays, a `Curve` for each stage of each run."""
 
 import dataclasses
-import json
 import math
 import os
 from collections.abc import Sequence
@@ -9,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from gradnet_tf.loading.run_folder import MOST_CONFIG
+from gradnet_tf.utils.containers import parse_json, read_json
 from gradnet_tf.utils.errors import UserError
 
 # The fields of a row that are read; runs of older versions lack some.
@@ -78,7 +79,7 @@ def read_log(path: str | os.PathLike) -> tuple[list[dict], tuple[int, ...]]:
     # A line may end inside a character.
     for line in Path(path).read_text("utf-8", errors="replace").splitlines():
         try:
-            row = json.loads(line)
+            row = parse_json(line)
         except ValueError:
             continue
         if not isinstance(row, dict) or not isinstance(row.get("step"), int):
@@ -94,7 +95,7 @@ def _batch_size(run: Path) -> int | None:
     # A naive stage has its configuration in the parent folder.
     for folder in (run, run.parent) if run.name == "naive" else (run,):
         try:
-            size = json.loads((folder / "config.json").read_text("utf-8"))["train"]["batch_size"]
+            size = read_json(folder / "config.json", MOST_CONFIG)["train"]["batch_size"]
         except (OSError, ValueError, KeyError, TypeError):
             continue
         return size if isinstance(size, int) and size > 0 else None

@@ -8,6 +8,8 @@ the same pixels.
 
 import contextlib
 import os
+import re
+import stat
 from pathlib import Path
 
 import cv2
@@ -23,6 +25,10 @@ _SUFFIX_LIST = ", ".join(IMAGE_SUFFIXES).replace(".", "")
 _PNG_START = b"\x89PNG\r\n\x1a\n"
 _PNG_END = b"IEND\xaeB\x60\x82"
 _JPEG_START = b"\xff\xd8\xff"
+#: Programs write about ten; each one costs as much as decoding the picture once.
+_MOST_SCANS = 100
+#: A marker among compressed pixels, where bytes of 255 are followed by 0 or a restart mark.
+_MARKER = re.compile(rb"\xff([^\x00\xff\xd0-\xd7])", re.DOTALL)
 
 
 def to_float(image: np.ndarray) -> np.ndarray:
@@ -185,6 +191,9 @@ def read_bytes(path: str | os.PathLike) -> bytes:
     if path.is_dir():
         raise UserError(f"{path} is a folder; expected an image file.")
     try:
+        # A pipe would wait, and a device such as /dev/zero never ends.
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise UserError(f"{path} is a pipe, a socket or a device; expected an image file.")
         data = path.read_bytes()
     except FileNotFoundError:
         raise UserError(f"image file {path} does not exist.") from None
@@ -201,6 +210,11 @@ def _decode(path: str | os.PathLike, data: bytes) -> np.ndarray:
             f"image file {path} is truncated: its end is missing after {len(data)} bytes.\n"
             "Copy or download it again."
         )
+    if data.startswith(_JPEG_START):
+        try:
+            require_few_scans(data, 2)
+        except UserError as error:
+            raise UserError(f"image file {path} {error}.\nSave it again as a JPEG.") from error
     reason = ""
     with silent_opencv():
         try:
@@ -235,6 +249,24 @@ def _is_cut_short(data: bytes) -> bool:
             return b"\xff\xd9" not in data[position:]
         position += 2 + int.from_bytes(data[position + 2 : position + 4], "big")
     return position >= len(data)
+
+
+def require_few_scans(data: bytes, start: int) -> None:
+    """Raises `UserError` for a JPEG of so many scans that decoding would take minutes.
+
+    Args:
+        data: the file.
+        start: where the first scan begins, or a segment before it.
+    """
+    count, position = 0, start
+    while found := _MARKER.search(data, position):
+        marker = found[1][0]
+        if marker in (0xD8, 0xD9):  # End of the picture; another may begin behind it.
+            return
+        count += marker == 0xDA
+        if count > _MOST_SCANS:
+            raise UserError(f"is a JPEG of more than {_MOST_SCANS} scans; expected about ten")
+        position = found.end() + int.from_bytes(data[found.end() : found.end() + 2], "big")
 
 
 @contextlib.contextmanager

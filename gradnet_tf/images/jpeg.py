@@ -6,6 +6,7 @@ import struct
 import numpy as np
 from PIL import Image
 
+from gradnet_tf.images.image_files import require_few_scans
 from gradnet_tf.images.photo import Photo, require_size
 from gradnet_tf.utils.errors import UserError
 
@@ -23,8 +24,9 @@ Segment = tuple[int, bytes]
 
 
 def read(data: bytes, format: str, max_megapixels: float) -> Photo:
-    """Reads a JPEG, gray or color; of a multi-picture file (MPF), the first picture."""
-    segments, _ = _segments(data)
+    """Reads a JPEG, grey or colour; of several pictures in one file (MPF) the first."""
+    segments, scan = _segments(data)
+    require_few_scans(data, scan)
     frames = [(marker, content) for marker, content in segments if marker in _FRAMES]
     if not frames:
         raise UserError("is truncated: the JPEG ends before its picture begins")
@@ -81,8 +83,10 @@ def _segments(data: bytes) -> tuple[list[Segment], int]:
     """Returns the segments before the first scan as (marker, content), and the scan's position."""
     found, position = [], 2
     while position + 4 <= len(data):
-        if data[position] != 0xFF:
-            position += 1  # Decoders skip stray bytes between segments.
+        if data[position] != 0xFF:  # Stray bytes between segments, which decoders pass over.
+            position = data.find(b"\xff", position)
+            if position < 0:
+                break
             continue
         marker = data[position + 1]
         if marker == 0xDA:

@@ -18,9 +18,10 @@ QUALITY = 90
 
 _PILLOW_NAMES = {"webp": "WEBP", "bmp": "BMP", "pnm": "PPM"}
 _METADATA = ("icc_profile", "exif", "xmp", "dpi")
+# No quantifier within another, which would try every way to share out blanks: 40 take for ever.
 _PNM_HEADER = re.compile(
-    rb"P[2356](?:\s+|#[^\n]*\n)+(\d+)(?:\s+|#[^\n]*\n)+(\d+)"
-    rb"(?:\s+|#[^\n]*\n)+(\d+)\s"
+    rb"P[2356](?:\s|#[^\n]*\n)+(\d{1,10})(?:\s|#[^\n]*\n)+(\d{1,10})"
+    rb"(?:\s|#[^\n]*\n)+(\d{1,10})\s"
 )
 
 

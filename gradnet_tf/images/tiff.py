@@ -27,6 +27,7 @@ _PHOTOMETRICS = {5: "CMYK", 8: "Lab", 9: "Lab", 32803: "camera raw", 34892: "cam
 _NONE, _DEFLATE = 1, 8
 _UINT, _FLOAT = 1, 3
 _STRIP_BYTES = 1 << 20
+_MOST_DIRECTORIES = 100
 
 
 def read(data: bytes, format: str, max_megapixels: float) -> Photo:
@@ -150,5 +151,7 @@ def _require_one_page(
             raise UserError("is a TIFF of several pages; expected one picture")
         if not following or following in seen:
             return
+        if len(seen) == _MOST_DIRECTORIES:
+            raise UserError(f"is a TIFF of more than {_MOST_DIRECTORIES} pages; expected one")
         seen.add(following)
         directory, following = tiff_tags.read_directory(data, layout, following)

@@ -1,12 +1,14 @@
 """Decodes the pixels of a TIFF with tifffile, and with Pillow for some 8-bit files.
 
-tifffile supports all depths, but needs imagecodecs (the extra `tiff`) for LZW and other
-compressions. If that is not installed, OpenCV decompresses the strips and tiles as rows of bytes,
-and tifffile reads the uncompressed file.
+tifffile has all depths. It decompresses as much as a strip or a tile has in it, though, whatever
+the picture's size: 8 MB may become 8 GB. So these are decompressed here, zlib's by Python and
+others by OpenCV as rows of bytes, up to their size in the picture; tifffile reads what they hold.
+Rare compressions are left to imagecodecs, the extra `tiff`, which is given that size, too.
 """
 
 import importlib.util
 import io
+import zlib
 from collections.abc import Mapping
 
 import cv2
@@ -15,6 +17,7 @@ import tifffile
 from PIL import Image, UnidentifiedImageError
 
 from gradnet_tf.images import tiff_tags
+from gradnet_tf.images.image_files import require_few_scans
 from gradnet_tf.images.tiff_tags import Entry, Layout
 from gradnet_tf.utils.errors import UserError
 
@@ -25,6 +28,7 @@ _STRIPS, _TILES = (273, 279), (324, 325)  # Places and sizes.
 _TIFFFILE_DECODES = (1, 8, 32946, 32773)  # Without imagecodecs.
 # The same and LZW. OpenCV returns black pictures for compressions that it does not know.
 _OPENCV_DECODES = (*_TIFFFILE_DECODES, 5)
+_DEFLATE, _JPEG = (8, 32946), (6, 7)
 _NONE, _HORIZONTAL, _OF_FLOATS, _SEPARATE = 1, 2, 3, 2
 _COLOR_MAP, _YCBCR = 3, 6
 _UNDECODED = "is damaged, or a kind of TIFF that cannot be decoded here: save it uncompressed"
@@ -59,9 +63,11 @@ def decode(
     photometric, predictor = number(_PHOTOMETRIC, 1), number(_PREDICTOR, _NONE)
     plain = photometric not in (_COLOR_MAP, _YCBCR) and bits >= 8
     simple = compression in _TIFFFILE_DECODES and predictor in (_NONE, _HORIZONTAL)
+    _require_few_scans(data, layout, entries, compression)
     if bits <= 8 and not (plain and simple):
         return _by_pillow(data, photometric), True
-    if not simple and not importlib.util.find_spec("imagecodecs"):
+    known = compression in _OPENCV_DECODES or not importlib.util.find_spec("imagecodecs")
+    if known and (compression, predictor) != (_NONE, _NONE):
         data = _uncompressed(data, layout, entries)
     return _by_tifffile(data, num_values), False
 
@@ -108,6 +114,9 @@ def _uncompressed(data: bytes, layout: Layout, entries: Mapping[int, Entry]) -> 
     # A tiny file could claim any number of tiles.
     if not len(places) == len(sizes) == each * planes:
         raise UserError(_CONTRADICTION)
+    # All may lie in one place, and compressed nothings take time without an end.
+    if sum(sizes) > 2 * len(data):
+        raise UserError(_CONTRADICTION)
     depth, channels = number(_BITS, 1) // 8, samples // planes
     compression, order = number(_COMPRESSION, _NONE), number(_FILL_ORDER, 1)
     predictor = number(_PREDICTOR, _NONE)
@@ -121,7 +130,11 @@ def _uncompressed(data: bytes, layout: Layout, entries: Mapping[int, Entry]) -> 
         rows = down if tiled else min(down, height - index % each * down)
         shape = rows, across * channels * depth
         part = data[place : place + size]
-        if compression != _NONE:
+        if not size:  # A part that was never written, as geographers' programs leave them out.
+            part = bytes(shape[0] * shape[1])
+        elif compression in _DEFLATE and order == 1:
+            part = _inflated(part, shape)
+        elif compression != _NONE:
             part = _decompress(part, shape, compression, order)
         if predictor != _NONE:
             undo = _sum_floats if predictor == _OF_FLOATS else _sum_integers
@@ -130,6 +143,28 @@ def _uncompressed(data: bytes, layout: Layout, entries: Mapping[int, Entry]) -> 
     own = {tag: entry for tag, entry in entries.items() if tag in _KEPT}
     own[_COMPRESSION] = layout.entry("H", _NONE)
     return tiff_tags.build_file(layout, own, {}, segments)
+
+
+def _inflated(part: bytes, shape: tuple[int, int]) -> bytes:
+    """Decompresses a strip or tile of (rows, bytes of a row); what is behind these is left."""
+    size = shape[0] * shape[1]
+    try:
+        found = zlib.decompressobj().decompress(part, size)
+    except zlib.error as error:
+        raise UserError(_UNDECODED) from error
+    if len(found) < size:
+        raise UserError(_UNDECODED)
+    return found
+
+
+def _require_few_scans(
+    data: bytes, layout: Layout, entries: Mapping[int, Entry], compression: int
+) -> None:
+    for places, sizes in (_STRIPS, _TILES):
+        if compression in _JPEG and places in entries and sizes in entries:
+            pairs = map(layout.integers, (entries[places], entries[sizes]))
+            for place, size in zip(*pairs, strict=False):
+                require_few_scans(data[place : place + size], 2)
 
 
 def _decompress(part: bytes, shape: tuple[int, int], compression: int, order: int) -> bytes:

@@ -76,7 +76,7 @@ def read_directory(data: bytes, layout: Layout, start: int) -> tuple[dict[int, E
     step = struct.calcsize("<" + entry_code) + layout.word_size
     try:
         count = struct.unpack_from(layout.order + counter, data, start)[0]
-        entries = {}
+        entries, left = {}, 2 * len(data)
         if start + head + step * count > len(data):
             raise struct.error
         for number in range(count):
@@ -87,6 +87,9 @@ def read_directory(data: bytes, layout: Layout, start: int) -> tuple[dict[int, E
             if size > layout.word_size:
                 place = struct.unpack_from(layout.order + layout.word, data, place)[0]
             if size and place + size <= len(data):
+                left -= size
+                if left < 0:  # Each value is a copy; many may lie in one place.
+                    raise UserError("is damaged: the tags of the TIFF hold more than the file")
                 entries[tag] = Entry(kind, values, data[place : place + size], place)
         following = struct.unpack_from(
             layout.order + layout.word, data, start + head + step * count

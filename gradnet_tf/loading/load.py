@@ -2,18 +2,18 @@
 
 import dataclasses
 import importlib.util
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from gradnet_tf import weights
-from gradnet_tf.loading.run_folder import best_weights
+from gradnet_tf.loading.run_folder import MOST_CONFIG, best_weights
 from gradnet_tf.models.classical import CLASSICAL
 from gradnet_tf.models.presets import PRESETS, train_command
 from gradnet_tf.runtimes import RUNTIMES
 from gradnet_tf.utils.backend import backend_name
+from gradnet_tf.utils.containers import is_number, read_json
 from gradnet_tf.utils.errors import UserError
 from gradnet_tf.utils.files import sha256_of
 from gradnet_tf.utils.quiet import quiet_native_logs
@@ -140,7 +140,7 @@ def model_info(found: Resolved) -> ModelInfo | None:
 def _folder_info(folder: Path) -> ModelInfo:
     name = folder.resolve().name
     try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        config = read_json(folder / "config.json", MOST_CONFIG)
         best = best_weights(folder)
     except (OSError, ValueError):
         return ModelInfo(name)
@@ -148,8 +148,9 @@ def _folder_info(folder: Path) -> ModelInfo:
 
 
 def _needs_sigma(config: Mapping[str, Any]) -> bool | None:
-    """Whether the network of a run takes the noise level, `None` if unknown."""
-    preset = PRESETS.get(config.get("preset"))
+    """Whether the network of a run or a card wants the noise level, `None` if not known."""
+    name = config.get("preset")
+    preset = PRESETS.get(name) if isinstance(name, str) else None
     if preset is None or config.get("naive_model") is not None:
         return None
     return preset.needs_sigma
@@ -237,12 +238,18 @@ def _load_file(model: Resolved, precision: str) -> Loaded:
 
 def _load_run(path: Path, precision: str) -> Loaded:
     config = _read_json(path / "config.json")
-    if config.get("preset") not in PRESETS:
+    if not isinstance(config.get("preset"), str) or config["preset"] not in PRESETS:
         raise UserError(f"{path}: config.json does not name a preset of this version.")
+    channels = config.get("channels", 3)
+    if type(channels) is not int or channels not in (1, 3):
+        raise UserError(
+            f"{path}: config.json has channels={str(channels)[:40]}; expected 1 or 3.\n"
+            "Copy the run's folder again."
+        )
     hint = "Run its train.py command again to resume the training."
     try:
         best = best_weights(path)
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         raise UserError(f"{path}: {error}.\n{hint}") from error
     if best is None:
         raise UserError(
@@ -344,8 +351,15 @@ def _load_tflite(path: Path, precision: str) -> Loaded:
     from gradnet_tf.runtimes.litert_runtime import TFLiteRunner
 
     card = _read_json(path.with_suffix(".json"))
-    source = _file_source("tflite", path) | _from_card(card)
-    return Loaded(TFLiteRunner(path), path.stem, source)
+    source = _file_source("tflite", path)
+    # The card's facts, such as the margin of tiles, hold for the file that it was written with.
+    if source["sha256"] != card.get("sha256", source["sha256"]):
+        raise UserError(
+            f"{path}: its sha256 is {source['sha256']}, and the card beside it, "
+            f"{path.with_suffix('.json').name}, says {str(card['sha256'])[:64]}.\nIt is damaged or "
+            "was exchanged: copy both files of one export, or move another file's card away."
+        )
+    return Loaded(TFLiteRunner(path, card=card), path.stem, source | _from_card(card))
 
 
 def _load_shipped_tflite(path: Path) -> Loaded:
@@ -372,26 +386,31 @@ def _file_source(kind: str, path: Path) -> dict:
 
 
 def _from_card(card: dict) -> dict:
-    """Returns the origin of the weights according to an export's card."""
-    known = {key: card.get(key) for key in ("preset", "run")}
+    """Returns what an export's card tells of the weights' origin."""
+    known = {key: _text(card.get(key)) for key in ("preset", "run")}
     return {**known, "trained_sigma": _trained_sigma(card)}
 
 
-def _trained_sigma(card: dict) -> list[float] | None:
-    """Returns the lowest and the highest noise level of the training, if recorded."""
-    levels = [card.get("sigma_min"), card.get("sigma_max")]
-    return levels if all(isinstance(level, int | float) for level in levels) else None
+def _trained_sigma(facts: dict) -> list[float] | None:
+    """Returns the lowest and the highest noise level of a training, where a file tells them."""
+    levels = [facts.get("sigma_min"), facts.get("sigma_max")]
+    return levels if all(is_number(level, 0, 255) for level in levels) else None
 
 
 def _read_json(path: Path) -> dict:
     """Returns the object in a JSON file, `{}` if there is no such file."""
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = read_json(path, MOST_CONFIG)
     except FileNotFoundError:
         return {}
-    except ValueError as error:
-        raise UserError(f"{path}: not readable as JSON: {error}") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"{path}: not readable as JSON: {reason}") from error
     return _object(value)
+
+
+def _text(value) -> str | None:
+    return value if isinstance(value, str) else None
 
 
 def _object(value) -> dict:

@@ -1,15 +1,19 @@
 """Interprets the pickles in PyTorch files without executing code from them.
 
-Python's `pickle` calls whatever a file names; even if restricted to harmless names, it allocates
-as much memory as the file asks for. This interpreter supports only the operations that
-`torch.save` writes for dictionaries of tensors. Names are looked up in a table of the caller, and
-"calls" are passed to a function of the caller. Nothing is imported, and no other objects are
-created.
+Python's `pickle` calls what a file names; even restricted to harmless names it
+allots memory as the file says. This interpreter knows the few operations that
+`torch.save` writes for dictionaries of tensors. Names are looked up in a table
+of the caller's, and a "call" is a function of the caller's that decides what it
+means; nothing is imported, and no other object is ever made.
+
+A pickle of a few kilobytes can stand for any amount of work: a list that is copied a thousand
+times, a tuple that holds another one twice, forty levels deep, or a name that is such a tuple. So
+operations and the items that they move are counted, tuples are flat, and names are texts.
 """
 
 import io
 import pickletools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from gradnet_tf.utils.errors import UserError
@@ -26,6 +30,10 @@ _GET = {"BINGET", "LONG_BINGET", "GET"}
 _TUPLES = {"EMPTY_TUPLE": 0, "TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 _NAMED = {"GLOBAL", "INST"}
 _SILENT = {"PROTO", "FRAME"}
+#: Operations of one pickle and items that they move: a network of 2,000 tensors takes 60,000.
+_MOST_WORK = 400_000
+#: Tuples within a tuple: a tensor's arguments hold its shape.
+_MOST_DEPTH = 2
 
 
 def run_pickle(
@@ -48,9 +56,9 @@ def run_pickle(
         and `persistent` return.
 
     Raises:
-        UserError: the pickle contains other names, or an operation that dictionaries of tensors
-            do not need.
-        ValueError: the pickle is damaged.
+        UserError: the pickle names something else, or holds an operation that
+            dictionaries of tensors do not need.
+        ValueError: it is damaged, or far more work than a state_dict of its kind.
     """
     try:
         return _Machine(names, call, persistent).run(pickletools.genops(stream))
@@ -68,14 +76,35 @@ class _Machine:
         self._stack: list[Any] = []
         self._below: list[list[Any]] = []  # stacks below the marks
         self._memo: dict[int, Any] = {}
+        self._work = 0
+        # By identity; the tuples are kept, so that none gets the place of another.
+        self._depths: dict[int, tuple[int, tuple]] = {}
 
     def run(self, operations) -> Any:
         for operation, argument, _ in operations:
             name = operation.name
             if name == "STOP":
                 return self._stack.pop()
+            self._count(1)
             self._do(name, argument)
         raise ValueError("the end is missing")
+
+    def _count(self, items: int) -> None:
+        self._work += items
+        if self._work > _MOST_WORK:
+            raise ValueError(f"more than {_MOST_WORK} operations and items")
+
+    def _tuple(self, items: Sequence) -> tuple:
+        """Makes a tuple, if it is as flat as those of tensors are."""
+        self._count(len(items))
+        inner = (self._depths.get(id(item), (0, ()))[0] for item in items)
+        depth = 1 + max(inner, default=0)
+        if depth > _MOST_DEPTH:
+            raise ValueError(f"tuples within tuples, more than {_MOST_DEPTH} deep")
+        made = tuple(items)
+        if made:  # Python has one empty tuple.
+            self._depths[id(made)] = depth, made
+        return made
 
     def _do(self, name, argument):
         stack = self._stack
@@ -93,10 +122,10 @@ class _Machine:
             self._below.append(stack)
             self._stack = []
         elif name in _TUPLES:
-            stack.append(self._pop(_TUPLES[name]))
+            stack.append(self._tuple(self._pop(_TUPLES[name])))
         elif name == "TUPLE":
             items = self._since_mark()
-            self._stack.append(tuple(items))
+            self._stack.append(self._tuple(items))
         elif name in _NAMED:
             stack.append(self._named(*argument.split(" ", 1)))
         elif name == "STACK_GLOBAL":
@@ -106,7 +135,8 @@ class _Machine:
         elif name == "REDUCE":
             function, arguments = self._pop(2)
             if not isinstance(arguments, tuple):
-                raise ValueError("arguments are not a tuple")
+                raise ValueError("arguments that are no tuple")
+            self._count(sum(len(each) for each in arguments if isinstance(each, list | dict)))
             stack.append(self._call(function, arguments))
         elif not self._collect(name) and name not in _SILENT:
             raise UserError(f"it contains the pickle operation {name}, which weights do not need")
@@ -141,6 +171,9 @@ class _Machine:
         self._top(dict).update(pairs)
 
     def _named(self, module, name):
+        # Written into a message, a tuple of shared tuples would be as long as they are many.
+        if type(module) is not str or type(name) is not str:
+            raise ValueError("a name that is no text")
         found = f"{module}.{name}"
         if found not in self._names:
             raise UserError(f"it names {found[:120]!r}, which weights have no use for")
@@ -155,6 +188,7 @@ class _Machine:
 
     def _since_mark(self) -> list:
         items, self._stack = self._stack, self._below.pop()
+        self._count(len(items))
         return items
 
     def _top(self, kind):

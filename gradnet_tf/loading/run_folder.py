@@ -1,16 +1,18 @@
 """The folder of a run: its lock, which admits one process at a time, and its best weights."""
 
 import contextlib
-import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from gradnet_tf.utils.containers import read_json
 from gradnet_tf.utils.errors import Interrupted, UserError
 from gradnet_tf.utils.files import sha256_of
 
+#: Largest JSON file of a run that is read: config.json with a network in it has 10 kB.
+MOST_CONFIG = 2**20
 _TRAINED = ("checkpoints/step-*", "best/manifest.json")
 
 
@@ -70,13 +72,19 @@ def best_weights(workdir: str | os.PathLike) -> Path | None:
     """Returns the file with a run's best weights, or `None` if the run has none yet.
 
     Raises:
-        ValueError: the file is missing or its sha256 differs.
+        OSError: the manifest cannot be read.
+        ValueError: it is no manifest, or the file is missing or its sha256 differs.
     """
     folder = Path(workdir) / "best"
     if not (folder / "manifest.json").exists():
         return None
-    manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
-    path = folder / manifest["file"]
-    if not path.exists() or sha256_of(path) != manifest["sha256"]:
+    manifest = read_json(folder / "manifest.json", MOST_CONFIG)
+    known = manifest if isinstance(manifest, dict) else {}
+    name, sha256 = known.get("file"), known.get("sha256")
+    # A name alone: nothing leads out of the folder.
+    if not isinstance(name, str) or Path(name).name != name or not isinstance(sha256, str):
+        raise ValueError(f"{folder / 'manifest.json'} names no file and its sha256")
+    path = folder / name
+    if not path.is_file() or sha256_of(path) != sha256:
         raise ValueError(f"{path} is missing or damaged (its sha256 differs from manifest.json)")
     return path

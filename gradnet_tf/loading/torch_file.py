@@ -21,6 +21,7 @@ from gradnet_tf.loading.torch_names import (
     require,
     storage_of,
 )
+from gradnet_tf.utils.containers import MOST_MEMBERS
 from gradnet_tf.utils.errors import UserError
 
 #: Limit on file sizes; the supported networks are smaller.
@@ -66,6 +67,8 @@ def read_torch(path: Path) -> dict[str, np.ndarray]:
 
 
 def _read_zip(data: bytes):
+    # Python's reader makes an object of each entry of the directory, before it can be asked.
+    require(data.count(b"PK\x01\x02") <= MOST_MEMBERS, f"more than {MOST_MEMBERS} entries")
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             entries = _checked_entries(archive, len(data))
@@ -122,7 +125,9 @@ def _read_legacy(data: bytes):
     system = read()
     require(type(system) is dict and system.get("little_endian") is True, "another byte order")
     found, keys = read(), read()
-    require(type(keys) is list and set(keys) == set(storages), "other storages than its tensors'")
+    # Their hash would take every way through tuples of tuples.
+    texts = type(keys) is list and all(type(key) is str for key in keys)
+    require(texts and sorted(keys) == sorted(storages), "other storages than its tensors'")
     for key in keys:
         storage = storages[key]
         count = int.from_bytes(stream.read(8), "little")

@@ -45,6 +45,7 @@ class Tensor:
     dtype: np.dtype
 
     def __post_init__(self):
+        require(len(self.shape) <= _MAX_AXES, "a tensor of an odd shape")
         numbers = (self.offset, *self.shape, *self.strides)
         whole = all(type(number) is int and number >= 0 for number in numbers)
         axes = len(self.shape)
@@ -113,11 +114,12 @@ def call_named(function: Any, arguments: tuple) -> Any:
     """
     if function is Kind.ORDERED_DICT:
         (pairs,) = arguments or ([],)
-        require(type(pairs) is list, "a dictionary that is not made of pairs")
-        # Python 2 wrote pairs as lists; names must be strings, which are cheap to hash.
-        pairs = [tuple(pair) for pair in pairs]
-        require(all(len(pair) == 2 and type(pair[0]) is str for pair in pairs), "a name")
-        return dict(pairs)
+        require(type(pairs) is list, "a dictionary made of something else than pairs")
+        # Python 2 wrote pairs as lists; a name must be a string, whose hash costs little.
+        for pair in pairs:
+            require(type(pair) in (list, tuple) and len(pair) == 2, "no pair")
+            require(type(pair[0]) is str, "a name that is no text")
+        return {name: value for name, value in pairs}
     if function in (Kind.TENSOR, Kind.TENSOR_OF_DTYPE):
         storage, offset, shape, strides = arguments[:4]
         require(isinstance(storage, Storage), "a tensor without a storage")

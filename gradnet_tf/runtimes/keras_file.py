@@ -1,5 +1,14 @@
-"""Reads a `.keras` file under the requested precision."""
+"""Reads a `.keras` file under the precision asked for.
 
+The file is a stranger's: a few bytes of it can name any class, and declare layers without end. So
+its classes are checked before anything is built, its layers are counted, and a network may have no
+more weights than the file has numbers for.
+"""
+
+import contextlib
+import math
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -7,12 +16,22 @@ import keras
 
 from gradnet_tf.models import register_all
 from gradnet_tf.models.base import DenoisingModel, build_model
+from gradnet_tf.utils.containers import Budget, count_numbers, open_archive, parse_json
 from gradnet_tf.utils.errors import UserError
 
 register_all()  # Registers the classes that a file may name.
 
 _POLICY = "DTypePolicy"
-# Keys that may differ between two networks of the same architecture.
+# What two networks of one architecture may differ in.
+#: Of config.json: bytes, objects in it, and layers that these declare by a number such as
+#: `num_layers`. Our largest network takes 8 kB, ten objects and 36 of these.
+_MOST_CONFIG, _MOST_OBJECTS, _MOST_BLOCKS = 2**20, 2000, 256
+#: How much larger the content of an archive may be than the file, and bytes that always may.
+_INFLATION, _SMALL = 4, 2**24
+#: Keras' own classes that would run what a file brings along, or read other files.
+_RUNS_CODE = {"Lambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer"}
+#: What stands for a tensor or a tuple in the arguments of a functional model.
+_PLACEHOLDERS = {"__keras_tensor__", "__tuple__"}
 _INCIDENTAL = {"name", "dtype", "trainable", "build_config", "compile_config", "shared_object_id"}
 
 
@@ -21,30 +40,89 @@ def describe(model: keras.Model) -> dict[str, Any]:
     return keras.saving.serialize_keras_object(model)
 
 
-def rebuild(architecture: dict[str, Any], precision: str, what: str) -> keras.Model:
-    """Builds a model from the result of `describe`, with fresh weights, all trainable.
+def rebuild(
+    architecture: dict[str, Any], precision: str, what: str, most_numbers: int | None = None
+) -> keras.Model:
+    """Makes the model that `describe` described, with fresh weights, all trainable.
 
     Args:
         architecture: from `describe`.
         precision: dtype policy of all its layers.
-        what: source of the architecture, for error messages.
+        what: where the architecture stands, for messages.
+        most_numbers: how many weights it may have, as the file of its weights has them.
 
     Raises:
-        UserError: a class in it is not one of ours. All classes are checked before anything is
-            imported or created.
+        UserError: a class in it is not one of ours, or it declares more layers or weights than
+            allowed. Nothing is made or imported before every class is known.
     """
     if not isinstance(architecture, dict) or "class_name" not in architecture:
         raise UserError(f"{what}: expected an architecture. Received: {type(architecture)}.")
-    _check_classes(architecture, what)
     try:
-        model = keras.saving.deserialize_keras_object(in_precision(architecture, precision))
-        # Makes all layers trainable: Keras propagates `trainable` only when it changes.
-        model.trainable = False
-        model.trainable = True
-        return model if model.built else build_model(model)
-    except (TypeError, ValueError, KeyError, AttributeError) as error:
-        reason = str(error).splitlines()[0][:200]
+        _check_classes(architecture, what)
+        _check_layers(architecture, what)
+        with weights_at_most(most_numbers, what):
+            model = keras.saving.deserialize_keras_object(in_precision(architecture, precision))
+            # All of it can be trained, also what was frozen within; only a change is passed on.
+            model.trainable = False
+            model.trainable = True
+            return model if model.built else build_model(model)
+    except (UserError, MemoryError):
+        raise
+    except Exception as error:  # Layers raise whatever a number of another kind leads to.
+        reason = _reason(error)
         raise UserError(f"{what}: not an architecture of this version: {reason}") from error
+
+
+def _reason(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]
+
+
+@contextlib.contextmanager
+def weights_at_most(count: int | None, what: str) -> Iterator[None]:
+    """Refuses a network that makes more weights in the block than `count` numbers.
+
+    Keras allocates each weight as its layer is built, and has no way to ask a declared network
+    for its size, so `Layer.add_weight`, through which all of them come, is watched meanwhile.
+
+    Args:
+        count: numbers in the file that the weights will come from; `None`: not counted.
+        what: names the file in the message.
+
+    Raises:
+        UserError: before the memory of the weight that is too much is allocated.
+    """
+    if count is None:
+        yield
+        return
+    left, thread, refused = [count], threading.get_ident(), []
+    original = keras.layers.Layer.add_weight
+
+    def add_weight(self, shape=None, *arguments, **more):
+        if threading.get_ident() == thread:
+            left[0] -= math.prod(shape or ())
+        if left[0] < 0:
+            refused.append(
+                UserError(
+                    f"{what}: declares more weights than the {count} numbers that the file holds."
+                    "\nThe file is damaged or was made to fill the memory; download it again."
+                )
+            )
+            raise refused[0]
+        return original(self, shape, *arguments, **more)
+
+    with _WATCHING:
+        keras.layers.Layer.add_weight = add_weight
+        try:
+            yield
+        except Exception as error:
+            if refused:  # Keras may have wrapped it in an advice to programmers.
+                raise refused[0] from error
+            raise
+        finally:
+            keras.layers.Layer.add_weight = original
+
+
+_WATCHING = threading.RLock()
 
 
 def in_precision(config, precision: str):
@@ -71,31 +149,93 @@ def _essence(config):
     return {key: _essence(value) for key, value in config.items() if key not in _INCIDENTAL}
 
 
-def _check_classes(config, what: str) -> None:
-    """Refuses a serialized object that names other classes than our models and dtype policies.
+def _check_classes(config, what: str, of_keras: bool = False) -> None:
+    """Refuses a serialised object that names anything but our models and a dtype policy.
 
-    Keras would import whatever module such an object names.
+    Keras would import the module that such an object names.
+
+    Args:
+        config: the object.
+        what: names it in the message.
+        of_keras: allows Keras' own classes, too, but for those that run code.
     """
     if isinstance(config, list | tuple):
         for item in config:
-            _check_classes(item, what)
+            _check_classes(item, what, of_keras)
     elif isinstance(config, dict):
-        if "class_name" in config and not _is_known(config):
+        allowed = _is_known(config) or (of_keras and _is_of_keras(config))
+        if "class_name" in config and not allowed:
             received = config.get("registered_name") or config["class_name"]
             raise UserError(
                 f"{what}: names the class {received!r}; expected networks of gradnet_tf only.\n"
                 "Nothing of it was loaded."
             )
         for value in config.values():
-            _check_classes(value, what)
+            _check_classes(value, what, of_keras)
+
+
+def _check_layers(config: Any, what: str) -> None:
+    """Refuses an architecture of more layers than any network here has."""
+    objects, blocks, left = 0, 0, [config]
+    while left:
+        item = left.pop()
+        if isinstance(item, dict):
+            objects += "class_name" in item
+            counts = [
+                value
+                for key, value in item.items()
+                if key.startswith("num_") and isinstance(value, int | float)
+            ]
+            if not all(0 <= count <= _MOST_BLOCKS for count in counts):
+                raise UserError(f"{what}: declares {max(counts):g} layers, at most {_MOST_BLOCKS}.")
+            blocks += math.prod(counts) if counts else 0
+        if objects > _MOST_OBJECTS or blocks > _MOST_BLOCKS:
+            raise UserError(
+                f"{what}: declares more than {_MOST_BLOCKS} layers, or {_MOST_OBJECTS} objects."
+            )
+        left += item.values() if isinstance(item, dict) else item if isinstance(item, list) else ()
+
+
+def _is_of_keras(config: dict) -> bool:
+    module, name = config.get("module"), config.get("class_name")
+    if not isinstance(name, str):
+        return False
+    if name in _PLACEHOLDERS:
+        return module is None
+    package = isinstance(module, str) and module.split(".")[0] == "keras"
+    return package and name not in _RUNS_CODE
 
 
 def _is_known(config: dict) -> bool:
-    if config["class_name"] == _POLICY:
+    if config.get("class_name") == _POLICY:
         return config.get("module") == "keras" and not config.get("registered_name")
     name = config.get("registered_name")
     found = keras.saving.get_registered_object(name) if isinstance(name, str) else None
     return getattr(found, "__module__", "").startswith("gradnet_tf.")
+
+
+def _require_sound(path: Path) -> int:
+    """Checks the entries of a `.keras` file and returns how many numbers its weights have.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is damaged; `UserError`, of which it is one: see `load_keras_file`.
+    """
+    budget = Budget(_INFLATION * path.stat().st_size + _SMALL)
+    with open_archive(path, budget) as archive:
+        if archive.getinfo("config.json").file_size > _MOST_CONFIG:
+            raise ValueError(f"its config.json is larger than {_MOST_CONFIG >> 10} kB")
+        config = parse_json(archive.read("config.json"))
+        if not isinstance(config, dict):
+            raise ValueError("its config.json describes no network")
+        # What a training was compiled with is not loaded.
+        config = {key: value for key, value in config.items() if key != "compile_config"}
+        _check_classes(config, str(path), of_keras=True)
+        _check_layers(config, str(path))
+        if archive.testzip() is not None:
+            raise ValueError(f"its entry {archive.testzip()!r} has a wrong checksum")
+        names = [name for name in archive.namelist() if name.endswith(".h5")]
+        return sum(count_numbers(archive.read(name)) for name in names)
 
 
 def load_keras_file(path: Path, precision: str):
@@ -106,18 +246,23 @@ def load_keras_file(path: Path, precision: str):
     in any case.
 
     Raises:
-        UserError: not a readable Keras file, not a denoiser, or saved in another precision than
-            the requested one (unless that is float32).
+        UserError: not a readable Keras file, not a denoiser, a class that is neither ours nor
+            Keras', more layers or weights than the file has numbers for, or saved in another
+            precision than the one asked for (float32 excepted).
     """
     try:
-        model = keras.models.load_model(path, compile=False)
-    except (ValueError, TypeError, OSError, KeyError) as error:
-        reason = str(error).splitlines()[0][:200]
-        raise UserError(f"{path}: Keras does not read this file: {reason}") from error
+        with weights_at_most(_require_sound(path), str(path)):
+            model = keras.models.load_model(path, compile=False)
+    except (UserError, MemoryError):
+        raise
+    except Exception as error:  # Zip, HDF5, JSON and every layer have errors of their own.
+        raise UserError(f"{path}: Keras does not read this file: {_reason(error)}") from error
     if not isinstance(model, DenoisingModel):
         raise UserError(
             f"{path}: expected a denoiser of gradnet_tf. Received: {type(model).__name__}."
         )
+    if not model.built:
+        raise UserError(f"{path}: the network in it was never built.\nSave it again after a call.")
     if model.dtype_policy.name == precision:
         return model
     if precision != "float32":

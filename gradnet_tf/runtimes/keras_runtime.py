@@ -12,6 +12,7 @@ from keras import ops
 from gradnet_tf.models.presets import model_from_weights
 from gradnet_tf.runtimes.keras_file import rebuild
 from gradnet_tf.tiling.tiler import TiledNetwork, TiledRunner, info_of
+from gradnet_tf.utils.containers import count_numbers
 from gradnet_tf.utils.errors import UserError
 
 #: The process that imported Keras' backend.
@@ -141,9 +142,24 @@ def runner_from_weights(
     """
     require_own_process()
     naive = None
+    try:
+        count = count_numbers(path)
+    except (OSError, ValueError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        raise UserError(
+            f"{path}: damaged, or no weights of Keras': {reason}.\nCopy or download it again."
+        ) from error
     if naive_model is not None:
-        naive = rebuild(naive_model, precision, f"`naive_model` of {path}")
-    return runner_for(model_from_weights(preset, channels, precision, path, naive))
+        naive = rebuild(naive_model, precision, f"`naive_model` of {path}", count)
+    try:
+        model = model_from_weights(preset, channels, precision, path, naive)
+    except (TypeError, ValueError) as error:
+        if isinstance(error, UserError) or naive is None:
+            raise
+        # A network of a run's config.json; the presets' own fit.
+        reason = str(error).splitlines()[0][:200]
+        raise UserError(f"`naive_model` of {path}: does not fit the preset: {reason}") from error
+    return runner_for(model)
 
 
 def _bounded(images):

@@ -1,7 +1,6 @@
 """Runs a .tflite file through LiteRT; TensorFlow and Keras are not needed."""
 
 import functools
-import json
 import os
 import threading
 from collections.abc import Mapping
@@ -17,7 +16,11 @@ from gradnet_tf.tiling.tiler import (
     TileInfo,
     info_from_card,
 )
+from gradnet_tf.utils.containers import read_json
 from gradnet_tf.utils.errors import UserError
+
+#: Largest card that is read; a whole one has 2 kB.
+_MOST_CARD = 2**20
 
 
 class LiteRTFile:
@@ -225,8 +228,8 @@ def _card_name(path: Path) -> str:
 def _read_card(path: Path) -> dict[str, Any]:
     card = path.with_suffix(".json")
     try:
-        content = json.loads(card.read_text("utf-8")) if card.is_file() else {}
-    except ValueError as error:
+        content = read_json(card, _MOST_CARD) if card.is_file() else {}
+    except (OSError, ValueError) as error:
         raise UserError(f"{card}: not readable as JSON: {error}") from error
     return content if isinstance(content, dict) else {}
 

@@ -95,7 +95,8 @@ def info_from_card(card: Mapping[str, Any], attention: bool) -> TileInfo | None:
 
 
 def _positive(value) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and value > 0
+    # Beyond these bounds no margin, tile or cost of a pixel makes sense; NaN is in no bounds.
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 2**24
 
 
 def choose_tile(

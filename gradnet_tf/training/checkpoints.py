@@ -9,7 +9,6 @@ replaced last.
 Only folders and files with these names and contents are ever removed.
 """
 
-import json
 import os
 import re
 import shutil
@@ -18,12 +17,14 @@ from pathlib import Path
 import numpy as np
 
 from gradnet_tf.utils.console import warn
+from gradnet_tf.utils.containers import read_json
 from gradnet_tf.utils.errors import UserError
 from gradnet_tf.utils.files import atomic_path, sha256_of, write_json
 
 WEIGHTS = "model.weights.h5"
 _PART_BYTES = 15 * 2**20
 _KEEP = 2
+_MOST_MANIFEST = 2**20
 _FOLDER = re.compile(r"step-\d{8,}")
 _FILE = re.compile(r"model\.weights\.h5|[a-z_]+-\d{2,}\.npz|manifest\.json")
 _BEST = re.compile(r"step-\d{8,}\.weights\.h5")
@@ -44,7 +45,7 @@ def _parts(arrays: list[np.ndarray]) -> list[dict[str, np.ndarray]]:
 def _read_manifest(folder: Path) -> dict | None:
     """Returns the manifest of a folder if all files match their sha256, else `None`."""
     try:
-        manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
+        manifest = read_json(folder / "manifest.json", _MOST_MANIFEST)
         intact = all(sha256_of(folder / name) == sha for name, sha in manifest["files"].items())
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None

@@ -1,14 +1,13 @@
 """A given naive denoiser (`--naive`), instead of training one."""
 
 import dataclasses
-import json
 import time
 from pathlib import Path
 
 import numpy as np
 
 from gradnet_tf.degradations.noise_level import untrained_note
-from gradnet_tf.loading.run_folder import best_weights
+from gradnet_tf.loading.run_folder import MOST_CONFIG, best_weights
 from gradnet_tf.models import FixedSigma, GivenEstimate
 from gradnet_tf.models.base import build_model as build_variables
 from gradnet_tf.models.classical import append_estimate, classical_denoiser
@@ -16,6 +15,7 @@ from gradnet_tf.models.presets import build_model, get_preset
 from gradnet_tf.runtimes.keras_file import describe, rebuild, same_architecture
 from gradnet_tf.training.checkpoints import CheckpointStore
 from gradnet_tf.utils.console import format_seconds, warn
+from gradnet_tf.utils.containers import count_numbers, read_json
 from gradnet_tf.utils.errors import UserError
 
 _TIMED_CROPS = 3
@@ -75,8 +75,8 @@ def given_naive(config) -> GivenNaive | None:
 def _kept_weights(workdir: Path) -> Path | None:
     try:
         return best_weights(workdir / "naive")
-    except ValueError:
-        return None  # damaged: load the given file again
+    except (OSError, ValueError):
+        return None  # damaged: read what was given again
 
 
 def _kept(config) -> GivenNaive | None:
@@ -87,11 +87,15 @@ def _kept(config) -> GivenNaive | None:
     weights = _kept_weights(Path(config.workdir))
     if weights is None:
         return None
-    architecture = json.loads(path.read_text("utf-8")).get("naive_model")
+    try:
+        config_there, count = read_json(path, MOST_CONFIG), count_numbers(weights)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path.parent}: not a run that can be resumed ({error}).") from error
+    architecture = config_there.get("naive_model") if isinstance(config_there, dict) else None
     if architecture is None:
         model = build_model(get_preset(config.preset).naive, config.channels)
     else:
-        model = rebuild(architecture, "float32", f"`naive_model` of {path}")
+        model = rebuild(architecture, "float32", f"`naive_model` of {path}", count)
     model.load_weights(weights)
     return GivenNaive(describe(model), model.get_weights())
 

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from gradnet_tf.images.image_files import to_uint8
+from gradnet_tf.utils.containers import is_number, parse_json
 from gradnet_tf.utils.files import atomic_write, jsonable
 
 
@@ -21,10 +22,10 @@ def _rows_up_to(path: Path, step: int) -> list[str]:
     kept = []
     for line in path.read_text("utf-8").splitlines():
         try:
-            row = json.loads(line)
+            row = parse_json(line)
         except ValueError:
             continue
-        if row.get("step", 0) <= step:
+        if isinstance(row, dict) and is_number(row.get("step", 0), 0, step):
             kept.append(line)
     return kept
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gradnet_tf.loading.run_folder import best_weights, has_weights, held
+from gradnet_tf.loading.run_folder import MOST_CONFIG, best_weights, has_weights, held
 from gradnet_tf.models.presets import build_model, get_preset
 from gradnet_tf.training.config import TrainConfig
 from gradnet_tf.training.engines.choose_engine import make_engine
@@ -19,6 +19,7 @@ from gradnet_tf.training.loop import run_stage
 from gradnet_tf.training.naive import given_naive, with_estimates
 from gradnet_tf.training.workers.cluster import cluster_for
 from gradnet_tf.utils.console import note
+from gradnet_tf.utils.containers import read_json
 from gradnet_tf.utils.errors import UserError
 from gradnet_tf.utils.files import write_json
 from gradnet_tf.utils.ownership import read_object
@@ -38,6 +39,20 @@ _FREE_FIELDS = {
 _PARTS = ("config.json", "log.jsonl", "checkpoints", "best", "naive")
 # Values of runs from before a field was added, if its default is that of the preset's recipe.
 _BEFORE = {"optimizer": "adam"}
+
+
+def _train_of(path: Path) -> dict:
+    """Returns the configuration in a run's config.json."""
+    try:
+        train = read_json(path, MOST_CONFIG)["train"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"--workdir={path.parent}: {path} cannot be read ({type(error).__name__}: "
+            f"{str(error)[:100]}).\nExpected a run of train.py; give another --workdir."
+        ) from error
+    if not isinstance(train, dict):
+        raise UserError(f"--workdir={path.parent}: {path} is no run's.\nGive another --workdir.")
+    return train
 
 
 def _as_given(fields: dict) -> dict:
@@ -92,7 +107,7 @@ def prepare_workdir(
         # Runs from before a field was added have its default, in the form of JSON.
         defaults = {field.name: field.default for field in dataclasses.fields(config)}
         defaults = json.loads(json.dumps({**defaults, **_BEFORE}))
-        there = _as_given({**defaults, **json.loads(path.read_text("utf-8"))["train"]})
+        there = _as_given({**defaults, **_train_of(path)})
         different = [
             f"{name}: {there.get(name)!r} there, {value!r} now"
             for name, value in _as_given(fields).items()

@@ -1,43 +1,44 @@
-"""Reads numeric arrays from MATLAB files: version 5 with SciPy, version 7.3 (HDF5) with h5py.
+"""Numeric arrays in MATLAB files: version 5 is read by `matlab_5`, version 7.3 (HDF5) with h5py.
 
-Arrays have MATLAB's order of axes; HDF5 stores them in reverse order.
+Arrays come with MATLAB's axes: HDF5 stores them in reverse order, which is undone here. The files
+are other people's: see `gradnet_tf.utils.containers`.
 """
 
 import contextlib
+import itertools
 import os
-import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import h5py
 import numpy as np
 
+from gradnet_tf.utils.containers import Budget, member, numbers, require_own_numbers
 from gradnet_tf.utils.errors import UserError
+from gradnet_tf.utils.matlab_5 import list_variables, read_variable
 
-# A version 5 file has a header of this size, then elements that each begin with type and length.
-_HEADER = 128
+#: What an array of a data set may take in memory: SIDD's blocks take 0.25 GB.
+MOST_BYTES = 2**31
 _VERSION_5 = b"MATLAB 5.0"
-_TAG = 8
-_DTYPES = {"single": "float32", "double": "float64"}
 
 
 def is_version_5(path: str | os.PathLike) -> bool:
-    """Returns whether a MATLAB file is of version 5; otherwise it is of version 7.3.
+    """Whether a MATLAB file is of version 5; otherwise it is of version 7.3.
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: it has neither version.
+        ValueError: it is of neither version.
     """
     with open(path, "rb") as file:
         if file.read(len(_VERSION_5)) == _VERSION_5:
             return True
     if not h5py.is_hdf5(path):
-        raise ValueError("neither version 5 nor version 7.3 (HDF5)")
+        raise ValueError("neither the start of version 5 nor of version 7.3 (HDF5)")
     return False
 
 
 def require_scipy(path: str | os.PathLike):
-    """Returns `scipy.io`, which reads and writes MATLAB files of version 5.
+    """Returns `scipy.io`, which writes MATLAB files of version 5.
 
     Args:
         path: the file, for the error message.
@@ -66,7 +67,7 @@ def damaged(path: str | os.PathLike, reason: object) -> UserError:
 
 @contextlib.contextmanager
 def open_hdf5(path: str | os.PathLike) -> Iterator[h5py.File]:
-    """Opens a MATLAB file of version 7.3.
+    """Opens a MATLAB file of version 7.3; its content is read through `containers`.
 
     Raises:
         UserError: it is missing, damaged or of another version, also if that is only detected
@@ -90,42 +91,45 @@ def open_hdf5(path: str | os.PathLike) -> Iterator[h5py.File]:
 
 
 def array_info(path: Path, name: str) -> tuple[tuple[int, ...], str]:
-    """Returns shape (in MATLAB's order) and NumPy dtype of a variable without reading its values.
+    """Returns shape (MATLAB's axes) and NumPy dtype of a variable; reads no numbers.
 
     Raises:
-        UserError: the file is damaged or truncated, or has no such variable.
+        UserError: when the file is damaged or cut off, or has no such variable.
     """
     if _is_version_5(path):
-        reader = require_scipy(path)
-        _check_length(path)
         try:
-            found = {each: (shape, kind) for each, shape, kind in reader.whosmat(str(path))}
-        except Exception as error:  # the reader raises errors of zlib, of struct and its own
+            found = {each.name: each for each in list_variables(path)}
+        except (OSError, ValueError) as error:
             raise damaged(path, error) from error
         if name not in found:
             raise _no_variable(path, name, found)
-        shape, kind = found[name]
-        return tuple(shape), _DTYPES.get(kind, kind)
+        return found[name].shape, found[name].kind
     with open_hdf5(path) as file:
-        if not isinstance(file.get(name), h5py.Dataset):
-            raise _no_variable(path, name, [each for each in file if not each.startswith("#")])
-        return file[name].shape[::-1], str(file[name].dtype)
+        if not isinstance(file.get(name, getlink=True), h5py.HardLink):
+            names = itertools.islice((each for each in file if not each.startswith("#")), 20)
+            raise _no_variable(path, name, names)
+        dataset = member(file, name, h5py.Dataset)
+        require_own_numbers(dataset)
+        return dataset.shape[::-1], str(dataset.dtype)
 
 
 def read_array(path: Path, name: str) -> np.ndarray:
-    """Reads a numeric variable in its own dtype, with MATLAB's order of axes.
+    """Reads a numeric variable whole, in its own dtype, with MATLAB's axes.
 
     Raises:
-        UserError: as `array_info`.
+        UserError: as `array_info` does; the array takes more than `MOST_BYTES`.
     """
+    budget = Budget(MOST_BYTES)
     if _is_version_5(path):
-        reader = require_scipy(path)
         try:
-            return reader.loadmat(str(path), variable_names=[name])[name]
-        except Exception as error:
+            found = read_variable(path, name, budget)
+        except (OSError, ValueError) as error:
             raise damaged(path, error) from error
+        if not isinstance(found, np.ndarray):
+            raise _no_variable(path, name, [])
+        return found
     with open_hdf5(path) as file:
-        return file[name][()].T
+        return numbers(member(file, name, h5py.Dataset), budget).T
 
 
 def _is_version_5(path: Path) -> bool:
@@ -137,23 +141,9 @@ def _is_version_5(path: Path) -> bool:
         raise damaged(path, error) from error
 
 
-def _check_length(path: Path) -> None:
-    """Compares the sum of the lengths of a version 5 file's elements with the file's size."""
-    size = path.stat().st_size
-    with open(path, "rb") as file:
-        order = ">" if file.read(_HEADER)[126:128] == b"MI" else "<"
-        place = _HEADER
-        while place < size:
-            file.seek(place)
-            tag = file.read(_TAG)
-            length = struct.unpack(f"{order}2I", tag)[1] if len(tag) == _TAG else 0
-            place += _TAG + length
-    if place != size or size <= _HEADER:
-        raise damaged(path, f"{size} bytes instead of {max(place, _HEADER)}")
-
-
-def _no_variable(path: Path, name: str, found) -> UserError:
+def _no_variable(path: Path, name: str, found: Iterable[str]) -> UserError:
+    names = ", ".join(sorted(each[:80] for each in itertools.islice(found, 20)))
     return UserError(
-        f"{path} has no variable {name}; it has {', '.join(sorted(found)) or 'none'}.\n"
+        f"{path} has no variable {name}; it has {names or 'none'}.\n"
         "Expected the published file under its own name."
     )

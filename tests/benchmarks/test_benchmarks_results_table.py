@@ -16,17 +16,20 @@ from benchmarks.results.cells import Cells, cell_key
 from benchmarks.results.table_models import OURS, PEERS, Entry, find_entries
 from benchmarks.results.table_speed import merged, milliseconds
 from benchmarks.results.table_work import (
+    TABLE_FILES,
     csv_table,
     find_sets,
     gap,
     make_table,
     markdown,
     plan,
+    require_own_table,
     seconds_left,
     set_table,
 )
 from gradnet_tf.evaluation.evaluate_set import EvaluateConfig
 from gradnet_tf.utils.errors import UserError
+from gradnet_tf.utils.ownership import record
 from gradnet_tf.weights import list_weights
 
 OPTIONS = {"seed": 0, "precision": "float32", "max_images": None}
@@ -288,3 +291,23 @@ def test_mistakes_are_named(flag, named, data, tmp_path, run):
     code, _, err = run(f"--data_dir={data}", f"--output={tmp_path / 'out'}", *flags)
     assert code == 2 and named in err[err.index("error:") :]
     assert not (tmp_path / "out").exists()
+
+
+def test_only_a_table_of_ours_is_replaced(tmp_path):
+    for name in TABLE_FILES:
+        (tmp_path / name).write_text("somebody's own")
+        with pytest.raises(UserError, match="exists and is not a result of this command"):
+            require_own_table(tmp_path)
+        (tmp_path / name).unlink()
+    # One from before there was a manifest is known by its rows.
+    (tmp_path / "results.jsonl").write_text(json.dumps(row(weights="x", macs_per_pixel=1)) + "\n")
+    (tmp_path / "table.md").write_text("a table")
+    require_own_table(tmp_path)
+    record(tmp_path / "table.md")
+    with pytest.raises(UserError, match="results.jsonl exists and is not a result"):
+        require_own_table(tmp_path)
+    record(tmp_path / "results.jsonl")
+    require_own_table(tmp_path)
+    (tmp_path / "table.md").write_text("with remarks of somebody")
+    with pytest.raises(UserError, match="table.md exists and is not a result"):
+        require_own_table(tmp_path)

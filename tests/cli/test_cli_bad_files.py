@@ -1,7 +1,9 @@
 """`gradnet denoise` over a folder of bad files: a line for each, and the good ones are done."""
 
+import contextlib
 import io
 import os
+import socket
 import struct
 import subprocess
 import sys
@@ -158,3 +160,21 @@ def test_what_may_not_be_read_fails_alone(photos, tmp_path):
     assert f"failed: cannot read {photos / 'pixel.png'}: Permission denied" in done.stderr
     assert len(done.stderr.splitlines()) == len(BAD) + 2
     assert names(tmp_path / "out") == sorted(set(GOOD) - {"pixel.png"})
+
+
+def test_what_is_no_file_is_refused_and_not_waited_for(tmp_path, capsys):
+    (tmp_path / "good.png").write_bytes(files.by_pillow(files.noise(8, 8, 3), "PNG"))
+    os.mkfifo(tmp_path / "fifo.png")
+    os.mkfifo(tmp_path / "fifo.html")
+    good = (tmp_path / "good.png", "--output", tmp_path / "out")
+    assert gradnet("denoise", *good, "--report", tmp_path / "fifo.html") == 2
+    assert "Received: a pipe, a socket or a device" in capsys.readouterr().err
+    with socket.socket(socket.AF_UNIX) as server, contextlib.chdir(tmp_path):
+        server.bind("socket.png")
+        os.symlink("/dev/zero", tmp_path / "zero.png")
+        for name in ("fifo.png", "socket.png", "zero.png", "/dev/zero"):
+            out = tmp_path / "out" / name.strip("/").replace("/", "_")
+            code = gradnet("denoise", tmp_path / name, "--output", out)
+            said = capsys.readouterr().err
+            assert code in (1, 2) and "Traceback" not in said, said
+            assert not names(out)

@@ -1,10 +1,14 @@
 """Results that were made with other settings are skipped, and that is said."""
 
 import json
+import os
+import stat
 
 import cv2
 import pytest
 from denoise_case import gradnet, names
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from photo_samples import noise
 
 from gradnet_tf.cli.earlier_results import NAME, EarlierResults
@@ -87,3 +91,38 @@ def test_the_command_says_that_old_results_stand(photos, tmp_path, run, capsys):
     assert gradnet(*arguments, run, "--strength", "0.25") == 0
     assert "note:" not in capsys.readouterr().err
     assert json.loads((output / NAME).read_text())["settings"][-1]["strength"] == 0.25
+
+
+ODD = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner),
+    max_leaves=6,
+)
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(stored=ODD | st.lists(ODD), results=ODD | st.dictionaries(st.just("a.png"), ODD))
+def test_settings_of_any_types_are_no_harm(tmp_path, capsys, stored, results):
+    (tmp_path / NAME).write_text(json.dumps({"settings": stored, "results": results}))
+    found = EarlierResults(tmp_path, NOW)
+    found.note_differences([tmp_path / "a.png"])
+    said = capsys.readouterr().err
+    assert all(letter.isprintable() or letter == "\n" for letter in said)
+    found.save([tmp_path / "b.png"])
+    assert EarlierResults(tmp_path, NOW).settings_of(tmp_path / "b.png") == NOW
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"settings": ' * 100_000, "", "3", "\xff"])
+def test_settings_that_are_none_are_written_again(tmp_path, text):
+    (tmp_path / NAME).write_text(text, "latin-1")
+    found = EarlierResults(tmp_path, NOW)
+    found.save([tmp_path / "b.png"])
+    assert EarlierResults(tmp_path, NOW).settings_of(tmp_path / "b.png") == NOW
+
+
+def test_what_is_no_file_of_settings_is_neither_read_nor_replaced(tmp_path, capsys):
+    os.mkfifo(tmp_path / NAME)
+    found = EarlierResults(tmp_path, NOW)  # does not wait
+    found.save([tmp_path / "b.png"])
+    assert "cannot be written: something else has its name" in capsys.readouterr().err
+    assert stat.S_ISFIFO((tmp_path / NAME).stat().st_mode)

@@ -108,7 +108,7 @@ def test_no_server_is_asked_again_and_then_reported(kind, url, image, tmp_path, 
 def test_a_busy_server_is_asked_again(image, tmp_path, no_waiting):
     """A server that answers 503 twice, then an image."""
     statuses = [503, 503, 200]
-    answer = case.encode(case.pixels(4, 5))
+    answer = case.encode(case.pixels(*read_image(image).shape[:2]))
 
     class Busy(BaseHTTPRequestHandler):
         def do_POST(self):

@@ -204,3 +204,20 @@ def test_every_card_that_ships_is_complete_and_true(card):
     for field in ("data", "terms", "licence"):
         assert card[field]
     assert {"command", "steps", "versions"} <= set(card["recipe"])
+
+
+@pytest.mark.parametrize("which", [f"{NAME}.weights.h5", f"{NAME}.json"])
+def test_only_shipped_weights_are_replaced(tmp_path, run, which):
+    output = tmp_path / "out"
+    output.mkdir()
+    metrics = [metrics_file(tmp_path, sha256_of(best_weights(run[0])))]
+    (output / which).write_text("somebody's own")
+    with pytest.raises(UserError, match="exists and is not a result of this command"):
+        ship(run[0], NAME, metrics, output, terms_of)
+    assert (output / which).read_text() == "somebody's own"
+    (output / which).unlink()
+    ship(run[0], NAME, metrics, output, terms_of)
+    ship(run[0], NAME, metrics, output, terms_of)  # its own result may be replaced
+    (output / f"{NAME}.weights.h5").write_bytes(b"changed since")
+    with pytest.raises(UserError, match="changed since"):
+        ship(run[0], NAME, metrics, output, terms_of)

@@ -1,5 +1,6 @@
 """Weights files are strangers' files: whatever they hold, nothing of it runs and memory stays."""
 
+import contextlib
 import io
 import os
 import pickle
@@ -9,8 +10,11 @@ import tracemalloc
 import zipfile
 
 import h5py
+import hostile_files
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from published_files import (
     Call,
     Name,
@@ -296,3 +300,100 @@ def test_matlab_files_that_reach_outside_or_claim_too_much(tmp_path):
     refused(path, "more than 256 MB of data")
     change(outside)
     refused(path, "data is stored in another file")
+
+
+def test_matlab_files_whose_parts_are_far_too_many(tmp_path):
+    path = tmp_path / "a.mat"
+
+    def change(name, *arguments, **options):
+        write_mat(path, LAYERS)
+        with h5py.File(path, "r+") as file:
+            del file[name]
+            file.create_dataset(name, *arguments, **options)
+
+    # References are eight bytes in the file and an object each in memory.
+    change("net/layers", (1, 2**24), h5py.ref_dtype, chunks=(1, 2**16), compression=9)
+    refused(path, "`net.layers` is no cell array")
+    change("#refs#/layer0/weights", (2**24,), h5py.ref_dtype, chunks=(2**16,), compression=9)
+    refused(path, "more than 256 MB|expected at most 16")
+    # A type of a 64 million letters.
+    change("#refs#/layer0/type", (2**26,), "u2", chunks=(2**16,), compression=9)
+    refused(path, "expected at most 100")
+    change("#refs#/layer0/type", (4,), "u2", maxshape=(None,), chunks=(2**30,), compression=9)
+    refused(path, "a chunk of 2048 MB")
+
+
+@pytest.mark.parametrize("name", hostile_files.MAT_5_BOMBS)
+def test_matlab_5_files_that_claim_too_much(tmp_path, name):
+    path = tmp_path / "a.mat"
+    path.write_bytes(hostile_files.mat_5(hostile_files.MAT_5_BOMBS[name]()))
+    refused(path, "damaged, truncated")
+
+
+def shared(levels):
+    """A tuple of two tuples, each of them the same, and so on: 2^levels things."""
+    return b"K\x01K\x01\x86q\x00" + b"h\x00h\x00\x86q\x00" * levels
+
+
+def deep(levels):
+    return b"K\x01" + b"\x85" * levels
+
+
+GLOBAL, PLAIN = b"\x93", b"."
+WORK = {
+    "shared tuples": shared(60) + PLAIN,
+    "deep tuples": deep(500_000) + PLAIN,
+    "a name of shared tuples": shared(60) + b"\x8c\x01a" + GLOBAL + PLAIN,
+    "a name of deep tuples": deep(200_000) + b"\x8c\x01a" + GLOBAL + PLAIN,
+    "a name that is a list": b"]\x8c\x01a" + GLOBAL + PLAIN,
+    # A thousand dictionaries, each of the same thousand pairs.
+    "copies of a list": b"ccollections\nOrderedDict\nq\x01](" + b"X\1\0\0\0aK\x01\x86" * 2000
+    + b"e\x85q\x02" + b"h\x01h\x02R" * 2000 + PLAIN,
+    "pairs that are long texts": b"ccollections\nOrderedDict\n](X\0\0\x10\0" + b"a" * 2**20
+    + b"q\x01" + b"h\x01" * 5000 + b"e\x85R" + PLAIN,
+    "very many operations": b"N" * 1_000_000 + PLAIN,
+    "very many marks": b"(" * 1_000_000 + PLAIN,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WORK)
+def test_a_pickle_is_no_way_to_work_without_end(tmp_path, name):
+    data = b"\x80\x04" + WORK[name]
+    (tmp_path / "a.pth").write_bytes(data)
+    with pytest.raises(UserError, match="damaged, truncated or not a PyTorch file"):
+        load_denoiser(str(tmp_path / "a.pth"))
+    refused(write_zip(tmp_path / "b.pth", TENSORS, **{"data.pkl": data}), "damaged, truncated")
+
+
+@pytest.mark.parametrize("keys", [shared(60), deep(1000), b"K\x01"])
+def test_keys_of_the_earlier_format_are_texts(tmp_path, keys):
+    parts = [pickled(0x1950A86A20F9469CFC6C), pickled(1001), pickled({"little_endian": True})]
+    parts += [pickled(state_of({}, True)), b"\x80\x02](" + keys + b"e."]
+    (tmp_path / "a.pth").write_bytes(b"".join(parts))
+    refused(tmp_path / "a.pth", "damaged, truncated")
+
+
+def test_archives_of_very_many_entries(tmp_path):
+    (tmp_path / "a.pth").write_bytes(hostile_files.archive({f"a/{n}": b"" for n in range(20_001)}))
+    with pytest.raises(UserError, match="more than 20000 entries"):
+        load_denoiser(str(tmp_path / "a.pth"))
+
+
+#: Pieces of pickles that build on each other, some of them with a memo of four places.
+PIECES = [b"K\x01", b"N", b"]", b"}", b")", b"(", b"t", b"\x85", b"\x86", b"\x87", b"a", b"e",
+          b"s", b"u", b"b", b"0", b"R", b"Q", b"\x93", b"\x8c\x01a", b"ccollections\nOrderedDict\n",
+          b"ctorch\nFloatStorage\n", b"ctorch._utils\n_rebuild_tensor_v2\n", b"X\7\0\0\0storage",
+          b"q\0", b"q\1", b"q\2", b"h\0", b"h\1", b"h\2"]  # fmt: skip
+
+
+@given(
+    pieces=st.lists(st.sampled_from(PIECES), max_size=12),
+    counts=st.lists(st.sampled_from([1, 1, 2, 50, 3000]), min_size=12, max_size=12),
+)
+@settings(deadline=None)
+def test_any_pickle_is_read_or_refused(pieces, counts):
+    from gradnet_tf.loading.torch_names import NAMES, call_named, storage_of
+
+    data = b"".join(piece * count for piece, count in zip(pieces, counts, strict=False))
+    with contextlib.suppress(ValueError):  # of which UserError is one
+        run_pickle(io.BytesIO(data + b"."), NAMES, call_named, lambda pid: storage_of(pid, {}))

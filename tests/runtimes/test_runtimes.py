@@ -103,3 +103,31 @@ sys.exit(f"imported: {known}" if known else code)
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stderr == "" or "gray" in done.stderr  # no native chatter
+
+
+def test_a_file_that_is_not_its_cards_is_refused(tmp_path):
+    place = weights.FOLDER / "litert"
+    for suffix in (".tflite", ".json"):
+        (tmp_path / f"a{suffix}").write_bytes((place / f"{TINY}{suffix}").read_bytes())
+    load_denoiser(str(tmp_path / "a.tflite"))
+    data = bytearray((tmp_path / "a.tflite").read_bytes())
+    data[len(data) // 2] ^= 1
+    (tmp_path / "a.tflite").write_bytes(data)
+    with pytest.raises(
+        UserError, match="its sha256 is .*the card beside it, a.json, says"
+    ) as caught:
+        load_denoiser(str(tmp_path / "a.tflite"))
+    assert len(str(caught.value).splitlines()) <= 3
+    (tmp_path / "a.json").write_text("{}")  # a card that says nothing of it
+    load_denoiser(str(tmp_path / "a.tflite"))
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "3", '{"halo": "x", "sha256": 3}', "\xff"])
+def test_a_card_that_is_none(tmp_path, text):
+    place = weights.FOLDER / "litert"
+    (tmp_path / "a.tflite").write_bytes((place / f"{TINY}.tflite").read_bytes())
+    (tmp_path / "a.json").write_text(text, "latin-1")
+    try:
+        load_denoiser(str(tmp_path / "a.tflite"))
+    except UserError as error:
+        assert len(str(error).splitlines()) <= 3

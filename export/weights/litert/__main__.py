@@ -16,8 +16,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 from gradnet_tf import weights  # noqa: E402
 from gradnet_tf.utils.command import run_script  # noqa: E402
 from gradnet_tf.utils.errors import UserError  # noqa: E402
-from gradnet_tf.utils.files import atomic_write, write_json  # noqa: E402
+from gradnet_tf.utils.files import atomic_write, sha256_of, write_json  # noqa: E402
 from gradnet_tf.utils.options import CommandLine, Given
+from gradnet_tf.utils.ownership import read_object, require_replaceable
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,10 +72,17 @@ def main(given: Given) -> int:
         found = json.loads(source.with_suffix(".json").read_text("utf-8"))
         name = f"{card['name']}.tflite"
         kept = {key: value for key, value in found.items() if key not in _LOCAL}
+        for path in (folder / name, folder / f"{card['name']}.json"):
+            require_replaceable(path, str(folder), lambda _: _is_own(folder, card["name"]))
         atomic_write(folder / name, source.read_bytes())
         write_json(folder / f"{card['name']}.json", {**kept, "file": name})
     print(f"{folder / name}: {found['bytes'] / 1e6:.2f} MB, {found['quality']}")
     return 0
+
+
+def _is_own(folder: Path, name: str) -> bool:
+    told, path = read_object(folder / f"{name}.json"), folder / f"{name}.tflite"
+    return path.is_file() and told.get("sha256") == sha256_of(path)
 
 
 if __name__ == "__main__":

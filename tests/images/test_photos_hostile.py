@@ -1,0 +1,141 @@
+"""Small photographs that decompress to, or take the time of, far more than their size says."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import hostile_files
+import photo_samples
+import pytest
+
+from gradnet_tf.images.image_files import read_image, require_few_scans
+from gradnet_tf.images.photo_files import decode_photo
+from gradnet_tf.utils.errors import UserError
+
+BOMB_BYTES = 2**27
+
+
+def measure():
+    """Decodes each TIFF; prints what came of it and by how many MB the peak has grown."""
+    import resource
+
+    def peak():
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+    for options in ({}, {"compression": "tiff_lzw"}):
+        decode_photo(photo_samples.by_pillow(photo_samples.noise(32, 32), "TIFF", **options), "x")
+    found = {}
+    for name, make in hostile_files.TIFF_BOMBS.items():
+        data = make(BOMB_BYTES)
+        before = peak()
+        try:
+            message = str(decode_photo(data, "x").pixels.shape)
+        except UserError as error:
+            message = str(error)
+        found[name] = (message, peak() - before)
+    print(json.dumps(found))
+
+
+@pytest.fixture(scope="module", params=["with", "without"])
+def measured(request):
+    if request.param == "with":
+        pytest.importorskip("imagecodecs")
+    here = Path(__file__).parent
+    places = (here, here.parent / "helpers", here.parents[1])
+    path = os.pathsep.join([*map(str, places), os.environ.get("PYTHONPATH", "")])
+    block = "import sys; sys.modules['imagecodecs'] = None; " if request.param == "without" else ""
+    done = subprocess.run(
+        [sys.executable, "-c", f"{block}import test_photos_hostile as t; t.measure()"],
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize("name", hostile_files.TIFF_BOMBS)
+def test_a_tiff_takes_the_memory_of_its_pixels(name, measured):
+    message, grown = measured[name]
+    assert message == "(32, 32, 1)" or message.startswith("x is ")
+    assert grown < 40, f"{grown:.0f} MB were taken"
+
+
+@pytest.mark.parametrize("between", [b" " * 4000, b"#\n" * 2000, b"\n" * 40 + b"#" * 3000])
+@pytest.mark.parametrize("end", [b"x", b"1", b"1 1", b"#"])
+def test_pnm_headers_are_read_in_one_pass(between, end):
+    # With a quantifier within another, 40 blanks take longer than anybody waits.
+    with pytest.raises(UserError, match="is damaged: a PNM begins with"):
+        decode_photo(b"P6" + between + end, "x")
+
+
+def test_pnm_headers_have_comments():
+    data = b"P5 # a\n#b\n 2\t3 #c\n#d\n255\n" + bytes(range(6))
+    assert decode_photo(data, "x").pixels.shape == (3, 2, 1)
+
+
+def test_jpegs_have_few_scans(tmp_path):
+    for side in (64, 512):
+        data = hostile_files.jpeg_scans(2000, side)
+        with pytest.raises(UserError, match="^x is a JPEG of more than 100 scans"):
+            decode_photo(data, "x")
+        (tmp_path / "a.jpg").write_bytes(data)
+        with pytest.raises(UserError, match="more than 100 scans"):
+            read_image(tmp_path / "a.jpg")
+    data = hostile_files.jpeg_scans(80)
+    assert decode_photo(data, "x").pixels.shape == (512, 512, 1)
+    (tmp_path / "a.jpg").write_bytes(data)
+    assert read_image(tmp_path / "a.jpg").shape == (512, 512, 3)
+    # A film behind the picture holds any bytes, and a picture within a segment is none of ours.
+    behind = hostile_files.jpeg_scans(5) + b"\xff\xda\0\2" * 1000
+    require_few_scans(behind, 2)
+    thumbnail = b"\xff\xd8\xff\xe1" + (4002).to_bytes(2, "big") + b"\xff\xda\0\2" * 1000 + data[2:]
+    require_few_scans(thumbnail, 2)
+
+
+def test_jpegs_within_tiffs_have_few_scans():
+    for tiled in (False, True):
+        data = hostile_files.tiff(7, hostile_files.jpeg_scans(2000, 32), tiled)
+        with pytest.raises(UserError, match="more than 100 scans"):
+            decode_photo(data, "x")
+
+
+def test_16_bit_pngs_end_with_their_rows():
+    for depth in (8, 16):
+        data = hostile_files.png_long_rows(2**24, depth)
+        try:
+            assert decode_photo(data, "x").pixels.shape == (4, 4, 3)
+        except UserError as error:
+            assert "more compressed pixels" in str(error)
+
+
+def test_tiff_tags_hold_no_more_than_the_file():
+    import struct
+
+    whole = photo_samples.by_pillow(photo_samples.noise(8, 8), "TIFF") + bytes(10**6)
+    start = len(whole)
+    entries = [struct.pack("<HHII", tag, 1, start, 0) for tag in range(1000, 60000)]
+    directory = struct.pack("<H", len(entries)) + b"".join(entries) + bytes(4)
+    with pytest.raises(UserError, match="hold more than the file"):
+        decode_photo(b"II*\0" + struct.pack("<I", start) + whole[8:] + directory, "x")
+
+
+def test_strips_in_one_place_are_no_way_to_work_without_end():
+    import struct
+
+    # Each of 30 strips is the same nearly endless stream of empty blocks.
+    segment = b"\x78\x9c" + b"\0\0\0\xff\xff" * 10_000
+    count, start = 32, 8 + len(segment)
+    numbers = {256: 32, 257: 32, 258: 8, 259: 8, 262: 1, 277: 1, 278: 1}
+    entries = [struct.pack("<HHII", tag, 4, 1, value) for tag, value in numbers.items()]
+    behind = start + 2 + 12 * (len(entries) + 2) + 4
+    entries.insert(5, struct.pack("<HHII", 273, 4, count, behind))
+    entries.append(struct.pack("<HHII", 279, 4, count, behind + 4 * count))
+    data = b"II*\0" + struct.pack("<I", start) + segment
+    data += struct.pack("<H", len(entries)) + b"".join(entries) + bytes(4)
+    data += struct.pack("<32I", *[8] * 32) + struct.pack("<32I", *[len(segment)] * 32)
+    with pytest.raises(UserError, match="contradict each other"):
+        decode_photo(data, "x")
