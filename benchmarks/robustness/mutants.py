@@ -360,7 +360,7 @@ MUTANTS = (
     ),
     Mutant(
         "the mosaic is mirrored about its edge",
-        "degradations/bayer.py",
+        "degradations/camera.py",
         "borderType=cv2.BORDER_REFLECT_101",
         "borderType=cv2.BORDER_REFLECT",
         "test_degradations_models.py",
