@@ -80,7 +80,9 @@ def read(data: bytes, format: str, max_megapixels: float) -> Photo:
     # Keep the position of the compressed pixels among the chunks, but not their content.
     rest = [(kind, b"" if kind == b"IDAT" else content) for kind, content in chunks]
     metadata = {"mode": (color_type, depth), "chunks": rest}
-    notes = [f"the checksum of its {kind.decode()} chunk is wrong: left out" for kind in wrong]
+    notes = [
+        f"the checksum of its {kind.decode()} chunk is wrong, so it is ignored" for kind in wrong
+    ]
     return Photo(array, format, data, metadata, tuple(notes), _lost(rest, len(data) - end))
 
 

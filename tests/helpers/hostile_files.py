@@ -70,10 +70,12 @@ def jpeg_scans(count: int = 200_000, side: int = 512) -> bytes:
     target = io.BytesIO()
     image.save(target, "JPEG", progressive=True, quality=50)
     data = target.getvalue()
-    # One block run that ends all blocks, in a scan of the highest frequencies.
+    # A table of one code: a run that ends 4096 blocks and more, as many as 12 further bits say.
+    table = struct.pack(">HHB16BB", 0xFFC4, 20, 0x10, 1, *[0] * 15, 0xC0)
+    # Such a run in a scan of the highest frequencies.
     head = struct.pack(">HHBBBBBB", 0xFFDA, 8, 1, 1, 0, 63, 63, 0)
     place = data.rindex(b"\xff\xd9")
-    return data[:place] + (head + b"\x00") * count + data[place:]
+    return data[:place] + table + (head + b"\x00\x00") * count + data[place:]
 
 
 def png_long_rows(num_bytes: int = 256 * MEGABYTE, depth: int = 16) -> bytes:
