@@ -120,7 +120,7 @@ class _Findings:
         return False
 
     def left_out(self) -> str:
-        """Returns "7 left out (4 .txt, 2 .heic, 1 hidden)", "" if nothing was left out.
+        """Returns "7 left out (.txt: 4, .heic: 2, hidden: 1)", "" if nothing was left out.
 
         Failures are counted as such.
         """
@@ -128,13 +128,15 @@ class _Findings:
         counts["links to folders"] = len(self.links)
         counts["folders of earlier results"] = len(self.results)
         counts = +counts
-        return f"{counts.total()} left out ({_counts(counts)})" if counts else ""
+        words = ", ".join(f"{kind}: {count}" for kind, count in counts.most_common())
+        return f"{counts.total()} left out ({words})" if counts else ""
 
     def notes(self) -> list[str]:
         """Returns a line for each kind of entry that was left out and may have been wanted."""
         lines = [f"left out, results of an earlier run: {folder}" for folder in self.results]
         if self.strange:
-            lines.append(f"left out, pictures of other kinds: {_counts(self.strange)}; {_CONVERT}")
+            kinds = ", ".join(f"{count} {kind}" for kind, count in self.strange.most_common())
+            lines.append(f"left out, pictures of other kinds: {kinds}; convert them first")
         if self.links:
             named = ", ".join(map(str, self.links[:_MOST_NAMED]))
             more = len(self.links) - _MOST_NAMED
@@ -144,16 +146,7 @@ class _Findings:
 
 
 _OWN_NAMES = (RESULTS, MANIFEST)
-_CONVERT = "convert them first"
 _MOST_NAMED = 5
-_MOST_KINDS = 8
-
-
-def _counts(counter: collections.Counter[str]) -> str:
-    common = counter.most_common(_MOST_KINDS)
-    rest = sum(counter.values()) - sum(count for _, count in common)
-    words = [f"{count} {kind}" for kind, count in common]
-    return ", ".join([*words, f"{rest} of further kinds"] if rest else words)
 
 
 def plan_jobs(inputs: Sequence[str], output: str, recursive: bool = True) -> Plan:
