@@ -30,11 +30,13 @@ def pnm_blanks(count: int = 40) -> bytes:
     return b"P6" + b" " * count + b"x"
 
 
-def tiff(compression: int, segment: bytes, tiled: bool = False, bits: int = 8) -> bytes:
-    """A grey TIFF of 32×32 pixels in one strip or tile that holds `segment`."""
-    numbers = {256: 32, 257: 32, 258: bits, 259: compression, 262: 1, 277: 1}
-    numbers |= {322: 32, 323: 32, 324: 8, 325: len(segment)} if tiled else {}
-    numbers |= {} if tiled else {273: 8, 278: 32, 279: len(segment)}
+def tiff(
+    compression: int, segment: bytes, tiled: bool = False, bits: int = 8, side: int = 32
+) -> bytes:
+    """A grey TIFF of side×side pixels in one strip or tile that holds `segment`."""
+    numbers = {256: side, 257: side, 258: bits, 259: compression, 262: 1, 277: 1}
+    numbers |= {322: side, 323: side, 324: 8, 325: len(segment)} if tiled else {}
+    numbers |= {} if tiled else {273: 8, 278: side, 279: len(segment)}
     entries = b"".join(struct.pack("<HHII", tag, 4, 1, numbers[tag]) for tag in sorted(numbers))
     start = 8 + len(segment)
     directory = struct.pack("<H", len(numbers)) + entries + bytes(4)
