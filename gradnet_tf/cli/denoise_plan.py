@@ -112,7 +112,7 @@ class _Findings:
             else:
                 self.others["links that lead nowhere"] += 1
         elif not path.is_file():
-            self.others["pipes, sockets or devices"] += 1
+            self.others["pipes and devices"] += 1
         elif suffix in OTHER_PICTURES:
             self.strange[suffix] += 1
         else:
@@ -128,7 +128,8 @@ class _Findings:
         counts["links to folders"] = len(self.links)
         counts["folders of earlier results"] = len(self.results)
         counts = +counts
-        words = ", ".join(f"{kind}: {count}" for kind, count in counts.most_common())
+        common = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+        words = ", ".join(f"{kind}: {count}" for kind, count in common)
         return f"{counts.total()} left out ({words})" if counts else ""
 
     def notes(self) -> list[str]:
