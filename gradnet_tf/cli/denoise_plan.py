@@ -96,12 +96,17 @@ class _Findings:
         self.strange: collections.Counter[str] = collections.Counter()
         self.others: collections.Counter[str] = collections.Counter()
 
-    def add(self, path: Path) -> bool:
-        """Sorts an entry that is no folder; returns whether it is a photograph to denoise."""
+    def add(self, path: Path, is_named: bool = False) -> bool:
+        """Sorts an entry that is no folder; returns whether it is a photograph to denoise.
+
+        Args:
+            path: the entry.
+            is_named: its hidden name, if it is one, was asked for.
+        """
         suffix = path.suffix.lower()
         if path.name in _OWN_NAMES:
             return False
-        if path.name.startswith("."):
+        if path.name.startswith(".") and not is_named:
             self.others["hidden"] += 1
         elif suffix in PHOTO_SUFFIXES and path.is_file():
             return True
@@ -224,7 +229,7 @@ def _matches(pattern: str, output: Path, findings: _Findings) -> Iterator[tuple[
     output = output.resolve()
     below = [path for path in found if output not in (path.resolve(), *path.resolve().parents)]
     before = len(findings.failures)
-    files = [path for path in below if not path.is_dir() and findings.add(path)]
+    files = [path for path in below if not path.is_dir() and findings.add(path, True)]
     if not files and len(findings.failures) == before:
         raise _no_images(f"{pattern}: matches no images", findings)
     for path in files:

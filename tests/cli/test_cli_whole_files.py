@@ -93,6 +93,8 @@ def test_a_link_to_a_folder_that_is_named_is_followed(folder, tmp_path):
 def test_a_pattern_leaves_hidden_names_alone_unless_it_has_the_dot(folder, tmp_path):
     with pytest.raises(UserError, match="matches no images"):
         plan_jobs([str(folder / "*hidden*")], str(tmp_path / "out"))
+    plan = plan_jobs([str(folder / ".hid*")], str(tmp_path / "out"))
+    assert [job.source.name for job in plan.jobs] == [".hidden.png"]
     # A double star within a name is one star, as a shell has it.
     plan = plan_jobs([str(folder / "a**")], str(tmp_path / "out"))
     assert [job.source.name for job in plan.jobs] == ["a.png"]
