@@ -227,7 +227,13 @@ def _matches(pattern: str, output: Path, findings: _Findings) -> Iterator[tuple[
     base = Path(*parts[:fixed])
     found = _glob(base, parts[fixed:], findings)
     output = output.resolve()
-    below = [path for path in found if output not in (path.resolve(), *path.resolve().parents)]
+    # A link to itself has no path that `Path.resolve` would return.
+    real = [Path(os.path.realpath(path)) for path in found]
+    below = [
+        path
+        for path, place in zip(found, real, strict=True)
+        if output not in (place, *place.parents)
+    ]
     before = len(findings.failures)
     files = [path for path in below if not path.is_dir() and findings.add(path, True)]
     if not files and len(findings.failures) == before:

@@ -41,7 +41,7 @@ _MARKER = re.compile(rb"\xff([^\x00\xff\xd0-\xd7])", re.DOTALL)
 _WARNING = re.compile(
     rb"(?:Corrupt JPEG data: )?(premature end of data segment|bad Huffman code|bad arithmetic code|"
     rb"Premature end of JPEG file|\d+ extraneous bytes before marker 0x\w\w|"
-    rb"found marker 0x\w\w instead of RST\d+|"
+    rb"found marker 0x\w\w instead of RST\d+|Invalid SOS parameters for sequential JPEG|"
     rb"Inconsistent progression sequence for component \d+ coefficient \d+)\s*$"
 )
 _ONE_AT_A_TIME = threading.Lock()

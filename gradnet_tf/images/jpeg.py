@@ -122,7 +122,12 @@ def _notes(data: bytes, segments: list[Segment], scan: int, is_whole: bool) -> t
     # The decoder prints its first warning only, and metadata may be odd as well.
     bare = [(kind, content) for kind, content in segments if not _APP0 <= kind <= _COMMENT]
     heads = [struct.pack(">BBH", 0xFF, kind, len(content) + 2) + content for kind, content in bare]
-    warning = jpeg_warning(b"".join([b"\xff\xd8", *heads, data[scan:]]))
+    pixels = data[scan:]
+    if any(kind in (_BASELINE, _EXTENDED) for kind, _ in segments):
+        # The range of coefficients, which some programs write wrongly and nobody needs.
+        place = 2 + int.from_bytes(pixels[2:4], "big")
+        pixels = pixels[: place - 3] + b"\0\x3f\0" + pixels[place:]
+    warning = jpeg_warning(b"".join([b"\xff\xd8", *heads, pixels]))
     found = _EXTRANEOUS.fullmatch(warning)
     if found:
         count = int(found[1])
@@ -130,7 +135,7 @@ def _notes(data: bytes, segments: list[Segment], scan: int, is_whole: bool) -> t
         padding = data[-2 - count : -2] if found[2] == "d9" else b""
         if count <= _FEW_BYTES or (padding and not padding.strip(padding[:1])):
             return (f"has {count} unnecessary bytes before a mark of the JPEG",)
-    if warning.startswith("Inconsistent"):
+    if warning.startswith(("Inconsistent", "Invalid")):
         return (f"an odd order of its JPEG scans ({warning}); check the result",)
     if warning and is_whole:
         raise UserError(f"is damaged: part of its picture is destroyed ({warning})")

@@ -100,6 +100,18 @@ def test_a_pattern_leaves_hidden_names_alone_unless_it_has_the_dot(folder, tmp_p
     assert [job.source.name for job in plan.jobs] == ["a.png"]
 
 
+def test_a_link_to_itself_is_a_failure_and_no_more(tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.png").write_bytes(picture())
+    for name in ("loop.png", "loop"):
+        (tmp_path / "in" / name).symlink_to(name)
+    for text in (tmp_path / "in", tmp_path / "in" / "**"):
+        plan = plan_jobs([str(text)], str(tmp_path / "out"))
+        assert [job.source.name for job in plan.jobs] == ["a.png"]
+        assert len(plan.failures) == 1 and "loop.png: this link leads nowhere" in plan.failures[0]
+        assert plan.left_out == "1 left out (links that lead nowhere: 1)"
+
+
 def test_a_folder_without_photographs_says_what_is_there(tmp_path):
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "a.heic").write_bytes(b"?")

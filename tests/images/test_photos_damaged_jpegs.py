@@ -87,11 +87,15 @@ def test_a_few_bytes_too_many_are_a_note(between):
 
 def test_odd_metadata_does_not_hide_damage():
     """libjpeg prints its first warning only: here about the version of JFIF."""
-    data = bytearray(jpeg("baseline"))
-    data[data.index(b"JFIF\0") + 5] = 9
-    assert decode_photo(bytes(data), "x").notes == ()
-    with pytest.raises(UserError, match="is damaged"):
-        decode_photo(DAMAGE["zeros inside"](bytes(data)), "x")
+    for place in (
+        lambda data: data.index(b"JFIF\0") + 5,
+        lambda data: data.index(b"\xff\xda") + 12,
+    ):
+        data = bytearray(jpeg("baseline"))
+        data[place(data)] = 9  # The version of JFIF, the last coefficient of the scan.
+        assert decode_photo(bytes(data), "x").notes == ()
+        with pytest.raises(UserError, match="is damaged"):
+            decode_photo(DAMAGE["zeros inside"](bytes(data)), "x")
 
 
 def test_whole_files_of_every_kind_are_silent():
