@@ -10,6 +10,7 @@ exit code is 1. A mutant that takes longer than --limit seconds counts as hangin
 
 import dataclasses
 import io
+import struct
 import time
 import zlib
 from collections import Counter
@@ -72,7 +73,20 @@ def make_files(seed: int = 0) -> dict[str, bytes]:
     def opencv(array, suffix):
         return cv2.imencode(suffix, array)[1].tobytes()
 
+    def raw(header, values):
+        return header + values.tobytes()
+
+    pam = b"P7\nWIDTH 20\nHEIGHT 24\nDEPTH 4\nMAXVAL 255\nTUPLTYPE RGB_ALPHA\nENDHDR\n"
+    masks = struct.pack("<4I", 0xFF0000, 0xFF00, 0xFF, 0xFF000000)
+    bmp = struct.pack("<IHHI", 66 + 1920, 0, 0, 70)
+    bmp += struct.pack("<IiiHHIIiiII", 56, 20, 24, 1, 32, 3, 1920, 0, 0, 0, 0) + masks
+    film = b"\0\0\0\x18ftypmp42" + bytes(100)
     return {
+        "jpeg film": pillow(color, "JPEG", xmp=b"MicroVideo") + film,
+        "bmp alpha": raw(b"BM" + bmp, alpha),
+        "pam": raw(pam, alpha),
+        "pfm": raw(b"PF\n20 24\n-1\n", (deep / 65535).astype("<f4")),
+        "pgm of 12 bits": raw(b"P5\n20 24\n4095\n", (deep[..., 0] >> 4).astype(">u2")),
         "jpeg": pillow(color, "JPEG", exif=exif.tobytes()),
         "jpeg progressive": pillow(color, "JPEG", progressive=True),
         "png": pillow(color, "PNG", exif=exif.tobytes()),

@@ -126,8 +126,7 @@ def _reason(error: Exception) -> str:
     if isinstance(error, UnidentifiedImageError):  # Its message contains only a memory address.
         return "cannot be identified"
     text = " ".join(str(error).split())
-    # The text of a KeyError or an IndexError says nothing without its name.
-    if not text or isinstance(error, LookupError):
+    if not text or isinstance(error, KeyError):  # The text of a KeyError is a key alone.
         text = f"{type(error).__name__} {text}".strip()
     return text[:150]
 
@@ -139,6 +138,8 @@ def read_photo(path: str | os.PathLike, max_megapixels: float = MAX_MEGAPIXELS) 
 
 def encode_photo(photo: Photo, quality: int | None = None) -> bytes:
     """Encodes a photograph in its original format, with its original metadata.
+
+    What cannot be written again, because it is bound to the old pixels, is in `Photo.lost`.
 
     Args:
         photo: from `read_photo`, with pixels changed by `Photo.with_pixels`.

@@ -112,7 +112,9 @@ def _read_bmp(data: bytes, max_megapixels: float) -> Photo:
     if compression > _MASKS + 3 * (compression == _ALPHA_MASKS) or (
         header == _BMP_OS2 and compression >= _MASKS
     ):
-        kind = _BMP_COMPRESSIONS.get(compression, f"in compression {compression}")
+        kind = f"in compression {compression}"
+        if header != _BMP_OS2:  # The same numbers mean something else there.
+            kind = _BMP_COMPRESSIONS.get(compression, kind)
         raise UserError(f"is a BMP {kind}, which is not read; save it uncompressed first")
     if header >= _BMP_4:  # A color space, end points of its colors and gammas; V5: the intent.
         metadata["space"] = data[70:122] + (data[122:126] if header == _BMP_5 else b"")

@@ -317,6 +317,7 @@ UNREAD_BMPS = {
     "64 bits": (lambda: bmp(np.zeros((HEIGHT, WIDTH * 8), np.uint8), 64, 0), "64 bits per pixel"),
     "an old header": (lambda: b"BM" + struct.pack("<IHHII", 100, 0, 0, 30, 16) + bytes(90),
                       "a header of 16 bytes"),
+    "OS/2's runs": (lambda: bmp(np.zeros((HEIGHT, 4), np.uint8), 24, 4, 64), "compression 4"),
     "OS/2's Huffman": (lambda: bmp(np.zeros((HEIGHT, 4), np.uint8), 1, 3, 64), "compression 3"),
 }  # fmt: skip
 
