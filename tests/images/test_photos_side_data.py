@@ -379,3 +379,12 @@ def test_credentials_of_an_avif_go():
     written, lost = denoised(data + box(b"uuid", uuid + manifest()))
     assert lost == (CREDENTIALS,) and b"c2pa" not in written and CLEANED[1] in written
     assert denoised(written)[1] == ()
+
+
+def test_a_gain_map_of_an_avif_is_named():
+    """An item of the type of a gain map, in the place of the one with EXIF."""
+    data = files.by_pillow(files.noise(20, 30, 3), "AVIF", exif=files.exif())
+    place = data.index(b"infe\2\0\0\0") + 12
+    place = data.index(b"Exif", place)
+    assert denoised(data)[1] == ()
+    assert denoised(data[:place] + b"tmap" + data[place + 4 :])[1] == ("the gain map (HDR)",)
