@@ -485,11 +485,8 @@ class TiledRunner:
     """Base class of the runners that can denoise a picture in tiles; they set `_tiled`."""
 
     _tiled: TiledNetwork
-
-    @property
-    def averages_picture(self) -> bool:
-        """Whether the network averages over the picture, also over parts without noise."""
-        return self._tiled.averages_picture
+    #: Whether the network averages over the picture, also over parts without noise.
+    averages_picture: bool
 
     def run_picture(
         self,
