@@ -14,6 +14,7 @@ Three questions are answered from the picture alone:
 import dataclasses
 import math
 
+import cv2
 import numpy as np
 
 #: Side of the blocks in which noise is looked for, in pixels.
@@ -28,6 +29,8 @@ _DRAWING_STILL, _DRAWING_CALM = 0.2, 0.25
 #: The part of the noisy blocks, those with the least detail, in which noise is measured: the
 #: others hold texture, which is alike in all channels, too.
 _SMOOTHEST = 0.2
+#: So many blocks away from flat parts suffice; with fewer, all noisy ones are measured.
+_FEWEST_BLOCKS = 32
 #: Blocks that are measured in a large picture.
 _MOST_BLOCKS = 2**14
 #: Noise counts as alike in all channels where so much of its energy lies in one direction of RGB.
@@ -105,8 +108,24 @@ def survey_noise(picture: np.ndarray) -> NoiseSurvey:
     drawing = flat_share >= _DRAWING_STILL and calm >= _DRAWING_CALM
     if drawing or min(calm, calm_half) >= 0.5:
         return NoiseSurvey(box, still, flat_share, True, None)
-    tone = _shared_tone(_haar_details(blocks)) if picture.shape[2] == 3 else None
+    tone = None
+    if picture.shape[2] == 3:
+        core = _far_from_still(still, box != everything)[tuple(places.T)]
+        blocks = blocks[core] if np.count_nonzero(core) >= _FEWEST_BLOCKS else blocks
+        tone = _shared_tone(_haar_details(blocks))
     return NoiseSurvey(box, still, flat_share, False, tone)
+
+
+def _far_from_still(still: np.ndarray, framed: bool) -> np.ndarray:
+    """Returns which blocks have no still one within two blocks: JPEG blurs flat and noisy parts.
+
+    Args:
+        still: bool (h, w).
+        framed: whether the picture goes on, still, outside of these blocks.
+    """
+    padded = np.pad(still, 2, constant_values=framed)
+    near = cv2.dilate(padded.astype(np.uint8), np.ones((5, 5), np.uint8))
+    return near[2:-2, 2:-2] == 0
 
 
 def _still_blocks(picture: np.ndarray, tolerance: float) -> np.ndarray:

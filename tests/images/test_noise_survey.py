@@ -80,6 +80,16 @@ def test_the_tone_of_noise_that_is_alike_in_all_channels(tint, sigma):
     np.testing.assert_allclose(tone, np.array(tint) / np.mean(tint), atol=0.02)
 
 
+@pytest.mark.parametrize("framed", [False, True])
+def test_noise_becomes_alike_where_jpeg_stores_color_at_half_size(framed):
+    picture = eight_bits(photograph(height=240, width=320) + noise((240, 320, 3), 25))
+    if framed:
+        picture = np.pad(picture, ((120, 100), (90, 140), (0, 0)), constant_values=255)
+    encoded = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 92])[1]
+    survey = survey_noise(cv2.imdecode(encoded, cv2.IMREAD_COLOR))
+    np.testing.assert_allclose(survey.tone, 1, atol=0.05)
+
+
 def test_grass_is_no_noise_though_it_is_alike_in_all_channels():
     draw = np.random.default_rng(5)
     strength = cv2.resize(draw.uniform(2, 40, (20, 26)).astype(np.float32), (208, 160))
