@@ -104,6 +104,9 @@ def denoise_file(path: str, target: str, settings: Settings) -> tuple[str, str]:
             photo = decode_photo(data, path, settings.max_megapixels)
     except Exception as error:
         return outcome, failure(path, error)
+    lost = () if settings.changes_nothing else photo.lost
+    for text in (*photo.notes, *(f"not in the result: {what}" for what in lost)):
+        _LOG.warning("%s: %s", path, text)
     with _ONE_AT_A_TIME:
         denoise = None if settings.changes_nothing else load_once(settings)
     outcome = FAILED

@@ -152,10 +152,12 @@ class Written:
     Attributes:
         megapixels: size of the picture.
         seconds: time for denoising, encoding and writing.
+        lost: what of the input is not in it; see `Photo.lost`.
     """
 
     megapixels: float
     seconds: float
+    lost: tuple[str, ...] = ()
 
 
 class Results:
@@ -164,10 +166,12 @@ class Results:
     Results and skipped files go to standard output, failures to standard error.
     """
 
-    def __init__(self, progress: FileProgress):
+    def __init__(self, progress: FileProgress, left_out: str = ""):
+        self.left_out = left_out
         self.written = self.skipped = self.failed = self.readable = 0
         self._megapixels = 0.0
         self._progress = progress
+        self._lost: dict[str, list[Path]] = {}
         self._start: float | None = None
 
     def start(self) -> None:
@@ -187,6 +191,8 @@ class Results:
     def write(self, job: Job, outcome: Written) -> None:
         self.written += 1
         self._megapixels += outcome.megapixels
+        for what in outcome.lost:
+            self._lost.setdefault(what, []).append(job.source)
         self._progress.clear()
         rate = f"{outcome.megapixels / max(outcome.seconds, 1e-9):.3g} megapixels/s"
         print(f"{job.source} -> {job.target}  {rate}", flush=True)
@@ -198,15 +204,30 @@ class Results:
             f"{job.source} skipped: {job.target} exists (use --overwrite to replace it)", flush=True
         )
 
+    def notes(self) -> list[str]:
+        """Returns a line for each kind of thing that is in the inputs but not in the results."""
+        return [lost_note(what, sources) for what, sources in self._lost.items()]
+
     def summary(self) -> str:
         """Returns the counts and, if files were written, their total size and the time taken."""
         counts = f"{self.written} written, {self.skipped} skipped, {self.failed} failed"
+        if self.left_out:
+            counts += f", {self.left_out}"
         if not self.written:
             return counts
         seconds = time.perf_counter() - (self._start or time.perf_counter())
         return f"{counts}, {self._megapixels:.3g} megapixels in {seconds:.1f} s"
 
 
+def lost_note(what: str, sources: Sequence[object]) -> str:
+    """Returns the line about something that was not written again; see `Photo.lost`."""
+    named = ", ".join(map(str, sources[:_MOST_NAMED]))
+    more = len(sources) - _MOST_NAMED
+    results = "results" if len(sources) > 1 else "result"
+    return f"not in the {results} of {named}{f' and {more} more' if more > 0 else ''}: {what}"
+
+
+_MOST_NAMED = 3
 # Memory per pixel of a picture that waits while another one is in the network: 8-bit RGB before
 # and after, and two encoded files of about that size.
 _BYTES_PER_PIXEL = 12
@@ -273,7 +294,7 @@ class _Run:
         sources = [job.source for job in plan.jobs]
         self._progress = progress or FileProgress()
         self._inputs = Inputs(sources)
-        self._results = Results(self._progress)
+        self._results = Results(self._progress, plan.left_out)
         self._earlier = EarlierResults(plan.folder, options.settings or {})
         self._denoise: Denoise | None = None
         self._ahead: dict[Job, float] = {}  # megapixels of files that have not been denoised yet
@@ -343,6 +364,8 @@ class _Run:
             self._denoise = self._load(self._progress.on_tile)
         self._results.start()
         self._progress.start(job.source.name, self._ahead.pop(job), _megapixels(photo))
+        for text in photo.notes:
+            note(f"{job.source}: {text}")
         start = time.perf_counter()
         try:
             pixels = photo.pixels
@@ -359,19 +382,23 @@ class _Run:
     def _write(self, job: Job, worked) -> Written:
         photo, pixels, seconds = worked
         start = time.perf_counter()
-        data = photo.encoded
+        data, lost = photo.encoded, ()
         if not self._options.changes_nothing:
             data = encode_photo(photo.with_pixels(pixels), self._options.quality)
+            lost = photo.lost
         # The plan checked this, but a folder may have been replaced by a link in the meantime.
         if job.target in self._inputs:
             raise UserError(
                 f"{job.target} is one of the inputs now, and inputs are never overwritten"
             )
-        write_file(job.target, data)
+        modified = None
+        with contextlib.suppress(OSError):  # Scans and screenshots have no other date.
+            modified = os.stat(job.source).st_mtime_ns
+        write_file(job.target, data, modified)
         seconds += time.perf_counter() - start
         if self._report:
             self._report.add_written(job, photo, pixels, seconds)
-        return Written(_megapixels(photo), seconds)
+        return Written(_megapixels(photo), seconds, lost)
 
     def _done(self, job: Job, outcome) -> None:
         if isinstance(outcome, Written):
@@ -388,6 +415,8 @@ class _Run:
 
     def _end(self, how: str = "") -> None:
         self._progress.clear()
+        for text in self._results.notes():
+            note(text)
         summary = self._results.summary()
         print(summary, flush=True)
         if self._report:
@@ -432,7 +461,11 @@ def denoise_stream(
     """
     photo = decode_photo(source.read(), "standard input", options.max_megapixels)
     data = photo.encoded
+    for text in photo.notes:
+        note(f"standard input: {text}")
     if not options.changes_nothing:
+        for what in photo.lost:
+            note(lost_note(what, ["standard input"]))
         data = encode_photo(photo.with_pixels(photo.denoised(load())), options.quality)
     target.write(data)
     target.flush()

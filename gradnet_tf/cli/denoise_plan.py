@@ -2,8 +2,10 @@
 
 import collections
 import dataclasses
+import fnmatch
 import glob
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -16,6 +18,7 @@ from gradnet_tf.images import MAX_MEGAPIXELS
 from gradnet_tf.images.photo_files import PHOTO_SUFFIXES
 from gradnet_tf.utils.console import note
 from gradnet_tf.utils.errors import EXIT_OK, EXIT_SOME_FAILED, UserError
+from gradnet_tf.utils.ownership import MANIFEST
 
 #: Maps pixels to denoised pixels of the same shape and dtype.
 Denoise = Callable[[np.ndarray], np.ndarray]
@@ -69,32 +72,87 @@ class Plan:
 
     Attributes:
         jobs: one for each file.
-        failures: one line for each folder that could not be read.
-        notes: one line for each kind of file that was skipped.
+        failures: one line for each folder that could not be read, and each link to a photograph
+            that is not there.
+        notes: one line for each kind of entry that was left out and may have been wanted.
         folder: the output folder; all targets are below it.
+        left_out: how many entries were left out in all, by kind; "" if none were.
     """
 
     jobs: list[Job]
     failures: list[str]
     notes: list[str]
     folder: Path
+    left_out: str = ""
 
 
 class _Findings:
-    """What else was found in the input folders."""
+    """What else was found in the inputs: every entry that is not denoised is counted."""
 
     def __init__(self):
         self.failures: list[str] = []
         self.results: list[Path] = []
+        self.links: list[Path] = []
         self.strange: collections.Counter[str] = collections.Counter()
+        self.others: collections.Counter[str] = collections.Counter()
+
+    def add(self, path: Path, is_named: bool = False) -> bool:
+        """Sorts an entry that is no folder; returns whether it is a photograph to denoise.
+
+        Args:
+            path: the entry.
+            is_named: its hidden name, if it is one, was asked for.
+        """
+        suffix = path.suffix.lower()
+        if path.name in _OWN_NAMES:
+            return False
+        if path.name.startswith(".") and not is_named:
+            self.others["hidden"] += 1
+        elif suffix in PHOTO_SUFFIXES and path.is_file():
+            return True
+        elif path.is_symlink() and not path.exists():
+            if suffix in PHOTO_SUFFIXES:
+                target = os.readlink(path)
+                self.failures.append(f"{path}: this link leads nowhere: {target} does not exist")
+            else:
+                self.others["links that lead nowhere"] += 1
+        elif not path.is_file():
+            self.others["pipes and devices"] += 1
+        elif suffix in OTHER_PICTURES:
+            self.strange[suffix] += 1
+        else:
+            self.others[suffix or "without a suffix"] += 1
+        return False
+
+    def left_out(self) -> str:
+        """Returns "7 left out (.txt: 4, .heic: 2, hidden: 1)", "" if nothing was left out.
+
+        Failures are counted as such.
+        """
+        counts = self.strange + self.others
+        counts["links to folders"] = len(self.links)
+        counts["folders of earlier results"] = len(self.results)
+        counts = +counts
+        common = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+        words = ", ".join(f"{kind}: {count}" for kind, count in common)
+        return f"{counts.total()} left out ({words})" if counts else ""
 
     def notes(self) -> list[str]:
-        """Returns a line for each kind of file that was left out."""
+        """Returns a line for each kind of entry that was left out and may have been wanted."""
         lines = [f"left out, results of an earlier run: {folder}" for folder in self.results]
         if self.strange:
             kinds = ", ".join(f"{count} {kind}" for kind, count in self.strange.most_common())
             lines.append(f"left out, pictures of other kinds: {kinds}; convert them first")
+        if self.links:
+            named = ", ".join(map(str, self.links[:_MOST_NAMED]))
+            more = len(self.links) - _MOST_NAMED
+            named += f" and {more} more" if more > 0 else ""
+            lines.append(f"left out, links to folders: {named}; name them as inputs to follow them")
         return lines
+
+
+_OWN_NAMES = (RESULTS, MANIFEST)
+_MOST_NAMED = 5
 
 
 def plan_jobs(inputs: Sequence[str], output: str, recursive: bool = True) -> Plan:
@@ -102,7 +160,9 @@ def plan_jobs(inputs: Sequence[str], output: str, recursive: bool = True) -> Pla
 
     A folder means all photographs in it and in its subfolders, recognized by their suffixes.
     Hidden files, the output folder and folders with earlier results are left out. A pattern
-    (`*`, `?`, `[…]`, `**`) means the files that match it. Results keep their relative path below
+    (`*`, `?`, `[…]`, `**`) means the files that match it. Links to files are read; links to
+    folders are followed only where they are an input themselves, or in the part of a pattern
+    before its first wildcard. What is left out is counted. Results keep their relative path below
     the folder, or below the part of the pattern before its first wildcard.
 
     Raises:
@@ -135,7 +195,9 @@ def plan_jobs(inputs: Sequence[str], output: str, recursive: bool = True) -> Pla
                 "Denoise folders with equal file names one by one, each to its own --output."
             )
         jobs.setdefault(place, job)
-    return Plan(list(jobs.values()), findings.failures, findings.notes(), folder)
+    return Plan(
+        list(jobs.values()), findings.failures, findings.notes(), folder, findings.left_out()
+    )
 
 
 def _sources(
@@ -148,33 +210,72 @@ def _sources(
             before = len(findings.failures)
             found = list(_walk(path, output, recursive, findings))
             if not found and len(findings.failures) == before:
-                raise UserError(f"{path}: no images in this folder ({', '.join(PHOTO_SUFFIXES)}).")
+                raise _no_images(f"{path}: no images in this folder", findings)
             yield from ((file, file.relative_to(path)) for file in found)
         elif path.exists():
             yield path, Path(path.name)
         elif glob.has_magic(text):
-            yield from _matches(text, output)
+            yield from _matches(text, output, findings)
         else:
             raise UserError(f"{path}: no such file or folder.")
 
 
-def _matches(pattern: str, output: Path) -> Iterator[tuple[Path, Path]]:
+def _matches(pattern: str, output: Path, findings: _Findings) -> Iterator[tuple[Path, Path]]:
+    """Yields the photographs that match a pattern, in byte order."""
     parts = Path(pattern).parts
     fixed = next(number for number, part in enumerate(parts) if glob.has_magic(part))
     base = Path(*parts[:fixed])
-    found = [Path(name) for name in glob.glob(pattern, recursive=True)]
+    found = _glob(base, parts[fixed:], findings)
     output = output.resolve()
-    files = [
+    # A link to itself has no path that `Path.resolve` would return.
+    real = [Path(os.path.realpath(path)) for path in found]
+    below = [
         path
-        for path in found
-        if path.is_file()
-        and path.suffix.lower() in PHOTO_SUFFIXES
-        and output not in path.resolve().parents
+        for path, place in zip(found, real, strict=True)
+        if output not in (place, *place.parents)
     ]
-    if not files:
-        raise UserError(f"{pattern}: matches no images ({', '.join(PHOTO_SUFFIXES)}).")
-    for path in sorted(files, key=os.fsencode):
+    before = len(findings.failures)
+    files = [path for path in below if not path.is_dir() and findings.add(path, True)]
+    if not files and len(findings.failures) == before:
+        raise _no_images(f"{pattern}: matches no images", findings)
+    for path in files:
         yield path, path.relative_to(base)
+
+
+def _glob(base: Path, parts: Sequence[str], findings: _Findings) -> list[Path]:
+    """Returns what matches a pattern below a folder, in byte order.
+
+    As in a shell, names with a leading dot match only patterns with a leading dot. Links to
+    folders are not followed: they may lead back to the folder itself, or to everything.
+    """
+    # Within a name, ** is the same as *; at the end it means everything below.
+    wanted = [part if part == "**" else re.sub(r"\*\*+", "*", part) for part in parts]
+    if wanted[-1] == "**":
+        wanted.append("*")
+    hidden = [part for part in wanted if part.startswith(".")]
+    found, links = [], set()
+    for path in set(base.glob("/".join(wanted))):
+        names = path.relative_to(base).parts
+        if any(
+            name.startswith(".") and not any(fnmatch.fnmatchcase(name, part) for part in hidden)
+            for name in names
+        ):
+            continue
+        places = [base.joinpath(*names[: depth + 1]) for depth in range(len(names))]
+        link = next((each for each in places if each.is_symlink() and each.is_dir()), None)
+        if link:
+            links.add(link)
+        else:
+            found.append(path)
+    findings.links += sorted(links, key=os.fsencode)
+    return sorted(found, key=os.fsencode)
+
+
+def _no_images(text: str, findings: _Findings) -> UserError:
+    """Returns the error for an input without photographs, with what was there instead."""
+    others = findings.left_out()
+    received = f"\nReceived: {others}." if others else ""
+    return UserError(f"{text} ({', '.join(PHOTO_SUFFIXES)}).{received}")
 
 
 def _walk(folder: Path, output: Path, recursive: bool, findings: _Findings) -> Iterator[Path]:
@@ -186,28 +287,22 @@ def _walk(folder: Path, output: Path, recursive: bool, findings: _Findings) -> I
     output = output.resolve()
     for place, folders, names in os.walk(folder, onerror=failed):
         if recursive:
-            folders[:] = sorted(
-                (
-                    name
-                    for name in folders
-                    if not name.startswith(".") and Path(place, name).resolve() != output
-                ),
-                key=os.fsencode,
-            )
-            earlier = [name for name in folders if os.path.isfile(Path(place, name, RESULTS))]
-            findings.results += [Path(place, name) for name in earlier]
-            folders[:] = [name for name in folders if name not in earlier]
+            inside = [Path(place, name) for name in sorted(folders, key=os.fsencode)]
+            inside = [path for path in inside if path.resolve() != output]
+            findings.others.update("hidden" for path in inside if path.name.startswith("."))
+            inside = [path for path in inside if not path.name.startswith(".")]
+            # Links may lead back to the folder itself, or to everything.
+            findings.links += [path for path in inside if path.is_symlink()]
+            inside = [path for path in inside if not path.is_symlink()]
+            earlier = [path for path in inside if os.path.isfile(path / RESULTS)]
+            findings.results += earlier
+            folders[:] = [path.name for path in inside if path not in earlier]
         else:
             folders.clear()
         for name in sorted(names, key=os.fsencode):
             path = Path(place, name)
-            suffix = path.suffix.lower()
-            if name.startswith(".") or not path.is_file():
-                continue
-            if suffix in PHOTO_SUFFIXES:
+            if findings.add(path):
                 yield path
-            elif suffix in OTHER_PICTURES:
-                findings.strange[suffix] += 1
 
 
 def dry_run(plan: Plan, overwrite: bool) -> int:
@@ -222,5 +317,6 @@ def dry_run(plan: Plan, overwrite: bool) -> int:
         skipped += skip
         what = f"skipped: {job.target} exists" if skip else f"-> {job.target}"
         print(f"{job.source} {what}")
-    print(f"{len(plan.jobs) - skipped} to write, {skipped} to skip; nothing was done")
+    counts = [f"{len(plan.jobs) - skipped} to write", f"{skipped} to skip", plan.left_out]
+    print(f"{', '.join(filter(None, counts))}; nothing was done")
     return EXIT_SOME_FAILED if plan.failures else EXIT_OK

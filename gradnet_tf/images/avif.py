@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import numpy as np
 from PIL import Image
 
-from gradnet_tf.images.photo import Photo, require_size
+from gradnet_tf.images.photo import CREDENTIALS, Photo, require_size, without_provenance
 from gradnet_tf.utils.errors import UserError
 
 #: Bits in the result of `codec_flags`.
@@ -136,6 +136,9 @@ QUALITY = 90
 
 _ORIENTATION, _DESCRIPTION = 274, 270
 _PREFIX = b"Exif\0\0"
+# The box with a manifest of content credentials.
+_MANIFEST = bytes.fromhex("d8fec3d61b0e483c92975828877ec481")
+_ALPHA = (b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha", b"urn:mpeg:hevc:2015:auxid:1")
 _IDENTITY = 0  # Matrix coefficients of files that store RGB directly, as lossless ones do.
 _MODES = {"L": "L", "LA": "LA", "RGB": "RGB", "RGBA": "RGBA"}
 
@@ -161,7 +164,11 @@ def read(data: bytes, format: str, max_megapixels: float) -> Photo:
             raise UserError(f"is of mode {image.mode}; expected gray or RGB: convert it first")
         array = np.asarray(image)
     metadata["exif"] = exif(data)
-    return Photo(np.atleast_3d(array), format, data, metadata)
+    lost = _lost(data)
+    if b":provenance" in metadata["info"].get("xmp", b""):
+        metadata["info"]["xmp"] = without_provenance(metadata["info"]["xmp"])
+        lost = tuple(dict.fromkeys((CREDENTIALS, *lost)))
+    return Photo(np.atleast_3d(array), format, data, metadata, lost=lost)
 
 
 def write(photo: Photo, quality: int | None) -> bytes:
@@ -193,6 +200,19 @@ def write(photo: Photo, quality: int | None) -> bytes:
         named = struct.pack(">HH", *metadata["colors"][:2])
         encoded = encoded[: place + 8] + named + encoded[place + 12 :]
     return encoded
+
+
+def _lost(data: bytes) -> tuple[str, ...]:
+    """Names what an AVIF holds besides the picture and is not written again."""
+    lost = []
+    if any(data[begin : begin + 16] == _MANIFEST for begin, _ in _find(data, b"uuid")):
+        lost.append(CREDENTIALS)
+    if _item(data, b"tmap") is not None:
+        lost.append("the gain map (HDR)")
+    others = (data[begin + 4 : end] for begin, end in _properties(data, b"auxC"))
+    if any(not kind.startswith(_ALPHA) for kind in others):
+        lost.append("the auxiliary pictures (depth)")
+    return tuple(lost)
 
 
 def _placeholder(size: int, turned: int = 1) -> bytes:

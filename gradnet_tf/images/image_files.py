@@ -10,6 +10,9 @@ import contextlib
 import os
 import re
 import stat
+import sys
+import tempfile
+import threading
 from pathlib import Path
 
 import cv2
@@ -18,7 +21,11 @@ import numpy as np
 from gradnet_tf.utils.errors import UserError
 from gradnet_tf.utils.files import atomic_write
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
+IMAGE_SUFFIXES = (
+    *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".tif", ".tiff", ".webp"),
+    *(".ppm", ".pgm", ".pnm"),
+)
+_JPEG_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif")
 JPEG_QUALITY = 95
 
 _SUFFIX_LIST = ", ".join(IMAGE_SUFFIXES).replace(".", "")
@@ -29,6 +36,15 @@ _JPEG_START = b"\xff\xd8\xff"
 _MOST_SCANS = 100
 #: A marker among compressed pixels, where bytes of 255 are followed by 0 or a restart mark.
 _MARKER = re.compile(rb"\xff([^\x00\xff\xd0-\xd7])", re.DOTALL)
+
+#: libjpeg's warnings about pixels.
+_WARNING = re.compile(
+    rb"(?:Corrupt JPEG data: )?(premature end of data segment|bad Huffman code|bad arithmetic code|"
+    rb"Premature end of JPEG file|\d+ extraneous bytes before marker 0x\w\w|"
+    rb"found marker 0x\w\w instead of RST\d+|Invalid SOS parameters for sequential JPEG|"
+    rb"Inconsistent progression sequence for component \d+ coefficient \d+)\s*$"
+)
+_ONE_AT_A_TIME = threading.Lock()
 
 
 def to_float(image: np.ndarray) -> np.ndarray:
@@ -170,11 +186,12 @@ def write_image(path: str | os.PathLike, image: np.ndarray) -> None:
     if suffix == ".pgm" and image.shape[2] == 3:
         raise UserError(f"cannot write {path}: pgm stores gray images only.\nUse ppm or png.")
     # OpenCV writes lossless WebP if no quality is given.
-    options = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY] if suffix in (".jpg", ".jpeg") else []
+    is_jpeg = suffix in _JPEG_SUFFIXES
+    options = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY] if is_jpeg else []
     pixels = np.ascontiguousarray(image[..., ::-1])
     with silent_opencv():
         try:
-            done, encoded = cv2.imencode(suffix, pixels, options)
+            done, encoded = cv2.imencode(".jpg" if is_jpeg else suffix, pixels, options)
         except cv2.error as error:
             raise UserError(f"cannot write {path}: {error.err}.\nUse png.") from error
     if not done:
@@ -251,22 +268,68 @@ def _is_cut_short(data: bytes) -> bool:
     return position >= len(data)
 
 
-def require_few_scans(data: bytes, start: int) -> None:
+def require_few_scans(data: bytes, start: int) -> tuple[int, bool]:
     """Raises `UserError` for a JPEG of so many scans that decoding would take minutes.
 
     Args:
         data: the file.
         start: where the first scan begins, or a segment before it.
+
+    Returns:
+        Where the picture ends in the file, and whether there is an end mark.
     """
     count, position = 0, start
     while found := _MARKER.search(data, position):
         marker = found[1][0]
-        if marker in (0xD8, 0xD9):  # End of the picture; another may begin behind it.
-            return
+        if marker == 0xD9:
+            return found.end(), True
+        if marker == 0xD8:  # Another picture begins here.
+            return found.start(), False
         count += marker == 0xDA
         if count > _MOST_SCANS:
             raise UserError(f"is a JPEG of more than {_MOST_SCANS} scans; expected about ten")
         position = found.end() + int.from_bytes(data[found.end() : found.end() + 2], "big")
+    return len(data), False
+
+
+def jpeg_warning(data: bytes) -> str:
+    """Returns the decoder's first warning about a JPEG's pixels, "" if there is none.
+
+    libjpeg continues after damage and fills the rest with gray, or with pixels at wrong places.
+    Pillow discards its warnings, and OpenCV lets it write them to standard error (file descriptor
+    2), so that is redirected while OpenCV decodes at an eighth of the size, which needs a fraction
+    of the time. Whatever other threads write meanwhile is passed on.
+
+    Args:
+        data: a JPEG without the segments of metadata, which it may warn about as well.
+    """
+    with _ONE_AT_A_TIME, tempfile.TemporaryFile() as held:
+        try:
+            screen = os.dup(2)
+        except OSError:
+            screen = None  # No standard error stream.
+        else:
+            if sys.__stderr__ is None:  # The number belongs to another file.
+                os.close(screen)
+                return ""
+        try:
+            os.dup2(held.fileno(), 2)
+            with contextlib.suppress(cv2.error):
+                cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_REDUCED_GRAYSCALE_8)
+        finally:
+            if screen is None:
+                os.close(2)
+            else:
+                os.dup2(screen, 2)
+                os.close(screen)
+        if not held.tell():
+            return ""
+        held.seek(0)
+        lines = held.read().splitlines(keepends=True)
+    warnings = [line for line in lines if _WARNING.match(line)]
+    with contextlib.suppress(OSError):
+        os.write(2, b"".join(line for line in lines if line not in warnings))
+    return _WARNING.match(warnings[0])[1].decode() if warnings else ""
 
 
 @contextlib.contextmanager

@@ -6,12 +6,22 @@ depth, the alpha channel, the color profile and the tags matter more.
 """
 
 import dataclasses
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
 from gradnet_tf.utils.errors import UserError
+
+#: What is said of a manifest that names the hash of the old pixels.
+CREDENTIALS = "the content credentials (C2PA), which were signed for the old pixels"
+
+# Where XMP points at a manifest: an attribute or an element, dcterms:provenance.
+_PROVENANCE = re.compile(
+    rb"""\s+[A-Za-z_][\w.-]{0,40}:provenance\s{0,9}=\s{0,9}("[^"]*"|'[^']*')"""
+    rb"""|<([A-Za-z_][\w.-]{0,40}:provenance)\b[^<>]*(/>|>[^<]*</\2\s{0,9}>)"""
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,12 +35,17 @@ class Photo:
         format: "png", "jpeg", "tiff", "webp", "avif", "bmp" or "pnm".
         encoded: the content of the input file.
         metadata: data that the format's module needs to write the photograph again.
+        notes: what is wrong with the file although its pixels are in order, one line each.
+        lost: what else is in the file and is not written again, because it is bound to the old
+            pixels or to offsets in the old file. One noun phrase each.
     """
 
     array: np.ndarray
     format: str
     encoded: bytes
     metadata: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    lost: tuple[str, ...] = ()
 
     @property
     def pixels(self) -> np.ndarray:
@@ -66,6 +81,11 @@ class Photo:
             return dataclasses.replace(self, array=pixels)
         array = np.concatenate([pixels, self.alpha[..., np.newaxis]], axis=2)
         return dataclasses.replace(self, array=array)
+
+
+def without_provenance(xmp: bytes) -> bytes:
+    """Removes from XMP what points at content credentials; the rest is kept byte for byte."""
+    return _PROVENANCE.sub(b"", xmp)
 
 
 def color_channels(channels: int) -> int:

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from gradnet_tf.images import MAX_MEGAPIXELS, avif, jpeg, pillow_formats, png, tiff
-from gradnet_tf.images.image_files import IMAGE_SUFFIXES, read_bytes
+from gradnet_tf.images.image_files import read_bytes
 from gradnet_tf.images.photo import Photo
 from gradnet_tf.utils.errors import UserError
 from gradnet_tf.utils.files import write_file
@@ -22,19 +22,18 @@ from gradnet_tf.utils.files import write_file
 #: Assumed megapixels per megabyte if no header can be read: between JPEG and PNG.
 _MEGAPIXELS_PER_MB = 1.0
 
-#: Suffixes by which photographs are found in folders.
-PHOTO_SUFFIXES = (*IMAGE_SUFFIXES, ".avif")
-
 #: File suffixes of each format.
 _SUFFIXES = {
-    "png": (".png",),
-    "jpeg": (".jpg", ".jpeg"),
+    "png": (".png", ".apng"),
+    "jpeg": (".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".jfi"),
     "tiff": (".tif", ".tiff"),
     "webp": (".webp",),
     "avif": (".avif",),
-    "bmp": (".bmp",),
-    "pnm": (".ppm", ".pgm"),
+    "bmp": (".bmp", ".dib"),
+    "pnm": (".ppm", ".pgm", ".pnm", ".pbm", ".pam", ".pfm"),
 }
+#: Suffixes by which photographs are found in folders.
+PHOTO_SUFFIXES = tuple(suffix for suffixes in _SUFFIXES.values() for suffix in suffixes)
 _EXPECTED = "expected JPEG, PNG, TIFF, WebP, AVIF, BMP or PNM"
 _MODULES = {
     "png": png,
@@ -51,7 +50,6 @@ _STARTS = {
     b"II+\0": "tiff",
     b"MM\0+": "tiff",
     b"BM": "bmp",
-    **dict.fromkeys((b"P2", b"P3", b"P5", b"P6"), "pnm"),
 }
 _REFUSED = {
     b"GIF8": "GIF",
@@ -61,6 +59,7 @@ _REFUSED = {
     b"8BPS": "Photoshop",
     b"%PDF": "PDF",
 }
+_PNM_STARTS = (b"P1", b"P2", b"P3", b"P4", b"P5", b"P6", b"P7", b"PF", b"Pf")
 _HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
 
 
@@ -82,6 +81,8 @@ def format_of(data: bytes) -> str:
     for start, name in _STARTS.items():
         if data.startswith(start):
             return name
+    if data.startswith(_PNM_STARTS) and data[2:3] in (b" ", b"\t", b"\r", b"\n", b"#"):
+        return "pnm"
     for start, name in _REFUSED.items():
         if data.startswith(start):
             raise UserError(f"is {name}; {_EXPECTED}")
@@ -115,13 +116,20 @@ def decode_photo(data: bytes, name: str, max_megapixels: float = MAX_MEGAPIXELS)
         raise
     except Exception as error:
         # Decoders raise many kinds of errors for damaged files: OSError, SyntaxError, ...
-        raise UserError(f"{name} is damaged or truncated ({_reason(error)})") from error
+        raise UserError(
+            f"{name} cannot be decoded: it is damaged, truncated or of a kind that is not read "
+            f"({_reason(error)})"
+        ) from error
 
 
 def _reason(error: Exception) -> str:
     if isinstance(error, UnidentifiedImageError):  # Its message contains only a memory address.
         return "cannot be identified"
-    return (" ".join(str(error).split()) or type(error).__name__)[:150]
+    text = " ".join(str(error).split())
+    # The text of a KeyError or an IndexError says nothing without its name.
+    if not text or isinstance(error, LookupError):
+        text = f"{type(error).__name__} {text}".strip()
+    return text[:150]
 
 
 def read_photo(path: str | os.PathLike, max_megapixels: float = MAX_MEGAPIXELS) -> Photo:

@@ -14,20 +14,23 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from gradnet_tf.images.photo import Photo, require_size
+from gradnet_tf.images.photo import CREDENTIALS, Photo, require_size, without_provenance
 from gradnet_tf.utils.errors import UserError
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _COLOR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}
 _PALETTE = 3
 _CRITICAL = (b"IHDR", b"PLTE", b"IDAT", b"IEND")
-# Chunks that are rewritten, or that describe pixels which no longer exist.
-_NOT_KEPT = (*_CRITICAL, b"tRNS", b"hIST", b"acTL", b"fcTL", b"fdAT")
+# Chunks that are rewritten, or that describe pixels which no longer exist: iDOT holds the offsets
+# of compressed rows.
+_NOT_KEPT = (*_CRITICAL, b"tRNS", b"hIST", b"acTL", b"fcTL", b"fdAT", b"iDOT")
+# The manifest that names the hash of the old pixels.
+_CREDENTIALS = b"caBX"
 # Chunks that are valid for one color type and depth only.
 _OF_THE_MODE = (b"bKGD", b"sBIT")
 _KEPT = (
     *(b"iCCP", b"sRGB", b"gAMA", b"cHRM", b"cICP", b"mDCV", b"mDCv", b"cLLI", b"cLLi", b"pHYs"),
-    *(b"sPLT", b"eXIf", b"tIME", b"tEXt", b"zTXt", b"iTXt", b"oFFs", b"pCAL", b"sCAL", b"caBX"),
+    *(b"sPLT", b"eXIf", b"tIME", b"tEXt", b"zTXt", b"iTXt", b"oFFs", b"pCAL", b"sCAL"),
     *_OF_THE_MODE,
 )
 
@@ -43,7 +46,7 @@ Chunk = tuple[bytes, bytes]
 
 def read(data: bytes, format: str, max_megapixels: float) -> Photo:
     """Reads a PNG; palettes become RGB, depths below 8 bits become 8, a color key becomes alpha."""
-    chunks = _chunks(data)
+    chunks, wrong, end = _chunks(data)
     if chunks[0][0] != b"IHDR" or len(chunks[0][1]) != 13:
         raise UserError("is damaged: the PNG does not begin with its header")
     width, height, depth, color_type, *methods = struct.unpack(">IIBBBBB", chunks[0][1])
@@ -56,22 +59,31 @@ def read(data: bytes, format: str, max_megapixels: float) -> Photo:
     # The decoders get the critical chunks only: compressed text could expand to any size.
     bare = [chunk for chunk in chunks if chunk[0] in _CRITICAL]
     key = next((content for kind, content in chunks if kind == b"tRNS"), None)
+    if key is not None and color_type in (0, 2) and len(key) < (2 if color_type == 0 else 6):
+        raise UserError("is damaged: the transparent color of the PNG is too short")
     if depth == 16:
         _require_rows(bare, width, height, color_type, interlaced=methods[2] == 1)
-        array = _decode_16(_join(bare), key)
+        array = _decode_16(_join(bare))
         if color_type == 4:
             array = array[..., [0, 3]]  # OpenCV returns gray with alpha as RGBA.
     else:
-        # The transparency chunk has to precede the pixels.
-        more = [] if key is None else [(b"tRNS", key)]
+        # The transparency of a palette has to precede the pixels. Pillow would compare a color
+        # with pixels that it has scaled to 8 bits, so that is done below.
+        more = [(b"tRNS", key)] if key is not None and color_type == _PALETTE else []
         first = sum(kind in (b"IHDR", b"PLTE") for kind, _ in bare)
         array = _decode_8(_join([*bare[:first], *more, *bare[first:]]))
     if array.shape[:2] != (height, width):
         raise UserError("is damaged: its header and its pixels disagree")
+    array = np.atleast_3d(array)
+    if key is not None and color_type in (0, 2):
+        array = _with_alpha(array, key, depth)
     # Keep the position of the compressed pixels among the chunks, but not their content.
     rest = [(kind, b"" if kind == b"IDAT" else content) for kind, content in chunks]
     metadata = {"mode": (color_type, depth), "chunks": rest}
-    return Photo(np.atleast_3d(array), format, data, metadata)
+    notes = [
+        f"the checksum of its {kind.decode()} chunk is wrong, so it is ignored" for kind in wrong
+    ]
+    return Photo(array, format, data, metadata, tuple(notes), _lost(rest, len(data) - end))
 
 
 def write(photo: Photo, quality: int | None) -> bytes:
@@ -86,6 +98,8 @@ def write(photo: Photo, quality: int | None) -> bytes:
         if kind == b"IDAT":
             place = after
         elif _is_kept(kind, mode == photo.metadata["mode"]):
+            if kind == b"iTXt" and b":provenance" in content:
+                content = without_provenance(content)
             place.append((kind, content))
     pixels = [chunk for chunk in encoded if chunk[0] == b"IDAT"]
     return _join([encoded[0], *before, *pixels, *after, (b"IEND", b"")])
@@ -98,20 +112,59 @@ def _is_kept(kind: bytes, same_mode: bool) -> bool:
     return kind not in _NOT_KEPT and (kind in _KEPT or kind[3:].islower())
 
 
-def _chunks(data: bytes) -> list[Chunk]:
-    """Splits a PNG file into (type, content)."""
-    found, position = [], len(_SIGNATURE)
+def _lost(chunks: Sequence[Chunk], behind: int) -> tuple[str, ...]:
+    """Names what is not written again: chunks bound to the pixels, and bytes behind the end."""
+    unsafe = {
+        kind: None
+        for kind, _ in chunks
+        if not (kind in _NOT_KEPT or kind in _OF_THE_MODE or _is_kept(kind, True))
+    }
+    names = [CREDENTIALS] if _CREDENTIALS in unsafe else []
+    names += [f"the PNG chunk {kind.decode('latin-1')}" for kind in unsafe if kind != _CREDENTIALS]
+    if any(kind == b"iTXt" and b":provenance" in content for kind, content in chunks):
+        names = [CREDENTIALS, *(name for name in names if name != CREDENTIALS)]
+    if behind:
+        names.append(f"{behind} bytes behind the end of the PNG")
+    return tuple(names)
+
+
+def _with_alpha(array: np.ndarray, key: bytes, depth: int) -> np.ndarray:
+    """Returns gray or RGB with alpha: pixels of exactly one color are transparent.
+
+    Args:
+        array: (H, W, 1 or 3), values of `depth` bits scaled to 8 bits, or of 16 bits.
+        key: the content of tRNS, whose values are not scaled.
+        depth: bits of the file.
+    """
+    values = np.frombuffer(key, ">u2", array.shape[2]) & (2**depth - 1)  # Other bits are unused.
+    if depth < 8:
+        values = values * (255 // (2**depth - 1))
+    alpha = (array != values).any(axis=2, keepdims=True)
+    return np.concatenate([array, alpha * array.dtype.type(np.iinfo(array.dtype).max)], axis=2)
+
+
+def _chunks(data: bytes) -> tuple[list[Chunk], list[bytes], int]:
+    """Splits a PNG file into (type, content).
+
+    Returns:
+        The chunks; the types of those left out because their checksum is wrong, although the
+        pixels do not depend on them; and where the file ends.
+    """
+    found, wrong, position = [], [], len(_SIGNATURE)
     while position + 12 <= len(data):
         length, kind = struct.unpack_from(">I4s", data, position)
         content = data[position + 8 : position + 8 + length]
         end = position + 12 + length
         if end > len(data):
             break
-        if struct.unpack_from(">I", data, end - 4)[0] != zlib.crc32(kind + content):
+        if struct.unpack_from(">I", data, end - 4)[0] == zlib.crc32(kind + content):
+            found.append((kind, content))
+        elif kind.isalpha() and kind[:1].islower() and kind != b"tRNS":
+            wrong.append(kind)
+        else:
             raise UserError(f"is damaged: the checksum of its {kind!r} chunk is wrong")
-        found.append((kind, content))
         if kind == b"IEND":
-            return found
+            return found, wrong, end
         position = end
     raise UserError(f"is truncated: the end of the PNG is missing after {len(data)} bytes")
 
@@ -126,7 +179,7 @@ def _join(chunks: Sequence[Chunk]) -> bytes:
 
 def _decode_8(data: bytes) -> np.ndarray:
     with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
-        has_key = "transparency" in image.info
+        has_key = "transparency" in image.info  # Of a palette.
         colors = "L" if image.mode in ("1", "L", "LA") else "RGB"
         mode = {"L": "LA", "RGB": "RGBA"}[colors] if has_key else colors
         if image.mode in ("LA", "RGBA"):
@@ -134,18 +187,11 @@ def _decode_8(data: bytes) -> np.ndarray:
         return np.asarray(image.convert(mode))
 
 
-def _decode_16(data: bytes, key: bytes | None) -> np.ndarray:
+def _decode_16(data: bytes) -> np.ndarray:
     array = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if array is None or array.dtype != np.uint16:
         raise UserError("is damaged: its 16-bit pixels cannot be decoded")
-    array = (
-        array[..., np.newaxis] if array.ndim == 2 else array[..., [2, 1, 0, 3][: array.shape[2]]]
-    )
-    if key is None or array.shape[2] not in (1, 3):
-        return array
-    # OpenCV ignores the color key: pixels of exactly that color are transparent.
-    alpha = (array != np.frombuffer(key, ">u2", array.shape[2])).any(axis=2, keepdims=True)
-    return np.concatenate([array, alpha * np.uint16(65535)], axis=2)
+    return array[..., np.newaxis] if array.ndim == 2 else array[..., [2, 1, 0, 3][: array.shape[2]]]
 
 
 def _require_rows(
@@ -188,7 +234,7 @@ def _encode_8(array: np.ndarray) -> list[Chunk]:
     flat = array[..., 0] if mode == "L" else array
     image = Image.fromarray(np.ascontiguousarray(flat))
     image.save(target, "PNG")
-    return _chunks(target.getvalue())
+    return _chunks(target.getvalue())[0]
 
 
 def _encode_16(array: np.ndarray) -> list[Chunk]:

@@ -1,12 +1,13 @@
 """TIFF: 8 and 16 bits and floats; every tag that does not describe the pixels is carried over."""
 
+import dataclasses
 import zlib
 from collections.abc import Mapping
 
 import numpy as np
 
 from gradnet_tf.images import tiff_tags
-from gradnet_tf.images.photo import Photo, require_size
+from gradnet_tf.images.photo import CREDENTIALS, Photo, require_size, without_provenance
 from gradnet_tf.images.tiff_decoders import decode
 from gradnet_tf.images.tiff_tags import Entry, Layout
 from gradnet_tf.utils.errors import UserError
@@ -22,6 +23,14 @@ _OF_THE_PIXELS = {_BITS, _COMPRESSION, _PHOTOMETRIC, _SAMPLES, _ROWS, _PLANAR, _
                   _FORMAT, 255, 263, 264, 265, 266, 273, 279, 280, 281, 288, 289, 290, 291, 292,
                   293, 320, 322, 323, 324, 325, 326, 327, 328, 330, 336, 340, 341, 347,
                   *range(512, 522), 529, 530, 531, 532}  # fmt: skip
+_SUBDIRECTORIES, _GLOBAL_DIRECTORY, _XMP, _RESOURCES = 330, 400, 700, 34377
+# Tags with other pictures than the one that is denoised. Photoshop shows its layers and never the
+# picture beside them.
+_LAYERS, _MANIFEST = 37724, 52545
+_PICTURES = {_LAYERS: "Photoshop's layers", 50784: "Alias' layers", _MANIFEST: CREDENTIALS}
+# Blocks of Photoshop's resources (34377) that describe the layers: which one is active, groups.
+_OF_THE_LAYERS = (1024, 1026, 1069, 1072)
+_DIRECTORY_TYPES = (13, 18)  # Offsets of directories, which move.
 _WHITE_IS_0, _BLACK_IS_0, _RGB, _COLOR_MAP, _YCBCR = 0, 1, 2, 3, 6
 _PHOTOMETRICS = {5: "CMYK", 8: "Lab", 9: "Lab", 32803: "camera raw", 34892: "camera raw"}
 _NONE, _DEFLATE = 1, 8
@@ -46,7 +55,7 @@ def read(data: bytes, format: str, max_megapixels: float) -> Photo:
     if photometric not in (_WHITE_IS_0, _BLACK_IS_0, _RGB, _COLOR_MAP, _YCBCR):
         name = _PHOTOMETRICS.get(photometric, f"of color space {photometric}")
         raise UserError(f"is a TIFF {name}; expected gray or RGB: convert it first")
-    _require_one_page(data, layout, entries, following)
+    previews = _require_one_page(data, layout, entries, following)
     if any(number(tag, 1) != 1 for tag in _DEPTHS):
         raise UserError("is a TIFF of a volume; expected one picture")
     # Tile sizes can lie as well.
@@ -73,19 +82,20 @@ def read(data: bytes, format: str, max_megapixels: float) -> Photo:
             "cannot be decoded here: save it uncompressed first"
         )
     array = array.reshape(shape)
+    kept, lost = _side_data(layout, entries, previews)
     inverted = photometric == _WHITE_IS_0 and array.dtype.kind == "u"
     if inverted and not by_pillow:  # Pillow inverts the values itself.
         array = _inverted(array)
     metadata = {
         "layout": layout,
-        "entries": {tag: e for tag, e in entries.items() if tag not in _OF_THE_PIXELS},
+        "entries": kept,
         "children": tiff_tags.read_children(data, layout, entries),
         # Pillow divides the colors by associated alpha (1), which makes it unassociated (2).
         "extra": 2 if by_pillow and number(_EXTRA, 0) == 1 else number(_EXTRA, 0),
         "inverted": inverted,
         "compressed": compression != _NONE,
     }
-    return Photo(array, format, data, metadata)
+    return Photo(array, format, data, metadata, lost=lost)
 
 
 def write(photo: Photo, quality: int | None) -> bytes:
@@ -136,9 +146,49 @@ def _inverted(array: np.ndarray) -> np.ndarray:
     return array
 
 
+def _side_data(
+    layout: Layout, entries: Mapping[int, Entry], previews: int
+) -> tuple[dict[int, Entry], tuple[str, ...]]:
+    """Returns the tags that are written again, and what is not: see `Photo.lost`."""
+    lost = [name for tag, name in _PICTURES.items() if tag in entries]
+    pointers = {_GLOBAL_DIRECTORY} | {
+        tag
+        for tag, entry in entries.items()
+        if entry.kind in _DIRECTORY_TYPES and tag not in (*tiff_tags.POINTERS, _SUBDIRECTORIES)
+    }
+    lost += [f"the directory of TIFF tag {tag}" for tag in sorted(pointers & entries.keys())]
+    if previews or _SUBDIRECTORIES in entries:
+        lost.append("the smaller versions of the picture")
+    without = _OF_THE_PIXELS | _PICTURES.keys() | pointers
+    kept = {tag: entry for tag, entry in entries.items() if tag not in without}
+    if _XMP in kept and b":provenance" in kept[_XMP].value:
+        value = without_provenance(kept[_XMP].value)
+        kept[_XMP] = dataclasses.replace(kept[_XMP], count=len(value), value=value)
+        lost += [CREDENTIALS] * (CREDENTIALS not in lost)
+    if _LAYERS in entries and _RESOURCES in kept:
+        value = _without_layers(kept[_RESOURCES].value)
+        kept[_RESOURCES] = dataclasses.replace(kept[_RESOURCES], count=len(value), value=value)
+    return kept, tuple(lost)
+
+
+def _without_layers(resources: bytes) -> bytes:
+    """Removes Photoshop's blocks that describe layers; blocks are kept byte for byte."""
+    parts, start = [], 0
+    while resources[start : start + 4] == b"8BIM" and start + 12 <= len(resources):
+        number = int.from_bytes(resources[start + 4 : start + 6], "big")
+        place = start + 6 + 2 * (resources[start + 6] // 2 + 1)  # Behind the block's name.
+        size = int.from_bytes(resources[place : place + 4], "big")
+        end = place + 4 + size + size % 2
+        if number not in _OF_THE_LAYERS:
+            parts.append(resources[start:end])
+        start = end
+    return b"".join([*parts, resources[start:]])
+
+
 def _require_one_page(
     data: bytes, layout: Layout, entries: Mapping[int, Entry], following: int
-) -> None:
+) -> int:
+    """Returns the number of reduced versions that follow the picture."""
     seen: set[int] = set()
     directory = entries
     while True:
@@ -150,7 +200,7 @@ def _require_one_page(
         if directory is not entries and not is_reduced:
             raise UserError("is a TIFF of several pages; expected one picture")
         if not following or following in seen:
-            return
+            return len(seen)
         if len(seen) == _MOST_DIRECTORIES:
             raise UserError(f"is a TIFF of more than {_MOST_DIRECTORIES} pages; expected one")
         seen.add(following)

@@ -17,13 +17,14 @@ import tifffile
 from PIL import Image, UnidentifiedImageError
 
 from gradnet_tf.images import tiff_tags
-from gradnet_tf.images.image_files import require_few_scans
+from gradnet_tf.images.image_files import jpeg_warning, require_few_scans
 from gradnet_tf.images.tiff_tags import Entry, Layout
 from gradnet_tf.utils.errors import UserError
 
 _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _FILL_ORDER = 256, 257, 258, 259, 262, 266
 _SAMPLES, _ROWS, _PLANAR, _PREDICTOR, _FORMAT = 277, 278, 284, 317, 339
 _TILE_WIDTH, _TILE_HEIGHT = 322, 323
+_COLORS, _JPEG_TABLES = 320, 347
 _STRIPS, _TILES = (273, 279), (324, 325)  # Places and sizes.
 _TIFFFILE_DECODES = (1, 8, 32946, 32773)  # Without imagecodecs.
 # The same and LZW. OpenCV returns black pictures for compressions that it does not know.
@@ -63,9 +64,9 @@ def decode(
     photometric, predictor = number(_PHOTOMETRIC, 1), number(_PREDICTOR, _NONE)
     plain = photometric not in (_COLOR_MAP, _YCBCR) and bits >= 8
     simple = compression in _TIFFFILE_DECODES and predictor in (_NONE, _HORIZONTAL)
-    _require_few_scans(data, layout, entries, compression)
+    _require_whole_jpegs(data, layout, entries, compression)
     if bits <= 8 and not (plain and simple):
-        return _by_pillow(data, photometric), True
+        return _by_pillow(data, layout, entries, photometric), True
     known = compression in _OPENCV_DECODES or not importlib.util.find_spec("imagecodecs")
     if known and (compression, predictor) != (_NONE, _NONE):
         data = _uncompressed(data, layout, entries)
@@ -83,16 +84,35 @@ def _by_tifffile(data: bytes, num_values: int) -> np.ndarray:
     return np.moveaxis(array, 0, -1) if separate else array
 
 
-def _by_pillow(data: bytes, photometric: int) -> np.ndarray:
+def _by_pillow(
+    data: bytes, layout: Layout, entries: Mapping[int, Entry], photometric: int
+) -> np.ndarray:
     try:
         image = Image.open(io.BytesIO(data), formats=["TIFF"])
     except UnidentifiedImageError as error:
         raise UserError(_UNDECODED) from error
     with image:
         image.load()
+        if image.mode == "P" and _COLORS in entries:
+            return _mapped(np.asarray(image), layout.integers(entries[_COLORS]))
         if photometric in (_COLOR_MAP, _YCBCR):
             return np.asarray(image.convert("RGB"))
         return np.asarray(image.convert("L") if image.mode == "1" else image)
+
+
+def _mapped(indices: np.ndarray, color_map: tuple[int, ...]) -> np.ndarray:
+    """Returns the colors (H, W, 3) of a palette: first all red values, then green, then blue.
+
+    They have 16 bits. Some programs wrote 8 bits, so libtiff takes maps without a value above 255
+    for such; Pillow would return a black picture.
+    """
+    values = np.array(color_map)
+    if values.size % 3 or values.size < 3:
+        raise UserError("is damaged: the palette of the TIFF is incomplete")
+    colors = (values if values.max() < 256 else values >> 8).astype(np.uint8).reshape(3, -1).T
+    if int(indices.max()) >= len(colors):
+        raise UserError("is damaged: the palette of the TIFF is too short")
+    return colors[indices]
 
 
 def _uncompressed(data: bytes, layout: Layout, entries: Mapping[int, Entry]) -> bytes:
@@ -157,14 +177,20 @@ def _inflated(part: bytes, shape: tuple[int, int]) -> bytes:
     return found
 
 
-def _require_few_scans(
+def _require_whole_jpegs(
     data: bytes, layout: Layout, entries: Mapping[int, Entry], compression: int
 ) -> None:
+    """Raises for strips or tiles in JPEG that are damaged, or that take minutes to decode."""
+    tables = entries[_JPEG_TABLES].value if _JPEG_TABLES in entries else b"\xff\xd8\xff\xd9"
     for places, sizes in (_STRIPS, _TILES):
         if compression in _JPEG and places in entries and sizes in entries:
             pairs = map(layout.integers, (entries[places], entries[sizes]))
             for place, size in zip(*pairs, strict=False):
-                require_few_scans(data[place : place + size], 2)
+                part = data[place : place + size]
+                require_few_scans(part, 2)
+                warning = jpeg_warning(tables[:-2] + part[2:]) if compression == 7 else ""
+                if warning:
+                    raise UserError(f"is damaged: part of its picture is destroyed ({warning})")
 
 
 def _decompress(part: bytes, shape: tuple[int, int], compression: int, order: int) -> bytes:

@@ -21,7 +21,9 @@ _UMASK = threading.Lock()
 
 @contextlib.contextmanager
 def atomic_path(
-    path: str | os.PathLike, before_replacing: Callable[[], None] | None = None
+    path: str | os.PathLike,
+    before_replacing: Callable[[], None] | None = None,
+    modified: int | None = None,
 ) -> Iterator[Path]:
     """Yields a temporary path in the same folder; it is renamed to `path` if the block succeeds.
 
@@ -32,6 +34,7 @@ def atomic_path(
         path: the file.
         before_replacing: called right before the renaming; if it raises, `path` is not changed.
             See `gradnet_tf.utils.ownership`.
+        modified: the file's time of modification in nanoseconds; by default it is now.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -47,6 +50,10 @@ def atomic_path(
             umask = os.umask(0)
             os.umask(umask)
         os.chmod(temporary, 0o666 & ~umask)
+        if modified is not None:
+            # Some drives keep no such times, and the content matters more.
+            with contextlib.suppress(OSError, OverflowError):
+                os.utime(temporary, ns=(modified, modified))
         if before_replacing:
             before_replacing()
         os.replace(temporary, path)
@@ -55,26 +62,26 @@ def atomic_path(
         raise
 
 
-def atomic_write(path: str | os.PathLike, data: bytes | str) -> None:
-    """Writes `data` (text as UTF-8) to `path` atomically.
+def atomic_write(path: str | os.PathLike, data: bytes | str, modified: int | None = None) -> None:
+    """Writes `data` (text as UTF-8) to `path` atomically; see `atomic_path`.
 
     Invalid characters, from file names that are not UTF-8, are escaped so that JSON can restore
     them.
     """
-    with atomic_path(path) as temporary:
+    with atomic_path(path, modified=modified) as temporary:
         temporary.write_bytes(
             data.encode("utf-8", "backslashreplace") if isinstance(data, str) else data
         )
 
 
-def write_file(path: str | os.PathLike, data: bytes | str) -> None:
+def write_file(path: str | os.PathLike, data: bytes | str, modified: int | None = None) -> None:
     """Writes a user's output file; as `atomic_write`, with a message for users.
 
     Raises:
         UserError: the file cannot be written.
     """
     try:
-        atomic_write(path, data)
+        atomic_write(path, data, modified)
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror or error}.") from error
 

@@ -30,11 +30,13 @@ def pnm_blanks(count: int = 40) -> bytes:
     return b"P6" + b" " * count + b"x"
 
 
-def tiff(compression: int, segment: bytes, tiled: bool = False, bits: int = 8) -> bytes:
-    """A grey TIFF of 32×32 pixels in one strip or tile that holds `segment`."""
-    numbers = {256: 32, 257: 32, 258: bits, 259: compression, 262: 1, 277: 1}
-    numbers |= {322: 32, 323: 32, 324: 8, 325: len(segment)} if tiled else {}
-    numbers |= {} if tiled else {273: 8, 278: 32, 279: len(segment)}
+def tiff(
+    compression: int, segment: bytes, tiled: bool = False, bits: int = 8, side: int = 32
+) -> bytes:
+    """A grey TIFF of side×side pixels in one strip or tile that holds `segment`."""
+    numbers = {256: side, 257: side, 258: bits, 259: compression, 262: 1, 277: 1}
+    numbers |= {322: side, 323: side, 324: 8, 325: len(segment)} if tiled else {}
+    numbers |= {} if tiled else {273: 8, 278: side, 279: len(segment)}
     entries = b"".join(struct.pack("<HHII", tag, 4, 1, numbers[tag]) for tag in sorted(numbers))
     start = 8 + len(segment)
     directory = struct.pack("<H", len(numbers)) + entries + bytes(4)
@@ -70,10 +72,12 @@ def jpeg_scans(count: int = 200_000, side: int = 512) -> bytes:
     target = io.BytesIO()
     image.save(target, "JPEG", progressive=True, quality=50)
     data = target.getvalue()
-    # One block run that ends all blocks, in a scan of the highest frequencies.
+    # A table of one code: a run that ends 4096 blocks and more, as many as 12 further bits say.
+    table = struct.pack(">HHB16BB", 0xFFC4, 20, 0x10, 1, *[0] * 15, 0xC0)
+    # Such a run in a scan of the highest frequencies.
     head = struct.pack(">HHBBBBBB", 0xFFDA, 8, 1, 1, 0, 63, 63, 0)
     place = data.rindex(b"\xff\xd9")
-    return data[:place] + (head + b"\x00") * count + data[place:]
+    return data[:place] + table + (head + b"\x00\x00") * count + data[place:]
 
 
 def png_long_rows(num_bytes: int = 256 * MEGABYTE, depth: int = 16) -> bytes:

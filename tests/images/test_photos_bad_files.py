@@ -11,6 +11,7 @@ import photo_samples as files
 import pytest
 from PIL import Image
 
+from gradnet_tf.images.photo import Photo
 from gradnet_tf.images.photo_files import decode_photo, encode_photo, quiet_decoders, read_photo
 from gradnet_tf.utils.errors import UserError
 
@@ -90,6 +91,8 @@ def test_the_reason_is_said_in_one_line(name, capfd):
     assert capfd.readouterr() == ("", "")
 
 
+BMP = {"resolution": (0, 0), "space": b"", "profile": b""}
+PAM = {"kind": "7", "largest": 255}
 GOOD = {
     "png": lambda: files.by_pillow(files.noise(40, 40, 3), "PNG"),
     "png 16": lambda: files.by_opencv(files.noise(40, 40, 3, dtype=np.uint16), ".png"),
@@ -100,6 +103,12 @@ GOOD = {
     "tiff deflate": lambda: files.by_tifffile(files.noise(40, 40, 3), compression="zlib"),
     "tiff lzw": lambda: files.by_opencv(files.noise(40, 40, 3, dtype=np.uint16), ".tiff"),
     "bmp": lambda: files.by_pillow(files.noise(40, 40, 3), "BMP"),
+    "bmp alpha": lambda: encode_photo(Photo(files.noise(40, 40, 4), "bmp", b"", BMP)),
+    "pam": lambda: encode_photo(Photo(files.noise(40, 40, 4), "pnm", b"", PAM)),
+    "pfm": lambda: b"PF\n40 40\n-1\n" + files.noise(40, 40, 3, dtype=np.float32).tobytes(),
+    "pgm of 12 bits": lambda: b"P5\n40 40\n4095\n" + bytes([7, 7]) * 1600,
+    "pgm of text": lambda: b"P2\n40 40\n100\n" + b"7 13\n" * 800,
+    "png key": lambda: files.raw_png(files.noise(40, 40), 0, 8, files.chunk(b"tRNS", b"\0\7")),
     "ppm": lambda: files.by_pillow(files.noise(40, 40, 3), "PPM"),
     "ppm 16": lambda: files.by_opencv(files.noise(40, 40, 3, dtype=np.uint16), ".ppm"),
 }
