@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import os
 import signal
 import sys
@@ -22,7 +23,7 @@ from gradnet_tf.images.photo_files import (
     read_photo,
 )
 from gradnet_tf.tiling.tiler import OnTile
-from gradnet_tf.utils.console import Pace, ProgressLine, note
+from gradnet_tf.utils.console import NAME_ESCAPES, Pace, ProgressLine, note
 from gradnet_tf.utils.errors import (
     EXIT_OK,
     EXIT_SOME_FAILED,
@@ -30,8 +31,8 @@ from gradnet_tf.utils.errors import (
     Interrupted,
     UserError,
 )
-from gradnet_tf.utils.files import write_file
-from gradnet_tf.utils.ownership import Inputs
+from gradnet_tf.utils.files import FileIdentity, write_file
+from gradnet_tf.utils.ownership import Inputs, require_no_input
 
 #: Seconds of work that needs no progress lines in a log file.
 _SHORT = 30.0
@@ -156,6 +157,7 @@ class Written:
 
     megapixels: float
     seconds: float
+    identity: FileIdentity | None = None
 
 
 class Results:
@@ -178,9 +180,12 @@ class Results:
     def fail(self, name: object, error: Exception | str) -> str:
         """Reports a failure; returns the reason as one line."""
         self.failed += 1
-        reason = " ".join(str(error).split()) or type(error).__name__
+        name, reason = str(name), str(error).strip() or type(error).__name__
+        # A message may have several lines; a line break in the name is not the end of one.
+        reason = reason.replace(name, name.translate(NAME_ESCAPES)) if name.strip() else reason
+        reason, name = " ".join(reason.split()), name.translate(NAME_ESCAPES)
         self._progress.clear()
-        line = reason if str(name) in reason else f"{name}: {reason}"
+        line = reason if name in reason else f"{name}: {reason}"
         print(f"failed: {line}", file=sys.stderr, flush=True)
         return reason
 
@@ -189,14 +194,13 @@ class Results:
         self._megapixels += outcome.megapixels
         self._progress.clear()
         rate = f"{outcome.megapixels / max(outcome.seconds, 1e-9):.3g} megapixels/s"
-        print(f"{job.source} -> {job.target}  {rate}", flush=True)
+        print(f"{job.source} -> {job.target}  {rate}".translate(NAME_ESCAPES), flush=True)
 
     def skip(self, job: Job) -> None:
         self.skipped += 1
         self._progress.clear()
-        print(
-            f"{job.source} skipped: {job.target} exists (use --overwrite to replace it)", flush=True
-        )
+        line = f"{job.source} skipped: {job.target} exists (use --overwrite to replace it)"
+        print(line.translate(NAME_ESCAPES), flush=True)
 
     def summary(self) -> str:
         """Returns the counts and, if files were written, their total size and the time taken."""
@@ -277,7 +281,7 @@ class _Run:
         self._earlier = EarlierResults(plan.folder, options.settings or {})
         self._denoise: Denoise | None = None
         self._ahead: dict[Job, float] = {}  # megapixels of files that have not been denoised yet
-        self._written: list[Path] = []
+        self._written: dict[Path, FileIdentity | None] = {}
 
     def run(self) -> int:
         for text in self._plan.notes:
@@ -308,7 +312,7 @@ class _Run:
         return EXIT_SOME_FAILED if self._results.failed else EXIT_OK
 
     def _is_skipped(self, job: Job) -> bool:
-        return not self._options.overwrite and job.target.exists()
+        return not self._options.overwrite and os.path.lexists(job.target)
 
     def _denoise_remaining(self, skipped: set[Job]) -> None:
         jobs = [job for job in self._plan.jobs if job not in skipped]
@@ -338,7 +342,7 @@ class _Run:
         """Returns (photo, pixels, seconds), or the exception if this file failed."""
         self._results.readable += 1
         if self._denoise is None and not self._options.changes_nothing:
-            _make_folder(job.target.parent)
+            _make_folder(self._plan.folder)
             self._progress.loading()
             self._denoise = self._load(self._progress.on_tile)
         self._results.start()
@@ -363,19 +367,16 @@ class _Run:
         if not self._options.changes_nothing:
             data = encode_photo(photo.with_pixels(pixels), self._options.quality)
         # The plan checked this, but a folder may have been replaced by a link in the meantime.
-        if job.target in self._inputs:
-            raise UserError(
-                f"{job.target} is one of the inputs now, and inputs are never overwritten"
-            )
-        write_file(job.target, data)
+        check = functools.partial(require_no_input, job.target, self._inputs)
+        identity = write_file(job.target, data, check)
         seconds += time.perf_counter() - start
         if self._report:
             self._report.add_written(job, photo, pixels, seconds)
-        return Written(_megapixels(photo), seconds)
+        return Written(_megapixels(photo), seconds, identity)
 
     def _done(self, job: Job, outcome) -> None:
         if isinstance(outcome, Written):
-            self._written.append(job.target)
+            self._written[job.target] = outcome.identity
             self._results.write(job, outcome)
         else:
             self._fail(job, outcome)

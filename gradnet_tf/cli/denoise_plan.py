@@ -14,7 +14,7 @@ import numpy as np
 from gradnet_tf.cli.earlier_results import NAME as RESULTS
 from gradnet_tf.images import MAX_MEGAPIXELS
 from gradnet_tf.images.photo_files import PHOTO_SUFFIXES
-from gradnet_tf.utils.console import note
+from gradnet_tf.utils.console import NAME_ESCAPES, note
 from gradnet_tf.utils.errors import EXIT_OK, EXIT_SOME_FAILED, UserError
 
 #: Maps pixels to denoised pixels of the same shape and dtype.
@@ -110,7 +110,8 @@ def plan_jobs(inputs: Sequence[str], output: str, recursive: bool = True) -> Pla
             folder, or a result that would overwrite an input or another result.
     """
     folder = Path(output)
-    if folder.exists() and not folder.is_dir():
+    if os.path.lexists(folder) and not os.path.isdir(folder):
+        os.stat(folder)  # raises the system's reason, for a circle of links or no access
         raise UserError(f"--output={output}: expected a folder. Received: a file.")
     if folder.suffix.lower() in PHOTO_SUFFIXES and not folder.exists():
         raise UserError(
@@ -119,17 +120,17 @@ def plan_jobs(inputs: Sequence[str], output: str, recursive: bool = True) -> Pla
         )
     findings = _Findings()
     sources = list(_sources(inputs, folder, recursive, findings))
-    taken = {source.resolve() for source, _ in sources}
-    jobs: dict[Path, Job] = {}
+    taken = {os.path.realpath(source) for source, _ in sources}
+    jobs: dict[str, Job] = {}
     for source, name in sources:
         job = Job(source, folder / name)
-        place = job.target.resolve()
+        place = os.path.realpath(job.target)
         if place in taken:
             raise UserError(
                 f"--output={output}: {job.target} is one of the inputs, and inputs are never "
                 "overwritten. Give another folder."
             )
-        if place in jobs and jobs[place].source.resolve() != source.resolve():
+        if place in jobs and not os.path.samefile(jobs[place].source, source):
             raise UserError(
                 f"{source}: would be written to {job.target}, as would {jobs[place].source}.\n"
                 "Denoise folders with equal file names one by one, each to its own --output."
@@ -143,6 +144,8 @@ def _sources(
 ) -> Iterator[tuple[Path, Path]]:
     """Yields (file, path of its result relative to the output folder)."""
     for text in inputs:
+        if not text:
+            raise UserError("INPUT: expected a file, a folder or a pattern. Received: no text.")
         path = Path(text)
         if path.is_dir():
             before = len(findings.failures)
@@ -150,7 +153,8 @@ def _sources(
             if not found and len(findings.failures) == before:
                 raise UserError(f"{path}: no images in this folder ({', '.join(PHOTO_SUFFIXES)}).")
             yield from ((file, file.relative_to(path)) for file in found)
-        elif path.exists():
+        elif os.path.lexists(path):
+            os.stat(path)  # raises the system's reason, for a circle of links or no access
             yield path, Path(path.name)
         elif glob.has_magic(text):
             yield from _matches(text, output)
@@ -163,13 +167,13 @@ def _matches(pattern: str, output: Path) -> Iterator[tuple[Path, Path]]:
     fixed = next(number for number, part in enumerate(parts) if glob.has_magic(part))
     base = Path(*parts[:fixed])
     found = [Path(name) for name in glob.glob(pattern, recursive=True)]
-    output = output.resolve()
+    output = Path(os.path.realpath(output))
     files = [
         path
         for path in found
         if path.is_file()
         and path.suffix.lower() in PHOTO_SUFFIXES
-        and output not in path.resolve().parents
+        and output not in Path(os.path.realpath(path)).parents
     ]
     if not files:
         raise UserError(f"{pattern}: matches no images ({', '.join(PHOTO_SUFFIXES)}).")
@@ -180,34 +184,46 @@ def _matches(pattern: str, output: Path) -> Iterator[tuple[Path, Path]]:
 def _walk(folder: Path, output: Path, recursive: bool, findings: _Findings) -> Iterator[Path]:
     """Yields the photographs in a folder in byte order; unreadable folders are failures."""
 
-    def failed(error: OSError) -> None:
-        findings.failures.append(f"{error.filename}: cannot read this folder: {error.strerror}")
-
-    output = output.resolve()
-    for place, folders, names in os.walk(folder, onerror=failed):
-        if recursive:
-            folders[:] = sorted(
-                (
-                    name
-                    for name in folders
-                    if not name.startswith(".") and Path(place, name).resolve() != output
-                ),
-                key=os.fsencode,
-            )
-            earlier = [name for name in folders if os.path.isfile(Path(place, name, RESULTS))]
-            findings.results += [Path(place, name) for name in earlier]
-            folders[:] = [name for name in folders if name not in earlier]
-        else:
-            folders.clear()
-        for name in sorted(names, key=os.fsencode):
-            path = Path(place, name)
+    output_place = os.path.realpath(output)
+    # Without recursion, which Python limits to some hundreds of levels.
+    waiting = [folder]
+    while waiting:
+        place = waiting.pop()
+        try:
+            with os.scandir(place) as listed:
+                entries = sorted(listed, key=lambda entry: os.fsencode(entry.name))
+        except OSError as error:
+            findings.failures.append(f"{place}: cannot read this folder: {error.strerror}")
+            continue
+        folders = []
+        for entry in entries:
+            path = Path(place, entry.name)
             suffix = path.suffix.lower()
-            if name.startswith(".") or not path.is_file():
+            if entry.name.startswith("."):
                 continue
-            if suffix in PHOTO_SUFFIXES:
+            if _is_folder(entry):
+                if recursive and os.path.realpath(path) != output_place:
+                    is_result = os.path.isfile(path / RESULTS)
+                    (findings.results if is_result else folders).append(path)
+                continue
+            try:
+                is_file = path.is_file()
+            except OSError as error:
+                findings.failures.append(f"{path}: {error.strerror}")
+                continue
+            if is_file and suffix in PHOTO_SUFFIXES:
                 yield path
-            elif suffix in OTHER_PICTURES:
+            elif is_file and suffix in OTHER_PICTURES:
                 findings.strange[suffix] += 1
+        waiting += reversed(folders)
+
+
+def _is_folder(entry: os.DirEntry) -> bool:
+    """Whether it is a folder, and no link to one, which might lead back to where it is."""
+    try:
+        return entry.is_dir(follow_symlinks=False)
+    except OSError:
+        return False
 
 
 def dry_run(plan: Plan, overwrite: bool) -> int:
@@ -218,9 +234,9 @@ def dry_run(plan: Plan, overwrite: bool) -> int:
     for text in plan.notes:
         note(text)
     for job in plan.jobs:
-        skip = not overwrite and job.target.exists()
+        skip = not overwrite and os.path.lexists(job.target)
         skipped += skip
         what = f"skipped: {job.target} exists" if skip else f"-> {job.target}"
-        print(f"{job.source} {what}")
+        print(f"{job.source} {what}".translate(NAME_ESCAPES))
     print(f"{len(plan.jobs) - skipped} to write, {skipped} to skip; nothing was done")
     return EXIT_SOME_FAILED if plan.failures else EXIT_OK

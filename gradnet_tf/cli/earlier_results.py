@@ -5,16 +5,19 @@ this record, a user who changes the strength and runs the command again gets a n
 results were kept. The file is optional: without it, or if it is damaged, there is no note.
 """
 
+import contextlib
 import dataclasses
 import functools
+import os
 import stat
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from gradnet_tf.utils.console import note
 from gradnet_tf.utils.containers import read_json
-from gradnet_tf.utils.files import write_json
+from gradnet_tf.utils.files import FileIdentity, identity_of, write_json
 
 NAME = ".gradnet.json"
 
@@ -45,6 +48,10 @@ class EarlierResults:
         known = isinstance(number, int) and 0 <= number < len(stored)
         return stored[number] if known else None
 
+    def is_recorded(self, target: Path) -> bool:
+        """Whether a file was written by this command, which alone may replace it."""
+        return self._name(target) in self._recorded[1]
+
     def differences(self, target: Path) -> dict[str, tuple[Any, Any]]:
         """Returns the settings that differ, as {setting: (then, now)}; empty if unknown."""
         then = self.settings_of(target)
@@ -65,26 +72,35 @@ class EarlierResults:
         some = "1 skipped result was" if len(found) == 1 else f"{len(found)} skipped results were"
         note(f"{some} made with other settings ({shown}); use --overwrite to replace them")
 
-    def save(self, targets: Sequence[Path]) -> None:
-        """Records that `targets` were written with the settings of this run.
+    def save(self, written: Mapping[Path, FileIdentity | None] | Sequence[Path]) -> None:
+        """Records which files were written with the settings of this run.
 
         A file that cannot be written is reported, not raised.
+
+        Args:
+            written: the results, with the identity that each one had when it was written, if
+                known. Results that another process has replaced since are left out.
         """
-        if not targets:
+        if not written:
             return
-        # Another process may have added entries since the file was read.
-        stored, results = _read(self.folder / NAME)
-        if self.settings not in stored:
-            stored.append(dict(self.settings))
-        results |= {self._name(target): stored.index(self.settings) for target in targets}
-        try:
-            # What is no file of settings is not replaced by one.
-            path = self.folder / NAME
-            if path.exists() and not stat.S_ISREG(path.lstat().st_mode):
-                raise OSError("something else has its name")
-            write_json(self.folder / NAME, {"settings": stored, "results": results})
-        except OSError as error:
-            note(f"{self.folder / NAME} cannot be written: {error.strerror or error}")
+        path = self.folder / NAME
+        with _locked(self.folder):
+            # Another process may have added entries since the file was read.
+            stored, results = _read(path)
+            if self.settings not in stored:
+                stored.append(dict(self.settings))
+            number = stored.index(self.settings)
+            known = written if isinstance(written, Mapping) else dict.fromkeys(written)
+            for target, identity in known.items():
+                if identity is None or identity_of(target) == identity:
+                    results[self._name(target)] = number
+            try:
+                # What is no file of settings is not replaced by one.
+                if path.exists() and not stat.S_ISREG(path.lstat().st_mode):
+                    raise OSError("something else has its name")
+                write_json(path, {"settings": stored, "results": results})
+            except OSError as error:
+                note(f"{path} cannot be written: {error.strerror or error}")
 
     def _name(self, target: Path) -> str:
         return target.relative_to(self.folder).as_posix()
@@ -98,7 +114,41 @@ def _shown(value: Any) -> str:
     return text[:8] if len(text) == 64 else text[:80]
 
 
+#: Seconds to wait for another process that records its results; that takes milliseconds.
+_PATIENCE = 10.0
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Holds the lock of a folder, if its file system has locks.
+
+    The folder itself is locked, so that no file of a lock is left in it.
+    """
+    try:
+        import fcntl
+
+        descriptor = os.open(folder, os.O_RDONLY)
+    except (ImportError, OSError):
+        yield
+        return
+    try:
+        end = time.monotonic() + _PATIENCE
+        while time.monotonic() < end:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                time.sleep(0.01)
+            except OSError:
+                break
+        yield
+    finally:
+        os.close(descriptor)
+
+
 def _read(path: Path) -> tuple[list[dict], dict[str, int]]:
+    if not os.path.lexists(path):
+        return [], {}
     try:
         content = read_json(path)
         stored, results = content["settings"], content["results"]

@@ -34,8 +34,8 @@ def atomic_path(
             See `gradnet_tf.utils.ownership`.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=".partial-", suffix=path.name, dir=path.parent)
+    make_folder(path.parent)
+    handle, name = tempfile.mkstemp(prefix=".partial-", suffix=_suffix(path.name), dir=path.parent)
     os.close(handle)
     temporary = Path(name)
     try:
@@ -46,7 +46,9 @@ def atomic_path(
         with _UMASK:
             umask = os.umask(0)
             os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)
+        # FAT drives and some network drives refuse it; the file is complete nevertheless.
+        with contextlib.suppress(OSError):
+            os.chmod(temporary, 0o666 & ~umask)
         if before_replacing:
             before_replacing()
         os.replace(temporary, path)
@@ -55,26 +57,84 @@ def atomic_path(
         raise
 
 
-def atomic_write(path: str | os.PathLike, data: bytes | str) -> None:
-    """Writes `data` (text as UTF-8) to `path` atomically.
+def _suffix(name: str) -> str:
+    """Returns the suffix of a temporary name, ".png" or ".weights.h5".
+
+    The whole name would make it longer than the system allows where the name itself just fits.
+    """
+    parts = Path(name).suffixes
+    for suffix in ("".join(parts[-2:]), "".join(parts[-1:])):
+        if len(os.fsencode(suffix)) <= _LONGEST_SUFFIX:
+            return suffix
+    return ""
+
+
+_LONGEST_SUFFIX = 24
+
+
+def make_folder(path: str | os.PathLike) -> None:
+    """Creates a folder and its parents, at any depth; does nothing if it exists.
+
+    Raises:
+        OSError: it cannot be created, or a file has its name.
+    """
+    missing, path = [], os.path.abspath(path)
+    while not os.path.isdir(path):
+        missing.append(path)
+        parent = os.path.dirname(path)
+        if parent == path:
+            break
+        path = parent
+    for each in reversed(missing):
+        try:
+            os.mkdir(each)
+        except FileExistsError:
+            if not os.path.isdir(each):  # otherwise another process was faster
+                raise
+
+
+#: What distinguishes a file from the one that replaces it: device, inode and time.
+FileIdentity = tuple[int, int, int]
+
+
+def identity_of(path: str | os.PathLike) -> FileIdentity | None:
+    """Returns the identity of a file, `None` if there is none."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino, status.st_mtime_ns
+
+
+def atomic_write(
+    path: str | os.PathLike,
+    data: bytes | str,
+    before_replacing: Callable[[], None] | None = None,
+) -> FileIdentity | None:
+    """Writes `data` (text as UTF-8) to `path` atomically; returns the identity of the new file.
 
     Invalid characters, from file names that are not UTF-8, are escaped so that JSON can restore
-    them.
+    them. `before_replacing` is that of `atomic_path`.
     """
-    with atomic_path(path) as temporary:
+    with atomic_path(path, before_replacing) as temporary:
         temporary.write_bytes(
             data.encode("utf-8", "backslashreplace") if isinstance(data, str) else data
         )
+        return identity_of(temporary)
 
 
-def write_file(path: str | os.PathLike, data: bytes | str) -> None:
+def write_file(
+    path: str | os.PathLike,
+    data: bytes | str,
+    before_replacing: Callable[[], None] | None = None,
+) -> FileIdentity | None:
     """Writes a user's output file; as `atomic_write`, with a message for users.
 
     Raises:
         UserError: the file cannot be written.
     """
     try:
-        atomic_write(path, data)
+        return atomic_write(path, data, before_replacing)
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror or error}.") from error
 
