@@ -186,10 +186,7 @@ def denoise(arguments: argparse.Namespace) -> int:
     load = functools.partial(wanted.load, model=model)
     _check_sigma(wanted, info)
     if is_stream:
-        try:
-            return denoise_stream(sys.stdin.buffer, sys.stdout.buffer, load, options)
-        except BrokenPipeError:
-            raise UserError("standard output was closed before the result was written.") from None
+        return denoise_stream(sys.stdin.buffer, sys.stdout.buffer, load, options)
     report = _report(arguments, plan, settings, info)
     if arguments.dry_run:
         return dry_run(plan, wanted.overwrite)

@@ -22,6 +22,7 @@ from gradnet_tf.images.photo_files import (
     estimate_megapixels,
     read_photo,
 )
+from gradnet_tf.tiling.machine import available_memory
 from gradnet_tf.tiling.tiler import OnTile
 from gradnet_tf.utils.console import NAME_ESCAPES, Pace, ProgressLine, note
 from gradnet_tf.utils.errors import (
@@ -325,7 +326,9 @@ class _Run:
         most = self._options.max_megapixels
         sizes = {job: size * (size <= most) for job, size in zip(jobs, estimates, strict=True)}
         self._ahead = dict(sizes)
-        room = self._options.waiting_memory or _quarter_of_memory()
+        room = float("inf")
+        if self._options.jobs > 1:
+            room = self._options.waiting_memory or available_memory() / 4
         self._progress.begin(len(skipped), list(sizes.values()))
         run_in_stages(
             jobs,
@@ -417,10 +420,6 @@ def _size_of(path: Path) -> int:
         return os.stat(path).st_size
     except OSError:
         return 0
-
-
-def _quarter_of_memory() -> float:
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 4
 
 
 def denoise_stream(

@@ -5,13 +5,12 @@ this record, a user who changes the strength and runs the command again gets a n
 results were kept. The file is optional: without it, or if it is damaged, there is no note.
 """
 
-import contextlib
 import dataclasses
 import functools
 import os
 import stat
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -84,23 +83,27 @@ class EarlierResults:
         if not written:
             return
         path = self.folder / NAME
-        with _locked(self.folder):
+        known = written if isinstance(written, Mapping) else dict.fromkeys(written)
+        lock = _lock(self.folder)
+        try:
             # Another process may have added entries since the file was read.
             stored, results = _read(path)
             if self.settings not in stored:
                 stored.append(dict(self.settings))
             number = stored.index(self.settings)
-            known = written if isinstance(written, Mapping) else dict.fromkeys(written)
             for target, identity in known.items():
+                name = self._name(target)
                 if identity is None or identity_of(target) == identity:
-                    results[self._name(target)] = number
-            try:
-                # What is no file of settings is not replaced by one.
-                if path.exists() and not stat.S_ISREG(path.lstat().st_mode):
-                    raise OSError("something else has its name")
-                write_json(path, {"settings": stored, "results": results})
-            except OSError as error:
-                note(f"{path} cannot be written: {error.strerror or error}")
+                    results[name] = number
+            # What is no file of settings is not replaced by one.
+            if os.path.lexists(path) and not stat.S_ISREG(os.lstat(path).st_mode):
+                raise OSError("something else has its name")
+            write_json(path, {"settings": stored, "results": results})
+        except OSError as error:
+            note(f"{path} cannot be written: {error.strerror or error}")
+        finally:
+            if lock is not None:
+                os.close(lock)
 
     def _name(self, target: Path) -> str:
         return target.relative_to(self.folder).as_posix()
@@ -118,9 +121,8 @@ def _shown(value: Any) -> str:
 _PATIENCE = 10.0
 
 
-@contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Holds the lock of a folder, if its file system has locks.
+def _lock(folder: Path) -> int | None:
+    """Locks a folder, if its file system has locks; closing the descriptor unlocks it.
 
     The folder itself is locked, so that no file of a lock is left in it.
     """
@@ -129,21 +131,17 @@ def _locked(folder: Path) -> Iterator[None]:
 
         descriptor = os.open(folder, os.O_RDONLY)
     except (ImportError, OSError):
-        yield
-        return
-    try:
-        end = time.monotonic() + _PATIENCE
-        while time.monotonic() < end:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                time.sleep(0.01)
-            except OSError:
-                break
-        yield
-    finally:
-        os.close(descriptor)
+        return None
+    end = time.monotonic() + _PATIENCE
+    while time.monotonic() < end:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            break
+        except BlockingIOError:
+            time.sleep(0.01)
+        except OSError:
+            break
+    return descriptor
 
 
 def _read(path: Path) -> tuple[list[dict], dict[str, int]]:

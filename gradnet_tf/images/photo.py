@@ -52,7 +52,8 @@ class Photo:
 
         It decides which pixels are visible; the colors behind others must not matter.
         """
-        return denoise(self.array)[..., : self.pixels.shape[-1]]
+        count = color_channels(self.array.shape[2])
+        return denoise(self.array)[..., :count]
 
     def with_pixels(self, pixels: np.ndarray) -> "Photo":
         """Returns the photograph with other pixels, shaped like its own and of its dtype."""

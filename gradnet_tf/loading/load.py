@@ -13,7 +13,7 @@ from gradnet_tf.models.classical import CLASSICAL
 from gradnet_tf.models.presets import PRESETS, train_command
 from gradnet_tf.runtimes import RUNTIMES
 from gradnet_tf.utils.backend import backend_name
-from gradnet_tf.utils.containers import is_number, read_json
+from gradnet_tf.utils.containers import are_numbers, read_json
 from gradnet_tf.utils.errors import UserError
 from gradnet_tf.utils.files import sha256_of
 from gradnet_tf.utils.quiet import quiet_native_logs
@@ -394,7 +394,7 @@ def _from_card(card: dict) -> dict:
 def _trained_sigma(facts: dict) -> list[float] | None:
     """Returns the lowest and the highest noise level of a training, where a file tells them."""
     levels = [facts.get("sigma_min"), facts.get("sigma_max")]
-    return levels if all(is_number(level, 0, 255) for level in levels) else None
+    return levels if are_numbers(levels, 0, 255) else None
 
 
 def _read_json(path: Path) -> dict:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gradnet_tf.images.noise_survey import BLOCK
+from gradnet_tf.tiling.machine import available_memory
 from gradnet_tf.tiling.tile_config import AUTO, DEFAULT_MEMORY, SMALLEST, TileConfig
 from gradnet_tf.utils.console import note
 from gradnet_tf.utils.errors import UserError
@@ -127,7 +128,7 @@ def choose_tile(
     pixels = shape[0] * shape[1]
     fixed = start + _COPIES * size
     least = max(least, min(pixels, (SMALLEST + 2 * halo) ** 2))
-    allowed = ((config.max_memory or DEFAULT_MEMORY) - fixed) / cost
+    allowed = ((config.max_memory or _usual_memory()) - fixed) / cost
     if allowed < least:
         if config.max_memory is not None:
             raise UserError(
@@ -139,6 +140,15 @@ def choose_tile(
     if pixels <= window:
         return max(shape)
     return max(SMALLEST, math.isqrt(int(window)) - 2 * halo)
+
+
+def _usual_memory() -> float:
+    """Returns the default memory limit: less where a container allows less."""
+    return min(DEFAULT_MEMORY, _SHARE * available_memory())
+
+
+#: Share of the memory that the process may use; the rest is for the system's caches.
+_SHARE = 0.8
 
 
 def sampled_parts(

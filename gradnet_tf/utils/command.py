@@ -37,13 +37,19 @@ class OutputStream:
 
     Args:
         stream: the stream, `None` if it was closed before the program started.
+
+    Attributes:
+        stream: where the text goes.
+        is_closed: whether there was no stream.
+        failure: why text is discarded now, if it is.
     """
 
     def __init__(self, stream: TextIO | None):
         self.is_closed = stream is None
         self.failure: Exception | None = None
         # Opened and never closed: it stands for a stream of the whole process.
-        self._stream = open(os.devnull, "w") if stream is None else stream  # noqa: SIM115
+        self.stream = open(os.devnull, "w") if stream is None else stream  # noqa: SIM115
+        self.isatty = self.stream.isatty
 
     def write(self, text: str) -> int:
         """Writes `text`; see the class."""
@@ -52,31 +58,32 @@ class OutputStream:
         shown = text.translate(ESCAPES)
         try:
             try:
-                self._stream.write(shown)
+                self.stream.write(shown)
             except UnicodeEncodeError:
-                encoding = self._stream.encoding or "ascii"
-                self._stream.write(shown.encode(encoding, "backslashreplace").decode(encoding))
+                encoding = self.stream.encoding or "ascii"
+                self.stream.write(shown.encode(encoding, "backslashreplace").decode(encoding))
         except (OSError, ValueError) as error:  # ValueError: the stream object is closed
-            self._fail(error)
+            self.fail(error)
         return len(text)
 
     def flush(self) -> None:
         """Passes on what was written; does not fail either."""
         if self.failure is None:
             try:
-                self._stream.flush()
+                self.stream.flush()
             except (OSError, ValueError) as error:
-                self._fail(error)
+                self.fail(error)
 
     def __getattr__(self, name: str):
-        return getattr(self._stream, name)
+        return getattr(self.stream, name)
 
-    def _fail(self, error: Exception) -> None:
+    def fail(self, error: Exception) -> None:
+        """Discards what is not written yet, and all that follows."""
         self.failure = error
         # What the stream still holds would be written at exit and fail again.
         with contextlib.suppress(OSError, ValueError, AttributeError):
             null = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(null, self._stream.fileno())
+            os.dup2(null, self.stream.fileno())
             os.close(null)
 
 
@@ -109,14 +116,14 @@ def guarded(main: Callable[[], int | None]) -> int:
     if sys.stdin is None:
         sys.stdin = open(os.devnull)  # noqa: SIM115  stays open, see OutputStream
     try:
-        code = _called(main)
+        code = _called(main, output)
         output.flush()
         # A reader who has left (`… | head`) has seen enough, and the work is done.
         if output.failure is not None and not isinstance(output.failure, BrokenPipeError):
-            full = getattr(output.failure, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
-            reason = "the disk is full" if full else _reason(output.failure)
-            print(f"error: cannot write standard output: {reason}.", file=sys.stderr)
-            code = code or EXIT_USAGE
+            reason = _reason(output.failure)
+            if code == EXIT_OK:  # otherwise a message was printed already
+                print(f"error: cannot write standard output: {reason}.", file=sys.stderr)
+                code = EXIT_USAGE
         return code
     finally:
         output.flush()
@@ -125,7 +132,7 @@ def guarded(main: Callable[[], int | None]) -> int:
         sys.stdin, sys.stdout, sys.stderr = saved
 
 
-def _called(main: Callable[[], int | None]) -> int:
+def _called(main: Callable[[], int | None], output: OutputStream) -> int:
     try:
         return main() or EXIT_OK
     except (UserError, NotFiniteError, Interrupted) as error:
@@ -137,6 +144,9 @@ def _called(main: Callable[[], int | None]) -> int:
         message = refusal(error)
         if message is None:
             raise
+        if isinstance(error, OSError) and error.filename is None and error.errno in _OF_OUTPUT:
+            output.fail(error)  # a picture that was written as bytes
+            message = f"cannot write standard output: {_reason(error)}."
         _print_error(message)
         return EXIT_USAGE
 
@@ -202,8 +212,14 @@ def _is_tensorflow_refusal(error: BaseException) -> bool:
     return kind.__module__.startswith("tensorflow.") and kind.__name__ in _FILE_ERRORS
 
 
+#: Errors of a stream; those of files come with a name.
+_OF_OUTPUT = (errno.ENOSPC, errno.EDQUOT, errno.EPIPE, errno.EBADF)
+
+
 def _reason(error: Exception) -> str:
     """Returns the system's words for an error, with a lower-case first letter."""
+    if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+        return "the disk is full"
     reason = getattr(error, "strerror", None) or _line(error)
     return reason[:1].lower() + reason[1:] if reason[1:2].islower() else reason
 

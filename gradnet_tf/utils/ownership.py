@@ -93,7 +93,7 @@ def require_replaceable(
 def require_no_input(path: str | os.PathLike, inputs: Inputs) -> None:
     """Raises `UserError` if writing a file would replace one of the inputs."""
     if path in inputs:
-        raise UserError(f"{path} is one of the inputs, and inputs are never overwritten")
+        raise UserError(f"{path} is one of the inputs now, and inputs are never overwritten")
 
 
 def is_recorded(path: str | os.PathLike) -> bool:
