@@ -1,6 +1,5 @@
 """Denoises photographs into a folder: the work of `gradnet denoise`."""
 
-import contextlib
 import dataclasses
 import functools
 import os
@@ -8,7 +7,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -56,15 +55,19 @@ class FileProgress:
     def __init__(
         self, line: ProgressLine | None = None, clock: Callable[[], float] = time.monotonic
     ):
-        self._line = line or ProgressLine()
+        self._line = line  # created when it is first shown
         self._clock = clock
         self._files = self._total = 0
         self._left = self._done = 0.0
         self._name = ""
         self._is_shown = False
         self._size = self._part = 0.0
-        self._pace = Pace(clock)
-        self._quiet_until = 0.0 if self._line.stream.isatty() else clock() + _SHORT
+        stream = sys.stderr if line is None else line.stream
+        self._quiet_until = 0.0 if stream.isatty() else clock() + _SHORT
+
+    @functools.cached_property
+    def _pace(self) -> Pace:
+        return Pace(self._clock)
 
     def begin(self, done: int, sizes: Sequence[float]) -> None:
         """Sets the amount of work.
@@ -144,6 +147,7 @@ class FileProgress:
     def _show(self, text: str) -> None:
         if self._clock() >= self._quiet_until:
             self._is_shown = True
+            self._line = self._line or ProgressLine()
             self._line.show(text)
 
 
@@ -245,13 +249,16 @@ def denoise_files(
         UserError: `load` raised it, or the output folder cannot be created.
         Interrupted: Ctrl-C was pressed; raised after the summary.
     """
-    with _terminated_as_by_ctrl_c():
+    changed = _handle_as_ctrl_c()
+    try:
         return _Run(plan, load, options, report, progress).run()
+    finally:
+        for each in changed:
+            signal.signal(each, signal.SIG_DFL)
 
 
-@contextlib.contextmanager
-def _terminated_as_by_ctrl_c() -> Iterator[None]:
-    """Handles SIGTERM and SIGHUP (a closed terminal) like Ctrl-C inside the block."""
+def _handle_as_ctrl_c() -> list[signal.Signals]:
+    """Handles SIGTERM and SIGHUP (a closed terminal) like Ctrl-C; returns those it changed."""
 
     def stop(*_):
         raise KeyboardInterrupt
@@ -263,11 +270,7 @@ def _terminated_as_by_ctrl_c() -> Iterator[None]:
         changed = [each for each in wanted if each and signal.getsignal(each) is signal.SIG_DFL]
     for each in changed:
         signal.signal(each, stop)
-    try:
-        yield
-    finally:
-        for each in changed:
-            signal.signal(each, signal.SIG_DFL)
+    return changed
 
 
 class _Run:
@@ -378,12 +381,12 @@ class _Run:
         return Written(_megapixels(photo), seconds, identity)
 
     def _done(self, job: Job, outcome) -> None:
+        self._progress.finish(self._ahead.pop(job, 0.0))
         if isinstance(outcome, Written):
             self._written[job.target] = outcome.identity
             self._results.write(job, outcome)
         else:
             self._fail(job, outcome)
-        self._progress.finish(self._ahead.pop(job, 0.0))
 
     def _fail(self, job: Job | None, error: Exception | str) -> None:
         reason = self._results.fail(job.source if job else "", error)

@@ -12,8 +12,9 @@ from gradnet_tf.loading.run_folder import MOST_CONFIG, best_weights
 from gradnet_tf.models.classical import CLASSICAL
 from gradnet_tf.models.presets import PRESETS, train_command
 from gradnet_tf.runtimes import RUNTIMES
+from gradnet_tf.tiling.machine import allowed_cores
 from gradnet_tf.utils.backend import backend_name
-from gradnet_tf.utils.containers import are_numbers, read_json
+from gradnet_tf.utils.containers import read_json
 from gradnet_tf.utils.errors import UserError
 from gradnet_tf.utils.files import sha256_of
 from gradnet_tf.utils.quiet import quiet_native_logs
@@ -375,8 +376,9 @@ def _load_shipped_tflite(path: Path) -> Loaded:
             f"{path}: the file is damaged or was replaced: its sha256 is {sha256}, "
             f"expected {card.get('sha256')}.\nReinstall the package."
         )
+    cores = allowed_cores()
     with quiet_native_logs():
-        runner = TFLiteRunner(path, card=card)
+        runner = TFLiteRunner(path, cores, card)
     runner.parameters = card.get("parameters")
     return Loaded(runner, path.stem, source)
 
@@ -394,7 +396,9 @@ def _from_card(card: dict) -> dict:
 def _trained_sigma(facts: dict) -> list[float] | None:
     """Returns the lowest and the highest noise level of a training, where a file tells them."""
     levels = [facts.get("sigma_min"), facts.get("sigma_max")]
-    return levels if are_numbers(levels, 0, 255) else None
+    # NaN is in no range, and a bool is no number.
+    are_levels = all(type(level) in (int, float) and 0 <= level <= 255 for level in levels)
+    return levels if are_levels else None
 
 
 def _read_json(path: Path) -> dict:

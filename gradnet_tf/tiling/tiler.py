@@ -128,7 +128,12 @@ def choose_tile(
     pixels = shape[0] * shape[1]
     fixed = start + _COPIES * size
     least = max(least, min(pixels, (SMALLEST + 2 * halo) ** 2))
-    allowed = ((config.max_memory or _usual_memory()) - fixed) / cost
+    memory = config.max_memory
+    if memory is None:
+        # Every process that can load a network has room for small pictures.
+        is_small = fixed + cost * pixels <= _SMALL
+        memory = DEFAULT_MEMORY if is_small else _usual_memory()
+    allowed = (memory - fixed) / cost
     if allowed < least:
         if config.max_memory is not None:
             raise UserError(
@@ -147,6 +152,8 @@ def _usual_memory() -> float:
     return min(DEFAULT_MEMORY, _SHARE * available_memory())
 
 
+#: Bytes that need no look at the limits of the machine.
+_SMALL = 400_000_000
 #: Share of the memory that the process may use; the rest is for the system's caches.
 _SHARE = 0.8
 
@@ -492,14 +499,14 @@ class TiledNetwork:
 
 
 class TiledRunner:
-    """Base class of the runners that can denoise a picture in tiles; they set `_tiled`."""
+    """Base class of the runners that can denoise a picture in tiles.
+
+    They set `_tiled`, and `averages_picture`: whether the network averages over the picture, also
+    over parts without noise.
+    """
 
     _tiled: TiledNetwork
-
-    @property
-    def averages_picture(self) -> bool:
-        """Whether the network averages over the picture, also over parts without noise."""
-        return self._tiled.averages_picture
+    averages_picture: bool
 
     def run_picture(
         self,

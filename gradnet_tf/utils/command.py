@@ -49,7 +49,7 @@ class OutputStream:
         self.failure: Exception | None = None
         # Opened and never closed: it stands for a stream of the whole process.
         self.stream = open(os.devnull, "w") if stream is None else stream  # noqa: SIM115
-        self.isatty = self.stream.isatty
+        self.isatty = getattr(self.stream, "isatty", lambda: False)
 
     def write(self, text: str) -> int:
         """Writes `text`; see the class."""

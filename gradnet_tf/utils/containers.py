@@ -21,7 +21,7 @@ import math
 import os
 import stat
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # imported where HDF5 is read: most commands never do
@@ -95,11 +95,6 @@ def read_json(path: str | os.PathLike, most_bytes: int = MOST_JSON) -> Any:
 def is_number(value: Any, low: float, high: float) -> bool:
     """Whether a value of a JSON file is a number in a range; `true` and NaN are none."""
     return isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
-
-
-def are_numbers(values: Iterable[Any], low: float, high: float) -> bool:
-    """Whether all values are numbers in a range; see `is_number`."""
-    return all(is_number(value, low, high) for value in values)
 
 
 @contextlib.contextmanager
