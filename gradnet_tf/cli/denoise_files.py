@@ -297,9 +297,16 @@ class _Run:
             self._results.skip(job)
         if skipped:
             self._earlier.note_differences([job.target for job in skipped])
+        foreign = [job for job in self._plan.jobs if self._is_foreign(job)]
+        for job in foreign:
+            self._fail(
+                job,
+                f"{job.target} exists and is not a result of this command, so it is not replaced; "
+                "give another --output, or move it away",
+            )
         try:
             try:
-                self._denoise_remaining(set(skipped))
+                self._denoise_remaining({*skipped, *foreign})
             finally:
                 if self._options.settings is not None:
                     self._earlier.save(self._written)
@@ -317,6 +324,13 @@ class _Run:
 
     def _is_skipped(self, job: Job) -> bool:
         return not self._options.overwrite and os.path.lexists(job.target)
+
+    def _is_foreign(self, job: Job) -> bool:
+        """Whether a file that is no result of this command has the name of a result."""
+        if not self._options.overwrite or not os.path.lexists(job.target):
+            return False
+        known = self._options.settings is None or self._earlier.is_recorded(job.target)
+        return os.path.islink(job.target) or not known
 
     def _denoise_remaining(self, skipped: set[Job]) -> None:
         jobs = [job for job in self._plan.jobs if job not in skipped]
