@@ -322,7 +322,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         run, options, _ = _COMMANDS[parsed.command]
         return run(make_config(options, parsed))
 
-    return guarded(parse_and_run)
+    return guarded(parse_and_run, arguments)
 
 
 if __name__ == "__main__":

@@ -223,7 +223,7 @@ def client_main(
     add("--retries", type=int, default=4, help="retries if the server is unreachable")
     add("--benchmark", type=int, metavar="N", help="send N requests and print their speed")
     add("--concurrency", type=int, default=1, help="parallel requests in the benchmark")
-    return guarded(lambda: _run(parser.parse_args(argv), make_transport))
+    return guarded(lambda: _run(parser.parse_args(argv), make_transport), argv)
 
 
 def _run(arguments, make_transport) -> int:

@@ -24,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments = _parser().parse_args(argv)
         return arguments.run(arguments)
 
-    return guarded(parse_and_run)
+    return guarded(parse_and_run, argv)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -124,7 +124,7 @@ def _run(arguments: argparse.Namespace) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line and returns its exit code."""
-    return guarded(lambda: _run(_parser().parse_args(argv)))
+    return guarded(lambda: _run(_parser().parse_args(argv)), argv)
 
 
 if __name__ == "__main__":

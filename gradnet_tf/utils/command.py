@@ -13,7 +13,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TextIO
 
 from gradnet_tf.utils.console import ESCAPES, NAME_ESCAPES
@@ -87,25 +87,30 @@ class OutputStream:
             os.close(null)
 
 
-def report_error(error: Exception) -> int:
-    """Prints `error` on standard error and returns its exit code."""
-    _print_error(str(error))
+def report_error(error: Exception, arguments: Sequence[str] | None = None) -> int:
+    """Prints `error` on standard error and returns its exit code; see `guarded`."""
+    _print_error(str(error), arguments)
     return getattr(error, "exit_code", EXIT_USAGE)
 
 
-def _print_error(message: str) -> None:
+def _print_error(message: str, arguments: Sequence[str] | None) -> None:
     # A line break in a path must not look like the end of a message's line.
-    for argument in sys.argv[1:]:
+    for argument in sys.argv[1:] if arguments is None else arguments:
         value = argument.partition("=")[2] if argument.startswith("-") else argument
         if value.strip() and value.translate(NAME_ESCAPES) != value:
             message = message.replace(value, value.translate(NAME_ESCAPES))
     print(f"error: {message}", file=sys.stderr)
 
 
-def guarded(main: Callable[[], int | None]) -> int:
+def guarded(main: Callable[[], int | None], arguments: Sequence[str] | None = None) -> int:
     """Calls `main`; converts users' errors and refusals of the system into a message and a code.
 
     Inside, `sys.stdout` and `sys.stderr` are an `OutputStream` each.
+
+    Args:
+        main: does the work; returns an exit code, or `None` for success.
+        arguments: the command line, `sys.argv[1:]` by default. Control characters in it are
+            escaped where an error message repeats them.
     """
     saved = sys.stdin, sys.stdout, sys.stderr
     _occupy_descriptors()
@@ -116,7 +121,7 @@ def guarded(main: Callable[[], int | None]) -> int:
     if sys.stdin is None:
         sys.stdin = open(os.devnull)  # noqa: SIM115  stays open, see OutputStream
     try:
-        code = _called(main, output)
+        code = _called(main, output, arguments)
         output.flush()
         # A reader who has left (`… | head`) has seen enough, and the work is done.
         if output.failure is not None and not isinstance(output.failure, BrokenPipeError):
@@ -132,11 +137,13 @@ def guarded(main: Callable[[], int | None]) -> int:
         sys.stdin, sys.stdout, sys.stderr = saved
 
 
-def _called(main: Callable[[], int | None], output: OutputStream) -> int:
+def _called(
+    main: Callable[[], int | None], output: OutputStream, arguments: Sequence[str] | None
+) -> int:
     try:
         return main() or EXIT_OK
     except (UserError, NotFiniteError, Interrupted) as error:
-        return report_error(error)
+        return report_error(error, arguments)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
@@ -147,7 +154,7 @@ def _called(main: Callable[[], int | None], output: OutputStream) -> int:
         if isinstance(error, OSError) and error.filename is None and error.errno in _OF_OUTPUT:
             output.fail(error)  # a picture that was written as bytes
             message = f"cannot write standard output: {_reason(error)}."
-        _print_error(message)
+        _print_error(message, arguments)
         return EXIT_USAGE
 
 
@@ -286,7 +293,8 @@ def run_script(
         try:
             given = command_line.parse(argv)
         except UserError as error:
-            return report_error(UserError(f"{error}\nSee: python {argv[0]} --help"))
+            help = f"See: python {argv[0]} --help"
+            return report_error(UserError(f"{error}\n{help}"), argv[1:])
         return main(given)
 
-    sys.exit(guarded(parse_and_run))
+    sys.exit(guarded(parse_and_run, argv[1:]))

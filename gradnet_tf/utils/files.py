@@ -7,6 +7,7 @@ import json
 import math
 import os
 import shutil
+import stat
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -182,6 +183,14 @@ def write_json(path: str | os.PathLike, value: Any) -> None:
 
 
 def sha256_of(path: str | os.PathLike) -> str:
-    """Returns the hexadecimal sha256 of a file."""
-    with open(path, "rb") as file:
+    """Returns the hexadecimal sha256 of a regular file.
+
+    Raises:
+        OSError: it cannot be read, or is a folder, a pipe, a socket or a device.
+    """
+    # Without O_NONBLOCK, opening a pipe waits until somebody writes to it.
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    with open(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "not a regular file", os.fspath(path))
         return hashlib.file_digest(file, "sha256").hexdigest()
