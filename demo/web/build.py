@@ -14,6 +14,7 @@ from pathlib import Path
 
 from datasets.commands.noisy_photo import write_noisy_photo
 from gradnet_tf.utils.command import guarded
+from gradnet_tf.utils.containers import read_json
 from gradnet_tf.utils.errors import UserError
 from gradnet_tf.utils.files import write_json
 from gradnet_tf.utils.options import ArgumentParser, path_argument
@@ -131,7 +132,7 @@ def _find_card(path: Path) -> Path:
 
 def _read_card(path: Path) -> dict:
     try:
-        card = json.loads(path.read_text(encoding="utf-8"))
+        card = read_json(path)
     except FileNotFoundError:
         raise UserError(
             f"--card={path}: no such file. `python -m export` writes it beside a .tflite file."

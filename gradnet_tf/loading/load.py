@@ -216,6 +216,10 @@ def _newest_version(folder: Path) -> Path | None:
 
 def _load_file(model: Resolved, precision: str) -> Loaded:
     path = model.path
+    if not path.is_file():  # opening a pipe waits, and a device never ends
+        raise UserError(
+            f"{path}: a pipe, a socket or a device, and no model.\nExpected {READABLE}."
+        )
     with open(path, "rb") as file:
         head = file.read(8)
     if not head:

@@ -46,7 +46,7 @@ class LiteRTFile:
         from ai_edge_litert.interpreter import Interpreter
 
         try:
-            interpreter = Interpreter(model_path=str(self.path), num_threads=self._num_threads)
+            interpreter = Interpreter(**_source(self.path), num_threads=self._num_threads)
             interpreter.allocate_tensors()  # prints messages, which the caller may suppress
             self._graphs = {
                 name: interpreter.get_signature_runner(name)
@@ -96,6 +96,15 @@ class LiteRTFile:
                 raise MemoryError(
                     f"LiteRT could not run {shapes}, most likely for lack of memory {error}".strip()
                 ) from error
+
+
+def _source(path: Path) -> dict[str, Any]:
+    """Returns the interpreter's argument for a file; it takes paths in UTF-8 only."""
+    try:
+        str(path).encode("utf-8")
+    except UnicodeEncodeError:
+        return {"model_content": path.read_bytes()}
+    return {"model_path": str(path)}
 
 
 _SIGNATURE, _TILE, _ATTENTION = "serving_default", "tile", "attention"
