@@ -64,6 +64,11 @@ class Strength:
             if not 0.0 <= value <= 1.0:
                 raise UserError(f"{name}: expected a number in [0, 1]. Received: {value}.")
 
+    @property
+    def is_full(self) -> bool:
+        """Whether the network's result is returned as it is."""
+        return self.overall * self.luma == self.overall * self.chroma == 1.0
+
     def is_nothing(self, channels: int = 3) -> bool:
         """Whether pictures with this many color channels are not changed."""
         chroma = self.chroma if channels == 3 else 0.0
@@ -177,11 +182,12 @@ def finished(denoised: np.ndarray, noisy: np.ndarray, strength: Strength) -> np.
         noisy: uint8, uint16 or float (..., C), C = 1 or 3.
         strength: how much of the noise to remove.
     """
-    blended = strength.blend(noisy, denoised)
+    # A share of noisy floats, which may lie outside [0, 1], may leave it as well.
+    blended = np.clip(strength.blend(noisy, denoised), 0.0, 1.0)
     if noisy.dtype.kind != "u":
         return blended.astype(noisy.dtype)
     top = np.float32(np.iinfo(noisy.dtype).max)
-    return np.rint(np.clip(blended, 0.0, 1.0) * top).astype(noisy.dtype)
+    return np.rint(blended * top).astype(noisy.dtype)
 
 
 def _require_sane_floats(colors: np.ndarray) -> None:
@@ -453,7 +459,7 @@ class Denoiser:
 
         Returns:
             A new array like `image`; integers are rounded to the nearest level, floats
-            are in [0, 1] at full strength.
+            are in [0, 1] unless nothing is changed.
 
         Raises:
             UserError: an unsupported shape or dtype, values that are not finite, a strength

@@ -10,8 +10,9 @@ from gradnet_tf.loading.run_folder import MOST_CONFIG, best_weights
 from gradnet_tf.models.classical import CLASSICAL
 from gradnet_tf.models.presets import PRESETS, train_command
 from gradnet_tf.runtimes.choose_runtime import runs_on_litert
+from gradnet_tf.tiling.machine import allowed_cores
 from gradnet_tf.utils.backend import backend_name
-from gradnet_tf.utils.containers import is_number, read_json
+from gradnet_tf.utils.containers import read_json
 from gradnet_tf.utils.errors import UserError
 from gradnet_tf.utils.files import sha256_of
 from gradnet_tf.utils.quiet import quiet_native_logs
@@ -192,6 +193,10 @@ def _newest_version(folder: Path) -> Path | None:
 
 def _load_file(model: Resolved, precision: str) -> Loaded:
     path = model.path
+    if not path.is_file():  # opening a pipe waits, and a device never ends
+        raise UserError(
+            f"{path}: a pipe, a socket or a device, and no model.\nExpected {READABLE}."
+        )
     with open(path, "rb") as file:
         head = file.read(8)
     if not head:
@@ -352,8 +357,9 @@ def _load_shipped_tflite(path: Path) -> Loaded:
             f"{path}: the file is damaged or was replaced: its sha256 is {sha256}, "
             f"expected {card.get('sha256')}.\nReinstall the package."
         )
+    cores = allowed_cores()
     with quiet_native_logs():
-        runner = TFLiteRunner(path, card=card)
+        runner = TFLiteRunner(path, cores, card)
     runner.parameters = card.get("parameters")
     return Loaded(runner, path.stem, source)
 
@@ -370,8 +376,10 @@ def _from_card(card: dict) -> dict:
 
 def _trained_sigma(facts: dict) -> list[float] | None:
     """Returns the lowest and the highest noise level of a training, where a file tells them."""
-    low, high = facts.get("sigma_min"), facts.get("sigma_max")
-    return [low, high] if is_number(low, 0, 255) and is_number(high, 0, 255) else None
+    levels = [facts.get("sigma_min"), facts.get("sigma_max")]
+    # NaN is in no range, and a bool is no number.
+    are_levels = all(type(level) in (int, float) and 0 <= level <= 255 for level in levels)
+    return levels if are_levels else None
 
 
 def _read_json(path: Path) -> dict:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gradnet_tf.images.noise_survey import BLOCK
+from gradnet_tf.tiling.machine import available_memory
 from gradnet_tf.tiling.tile_config import AUTO, DEFAULT_MEMORY, SMALLEST, TileConfig
 from gradnet_tf.utils.console import note
 from gradnet_tf.utils.errors import UserError
@@ -129,7 +130,12 @@ def choose_tile(
     pixels = shape[0] * shape[1]
     fixed = start + _COPIES * size
     least = max(least, min(pixels, (SMALLEST + 2 * halo) ** 2))
-    allowed = ((config.max_memory or DEFAULT_MEMORY) - fixed) / cost
+    memory = config.max_memory
+    if memory is None:
+        # Every process that can load a network has room for small pictures.
+        is_small = fixed + cost * pixels <= _SMALL
+        memory = DEFAULT_MEMORY if is_small else _usual_memory()
+    allowed = (memory - fixed) / cost
     if allowed < least:
         if config.max_memory is not None:
             raise UserError(
@@ -141,6 +147,17 @@ def choose_tile(
     if pixels <= window:
         return max(shape)
     return max(SMALLEST, math.isqrt(int(window)) - 2 * halo)
+
+
+def _usual_memory() -> float:
+    """Returns the default memory limit: less where a container allows less."""
+    return min(DEFAULT_MEMORY, _SHARE * available_memory())
+
+
+#: Bytes that need no look at the limits of the machine.
+_SMALL = 400_000_000
+#: Share of the memory that the process may use; the rest is for the system's caches.
+_SHARE = 0.8
 
 
 def sampled_parts(
@@ -502,10 +519,13 @@ class TiledNetwork:
 
 
 class TiledRunner:
-    """Base class of the runners that can denoise a picture in tiles; they set `_tiled`."""
+    """Base class of the runners that can denoise a picture in tiles.
+
+    They set `_tiled`, and `averages_picture`: whether the network averages over the picture, also
+    over parts without noise.
+    """
 
     _tiled: TiledNetwork
-    #: Whether the network averages over the picture, also over parts without noise.
     averages_picture: bool
 
     def run_picture(

@@ -7,6 +7,7 @@ import json
 import math
 import os
 import shutil
+import stat
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -37,8 +38,8 @@ def atomic_path(
         modified: the file's time of modification in nanoseconds; by default it is now.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=".partial-", suffix=path.name, dir=path.parent)
+    make_folder(path.parent)
+    handle, name = tempfile.mkstemp(prefix=".partial-", suffix=_suffix(path.name), dir=path.parent)
     os.close(handle)
     temporary = Path(name)
     try:
@@ -49,7 +50,9 @@ def atomic_path(
         with _UMASK:
             umask = os.umask(0)
             os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)
+        # FAT drives and some network drives refuse it; the file is complete nevertheless.
+        with contextlib.suppress(OSError):
+            os.chmod(temporary, 0o666 & ~umask)
         if modified is not None:
             # Some drives keep no such times, and the content matters more.
             with contextlib.suppress(OSError, OverflowError):
@@ -62,26 +65,86 @@ def atomic_path(
         raise
 
 
-def atomic_write(path: str | os.PathLike, data: bytes | str, modified: int | None = None) -> None:
-    """Writes `data` (text as UTF-8) to `path` atomically; see `atomic_path`.
+def _suffix(name: str) -> str:
+    """Returns the suffix of a temporary name, ".png" or ".weights.h5".
+
+    The whole name would make it longer than the system allows where the name itself just fits.
+    """
+    parts = Path(name).suffixes
+    for suffix in ("".join(parts[-2:]), "".join(parts[-1:])):
+        if len(os.fsencode(suffix)) <= _LONGEST_SUFFIX:
+            return suffix
+    return ""
+
+
+_LONGEST_SUFFIX = 24
+
+
+def make_folder(path: str | os.PathLike) -> None:
+    """Creates a folder and its parents, at any depth; does nothing if it exists.
+
+    Raises:
+        OSError: it cannot be created, or a file has its name.
+    """
+    missing, path = [], os.path.abspath(path)
+    while not os.path.isdir(path):
+        missing.append(path)
+        parent = os.path.dirname(path)
+        if parent == path:
+            break
+        path = parent
+    for each in reversed(missing):
+        try:
+            os.mkdir(each)
+        except FileExistsError:
+            if not os.path.isdir(each):  # otherwise another process was faster
+                raise
+
+
+#: What distinguishes a file from the one that replaces it: device, inode and time.
+FileIdentity = tuple[int, int, int]
+
+
+def identity_of(path: str | os.PathLike) -> FileIdentity | None:
+    """Returns the identity of a file, `None` if there is none."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino, status.st_mtime_ns
+
+
+def atomic_write(
+    path: str | os.PathLike,
+    data: bytes | str,
+    before_replacing: Callable[[], None] | None = None,
+    modified: int | None = None,
+) -> FileIdentity | None:
+    """Writes `data` (text as UTF-8) to `path` atomically; returns the identity of the new file.
 
     Invalid characters, from file names that are not UTF-8, are escaped so that JSON can restore
-    them.
+    them. `before_replacing` is that of `atomic_path`.
     """
-    with atomic_path(path, modified=modified) as temporary:
+    with atomic_path(path, before_replacing, modified) as temporary:
         temporary.write_bytes(
             data.encode("utf-8", "backslashreplace") if isinstance(data, str) else data
         )
+    return identity_of(path)
 
 
-def write_file(path: str | os.PathLike, data: bytes | str, modified: int | None = None) -> None:
+def write_file(
+    path: str | os.PathLike,
+    data: bytes | str,
+    before_replacing: Callable[[], None] | None = None,
+    modified: int | None = None,
+) -> FileIdentity | None:
     """Writes a user's output file; as `atomic_write`, with a message for users.
 
     Raises:
         UserError: the file cannot be written.
     """
     try:
-        atomic_write(path, data, modified)
+        return atomic_write(path, data, before_replacing, modified)
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror or error}.") from error
 
@@ -129,6 +192,14 @@ def write_json(path: str | os.PathLike, value: Any) -> None:
 
 
 def sha256_of(path: str | os.PathLike) -> str:
-    """Returns the hexadecimal sha256 of a file."""
-    with open(path, "rb") as file:
+    """Returns the hexadecimal sha256 of a regular file.
+
+    Raises:
+        OSError: it cannot be read, or is a folder, a pipe, a socket or a device.
+    """
+    # Without O_NONBLOCK, opening a pipe waits until somebody writes to it.
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    with open(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "not a regular file", os.fspath(path))
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -16,8 +16,7 @@ export function surveyNoise({width, height, data}) {
   const rows = Math.ceil(height / BLOCK);
   const columns = Math.ceil(width / BLOCK);
   const still = new Uint8Array(rows * columns);
-  let lively = 0;
-  let calm = 0;
+  const lively = [];
   for (let row = 0; row < rows; row++) {
     for (let column = 0; column < columns; column++) {
       const top = row * BLOCK;
@@ -27,14 +26,26 @@ export function surveyNoise({width, height, data}) {
       if (isStill(data, width, top, left, bottom, right)) {
         still[row * columns + column] = 1;
       } else if (bottom - top === BLOCK && right - left === BLOCK) {
-        lively++;
-        if (zeroDetails(data, width, top, left) >= 4) calm++;
+        lively.push({row, column, isCalm: zeroDetails(data, width, top, left) >= 4});
       }
     }
   }
   const stillShare = still.reduce((sum, value) => sum + value, 0) / still.length;
-  const isDrawing = stillShare >= 0.2 && calm >= 0.25 * lively;
+  // A block at the border of a flat frame is partly flat; if there are others, these count.
+  const inner = lively.filter(({row, column}) => !hasStillNeighbor(row, column));
+  const counted = inner.length ? inner : lively;
+  const calm = counted.filter(({isCalm}) => isCalm).length;
+  const isDrawing = stillShare >= 0.2 && calm >= 0.25 * counted.length;
   return {rows, columns, still, stillShare, isDrawing};
+
+  function hasStillNeighbor(row, column) {
+    for (let y = Math.max(0, row - 1); y < Math.min(rows, row + 2); y++) {
+      for (let x = Math.max(0, column - 1); x < Math.min(columns, column + 2); x++) {
+        if (still[y * columns + x]) return true;
+      }
+    }
+    return false;
+  }
 }
 
 function isStill(data, width, top, left, bottom, right) {
