@@ -13,6 +13,7 @@ from gradnet_tf.models.classical import CLASSICAL
 from gradnet_tf.models.presets import PRESETS, train_command
 from gradnet_tf.runtimes import RUNTIMES
 from gradnet_tf.utils.backend import backend_name
+from gradnet_tf.utils.console import note
 from gradnet_tf.utils.containers import is_number, read_json
 from gradnet_tf.utils.errors import UserError
 from gradnet_tf.utils.files import sha256_of
@@ -323,13 +324,27 @@ def _load_keras(path: Path, precision: str) -> Loaded:
 
 def _load_published(path: Path, precision: str) -> Loaded:
     backend_name()
-    from gradnet_tf.loading.published_networks import load_published
+    from gradnet_tf.loading.probe import DENOISES, probe
+    from gradnet_tf.loading.published_networks import describe_network, read_published
     from gradnet_tf.runtimes.keras_runtime import KerasRunner, require_own_process
 
     require_own_process()
-    model, network = load_published(path, precision)
-    source = {**_file_source("published", path), "network": network}
-    return Loaded(KerasRunner(model), path.stem, source)
+    network = read_published(path)
+    found = probe(network)
+    reading = found.reading.describe(network.channels)
+    if found.reading != network.reading:
+        usual = network.reading.describe(network.channels)
+        note(
+            f"{path.name} denoises only if it is read so: {reading}; usual for such files: {usual}"
+        )
+    if found.best_gain < DENOISES:
+        note(
+            f"{path.name} hardly denoises white noise: {found.best_gain:+.2f} dB at its best level"
+        )
+    is_float32 = precision == "float32"
+    model = found.model if is_float32 else network.build(found.reading, precision)
+    source = {**_file_source("published", path), "network": describe_network(model)}
+    return Loaded(KerasRunner(model), path.stem, {**source, "reading": reading})
 
 
 def _load_saved_model(folder: Path, precision: str) -> Loaded:

@@ -9,6 +9,7 @@ from published_tensors import (
     RNG,
     adnet_tensors,
     chain_tensors,
+    harmless,
     run_adnet,
     run_chain,
     run_ffdnet,
@@ -229,7 +230,7 @@ def test_a_layer_of_matconvnet_that_does_not_fit_is_named(tmp_path, position, la
 
 
 def test_model_flag_takes_a_file_by_its_content(tmp_path):
-    tensors = chain_tensors("model", 3, 6, 3)
+    tensors = harmless(chain_tensors("model", 3, 6, 3))
     # Neither name tells what it is.
     for write, name in ((write_zip, "weights.bin"), (write_legacy, "weights")):
         denoiser = load_denoiser(str(write(tmp_path / name, tensors)))
