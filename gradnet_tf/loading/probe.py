@@ -89,7 +89,7 @@ def probe(network: PublishedNetwork) -> Probe:
     if gain < -HARMLESS:
         raise UserError(
             f"{network.path}: the network denoises in none of {len(gains)} readings "
-            f"({_tried(gains)}): a test picture with noise of σ = {levels[best]:g} gets worse by {-gain:.1f} dB.\n"
+            f"({_tried(gains)}): noise of σ = {levels[best]:g} gets worse by {-gain:.1f} dB.\n"
             "It is another network with the same tensors' shapes, or is not for white noise on "
             "images in [0, 1]."
         )
