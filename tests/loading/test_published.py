@@ -159,7 +159,7 @@ def test_matlab_5_is_read_with_scipy_and_without(tmp_path, monkeypatch):
     check(path, noisy, first(noisy) - run_chain(tensors, "model", first(noisy)))
 
 
-@pytest.mark.parametrize("key", ["state_dict", "params"])
+@pytest.mark.parametrize("key", ["state_dict", "params", "params_ema", "model", "netG"])
 def test_a_dictionary_in_a_dictionary(tmp_path, key):
     tensors = chain_tensors("model", 1, 6, 1)
     state = {"epoch": 3, key: state_of(tensors)}
@@ -345,3 +345,11 @@ def test_dagnn_of_matconvnet(tmp_path, write):
     with pytest.raises(UserError, match="'dagnn.Sum'. is not supported"):
         changed = [*layers[:1], ("dagnn.Sum", *layers[1][1:]), *layers[2:]]
         load_published(write(tmp_path / "c.mat", changed, params))
+
+
+def test_several_networks_in_one_file_are_named(tmp_path):
+    tensors = chain_tensors("model", 1, 6, 1)
+    state = {str(number): state_of(tensors) for number in range(25)}
+    with pytest.raises(UserError, match=r"25 networks \('0', '1', '2' …\).* IRCNN") as caught:
+        load_published(write_zip(tmp_path / "a.pth", tensors, state))
+    assert len(str(caught.value).splitlines()) == 2
