@@ -20,10 +20,10 @@ from gradnet_tf.utils.files import sha256_of
 from gradnet_tf.utils.quiet import quiet_native_logs
 
 READABLE = (
-    "a run folder of train.py, a SavedModel folder, an export's output folder, a .keras file, "
-    "a .tflite file, published weights (.mat, .pth)"
+    "a run folder of train.py, a SavedModel folder, an export's output folder, a .keras or .h5 "
+    "file of Keras, a .tflite file, published weights (.mat, .pth)"
 )
-_MATLAB, _ZIP, _PICKLE = b"MATLAB", b"PK\x03\x04", b"\x80"
+_MATLAB, _ZIP, _PICKLE, _HDF5 = b"MATLAB", b"PK\x03\x04", b"\x80", b"\x89HDF"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -224,6 +224,8 @@ def _load_file(model: Resolved, precision: str) -> Loaded:
         return _load_tflite(path, precision)
     if head.startswith(_ZIP) and path.suffix == ".keras":
         return _load_keras(path, precision)
+    if head.startswith(_HDF5) and path.suffix in (".h5", ".hdf5"):
+        return _load_keras(path, precision)
     if head.startswith((_MATLAB, _ZIP, _PICKLE)) or path.suffix in (".mat", ".pth", ".pt"):
         return _load_published(path, precision)
     if path.suffix == ".keras":
@@ -232,6 +234,8 @@ def _load_file(model: Resolved, precision: str) -> Loaded:
             "Expected the zip archive that model.save(PATH) writes."
         )
     hint = f"Expected {READABLE}."
+    if head.startswith(_HDF5):
+        hint = "It is an HDF5 file: a model of Keras needs the suffix .h5, a MATLAB file .mat."
     if path.name.endswith(".weights.h5"):
         hint = "A weights file does not define its network: give the run folder instead."
     raise UserError(f"{path}: this kind of file is not supported.\n{hint}")
