@@ -308,7 +308,10 @@ def load_keras_file(path: Path, precision: str):
         try:
             model = build_model(AnyKerasModel(model, dtype=_policy_of(model)))
         except (TypeError, ValueError) as error:
-            raise UserError(f"{path}: not a denoiser: {_reason(error)}") from error
+            raise UserError(
+                f"{path}: expected a denoiser of gradnet_tf. Received: {type(model).__name__}.\n"
+                f"Another Keras model runs, too, if it maps images to images: {_reason(error)}"
+            ) from error
     if not model.built:
         raise UserError(f"{path}: the network in it was never built.\nSave it again after a call.")
     if model.dtype_policy.name == precision:

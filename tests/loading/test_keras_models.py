@@ -124,7 +124,7 @@ def test_a_sequential_model_and_one_around_ours(tmp_path, picture):
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda: functional(outputs=3, subtract=False), "not a denoiser: `denoiser` must map"),
+        (lambda: functional(outputs=3, subtract=False), "if it maps images to images: `denoiser` must"),
         (lambda: functional(size=(64, 64)), r"must take images of any size, keras.Input\(\(None"),
         (lambda: functional(channels=4), "must map images"),
         (
