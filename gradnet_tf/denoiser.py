@@ -77,6 +77,7 @@ class Strength:
             chroma = luma
         if luma == chroma == 1.0:
             return denoised
+        noisy = to_unit(noisy)
         change = denoised - noisy
         if luma == chroma:
             return noisy + luma * change
@@ -176,7 +177,7 @@ def finished(denoised: np.ndarray, noisy: np.ndarray, strength: Strength) -> np.
         noisy: uint8, uint16 or float (..., C), C = 1 or 3.
         strength: how much of the noise to remove.
     """
-    blended = strength.blend(to_unit(noisy), denoised)
+    blended = strength.blend(noisy, denoised)
     if noisy.dtype.kind != "u":
         return blended.astype(noisy.dtype)
     top = np.float32(np.iinfo(noisy.dtype).max)

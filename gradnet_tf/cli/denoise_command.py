@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from gradnet_tf.images import MAX_MEGAPIXELS
-from gradnet_tf.runtimes import RUNTIMES
+from gradnet_tf.runtimes.choose_runtime import RUNTIMES
 from gradnet_tf.tiling.tile_config import POOLINGS, TileConfig, parse_memory, parse_tile
 from gradnet_tf.utils.errors import UserError
 from gradnet_tf.utils.options import add_options, make_config, option

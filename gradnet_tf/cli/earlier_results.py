@@ -72,11 +72,12 @@ class EarlierResults:
         """
         if not targets:
             return
+        names = [self._name(target) for target in targets]
         # Another process may have added entries since the file was read.
         stored, results = _read(self.folder / NAME)
         if self.settings not in stored:
             stored.append(dict(self.settings))
-        results |= {self._name(target): stored.index(self.settings) for target in targets}
+        results |= dict.fromkeys(names, stored.index(self.settings))
         try:
             # What is no file of settings is not replaced by one.
             path = self.folder / NAME

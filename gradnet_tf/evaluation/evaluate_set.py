@@ -24,7 +24,7 @@ from gradnet_tf.evaluation.scores import (
 from gradnet_tf.images.channels import adapt_channels, adaptation
 from gradnet_tf.images.image_files import require_one_size, to_float
 from gradnet_tf.models.presets import PRECISIONS
-from gradnet_tf.runtimes import RUNTIMES
+from gradnet_tf.runtimes.choose_runtime import RUNTIMES
 from gradnet_tf.tiling.tile_config import AUTO, POOLINGS, TileConfig, parse_tile
 from gradnet_tf.training.config import require, require_sigma
 from gradnet_tf.utils.console import note

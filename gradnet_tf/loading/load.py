@@ -1,8 +1,6 @@
 """Resolves `--model=`, in this one place: an existing path by its content, otherwise a name."""
 
 import dataclasses
-import importlib.util
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +9,7 @@ from gradnet_tf import weights
 from gradnet_tf.loading.run_folder import MOST_CONFIG, best_weights
 from gradnet_tf.models.classical import CLASSICAL
 from gradnet_tf.models.presets import PRESETS, train_command
-from gradnet_tf.runtimes import RUNTIMES
+from gradnet_tf.runtimes.choose_runtime import runs_on_litert
 from gradnet_tf.utils.backend import backend_name
 from gradnet_tf.utils.console import note
 from gradnet_tf.utils.containers import is_number, read_json
@@ -53,18 +51,13 @@ def resolve(spec: str, runtime: str = "auto", precision: str = "float32") -> Res
 
     Args:
         spec: name or path, as `gradnet_tf.denoiser.load_denoiser` takes it.
-        runtime: one of `RUNTIMES`: what runs shipped weights. "auto" means LiteRT where a
-            .tflite file is shipped, unless there is a reason for Keras; see `_litert_is_better`.
-        precision: dtype policy; the shipped .tflite files are float32 only.
+        runtime: what runs shipped weights; see `runs_on_litert`.
+        precision: dtype policy.
 
     Raises:
         UserError: another runtime, or "litert" for a model without a shipped .tflite file.
     """
-    if runtime not in RUNTIMES:
-        raise UserError(f"`runtime` must be one of {', '.join(RUNTIMES)}. Received: {runtime!r}")
-    use_litert = runtime == "litert" or (
-        runtime == "auto" and precision == "float32" and _litert_is_better()
-    )
+    use_litert = runs_on_litert(runtime, precision)
     path, card, gray, tflite = None, None, None, None
     if spec and Path(spec).exists():
         path = Path(spec)
@@ -84,22 +77,6 @@ def resolve(spec: str, runtime: str = "auto", precision: str = "float32") -> Res
             "export --formats=tflite_float16) and give its path, or leave the flag out."
         )
     return Resolved(spec, kind, path, card, gray, tflite if use_litert else None)
-
-
-def _litert_is_better() -> bool:
-    """Whether "auto" means LiteRT for weights that are also shipped as a .tflite file.
-
-    LiteRT starts in a fraction of the time, needs no TensorFlow and computes the same to 1e-5.
-    Keras is better where there is a GPU, where LiteRT is not installed, and where KERAS_BACKEND
-    is set.
-    """
-    installed = importlib.util.find_spec("ai_edge_litert") is not None
-    return installed and "KERAS_BACKEND" not in os.environ and not _has_gpu()
-
-
-def _has_gpu() -> bool:
-    """Whether there is a graphics card that TensorFlow or JAX could compute on."""
-    return any(Path("/dev").glob("nvidia[0-9]*"))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -412,8 +389,8 @@ def _from_card(card: dict) -> dict:
 
 def _trained_sigma(facts: dict) -> list[float] | None:
     """Returns the lowest and the highest noise level of a training, where a file tells them."""
-    levels = [facts.get("sigma_min"), facts.get("sigma_max")]
-    return levels if all(is_number(level, 0, 255) for level in levels) else None
+    low, high = facts.get("sigma_min"), facts.get("sigma_max")
+    return [low, high] if is_number(low, 0, 255) and is_number(high, 0, 255) else None
 
 
 def _read_json(path: Path) -> dict:

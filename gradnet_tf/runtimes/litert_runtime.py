@@ -143,6 +143,7 @@ class TFLiteRunner(TiledRunner):
             self._vectors,
             CROP_SIDE**2 if self._is_fixed else None,
         )
+        self.averages_picture = self._tiled.averages_picture
 
     def run(self, images: np.ndarray, sigma: None = None) -> np.ndarray:
         """Returns the denoised images, float32, shaped like `images`."""
