@@ -12,16 +12,17 @@ from gradnet_tf.models.presets import PRESETS, train_command
 from gradnet_tf.runtimes.choose_runtime import runs_on_litert
 from gradnet_tf.tiling.machine import allowed_cores
 from gradnet_tf.utils.backend import backend_name
+from gradnet_tf.utils.console import note
 from gradnet_tf.utils.containers import read_json
 from gradnet_tf.utils.errors import UserError
 from gradnet_tf.utils.files import sha256_of
 from gradnet_tf.utils.quiet import quiet_native_logs
 
 READABLE = (
-    "a run folder of train.py, a SavedModel folder, an export's output folder, a .keras file, "
-    "a .tflite file, published weights (.mat, .pth)"
+    "a run folder of train.py, a SavedModel folder, an export's output folder, a .keras or .h5 "
+    "file of Keras, a .tflite file, published weights (.mat, .pth)"
 )
-_MATLAB, _ZIP, _PICKLE = b"MATLAB", b"PK\x03\x04", b"\x80"
+_MATLAB, _ZIP, _PICKLE, _HDF5 = b"MATLAB", b"PK\x03\x04", b"\x80", b"\x89HDF"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -205,6 +206,8 @@ def _load_file(model: Resolved, precision: str) -> Loaded:
         return _load_tflite(path, precision)
     if head.startswith(_ZIP) and path.suffix == ".keras":
         return _load_keras(path, precision)
+    if head.startswith(_HDF5) and path.suffix in (".h5", ".hdf5"):
+        return _load_keras(path, precision)
     if head.startswith((_MATLAB, _ZIP, _PICKLE)) or path.suffix in (".mat", ".pth", ".pt"):
         return _load_published(path, precision)
     if path.suffix == ".keras":
@@ -213,6 +216,8 @@ def _load_file(model: Resolved, precision: str) -> Loaded:
             "Expected the zip archive that model.save(PATH) writes."
         )
     hint = f"Expected {READABLE}."
+    if head.startswith(_HDF5):
+        hint = "It is an HDF5 file: a model of Keras needs the suffix .h5, a MATLAB file .mat."
     if path.name.endswith(".weights.h5"):
         hint = "A weights file does not define its network: give the run folder instead."
     raise UserError(f"{path}: this kind of file is not supported.\n{hint}")
@@ -305,13 +310,27 @@ def _load_keras(path: Path, precision: str) -> Loaded:
 
 def _load_published(path: Path, precision: str) -> Loaded:
     backend_name()
-    from gradnet_tf.loading.published_networks import load_published
+    from gradnet_tf.loading.probe import DENOISES, probe
+    from gradnet_tf.loading.published_networks import describe_network, read_published
     from gradnet_tf.runtimes.keras_runtime import KerasRunner, require_own_process
 
     require_own_process()
-    model, network = load_published(path, precision)
-    source = {**_file_source("published", path), "network": network}
-    return Loaded(KerasRunner(model), path.stem, source)
+    network = read_published(path)
+    found = probe(network)
+    reading = found.reading.describe(network.channels)
+    if found.reading != network.reading:
+        usual = network.reading.describe(network.channels)
+        note(
+            f"{path.name} denoises only if it is read so: {reading}; usual for such files: {usual}"
+        )
+    if found.best_gain < DENOISES:
+        note(
+            f"{path.name} hardly denoises white noise: {found.best_gain:+.2f} dB at its best level"
+        )
+    is_float32 = precision == "float32"
+    model = found.model if is_float32 else network.build(found.reading, precision)
+    source = {**_file_source("published", path), "network": describe_network(model)}
+    return Loaded(KerasRunner(model), path.stem, {**source, "reading": reading})
 
 
 def _load_saved_model(folder: Path, precision: str) -> Loaded:

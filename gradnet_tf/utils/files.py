@@ -203,3 +203,23 @@ def sha256_of(path: str | os.PathLike) -> str:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise OSError(errno.EINVAL, "not a regular file", os.fspath(path))
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextlib.contextmanager
+def without_wildcards(folder: Path) -> Iterator[Path]:
+    """Yields a path to a folder that cannot be taken for a pattern, while the block runs.
+
+    TensorFlow reads the path of a SavedModel's variables as a pattern, so that it finds nothing
+    below a folder such as "models [v2]". There, the path leads through a link in a temporary
+    folder.
+
+    Args:
+        folder: exists.
+    """
+    if not set(str(folder)) & set("*?[]\\"):
+        yield folder
+        return
+    with tempfile.TemporaryDirectory(prefix="gradnet-") as temporary:
+        link = Path(temporary) / "folder"
+        link.symlink_to(folder.resolve(), target_is_directory=True)
+        yield link
