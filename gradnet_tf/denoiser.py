@@ -18,7 +18,7 @@ from gradnet_tf.images.channels import (
     fill_hidden,
     is_gray,
 )
-from gradnet_tf.images.noise_survey import survey_noise
+from gradnet_tf.images.noise_survey import NoiseSurvey, survey_noise
 from gradnet_tf.loading.load import Resolved, load_runner, resolve
 from gradnet_tf.tiling.shared_noise import luma_format, unchanged, with_luma
 from gradnet_tf.tiling.tile_config import AUTO, TileConfig
@@ -165,11 +165,13 @@ def denoise_picture(
         if hidden.all():
             continue  # Nothing is visible.
         shown = fill_hidden(colors, ~hidden) if hidden.any() else colors
+        _require_sane_floats(shown)
+        survey = survey_noise(shown) if getattr(denoiser, "averages_picture", False) else None
         own, part = denoiser, shown
-        if is_gray(shown) and (own := denoiser.for_gray(shown)) is not denoiser:
+        if is_gray(shown) and (own := denoiser.for_gray(survey)) is not denoiser:
             part = shown[..., :1]  # The result is copied to all channels.
         rule = adaptation(part.shape[-1], own.channels)
-        denoised = _denoise(own, part, rule, strength, sigma, ensemble, tiles, on_tile)
+        denoised = _denoise(own, part, rule, strength, sigma, ensemble, tiles, on_tile, survey)
         np.copyto(colors, denoised, where=~hidden[..., np.newaxis] if hidden.any() else True)
     return result
 
@@ -203,8 +205,9 @@ def _require_sane_floats(colors: np.ndarray) -> None:
         )
 
 
-def _denoise(denoiser, colors, rule, strength, sigma, ensemble, tiles, on_tile) -> np.ndarray:
-    _require_sane_floats(colors)
+def _denoise(
+    denoiser, colors, rule, strength, sigma, ensemble, tiles, on_tile, survey
+) -> np.ndarray:
     if sigma is None and denoiser.needs_sigma:
         # Estimate before channels are replicated or separated.
         sigma = estimate_and_tell(to_unit(colors), denoiser.name)
@@ -213,9 +216,9 @@ def _denoise(denoiser, colors, rule, strength, sigma, ensemble, tiles, on_tile) 
         return _denoise_floats(denoiser, colors, strength, sigma, ensemble, tiles, on_tile)
     pixels = _pixel_format(strength, rule == REPLICATED)
     if rule != PER_CHANNEL:
-        return denoiser.run_picture(colors, sigma, tiles, pixels, on_tile)
+        return denoiser.run_picture(colors, sigma, tiles, pixels, on_tile, survey)
     parts = np.split(colors, colors.shape[-1], axis=-1)
-    results = [denoiser.run_picture(part, sigma, tiles, pixels, on_tile) for part in parts]
+    results = [denoiser.run_picture(part, sigma, tiles, pixels, on_tile, survey) for part in parts]
     return np.concatenate(results, axis=-1)
 
 
@@ -327,6 +330,7 @@ class Denoiser:
         self.name = name
         self.channels: int | None = model.channels
         self.needs_sigma: bool = model.needs_sigma
+        self.averages_picture: bool = getattr(model, "averages_picture", False)
         blank = dict.fromkeys(_SOURCE_KEYS)
         self.source = {**blank, **(source or {})}
         self._for_gray: Denoiser | None = None
@@ -402,7 +406,7 @@ class Denoiser:
         """Whether each picture of a batch would be run whole, pooled whole and by itself."""
         if images[..., 0].size > WHOLE_PIXELS:
             return False
-        if not getattr(self.runner, "averages_picture", False):
+        if not self.averages_picture:
             return True
         surveys = [survey_noise(image) for image in images]
         return not any(s.flat_share > 0 or s.tone is not None for s in surveys)
@@ -470,16 +474,16 @@ class Denoiser:
         wanted = Strength(strength, luma, chroma)
         return denoise_picture(self, image, wanted, sigma, self_ensemble, tiles, on_tile)
 
-    def for_gray(self, picture: np.ndarray | None = None) -> "Denoiser":
+    def for_gray(self, survey: NoiseSurvey | None = None) -> "Denoiser":
         """Returns the denoiser for gray pictures: the shipped gray weights, or this denoiser.
 
         The first call loads the gray weights and names them on standard error.
 
         Args:
-            picture: the gray picture, (H, W, C). Without noise it needs no gray weights, which are
-                for noise that is equal in all channels; the color weights change it less.
+            survey: of the gray picture. Without noise it needs no gray weights, which are for noise
+                that is equal in all channels; the color weights change it less.
         """
-        if picture is not None and self.channels == 3 and survey_noise(picture).noise_free:
+        if survey is not None and self.channels == 3 and survey.noise_free:
             return self
         if self._for_gray is None:
             self._for_gray = load_gray_partner(self) or self
@@ -492,6 +496,7 @@ class Denoiser:
         tiles: TileConfig,
         pixels: PixelFormat = FLOATS,
         on_tile: OnTile | None = None,
+        survey: NoiseSurvey | None = None,
     ) -> np.ndarray:
         """Denoises one picture in tiles; pixels are converted tile by tile.
 
@@ -501,6 +506,7 @@ class Denoiser:
             tiles: how the picture is cut and pooled.
             pixels: how pixels are read and stored.
             on_tile: see `__call__`.
+            survey: of the picture; by default it is made here.
 
         Returns:
             (H, W, ·), as returned by `pixels.store`.
@@ -513,9 +519,9 @@ class Denoiser:
             image[None], sigma, lambda own: estimate_and_tell(pixels.read(own[None])[0], self.name)
         )
         pixels = dataclasses.replace(pixels, check=self._require_valid)
-        if not getattr(self.runner, "averages_picture", False):
+        if not self.averages_picture:
             return self._run(image, level, tiles, pixels, on_tile)
-        survey = survey_noise(image)
+        survey = survey or survey_noise(image)
         if survey.is_drawing:
             return unchanged(image, pixels, on_tile)
         if survey.still_share > _STILL_SHARE and not survey.noise_free:

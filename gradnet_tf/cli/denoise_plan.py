@@ -300,7 +300,7 @@ def _walk(folder: Path, output: Path, recursive: bool, findings: _Findings) -> I
         for entry in entries:
             path = Path(place, entry.name)
             try:
-                if not entry.is_dir():
+                if not path.is_dir():
                     if findings.add(path):
                         yield path
                 elif recursive and os.path.realpath(path) != output_place:

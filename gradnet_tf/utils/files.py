@@ -24,7 +24,6 @@ _UMASK = threading.Lock()
 def atomic_path(
     path: str | os.PathLike,
     before_replacing: Callable[[], None] | None = None,
-    modified: int | None = None,
 ) -> Iterator[Path]:
     """Yields a temporary path in the same folder; it is renamed to `path` if the block succeeds.
 
@@ -35,7 +34,6 @@ def atomic_path(
         path: the file.
         before_replacing: called right before the renaming; if it raises, `path` is not changed.
             See `gradnet_tf.utils.ownership`.
-        modified: the file's time of modification in nanoseconds; by default it is now.
     """
     path = Path(path)
     make_folder(path.parent)
@@ -53,10 +51,6 @@ def atomic_path(
         # FAT drives and some network drives refuse it; the file is complete nevertheless.
         with contextlib.suppress(OSError):
             os.chmod(temporary, 0o666 & ~umask)
-        if modified is not None:
-            # Some drives keep no such times, and the content matters more.
-            with contextlib.suppress(OSError, OverflowError):
-                os.utime(temporary, ns=(modified, modified))
         if before_replacing:
             before_replacing()
         os.replace(temporary, path)
@@ -123,13 +117,23 @@ def atomic_write(
     """Writes `data` (text as UTF-8) to `path` atomically; returns the identity of the new file.
 
     Invalid characters, from file names that are not UTF-8, are escaped so that JSON can restore
-    them. `before_replacing` is that of `atomic_path`.
+    them.
+
+    Args:
+        path: the file.
+        data: its content.
+        before_replacing: see `atomic_path`.
+        modified: the file's time of modification in nanoseconds; by default it is now.
     """
-    with atomic_path(path, before_replacing, modified) as temporary:
+    with atomic_path(path, before_replacing) as temporary:
         temporary.write_bytes(
             data.encode("utf-8", "backslashreplace") if isinstance(data, str) else data
         )
-    return identity_of(path)
+        if modified is not None:
+            # Some drives keep no such times, and the content matters more.
+            with contextlib.suppress(OSError, OverflowError):
+                os.utime(temporary, ns=(modified, modified))
+        return identity_of(temporary)
 
 
 def write_file(
