@@ -321,9 +321,9 @@ class Denoiser:
         runtime: str = "auto",
         precision: str = "float32",
     ):
-        self._made_from: tuple[str, str, str, str] | None = None
+        self._made_from: tuple[str, str, str | None, str] | None = None
         if isinstance(model, str | os.PathLike):
-            found = load_denoiser(os.fspath(model), precision, runtime=runtime)
+            found = load_denoiser(os.fspath(model), precision, None, runtime)
             model, name, source = found.runner, found.name, found.source
             self._made_from = found._made_from
         self.runner: Runner = model
@@ -644,7 +644,10 @@ def load_gray_partner(denoiser):
 
 
 def load_denoiser(
-    spec: str | Resolved, precision: str = "float32", flag: str = "model", runtime: str = "auto"
+    spec: str | Resolved,
+    precision: str = "float32",
+    flag: str | None = "model",
+    runtime: str = "auto",
 ) -> Denoiser:
     """Returns the denoiser that `--model=spec` means.
 
@@ -657,7 +660,7 @@ def load_denoiser(
     Args:
         spec: path or name, or the result of `gradnet_tf.loading.load.resolve`.
         precision: dtype policy to rebuild a Keras model under; weights stay float32.
-        flag: name of the flag in error messages.
+        flag: name of the flag in error messages; `None`: they name the argument `model`.
         runtime: runtime for shipped weights: "keras", "litert" with the shipped .tflite file, or
             "auto": LiteRT if it is installed, unless there is a GPU, another precision is
             requested, or KERAS_BACKEND is set. Files and folders determine their own runtime.
@@ -666,7 +669,7 @@ def load_denoiser(
         UserError: there is no model of that name or kind, the file is damaged, or it does not
             support the precision.
     """
-    model = spec if isinstance(spec, Resolved) else resolve(spec, runtime, precision)
+    model = spec if isinstance(spec, Resolved) else resolve(spec, runtime, precision, flag)
     spec = model.spec
     loaded = load_runner(model, precision, flag)
     denoiser = Denoiser(loaded.runner, loaded.name, loaded.source)

@@ -37,6 +37,7 @@ from export.verify.formats import INPUT, INPUT_BYTES, OUTPUT, OUTPUT_BYTES, SIGM
 from gradnet_tf.denoiser import load_denoiser
 from gradnet_tf.runtimes.keras_file import describe, rebuild
 from gradnet_tf.runtimes.keras_runtime import KerasRunner
+from gradnet_tf.utils.files import without_wildcards
 from gradnet_tf.utils.quiet import quiet_native_logs
 
 #: Where TF Serving looks for them, relative to the folder of the version.

@@ -56,6 +56,9 @@ class NoiseSurvey:
         noise_free: whether the other blocks have no noise either, so that nothing is to remove.
         tone: float32 (3,), the direction of RGB in which the noise is alike in all channels,
             of mean 1: (1, 1, 1) for gray noise, warmer for sepia; `None` where noise is not.
+        still_share: share of the box without noise, 0 to 1.
+        is_drawing: whether it is a drawing, a page of text, a screenshot or flat: there is
+            nothing to remove.
     """
 
     box: tuple[slice, slice]
@@ -63,16 +66,13 @@ class NoiseSurvey:
     flat_share: float
     noise_free: bool
     tone: np.ndarray | None
+    still_share: float = dataclasses.field(init=False)
+    is_drawing: bool = dataclasses.field(init=False)
 
-    @property
-    def still_share(self) -> float:
-        """Share of the box without noise, 0 to 1."""
-        return float(self.still.mean())
-
-    @property
-    def is_drawing(self) -> bool:
-        """Whether this is a drawing, a page of text, a screenshot or flat: nothing to remove."""
-        return self.noise_free and self.flat_share >= _DRAWING_STILL
+    def __post_init__(self):
+        object.__setattr__(self, "still_share", float(self.still.mean()))
+        is_drawing = self.noise_free and self.flat_share >= _DRAWING_STILL
+        object.__setattr__(self, "is_drawing", is_drawing)
 
 
 def survey_noise(picture: np.ndarray) -> NoiseSurvey:

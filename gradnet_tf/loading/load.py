@@ -47,13 +47,16 @@ class Resolved:
     litert: Path | None = None
 
 
-def resolve(spec: str, runtime: str = "auto", precision: str = "float32") -> Resolved:
+def resolve(
+    spec: str, runtime: str = "auto", precision: str = "float32", flag: str | None = "model"
+) -> Resolved:
     """Returns what a name or a path means: a path if it exists, otherwise a name.
 
     Args:
         spec: name or path, as `gradnet_tf.denoiser.load_denoiser` takes it.
         runtime: what runs shipped weights; see `runs_on_litert`.
         precision: dtype policy.
+        flag: name of the flag that gave `spec`; `None`: an argument of Python's did.
 
     Raises:
         UserError: another runtime, or "litert" for a model without a shipped .tflite file.
@@ -74,8 +77,9 @@ def resolve(spec: str, runtime: str = "auto", precision: str = "float32") -> Res
     # A .tflite file that is given by its path runs in LiteRT anyway.
     if runtime == "litert" and tflite is None and not (path and path.suffix == ".tflite"):
         raise UserError(
-            f"--runtime=litert: no .tflite file is shipped for {spec}.\nExport one (python -m "
-            "export --formats=tflite_float16) and give its path, or leave the flag out."
+            f"{given_as(flag and 'runtime', runtime, 'runtime')}: no .tflite file is shipped for "
+            f"{spec}.\nExport one (python -m export --formats=tflite_float16) and give its path, "
+            f"or leave the {'flag' if flag else 'argument'} out."
         )
     return Resolved(spec, kind, path, card, gray, tflite if use_litert else None)
 
@@ -150,23 +154,30 @@ class Loaded:
     source: dict[str, Any]
 
 
-def load_runner(model: Resolved, precision: str, flag: str) -> Loaded:
+def given_as(flag: str | None, value: str, argument: str = "model") -> str:
+    """Returns how the user gave a value: by a flag of a command, or by an argument in Python."""
+    return f"--{flag}={value}" if flag else f"{argument}={value!r}"
+
+
+def load_runner(model: Resolved, precision: str, flag: str | None) -> Loaded:
     """Returns the model that `--model=` means; see `gradnet_tf.denoiser.load_denoiser`."""
     spec = model.spec
     if not spec:
-        raise UserError(f"--{flag}: expected a path or a name. Received: {spec!r}.\n{_choices()}")
+        name = f"--{flag}" if flag else "model"
+        raise UserError(f"{name}: expected a path or a name. Received: {spec!r}.\n{_choices()}")
     try:
         if model.litert:
             return _load_shipped_tflite(model.litert)
         with quiet_native_logs():
             return _LOADERS[model.kind](model, precision)
     except UserError as error:
-        # The message names the file; the user also has to see which flag gave it.
+        # The message names the file; the user also has to see what gave it.
         given = model.litert or model.path or spec
-        raise UserError(f"--{flag}={spec}: {str(error).removeprefix(f'{given}: ')}") from error
+        text = str(error).removeprefix(f"{given}: ")
+        raise UserError(f"{given_as(flag, spec)}: {text}") from error
     except ModuleNotFoundError as error:
         raise UserError(
-            f"--{flag}={spec}: needs {error.name}, which is not installed.\n"
+            f"{given_as(flag, spec)}: needs {error.name}, which is not installed.\n"
             "Install it: pip install 'gradnet-tf[tensorflow]' (.tflite files: [litert])."
         ) from error
 

@@ -124,10 +124,7 @@ def test_a_sequential_model_and_one_around_ours(tmp_path, picture):
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (
-            lambda: functional(outputs=3, subtract=False),
-            "if it maps images to images: `denoiser` must",
-        ),
+        (lambda: functional(outputs=3, subtract=False), "if it maps images to images: "),
         (lambda: functional(size=(64, 64)), r"must take images of any size, keras.Input\(\(None"),
         (lambda: functional(channels=4), "must map images"),
         (
@@ -221,3 +218,33 @@ def test_a_functional_model_as_the_naive_denoiser(tmp_path, picture):
     model.save(tmp_path / "a.keras")
     denoiser = load_denoiser(str(tmp_path / "a.keras"))
     np.testing.assert_allclose(denoiser.naive(picture), expected_of(naive, picture), atol=1e-6)
+
+
+@pytest.mark.parametrize("folder", ["models [v2]", "run=[1,2]", "what?", "a*b"])
+def test_saved_models_in_folders_whose_name_reads_as_a_pattern(tmp_path, picture, folder):
+    from export.savedmodel.saved_model_artifact import _folder_in_place
+
+    model = functional()
+    with _folder_in_place(tmp_path / folder / "saved_model" / "1") as new:
+        model.export(new, verbose=False)
+    assert [path.name for path in (tmp_path / folder / "saved_model").iterdir()] == ["1"]
+    found = Denoiser(tmp_path / folder).denoise(picture)
+    np.testing.assert_allclose(found, expected_of(model, picture), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"model": "nothing"}, "model='nothing': no such file, folder or name"),
+        ({"model": ""}, "model: expected a path or a name"),
+        ({"model": __file__}, "this kind of file is not supported"),
+        ({"model": "dncnn", "runtime": "litert"}, "runtime='litert': no .tflite file is shipped"),
+        ({"runtime": "fast"}, "`runtime` must be one of"),
+    ],
+)
+def test_errors_from_python_name_the_argument(arguments, words):
+    with pytest.raises(UserError, match=words) as caught:
+        Denoiser(**arguments)
+    assert "--model" not in str(caught.value) and "--runtime" not in str(caught.value)
+    with pytest.raises(UserError, match="--model=nothing: no such file"):
+        load_denoiser("nothing")
