@@ -54,7 +54,7 @@ def main(given: Given) -> int:
             f"`model` must be one or more different models. Received: {list(places.model)}"
         )
     from datasets.sets.catalog import find_dataset
-    from gradnet_tf.evaluation.tables import rank, ranking_table, result_table
+    from gradnet_tf.evaluation.tables import rank, ranking_table, result_table, worse_note
     from gradnet_tf.reporting.result_folder import check_images, evaluate_into
     from gradnet_tf.reporting.result_names import model_folders
 
@@ -65,6 +65,7 @@ def main(given: Given) -> int:
     from gradnet_tf.denoiser import load_denoiser
     from gradnet_tf.reporting.watch import Watch
     from gradnet_tf.utils.backend import backend_name
+    from gradnet_tf.utils.console import warn
     from gradnet_tf.utils.quiet import quiet_native_logs
     from gradnet_tf.utils.versions import installed_versions
 
@@ -88,6 +89,9 @@ def main(given: Given) -> int:
     if len(results) > 1:
         print(ranking_table(rank(results, folders), results[0]) + "\n")
     print(f"The report is {os.path.join(places.output, 'report.html')}")
+    for name, result in zip(folders, results, strict=True):
+        if worse := worse_note(result):
+            warn(f"{name}: {worse}")
     broken = [name for name, result in zip(folders, results, strict=True) if result["nan_outputs"]]
     if broken:
         print(f"error: NaN output of {', '.join(broken)}", file=sys.stderr)

@@ -316,9 +316,13 @@ def make_parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parses the command line and runs the command; returns the exit code."""
-    parsed = make_parser().parse_args(arguments)
-    run, options, _ = _COMMANDS[parsed.command]
-    return guarded(lambda: run(make_config(options, parsed)))
+
+    def parse_and_run() -> int:
+        parsed = make_parser().parse_args(arguments)
+        run, options, _ = _COMMANDS[parsed.command]
+        return run(make_config(options, parsed))
+
+    return guarded(parse_and_run, arguments)
 
 
 if __name__ == "__main__":

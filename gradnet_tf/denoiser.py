@@ -18,7 +18,7 @@ from gradnet_tf.images.channels import (
     fill_hidden,
     is_gray,
 )
-from gradnet_tf.images.noise_survey import survey_noise
+from gradnet_tf.images.noise_survey import NoiseSurvey, survey_noise
 from gradnet_tf.loading.load import Resolved, load_runner, resolve
 from gradnet_tf.tiling.shared_noise import luma_format, unchanged, with_luma
 from gradnet_tf.tiling.tile_config import AUTO, TileConfig
@@ -64,6 +64,11 @@ class Strength:
             if not 0.0 <= value <= 1.0:
                 raise UserError(f"{name}: expected a number in [0, 1]. Received: {value}.")
 
+    @property
+    def is_full(self) -> bool:
+        """Whether the network's result is returned as it is."""
+        return self.overall * self.luma == self.overall * self.chroma == 1.0
+
     def is_nothing(self, channels: int = 3) -> bool:
         """Whether pictures with this many color channels are not changed."""
         chroma = self.chroma if channels == 3 else 0.0
@@ -77,6 +82,7 @@ class Strength:
             chroma = luma
         if luma == chroma == 1.0:
             return denoised
+        noisy = to_unit(noisy)
         change = denoised - noisy
         if luma == chroma:
             return noisy + luma * change
@@ -159,11 +165,13 @@ def denoise_picture(
         if hidden.all():
             continue  # Nothing is visible.
         shown = fill_hidden(colors, ~hidden) if hidden.any() else colors
+        _require_sane_floats(shown)
+        survey = survey_noise(shown) if getattr(denoiser, "averages_picture", False) else None
         own, part = denoiser, shown
-        if is_gray(shown) and (own := denoiser.for_gray(shown)) is not denoiser:
+        if is_gray(shown) and (own := denoiser.for_gray(survey)) is not denoiser:
             part = shown[..., :1]  # The result is copied to all channels.
         rule = adaptation(part.shape[-1], own.channels)
-        denoised = _denoise(own, part, rule, strength, sigma, ensemble, tiles, on_tile)
+        denoised = _denoise(own, part, rule, strength, sigma, ensemble, tiles, on_tile, survey)
         np.copyto(colors, denoised, where=~hidden[..., np.newaxis] if hidden.any() else True)
     return result
 
@@ -176,11 +184,12 @@ def finished(denoised: np.ndarray, noisy: np.ndarray, strength: Strength) -> np.
         noisy: uint8, uint16 or float (..., C), C = 1 or 3.
         strength: how much of the noise to remove.
     """
-    blended = strength.blend(to_unit(noisy), denoised)
+    # A share of noisy floats, which may lie outside [0, 1], may leave it as well.
+    blended = np.clip(strength.blend(noisy, denoised), 0.0, 1.0)
     if noisy.dtype.kind != "u":
         return blended.astype(noisy.dtype)
     top = np.float32(np.iinfo(noisy.dtype).max)
-    return np.rint(np.clip(blended, 0.0, 1.0) * top).astype(noisy.dtype)
+    return np.rint(blended * top).astype(noisy.dtype)
 
 
 def _require_sane_floats(colors: np.ndarray) -> None:
@@ -196,8 +205,9 @@ def _require_sane_floats(colors: np.ndarray) -> None:
         )
 
 
-def _denoise(denoiser, colors, rule, strength, sigma, ensemble, tiles, on_tile) -> np.ndarray:
-    _require_sane_floats(colors)
+def _denoise(
+    denoiser, colors, rule, strength, sigma, ensemble, tiles, on_tile, survey
+) -> np.ndarray:
     if sigma is None and denoiser.needs_sigma:
         # Estimate before channels are replicated or separated.
         sigma = estimate_and_tell(to_unit(colors), denoiser.name)
@@ -206,9 +216,9 @@ def _denoise(denoiser, colors, rule, strength, sigma, ensemble, tiles, on_tile) 
         return _denoise_floats(denoiser, colors, strength, sigma, ensemble, tiles, on_tile)
     pixels = _pixel_format(strength, rule == REPLICATED)
     if rule != PER_CHANNEL:
-        return denoiser.run_picture(colors, sigma, tiles, pixels, on_tile)
+        return denoiser.run_picture(colors, sigma, tiles, pixels, on_tile, survey)
     parts = np.split(colors, colors.shape[-1], axis=-1)
-    results = [denoiser.run_picture(part, sigma, tiles, pixels, on_tile) for part in parts]
+    results = [denoiser.run_picture(part, sigma, tiles, pixels, on_tile, survey) for part in parts]
     return np.concatenate(results, axis=-1)
 
 
@@ -311,15 +321,16 @@ class Denoiser:
         runtime: str = "auto",
         precision: str = "float32",
     ):
-        self._made_from: tuple[str, str, str, str] | None = None
+        self._made_from: tuple[str, str, str | None, str] | None = None
         if isinstance(model, str | os.PathLike):
-            found = load_denoiser(os.fspath(model), precision, runtime=runtime)
+            found = load_denoiser(os.fspath(model), precision, None, runtime)
             model, name, source = found.runner, found.name, found.source
             self._made_from = found._made_from
         self.runner: Runner = model
         self.name = name
         self.channels: int | None = model.channels
         self.needs_sigma: bool = model.needs_sigma
+        self.averages_picture: bool = getattr(model, "averages_picture", False)
         blank = dict.fromkeys(_SOURCE_KEYS)
         self.source = {**blank, **(source or {})}
         self._for_gray: Denoiser | None = None
@@ -395,7 +406,7 @@ class Denoiser:
         """Whether each picture of a batch would be run whole, pooled whole and by itself."""
         if images[..., 0].size > WHOLE_PIXELS:
             return False
-        if not getattr(self.runner, "averages_picture", False):
+        if not self.averages_picture:
             return True
         surveys = [survey_noise(image) for image in images]
         return not any(s.flat_share > 0 or s.tone is not None for s in surveys)
@@ -452,7 +463,7 @@ class Denoiser:
 
         Returns:
             A new array like `image`; integers are rounded to the nearest level, floats
-            are in [0, 1] at full strength.
+            are in [0, 1] unless nothing is changed.
 
         Raises:
             UserError: an unsupported shape or dtype, values that are not finite, a strength
@@ -463,16 +474,16 @@ class Denoiser:
         wanted = Strength(strength, luma, chroma)
         return denoise_picture(self, image, wanted, sigma, self_ensemble, tiles, on_tile)
 
-    def for_gray(self, picture: np.ndarray | None = None) -> "Denoiser":
+    def for_gray(self, survey: NoiseSurvey | None = None) -> "Denoiser":
         """Returns the denoiser for gray pictures: the shipped gray weights, or this denoiser.
 
         The first call loads the gray weights and names them on standard error.
 
         Args:
-            picture: the gray picture, (H, W, C). Without noise it needs no gray weights, which are
-                for noise that is equal in all channels; the color weights change it less.
+            survey: of the gray picture. Without noise it needs no gray weights, which are for noise
+                that is equal in all channels; the color weights change it less.
         """
-        if picture is not None and self.channels == 3 and survey_noise(picture).noise_free:
+        if survey is not None and self.channels == 3 and survey.noise_free:
             return self
         if self._for_gray is None:
             self._for_gray = load_gray_partner(self) or self
@@ -485,6 +496,7 @@ class Denoiser:
         tiles: TileConfig,
         pixels: PixelFormat = FLOATS,
         on_tile: OnTile | None = None,
+        survey: NoiseSurvey | None = None,
     ) -> np.ndarray:
         """Denoises one picture in tiles; pixels are converted tile by tile.
 
@@ -494,6 +506,7 @@ class Denoiser:
             tiles: how the picture is cut and pooled.
             pixels: how pixels are read and stored.
             on_tile: see `__call__`.
+            survey: of the picture; by default it is made here.
 
         Returns:
             (H, W, ·), as returned by `pixels.store`.
@@ -506,9 +519,9 @@ class Denoiser:
             image[None], sigma, lambda own: estimate_and_tell(pixels.read(own[None])[0], self.name)
         )
         pixels = dataclasses.replace(pixels, check=self._require_valid)
-        if not getattr(self.runner, "averages_picture", False):
+        if not self.averages_picture:
             return self._run(image, level, tiles, pixels, on_tile)
-        survey = survey_noise(image)
+        survey = survey or survey_noise(image)
         if survey.is_drawing:
             return unchanged(image, pixels, on_tile)
         if survey.still_share > _STILL_SHARE and not survey.noise_free:
@@ -631,7 +644,10 @@ def load_gray_partner(denoiser):
 
 
 def load_denoiser(
-    spec: str | Resolved, precision: str = "float32", flag: str = "model", runtime: str = "auto"
+    spec: str | Resolved,
+    precision: str = "float32",
+    flag: str | None = "model",
+    runtime: str = "auto",
 ) -> Denoiser:
     """Returns the denoiser that `--model=spec` means.
 
@@ -644,7 +660,7 @@ def load_denoiser(
     Args:
         spec: path or name, or the result of `gradnet_tf.loading.load.resolve`.
         precision: dtype policy to rebuild a Keras model under; weights stay float32.
-        flag: name of the flag in error messages.
+        flag: name of the flag in error messages; `None`: they name the argument `model`.
         runtime: runtime for shipped weights: "keras", "litert" with the shipped .tflite file, or
             "auto": LiteRT if it is installed, unless there is a GPU, another precision is
             requested, or KERAS_BACKEND is set. Files and folders determine their own runtime.
@@ -653,7 +669,7 @@ def load_denoiser(
         UserError: there is no model of that name or kind, the file is damaged, or it does not
             support the precision.
     """
-    model = spec if isinstance(spec, Resolved) else resolve(spec, runtime, precision)
+    model = spec if isinstance(spec, Resolved) else resolve(spec, runtime, precision, flag)
     spec = model.spec
     loaded = load_runner(model, precision, flag)
     denoiser = Denoiser(loaded.runner, loaded.name, loaded.source)

@@ -1,4 +1,4 @@
-"""Runs `gradnet denoise` on mutated photographs and checks everything that it guarantees.
+"""Runs `gradnet denoise` on mutated files and checks everything that it guarantees.
 
 Example:
   python -m benchmarks.robustness.fuzz_command --mutations=10000 --seed=0
@@ -10,6 +10,9 @@ not change; no file may take longer than --limit seconds; memory must not grow f
 folder. Every --process_every-th folder is processed in a separate process. Prints a table and a
 line for each violation with the seed and number that reproduce it; the exit code is 1 if there is
 one.
+
+A share of the mutants (--others) are not photographs but model files, settings, run folders and
+streams; see `benchmarks.robustness.fuzz_others`.
 """
 
 import dataclasses
@@ -25,8 +28,10 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from benchmarks.measuring import process_memory
-from benchmarks.robustness import fuzz_photos
+from benchmarks.robustness import fuzz_others, fuzz_photos
 from benchmarks.robustness.fuzz_photos import make_files, mutant
 from gradnet_tf.cli.earlier_results import NAME as SETTINGS_NAME
 from gradnet_tf.utils.command import run_script
@@ -166,12 +171,14 @@ class Options(fuzz_photos.Options):
         process_every: use a separate process for every so many folders; 0 for never.
         model: path or name of the model.
         growth: maximum growth of the memory after the first two folders, in MB.
+        others: share of the mutants that are not photographs.
     """
 
     folder: int = option(500, least=1)
     process_every: int = 4
     model: str = "gradnet_tiny_color_blind"
     growth: float = 100.0
+    others: float = option(0.2, least=0.0, most=1.0)
 
 
 COMMAND_LINE = CommandLine(Options)
@@ -287,6 +294,30 @@ def fuzz_folder(numbers: range, seed: int, model: str, limit: float, alone: bool
         return table, violations, ended.peak
 
 
+def fuzz_other_files(numbers: range, seed: int, limit: float) -> tuple[Counter, list[str]]:
+    """Runs the command on mutants of other files than photographs.
+
+    Returns:
+        Counts by (kind, outcome), and a list of violations.
+    """
+    table: Counter = Counter()
+    violations = []
+    with tempfile.TemporaryDirectory() as temporary:
+        (originals := Path(temporary, "originals")).mkdir()
+        valid = fuzz_others.Originals(originals)
+        for number in numbers:
+            kind = fuzz_others.KINDS[number % len(fuzz_others.KINDS)]
+            random = np.random.default_rng((seed, number))
+            with tempfile.TemporaryDirectory(dir=temporary) as folder:
+                outcome = fuzz_others.run_mutant(valid, kind, Path(folder), random, limit + _START)
+            good = outcome in ("written", "refused", "interrupted")
+            table[kind, outcome if good else "wrong"] += 1
+            if not good:
+                violations.append(f"number {number}, seed {seed}, {kind}: {outcome}")
+                print(violations[-1], flush=True)
+    return table, violations
+
+
 def main(given: Given) -> int:
     """Processes all folders and prints the table; returns the exit code."""
     options = given.make(Options)
@@ -295,6 +326,12 @@ def main(given: Given) -> int:
     memory, peaks = [], []
     start = time.perf_counter()
     stop = options.first + options.mutations
+    count_others = round(options.mutations * options.others)
+    if count_others:
+        # First, because this process cannot be forked once it has loaded a network.
+        numbers = range(options.first, options.first + count_others)
+        table, violations = fuzz_other_files(numbers, options.seed, options.limit)
+        stop -= count_others
     for count, first in enumerate(range(options.first, stop, options.folder)):
         numbers = range(first, min(first + options.folder, stop))
         alone = bool(options.process_every) and (count + 1) % options.process_every == 0
@@ -313,11 +350,11 @@ def main(given: Given) -> int:
     if len(memory) > 2 and memory[-1] > memory[1] + options.growth:
         violations.append(f"the memory grew from {memory[1]:.0f} to {memory[-1]:.0f} MB")
         print(violations[-1])
-    kinds = ("written", "refused", "wrong")
+    kinds = ("written", "refused", "interrupted", "wrong")
     for name in [*dict.fromkeys(key[0] for key in table), "all"]:
         row = [sum(n for k, n in table.items() if name in (k[0], "all") and k[1] == kind)
                for kind in kinds]  # fmt: skip
-        print(f"{name:18}" + "".join(f"{n:7} {k}" for n, k in zip(row, kinds, strict=True)))
+        print(f"{name:22}" + "".join(f"{n:7} {k}" for n, k in zip(row, kinds, strict=True)))
     print(f"{len(violations)} violations in {time.perf_counter() - start:.0f} s")
     print("memory after folders in MB: " + " ".join(f"{value:.0f}" for value in memory))
     print("peaks of separate processes in MB: " + " ".join(f"{peak:.0f}" for peak in peaks))

@@ -3,7 +3,8 @@
 One layout for the user's own pairs, PolyU, CC15 and Nam. The two kinds are distinguished either by
 folder (`noisy/a.png` and `clean/a.png`; also input and target, NOISY and GT, and the others of
 `WORDS`) or by file name (`a_real.png` and `a_mean.png`, `NOISY_a.png` and `GT_a.png`).
-File suffixes and the case of the words do not matter.
+File suffixes and the case of the words do not matter. Where no pairs are found so, words inside of
+names count too (`Real_NoisyImage/a_Noisy_1.png` and `Real_MeanImage/a_Mean_1.png`, as in CC60).
 """
 
 import dataclasses
@@ -28,6 +29,10 @@ WORDS = {
 }
 _ROLE = {word: role for role, words in WORDS.items() for word in words}
 _ANY_WORD = "|".join(sorted(_ROLE, key=len, reverse=True))
+#: Words that say what an image is even in the middle of a name.
+_INNER = {"noisy": "noisy", "mean": "clean", "clean": "clean", "gt": "clean"}
+#: Parts of a name such as "CC60_NoisyImage": words by their capitals, and numbers.
+_PART = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
 _SHOWN = 3
 
 
@@ -135,8 +140,41 @@ def match_pairs(info: DatasetInfo, root: Path) -> Matches:
             pairs.append((_name_of(root, files[1][0], key), files[0][0], files[1][0]))
         else:
             unmatched += files[0] + files[1]
+    if not pairs:
+        inner = _match_inner_words(info, root)
+        if inner.pairs and not inner.unmatched:
+            return inner
     order = sorted(pairs, key=lambda pair: os.fsencode(pair[0]))
     return Matches(order, sorted(unmatched), others)
+
+
+def _match_inner_words(info: DatasetInfo, root: Path) -> Matches:
+    """Matches by words inside of the names of files and folders; see `match_pairs`."""
+    found: dict[tuple[str, ...], dict[str, list[Path]]] = {}
+    others = []
+    for path in list_images(root, recursive=True):
+        parts = path.relative_to(root).with_suffix("").as_posix()
+        words = [word.casefold() for word in _PART.findall(parts)]
+        roles = {_INNER[word] for word in words if word in _INNER}
+        if len(roles) != 1 or not re.fullmatch(info.pattern, path.name.lower()):
+            others.append(path)
+            continue
+        role = roles.pop()
+        key = [word for word in words if word not in _INNER]
+        # "Real_NoisyImage/a_real.png" says it twice.
+        if key and _ROLE.get(key[-1]) == role:
+            key.pop()
+        both = found.setdefault(tuple(key), {"noisy": [], "clean": []})
+        both[role].append(path)
+    pairs, unmatched = [], []
+    for both in found.values():
+        noisy, clean = both["noisy"], both["clean"]
+        if len(noisy) == len(clean) == 1:
+            name = clean[0].relative_to(root).as_posix()
+            pairs.append((name, noisy[0], clean[0]))
+        else:
+            unmatched += noisy + clean
+    return Matches(sorted(pairs, key=lambda pair: os.fsencode(pair[0])), sorted(unmatched), others)
 
 
 def _role_by_name(stem: str) -> tuple[str | None, str]:
@@ -243,8 +281,8 @@ PUBLISHED = (
         name="nam",
         title="Nam",
         find=find,
-        aliases=("Nam2016", "CCNoise"),
-        pattern=r".*_(real|mean)\.(png|jpe?g)",
+        aliases=("Nam2016", "CCNoise", "CC60"),
+        pattern=r".*(_(real|mean)|noisy.*|mean.*)\.(png|jpe?g)",
         protocol=Protocol(
             **REAL_NOISE,
             split="the pairs in the folder: papers crop the 11 scenes in different ways",

@@ -14,9 +14,10 @@ from pathlib import Path
 
 from datasets.commands.noisy_photo import write_noisy_photo
 from gradnet_tf.utils.command import guarded
+from gradnet_tf.utils.containers import read_json
 from gradnet_tf.utils.errors import UserError
 from gradnet_tf.utils.files import write_json
-from gradnet_tf.utils.options import ArgumentParser
+from gradnet_tf.utils.options import ArgumentParser, path_argument
 from gradnet_tf.utils.ownership import MANIFEST, foreign_in, read_object, record_folder
 
 HERE = Path(__file__).resolve().parent
@@ -131,7 +132,7 @@ def _find_card(path: Path) -> Path:
 
 def _read_card(path: Path) -> dict:
     try:
-        card = json.loads(path.read_text(encoding="utf-8"))
+        card = read_json(path)
     except FileNotFoundError:
         raise UserError(
             f"--card={path}: no such file. `python -m export` writes it beside a .tflite file."
@@ -173,8 +174,10 @@ def _copy_runtime(packages: Path, target: Path) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parses the command line and builds the page; returns the exit code."""
     parser = ArgumentParser(prog="python -m demo.web.build", description=__doc__.splitlines()[0])
-    parser.add_argument("--card", type=Path, required=True, help="card of a fixed-tile file")
-    parser.add_argument("--output", type=Path, required=True, help="folder for the page")
+    parser.add_argument(
+        "--card", type=path_argument, required=True, help="card of a fixed-tile file"
+    )
+    parser.add_argument("--output", type=path_argument, required=True, help="folder for the page")
     options = parser.parse_args(arguments)
     build(options.card, options.output)
     print(f"{options.output}: the page, with {options.card.name}")

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from gradnet_tf.utils.command import guarded
 from gradnet_tf.utils.errors import UserError
-from gradnet_tf.utils.options import ArgumentParser
+from gradnet_tf.utils.options import ArgumentParser, path_argument
 
 HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
@@ -80,7 +80,7 @@ def make_server(folder: Path, host: str = "127.0.0.1", port: int = 0):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parses the command line and serves until Ctrl-C; returns the exit code."""
     parser = ArgumentParser(prog="python -m demo.web.serve", description=__doc__.splitlines()[0])
-    parser.add_argument("--folder", type=Path, required=True, help="folder of the page")
+    parser.add_argument("--folder", type=path_argument, required=True, help="folder of the page")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
     parser.add_argument("--port", type=int, default=8000, help="0 uses a free port")
     options = parser.parse_args(arguments)

@@ -37,6 +37,7 @@ from export.verify.formats import INPUT, INPUT_BYTES, OUTPUT, OUTPUT_BYTES, SIGM
 from gradnet_tf.denoiser import load_denoiser
 from gradnet_tf.runtimes.keras_file import describe, rebuild
 from gradnet_tf.runtimes.keras_runtime import KerasRunner
+from gradnet_tf.utils.files import without_wildcards
 from gradnet_tf.utils.quiet import quiet_native_logs
 
 #: Where TF Serving looks for them, relative to the folder of the version.
@@ -138,6 +139,8 @@ def _folder_in_place(
 ) -> Iterator[Path]:
     """Yields a new folder beside `target`, which it replaces if the block succeeds.
 
+    The path is one that TensorFlow can write to, see `without_wildcards`.
+
     Folders cannot be exchanged atomically: the old one is moved aside first, and moved back if the
     new one cannot be moved. If `before_replacing` raises, `target` stays as it is.
     """
@@ -146,7 +149,8 @@ def _folder_in_place(
     scratch = Path(tempfile.mkdtemp(prefix=".partial-", dir=target.parent))
     new, old = scratch / "new", scratch / "old"
     try:
-        yield new
+        with without_wildcards(scratch) as plain:
+            yield plain / new.name
         if before_replacing:
             before_replacing()
         if target.exists():

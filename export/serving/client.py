@@ -22,7 +22,7 @@ from gradnet_tf.images.image_files import (
 from gradnet_tf.utils.command import guarded
 from gradnet_tf.utils.errors import EXIT_OK, EXIT_SOME_FAILED, UserError
 from gradnet_tf.utils.files import atomic_write
-from gradnet_tf.utils.options import ArgumentParser
+from gradnet_tf.utils.options import ArgumentParser, path_text
 from gradnet_tf.utils.ownership import Inputs, is_recorded, record, require_replaceable
 
 Answer = TypeVar("Answer")
@@ -206,8 +206,13 @@ def client_main(
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("images", nargs="+", metavar="IMAGE", help="PNG or JPEG files")
-    add("--output", metavar="DIR", help="folder for the results, a PNG for each image")
+    add("images", nargs="+", type=path_text, metavar="IMAGE", help="PNG or JPEG files")
+    add(
+        "--output",
+        type=path_text,
+        metavar="DIR",
+        help="folder for the results, a PNG for each image",
+    )
     add("--url", default=url, help=f"the server (default: {url})")
     add("--model-name", default="denoiser", help="name of the model on the server")
     add("--version", type=int, help="the model's version (default: the server's choice)")
@@ -218,8 +223,7 @@ def client_main(
     add("--retries", type=int, default=4, help="retries if the server is unreachable")
     add("--benchmark", type=int, metavar="N", help="send N requests and print their speed")
     add("--concurrency", type=int, default=1, help="parallel requests in the benchmark")
-    arguments = parser.parse_args(argv)
-    return guarded(lambda: _run(arguments, make_transport))
+    return guarded(lambda: _run(parser.parse_args(argv), make_transport), argv)
 
 
 def _run(arguments, make_transport) -> int:

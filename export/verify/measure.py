@@ -1,6 +1,5 @@
 """Measures artifacts: quality on real images, and latency by number of threads."""
 
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +13,7 @@ from gradnet_tf.degradations import add_gaussian_noise
 from gradnet_tf.degradations.sampling import evaluation_noise
 from gradnet_tf.evaluation.evaluate_set import EvaluateConfig, evaluate
 from gradnet_tf.images.image_files import to_float
+from gradnet_tf.tiling.machine import allowed_cores
 
 LATENCY_SIZE = (256, 256)
 _REPEATS = 5
@@ -21,7 +21,7 @@ _REPEATS = 5
 
 def thread_counts() -> list[int]:
     """Returns the thread counts to time: 1, 2, 4 and 8, up to the number of cores."""
-    return [count for count in (1, 2, 4, 8) if count <= (os.cpu_count() or 1)]
+    return [count for count in (1, 2, 4, 8) if count <= allowed_cores()]
 
 
 def tflite_latency(path: Path) -> dict[str, float]:

@@ -30,8 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Raises:
         SystemExit: `--help`, or arguments that argparse refuses.
     """
-    arguments, others = make_parser().parse_known_args(argv)
-    return guarded(lambda: _run(arguments, others))
+    return guarded(lambda: _run(*make_parser().parse_known_args(argv)), argv)
 
 
 def _run(arguments: argparse.Namespace, others: Sequence[str]) -> int:

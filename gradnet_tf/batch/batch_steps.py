@@ -4,14 +4,16 @@ Paths are passed as bytes: file names need not be valid UTF-8, but Beam's string
 """
 
 import functools
+import hashlib
 import json
 import logging
+import os
 import threading
 import time
 from collections.abc import Iterable, Iterator
 
 from gradnet_tf.batch import storage
-from gradnet_tf.batch.batch_names import Source, listing_of, matches, place_of
+from gradnet_tf.batch.batch_names import Source, is_local, listing_of, matches, place_of
 from gradnet_tf.batch.batch_settings import Settings
 from gradnet_tf.images.photo_files import PHOTO_SUFFIXES, decode_photo, encode_photo
 from gradnet_tf.utils.errors import UserError
@@ -99,6 +101,7 @@ def denoise_file(path: str, target: str, settings: Settings) -> tuple[str, str]:
     try:
         if not settings.overwrite and storage.exists(target):
             return SKIPPED, ""
+        _require_replaceable(target)
         data = storage.read(path)
         with _ONE_AT_A_TIME:
             photo = decode_photo(data, path, settings.max_megapixels)
@@ -114,10 +117,36 @@ def denoise_file(path: str, target: str, settings: Settings) -> tuple[str, str]:
         if denoise is not None:
             with _ONE_AT_A_TIME:
                 data = encode_photo(photo.with_pixels(photo.denoised(denoise)), settings.quality)
-        storage.write(target, data, f"image/{photo.format}")
+        # Checked again, since the folder may have been replaced by a link in the meantime.
+        check = functools.partial(_require_replaceable, target)
+        storage.write(target, data, f"image/{photo.format}", check)
+        storage.write(_mark_of(target), hashlib.sha256(data).hexdigest().encode(), "text/plain")
     except Exception as error:
         return outcome, failure(path, error)
     return WRITTEN, ""
+
+
+def _mark_of(target: str) -> str:
+    """Returns the path of the hidden file that holds the sha256 of a result.
+
+    It marks the result as this command's. Each result has a mark of its own, because workers on
+    many machines cannot share one list. Its name is as short for long names as for others.
+    """
+    folder, _, name = target.rpartition("/")
+    return f"{folder}/.gradnet-{hashlib.sha256(_encoded(name)).hexdigest()[:32]}"
+
+
+def _require_replaceable(target: str) -> None:
+    """Raises `UserError` if a file exists that is no result of this command, or changed since."""
+    if not storage.exists(target):
+        return
+    mark = _mark_of(target)
+    own = storage.exists(mark) and not (is_local(target) and os.path.islink(target))
+    if not own or storage.read(mark) != hashlib.sha256(storage.read(target)).hexdigest().encode():
+        raise UserError(
+            f"{target} exists and is not a result of this command, or changed since, so it is not "
+            "replaced; give another --output, or move it away"
+        )
 
 
 @functools.lru_cache(maxsize=1)

@@ -2,7 +2,7 @@
 
 import difflib
 import logging
-import traceback
+import re
 from collections.abc import Sequence
 
 from gradnet_tf.utils.errors import Interrupted, UserError
@@ -66,29 +66,60 @@ def make_pipeline(arguments: Sequence[str], own: Sequence[str]):
         raise UserError(f"--runner={known['runner']}: {reason}") from error
 
 
+#: Signs of errors that the same command may not meet again: lost workers and connections.
+_PASSING = re.compile(
+    r"\b(Connection\w*Error|BrokenPipeError|TimeoutError|UNAVAILABLE|DEADLINE_EXCEEDED|ABORTED|"
+    r"CANCELLED|worker \S+ (was lost|disconnected)|lost contact|heartbeat|preempt\w*|"
+    r"(status|HTTP|code)\W{0,3}(429|500|502|503|504))\b",
+    re.IGNORECASE,
+)
+_HINT = "Finished results are kept; run the same command again to continue."
+
+
 def run(pipeline) -> None:
     """Runs a pipeline until it finishes.
 
     Raises:
-        UserError: a worker raised it.
-        Interrupted: the runner gave up, or a worker was lost.
+        UserError: a worker raised it, or the runner stopped because of an error that the same
+            command would meet again.
+        Interrupted: a worker or a connection was lost, or the job was cancelled.
     """
-    hint = "Finished results are kept; run the same command again to continue."
     try:
         state = str(pipeline.run().wait_until_finish())
     except Exception as error:
-        # An exception of a worker process arrives as text with its traceback; one raised in this
-        # process arrives unchanged. Both name the step that raised it.
-        _, found, message = str(error).rpartition("UserError: ")
-        if found or isinstance(error, UserError):
-            message = message.split("\n\n")[0].split(" [while running")[0].strip()
-            raise UserError(message) from error
-        # Errors of single files are caught elsewhere, so this one needs its full traceback.
-        traceback.print_exc()
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise Interrupted(f"the runner stopped: {reason[-1][:200]}\n{hint}") from error
+        raise error_of(error) from error
+    if state == "FAILED":
+        raise UserError(
+            "the runner ended with FAILED; its own log tells why.\n"
+            "Finished results are kept. Correct the cause before running the command again."
+        )
     if state != "DONE":
-        raise Interrupted(f"the runner ended with {state}; see its own log.\n{hint}")
+        raise Interrupted(f"the runner ended with {state}; see its own log.\n{_HINT}")
+
+
+def error_of(error: Exception) -> Exception:
+    """Returns what an exception of a runner means for the command.
+
+    Exit code 75 says that the same command continues, so schedulers repeat it. Only errors that
+    pass get it: an error that stays would be repeated for ever.
+
+    Args:
+        error: raised by the runner. An exception of a worker process arrives as text with its
+            traceback; one raised in this process arrives unchanged. Both name the step.
+    """
+    text = str(error)
+    _, found, message = text.rpartition("UserError: ")
+    if found or isinstance(error, UserError):
+        return UserError(message.split("\n\n")[0].split(" [while running")[0].strip())
+    reason = (text.strip().splitlines() or [type(error).__name__])[-1][:200]
+    if isinstance(error, ConnectionError | TimeoutError) or _PASSING.search(text):
+        return Interrupted(f"the runner stopped: {reason}\n{_HINT}")
+    # Errors of single files are caught elsewhere, so this one needs its full traceback.
+    logging.getLogger(__name__).error("the runner stopped", exc_info=error)
+    return UserError(
+        f"the runner stopped: {type(error).__name__}: {reason}\n"
+        "Finished results are kept. Correct the cause before running the command again."
+    )
 
 
 def _refuse_strays(arguments: Sequence[str], own: Sequence[str], known: dict) -> None:

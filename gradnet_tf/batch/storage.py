@@ -3,6 +3,7 @@
 import os
 import posixpath
 import uuid
+from collections.abc import Callable
 
 from gradnet_tf.batch.batch_names import is_local
 from gradnet_tf.images.image_files import read_bytes
@@ -18,9 +19,9 @@ def list_files(pattern: str) -> list[str]:
 
 
 def exists(path: str) -> bool:
-    """Whether a file exists."""
+    """Whether a file exists; a link counts, wherever it leads."""
     if is_local(path):
-        return os.path.exists(path)
+        return os.path.lexists(path)
     from apache_beam.io.filesystems import FileSystems
 
     return FileSystems.exists(path)
@@ -41,19 +42,22 @@ def read(path: str) -> bytes:
         return file.read()
 
 
-def write(path: str, data: bytes, kind: str) -> None:
+def write(
+    path: str, data: bytes, kind: str, before_replacing: Callable[[], None] | None = None
+) -> None:
     """Writes a file atomically: to a temporary file, which is then renamed.
 
     Args:
         path: where to write; missing folders are created.
         data: content of the file.
         kind: media type for object stores, such as "image/png".
+        before_replacing: called right before the renaming; if it raises, `path` is not changed.
 
     Raises:
         Exception: any kind, depending on the storage.
     """
     if is_local(path):
-        write_file(path, data)
+        write_file(path, data, before_replacing)
         return
     from apache_beam.io.filesystem import CompressionTypes
     from apache_beam.io.filesystems import FileSystems
@@ -64,6 +68,8 @@ def write(path: str, data: bytes, kind: str) -> None:
     try:
         with FileSystems.create(temporary, kind, CompressionTypes.UNCOMPRESSED) as file:
             file.write(data)
+        if before_replacing:
+            before_replacing()
         FileSystems.rename([temporary], [path])
     except BaseException:
         _remove(temporary)

@@ -4,12 +4,13 @@ import argparse
 import contextlib
 import dataclasses
 import functools
+import os
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from gradnet_tf.images import MAX_MEGAPIXELS
-from gradnet_tf.runtimes import RUNTIMES
+from gradnet_tf.runtimes.choose_runtime import RUNTIMES
 from gradnet_tf.tiling.tile_config import POOLINGS, TileConfig, parse_memory, parse_tile
 from gradnet_tf.utils.errors import UserError
 from gradnet_tf.utils.options import add_options, make_config, option
@@ -211,6 +212,8 @@ def _check_paths(arguments: argparse.Namespace, is_stream: bool) -> None:
                 raise UserError(
                     f"--{flag}={value}: not allowed with - as INPUT. Leave the flag out."
                 )
+        if getattr(sys.stdout, "is_closed", False):
+            raise UserError("standard output is closed, so there is nowhere to write the result.")
         if arguments.dry_run:
             raise UserError("--dry-run: not allowed with - as INPUT. Leave the flag out.")
         return
@@ -231,7 +234,7 @@ def _check_sigma(wanted: ResultOptions, info: "ModelInfo | None") -> None:
 def _check_unloaded(wanted: ResultOptions, info: "ModelInfo | None", plan: "Plan") -> None:
     """Loads a model that the run would not load, if only loading shows whether the flags fit."""
     known = info and (wanted.sigma is None or info.needs_sigma is not None)
-    skips_all = not wanted.overwrite and all(job.target.exists() for job in plan.jobs)
+    skips_all = not wanted.overwrite and all(os.path.lexists(job.target) for job in plan.jobs)
     if not known and skips_all and not wanted.changes_nothing:
         wanted.load()
 

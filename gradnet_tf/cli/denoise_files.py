@@ -2,12 +2,13 @@
 
 import contextlib
 import dataclasses
+import functools
 import os
 import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -21,8 +22,9 @@ from gradnet_tf.images.photo_files import (
     estimate_megapixels,
     read_photo,
 )
+from gradnet_tf.tiling.machine import available_memory
 from gradnet_tf.tiling.tiler import OnTile
-from gradnet_tf.utils.console import Pace, ProgressLine, note
+from gradnet_tf.utils.console import NAME_ESCAPES, Pace, ProgressLine, note
 from gradnet_tf.utils.errors import (
     EXIT_OK,
     EXIT_SOME_FAILED,
@@ -30,8 +32,8 @@ from gradnet_tf.utils.errors import (
     Interrupted,
     UserError,
 )
-from gradnet_tf.utils.files import write_file
-from gradnet_tf.utils.ownership import Inputs
+from gradnet_tf.utils.files import FileIdentity, write_file
+from gradnet_tf.utils.ownership import Inputs, require_no_input
 
 #: Seconds of work that needs no progress lines in a log file.
 _SHORT = 30.0
@@ -54,15 +56,19 @@ class FileProgress:
     def __init__(
         self, line: ProgressLine | None = None, clock: Callable[[], float] = time.monotonic
     ):
-        self._line = line or ProgressLine()
+        self._line = line  # created when it is first shown
         self._clock = clock
         self._files = self._total = 0
         self._left = self._done = 0.0
         self._name = ""
         self._is_shown = False
         self._size = self._part = 0.0
-        self._pace = Pace(clock)
-        self._quiet_until = 0.0 if self._line.stream.isatty() else clock() + _SHORT
+        stream = sys.stderr if line is None else line.stream
+        self._quiet_until = 0.0 if stream.isatty() else clock() + _SHORT
+
+    @functools.cached_property
+    def _pace(self) -> Pace:
+        return Pace(self._clock)
 
     def begin(self, done: int, sizes: Sequence[float]) -> None:
         """Sets the amount of work.
@@ -142,6 +148,7 @@ class FileProgress:
     def _show(self, text: str) -> None:
         if self._clock() >= self._quiet_until:
             self._is_shown = True
+            self._line = self._line or ProgressLine()
             self._line.show(text)
 
 
@@ -158,6 +165,7 @@ class Written:
     megapixels: float
     seconds: float
     lost: tuple[str, ...] = ()
+    identity: FileIdentity | None = None
 
 
 class Results:
@@ -182,9 +190,12 @@ class Results:
     def fail(self, name: object, error: Exception | str) -> str:
         """Reports a failure; returns the reason as one line."""
         self.failed += 1
-        reason = " ".join(str(error).split()) or type(error).__name__
+        name, reason = str(name), str(error).strip() or type(error).__name__
+        # A message may have several lines; a line break in the name is not the end of one.
+        reason = reason.replace(name, name.translate(NAME_ESCAPES)) if name.strip() else reason
+        reason, name = " ".join(reason.split()), name.translate(NAME_ESCAPES)
         self._progress.clear()
-        line = reason if str(name) in reason else f"{name}: {reason}"
+        line = reason if name in reason else f"{name}: {reason}"
         print(f"failed: {line}", file=sys.stderr, flush=True)
         return reason
 
@@ -195,14 +206,13 @@ class Results:
             self._lost.setdefault(what, []).append(job.source)
         self._progress.clear()
         rate = f"{outcome.megapixels / max(outcome.seconds, 1e-9):.3g} megapixels/s"
-        print(f"{job.source} -> {job.target}  {rate}", flush=True)
+        print(f"{job.source} -> {job.target}  {rate}".translate(NAME_ESCAPES), flush=True)
 
     def skip(self, job: Job) -> None:
         self.skipped += 1
         self._progress.clear()
-        print(
-            f"{job.source} skipped: {job.target} exists (use --overwrite to replace it)", flush=True
-        )
+        line = f"{job.source} skipped: {job.target} exists (use --overwrite to replace it)"
+        print(line.translate(NAME_ESCAPES), flush=True)
 
     def notes(self) -> list[str]:
         """Returns a line for each kind of thing that is in the inputs but not in the results."""
@@ -261,13 +271,16 @@ def denoise_files(
         UserError: `load` raised it, or the output folder cannot be created.
         Interrupted: Ctrl-C was pressed; raised after the summary.
     """
-    with _terminated_as_by_ctrl_c():
+    changed = _handle_as_ctrl_c()
+    try:
         return _Run(plan, load, options, report, progress).run()
+    finally:
+        for each in changed:
+            signal.signal(each, signal.SIG_DFL)
 
 
-@contextlib.contextmanager
-def _terminated_as_by_ctrl_c() -> Iterator[None]:
-    """Handles SIGTERM and SIGHUP (a closed terminal) like Ctrl-C inside the block."""
+def _handle_as_ctrl_c() -> list[signal.Signals]:
+    """Handles SIGTERM and SIGHUP (a closed terminal) like Ctrl-C; returns those it changed."""
 
     def stop(*_):
         raise KeyboardInterrupt
@@ -279,11 +292,7 @@ def _terminated_as_by_ctrl_c() -> Iterator[None]:
         changed = [each for each in wanted if each and signal.getsignal(each) is signal.SIG_DFL]
     for each in changed:
         signal.signal(each, stop)
-    try:
-        yield
-    finally:
-        for each in changed:
-            signal.signal(each, signal.SIG_DFL)
+    return changed
 
 
 class _Run:
@@ -298,7 +307,7 @@ class _Run:
         self._earlier = EarlierResults(plan.folder, options.settings or {})
         self._denoise: Denoise | None = None
         self._ahead: dict[Job, float] = {}  # megapixels of files that have not been denoised yet
-        self._written: list[Path] = []
+        self._written: dict[Path, FileIdentity | None] = {}
 
     def run(self) -> int:
         for text in self._plan.notes:
@@ -310,9 +319,16 @@ class _Run:
             self._results.skip(job)
         if skipped:
             self._earlier.note_differences([job.target for job in skipped])
+        foreign = [job for job in self._plan.jobs if self._is_foreign(job)]
+        for job in foreign:
+            self._fail(
+                job,
+                f"{job.target} exists and is not a result of this command, so it is not replaced; "
+                "give another --output, or move it away",
+            )
         try:
             try:
-                self._denoise_remaining(set(skipped))
+                self._denoise_remaining({*skipped, *foreign})
             finally:
                 if self._options.settings is not None:
                     self._earlier.save(self._written)
@@ -329,7 +345,14 @@ class _Run:
         return EXIT_SOME_FAILED if self._results.failed else EXIT_OK
 
     def _is_skipped(self, job: Job) -> bool:
-        return not self._options.overwrite and job.target.exists()
+        return not self._options.overwrite and os.path.lexists(job.target)
+
+    def _is_foreign(self, job: Job) -> bool:
+        """Whether a file that is no result of this command has the name of a result."""
+        if not self._options.overwrite or not os.path.lexists(job.target):
+            return False
+        known = self._options.settings is None or self._earlier.is_recorded(job.target)
+        return os.path.islink(job.target) or not known
 
     def _denoise_remaining(self, skipped: set[Job]) -> None:
         jobs = [job for job in self._plan.jobs if job not in skipped]
@@ -342,7 +365,9 @@ class _Run:
         most = self._options.max_megapixels
         sizes = {job: size * (size <= most) for job, size in zip(jobs, estimates, strict=True)}
         self._ahead = dict(sizes)
-        room = self._options.waiting_memory or _quarter_of_memory()
+        room = float("inf")
+        if self._options.jobs > 1:
+            room = self._options.waiting_memory or available_memory() / 4
         self._progress.begin(len(skipped), list(sizes.values()))
         run_in_stages(
             jobs,
@@ -359,7 +384,7 @@ class _Run:
         """Returns (photo, pixels, seconds), or the exception if this file failed."""
         self._results.readable += 1
         if self._denoise is None and not self._options.changes_nothing:
-            _make_folder(job.target.parent)
+            _make_folder(self._plan.folder)
             self._progress.loading()
             self._denoise = self._load(self._progress.on_tile)
         self._results.start()
@@ -387,26 +412,23 @@ class _Run:
             data = encode_photo(photo.with_pixels(pixels), self._options.quality)
             lost = photo.lost
         # The plan checked this, but a folder may have been replaced by a link in the meantime.
-        if job.target in self._inputs:
-            raise UserError(
-                f"{job.target} is one of the inputs now, and inputs are never overwritten"
-            )
         modified = None
         with contextlib.suppress(OSError):  # Scans and screenshots have no other date.
             modified = os.stat(job.source).st_mtime_ns
-        write_file(job.target, data, modified)
+        check = functools.partial(require_no_input, job.target, self._inputs)
+        identity = write_file(job.target, data, check, modified)
         seconds += time.perf_counter() - start
         if self._report:
             self._report.add_written(job, photo, pixels, seconds)
-        return Written(_megapixels(photo), seconds, lost)
+        return Written(_megapixels(photo), seconds, lost, identity)
 
     def _done(self, job: Job, outcome) -> None:
+        self._progress.finish(self._ahead.pop(job, 0.0))
         if isinstance(outcome, Written):
-            self._written.append(job.target)
+            self._written[job.target] = outcome.identity
             self._results.write(job, outcome)
         else:
             self._fail(job, outcome)
-        self._progress.finish(self._ahead.pop(job, 0.0))
 
     def _fail(self, job: Job | None, error: Exception | str) -> None:
         reason = self._results.fail(job.source if job else "", error)
@@ -445,10 +467,6 @@ def _size_of(path: Path) -> int:
         return os.stat(path).st_size
     except OSError:
         return 0
-
-
-def _quarter_of_memory() -> float:
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 4
 
 
 def denoise_stream(

@@ -16,7 +16,7 @@ import numpy as np
 from gradnet_tf.cli.earlier_results import NAME as RESULTS
 from gradnet_tf.images import MAX_MEGAPIXELS
 from gradnet_tf.images.photo_files import PHOTO_SUFFIXES
-from gradnet_tf.utils.console import note
+from gradnet_tf.utils.console import NAME_ESCAPES, note
 from gradnet_tf.utils.errors import EXIT_OK, EXIT_SOME_FAILED, UserError
 from gradnet_tf.utils.ownership import MANIFEST
 
@@ -170,7 +170,8 @@ def plan_jobs(inputs: Sequence[str], output: str, recursive: bool = True) -> Pla
             folder, or a result that would overwrite an input or another result.
     """
     folder = Path(output)
-    if folder.exists() and not folder.is_dir():
+    if os.path.lexists(folder) and not os.path.isdir(folder):
+        os.stat(folder)  # raises the system's reason, for a circle of links or no access
         raise UserError(f"--output={output}: expected a folder. Received: a file.")
     if folder.suffix.lower() in PHOTO_SUFFIXES and not folder.exists():
         raise UserError(
@@ -179,17 +180,17 @@ def plan_jobs(inputs: Sequence[str], output: str, recursive: bool = True) -> Pla
         )
     findings = _Findings()
     sources = list(_sources(inputs, folder, recursive, findings))
-    taken = {source.resolve() for source, _ in sources}
-    jobs: dict[Path, Job] = {}
+    taken = {os.path.realpath(source) for source, _ in sources}
+    jobs: dict[str, Job] = {}
     for source, name in sources:
         job = Job(source, folder / name)
-        place = job.target.resolve()
+        place = os.path.realpath(job.target)
         if place in taken:
             raise UserError(
                 f"--output={output}: {job.target} is one of the inputs, and inputs are never "
                 "overwritten. Give another folder."
             )
-        if place in jobs and jobs[place].source.resolve() != source.resolve():
+        if place in jobs and not os.path.samefile(jobs[place].source, source):
             raise UserError(
                 f"{source}: would be written to {job.target}, as would {jobs[place].source}.\n"
                 "Denoise folders with equal file names one by one, each to its own --output."
@@ -205,6 +206,8 @@ def _sources(
 ) -> Iterator[tuple[Path, Path]]:
     """Yields (file, path of its result relative to the output folder)."""
     for text in inputs:
+        if not text:
+            raise UserError("INPUT: expected a file, a folder or a pattern. Received: no text.")
         path = Path(text)
         if path.is_dir():
             before = len(findings.failures)
@@ -212,7 +215,8 @@ def _sources(
             if not found and len(findings.failures) == before:
                 raise _no_images(f"{path}: no images in this folder", findings)
             yield from ((file, file.relative_to(path)) for file in found)
-        elif path.exists():
+        elif os.path.lexists(path):
+            os.stat(path)  # raises the system's reason, for a circle of links or no access
             yield path, Path(path.name)
         elif glob.has_magic(text):
             yield from _matches(text, output, findings)
@@ -226,7 +230,7 @@ def _matches(pattern: str, output: Path, findings: _Findings) -> Iterator[tuple[
     fixed = next(number for number, part in enumerate(parts) if glob.has_magic(part))
     base = Path(*parts[:fixed])
     found = _glob(base, parts[fixed:], findings)
-    output = output.resolve()
+    output = Path(os.path.realpath(output))
     # A link to itself has no path that `Path.resolve` would return.
     real = [Path(os.path.realpath(path)) for path in found]
     below = [
@@ -281,28 +285,42 @@ def _no_images(text: str, findings: _Findings) -> UserError:
 def _walk(folder: Path, output: Path, recursive: bool, findings: _Findings) -> Iterator[Path]:
     """Yields the photographs in a folder in byte order; unreadable folders are failures."""
 
-    def failed(error: OSError) -> None:
-        findings.failures.append(f"{error.filename}: cannot read this folder: {error.strerror}")
+    output_place = os.path.realpath(output)
+    # Without recursion, which Python limits to some hundreds of levels.
+    waiting = [folder]
+    while waiting:
+        place = waiting.pop()
+        try:
+            with os.scandir(place) as listed:
+                entries = sorted(listed, key=lambda entry: os.fsencode(entry.name))
+        except OSError as error:
+            findings.failures.append(f"{place}: cannot read this folder: {error.strerror}")
+            continue
+        folders = []
+        for entry in entries:
+            path = Path(place, entry.name)
+            try:
+                if not path.is_dir():
+                    if findings.add(path):
+                        yield path
+                elif recursive and os.path.realpath(path) != output_place:
+                    _sort_folder(path, folders, findings)
+            except OSError as error:
+                findings.failures.append(f"{path}: {error.strerror}")
+        waiting += reversed(folders)
 
-    output = output.resolve()
-    for place, folders, names in os.walk(folder, onerror=failed):
-        if recursive:
-            inside = [Path(place, name) for name in sorted(folders, key=os.fsencode)]
-            inside = [path for path in inside if path.resolve() != output]
-            findings.others.update("hidden" for path in inside if path.name.startswith("."))
-            inside = [path for path in inside if not path.name.startswith(".")]
-            # Links may lead back to the folder itself, or to everything.
-            findings.links += [path for path in inside if path.is_symlink()]
-            inside = [path for path in inside if not path.is_symlink()]
-            earlier = [path for path in inside if os.path.isfile(path / RESULTS)]
-            findings.results += earlier
-            folders[:] = [path.name for path in inside if path not in earlier]
-        else:
-            folders.clear()
-        for name in sorted(names, key=os.fsencode):
-            path = Path(place, name)
-            if findings.add(path):
-                yield path
+
+def _sort_folder(path: Path, folders: list[Path], findings: _Findings) -> None:
+    """Adds a folder to those that are looked through, or to what is left out."""
+    if path.name.startswith("."):
+        findings.others["hidden"] += 1
+    elif path.is_symlink():
+        # It may lead back to the folder itself, or to everything.
+        findings.links.append(path)
+    elif os.path.isfile(path / RESULTS):
+        findings.results.append(path)
+    else:
+        folders.append(path)
 
 
 def dry_run(plan: Plan, overwrite: bool) -> int:
@@ -313,10 +331,10 @@ def dry_run(plan: Plan, overwrite: bool) -> int:
     for text in plan.notes:
         note(text)
     for job in plan.jobs:
-        skip = not overwrite and job.target.exists()
+        skip = not overwrite and os.path.lexists(job.target)
         skipped += skip
         what = f"skipped: {job.target} exists" if skip else f"-> {job.target}"
-        print(f"{job.source} {what}")
+        print(f"{job.source} {what}".translate(NAME_ESCAPES))
     counts = [f"{len(plan.jobs) - skipped} to write", f"{skipped} to skip", plan.left_out]
     print(f"{', '.join(filter(None, counts))}; nothing was done")
     return EXIT_SOME_FAILED if plan.failures else EXIT_OK

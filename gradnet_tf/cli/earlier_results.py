@@ -7,14 +7,16 @@ results were kept. The file is optional: without it, or if it is damaged, there 
 
 import dataclasses
 import functools
+import os
 import stat
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from gradnet_tf.utils.console import note
 from gradnet_tf.utils.containers import read_json
-from gradnet_tf.utils.files import write_json
+from gradnet_tf.utils.files import FileIdentity, identity_of, write_json
 
 NAME = ".gradnet.json"
 
@@ -45,6 +47,10 @@ class EarlierResults:
         known = isinstance(number, int) and 0 <= number < len(stored)
         return stored[number] if known else None
 
+    def is_recorded(self, target: Path) -> bool:
+        """Whether a file was written by this command, which alone may replace it."""
+        return self._name(target) in self._recorded[1]
+
     def differences(self, target: Path) -> dict[str, tuple[Any, Any]]:
         """Returns the settings that differ, as {setting: (then, now)}; empty if unknown."""
         then = self.settings_of(target)
@@ -65,26 +71,39 @@ class EarlierResults:
         some = "1 skipped result was" if len(found) == 1 else f"{len(found)} skipped results were"
         note(f"{some} made with other settings ({shown}); use --overwrite to replace them")
 
-    def save(self, targets: Sequence[Path]) -> None:
-        """Records that `targets` were written with the settings of this run.
+    def save(self, written: Mapping[Path, FileIdentity | None] | Sequence[Path]) -> None:
+        """Records which files were written with the settings of this run.
 
         A file that cannot be written is reported, not raised.
+
+        Args:
+            written: the results, with the identity that each one had when it was written, if
+                known. Results that another process has replaced since are left out.
         """
-        if not targets:
+        if not written:
             return
-        # Another process may have added entries since the file was read.
-        stored, results = _read(self.folder / NAME)
-        if self.settings not in stored:
-            stored.append(dict(self.settings))
-        results |= {self._name(target): stored.index(self.settings) for target in targets}
+        path = self.folder / NAME
+        known = written if isinstance(written, Mapping) else dict.fromkeys(written)
+        lock = _lock(self.folder)
         try:
+            # Another process may have added entries since the file was read.
+            stored, results = _read(path)
+            if self.settings not in stored:
+                stored.append(dict(self.settings))
+            number = stored.index(self.settings)
+            for target, identity in known.items():
+                name = self._name(target)
+                if identity is None or identity_of(target) == identity:
+                    results[name] = number
             # What is no file of settings is not replaced by one.
-            path = self.folder / NAME
-            if path.exists() and not stat.S_ISREG(path.lstat().st_mode):
+            if os.path.lexists(path) and not stat.S_ISREG(os.lstat(path).st_mode):
                 raise OSError("something else has its name")
-            write_json(self.folder / NAME, {"settings": stored, "results": results})
+            write_json(path, {"settings": stored, "results": results})
         except OSError as error:
-            note(f"{self.folder / NAME} cannot be written: {error.strerror or error}")
+            note(f"{path} cannot be written: {error.strerror or error}")
+        finally:
+            if lock is not None:
+                os.close(lock)
 
     def _name(self, target: Path) -> str:
         return target.relative_to(self.folder).as_posix()
@@ -98,7 +117,36 @@ def _shown(value: Any) -> str:
     return text[:8] if len(text) == 64 else text[:80]
 
 
+#: Seconds to wait for another process that records its results; that takes milliseconds.
+_PATIENCE = 10.0
+
+
+def _lock(folder: Path) -> int | None:
+    """Locks a folder, if its file system has locks; closing the descriptor unlocks it.
+
+    The folder itself is locked, so that no file of a lock is left in it.
+    """
+    try:
+        import fcntl
+
+        descriptor = os.open(folder, os.O_RDONLY)
+    except (ImportError, OSError):
+        return None
+    end = time.monotonic() + _PATIENCE
+    while time.monotonic() < end:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            break
+        except BlockingIOError:
+            time.sleep(0.01)
+        except OSError:
+            break
+    return descriptor
+
+
 def _read(path: Path) -> tuple[list[dict], dict[str, int]]:
+    if not os.path.lexists(path):
+        return [], {}
     try:
         content = read_json(path)
         stored, results = content["settings"], content["results"]

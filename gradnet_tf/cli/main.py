@@ -1,7 +1,6 @@
 """The `gradnet` command: `gradnet denoise` and `gradnet models`."""
 
 import argparse
-import functools
 from collections.abc import Sequence
 
 from gradnet_tf import weights
@@ -20,8 +19,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     Raises:
         SystemExit: `--help`, or arguments that argparse refuses.
     """
-    arguments = _parser().parse_args(argv)
-    return guarded(functools.partial(arguments.run, arguments))
+
+    def parse_and_run() -> int:
+        arguments = _parser().parse_args(argv)
+        return arguments.run(arguments)
+
+    return guarded(parse_and_run, argv)
 
 
 def _parser() -> argparse.ArgumentParser:

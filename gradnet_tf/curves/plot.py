@@ -20,7 +20,7 @@ from gradnet_tf.curves.run_curves import Curve, read_runs
 from gradnet_tf.utils.command import guarded
 from gradnet_tf.utils.errors import UserError
 from gradnet_tf.utils.files import atomic_path
-from gradnet_tf.utils.options import ArgumentParser
+from gradnet_tf.utils.options import ArgumentParser, path_text
 from gradnet_tf.utils.ownership import require_replaceable
 
 #: Metadata of our pictures, which may be replaced.
@@ -43,8 +43,12 @@ def _parser() -> ArgumentParser:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("runs", nargs="+", metavar="RUN", help="a run's folder (--workdir)")
-    parser.add_argument("--output", default="curves.png", metavar="FILE", help="PNG to write")
+    parser.add_argument(
+        "runs", nargs="+", type=path_text, metavar="RUN", help="a run's folder (--workdir)"
+    )
+    parser.add_argument(
+        "--output", type=path_text, default="curves.png", metavar="FILE", help="PNG to write"
+    )
     parser.add_argument(
         "--x",
         choices=("step", "hours"),
@@ -120,8 +124,7 @@ def _run(arguments: argparse.Namespace) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line and returns its exit code."""
-    arguments = _parser().parse_args(argv)
-    return guarded(lambda: _run(arguments))
+    return guarded(lambda: _run(_parser().parse_args(argv)), argv)
 
 
 if __name__ == "__main__":

@@ -19,11 +19,12 @@ from gradnet_tf.evaluation.scores import (
     finite_or_none,
     mean_scores,
     score_example,
+    worse_than_input,
 )
 from gradnet_tf.images.channels import adapt_channels, adaptation
 from gradnet_tf.images.image_files import require_one_size, to_float
 from gradnet_tf.models.presets import PRECISIONS
-from gradnet_tf.runtimes import RUNTIMES
+from gradnet_tf.runtimes.choose_runtime import RUNTIMES
 from gradnet_tf.tiling.tile_config import AUTO, POOLINGS, TileConfig, parse_tile
 from gradnet_tf.training.config import require, require_sigma
 from gradnet_tf.utils.console import note
@@ -256,7 +257,8 @@ def evaluate(
         on_example: called with the arrays of each image.
 
     Returns:
-        The contents of metrics.json; undefined and infinite values are `None`.
+        The contents of metrics.json; undefined and infinite values are `None`. `worse_than_input`
+        names the images whose result scores below the noisy input.
 
     Raises:
         UserError: for an empty set, a set without noisy images if σ is `None`, or as `check_noise`.
@@ -302,6 +304,7 @@ def evaluate(
         "seconds": time.perf_counter() - start,
         # The first image includes the compilation.
         "seconds_per_image": float(np.mean([row["seconds"] for row in rows[1:] or rows])),
+        "worse_than_input": worse_than_input(rows),
         "nan_outputs": sum(row["problem"] == HAS_NAN for row in rows),
         "images": [{key: finite_or_none(item) for key, item in row.items()} for row in rows],
         "mean": {key: finite_or_none(value) for key, value in means.items()},

@@ -88,6 +88,19 @@ def mean_scores(rows: Sequence[dict[str, Any]]) -> dict[str, float | None]:
     return means
 
 
+def worse_than_input(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """Returns the names of the images whose result scores below the noisy input.
+
+    Args:
+        rows: from `score_example`; images without a clean one or with NaN do not count.
+    """
+    return [
+        row["name"]
+        for row in rows
+        if None not in (row["psnr"], row["psnr_noisy"]) and row["psnr"] < row["psnr_noisy"]
+    ]
+
+
 def finite_or_none(value: Any) -> Any:
     """Returns `None` for NaN and infinities, anything else as it is."""
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -20,7 +20,7 @@ _COLUMNS = (
     ("naive", "ssim_naive", 4),
     ("denoised", "ssim", 4),
 )
-_SHOWN_IMAGES = 12
+_SHOWN_IMAGES, _SHOWN_WORSE = 12, 3
 
 
 def number(value: float | None, decimals: int) -> str:
@@ -84,6 +84,8 @@ def result_table(result: dict[str, Any], shown_images: int = _SHOWN_IMAGES) -> s
 def notes(result: dict[str, Any]) -> list[str]:
     """Returns remarks about the scores, one sentence each."""
     remarks = departures(result)
+    if worse := worse_note(result):
+        remarks.append(worse)
     if result["sigma"] is not None:
         note = scored_untrained(result["model"], result["source"], result["sigma"])
         remarks += [note] if note else []
@@ -99,6 +101,23 @@ def notes(result: dict[str, Any]) -> list[str]:
     if small and result.get("has_clean", True):
         remarks.append(f"{small} image(s) too small for SSIM, left out of its mean")
     return remarks
+
+
+def worse_note(result: dict[str, Any]) -> str | None:
+    """Says that images score below their noisy input; `None` if none does."""
+    names = result.get("worse_than_input")  # Missing in results of earlier versions.
+    if not names:
+        return None
+    count, mean = len(result["images"]), result["mean"]
+    text = f"{len(names)} of {count} images score below their noisy input"
+    if len(names) < count:
+        text += f" ({', '.join(names[:_SHOWN_WORSE])}{', …' if len(names) > _SHOWN_WORSE else ''})"
+    if count == 1:
+        text = "the result scores below its noisy input"
+    if None in (mean["psnr"], mean["psnr_noisy"]) or mean["psnr"] >= mean["psnr_noisy"]:
+        return text
+    change = mean["psnr"] - mean["psnr_noisy"]
+    return f"{text}: {change:.2f} dB on average; is {result['model']} meant for such images?"
 
 
 def _gray_hint(result: dict[str, Any]) -> str:
@@ -138,6 +157,7 @@ def rank(results: Sequence[dict[str, Any]], folders: Sequence[str]) -> list[dict
             "seconds_per_image": result["seconds_per_image"],
             "parameters": result["parameters"],
             "conversion": result["conversion"],
+            "worse_than_input": len(result.get("worse_than_input") or ()),
         }
         for result, folder in zip(results, folders, strict=True)
     ]
@@ -164,4 +184,11 @@ def ranking_table(ranking: Sequence[dict[str, Any]], result: dict[str, Any]) -> 
             f"  {number(entry['psnr_naive'], 2):>7}  {entry['seconds_per_image']:>7.3f}"
             f"  {parameters:>10}"
         )
+    count = len(result["images"])
+    lines += [
+        f"{entry['folder']}: {entry['worse_than_input']} of {count} images score below their "
+        f"noisy input, which has {number(entry['psnr_noisy'], 2)} dB on average"
+        for entry in ranking
+        if entry.get("worse_than_input")
+    ]
     return "\n".join(lines)

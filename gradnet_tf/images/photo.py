@@ -67,7 +67,8 @@ class Photo:
 
         It decides which pixels are visible; the colors behind others must not matter.
         """
-        return denoise(self.array)[..., : self.pixels.shape[-1]]
+        channels = self.pixels.shape[-1]
+        return denoise(self.array)[..., :channels]
 
     def with_pixels(self, pixels: np.ndarray) -> "Photo":
         """Returns the photograph with other pixels, shaped like its own and of its dtype."""

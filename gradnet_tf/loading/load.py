@@ -1,8 +1,6 @@
 """Resolves `--model=`, in this one place: an existing path by its content, otherwise a name."""
 
 import dataclasses
-import importlib.util
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,18 +9,20 @@ from gradnet_tf import weights
 from gradnet_tf.loading.run_folder import MOST_CONFIG, best_weights
 from gradnet_tf.models.classical import CLASSICAL
 from gradnet_tf.models.presets import PRESETS, train_command
-from gradnet_tf.runtimes import RUNTIMES
+from gradnet_tf.runtimes.choose_runtime import runs_on_litert
+from gradnet_tf.tiling.machine import allowed_cores
 from gradnet_tf.utils.backend import backend_name
-from gradnet_tf.utils.containers import is_number, read_json
+from gradnet_tf.utils.console import note
+from gradnet_tf.utils.containers import read_json
 from gradnet_tf.utils.errors import UserError
 from gradnet_tf.utils.files import sha256_of
 from gradnet_tf.utils.quiet import quiet_native_logs
 
 READABLE = (
-    "a run folder of train.py, a SavedModel folder, an export's output folder, a .keras file, "
-    "a .tflite file, published weights (.mat, .pth)"
+    "a run folder of train.py, a SavedModel folder, an export's output folder, a .keras or .h5 "
+    "file of Keras, a .tflite file, published weights (.mat, .pth)"
 )
-_MATLAB, _ZIP, _PICKLE = b"MATLAB", b"PK\x03\x04", b"\x80"
+_MATLAB, _ZIP, _PICKLE, _HDF5 = b"MATLAB", b"PK\x03\x04", b"\x80", b"\x89HDF"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,23 +47,21 @@ class Resolved:
     litert: Path | None = None
 
 
-def resolve(spec: str, runtime: str = "auto", precision: str = "float32") -> Resolved:
+def resolve(
+    spec: str, runtime: str = "auto", precision: str = "float32", flag: str | None = "model"
+) -> Resolved:
     """Returns what a name or a path means: a path if it exists, otherwise a name.
 
     Args:
         spec: name or path, as `gradnet_tf.denoiser.load_denoiser` takes it.
-        runtime: one of `RUNTIMES`: what runs shipped weights. "auto" means LiteRT where a
-            .tflite file is shipped, unless there is a reason for Keras; see `_litert_is_better`.
-        precision: dtype policy; the shipped .tflite files are float32 only.
+        runtime: what runs shipped weights; see `runs_on_litert`.
+        precision: dtype policy.
+        flag: name of the flag that gave `spec`; `None`: an argument of Python's did.
 
     Raises:
         UserError: another runtime, or "litert" for a model without a shipped .tflite file.
     """
-    if runtime not in RUNTIMES:
-        raise UserError(f"`runtime` must be one of {', '.join(RUNTIMES)}. Received: {runtime!r}")
-    use_litert = runtime == "litert" or (
-        runtime == "auto" and precision == "float32" and _litert_is_better()
-    )
+    use_litert = runs_on_litert(runtime, precision)
     path, card, gray, tflite = None, None, None, None
     if spec and Path(spec).exists():
         path = Path(spec)
@@ -79,26 +77,11 @@ def resolve(spec: str, runtime: str = "auto", precision: str = "float32") -> Res
     # A .tflite file that is given by its path runs in LiteRT anyway.
     if runtime == "litert" and tflite is None and not (path and path.suffix == ".tflite"):
         raise UserError(
-            f"--runtime=litert: no .tflite file is shipped for {spec}.\nExport one (python -m "
-            "export --formats=tflite_float16) and give its path, or leave the flag out."
+            f"{given_as(flag and 'runtime', runtime, 'runtime')}: no .tflite file is shipped for "
+            f"{spec}.\nExport one (python -m export --formats=tflite_float16) and give its path, "
+            f"or leave the {'flag' if flag else 'argument'} out."
         )
     return Resolved(spec, kind, path, card, gray, tflite if use_litert else None)
-
-
-def _litert_is_better() -> bool:
-    """Whether "auto" means LiteRT for weights that are also shipped as a .tflite file.
-
-    LiteRT starts in a fraction of the time, needs no TensorFlow and computes the same to 1e-5.
-    Keras is better where there is a GPU, where LiteRT is not installed, and where KERAS_BACKEND
-    is set.
-    """
-    installed = importlib.util.find_spec("ai_edge_litert") is not None
-    return installed and "KERAS_BACKEND" not in os.environ and not _has_gpu()
-
-
-def _has_gpu() -> bool:
-    """Whether there is a graphics card that TensorFlow or JAX could compute on."""
-    return any(Path("/dev").glob("nvidia[0-9]*"))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -171,23 +154,30 @@ class Loaded:
     source: dict[str, Any]
 
 
-def load_runner(model: Resolved, precision: str, flag: str) -> Loaded:
+def given_as(flag: str | None, value: str, argument: str = "model") -> str:
+    """Returns how the user gave a value: by a flag of a command, or by an argument in Python."""
+    return f"--{flag}={value}" if flag else f"{argument}={value!r}"
+
+
+def load_runner(model: Resolved, precision: str, flag: str | None) -> Loaded:
     """Returns the model that `--model=` means; see `gradnet_tf.denoiser.load_denoiser`."""
     spec = model.spec
     if not spec:
-        raise UserError(f"--{flag}: expected a path or a name. Received: {spec!r}.\n{_choices()}")
+        name = f"--{flag}" if flag else "model"
+        raise UserError(f"{name}: expected a path or a name. Received: {spec!r}.\n{_choices()}")
     try:
         if model.litert:
             return _load_shipped_tflite(model.litert)
         with quiet_native_logs():
             return _LOADERS[model.kind](model, precision)
     except UserError as error:
-        # The message names the file; the user also has to see which flag gave it.
+        # The message names the file; the user also has to see what gave it.
         given = model.litert or model.path or spec
-        raise UserError(f"--{flag}={spec}: {str(error).removeprefix(f'{given}: ')}") from error
+        text = str(error).removeprefix(f"{given}: ")
+        raise UserError(f"{given_as(flag, spec)}: {text}") from error
     except ModuleNotFoundError as error:
         raise UserError(
-            f"--{flag}={spec}: needs {error.name}, which is not installed.\n"
+            f"{given_as(flag, spec)}: needs {error.name}, which is not installed.\n"
             "Install it: pip install 'gradnet-tf[tensorflow]' (.tflite files: [litert])."
         ) from error
 
@@ -215,6 +205,10 @@ def _newest_version(folder: Path) -> Path | None:
 
 def _load_file(model: Resolved, precision: str) -> Loaded:
     path = model.path
+    if not path.is_file():  # opening a pipe waits, and a device never ends
+        raise UserError(
+            f"{path}: a pipe, a socket or a device, and no model.\nExpected {READABLE}."
+        )
     with open(path, "rb") as file:
         head = file.read(8)
     if not head:
@@ -222,6 +216,8 @@ def _load_file(model: Resolved, precision: str) -> Loaded:
     if head[4:8] == b"TFL3":
         return _load_tflite(path, precision)
     if head.startswith(_ZIP) and path.suffix == ".keras":
+        return _load_keras(path, precision)
+    if head.startswith(_HDF5) and path.suffix in (".h5", ".hdf5"):
         return _load_keras(path, precision)
     if head.startswith((_MATLAB, _ZIP, _PICKLE)) or path.suffix in (".mat", ".pth", ".pt"):
         return _load_published(path, precision)
@@ -231,6 +227,8 @@ def _load_file(model: Resolved, precision: str) -> Loaded:
             "Expected the zip archive that model.save(PATH) writes."
         )
     hint = f"Expected {READABLE}."
+    if head.startswith(_HDF5):
+        hint = "It is an HDF5 file: a model of Keras needs the suffix .h5, a MATLAB file .mat."
     if path.name.endswith(".weights.h5"):
         hint = "A weights file does not define its network: give the run folder instead."
     raise UserError(f"{path}: this kind of file is not supported.\n{hint}")
@@ -323,13 +321,27 @@ def _load_keras(path: Path, precision: str) -> Loaded:
 
 def _load_published(path: Path, precision: str) -> Loaded:
     backend_name()
-    from gradnet_tf.loading.published_networks import load_published
+    from gradnet_tf.loading.probe import DENOISES, probe
+    from gradnet_tf.loading.published_networks import describe_network, read_published
     from gradnet_tf.runtimes.keras_runtime import KerasRunner, require_own_process
 
     require_own_process()
-    model, network = load_published(path, precision)
-    source = {**_file_source("published", path), "network": network}
-    return Loaded(KerasRunner(model), path.stem, source)
+    network = read_published(path)
+    found = probe(network)
+    reading = found.reading.describe(network.channels)
+    if found.reading != network.reading:
+        usual = network.reading.describe(network.channels)
+        note(
+            f"{path.name} denoises only if it is read so: {reading}; usual for such files: {usual}"
+        )
+    if found.best_gain < DENOISES:
+        note(
+            f"{path.name} hardly denoises white noise: {found.best_gain:+.2f} dB at its best level"
+        )
+    is_float32 = precision == "float32"
+    model = found.model if is_float32 else network.build(found.reading, precision)
+    source = {**_file_source("published", path), "network": describe_network(model)}
+    return Loaded(KerasRunner(model), path.stem, {**source, "reading": reading})
 
 
 def _load_saved_model(folder: Path, precision: str) -> Loaded:
@@ -375,8 +387,9 @@ def _load_shipped_tflite(path: Path) -> Loaded:
             f"{path}: the file is damaged or was replaced: its sha256 is {sha256}, "
             f"expected {card.get('sha256')}.\nReinstall the package."
         )
+    cores = allowed_cores()
     with quiet_native_logs():
-        runner = TFLiteRunner(path, card=card)
+        runner = TFLiteRunner(path, cores, card)
     runner.parameters = card.get("parameters")
     return Loaded(runner, path.stem, source)
 
@@ -394,7 +407,9 @@ def _from_card(card: dict) -> dict:
 def _trained_sigma(facts: dict) -> list[float] | None:
     """Returns the lowest and the highest noise level of a training, where a file tells them."""
     levels = [facts.get("sigma_min"), facts.get("sigma_max")]
-    return levels if all(is_number(level, 0, 255) for level in levels) else None
+    # NaN is in no range, and a bool is no number.
+    are_levels = all(type(level) in (int, float) and 0 <= level <= 255 for level in levels)
+    return levels if are_levels else None
 
 
 def _read_json(path: Path) -> dict:

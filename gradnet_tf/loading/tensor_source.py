@@ -17,12 +17,14 @@ class Convolution:
         kernel: (3, 3, in, out) float32.
         bias: (out,) float32.
         norm: γ, β, mean and variance, (out,) float32 each, or `None`.
+        dilation: distance between the taps, where the file says it.
     """
 
     name: str
     kernel: np.ndarray
     bias: np.ndarray
     norm: tuple[np.ndarray, ...] | None = None
+    dilation: int = 1
 
     def set_norm(self, gamma, beta, mean, variance) -> None:
         """Adds a normalization; the bias before it is subtracted from the mean."""

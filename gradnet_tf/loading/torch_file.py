@@ -35,8 +35,9 @@ _STATE_KEYS = ("state_dict", "params")
 def read_torch(path: Path) -> dict[str, np.ndarray]:
     """Returns the tensors of a `.pth` file by name, as float32 (integers as int64).
 
-    If there is a dictionary under the key "state_dict" or "params", it is used instead of the
-    whole file. The prefix "module." that DataParallel adds to every name is removed.
+    If there is a dictionary under the key "state_dict" or "params", or a single dictionary of
+    tensors, it is used instead of the whole file. The prefix "module." that DataParallel adds to
+    every name is removed.
 
     Raises:
         UserError: the file is damaged, not a PyTorch file, or contains anything but tensors.
@@ -137,11 +138,34 @@ def _read_legacy(data: bytes):
     return found
 
 
+def _only_network(found: dict) -> dict:
+    """Returns the dictionary of tensors in a dictionary that holds no tensors itself."""
+    inner = {
+        str(key): value
+        for key, value in found.items()
+        if type(value) is dict
+        and value
+        and all(isinstance(each, Tensor) for each in value.values())
+    }
+    if not inner or any(isinstance(value, Tensor) for value in found.values()):
+        return found
+    if len(inner) > 1:
+        names = ", ".join(map(repr, list(inner)[:3]))
+        raise UserError(
+            f"it contains {len(inner)} networks ({names[:80]} …), in IRCNN's files one "
+            "for each noise level: save one of them, torch.save(torch.load(FILE)[KEY], NEW)"
+        )
+    return next(iter(inner.values()))
+
+
 def _named_arrays(found) -> dict[str, np.ndarray]:
     require(type(found) is dict, "not a dictionary of tensors")
     for key in _STATE_KEYS:
         if type(found.get(key)) is dict:
             found = found[key]
+            break
+    else:
+        found = _only_network(found)
     others = [str(name)[:80] for name, value in found.items() if not isinstance(value, Tensor)]
     if others:
         raise UserError(f"it contains {others[0]!r}, which is not a tensor")

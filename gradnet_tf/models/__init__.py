@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from gradnet_tf.models.adnet import ADNet as ADNet
     from gradnet_tf.models.cbdnet import CBDNet as CBDNet
     from gradnet_tf.models.dncnn import DnCNN as DnCNN
+    from gradnet_tf.models.estimates import AnyKerasModel as AnyKerasModel
     from gradnet_tf.models.estimates import FixedSigma as FixedSigma
     from gradnet_tf.models.estimates import GivenEstimate as GivenEstimate
     from gradnet_tf.models.ffdnet import FFDNet as FFDNet
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "ADNet": "adnet",
+    "AnyKerasModel": "estimates",
     "CBDNet": "cbdnet",
     "DnCNN": "dncnn",
     "FFDNet": "ffdnet",

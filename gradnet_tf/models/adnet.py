@@ -7,6 +7,7 @@ from keras import ops
 
 from gradnet_tf.layers import ConvNormReLU
 from gradnet_tf.models.base import DenoisingModel, reconstruction_conv
+from gradnet_tf.models.dncnn import require_predicts
 
 #: Dilated hidden layers (from 0) of the sparse block: its 2nd, 5th, 9th and 12th.
 DILATED = (1, 4, 8, 11)
@@ -27,14 +28,19 @@ class ADNet(DenoisingModel):
     Args:
         filters: channels of the hidden layers.
         channels: 3 for RGB, 1 for gray.
+        predicts: "noise": `a·n` is the noise, as in the paper; or "image": it is `x̂`, as in the
+            published weights for real noise.
 
     Call arguments and output: see `DenoisingModel`.
     """
 
-    def __init__(self, filters: int = 64, channels: int = 3, **kwargs: Any) -> None:
+    def __init__(
+        self, filters: int = 64, channels: int = 3, predicts: str = "noise", **kwargs: Any
+    ) -> None:
         # The scale is always 1, but saved configurations contain it.
         super().__init__(channels, kwargs.pop("scale", 1), **kwargs)
         self.filters = filters
+        self.predicts = require_predicts(predicts)
         policy = self.dtype_policy
         self.convs = [
             ConvNormReLU(filters, 2 if index in DILATED else 1, dtype=policy, name=f"conv_{index}")
@@ -63,8 +69,10 @@ class ADNet(DenoisingModel):
             features = conv(features)
         noise = self.reconstruction(features)
         both = ops.concatenate([ops.cast(images, noise.dtype), noise], axis=-1)
-        noise = noise * self.attention(ops.tanh(both))
-        return images - self._to_image(noise, images)
+        output = self._to_image(noise * self.attention(ops.tanh(both)), images)
+        return output if self.predicts == "image" else images - output
 
     def get_config(self):
-        return {**super().get_config(), "filters": self.filters}
+        # Only what differs from the paper, so that earlier versions read the other files.
+        more = {} if self.predicts == "noise" else {"predicts": self.predicts}
+        return {**super().get_config(), "filters": self.filters, **more}

@@ -1,5 +1,6 @@
 """Base class of all denoising networks."""
 
+import inspect
 from typing import Any, Self
 
 import keras
@@ -166,6 +167,23 @@ class DenoisingModel(keras.Model):
         from gradnet_tf.models.presets import load_preset
 
         return load_preset(preset, load_weights, precision, cls, f"{cls.__name__}.from_preset")
+
+    def export(self, filepath, format="tf_saved_model", verbose=None, input_signature=None, **kw):
+        """Keras' `export`, for images of any size, also of a network that was never called."""
+        if not self.built:
+            build_model(self)
+        signature = [keras.InputSpec("float32", (None, None, None, self.input_channels), 4)]
+        if self.needs_sigma and list(inspect.signature(self.call).parameters)[1:2] == ["sigma"]:
+            signature.append(keras.InputSpec("float32", (None,), 1, name="sigma"))
+        if not self._called:  # Keras refuses to export it, although it is built.
+            self(*(ops.zeros([side or 8 for side in spec.shape]) for spec in signature))
+        given = signature if input_signature is None else input_signature
+        return super().export(filepath, format, verbose, given, **kw)
+
+    @property
+    def _default_save_signature(self):
+        # Keras traces one of the images alone, whatever signature it exports.
+        return None if self.needs_sigma else getattr(super(), "_default_save_signature", None)
 
 
 def build_model(model):

@@ -1,5 +1,6 @@
 """DnCNN (Zhang et al., 2017): the paper's naive denoiser; and the base that FFDNet shares."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -8,6 +9,16 @@ from keras import ops
 from gradnet_tf.layers import ConvNormReLU
 from gradnet_tf.layers.residual import conv3x3
 from gradnet_tf.models.base import DenoisingModel, reconstruction_conv
+
+#: What the output of a network's last layer may be.
+PREDICTS = ("image", "noise")
+
+
+def require_predicts(predicts: str) -> str:
+    """Returns `predicts`; raises `ValueError` unless it is one of `PREDICTS`."""
+    if predicts not in PREDICTS:
+        raise ValueError(f"`predicts` must be one of {PREDICTS}. Received: {predicts!r}")
+    return predicts
 
 
 class ConvChain(DenoisingModel):
@@ -81,6 +92,9 @@ class DnCNN(ConvChain):
         scale: 1 works on pixels, 2 on blocks of 2×2 pixels.
         batch_norm: normalize in all layers except the first and the last, as published; GradNet's
             presets do not.
+        predicts: "noise", as published, or "image": the chain's output is `x̂`.
+        dilations: distance between the taps of each layer's kernels, 1 by default; those of IRCNN
+            are 1, 2, 3, 4, 3, 2, 1.
 
     Call arguments and output: see `DenoisingModel`.
     """
@@ -94,15 +108,47 @@ class DnCNN(ConvChain):
         channels: int = 3,
         scale: int = 1,
         batch_norm: bool = False,
+        predicts: str = "noise",
+        dilations: Sequence[int] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(num_layers, filters, channels, scale, batch_norm, **kwargs)
+        self.predicts = require_predicts(predicts)
+        self.dilations = (1,) * num_layers if dilations is None else tuple(map(int, dilations))
+        if len(self.dilations) != num_layers or min(self.dilations) < 1:
+            raise ValueError(
+                f"`dilations` must be {num_layers} integers from 1. Received: {dilations}"
+            )
+        layers = [*self.convs, self.reconstruction]
+        for layer, dilation in zip(layers, self.dilations, strict=True):
+            _dilate(layer, dilation)
 
     @property
     def is_plain_chain(self):
-        """Whether there is no normalization between the convolutions."""
-        return not self.batch_norm
+        """Whether it is as published, without normalization between the convolutions."""
+        return not self.batch_norm and self.predicts == "noise" and max(self.dilations) == 1
+
+    @property
+    def receptive_radius(self):
+        """See `DenoisingModel`; the radius of a 3×3 convolution is its dilation."""
+        return self.in_pixels(sum(self.dilations))
 
     def call(self, images):
         images = ops.cast(images, "float32")
-        return images - self._run_chain(self.to_depth(images), images)
+        output = self._run_chain(self.to_depth(images), images)
+        return output if self.predicts == "image" else images - output
+
+    def get_config(self):
+        # Only what differs from the paper, so that earlier versions read the other files.
+        more: dict[str, Any] = {} if self.predicts == "noise" else {"predicts": self.predicts}
+        if max(self.dilations) > 1:
+            more["dilations"] = list(self.dilations)
+        return {**super().get_config(), **more}
+
+
+def _dilate(layer, dilation: int) -> None:
+    """Sets the dilation of a layer that is not built yet."""
+    if isinstance(layer, ConvNormReLU):
+        layer.dilation = dilation
+        layer = layer.conv
+    layer.dilation_rate = (dilation, dilation)

@@ -1,10 +1,81 @@
-"""Substitutes for GradNet's naive denoiser: one at a fixed noise level, or a given estimate."""
+"""Makes a `DenoisingModel` of other things, also as GradNet's naive denoiser.
+
+These are any Keras model, a network at a fixed noise level, and an estimate that is an input.
+"""
+
+from typing import Any
 
 import keras
 from keras import ops
 
 from gradnet_tf.models.base import DenoisingModel
 from gradnet_tf.models.classical import CLASSICAL
+
+
+@keras.saving.register_keras_serializable(package="gradnet_tf")
+class AnyKerasModel(DenoisingModel):
+    """Any Keras model, such as a functional one, that maps images to images of the same shape.
+
+    Args:
+        denoiser: maps (N, H, W, C), C = 1 or 3, to the denoised images, at any height and width.
+
+    Call arguments and output: see `DenoisingModel`.
+
+    Raises:
+        ValueError: when created, for a model of other inputs or outputs.
+    """
+
+    maps_alive = 8.0
+
+    def __init__(self, denoiser: keras.Model, **kwargs: Any) -> None:
+        shapes = []
+        for name in ("input_shape", "output_shape"):
+            try:
+                shapes.append(getattr(denoiser, name))
+            except (AttributeError, ValueError):
+                raise ValueError(f"`denoiser` has no {name}: build it first.") from None
+        given, returned = shapes
+        fits = isinstance(given, tuple) and len(given) == 4 and given[-1] in (1, 3)
+        if not fits or given != returned:
+            raise ValueError(
+                "`denoiser` must map images (None, None, None, 1 or 3) to the same shape. "
+                f"Received: {given} to {returned}"
+            )
+        if given[:3] != (None, None, None):
+            raise ValueError(
+                f"`denoiser` must take images of any size, keras.Input((None, None, {given[-1]})). "
+                f"Received: {given}"
+            )
+        super().__init__(given[-1], **kwargs)
+        self.denoiser = denoiser
+
+    @property
+    def width(self):
+        """See `DenoisingModel`: outputs of the widest convolution."""
+        widths = [weight.shape[-1] for weight in self.denoiser.weights if len(weight.shape) == 4]
+        return max([self.channels, *widths])
+
+    def build(self, input_shape):
+        self._check_input(input_shape)
+        self.built = True
+
+    def call(self, images, training=None):
+        images = ops.cast(images, "float32")
+        return ops.cast(self.denoiser(images, training=training), "float32")
+
+    def get_config(self):
+        config = super().get_config()
+        for name in ("channels", "scale"):  # taken from the denoiser
+            del config[name]
+        return {**config, "denoiser": keras.saving.serialize_keras_object(self.denoiser)}
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        config = dict(config)
+        denoiser = keras.saving.deserialize_keras_object(
+            config.pop("denoiser"), custom_objects=custom_objects
+        )
+        return cls(denoiser, **config)
 
 
 @keras.saving.register_keras_serializable(package="gradnet_tf")

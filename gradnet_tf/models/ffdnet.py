@@ -6,9 +6,8 @@ import keras
 from keras import ops
 
 from gradnet_tf.degradations import sigma_to_unit
-from gradnet_tf.models.dncnn import ConvChain
+from gradnet_tf.models.dncnn import ConvChain, require_predicts
 
-PREDICTS = ("image", "noise")
 #: Layers and channels of the published networks, by color channels of the image.
 PUBLISHED = {3: (12, 96), 1: (15, 64)}
 
@@ -31,6 +30,8 @@ class FFDNet(ConvChain):
         channels: 3 for RGB, 1 for gray.
         batch_norm: normalize in all layers except the first and the last.
         predicts: "image", as published, or "noise".
+        scale: side of the blocks, 2 as published; with 1 it is a DnCNN with a map of the noise
+            level (FDnCNN).
 
     Call arguments:
         images: see `DenoisingModel`.
@@ -50,12 +51,11 @@ class FFDNet(ConvChain):
         channels: int = 3,
         batch_norm: bool = False,
         predicts: str = "image",
+        scale: int = 2,
         **kwargs: Any,
     ) -> None:
         # The base class rejects other numbers of channels.
         published_layers, published_filters = PUBLISHED.get(channels, (2, 1))
-        # The scale is always 2, but saved configurations contain it.
-        scale = kwargs.pop("scale", 2)
         super().__init__(
             num_layers or published_layers,
             filters or published_filters,
@@ -64,9 +64,7 @@ class FFDNet(ConvChain):
             batch_norm,
             **kwargs,
         )
-        if predicts not in PREDICTS:
-            raise ValueError(f"`predicts` must be one of {PREDICTS}. Received: {predicts!r}")
-        self.predicts = predicts
+        self.predicts = require_predicts(predicts)
 
     def call(self, images, sigma=None):
         if sigma is None:

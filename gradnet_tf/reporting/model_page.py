@@ -119,6 +119,7 @@ def _origin(result: dict[str, Any]) -> list[tuple[str, str]]:
         ("noise", f"{noise_text(result)}, seed {result['seed']}"),
         ("precision", result["precision"]),
         ("weights", " ".join(str(source[key]) for key in ("kind", "path") if source.get(key))),
+        ("network", "; ".join(filter(None, map(source.get, ("network", "reading"))))),
         ("sha256", source.get("sha256") or ""),
         ("versions", ", ".join(f"{k} {v}" for k, v in result.get("versions", {}).items())),
     ]

@@ -1,4 +1,4 @@
-"""Reads a `.keras` file under the precision asked for.
+"""Reads a `.keras` or `.h5` file of Keras under the precision asked for.
 
 The file is a stranger's: a few bytes of it can name any class, and declare layers without end. So
 its classes are checked before anything is built, its layers are counted, and a network may have no
@@ -16,11 +16,14 @@ import keras
 
 from gradnet_tf.models import register_all
 from gradnet_tf.models.base import DenoisingModel, build_model
+from gradnet_tf.models.estimates import AnyKerasModel
 from gradnet_tf.utils.containers import Budget, count_numbers, open_archive, parse_json
 from gradnet_tf.utils.errors import UserError
 
 register_all()  # Registers the classes that a file may name.
 
+#: Keras takes these for its older format, HDF5.
+H5_SUFFIXES = (".h5", ".hdf5")
 _POLICY = "DTypePolicy"
 # What two networks of one architecture may differ in.
 #: Of config.json: bytes, objects in it, and layers that these declare by a number such as
@@ -29,9 +32,20 @@ _MOST_CONFIG, _MOST_OBJECTS, _MOST_BLOCKS = 2**20, 2000, 256
 #: How much larger the content of an archive may be than the file, and bytes that always may.
 _INFLATION, _SMALL = 4, 2**24
 #: Keras' own classes that would run what a file brings along, or read other files.
-_RUNS_CODE = {"Lambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer"}
+_RUNS_CODE = {
+    *("Lambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer"),
+    *("StringLookup", "IntegerLookup", "TextVectorization"),
+}
 #: What stands for a tensor or a tuple in the arguments of a functional model.
 _PLACEHOLDERS = {"__keras_tensor__", "__tuple__"}
+#: Files of Keras 2 name classes without their module.
+_OF_KERAS_2 = {
+    *("Model", "Functional", "Sequential"),
+    *dir(keras.layers),
+    *dir(keras.initializers),
+    *dir(keras.regularizers),
+    *dir(keras.constraints),
+}
 _INCIDENTAL = {"name", "dtype", "trainable", "build_config", "compile_config", "shared_object_id"}
 
 
@@ -58,7 +72,7 @@ def rebuild(
     if not isinstance(architecture, dict) or "class_name" not in architecture:
         raise UserError(f"{what}: expected an architecture. Received: {type(architecture)}.")
     try:
-        _check_classes(architecture, what)
+        _check_classes(architecture, what, of_keras=True)
         _check_layers(architecture, what)
         with weights_at_most(most_numbers, what):
             model = keras.saving.deserialize_keras_object(in_precision(architecture, precision))
@@ -202,6 +216,8 @@ def _is_of_keras(config: dict) -> bool:
         return False
     if name in _PLACEHOLDERS:
         return module is None
+    if module is None and not config.get("registered_name"):
+        return name in _OF_KERAS_2 and name not in _RUNS_CODE
     package = isinstance(module, str) and module.split(".")[0] == "keras"
     return package and name not in _RUNS_CODE
 
@@ -212,6 +228,16 @@ def _is_known(config: dict) -> bool:
     name = config.get("registered_name")
     found = keras.saving.get_registered_object(name) if isinstance(name, str) else None
     return getattr(found, "__module__", "").startswith("gradnet_tf.")
+
+
+def _policy_of(model) -> str:
+    """Returns the precision of a model: that of its layers if these agree in another one."""
+    names = {
+        layer.dtype_policy.name
+        for layer in model._flatten_layers(include_self=False)
+        if layer.weights
+    }
+    return names.pop() if len(names) == 1 else model.dtype_policy.name
 
 
 def _require_sound(path: Path) -> int:
@@ -238,8 +264,28 @@ def _require_sound(path: Path) -> int:
         return sum(count_numbers(archive.read(name)) for name in names)
 
 
+def _require_sound_h5(path: Path) -> int:
+    """Checks an `.h5` file of Keras and returns how many numbers it holds; see `_require_sound`."""
+    import h5py
+
+    count = count_numbers(path)
+    with h5py.File(path, "r") as file:
+        text = file.attrs.get("model_config")
+    if text is None:
+        raise UserError(
+            f"{path}: holds weights only, and a weights file does not define its network.\n"
+            "Save the whole model, model.save(PATH), or give the run folder instead."
+        )
+    config = parse_json(text) if len(text) <= _MOST_CONFIG else None
+    if not isinstance(config, dict):
+        raise ValueError("its model_config describes no network")
+    _check_classes(config, str(path), of_keras=True)
+    _check_layers(config, str(path))
+    return count
+
+
 def load_keras_file(path: Path, precision: str):
-    """Loads the model of a `.keras` file.
+    """Loads the model of a `.keras` or `.h5` file; `AnyKerasModel` wraps other people's.
 
     A file keeps the dtype policy it was saved with. If it was saved in half precision and float32
     is requested, the model is rebuilt with every policy set to float32; its variables are float32
@@ -251,16 +297,21 @@ def load_keras_file(path: Path, precision: str):
             precision than the one asked for (float32 excepted).
     """
     try:
-        with weights_at_most(_require_sound(path), str(path)):
+        check = _require_sound_h5 if path.suffix in H5_SUFFIXES else _require_sound
+        with weights_at_most(check(path), str(path)):
             model = keras.models.load_model(path, compile=False)
     except (UserError, MemoryError):
         raise
     except Exception as error:  # Zip, HDF5, JSON and every layer have errors of their own.
         raise UserError(f"{path}: Keras does not read this file: {_reason(error)}") from error
     if not isinstance(model, DenoisingModel):
-        raise UserError(
-            f"{path}: expected a denoiser of gradnet_tf. Received: {type(model).__name__}."
-        )
+        try:
+            model = build_model(AnyKerasModel(model, dtype=_policy_of(model)))
+        except (TypeError, ValueError) as error:
+            raise UserError(
+                f"{path}: expected a denoiser of gradnet_tf. Received: {type(model).__name__}.\n"
+                f"Another Keras model runs, too, if it maps images to images: {_reason(error)}"
+            ) from error
     if not model.built:
         raise UserError(f"{path}: the network in it was never built.\nSave it again after a call.")
     if model.dtype_policy.name == precision:

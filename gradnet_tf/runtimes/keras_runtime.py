@@ -56,6 +56,7 @@ class KerasRunner(TiledRunner):
             functools.partial(_guarded, self._denoise_given),
             functools.partial(_guarded, self._vectors),
         )
+        self.averages_picture = self._tiled.averages_picture
 
     def run(self, images: np.ndarray, sigma: np.ndarray | None = None) -> np.ndarray:
         """Returns the denoised images, float32, shaped like `images`."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from gradnet_tf.tiling.machine import allowed_cores
 from gradnet_tf.tiling.tiler import (
     CROP_SIDE,
     TiledNetwork,
@@ -28,7 +29,7 @@ class LiteRTFile:
 
     Args:
         path: the file.
-        num_threads: threads of the interpreter; all cores by default.
+        num_threads: threads of the interpreter; all cores that the process may use by default.
 
     Raises:
         UserError: the file does not load.
@@ -36,7 +37,7 @@ class LiteRTFile:
 
     def __init__(self, path: Path, num_threads: int | None = None):
         self.path = path
-        self._num_threads = num_threads or os.cpu_count()
+        self._num_threads = num_threads or allowed_cores()
         self._lock = threading.Lock()  # the interpreter can run one computation at a time
         self._process = os.getpid()
         self._open()
@@ -45,7 +46,7 @@ class LiteRTFile:
         from ai_edge_litert.interpreter import Interpreter
 
         try:
-            interpreter = Interpreter(model_path=str(self.path), num_threads=self._num_threads)
+            interpreter = Interpreter(**_source(self.path), num_threads=self._num_threads)
             interpreter.allocate_tensors()  # prints messages, which the caller may suppress
             self._graphs = {
                 name: interpreter.get_signature_runner(name)
@@ -97,6 +98,15 @@ class LiteRTFile:
                 ) from error
 
 
+def _source(path: Path) -> dict[str, Any]:
+    """Returns the interpreter's argument for a file; it takes paths in UTF-8 only."""
+    try:
+        str(path).encode("utf-8")
+    except UnicodeEncodeError:
+        return {"model_content": path.read_bytes()}
+    return {"model_path": str(path)}
+
+
 _SIGNATURE, _TILE, _ATTENTION = "serving_default", "tile", "attention"
 
 
@@ -110,7 +120,7 @@ class TFLiteRunner(TiledRunner):
 
     Args:
         path: the .tflite file.
-        num_threads: threads of the interpreter; all cores by default.
+        num_threads: threads of the interpreter; all cores that the process may use by default.
         card: the export's card, with the margin of tiles; by default it is read from the .json
             file of the same name. Required for a file of one size; without it, other files only
             run whole pictures.
@@ -143,6 +153,7 @@ class TFLiteRunner(TiledRunner):
             self._vectors,
             CROP_SIDE**2 if self._is_fixed else None,
         )
+        self.averages_picture = self._tiled.averages_picture
 
     def run(self, images: np.ndarray, sigma: None = None) -> np.ndarray:
         """Returns the denoised images, float32, shaped like `images`."""

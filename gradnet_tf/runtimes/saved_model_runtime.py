@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from gradnet_tf.utils.errors import UserError
+from gradnet_tf.utils.files import without_wildcards
 
 SIGNATURE = "serving_default"
 SIGMA = "sigma"
@@ -32,7 +33,8 @@ class SavedModelRunner:
 
         try:
             # The signature has only weak references to its variables, so keep the loaded object.
-            self._loaded = tf.saved_model.load(str(folder))
+            with without_wildcards(folder) as plain:
+                self._loaded = tf.saved_model.load(str(plain))
         except (OSError, ValueError, tf.errors.OpError) as error:
             reason = str(error).splitlines()[0][:200]
             raise UserError(f"{folder}: the SavedModel does not load: {reason}") from error

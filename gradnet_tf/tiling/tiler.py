@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gradnet_tf.images.noise_survey import BLOCK
+from gradnet_tf.tiling.machine import available_memory
 from gradnet_tf.tiling.tile_config import AUTO, DEFAULT_MEMORY, SMALLEST, TileConfig
 from gradnet_tf.utils.console import note
 from gradnet_tf.utils.errors import UserError
@@ -38,6 +39,8 @@ PIXELS_PER_CROP = 2**15
 FEWEST, MOST = 32, 128
 #: With parts of the picture left out: places drawn for each crop, and the still share of a crop.
 _CANDIDATES, _MOST_STILL = 8, 0.25
+#: Sides of these crops: smaller ones where parts with noise are narrow.
+_NOISY_SIDES = (CROP_SIDE, 40, 24)
 _CHUNK = 8
 _SEED = 0
 
@@ -127,7 +130,12 @@ def choose_tile(
     pixels = shape[0] * shape[1]
     fixed = start + _COPIES * size
     least = max(least, min(pixels, (SMALLEST + 2 * halo) ** 2))
-    allowed = ((config.max_memory or DEFAULT_MEMORY) - fixed) / cost
+    memory = config.max_memory
+    if memory is None:
+        # Every process that can load a network has room for small pictures.
+        is_small = fixed + cost * pixels <= _SMALL
+        memory = DEFAULT_MEMORY if is_small else _usual_memory()
+    allowed = (memory - fixed) / cost
     if allowed < least:
         if config.max_memory is not None:
             raise UserError(
@@ -139,6 +147,17 @@ def choose_tile(
     if pixels <= window:
         return max(shape)
     return max(SMALLEST, math.isqrt(int(window)) - 2 * halo)
+
+
+def _usual_memory() -> float:
+    """Returns the default memory limit: less where a container allows less."""
+    return min(DEFAULT_MEMORY, _SHARE * available_memory())
+
+
+#: Bytes that need no look at the limits of the machine.
+_SMALL = 400_000_000
+#: Share of the memory that the process may use; the rest is for the system's caches.
+_SHARE = 0.8
 
 
 def sampled_parts(
@@ -157,7 +176,7 @@ def sampled_parts(
         whole_pixels: where crops begin.
         still: bool (⌈H/8⌉, ⌈W/8⌉), blocks that say nothing about the noise: crops are then drawn
             at any size of the picture, and those with more than a quarter of such blocks are
-            left out, or all but the best quarter.
+            left out; where too few remain, crops are smaller.
 
     Yields:
         (N, h, w, C), N up to 8, all of one shape.
@@ -170,19 +189,37 @@ def sampled_parts(
     draw = np.random.default_rng(_SEED)
     count = min(MOST, max(FEWEST, height * width // PIXELS_PER_CROP))
     count = min(count, max(4, height * width // (sides[0] * sides[1])))
-    drawn = count if still is None else _CANDIDATES * count
-    tops = draw.integers(0, height - sides[0] + 1, drawn)
-    lefts = draw.integers(0, width - sides[1] + 1, drawn)
-    if still is not None:
-        shares = np.array(
-            [_still_share(still, top, left, sides) for top, left in zip(tops, lefts, strict=True)]
-        )
-        best = np.argsort(shares, kind="stable")[:count]
-        best = best[shares[best] <= max(_MOST_STILL, np.quantile(shares[best], 0.25))]
-        tops, lefts, count = tops[best], lefts[best], len(best)
-    for begin in range(0, count, _CHUNK):
+    if still is None:
+        tops = draw.integers(0, height - sides[0] + 1, count)
+        lefts = draw.integers(0, width - sides[1] + 1, count)
+    else:
+        tops, lefts, sides = _noisy_crops(draw, count, (height, width), still)
+    for begin in range(0, len(tops), _CHUNK):
         chunk = zip(tops[begin : begin + _CHUNK], lefts[begin : begin + _CHUNK], strict=True)
-        yield np.stack([image[t : t + sides[0], x : x + sides[1]] for t, x in chunk])
+        crops = np.stack([image[t : t + sides[0], x : x + sides[1]] for t, x in chunk])
+        if still is not None:
+            # A smaller crop is mirrored to the side that the networks are trained on.
+            missing = [(0, max(0, CROP_SIDE - side)) for side in sides]
+            crops = np.pad(crops, ((0, 0), *missing, (0, 0)), "symmetric")
+        yield crops
+
+
+def _noisy_crops(
+    draw: np.random.Generator, count: int, shape: tuple[int, int], still: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, tuple[int, int]]:
+    """Returns top and left of at most `count` crops with few still blocks, and their sides."""
+    for side in _NOISY_SIDES:
+        sides = min(side, shape[0]), min(side, shape[1])
+        tops = draw.integers(0, shape[0] - sides[0] + 1, _CANDIDATES * count)
+        lefts = draw.integers(0, shape[1] - sides[1] + 1, _CANDIDATES * count)
+        places = zip(tops, lefts, strict=True)
+        shares = np.array([_still_share(still, top, left, sides) for top, left in places])
+        best = np.argsort(shares, kind="stable")[:count]
+        if shares[best[min(3, len(best) - 1)]] <= _MOST_STILL:
+            break
+    # Where there is no such crop, the best quarter has to do.
+    best = best[shares[best] <= max(_MOST_STILL, np.quantile(shares[best], 0.25))]
+    return tops[best], lefts[best], sides
 
 
 def _still_share(still: np.ndarray, top: int, left: int, sides: tuple[int, int]) -> float:
@@ -482,14 +519,14 @@ class TiledNetwork:
 
 
 class TiledRunner:
-    """Base class of the runners that can denoise a picture in tiles; they set `_tiled`."""
+    """Base class of the runners that can denoise a picture in tiles.
+
+    They set `_tiled`, and `averages_picture`: whether the network averages over the picture, also
+    over parts without noise.
+    """
 
     _tiled: TiledNetwork
-
-    @property
-    def averages_picture(self) -> bool:
-        """Whether the network averages over the picture, also over parts without noise."""
-        return self._tiled.averages_picture
+    averages_picture: bool
 
     def run_picture(
         self,

@@ -6,6 +6,16 @@ import time
 from collections.abc import Callable
 from typing import TextIO
 
+#: For `str.translate`: escapes control characters, which could reprogram a terminal, and marks that
+#: reverse the direction of text; line ends and tabs are kept.
+ESCAPES = {
+    code: f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}"
+    for code in (*range(32), *range(127, 160), *range(0x202A, 0x202F), *range(0x2066, 0x206A))
+    if chr(code) not in "\n\r\t"
+}
+#: The same for a name within a line, where line ends and tabs are escaped as well.
+NAME_ESCAPES = ESCAPES | {10: "\\n", 13: "\\r", 9: "\\t"}
+
 
 def note(text: str | None) -> None:
     """Prints a note; nothing for `None` or an empty text."""

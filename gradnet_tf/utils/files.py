@@ -7,6 +7,7 @@ import json
 import math
 import os
 import shutil
+import stat
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -23,7 +24,6 @@ _UMASK = threading.Lock()
 def atomic_path(
     path: str | os.PathLike,
     before_replacing: Callable[[], None] | None = None,
-    modified: int | None = None,
 ) -> Iterator[Path]:
     """Yields a temporary path in the same folder; it is renamed to `path` if the block succeeds.
 
@@ -34,11 +34,10 @@ def atomic_path(
         path: the file.
         before_replacing: called right before the renaming; if it raises, `path` is not changed.
             See `gradnet_tf.utils.ownership`.
-        modified: the file's time of modification in nanoseconds; by default it is now.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=".partial-", suffix=path.name, dir=path.parent)
+    make_folder(path.parent)
+    handle, name = tempfile.mkstemp(prefix=".partial-", suffix=_suffix(path.name), dir=path.parent)
     os.close(handle)
     temporary = Path(name)
     try:
@@ -49,11 +48,9 @@ def atomic_path(
         with _UMASK:
             umask = os.umask(0)
             os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)
-        if modified is not None:
-            # Some drives keep no such times, and the content matters more.
-            with contextlib.suppress(OSError, OverflowError):
-                os.utime(temporary, ns=(modified, modified))
+        # FAT drives and some network drives refuse it; the file is complete nevertheless.
+        with contextlib.suppress(OSError):
+            os.chmod(temporary, 0o666 & ~umask)
         if before_replacing:
             before_replacing()
         os.replace(temporary, path)
@@ -62,26 +59,96 @@ def atomic_path(
         raise
 
 
-def atomic_write(path: str | os.PathLike, data: bytes | str, modified: int | None = None) -> None:
-    """Writes `data` (text as UTF-8) to `path` atomically; see `atomic_path`.
+def _suffix(name: str) -> str:
+    """Returns the suffix of a temporary name, ".png" or ".weights.h5".
+
+    The whole name would make it longer than the system allows where the name itself just fits.
+    """
+    parts = Path(name).suffixes
+    for suffix in ("".join(parts[-2:]), "".join(parts[-1:])):
+        if len(os.fsencode(suffix)) <= _LONGEST_SUFFIX:
+            return suffix
+    return ""
+
+
+_LONGEST_SUFFIX = 24
+
+
+def make_folder(path: str | os.PathLike) -> None:
+    """Creates a folder and its parents, at any depth; does nothing if it exists.
+
+    Raises:
+        OSError: it cannot be created, or a file has its name.
+    """
+    missing, path = [], os.path.abspath(path)
+    while not os.path.isdir(path):
+        missing.append(path)
+        parent = os.path.dirname(path)
+        if parent == path:
+            break
+        path = parent
+    for each in reversed(missing):
+        try:
+            os.mkdir(each)
+        except FileExistsError:
+            if not os.path.isdir(each):  # otherwise another process was faster
+                raise
+
+
+#: What distinguishes a file from the one that replaces it: device, inode and time.
+FileIdentity = tuple[int, int, int]
+
+
+def identity_of(path: str | os.PathLike) -> FileIdentity | None:
+    """Returns the identity of a file, `None` if there is none."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino, status.st_mtime_ns
+
+
+def atomic_write(
+    path: str | os.PathLike,
+    data: bytes | str,
+    before_replacing: Callable[[], None] | None = None,
+    modified: int | None = None,
+) -> FileIdentity | None:
+    """Writes `data` (text as UTF-8) to `path` atomically; returns the identity of the new file.
 
     Invalid characters, from file names that are not UTF-8, are escaped so that JSON can restore
     them.
+
+    Args:
+        path: the file.
+        data: its content.
+        before_replacing: see `atomic_path`.
+        modified: the file's time of modification in nanoseconds; by default it is now.
     """
-    with atomic_path(path, modified=modified) as temporary:
+    with atomic_path(path, before_replacing) as temporary:
         temporary.write_bytes(
             data.encode("utf-8", "backslashreplace") if isinstance(data, str) else data
         )
+        if modified is not None:
+            # Some drives keep no such times, and the content matters more.
+            with contextlib.suppress(OSError, OverflowError):
+                os.utime(temporary, ns=(modified, modified))
+        return identity_of(temporary)
 
 
-def write_file(path: str | os.PathLike, data: bytes | str, modified: int | None = None) -> None:
+def write_file(
+    path: str | os.PathLike,
+    data: bytes | str,
+    before_replacing: Callable[[], None] | None = None,
+    modified: int | None = None,
+) -> FileIdentity | None:
     """Writes a user's output file; as `atomic_write`, with a message for users.
 
     Raises:
         UserError: the file cannot be written.
     """
     try:
-        atomic_write(path, data, modified)
+        return atomic_write(path, data, before_replacing, modified)
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror or error}.") from error
 
@@ -129,6 +196,34 @@ def write_json(path: str | os.PathLike, value: Any) -> None:
 
 
 def sha256_of(path: str | os.PathLike) -> str:
-    """Returns the hexadecimal sha256 of a file."""
-    with open(path, "rb") as file:
+    """Returns the hexadecimal sha256 of a regular file.
+
+    Raises:
+        OSError: it cannot be read, or is a folder, a pipe, a socket or a device.
+    """
+    # Without O_NONBLOCK, opening a pipe waits until somebody writes to it.
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    with open(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "not a regular file", os.fspath(path))
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextlib.contextmanager
+def without_wildcards(folder: Path) -> Iterator[Path]:
+    """Yields a path to a folder that cannot be taken for a pattern, while the block runs.
+
+    TensorFlow reads the path of a SavedModel's variables as a pattern, so that it finds nothing
+    below a folder such as "models [v2]". There, the path leads through a link in a temporary
+    folder.
+
+    Args:
+        folder: exists.
+    """
+    if not set(str(folder)) & set("*?[]\\"):
+        yield folder
+        return
+    with tempfile.TemporaryDirectory(prefix="gradnet-") as temporary:
+        link = Path(temporary) / "folder"
+        link.symlink_to(folder.resolve(), target_is_directory=True)
+        yield link

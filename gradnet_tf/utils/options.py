@@ -21,6 +21,7 @@ import textwrap
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from absl import flags
@@ -28,6 +29,11 @@ from absl import flags
 from gradnet_tf.utils.errors import EXIT_USAGE, UserError
 
 _WIDTH = 88
+#: Fields of these names hold paths, or models, which may be paths.
+PATH_NAMES = frozenset(
+    "data_dir folder init_from input inputs log metrics model model_dir models output peers "
+    "prepared_dir report run runs work_dir workdir".split()
+)
 
 
 def option(default: Any = dataclasses.MISSING, **metadata: Any) -> Any:
@@ -73,6 +79,11 @@ class Option:
     def required(self) -> bool:
         """Whether the option has no default."""
         return self.default is dataclasses.MISSING
+
+    @property
+    def is_path(self) -> bool:
+        """Whether the values are paths of files or folders, or names of models."""
+        return self.kind is str and self.name in PATH_NAMES
 
     @property
     def help(self) -> str:
@@ -123,6 +134,8 @@ class Option:
         high = self.metadata.get("most", math.inf)
         # NaN is in no range.
         in_range = self.kind not in (int, float) or low <= value <= high
+        if self.is_path and not value:  # pathlib takes it for the current folder
+            return False
         return in_range and value in (self.metadata.get("choices") or (value,))
 
     @property
@@ -130,6 +143,8 @@ class Option:
         """Description of the allowed values, for error messages."""
         if choices := self.metadata.get("choices"):
             return f"one of {', '.join(map(str, choices))}"
+        if self.is_path:
+            return "a path, not an empty text"
         what = {int: "a whole number", float: "a number"}.get(self.kind, "text")
         low, high = self.metadata.get("least"), self.metadata.get("most")
         if low is not None and high is not None:
@@ -369,6 +384,8 @@ def add_options(
                 arguments |= {"nargs": "?", "default": each.default}
             if each.metadata.get("choices"):
                 arguments["choices"] = each.metadata["choices"]
+            if each.is_path:
+                arguments["type"] = _reader(dataclasses.replace(each, is_list=False))
             metavar = each.metadata.get("metavar", each.name.upper())
             parser.add_argument(each.name, metavar=metavar, **arguments)
             continue
@@ -408,6 +425,18 @@ def _reader(each: Option) -> Callable[[str], Any]:
             raise argparse.ArgumentTypeError(f"{start}{text}") from error
 
     return read
+
+
+def path_text(text: str) -> str:
+    """Returns the text of a path, for argparse's `type`; an empty text is none."""
+    if not text:
+        raise argparse.ArgumentTypeError("expected a path. Received: an empty text")
+    return text
+
+
+def path_argument(text: str) -> Path:
+    """Returns a path, for argparse's `type`."""
+    return Path(path_text(text))
 
 
 def make_config(config: type, arguments: argparse.Namespace, **changes: Any) -> Any:

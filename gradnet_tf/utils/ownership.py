@@ -90,6 +90,12 @@ def require_replaceable(
         )
 
 
+def require_no_input(path: str | os.PathLike, inputs: Inputs) -> None:
+    """Raises `UserError` if writing a file would replace one of the inputs."""
+    if path in inputs:
+        raise UserError(f"{path} is one of the inputs now, and inputs are never overwritten")
+
+
 def is_recorded(path: str | os.PathLike) -> bool:
     """Whether the manifest in a file's folder lists it and its content has not changed."""
     path = Path(path)

@@ -19,7 +19,8 @@ def quiet_native_logs() -> Iterator[None]:
     sufficient.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    sys.stderr.flush()
+    stream = getattr(sys.stderr, "stream", sys.stderr)  # inside of an `OutputStream`
+    stream.flush()
     try:
         screen = os.dup(2)
     except OSError:  # no standard error stream at all
@@ -35,7 +36,7 @@ def quiet_native_logs() -> Iterator[None]:
             failed = False
             raise
         finally:
-            sys.stderr.flush()
+            stream.flush()
             os.dup2(screen, 2)
             os.close(screen)
             if failed:

@@ -87,7 +87,7 @@ def test_litert_needs_less_memory_than_tensorflow():
     denoiser = Denoiser("gradnet_tiny")
     if denoiser.source["runtime"] != "litert":
         pytest.skip("another runtime was chosen")
-    picture = np.zeros((512, 512, 3), np.uint8)
+    picture = noise(512, 512)
     denoiser(picture, tiles=TileConfig("auto", 500_000_000))
     with pytest.raises(UserError, match="`max_memory` must be at least 2"):
         denoiser(picture, tiles=TileConfig("auto", 100_000_000))

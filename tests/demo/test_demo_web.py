@@ -20,6 +20,7 @@ import demo.web.build as build_module
 from demo.web.build import build
 from demo.web.serve import make_server
 from gradnet_tf.images.image_files import write_image
+from gradnet_tf.images.noise_survey import survey_noise
 from gradnet_tf.tiling.tiler import attention_vectors, sampled_parts, spans
 from gradnet_tf.utils.errors import UserError
 
@@ -37,10 +38,11 @@ def in_node(code: str):
     """Returns the JSON that `code` prints as an ES module."""
     if shutil.which("node") is None:
         pytest.skip("Node.js is not installed")
-    modules = {name: (PAGE / f"{name}.js").as_uri() for name in ("tiles", "picture")}
+    modules = {name: (PAGE / f"{name}.js").as_uri() for name in ("tiles", "picture", "survey")}
     imports = "".join(f"import * as {name} from '{file}';\n" for name, file in modules.items())
     done = subprocess.run(
-        ["node", "--input-type=module", "-e", imports + code],
+        ["node", "--input-type=module", "-"],
+        input=imports + code,
         capture_output=True,
         text=True,
         check=False,
@@ -133,6 +135,40 @@ def test_crops_stand_for_the_picture_as_well_as_the_library_s():
     (library,) = attention_vectors(picture, lambda part: [part.mean((1, 2), keepdims=True)])
     assert abs(ours - picture.mean()) < 0.02
     assert abs(ours - picture.mean()) <= abs(float(library.squeeze()) - picture.mean())
+
+
+def test_the_survey_finds_what_the_library_finds():
+    draw = np.random.default_rng(0)
+    noisy = draw.integers(90, 160, (163, 205, 3), np.uint8)
+    framed = np.full((240, 260, 3), 255, np.uint8)
+    framed[60:130, 40:100] = noisy[:70, :60]
+    narrow = noisy.copy()
+    narrow[:, 40:] = 0
+    page = np.full((120, 200, 3), 250, np.uint8)
+    page[20:90:9, 30:170:4] = 10
+    for picture in (noisy, framed, narrow, page):
+        rgba = np.dstack([picture, np.full(picture.shape[:2], 255, np.uint8)])
+        height, width = picture.shape[:2]
+        found = in_node(
+            f"const [width, height] = {[width, height]};\n"
+            f"const data = Uint8ClampedArray.from({rgba.ravel().tolist()});\n"
+            "const found = survey.surveyNoise({width, height, data});\n"
+            "const crops = survey.noisyPlaces(width, height, 80, found);\n"
+            "console.log(JSON.stringify({...found, still: [...found.still], crops}));"
+        )
+        library = survey_noise(picture)
+        assert found["isDrawing"] == library.is_drawing
+        assert found["stillShare"] == pytest.approx(library.flat_share)
+        still = np.array(found["still"], bool).reshape(found["rows"], found["columns"])
+        if library.box == (slice(0, height), slice(0, width)):
+            np.testing.assert_array_equal(still, library.still)
+        if not found["isDrawing"] and found["stillShare"] > 0.05:
+            side = found["crops"]["side"]
+            assert side in (24, 40)
+            for place in found["crops"]["places"]:
+                top, left = place["top"] // 8, place["left"] // 8
+                ends = -(-(place["top"] + side) // 8), -(-(place["left"] + side) // 8)
+                assert still[top : ends[0], left : ends[1]].mean() <= 0.5
 
 
 def test_mirrored_places_are_numpy_s_symmetric_padding():

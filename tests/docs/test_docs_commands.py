@@ -16,10 +16,10 @@ from pathlib import Path
 
 import pytest
 
-from datasets.sets.catalog import FACTS
+from datasets.sets.catalog import DATASETS
 from gradnet_tf.batch.batch_settings import make_parser as make_batch_parser
 from gradnet_tf.cli import main as gradnet
-from gradnet_tf.loading.load import model_info
+from gradnet_tf.loading.load import model_info, resolve
 from gradnet_tf.utils import command as command_module
 from gradnet_tf.utils.errors import UserError
 from gradnet_tf.utils.options import ArgumentParser
@@ -199,10 +199,10 @@ def _check_names(words: list[str]) -> None:
         flag, _, value = word.partition("=")
         if flag in ("--model", "--init_from", "--naive"):
             for name in re.findall(r"^gradnet\w*|(?<=,)gradnet\w*", value):
-                model_info(name)  # raises for an unknown name
+                model_info(resolve(name))  # raises for an unknown name
         if flag == "--dataset":
             names = set(re.findall(r"[a-z]\w+", value))
-            assert names <= {*FACTS, "folder", "pairs"}, value
+            assert names <= {*DATASETS, "folder", "pairs"}, value
 
 
 def test_every_flag_that_is_named_alone_exists(all_flags):

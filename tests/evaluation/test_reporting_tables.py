@@ -8,7 +8,14 @@ from evaluation_case import Fake, Images, blur, photographs
 
 from gradnet_tf.evaluation.evaluate_set import EvaluateConfig, evaluate
 from gradnet_tf.evaluation.scores import SCORES
-from gradnet_tf.evaluation.tables import metrics_csv, noise_text, rank, ranking_table, result_table
+from gradnet_tf.evaluation.tables import (
+    metrics_csv,
+    noise_text,
+    rank,
+    ranking_table,
+    result_table,
+    worse_note,
+)
 from gradnet_tf.reporting.model_page import comparison_html, report_html
 from gradnet_tf.reporting.watch import Watch
 
@@ -113,6 +120,29 @@ def test_ranking_puts_the_best_first_and_undefined_last():
     assert lines[2].split()[:3] == ["1", "a", "30.00"]
     assert lines[5].split()[:3] == ["4", "broken", "–"]
     assert "1,000" in lines[2]
+
+
+def test_images_that_score_below_their_input_are_named_everywhere():
+    result = evaluate(
+        Fake(lambda image: 1 - image, name="inverted"),
+        Images(photographs(2, 16, 16)),
+        EvaluateConfig(sigma=5),
+    )
+    assert result["worse_than_input"] == ["a.png", "b.png"]
+    remark = "2 of 2 images score below their noisy input: -"
+    assert remark in result_table(result) and remark in report_html(result, [])
+    good = scored(sigma=60)
+    assert good["worse_than_input"] == [] and "below" not in result_table(good)
+    entries = rank([result, good], ["inverted", "good"])
+    assert {entry["folder"]: entry["worse_than_input"] for entry in entries} == {
+        "inverted": 2,
+        "good": 0,
+    }
+    assert "inverted: 2 of 2 images score below" in ranking_table(entries, result)
+    assert remark in comparison_html([good, result], entries, [])
+    result["worse_than_input"] = ["a.png"]
+    result["mean"]["psnr"] = result["mean"]["psnr_noisy"] + 1
+    assert worse_note(result) == "1 of 2 images score below their noisy input (a.png)"
 
 
 class Screen(io.StringIO):

@@ -85,7 +85,7 @@ def test_a_run_becomes_weights_that_load_by_name(run, tmp_path, monkeypatch):
     assert card["licence"].startswith("non-commercial") and card["recipe"]["steps"] == 7
     assert (card["dtype"], card["float16"], card["sha256"]) == ("float32", None, sha256)
     assert card["measured"]["images"] == {"cbsd68": 2} and card["terms"] == "the terms of bsds500"
-    assert "sigma 25 (0-255 scale) alone" in card["limits"][0]
+    assert "only on white Gaussian noise of sigma 25 (0-255 scale)" in card["limits"][0]
     monkeypatch.setattr(weights, "FOLDER", tmp_path / "weights")
     images = np.random.default_rng(0).random((1, 9, 8, 3), dtype=np.float32)
     denoiser = load_denoiser(NAME)

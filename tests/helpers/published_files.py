@@ -132,3 +132,76 @@ def write_mat(path, layers):
     with open(path, "r+b") as file:
         file.write(b"MATLAB 7.3 MAT-file, Platform: made by a test".ljust(512))
     return path
+
+
+def write_mat_of_dag(path, layers, params):
+    """Writes a network of MatConvNet's kind DagNN as MATLAB 7.3 does.
+
+    Each layer is (class, inputs, outputs, names of parameters, {field: number}).
+    """
+    with h5py.File(path, "w", userblock_size=512) as file:
+        references = file.create_group("#refs#")
+
+        def kept(data):
+            return references.create_dataset(str(len(references)), data=data).ref
+
+        def text(letters):
+            return kept(np.array([[ord(letter)] for letter in letters], np.uint16))
+
+        def texts(some):
+            if some:
+                return kept(np.array([[text(each)] for each in some], dtype=h5py.ref_dtype))
+            empty = references.create_dataset(str(len(references)), data=np.zeros(2, np.uint64))
+            empty.attrs["MATLAB_empty"] = np.uint8(1)
+            return empty.ref
+
+        def block(numbers):
+            group = references.create_group(str(len(references)))
+            for name, number in numbers.items():
+                group.create_dataset(name, data=np.array([[float(number)]]))
+            return group.ref
+
+        net = file.create_group("net")
+        rows = [
+            (text(kind), texts(inputs), texts(outputs), texts(names), block(numbers))
+            for kind, inputs, outputs, names, numbers in layers
+        ]
+        group = net.create_group("layers")
+        for name, column in zip(
+            ("type", "inputs", "outputs", "params", "block"), zip(*rows, strict=True), strict=True
+        ):
+            group.create_dataset(name, data=np.array([column]).T.astype(h5py.ref_dtype))
+        group = net.create_group("params")
+        values = [kept(np.asarray(value, np.float32).T) for value in params.values()]
+        for name, column in (("name", [text(name) for name in params]), ("value", values)):
+            group.create_dataset(name, data=np.array([column]).T.astype(h5py.ref_dtype))
+    with open(path, "r+b") as file:
+        file.write(b"MATLAB 7.3 MAT-file, Platform: made by a test".ljust(512))
+    return path
+
+
+def write_mat_5_of_dag(path, layers, params):
+    """Writes the same in version 5; needs SciPy."""
+    import scipy.io
+
+    def cells(some):
+        cell = np.empty((1, len(some)), object)
+        cell[0, :] = some
+        return cell
+
+    def structures(names, rows):
+        array = np.empty((1, len(rows)), [(name, object) for name in names])
+        for index, row in enumerate(rows):
+            array[0, index] = tuple(row)
+        return array
+
+    rows = [
+        (kind, cells(inputs), cells(outputs), cells(names), {"name": "block", **numbers})
+        for kind, inputs, outputs, names, numbers in layers
+    ]
+    net = {
+        "layers": structures(("type", "inputs", "outputs", "params", "block"), rows),
+        "params": structures(("name", "value"), list(params.items())),
+    }
+    scipy.io.savemat(path, {"net": net})
+    return path

@@ -62,6 +62,20 @@ def chain_tensors(prefix, inputs, width, outputs, layers=4, bias=True, norm=Fals
     return found
 
 
+def harmless(tensors):
+    """The same network with an output near 0, which changes no picture: it is not refused."""
+    last = max((name for name in tensors if name.endswith(".weight")), key=_number_of)
+    scaled = (last, last.replace(".weight", ".bias"))
+    return {
+        name: np.float32(1e-3) * value if name in scaled else value
+        for name, value in tensors.items()
+    }
+
+
+def _number_of(name):
+    return int(name.split(".")[-2])
+
+
 def run_chain(tensors, prefix, features):
     """What such a chain computes."""
     numbers = sorted({int(name[len(prefix) + 1 :].split(".")[0]) for name in tensors})

@@ -80,10 +80,22 @@ def test_the_tone_of_noise_that_is_alike_in_all_channels(tint, sigma):
     np.testing.assert_allclose(tone, np.array(tint) / np.mean(tint), atol=0.02)
 
 
-def test_coarse_grain_alike_in_all_channels_is_found_at_half_size():
-    grain = cv2.GaussianBlur(noise((150, 203, 1), 1), (0, 0), 1.2)[..., np.newaxis]
-    picture = photograph() + 14 * grain / grain.std()
-    np.testing.assert_allclose(survey_noise(eight_bits(picture)).tone, 1, atol=0.05)
+@pytest.mark.parametrize("framed", [False, True])
+def test_noise_becomes_alike_where_jpeg_stores_color_at_half_size(framed):
+    picture = eight_bits(photograph(height=240, width=320) + noise((240, 320, 3), 25))
+    if framed:
+        picture = np.pad(picture, ((120, 100), (90, 140), (0, 0)), constant_values=255)
+    encoded = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 92])[1]
+    survey = survey_noise(cv2.imdecode(encoded, cv2.IMREAD_COLOR))
+    np.testing.assert_allclose(survey.tone, 1, atol=0.05)
+
+
+def test_grass_is_no_noise_though_it_is_alike_in_all_channels():
+    draw = np.random.default_rng(5)
+    strength = cv2.resize(draw.uniform(2, 40, (20, 26)).astype(np.float32), (208, 160))
+    grass = 120 + strength * draw.normal(0, 1, (160, 208))
+    survey = survey_noise(eight_bits(grass[..., None] * np.array([0.9, 1.1, 0.7])))
+    assert survey.tone is None and not survey.noise_free
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 500), (15, 15), (16, 16), (17, 33), (1, 16)])

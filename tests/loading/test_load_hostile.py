@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from tiny_run import make_run
 
 from gradnet_tf.denoiser import load_denoiser
-from gradnet_tf.loading.load import model_info
+from gradnet_tf.loading.load import model_info, resolve
 from gradnet_tf.utils.errors import UserError
 from gradnet_tf.utils.files import sha256_of
 
@@ -81,7 +81,7 @@ def read_or_refused(path):
         load_denoiser(str(path))
     except UserError as error:
         assert 1 <= len(str(error).splitlines()) <= 3
-    model_info(str(path))
+    model_info(resolve(str(path)))
 
 
 def little_memory(action):

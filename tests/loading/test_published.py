@@ -4,11 +4,19 @@ import sys
 
 import numpy as np
 import pytest
-from published_files import state_of, write_legacy, write_mat, write_zip
+from published_files import (
+    state_of,
+    write_legacy,
+    write_mat,
+    write_mat_5_of_dag,
+    write_mat_of_dag,
+    write_zip,
+)
 from published_tensors import (
     RNG,
     adnet_tensors,
     chain_tensors,
+    harmless,
     run_adnet,
     run_chain,
     run_ffdnet,
@@ -151,7 +159,7 @@ def test_matlab_5_is_read_with_scipy_and_without(tmp_path, monkeypatch):
     check(path, noisy, first(noisy) - run_chain(tensors, "model", first(noisy)))
 
 
-@pytest.mark.parametrize("key", ["state_dict", "params"])
+@pytest.mark.parametrize("key", ["state_dict", "params", "params_ema", "model", "netG"])
 def test_a_dictionary_in_a_dictionary(tmp_path, key):
     tensors = chain_tensors("model", 1, 6, 1)
     state = {"epoch": 3, key: state_of(tensors)}
@@ -229,7 +237,7 @@ def test_a_layer_of_matconvnet_that_does_not_fit_is_named(tmp_path, position, la
 
 
 def test_model_flag_takes_a_file_by_its_content(tmp_path):
-    tensors = chain_tensors("model", 3, 6, 3)
+    tensors = harmless(chain_tensors("model", 3, 6, 3))
     # Neither name tells what it is.
     for write, name in ((write_zip, "weights.bin"), (write_legacy, "weights")):
         denoiser = load_denoiser(str(write(tmp_path / name, tensors)))
@@ -241,3 +249,107 @@ def test_model_flag_takes_a_file_by_its_content(tmp_path):
     mat = load_denoiser(str(write_mat(tmp_path / "net", matlab_layers(tensors))))
     noisy = images(3)
     np.testing.assert_allclose(mat.denoise(noisy), denoiser.denoise(noisy), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "modules",
+    [
+        "net.layers.0 net.layers.2 net.layers.4 net.layers.6",
+        "generator.0.conv generator.1.conv generator.2.conv generator.3.conv",
+        "in_conv conv_list.0 conv_list.1 out_conv",
+        "conv1 conv2 conv3 conv4",
+        "head.0 body.0.0 body.1.0 tail",
+        "net.layers.0 net.layers.2 net.layers.3 net.layers.5 net.layers.6 net.layers.8",
+        "conv1 conv2 bn2 conv3 bn3 conv4",
+        "l.0.conv l.1.conv l.1.bn l.2.conv l.2.bn l.3.conv",
+        "first.0 mid.9.0 mid.9.1 mid.10.0 mid.10.1 last",
+    ],
+)
+@pytest.mark.parametrize("wrapped", ["", "module.", "model.module.netG."])
+def test_a_chain_under_any_names(tmp_path, modules, wrapped):
+    modules = modules.split()
+    tensors = chain_tensors("model", 3, 6, 3, norm=len(modules) == 6)
+    numbers = sorted({int(name.split(".")[1]) for name in tensors})
+    names = dict(zip(numbers, modules, strict=True))
+    named = {}
+    for name, value in tensors.items():
+        _, number, part = name.split(".")
+        named[f"{wrapped}{names[int(number)]}.{part}"] = value
+    noisy = images(3)
+    expected = first(noisy) - run_chain(tensors, "model", first(noisy))
+    check(write_zip(tmp_path / "a.pth", named), noisy, expected)
+
+
+def test_adnet_under_a_prefix(tmp_path):
+    tensors = adnet_tensors(1)
+    noisy = images(1)
+    named = {f"net.inner.{name}": value for name, value in tensors.items()}
+    check(write_zip(tmp_path / "a.pth", named), noisy, run_adnet(tensors, first(noisy)))
+
+
+def test_names_of_very_many_parts_are_refused(tmp_path):
+    named = {"a." * 20_000 + f"{n}.weight": tensor(1, 1, 3, 3) for n in (0, 1)}
+    with pytest.raises(UserError, match="not recognized"):
+        load_published(write_zip(tmp_path / "a.pth", named))
+
+
+@pytest.mark.parametrize("kind", ["loss", "softmaxloss", "customLoss"])
+def test_the_loss_behind_the_last_layer_is_left_out(tmp_path, kind):
+    tensors = chain_tensors("model", 1, 6, 1)
+    noisy = images(1)
+    expected = first(noisy) - run_chain(tensors, "model", first(noisy))
+    layers = [*matlab_layers(tensors), (kind, [], {})]
+    check(write_mat(tmp_path / "a.mat", layers), noisy, expected)
+    with pytest.raises(UserError, match="loss|Loss"):  # Not in the middle.
+        load_published(write_mat(tmp_path / "b.mat", [*layers[:2], (kind, [], {}), *layers[2:]]))
+
+
+def test_fdncnn_of_matconvnet(tmp_path):
+    tensors = chain_tensors("model", 2, 6, 1)
+    noisy = images(1)
+    level = np.broadcast_to((SIGMA / 255)[:, None, None, None], first(noisy).shape)
+    expected = run_chain(tensors, "model", np.concatenate([first(noisy), level], axis=1))
+    for name, frame in (("a.mat", [("concat", [], {})]), ("b.mat", [])):
+        layers = [*frame, *matlab_layers(tensors)]
+        _, network = check(write_mat(tmp_path / name, layers), noisy, expected, SIGMA)
+        assert network == "FDnCNN, gray, 4 layers of 6"
+
+
+def dag(tensors):
+    """A chain as layers and parameters of a DagNN."""
+    layers, params, before = [], {}, "input"
+    classes = {"conv": "dagnn.Conv", "bnorm": "dagnn.BatchNorm", "relu": "dagnn.ReLU"}
+    for number, (kind, weights, numbers) in enumerate(matlab_layers(tensors)):
+        names = [f"{kind}{number}_{index}" for index in range(len(weights))]
+        params |= dict(zip(names, weights, strict=True))
+        layers.append((classes[kind], [before], [f"x{number}"], names, numbers))
+        before = f"x{number}"
+    layers.append(("dagnn.Loss", [before, "label"], ["objective"], [], {}))
+    return layers, params
+
+
+@pytest.mark.parametrize("write", [write_mat_of_dag, write_mat_5_of_dag])
+def test_dagnn_of_matconvnet(tmp_path, write):
+    if write is write_mat_5_of_dag:
+        pytest.importorskip("scipy.io")
+    tensors = chain_tensors("model", 1, 6, 1, norm=True)
+    noisy = images(1)
+    layers, params = dag(tensors)
+    expected = first(noisy) - run_chain(tensors, "model", first(noisy))
+    check(write(tmp_path / "a.mat", layers, params), noisy, expected)
+    kind, _, *rest = layers[2]
+    beside = [*layers[:2], (kind, ["input"], *rest), *layers[3:]]
+    with pytest.raises(UserError, match="DagNN whose layer 3 .dagnn.Conv. takes input") as caught:
+        load_published(write(tmp_path / "b.mat", beside, params))
+    assert "ownload" not in str(caught.value) and str(tmp_path) in str(caught.value)
+    with pytest.raises(UserError, match="'dagnn.Sum'. is not supported"):
+        changed = [*layers[:1], ("dagnn.Sum", *layers[1][1:]), *layers[2:]]
+        load_published(write(tmp_path / "c.mat", changed, params))
+
+
+def test_several_networks_in_one_file_are_named(tmp_path):
+    tensors = chain_tensors("model", 1, 6, 1)
+    state = {str(number): state_of(tensors) for number in range(25)}
+    with pytest.raises(UserError, match=r"25 networks \('0', '1', '2' …\).* IRCNN") as caught:
+        load_published(write_zip(tmp_path / "a.pth", tensors, state))
+    assert len(str(caught.value).splitlines()) == 2

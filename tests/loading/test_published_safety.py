@@ -254,7 +254,7 @@ def test_archives_of_something_else(tmp_path):
 
 
 LAYERS = [("conv", [tensor(3, 3, 1, 4), tensor(4)], {}), ("relu", [], {}),
-          ("conv", [tensor(3, 3, 4, 1), tensor(1)], {})]  # fmt: skip
+          ("conv", [1e-3 * tensor(3, 3, 4, 1), 1e-3 * tensor(1)], {})]  # fmt: skip
 
 
 def test_damaged_matlab_files_are_refused(tmp_path):

@@ -10,8 +10,8 @@ from gradnet_tf import weights
 from gradnet_tf.cli.main import main
 from gradnet_tf.denoiser import Denoiser, load_denoiser
 from gradnet_tf.images.image_files import read_image, write_image
-from gradnet_tf.loading import load
 from gradnet_tf.loading.load import resolve
+from gradnet_tf.runtimes import choose_runtime
 from gradnet_tf.utils.errors import UserError
 
 TINY = "gradnet_tiny_color_blind"
@@ -21,7 +21,7 @@ TINY = "gradnet_tiny_color_blind"
 def free(monkeypatch):
     """A machine without a GPU, on which nobody chose a backend."""
     monkeypatch.delenv("KERAS_BACKEND", raising=False)
-    monkeypatch.setattr(load, "_has_gpu", lambda: False)
+    monkeypatch.setattr(choose_runtime, "_has_gpu", lambda: False)
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ def test_both_runtimes_compute_the_same(name):
     np.testing.assert_allclose(litert.denoise(images), keras.denoise(images), atol=1e-5)
 
 
-def test_the_default_and_its_grey_partner_ship_for_litert():
+def test_the_default_and_its_gray_partner_ship_for_litert():
     assert weights.find_tflite("default") and weights.find_tflite("gradnet_small_gray_blind")
     assert weights.find_tflite(TINY) and weights.find_tflite("nonsense") is None
 
@@ -46,14 +46,14 @@ def test_auto_takes_litert_unless_there_is_a_reason(free, monkeypatch, tmp_path)
     assert resolve(TINY, "keras").litert is None
     assert resolve("opencv_nlm", "auto").litert is None
     assert resolve(str(tmp_path), "auto").litert is None
-    monkeypatch.setattr(load, "_has_gpu", lambda: True)
+    monkeypatch.setattr(choose_runtime, "_has_gpu", lambda: True)
     assert resolve(TINY, "auto").litert is None
     assert resolve(TINY, "litert").litert == weights.find_tflite("gradnet_tiny")
-    monkeypatch.setattr(load, "_has_gpu", lambda: False)
+    monkeypatch.setattr(choose_runtime, "_has_gpu", lambda: False)
     monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
     assert resolve(TINY, "auto").litert is None
     monkeypatch.delenv("KERAS_BACKEND")
-    monkeypatch.setattr(load.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(choose_runtime.importlib.util, "find_spec", lambda name: None)
     assert resolve(TINY, "auto").litert is None
 
 

@@ -198,7 +198,7 @@ def test_an_estimate_outside_costs_and_cannot_be_exported(image_set, tmp_path, c
     from export.export_config import ExportConfig
     from export.weights.shipping import ship
 
-    with pytest.raises(UserError, match="its naive denoiser is opencv_nlm, which is no part"):
+    with pytest.raises(UserError, match="its naive denoiser is opencv_nlm, which is not part"):
         export(ExportConfig(model=str(tmp_path / "run"), output=str(tmp_path / "out")), None)
     with pytest.raises(UserError, match="opencv_nlm: not a network, so it cannot be exported"):
         export(ExportConfig(model="opencv_nlm", output=str(tmp_path / "out")), None)

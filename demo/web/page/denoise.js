@@ -1,6 +1,7 @@
 // Denoises a whole picture: first the attention vectors of its crops, then window by window.
 
-import {cropPlaces, windows} from './tiles.js';
+import {noisyPlaces, surveyNoise} from './survey.js';
+import {windows} from './tiles.js';
 
 /**
  * Denoises a picture part by part.
@@ -13,7 +14,13 @@ import {cropPlaces, windows} from './tiles.js';
  */
 export async function denoise(network, picture, {cancelled, onProgress, onPart}) {
   const {width, height} = picture;
-  const places = cropPlaces(width, height, network.crop);
+  const survey = surveyNoise(picture);
+  if (survey.isDrawing) {
+    // There is nothing to remove from a drawing, a page or a screenshot.
+    onPart({left: 0, top: 0, width, height, data: picture.data.slice()});
+    return true;
+  }
+  const {places, side} = noisyPlaces(width, height, network.crop, survey);
   const cut = windows(width, height, network.tile, network.halo, network.block);
   const gray = isGray(picture.data);
   // The progress is estimated from the number of pixels that the network processes.
@@ -31,7 +38,7 @@ export async function denoise(network, picture, {cancelled, onProgress, onPart})
   const sums = {};
   for (const [index, {top, left}] of places.entries()) {
     if (await interrupted(cancelled)) return false;
-    add(sums, await network.vectors(picture, top, left));
+    add(sums, await network.vectors(picture, top, left, side));
     spent += costs.crops;
     report('crops', index + 1, places.length, 0, begun);
   }

@@ -65,9 +65,12 @@ class Network {
     return images.shape;
   }
 
-  /** Returns the attention vectors of a crop, {attention_0: Float32Array, …}. */
-  async vectors(picture, top, left) {
-    return this._run('attention', {images: read(picture, top, left, this.crop)});
+  /**
+   * Returns the attention vectors of a crop, {attention_0: Float32Array, …}. A crop of a smaller
+   * `side` is mirrored to the size that the network takes.
+   */
+  async vectors(picture, top, left, side = this.crop) {
+    return this._run('attention', {images: read(picture, top, left, this.crop, side)});
   }
 
   /** Returns the denoised window at (top, left), Float32Array of size × size × 3 in [0, 1]. */
@@ -94,13 +97,16 @@ class Network {
   }
 }
 
-/** Reads a square of a picture, mirrored at the border, as float32 RGB in [0, 1]. */
-function read(picture, top, left, side) {
+/**
+ * Reads a square of a picture as float32 RGB in [0, 1], mirrored at the picture's border, and
+ * after `kept` pixels where fewer than `side` are wanted of the picture.
+ */
+function read(picture, top, left, side, kept = side) {
   const {width, height, data} = picture;
-  const columns = Int32Array.from({length: side}, (_, x) => 4 * mirrored(left + x, width));
+  const columns = Int32Array.from({length: side}, (_, x) => 4 * mirrored(left + mirrored(x, kept), width));
   const floats = new Float32Array(side * side * 3);
   for (let y = 0, at = 0; y < side; y++) {
-    const row = 4 * width * mirrored(top + y, height);
+    const row = 4 * width * mirrored(top + mirrored(y, kept), height);
     for (let x = 0; x < side; x++, at += 3) {
       const from = row + columns[x];
       floats[at] = LEVELS[data[from]];

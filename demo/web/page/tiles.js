@@ -47,12 +47,14 @@ export function mirrored(index, length) {
  * 128, and at most as many as cover the area of the picture. Their places are the first points of
  * the R2 sequence, which covers a rectangle evenly, because NumPy's generator is not available.
  *
+ * @param {number} [number] how many; by default as many as the library takes.
  * @returns {{top: number, left: number}[]}
  */
-export function cropPlaces(width, height, side) {
+export function cropPlaces(width, height, side, number) {
   const sides = [Math.min(side, height), Math.min(side, width)];
   const wanted = Math.min(128, Math.max(32, Math.floor(width * height / 2 ** 15)));
-  const count = Math.min(wanted, Math.floor(width * height / (sides[0] * sides[1])));
+  const fitting = Math.min(wanted, Math.floor(width * height / (sides[0] * sides[1])));
+  const count = number ?? fitting;
   const at = (index, step, room) => Math.floor(((0.5 + index * step) % 1) * (room + 1));
   return Array.from({length: count}, (_, index) => ({
     top: at(index, 0.7548776662466927, height - sides[0]),

@@ -129,3 +129,34 @@ def test_cc15_leaves_the_results_beside_the_pairs_alone(make_images, capsys):
 def test_nam_takes_the_pairs_that_are_there(make_images):
     root = make_images("D/nam", ["a_real.png", "a_mean.png"]).parent
     assert find_dataset("nam", root).names == ["a.png"]
+
+
+@pytest.mark.parametrize(
+    ("noisy", "clean"),
+    [
+        ("CC60/{0}_Noisy_{1}.png", "CC60/{0}_Mean_{1}.png"),
+        ("CC_NoisyImages/{0}_{1}_Noisy.png", "CC_MeanImages/{0}_{1}_Mean.png"),
+        ("Real_NoisyImage/{0}_{1}_real.png", "Real_MeanImage/{0}_{1}_mean.png"),
+        ("CC60Noisy/{0}{1}.png", "CC60Mean/{0}{1}.png"),
+        ("{0}/ISO{1}/C_Noisy_1.png", "{0}/ISO{1}/C_Mean_1.png"),
+        ("my Noisy photos/{0} {1}.png", "my Clean photos/{0} {1}.png"),
+    ],
+)
+def test_words_inside_of_names_and_folders(make_images, noisy, clean):
+    places = [(camera, number) for camera in ("d800", "5dMark3") for number in range(1, 4)]
+    names = [form.format(*place) for place in places for form in (noisy, clean)]
+    root = make_images("root", names)
+    found = match_pairs(get_info("pairs"), root)
+    assert not found.unmatched and not found.others and len(found.pairs) == 6
+    for name, one, other in found.pairs:
+        place = next(place for place in places if other == root / clean.format(*place))
+        assert one == root / noisy.format(*place) and name.endswith(".png")
+    assert len({name for name, _, _ in found.pairs}) == 6
+
+
+def test_words_inside_of_names_leave_other_pairs_alone(make_images):
+    root = make_images("root", ["noisy/MeanStreet.png", "clean/MeanStreet.png"])
+    (pair,) = match_pairs(get_info("pairs"), root).pairs
+    assert pair[0] == "MeanStreet.png"
+    root = make_images("other", ["a_Noisy_1.png", "a_Mean_1.png", "b_Noisy_1.png"])
+    assert not match_pairs(get_info("pairs"), root).pairs
