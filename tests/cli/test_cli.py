@@ -115,18 +115,18 @@ def test_a_result_that_cannot_be_written_keeps_the_one_before(
     photos, tmp_path, run, capsys, monkeypatch
 ):
     output = tmp_path / "out"
-    output.mkdir()
+    arguments = ["--output", output, "--model", run, "--overwrite"]
+    assert gradnet("denoise", photos / "a.png", *arguments) == 0
     (output / "a.png").write_bytes(b"the result of yesterday")
 
     def full_disk(*_):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "replace", full_disk)
-    arguments = ["--output", output, "--model", run, "--overwrite"]
     assert gradnet("denoise", photos / "a.png", *arguments) == 1
     assert "No space left on device" in capsys.readouterr().err
     assert (output / "a.png").read_bytes() == b"the result of yesterday"
-    assert [path.name for path in output.iterdir()] == ["a.png"]
+    assert {path.name for path in output.iterdir()} <= {"a.png", ".gradnet.json"}
 
 
 def test_running_out_of_memory_fails_the_file_alone(photos, tmp_path, capsys):

@@ -73,7 +73,7 @@ def test_a_name_or_a_path_is_enough(tmp_path):
         assert (named.name, named.source) == (loaded.name, loaded.source)
         np.testing.assert_array_equal(named(picture), loaded(picture))
     assert Denoiser().name == load_denoiser("default").name
-    with pytest.raises(UserError, match="--model=nonsense: no such file, folder or name"):
+    with pytest.raises(UserError, match="model='nonsense': no such file, folder or name"):
         Denoiser("nonsense")
 
 
