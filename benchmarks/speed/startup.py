@@ -85,7 +85,8 @@ def run_command(
                 raise UserError(f"{' '.join(command)} failed:\n{err.read().strip()}")
             out.seek(0)
             last = out.read().splitlines()[-1]
-        written = (Path(folder) / source.name).stat().st_mtime - begin
+        # The result has its photograph's time of modification.
+        written = (Path(folder) / source.name).stat().st_ctime - begin
     run = Run(written, end - begin, usage.ru_utime + usage.ru_stime)
     if not last.startswith("{"):
         return run

@@ -89,7 +89,9 @@ def test_a_fixed_file_takes_no_other_tile(files):
 def test_a_fixed_file_needs_the_card_that_belongs_to_it(files, tmp_path):
     path = tmp_path / "a.tflite"
     path.write_bytes(files[FIXED].read_bytes())
-    with pytest.raises(UserError, match="a.json, which tells their margin, is missing beside it"):
+    with pytest.raises(
+        UserError, match="a.json, which holds their margin, is missing or incomplete"
+    ):
         load_denoiser(str(path))
     facts = json.loads(files[FIXED].with_suffix(".json").read_text())
     path.with_suffix(".json").write_text(json.dumps({**facts, "tile": 32}))
@@ -105,7 +107,7 @@ def test_without_a_card_a_file_of_any_size_runs_whole_pictures(files, tmp_path):
     path.write_bytes(files[ANY].read_bytes())
     denoiser, image = load_denoiser(str(path)), noisy_image(90, 70, 3)[None]
     np.testing.assert_array_equal(denoiser.denoise(image, None, AUTO), denoiser.denoise(image))
-    with pytest.raises(UserError, match="a.json, which tells the margin of tiles, is not beside"):
+    with pytest.raises(UserError, match="a.json, which holds the margin of tiles, is missing"):
         denoiser.denoise(image, None, TileConfig(32))
 
 
