@@ -97,8 +97,8 @@ def damage(path, kind):
     [
         ("empty", "damaged, truncated or not a MATLAB file"),
         ("text", "damaged, truncated or not a MATLAB file"),
-        ("cut off", "bytes instead of"),
-        ("header only", "bytes instead of"),
+        ("cut off", "bytes, where its own lengths ask for"),
+        ("header only", "bytes, where its own lengths ask for"),
         ("hdf5 cut off", "damaged, truncated or not a MATLAB file: .*truncated"),
         ("double", r"is float64 of shape \(2, 3, 16, 20, 3\); expected uint8 of shape \(40, 32"),
         ("grey", r"is uint8 of shape \(2, 3, 16, 20\); expected uint8"),
