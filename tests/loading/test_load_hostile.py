@@ -25,7 +25,7 @@ MEGABYTE = 10**6
 ODD = [-1, 0, 0.5, 10**6, 10**9, 10**30, 1e308, float("nan"), None, True, "x", "", [], [1], {}]
 VALUES = st.sampled_from(ODD)
 COUNT_LIMIT = settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 
 
