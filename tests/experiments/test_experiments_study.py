@@ -37,6 +37,7 @@ def test_a_fusion_study_from_photographs_to_table_and_chart(scenes, tmp_path, ca
     assert (tmp_path / "study/chart.png").exists()
 
 
+@pytest.mark.slow
 def test_a_gradient_study_resumes_where_it_was_cut_off(scenes, tmp_path, capsys):
     asked = options(scenes, tmp_path)
     keep = [(NAIVE, "none"), ("Sobel", "fixed"), ("ψ fine-tuned", "fixed")]

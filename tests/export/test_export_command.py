@@ -228,6 +228,7 @@ def test_a_saved_model_that_somebody_changed_is_theirs(tmp_path):
         artifact.require_own_artifact(tmp_path, file, card)
 
 
+@pytest.mark.slow
 def test_our_own_are_replaced_each_version_by_itself(run, images, tmp_path):
     for version in (1, 2, 1):
         config = ExportConfig(

@@ -84,6 +84,7 @@ def test_a_run_folder_holds_what_was_promised(reference):
     assert list((reference / "tensorboard").iterdir())
 
 
+@pytest.mark.slow
 def test_mirrored_over_two_logical_devices_gives_the_same_losses(reference, tmp_path):
     # Each replica works through its half of a batch in two parts: that changes nothing either.
     finish(tmp_path / "run", "--strategy=mirrored", "--cpu_replicas=2", "--accumulate=2")

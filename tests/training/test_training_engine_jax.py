@@ -64,6 +64,7 @@ def results(tmp_path_factory):
     return {**found, "loaded": np.load(folder / "loaded.npy")}
 
 
+@pytest.mark.slow
 def test_losses_agree_from_the_same_weights_on_the_same_batches(results):
     ours, theirs = results["jax"]["losses"], results["tensorflow"]["losses"]
     assert np.abs(ours[:8] - theirs[:8]).max() < 1e-5
@@ -85,6 +86,7 @@ def test_a_run_begun_on_tensorflow_goes_on_on_jax(results):
     assert (np.abs(ours - theirs) / theirs).max() < 1e-3
 
 
+@pytest.mark.slow
 def test_two_devices_train_as_one(tmp_path):
     run_case("jax", "two_devices", tmp_path)
     found = np.load(tmp_path / "two_devices.npz")
