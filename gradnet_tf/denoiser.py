@@ -64,11 +64,6 @@ class Strength:
             if not 0.0 <= value <= 1.0:
                 raise UserError(f"{name}: expected a number in [0, 1]. Received: {value}.")
 
-    @property
-    def is_full(self) -> bool:
-        """Whether the network's result is returned as it is."""
-        return self.overall * self.luma == self.overall * self.chroma == 1.0
-
     def is_nothing(self, channels: int = 3) -> bool:
         """Whether pictures with this many color channels are not changed."""
         chroma = self.chroma if channels == 3 else 0.0
@@ -639,7 +634,9 @@ def load_gray_partner(denoiser):
         return None
     runtime = denoiser.source.get("runtime") or "keras"
     partner = load_denoiser(name, runtime=runtime)
-    note(f"gray pictures are denoised by {name}, the gray weights of {denoiser.name}")
+    note(
+        f"gray pictures and gray noise are denoised by {name}, the gray weights of {denoiser.name}"
+    )
     return partner
 
 

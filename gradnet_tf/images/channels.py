@@ -99,11 +99,12 @@ def fill_hidden(colors: np.ndarray, visible: np.ndarray) -> np.ndarray:
     Returns:
         A new array; visible pixels are unchanged. Equal channels stay equal.
     """
-    values = colors.astype(np.float32)
+    # Hidden floats may be NaN, which would spread.
+    values = np.where(visible[..., np.newaxis], colors, 0).astype(np.float32)
     weights = visible.astype(np.float32)
     filled = _flat_blocks(_push_pull(values, weights), visible)
     holes, rim, sources = _mirrored(visible)
-    means = cv2.GaussianBlur(values * weights[..., np.newaxis], (0, 0), _SMOOTH)
+    means = cv2.GaussianBlur(values, (0, 0), _SMOOTH)
     means = means.reshape(colors.shape)  # cv2 drops a single channel.
     means /= np.maximum(cv2.GaussianBlur(weights, (0, 0), _SMOOTH), 1e-6)[..., np.newaxis]
     # Mirrored in value as well, so that a slope goes on instead of turning back.

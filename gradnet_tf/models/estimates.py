@@ -12,8 +12,26 @@ from gradnet_tf.models.base import DenoisingModel
 from gradnet_tf.models.classical import CLASSICAL
 
 
+class _AroundDenoiser(DenoisingModel):
+    """A model around another one, `denoiser`, whose channels and scale are its own."""
+
+    def get_config(self):
+        config = super().get_config()
+        for name in ("channels", "scale"):  # taken from the denoiser
+            del config[name]
+        return {**config, "denoiser": keras.saving.serialize_keras_object(self.denoiser)}
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        config = dict(config)
+        denoiser = keras.saving.deserialize_keras_object(
+            config.pop("denoiser"), custom_objects=custom_objects
+        )
+        return cls(denoiser, **config)
+
+
 @keras.saving.register_keras_serializable(package="gradnet_tf")
-class AnyKerasModel(DenoisingModel):
+class AnyKerasModel(_AroundDenoiser):
     """Any Keras model, such as a functional one, that maps images to images of the same shape.
 
     Args:
@@ -63,23 +81,9 @@ class AnyKerasModel(DenoisingModel):
         images = ops.cast(images, "float32")
         return ops.cast(self.denoiser(images, training=training), "float32")
 
-    def get_config(self):
-        config = super().get_config()
-        for name in ("channels", "scale"):  # taken from the denoiser
-            del config[name]
-        return {**config, "denoiser": keras.saving.serialize_keras_object(self.denoiser)}
-
-    @classmethod
-    def from_config(cls, config, custom_objects=None):
-        config = dict(config)
-        denoiser = keras.saving.deserialize_keras_object(
-            config.pop("denoiser"), custom_objects=custom_objects
-        )
-        return cls(denoiser, **config)
-
 
 @keras.saving.register_keras_serializable(package="gradnet_tf")
-class FixedSigma(DenoisingModel):
+class FixedSigma(_AroundDenoiser):
     """Calls a denoiser with a fixed noise level.
 
     With it a network like FFDNet can be the ψ of a GradNet that is trained for one level, and the
@@ -131,19 +135,7 @@ class FixedSigma(DenoisingModel):
         return self.denoiser(images, sigma=levels)
 
     def get_config(self):
-        config = super().get_config()
-        for name in ("channels", "scale"):  # taken from the denoiser
-            del config[name]
-        denoiser = keras.saving.serialize_keras_object(self.denoiser)
-        return {**config, "denoiser": denoiser, "sigma": self.sigma}
-
-    @classmethod
-    def from_config(cls, config, custom_objects=None):
-        config = dict(config)
-        denoiser = keras.saving.deserialize_keras_object(
-            config.pop("denoiser"), custom_objects=custom_objects
-        )
-        return cls(denoiser, **config)
+        return {**super().get_config(), "sigma": self.sigma}
 
 
 class EstimateInInput(DenoisingModel):

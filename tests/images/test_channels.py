@@ -62,6 +62,15 @@ def test_gray_stays_gray_and_one_channel_is_taken():
     np.testing.assert_array_equal(fill_hidden(gray[..., :1], visible), filled[..., :1])
 
 
+def test_nan_behind_transparent_pixels_does_not_spread():
+    picture, visible = picture_and_hole()
+    shown = np.where(visible[..., None], picture / 255, np.nan).astype(np.float32)
+    filled = fill_hidden(shown, visible)
+    assert np.isfinite(filled).all()
+    expected = fill_hidden((picture / 255).astype(np.float32), visible)
+    np.testing.assert_allclose(filled, expected, atol=1e-6)
+
+
 def test_one_visible_pixel_fills_everything():
     visible = np.zeros((5, 7), bool)
     visible[4, 6] = True
