@@ -13,6 +13,7 @@ from gradnet_tf.degradations.correlated import add_correlated_noise
 from gradnet_tf.degradations.draws import Draws
 from gradnet_tf.degradations.eight_bits import jpeg, round_to_8_bits
 from gradnet_tf.degradations.gaussian import add_gaussian_noise
+from gradnet_tf.degradations.photograph import CameraSettings, noise_profile, photograph
 from gradnet_tf.degradations.sensor import add_poisson_gaussian_noise
 
 
@@ -30,6 +31,10 @@ class Range:
     def draw_variance(self, draws: Draws) -> float:
         """Returns a variance whose square root is drawn uniformly."""
         return Range(math.sqrt(self.low), math.sqrt(self.high)).draw(draws) ** 2
+
+    def draw_logarithm(self, draws: Draws) -> float:
+        """Returns a value above 0 whose logarithm is drawn uniformly."""
+        return math.exp(Range(math.log(self.low), math.log(self.high)).draw(draws))
 
     def __str__(self) -> str:
         texts = [f"{value:.12g}" for value in (self.low, self.high)]
@@ -129,6 +134,73 @@ class Camera:
 
 
 @dataclasses.dataclass(frozen=True)
+class Photograph:
+    """The noise of a whole camera, with published noise profiles; see `photograph`.
+
+    Attributes:
+        iso: sensitivity, which chooses shot and read noise; a camera is drawn for each image. For a
+            range, the logarithm is drawn uniformly.
+        push: stops by which the exposure is too short, as in shadows that are brightened.
+        row: row noise as a share of the read noise.
+        bits: of the sensor, rounded to a whole number.
+        mosaic: 1 for one color per pixel, 0 for all three.
+        bilinear: 1 for bilinear demosaicking, 0 for Malvar's filters; a range chooses by its value
+            above or below 0.5.
+        balance: strength of the white balance.
+        matrix: strength of the color matrix.
+        gamma: γ of the tone curve.
+        contrast: S-curve of the tone curve, see `Response`.
+        size: the photograph's size as a share of the sensor's.
+        smoothing: share of the luma noise that the camera's denoiser smooths.
+        reach: standard deviation of that smoothing in pixels.
+        chroma: standard deviation of the smoothing of chroma noise in pixels.
+        sharpen: strength of the sharpening.
+        quality: JPEG quality, rounded to a whole number; 0 for no JPEG.
+    """
+
+    iso: Range = _parameter(25, 819200, (3200, 102400))
+    push: Range = _parameter(0, 6, (0, 3))
+    row: Range = _parameter(0, 2, (0, 0.3))
+    bits: Range = _parameter(8, 16, (12, 14))
+    mosaic: Range = _parameter(0, 1, (1, 1))
+    bilinear: Range = _parameter(0, 1, (0, 1))
+    balance: Range = _parameter(0, 1, (0, 1))
+    matrix: Range = _parameter(0, 1, (0, 1))
+    gamma: Range = _parameter(1, 4, (1.2, 2.4))
+    contrast: Range = _parameter(0, 0.9, (0, 0.5))
+    size: Range = _parameter(0.25, 1, (0.6, 1))
+    smoothing: Range = _parameter(0, 1, (0, 0.8))
+    reach: Range = _parameter(0.3, 8, (0.7, 2))
+    chroma: Range = _parameter(0, 8, (0, 3.5))
+    sharpen: Range = _parameter(0, 2, (0, 0.7))
+    quality: Range = _parameter(0, 100, (75, 100))
+
+    def apply(self, image: np.ndarray, draws: Draws) -> np.ndarray:
+        """Returns the photograph: float32 (H, W, C) in [0, 1]."""
+        shot, read = noise_profile(self.iso.draw_logarithm(draws), draws)
+        pattern = int(draws.uniform(0, len(PATTERNS)))
+        settings = CameraSettings(
+            shot=shot,
+            read=read,
+            push=self.push.draw(draws),
+            row=self.row.draw(draws),
+            bits=round(self.bits.draw(draws)),
+            pattern=pattern if self.mosaic.draw(draws) >= 0.5 else None,
+            bilinear=self.bilinear.draw(draws) >= 0.5,
+            balance=self.balance.draw(draws),
+            matrix=self.matrix.draw(draws),
+            response=Response(self.gamma.draw(draws), self.contrast.draw(draws)),
+            size=self.size.draw(draws),
+            smoothing=self.smoothing.draw(draws),
+            reach=self.reach.draw(draws),
+            chroma=self.chroma.draw(draws),
+            sharpen=self.sharpen.draw(draws),
+            quality=round(self.quality.draw(draws)),
+        )
+        return photograph(image, draws, settings)
+
+
+@dataclasses.dataclass(frozen=True)
 class Jpeg:
     """JPEG compression, which also clips and rounds to 8 bits.
 
@@ -157,6 +229,7 @@ STAGES = {
     "poisson_gaussian": PoissonGaussian,
     "correlated": Correlated,
     "camera": Camera,
+    "photograph": Photograph,
     "jpeg": Jpeg,
     "round": Round,
 }
