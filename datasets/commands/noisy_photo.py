@@ -80,7 +80,7 @@ EXAMPLES = (
     "poisson_gaussian(shot=0.01,read=5)+jpeg(60)",
     "correlated(sigma=25,length=1.5)",
     "camera",
-    "camera(shot=0.02,read=10,quality=70)",
+    "photograph(iso=51200,push=3)",
     "jpeg(20)",
     "gaussian(25)+round",
 )
