@@ -122,7 +122,8 @@ class DenoiseOptions:
 
     Attributes:
         inputs: file, folder, quoted pattern, or - for standard input to standard output.
-        output: folder for the results, which keep the names of the inputs.
+        output: folder for the results, which keep the names of the inputs; required, except with
+            - as the input.
         no_recursive: skip the subfolders of an input folder.
         dry_run: print what would be done, without doing it.
         jobs: number of files in flight; reading and writing overlap with the network, and the
@@ -131,7 +132,7 @@ class DenoiseOptions:
     """
 
     inputs: tuple[str, ...] = option(positional=True, metavar="INPUT")
-    output: str | None = option(None, metavar="DIR")
+    output: str | None = option(None, metavar="DIR", short="-o")
     no_recursive: bool = False
     dry_run: bool = False
     jobs: int = option(1, least=1, most=64, metavar="N")
@@ -216,13 +217,21 @@ def _check_paths(arguments: argparse.Namespace, is_stream: bool) -> None:
             raise UserError("standard output is closed, so there is nowhere to write the result.")
         if arguments.dry_run:
             raise UserError("--dry-run: not allowed with - as INPUT. Leave the flag out.")
+        if sys.stdout.isatty():
+            raise UserError(
+                "standard output is a terminal, which cannot show the result's bytes.\n"
+                "Send them to a file: gradnet denoise - < noisy.png > denoised.png"
+            )
         return
     if "-" in arguments.inputs:
         raise UserError(
             "INPUT: - (standard input) must be the only input. Received: others as well."
         )
     if arguments.output is None:
-        raise UserError("--output: expected a folder for the results. Received: nothing.")
+        raise UserError(
+            "--output: expected a folder for the results. Received: nothing. "
+            "For example: gradnet denoise noisy.jpg --output denoised"
+        )
 
 
 def _check_sigma(wanted: ResultOptions, info: "ModelInfo | None") -> None:

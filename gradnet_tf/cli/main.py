@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Sequence
 
+import gradnet_tf
 from gradnet_tf import weights
 from gradnet_tf.cli.denoise_command import add_denoise, denoise
 from gradnet_tf.utils.command import guarded
@@ -21,7 +22,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
 
     def parse_and_run() -> int:
-        arguments = _parser().parse_args(argv)
+        parser = _parser()
+        arguments = parser.parse_args(argv)
+        if arguments.command is None:
+            parser.print_help()
+            return EXIT_OK
         return arguments.run(arguments)
 
     return guarded(parse_and_run, argv)
@@ -29,7 +34,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = ArgumentParser(prog="gradnet", description="Denoises photographs with GradNet.")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    version = f"gradnet_tf {gradnet_tf.__version__}"
+    parser.add_argument("--version", action="version", version=version, help="print the version")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
 
     add_denoise(commands).set_defaults(run=denoise)
 

@@ -50,6 +50,7 @@ def option(default: Any = dataclasses.MISSING, **metadata: Any) -> Any:
             `repeated`: a tuple whose option is given once per value, not as a,b,c.
             `positional`: an argument without a name (argparse only).
             `metavar`: placeholder of the value in the help text (argparse only).
+            `short`: a one-letter name such as "-o" (argparse only).
             `no_flag`: the reason why this field has no option.
     """
     return dataclasses.field(default=default, metadata=metadata)
@@ -405,7 +406,8 @@ def add_options(
             arguments["action"] = "append"
         if metavar := each.metadata.get("metavar"):
             arguments["metavar"] = metavar
-        parser.add_argument(shown, **arguments)
+        short = [each.metadata["short"]] if "short" in each.metadata else []
+        parser.add_argument(*short, shown, **arguments)
 
 
 def _reader(each: Option) -> Callable[[str], Any]:
@@ -458,19 +460,28 @@ class ArgumentParser(argparse.ArgumentParser):
     def parse_args(self, args=None, namespace=None):
         parsed, unknown = self.parse_known_args(args, namespace)
         if unknown:
-            meant = nearest(unknown[0].split("=")[0], self._options_for(parsed))
+            command = self._chosen(parsed)
+            meant = nearest(unknown[0].split("=")[0], command._option_string_actions)
             hint = f". Did you mean {meant}?" if meant else ""
-            self.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
+            command.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
         return parsed
 
-    def _options_for(self, parsed: argparse.Namespace) -> list[str]:
-        """Returns the options of the parser and of the chosen subcommand."""
-        known = [each for each in self._option_string_actions if each.startswith("--")]
+    def _chosen(self, parsed: argparse.Namespace) -> "ArgumentParser":
+        """Returns the parser of the chosen subcommand; this one if there is none."""
         for action in self._actions:
             chosen = getattr(parsed, action.dest, None)
             if isinstance(action.choices, dict) and chosen in action.choices:
-                known += action.choices[chosen]._options_for(parsed)
-        return known
+                return action.choices[chosen]._chosen(parsed)
+        return self
+
+    def _check_value(self, action, value):
+        try:
+            super()._check_value(action, value)
+        except argparse.ArgumentError as error:
+            meant = nearest(str(value), map(str, action.choices))
+            if meant:
+                error.message += f". Did you mean {meant}?"
+            raise
 
     def error(self, message):
         print(f"error: {message} (see: {self.prog} --help)", file=sys.stderr)

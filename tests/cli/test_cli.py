@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from denoise_case import gradnet, names, read
 
+import gradnet_tf
 from gradnet_tf import weights
 from gradnet_tf.cli import denoise_files, denoise_plan
 from gradnet_tf.denoiser import load_denoiser
@@ -145,7 +146,11 @@ def test_running_out_of_memory_fails_the_file_alone(photos, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ([], "required: COMMAND"),
+        (["denois"], "Did you mean denoise?"),
+        (
+            ["denoise", "a.png", "--outptu=o"],
+            "Did you mean --output? (see: gradnet denoise --help)",
+        ),
         (["denoise", "a.png"], "--output: expected a folder for the results. Received: nothing"),
         (["denoise", "a.png", "--output", "o", "--strength", "2"], r"expected a number in [0, 1]"),
         (["denoise", "a.png", "--output", "o", "--strength", "nan"], "Received: nan"),
@@ -157,6 +162,24 @@ def test_wrong_arguments_are_told_in_one_line(arguments, words, capsys):
     message = capsys.readouterr().err
     assert message.startswith("error: ") and words in message
     assert len(message.splitlines()) == 1
+
+
+def test_the_command_alone_shows_its_help_and_names_its_version(capsys):
+    assert gradnet() == 0
+    assert "denoise photographs" in capsys.readouterr().out
+    assert gradnet("--version") == 0
+    assert capsys.readouterr().out == f"gradnet_tf {gradnet_tf.__version__}\n"
+
+
+def test_o_is_short_for_output(photos, tmp_path):
+    assert gradnet("denoise", photos / "a.png", "-o", tmp_path / "out", "--strength", "0") == 0
+    assert (tmp_path / "out" / "a.png").is_file()
+
+
+def test_a_picture_is_not_written_to_a_terminal(photos, monkeypatch, capsys):
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    assert gradnet("denoise", "-") == 2
+    assert "standard output is a terminal" in capsys.readouterr().err
 
 
 def test_an_output_that_is_a_file_is_refused(photos, capsys):
