@@ -35,7 +35,7 @@ class Places:
         output: folder to write.
     """
 
-    model: tuple[str, ...] = ("default",)
+    model: tuple[str, ...] = ("auto",)
     data_dir: str | None = None
     output: str = "out/evaluation"
 

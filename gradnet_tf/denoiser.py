@@ -251,7 +251,7 @@ def _pixel_format(strength: Strength, replicate: bool) -> PixelFormat:
 
 
 #: Keys of `Denoiser.source`; missing values are `None`.
-_SOURCE_KEYS = ("kind", "path", "preset", "sha256", "run", "trained_sigma", "runtime")
+_SOURCE_KEYS = ("kind", "path", "preset", "sha256", "run", "trained_sigma", "runtime", "camera")
 
 
 class Runner(Protocol):
@@ -283,8 +283,9 @@ class Denoiser:
         name: the name used in reports and folders, such as "gradnet_small_color_blind"; only
             needed with a `Runner`.
         source: the origin of the model: `kind`, `path`, `preset`, `sha256`, `run`,
-            `trained_sigma` (the lowest and the highest noise level of its training) and
-            `runtime` ("litert" for shipped weights that run there); missing values are `None`.
+            `trained_sigma` (the lowest and the highest noise level of its training),
+            `runtime` ("litert" for shipped weights that run there) and `camera` (the weights for
+            pictures with a camera's noise); missing values are `None`.
             Only needed with a `Runner`.
         runtime: runtime for shipped weights: "keras", "litert", or "auto"; see `load_denoiser`.
         precision: dtype policy of a Keras model; see `load_denoiser`.
@@ -309,7 +310,7 @@ class Denoiser:
 
     def __init__(
         self,
-        model: str | os.PathLike | Runner = "default",
+        model: str | os.PathLike | Runner = weights.AUTO,
         name: str = "denoiser",
         source: Mapping[str, Any] | None = None,
         *,
@@ -329,6 +330,7 @@ class Denoiser:
         blank = dict.fromkeys(_SOURCE_KEYS)
         self.source = {**blank, **(source or {})}
         self._for_gray: Denoiser | None = None
+        self._for_camera: Denoiser | None = None
         self._in_keras: Denoiser | None = None
 
     def __repr__(self) -> str:
@@ -404,7 +406,7 @@ class Denoiser:
         if not self.averages_picture:
             return True
         surveys = [survey_noise(image) for image in images]
-        return not any(s.flat_share > 0 or s.tone is not None for s in surveys)
+        return not any(s.flat_share > 0 or s.tone is not None or s.is_camera for s in surveys)
 
     def naive(self, images: np.ndarray, sigma: float | None = None) -> np.ndarray | None:
         """Returns the naive estimate ψ(y), clipped to [0, 1], or `None` if there is none.
@@ -484,6 +486,18 @@ class Denoiser:
             self._for_gray = load_gray_partner(self) or self
         return self._for_gray
 
+    def for_camera(self) -> "Denoiser":
+        """Returns the denoiser for pictures with a camera's noise; this one unless it is `auto`.
+
+        The first call loads its weights and names them on standard error.
+        """
+        if self._for_camera is None:
+            name = self.source["camera"]
+            self._for_camera = _load_partner(self, name) if name else self
+            if name:
+                note(f"pictures with a camera's noise are denoised by {name}")
+        return self._for_camera
+
     def run_picture(
         self,
         image: np.ndarray,
@@ -519,6 +533,8 @@ class Denoiser:
         survey = survey or survey_noise(image)
         if survey.is_drawing:
             return unchanged(image, pixels, on_tile)
+        if survey.is_camera and (own := self.for_camera()) is not self:
+            return own.run_picture(image, sigma, tiles, pixels, on_tile, survey)
         if survey.still_share > _STILL_SHARE and not survey.noise_free:
             pixels = dataclasses.replace(pixels, still=survey.still)
         inner, plain = image[survey.box], pixels
@@ -632,12 +648,16 @@ def load_gray_partner(denoiser):
     name = weights.gray_partner(denoiser.name, denoiser.source)
     if name is None:
         return None
-    runtime = denoiser.source.get("runtime") or "keras"
-    partner = load_denoiser(name, runtime=runtime)
+    partner = _load_partner(denoiser, name)
     note(
         f"gray pictures and gray noise are denoised by {name}, the gray weights of {denoiser.name}"
     )
     return partner
+
+
+def _load_partner(denoiser: Denoiser, name: str) -> Denoiser:
+    """Loads other shipped weights for the runtime of a denoiser."""
+    return load_denoiser(name, runtime=denoiser.source.get("runtime") or "keras")
 
 
 def load_denoiser(

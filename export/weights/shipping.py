@@ -9,6 +9,8 @@ from typing import Any
 import h5py
 import numpy as np
 
+from gradnet_tf.degradations.compose import parse_degradation
+from gradnet_tf.degradations.noise_models import Camera, Photograph
 from gradnet_tf.denoiser import Denoiser
 from gradnet_tf.evaluation.evaluate_set import EvaluateConfig, evaluate
 from gradnet_tf.loading.run_folder import best_weights
@@ -57,13 +59,13 @@ def ship(
             "names only a preset.\nUse the run's folder as --model; it can be shared as it is."
         )
     train, channels = config["train"], config["channels"]
-    if train["sigma_max"] is None:
+    level = level_of(train)
+    if level is None:
         raise UserError(
-            f"--run={run}: shipped weights are named by their noise level, but this run was "
-            f"trained with --degradation={train['degradation']}.\n"
+            f"--run={run}: shipped weights are named by their noise: a level, blind, or real for a "
+            f"camera's. This run was trained with --degradation={train['degradation']}.\n"
             "Use the run's folder as --model; it can be shared as it is."
         )
-    level = f"s{train['sigma_max']:g}" if train["sigma_min"] == train["sigma_max"] else "blind"
     expected = f"{config['preset']}_{'color' if channels == 3 else 'gray'}_{level}"
     if name != expected:
         raise UserError(f"--name={name}: expected {expected} for this run.")
@@ -105,6 +107,7 @@ def ship(
         "measured": measured,
         "float16": float16,
         "limits": limits(channels, train["sigma_min"], train["sigma_max"], train["dataset"]),
+        "noise": train.get("degradation") if level == REAL else None,
         "data": train["dataset"],
         "terms": terms_of(train["dataset"]),
         "licence": licence_of(train["dataset"]),
@@ -124,6 +127,21 @@ def ship(
     return card
 
 
+#: The level in the name of weights for a camera's noise, and the stages that make such noise.
+REAL, _CAMERA_STAGES = "real", (Camera, Photograph)
+
+
+def level_of(train: Mapping[str, Any]) -> str | None:
+    """Returns what names the noise of a run's `train` settings; `None` for other degradations."""
+    if train["sigma_max"] is None:
+        chains = parse_degradation(train["degradation"]).chains
+        stages = [stage for chain in chains for stage in chain.stages]
+        return REAL if any(isinstance(stage, _CAMERA_STAGES) for stage in stages) else None
+    if train["sigma_min"] == train["sigma_max"]:
+        return f"s{train['sigma_max']:g}"
+    return "blind"
+
+
 _OF_A_CARD = ("name", "preset", "channels", "sha256", "recipe")
 
 
@@ -138,12 +156,12 @@ def read_metrics(paths: list[str], run_sha256: str) -> tuple[dict, dict]:
     """Reads the scores of a run's float32 weights.
 
     Returns:
-        {set: {σ: mean PSNR in dB}}, and the weights' sha256, the precision and {set: number of
-        images}.
+        {set: {σ, or `REAL`: mean PSNR in dB}}, and the weights' sha256, the precision and
+        {set: number of images}.
 
     Raises:
         UserError: a file that is not of evaluate.py, or of other weights, another precision,
-            clipped or real noise, or another number of images of the set.
+            clipped noise, another degradation, or another number of images of the set.
     """
     scores: dict[str, dict[str, float]] = {}
     images: dict[str, int] = {}
@@ -154,6 +172,7 @@ def read_metrics(paths: list[str], run_sha256: str) -> tuple[dict, dict]:
             sigma, psnr = metrics["sigma"], metrics["mean"]["psnr"]
             count, precision = len(metrics["images"]), metrics["precision"]
             plain = precision == "float32" and not metrics["clip_noisy"]
+            real = metrics.get("protocol", {}).get("noise") == REAL
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise UserError(
                 f"--metrics={path}: expected a metrics.json of evaluate.py ({error!r})."
@@ -163,10 +182,10 @@ def read_metrics(paths: list[str], run_sha256: str) -> tuple[dict, dict]:
                 f"--metrics={path}: measured on other weights (sha256 {source}, the run's best "
                 f"are {run_sha256}).\nEvaluate the run again: python evaluate.py --model=RUN"
             )
-        if not plain or sigma is None or psnr is None:
+        if not plain or (sigma is None and not real) or psnr is None:
             raise UserError(
-                f"--metrics={path}: expected a finite PSNR with added noise, not clipped, in "
-                f"float32. Received: precision={precision}, sigma={sigma}, psnr={psnr}, "
+                f"--metrics={path}: expected a finite PSNR with white or real noise, not clipped, "
+                f"in float32. Received: precision={precision}, sigma={sigma}, psnr={psnr}, "
                 f"clip_noisy={metrics['clip_noisy']}."
             )
         if images.setdefault(name, count) != count:
@@ -174,7 +193,7 @@ def read_metrics(paths: list[str], run_sha256: str) -> tuple[dict, dict]:
                 f"--metrics={path}: {count} images of {name}, another file has {images[name]}.\n"
                 "Evaluate all noise levels on the same images."
             )
-        scores.setdefault(name, {})[f"{sigma:g}"] = round(psnr, 4)
+        scores.setdefault(name, {})[REAL if real else f"{sigma:g}"] = round(psnr, 4)
     measured = {"weights_sha256": run_sha256, "precision": "float32", "images": images}
     return scores, measured
 
@@ -238,7 +257,8 @@ def measure_losses(
         images[sets[name].name] = len(sets[name].names)
         row = losses.setdefault(sets[name].name, {})
         for sigma in levels:
-            config = EvaluateConfig(dataset=sets[name].name, sigma=float(sigma))
+            level = None if sigma == REAL else float(sigma)
+            config = EvaluateConfig(dataset=sets[name].name, sigma=level)
             means = [evaluate(each, sets[name], config)["mean"]["psnr"] for each in (whole, half)]
             loss = None if None in means else round(means[0] - means[1], 6)
             row[sigma] = loss
@@ -260,6 +280,11 @@ FREE_LICENCE = (
     "Apache-2.0, like the code; commercial use is allowed. Trained on photographs under CC0 and "
     "CC-BY, whose authors docs/free_photos.md credits: pass that page on"
 )
+RENOIR_LICENCE = (
+    "Apache-2.0 for what this project contributes. Trained on photographs under CC0 and CC-BY, "
+    "whose authors docs/free_photos.md credits (pass that page on), and on 29 scenes of RENOIR, "
+    "for whose photographs no terms are stated: whether these reach the weights is yours to judge"
+)
 
 
 def licence_of(dataset: str) -> str:
@@ -267,12 +292,21 @@ def licence_of(dataset: str) -> str:
     names = {part.split(":")[0] for part in dataset.split(",")}
     if names <= FREE_SETS and "free_photos_cc_by" in names:
         return FREE_LICENCE
+    if {"renoir", "free_photos_cc_by"} <= names <= FREE_SETS | {"renoir"}:
+        return RENOIR_LICENCE
     return LICENCES.get(dataset, "the terms of the training images")
 
 
-def limits(channels: int, sigma_min: float, sigma_max: float, dataset: str) -> list[str]:
-    """Returns sentences about the limits of a network trained on Gaussian noise."""
-    if sigma_min == sigma_max:
+def limits(
+    channels: int, sigma_min: float | None, sigma_max: float | None, dataset: str
+) -> list[str]:
+    """Returns sentences about the limits of a network; without levels, of one for real noise."""
+    if sigma_max is None:
+        level = (
+            "Trained on simulated noise of cameras and raw converters, and weak white noise; "
+            "strong white noise is removed better by the blind weights."
+        )
+    elif sigma_min == sigma_max:
         level = (
             f"Trained only on white Gaussian noise of sigma {sigma_max:g} (0-255 scale): weaker "
             "noise and clean images lose detail, stronger noise mostly remains."
@@ -283,9 +317,12 @@ def limits(channels: int, sigma_min: float, sigma_max: float, dataset: str) -> l
             "scale), independent in every pixel and channel; stronger noise mostly remains."
         )
     untested = "scans, raw files" if "drawings" in dataset else "drawings, text, scans, raw files"
+    grain = "Coarse, correlated grain of enlarged or strongly compressed photographs"
+    if sigma_max is None:
+        grain = "Grain coarser than a few pixels, as in strongly enlarged photographs,"
     return [
         level,
-        "Coarse, correlated grain of enlarged or strongly compressed photographs mostly remains.",
+        f"{grain} mostly remains.",
         f"Not tested on images unlike the training photographs: {untested}.",
         "Takes RGB; a gray image is replicated to three channels and the result averaged."
         if channels == 3

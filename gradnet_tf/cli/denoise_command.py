@@ -25,8 +25,9 @@ class ResultOptions:
     """Options that determine the results; shared by `gradnet denoise` and batch inference.
 
     Attributes:
-        model: a name, or the path of a run or an exported file; with a name, gray pictures use
-            the gray weights of that name if there are any.
+        model: a name, or the path of a run or an exported file; auto is the default weights, or
+            those for real noise where a picture has a camera's noise; with a name, gray pictures
+            use the gray weights of that name if there are any.
         runtime: runtime for the shipped weights: keras (TensorFlow or JAX), litert (needs no
             TensorFlow and starts faster), or auto (litert if it is installed and there is no
             GPU).
@@ -47,7 +48,7 @@ class ResultOptions:
         max_megapixels: refuse larger pictures.
     """
 
-    model: str = "default"
+    model: str = "auto"
     runtime: str = option("auto", choices=RUNTIMES)
     strength: float = option(1.0, least=0.0, most=1.0)
     luma: float = option(1.0, least=0.0, most=1.0)
@@ -202,6 +203,8 @@ def _settings(wanted: ResultOptions, info: "ModelInfo | None") -> dict[str, Any]
         "sha256": info.sha256 if info else None,
         "gray": info.gray if info else None,
     }
+    if info and info.camera:
+        model["camera"] = info.camera
     names = ("strength", "luma", "chroma", "sigma", "self_ensemble", "pooling", "quality")
     return model | {name: getattr(wanted, name) for name in names}
 

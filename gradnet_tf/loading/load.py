@@ -36,6 +36,8 @@ class Resolved:
         card: the card of shipped weights.
         gray: name of the weights that gray pictures go through, if the shipped weights have
             such a partner.
+        camera: name of the weights that pictures with a camera's noise go through; only `auto`
+            has them.
         litert: the shipped .tflite file to run, if LiteRT is to run shipped weights.
     """
 
@@ -44,6 +46,7 @@ class Resolved:
     path: Path | None = None
     card: Mapping[str, Any] | None = None
     gray: str | None = None
+    camera: str | None = None
     litert: Path | None = None
 
 
@@ -81,7 +84,8 @@ def resolve(
             f"{spec}.\nExport one (python -m export --formats=tflite_float16) and give its path, "
             f"or leave the {'flag' if flag else 'argument'} out."
         )
-    return Resolved(spec, kind, path, card, gray, tflite if use_litert else None)
+    camera = weights.camera_partner(spec) if card else None
+    return Resolved(spec, kind, path, card, gray, camera, tflite if use_litert else None)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,12 +97,14 @@ class ModelInfo:
         sha256: of its weights, `None` if unknown.
         needs_sigma: whether it takes a noise level, `None` if unknown.
         gray: name of the weights that gray pictures go through, if any.
+        camera: name of the weights that pictures with a camera's noise go through, if any.
     """
 
     name: str
     sha256: str | None = None
     needs_sigma: bool | None = None
     gray: str | None = None
+    camera: str | None = None
 
 
 def model_info(found: Resolved) -> ModelInfo | None:
@@ -117,7 +123,9 @@ def model_info(found: Resolved) -> ModelInfo | None:
     if card is None:
         return None
     preset = PRESETS.get(card["preset"])
-    return ModelInfo(card["name"], card.get("sha256"), preset and preset.needs_sigma, found.gray)
+    needs_sigma = preset and preset.needs_sigma
+    name = weights.AUTO if found.camera else card["name"]
+    return ModelInfo(name, card.get("sha256"), needs_sigma, found.gray, found.camera)
 
 
 def _folder_info(folder: Path) -> ModelInfo:
@@ -167,9 +175,14 @@ def load_runner(model: Resolved, precision: str, flag: str | None) -> Loaded:
         raise UserError(f"{name}: expected a path or a name. Received: {spec!r}.\n{_choices()}")
     try:
         if model.litert:
-            return _load_shipped_tflite(model.litert)
-        with quiet_native_logs():
-            return _LOADERS[model.kind](model, precision)
+            loaded = _load_shipped_tflite(model.litert)
+        else:
+            with quiet_native_logs():
+                loaded = _LOADERS[model.kind](model, precision)
+        if model.camera:
+            source = loaded.source | {"camera": model.camera}
+            return Loaded(loaded.runner, weights.AUTO, source)
+        return loaded
     except UserError as error:
         # The message names the file; the user also has to see what gave it.
         given = model.litert or model.path or spec

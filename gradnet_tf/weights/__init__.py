@@ -14,10 +14,13 @@ FOLDER = Path(__file__).parent
 
 #: The weights that `--model=default` means.
 DEFAULT = "gradnet_small_color_blind"
+#: The name that means `DEFAULT`, or `CAMERA` for pictures with a camera's noise.
+AUTO = "auto"
+CAMERA = "gradnet_small_color_real"
 
 # gradnet_small_color_blind, gradnet_tiny_gray_s25, gradnet_small_color_blind_bsds500, ...
 NAME = re.compile(
-    r"(?P<preset>.+?)(_(?P<colour>color|gray)_(?P<level>blind|s(?P<sigma>\d+))(_bsds500)?)?$"
+    r"(?P<preset>.+?)(_(?P<colour>color|gray)_(?P<level>blind|real|s(?P<sigma>\d+))(_bsds500)?)?$"
 )
 
 
@@ -31,8 +34,9 @@ def read_card(name: str) -> dict[str, Any] | None:
 
     A card has at least `name`, `preset`, `channels`, `sigma_min`, `sigma_max`, `sha256`
     (of the file beside it), `dtype` (of its arrays), `parameters`, `bytes`, `scores`
-    ({set: {sigma: dB}}), `clean` ({set: dB}), `limits` (sentences), `data`, `terms`, `licence`
-    and `recipe`.
+    ({set: {sigma: dB}}, sigma is "real" for real noise), `clean` ({set: dB}), `limits`
+    (sentences), `data`, `terms`, `licence` and `recipe`. Weights for real noise have no
+    `sigma_min` and `sigma_max` (`None`) but `noise`, the degradation of their training.
     """
     card = FOLDER / f"{name}.json"
     # A name with a separator is a path.
@@ -63,9 +67,9 @@ def find_card(spec: str) -> dict[str, Any] | None:
     """Returns the card of weights, or `None` if there are none.
 
     Args:
-        spec: a name of weights, an architecture (its color blind weights), or `default`.
+        spec: a name of weights, an architecture (its color blind weights), `default` or `auto`.
     """
-    if spec == "default":
+    if spec in ("default", AUTO):
         return read_card(DEFAULT)
     return read_card(spec) or read_card(f"{spec}_color_blind")
 
@@ -74,13 +78,22 @@ def gray_partner(name: str, source: Mapping[str, Any] | None) -> str | None:
     """Returns the name of the gray weights with the preset and noise level of color weights.
 
     `name` and `source` are those of a denoiser; runs and files have no partner. `None` if there are
-    no such weights.
+    no such weights. Weights for real noise have the blind ones for a partner.
     """
-    parts = NAME.match(name)
+    parts = NAME.match(DEFAULT if name == AUTO else name)
     if (source or {}).get("kind") != "weights" or parts is None or parts["colour"] != "color":
         return None
-    gray = f"{parts['preset']}_gray_{parts['level']}"
+    level = "blind" if parts["level"] == "real" else parts["level"]
+    gray = f"{parts['preset']}_gray_{level}"
     return gray if read_card(gray) is not None else None
+
+
+def camera_partner(spec: str) -> str | None:
+    """Returns the name of the weights for pictures with a camera's noise.
+
+    `None` unless `spec`, the model's name as given, is `auto`, and if there are no such weights.
+    """
+    return CAMERA if spec == AUTO and read_card(CAMERA) is not None else None
 
 
 def verified_path(card: dict[str, Any]) -> Path:

@@ -25,7 +25,7 @@ def cards_table(cards: Sequence[dict[str, Any]]) -> str:
 def _row(card: dict[str, Any]) -> tuple[str, ...]:
     mark = "*" if card["name"] == weights.DEFAULT else ""
     scores = (
-        f"{image_set} at {sigma}: {value:.2f}"
+        f"{image_set} {_at(sigma)}: {value:.2f}"
         for image_set, by_sigma in card.get("scores", {}).items()
         for sigma, value in by_sigma.items()
     )
@@ -57,10 +57,13 @@ def _entries(card: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """Yields labels and their texts; an empty label continues the previous one."""
     color = "RGB" if card["channels"] == 3 else "gray"
     yield "network", f"{card['preset']}, {card['parameters']:,} parameters, {color}"
-    yield "noise", f"white Gaussian, sigma {_levels(card)} on the 0-255 scale"
+    if card["sigma_max"] is None:
+        yield "noise", f"a camera's: --degradation='{card['noise']}'"
+    else:
+        yield "noise", f"white Gaussian, sigma {_levels(card)} on the 0-255 scale"
     counts = card.get("measured", {}).get("images", {})
     for name, by_sigma in card.get("scores", {}).items():
-        values = ", ".join(f"{value:.2f} at {sigma}" for sigma, value in by_sigma.items())
+        values = ", ".join(f"{value:.2f} {_at(sigma)}" for sigma, value in by_sigma.items())
         yield "PSNR in dB", f"{name}{_images(counts, name)}: {values}"
     for name, value in card.get("clean", {}).items():
         said = f"{name}{_images(counts, name)}: denoised, PSNR {value:.2f} dB to the originals"
@@ -102,5 +105,11 @@ def _size(card: dict[str, Any]) -> str:
     return f"{card['bytes'] / 1e6:.1f} MB"
 
 
+def _at(sigma: str) -> str:
+    return "(real noise)" if sigma == "real" else f"at {sigma}"
+
+
 def _levels(card: dict[str, Any]) -> str:
+    if card["sigma_max"] is None:
+        return "real"
     return "-".join(f"{level:g}" for level in sorted({card["sigma_min"], card["sigma_max"]}))

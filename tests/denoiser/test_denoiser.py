@@ -72,7 +72,7 @@ def test_a_name_or_a_path_is_enough(tmp_path):
         named, loaded = Denoiser(model), load_denoiser(str(model), runtime="auto")
         assert (named.name, named.source) == (loaded.name, loaded.source)
         np.testing.assert_array_equal(named(picture), loaded(picture))
-    assert Denoiser().name == load_denoiser("default").name
+    assert Denoiser().name == load_denoiser("auto").name
     with pytest.raises(UserError, match="model='nonsense': no such file, folder or name"):
         Denoiser("nonsense")
 
@@ -91,7 +91,7 @@ def test_facts(denoiser, grey_denoiser):
     assert (denoiser.channels, grey_denoiser.channels) == (3, 1)
     assert denoiser.needs_sigma is False
     assert denoiser.parameters == denoiser.model.count_params()
-    known = ("kind", "path", "preset", "sha256", "run", "trained_sigma", "runtime")
+    known = ("kind", "path", "preset", "sha256", "run", "trained_sigma", "runtime", "camera")
     assert denoiser.source == dict.fromkeys(known)
 
 

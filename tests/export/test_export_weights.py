@@ -18,6 +18,7 @@ from gradnet_tf.models.presets import build_model
 from gradnet_tf.training.checkpoints import CheckpointStore
 from gradnet_tf.utils.errors import UserError
 from gradnet_tf.utils.files import sha256_of
+from gradnet_tf.weights.model_cards import card_text, cards_table
 
 NAME = "gradnet_tiny_color_s25"
 
@@ -142,14 +143,41 @@ def test_values_beyond_float16_keep_float32(run, tmp_path):
     assert (card["dtype"], card["sha256"], card["float16"]) == ("float32", sha256, None)
 
 
-def test_a_run_with_other_noise_than_one_sigma_has_no_name_to_ship_under(run, tmp_path):
-    folder, _ = run
+def degraded(folder, text):
+    """Makes the run one that was trained with a degradation."""
     path = folder / "config.json"
     config = json.loads(path.read_text())
-    config["train"] |= {"degradation": "camera", "sigma_min": None, "sigma_max": None}
+    config["train"] |= {"degradation": text, "sigma_min": None, "sigma_max": None}
     path.write_text(json.dumps(config))
-    with pytest.raises(UserError, match="named by their noise level, .* --degradation=camera"):
+
+
+def test_a_run_with_other_noise_has_no_name_to_ship_under(run, tmp_path):
+    folder, _ = run
+    degraded(folder, "gaussian(0,50)+jpeg(60)")
+    with pytest.raises(UserError, match=r"named by their noise.* --degradation=gaussian\(0,50\)"):
         ship(folder, "gradnet_tiny_color_real", [], tmp_path, terms_of)
+
+
+@pytest.mark.parametrize("noise", ["camera", "3*photograph|gaussian(0,30)"])
+def test_a_run_with_a_cameras_noise_ships_as_real_with_scores_on_real_noise(run, tmp_path, noise):
+    folder, _ = run
+    degraded(folder, noise)
+    sha256 = sha256_of(best_weights(folder))
+    real = {"dataset": "polyu", "protocol": {"noise": "real"}}
+    metrics = [
+        metrics_file(tmp_path, sha256, 37.5, None, **real),
+        metrics_file(tmp_path, sha256, 47.0, 0.0),
+    ]
+    name = "gradnet_tiny_color_real"
+    card = ship(folder, name, metrics, tmp_path / "weights", terms_of)
+    assert card["scores"] == {"polyu": {"real": 37.5}} and card["clean"] == {"cbsd68": 47.0}
+    assert (card["sigma_min"], card["sigma_max"], card["noise"]) == (None, None, noise)
+    assert "noise of cameras" in card["limits"][0]
+    text = card_text(card)
+    assert f"--degradation='{noise}'" in text and "37.50 (real noise)" in text
+    assert "polyu (real noise): 37.50" in cards_table([card])
+    with pytest.raises(UserError, match="expected gradnet_tiny_color_real"):
+        ship(folder, "gradnet_tiny_color_blind", metrics, tmp_path / "weights", terms_of)
 
 
 def test_only_weights_of_free_photographs_are_free():
@@ -157,6 +185,10 @@ def test_only_weights_of_free_photographs_are_free():
         assert licence_of(dataset).startswith("Apache-2.0")
     for dataset in ("bsds500", "free_photos", "free_photos_cc_by,bsds500", "drawings", "renoir"):
         assert "Apache" not in licence_of(dataset)
+    # Scenes without stated terms are named.
+    mixed = licence_of("free_photos_cc_by:10,drawings:1,renoir:3")
+    assert mixed.startswith("Apache-2.0 for what this project contributes") and "RENOIR" in mixed
+    assert "Apache" not in licence_of("bsds500,renoir")
 
 
 def test_another_name_or_other_weights_scores_are_refused(run, tmp_path):

@@ -4,6 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
+from gradnet_tf.degradations.compose import parse_degradation
+from gradnet_tf.degradations.draws import Draws
 from gradnet_tf.images.noise_survey import survey_noise
 
 
@@ -110,3 +112,44 @@ def test_a_clean_texture_has_no_tone_though_it_is_alike_in_all_channels():
     gray = 128 + noise((150, 203, 1), 1.2)
     picture = np.repeat(gray, 3, axis=-1) * np.array([1.0, 0.9, 0.8])
     assert survey_noise(eight_bits(picture)).tone is None
+
+
+def camera_noise(text: str, clean: np.ndarray, seed: int) -> np.ndarray:
+    stage = parse_degradation(text)
+    return stage.apply((clean / 255).astype(np.float32), Draws((seed, 1)))
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize(
+    "settings",
+    [
+        "iso=51200,push=3,bilinear=1,smoothing=0,chroma=0,sharpen=0,size=1,quality=0",
+        "iso=51200,push=2,bilinear=0,chroma=1",
+        "iso=102400,push=3,smoothing=0.7,reach=1.5,chroma=3,quality=90",
+    ],
+)
+@pytest.mark.parametrize("kind", ["uint8", "float32"])
+def test_noise_through_a_camera_is_a_cameras(settings, kind, seed):
+    noisy = camera_noise(f"photograph({settings})", photograph(seed, 240, 320), seed)
+    survey = survey_noise(eight_bits(noisy * 255) if kind == "uint8" else noisy)
+    assert survey.is_camera and survey.tone is None and not survey.is_drawing
+
+
+@pytest.mark.parametrize("sigma", [5, 15, 25, 50])
+@pytest.mark.parametrize("kind", ["uint8", "float32"])
+def test_white_noise_is_no_cameras(sigma, kind):
+    for seed in range(4):
+        clean = photograph(seed, 240, 320)
+        noisy = clean + noise(clean.shape, sigma, seed)
+        picture = eight_bits(noisy) if kind == "uint8" else (noisy / 255).astype(np.float32)
+        assert not survey_noise(picture).is_camera
+
+
+def test_only_color_pictures_are_asked_for_a_cameras_noise():
+    clean = photograph(0, 240, 320)
+    noisy = camera_noise("photograph(iso=102400,push=3)", clean.mean(-1, keepdims=True), 0)
+    assert not survey_noise(noisy).is_camera
+    # Noise that is alike in all channels has its own way.
+    gray = eight_bits(clean + noise((240, 320, 1), 20))
+    assert survey_noise(gray).tone is not None and not survey_noise(gray).is_camera
+    assert not survey_noise(text_page()).is_camera

@@ -7,7 +7,7 @@ import pytest
 from denoise_case import gradnet
 from photo_samples import noise
 
-from gradnet_tf import models, weights
+from gradnet_tf import models
 from gradnet_tf.denoiser import load_denoiser
 from gradnet_tf.loading.load import ModelInfo, resolve
 from gradnet_tf.loading.load import model_info as info_of_resolved
@@ -69,7 +69,7 @@ def done(tmp_path, run):
 def test_a_wrong_sigma_is_refused_though_there_is_nothing_to_do(done, more, capsys, monkeypatch):
     monkeypatch.setattr("gradnet_tf.denoiser.load_denoiser", None)  # Not even loaded.
     assert gradnet(*done, "--sigma", "15", *more) == 2
-    assert f"--sigma=15: {weights.DEFAULT} takes no noise level" in capsys.readouterr().err
+    assert "--sigma=15: auto takes no noise level" in capsys.readouterr().err
 
 
 def test_a_wrong_model_is_refused_though_there_is_nothing_to_do(done, tmp_path, capsys):
