@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from experiments.study_command import Options, Study, run
-from experiments.study_runs import Form, Job, Task
+from experiments.study_runs import PAPER_TRAINING, TINY_TRAINING, Form, Job, Task
 from experiments.study_statistics import NAIVE
 from gradnet_tf.utils.command import run_script
 from gradnet_tf.utils.options import CommandLine, Given
@@ -43,8 +43,8 @@ COSTLIEST = ("ψ fine-tuned", "fixed")
 
 # Sizes of `gradnet` and of `gradnet_tiny`, see gradnet_tf/models/presets.py.
 FORMS = {
-    "supplement": Form(
-        "supplement",
+    "paper": Form(
+        "paper",
         {
             "width": 67,
             "num_modules": 4,
@@ -53,10 +53,7 @@ FORMS = {
             "naive_layers": 20,
             "naive_filters": 64,
         },
-        64,
-        80,
-        steps=0,
-        epochs=50,
+        **PAPER_TRAINING,
     ),
     "short": Form(
         "short",
@@ -77,6 +74,20 @@ FORMS = {
         warmup_steps=50,
         precision="mixed_bfloat16",
         test_crop=256,
+        sets=("bsds500", "cbsd68"),
+        sigmas=("25",),
+    ),
+    "tiny": Form(
+        "tiny",
+        {
+            "width": 16,
+            "num_modules": 1,
+            "num_units": 1,
+            "scale": 2,
+            "naive_layers": 2,
+            "naive_filters": 4,
+        },
+        **TINY_TRAINING,
     ),
 }
 
@@ -110,8 +121,6 @@ class StudyOptions(Options):
     """The options with this study's defaults."""
 
     output: str = "out/gradient_study"
-    sets: tuple[str, ...] = ("bsds500", "cbsd68")
-    sigmas: tuple[str, ...] = ("25",)
 
 
 COMMAND_LINE = CommandLine(StudyOptions)

@@ -30,6 +30,9 @@ class Recipe:
         naive_steps: optimizer steps of the naive denoiser's own stage.
         naive_share: fraction of a time budget for the naive denoiser's stage.
         joint: train the naive denoiser together with the main branch instead of freezing it.
+        warmup_steps: first steps, over which the learning rate grows from zero.
+        clip_norm: bound on the global norm of the gradients; 0 for none.
+        epochs: length of each stage in epochs instead of steps; `None` for `steps`.
     """
 
     batch_size: int = 64
@@ -41,6 +44,14 @@ class Recipe:
     naive_steps: int = 150_000
     naive_share: float = 0.3
     joint: bool = False
+    warmup_steps: int = 100
+    clip_norm: float = 1.0
+    epochs: int | None = None
+
+
+#: The paper's training of every network: the supplement's epochs, rates and crops; the batch of
+#: the authors' script. No source clips gradients or warms up. See docs/paper.md.
+PAPER_RECIPE = Recipe(batch_size=48, crop_size=80, epochs=50, warmup_steps=0, clip_norm=0.0)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -227,6 +227,11 @@ def train(
     Raises:
         UserError, NotFiniteError, Interrupted: see `run_stage`.
     """
+    if config.steps is None:
+        raise UserError(
+            f"`epochs`={config.epochs} must be turned into steps first.\n"
+            "Use config.for_images(number of training images), as train.py does."
+        )
     # Only the chief uses the folder; other workers get everything from it.
     chief = cluster_for(config.strategy).chief
     given, workdir = given_naive(config), Path(config.workdir)
