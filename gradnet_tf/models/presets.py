@@ -210,7 +210,7 @@ def build_model(
     channels: int = 3,
     precision: str = "float32",
     naive: Any = None,
-    joint: bool = False,
+    joint: bool | None = None,
 ) -> "DenoisingModel":
     """Builds the network of a preset with random initial weights.
 
@@ -220,7 +220,9 @@ def build_model(
         precision: "float32", "mixed_bfloat16" or "mixed_float16": the dtype
             policy of the layers; variables and the output stay float32.
         naive: a Keras model to use as naive denoiser instead of the preset's own.
-        joint: keep the naive denoiser trainable; otherwise it is frozen.
+        joint: whether the naive denoiser is trained too or frozen. By default a new one is trained,
+            because the gradient of a frozen random one is that of the noisy image, and a given one
+            is frozen.
 
     Returns:
         A built `keras.Model` from (N, H, W, channels) float32 to the same.
@@ -241,9 +243,10 @@ def build_model(
         depth = channels * arguments.get("scale", 1) ** 2
         arguments["filters"] = arguments.pop("width") - depth
     if preset.architecture == "GradNet":
-        if naive is None:
+        naive_is_new = naive is None
+        if naive_is_new:
             naive = build_model(preset.naive, channels, precision)
-        naive.trainable = joint
+        naive.trainable = naive_is_new if joint is None else joint
         arguments["naive_denoiser"] = naive
     elif naive is not None:
         raise UserError(
@@ -302,7 +305,7 @@ def model_from_weights(preset: str, channels: int, precision: str, path: Path, n
     Raises:
         UserError: the file does not fit the preset.
     """
-    model = build_model(preset, channels=channels, precision=precision, naive=naive)
+    model = build_model(preset, channels, precision, naive, joint=False)  # trained already
     try:
         model.load_weights(path)
     except (ValueError, OSError, KeyError) as error:
