@@ -112,7 +112,7 @@ class Options(CommonOptions):
 
     def of_form(self, form: Form) -> "Options":
         """Returns the options with the form's sets and levels where none are given."""
-        names = [name for name in ("train_set", "sets", "sigmas") if getattr(self, name) is None]
+        names = [name for name in _DEFAULTED if getattr(self, name) is None]
         found = dataclasses.replace(self, **{name: getattr(form, name) for name in names})
         if form.streams and found.prepared_dir is None:
             found = dataclasses.replace(found, prepared_dir=str(Path(self.output) / "prepared"))
@@ -135,6 +135,8 @@ class Options(CommonOptions):
         return itertools.product(range(self.seeds), self.noises())
 
 
+# Options whose defaults are the form's.
+_DEFAULTED = ("train_set", "sets", "sigmas")
 # Steps timed to share out a budget.
 _TIMED_STEPS = 20
 
@@ -204,10 +206,12 @@ def run(study: Study, options: Options) -> None:
     sources = Sources(options)
     start()
     form = chosen_form(study, options)
-    info = {"study": study.name, "form": dataclasses.asdict(form), "train_set": options.train_set}
+    size = {k: v for k, v in dataclasses.asdict(form).items() if k not in _DEFAULTED}
+    info = {"study": study.name, "form": size, "train_set": options.train_set}
     info |= {"sets": list(options.sets), "sigmas": list(options.sigmas)}
     record(options, info, budget=options.budget)
-    print(f"{study.name} study, {form}", flush=True)
+    settings = ", ".join(f"{name} {value}" for name, value in size.items())
+    print(f"{study.name} study, form {settings}", flush=True)
     tasks = chosen_tasks(study.tasks(options, form), options.variants)
     if form.streams:
         print(expected_time(tasks, form, sources.training), flush=True)
