@@ -114,12 +114,12 @@ class NetworkOptions:
 
     Attributes:
         network: the network as drawn in figure 2, or that of the authors' code.
-        product: what GradNet-IV multiplies with: 1 + G (gain), or G alone (gradient), which leaves
-            the noise where the guide is flat.
+        product: what GradNet-IV multiplies with: a factor learned from G (gate), 1 + G (gain), or
+            G alone (gradient), which leaves the noise where the guide is flat.
     """
 
     network: str = option("drawn", choices=("drawn", "authors"))
-    product: str = option("gain", choices=("gain", "gradient"))
+    product: str = option("gate", choices=("gate", "gain", "gradient"))
 
 
 COMMAND_LINE = CommandLine(StudyOptions, NetworkOptions)

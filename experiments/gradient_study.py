@@ -21,6 +21,13 @@ from gradnet_tf.utils.command import run_script
 from gradnet_tf.utils.options import CommandLine, Given
 
 LOSS_WEIGHT = 0.1
+# What the authors' code has instead of the supplement's network; see docs/paper_sources.md.
+AUTHORS = {
+    "attention_position": "after_fusion",
+    "reduction": 16,
+    "batch_norm": True,
+    "global_skip": False,
+}
 BASELINE = ("Sobel", "fixed")
 # The changes of each configuration from the baseline.
 CONFIGURATIONS: Mapping[tuple[str, str], Mapping] = MappingProxyType(
@@ -35,6 +42,7 @@ CONFIGURATIONS: Mapping[tuple[str, str], Mapping] = MappingProxyType(
         ("no gradient", "none"): {"filters": None},
         ("attention after fusion", "fixed"): {"attention_position": "after_fusion"},
         ("r = 16", "fixed"): {"reduction": 16},
+        ("authors' network", "fixed"): AUTHORS,
         ("λ = 0", "fixed"): {"loss_weight": 0.0},
         ("ψ fine-tuned", "fixed"): {"joint": True},
     }

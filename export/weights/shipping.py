@@ -287,7 +287,8 @@ def limits(channels: int, sigma_min: float, sigma_max: float, dataset: str) -> l
         level,
         "Coarse, correlated grain of enlarged or strongly compressed photographs mostly remains.",
         f"Not tested on images unlike the training photographs: {untested}.",
-        "Takes RGB; a gray image is replicated to three channels and the result averaged."
+        "Takes RGB. A gray image goes through the gray weights of the same preset and noise where "
+        "these ship; otherwise it is replicated to three channels and the result averaged."
         if channels == 3
         else "Takes gray; the channels of a color image are denoised independently.",
     ]

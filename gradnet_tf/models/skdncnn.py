@@ -10,7 +10,7 @@ from gradnet_tf.models.base import DenoisingModel, reconstruction_conv
 FUSIONS = ("none", "I", "II", "III", "IV")
 GRADIENTS = ("none", "noisy", "approximate", "clean")
 VARIANTS = ("drawn", "authors")
-PRODUCTS = ("gradient", "gain")
+PRODUCTS = ("gradient", "gain", "gate")
 
 
 @keras.saving.register_keras_serializable(package="gradnet_tf")
@@ -33,9 +33,11 @@ class SKDnCNN(DenoisingModel):
     ```
 
     IV as drawn cannot remove noise where the guide is flat. With `product="gain"` the factor is
-    1 + G instead, which is neutral there. With `variant="authors"` the network is that of the
-    authors' code: its last convolution gives the image itself instead of the residual, and in II
-    the stack keeps F + C channels, the skip carries f0 ⊕ G, and there is one more convolution:
+    1 + G instead, which is neutral there, and with "gate" it is 2·sigmoid(c(G)), in which the
+    network learns how much a gradient matters, from 1 on. With `variant="authors"` the network is
+    that of the authors' code: its last convolution gives the image itself instead of the residual,
+    and in II the stack keeps F + C channels, the skip carries f0 ⊕ G, and there is one more
+    convolution:
 
     ```
     II   x̃ = c(c(stack(f0 ⊕ G) ⊕ f0 ⊕ G))     the inner one gives F channels, without ReLU
@@ -57,7 +59,7 @@ class SKDnCNN(DenoisingModel):
         channels: C, 3 for RGB, 1 for gray.
         scale: 1 works on pixels, 2 on blocks of 2×2 pixels.
         variant: "drawn", the paper's figure 2 with DnCNN's residual; or "authors", their code.
-        product: factor of IV, "gradient" (G) or "gain" (1 + G).
+        product: factor of IV, "gradient" (G), "gain" (1 + G) or "gate" (learned from G).
 
     Call arguments:
         images: (N, H, W, `input_channels`), see `DenoisingModel`: y, followed
@@ -106,6 +108,9 @@ class SKDnCNN(DenoisingModel):
             self.reconstruction = conv3x3(self.depth, policy, None, "reconstruction")
         else:
             self.reconstruction = reconstruction_conv(self.depth, policy)
+        self.gate = None
+        if fusion == "IV" and product == "gate":
+            self.gate = reconstruction_conv(channels, policy, "gate")
 
     @property
     def _is_wide(self):
@@ -131,7 +136,14 @@ class SKDnCNN(DenoisingModel):
             self.merge.build((None, None, None, joined))
             joined = self.filters
         self.reconstruction.build((None, None, None, joined))
+        if self.gate is not None:
+            self.gate.build((None, None, None, self.channels))
         self.built = True
+
+    def _factor(self, gradient):
+        if self.gate is not None:
+            return 2.0 * ops.sigmoid(ops.cast(self.gate(gradient), "float32"))
+        return gradient if self.product == "gradient" else 1.0 + gradient
 
     def _guide(self, images, noisy):
         if self.gradient == "clean":
@@ -166,7 +178,7 @@ class SKDnCNN(DenoisingModel):
             features = self.merge(features)
         output = self._to_image(self.reconstruction(features), noisy)
         if self.fusion == "IV":
-            output = output * (gradient if self.product == "gradient" else 1.0 + gradient)
+            output = output * self._factor(gradient)
         denoised = output if self.variant == "authors" else noisy - output
         if not return_intermediates:
             return denoised

@@ -110,7 +110,7 @@ def test_the_readings_of_skdncnn_reach_the_networks():
         model = task.build(None)
         assert (model.variant, model.product) == ("authors", "gradient")
     default = fusion_study.study_of(fusion_study.NetworkOptions()).forms["paper"]
-    assert (default.network["variant"], default.network["product"]) == ("drawn", "gain")
+    assert (default.network["variant"], default.network["product"]) == ("drawn", "gate")
 
 
 @pytest.mark.slow
