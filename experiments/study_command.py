@@ -193,6 +193,7 @@ def run(study: Study, options: Options) -> None:
     Raises:
         UserError, Interrupted, NotFiniteError: see `run_missing`.
     """
+    require_right_labels(Results(options.output).rows, options.output)
     if options.report:
         rows = Results(options.output).existing_rows()
         if study.baseline not in {(row["variant"], row["gradient"]) for row in rows}:
@@ -224,6 +225,25 @@ def run(study: Study, options: Options) -> None:
         options.time_budget,
     )
     print(write_report(study.name, results.rows, options.output, study.baseline))
+
+
+def require_right_labels(rows: Sequence[Mapping], output: str) -> None:
+    """Checks that no result under a noise level is of a set with real noise.
+
+    Raises:
+        UserError: for rows of a version that added noise to such sets in training.
+    """
+    from datasets.sets.catalog import DATASETS
+
+    for row in rows:
+        for name in row["psnr"]:
+            info = DATASETS.get(name.split()[0].casefold())
+            if Results.job(row).sigma is not None and info and info.has_real_noise:
+                raise UserError(
+                    f"--output={output} has a result of {name} under σ = {row['noise']}, but that "
+                    "set has real noise: the network was trained on other noise.\n"
+                    "Use another --output, or delete such lines of results.jsonl."
+                )
 
 
 class Sources:

@@ -68,6 +68,15 @@ def test_a_set_with_noisy_images_is_never_scored_under_a_level(published, capsys
     assert noise_name("sidd") == "real noise" and noise_name("15") == "σ = 15"
 
 
+def test_mislabeled_results_of_an_earlier_version_are_refused(tmp_path):
+    row = {"variant": "none", "gradient": "none", "noise": "15", "seed": 0, "params": 9}
+    row |= {"psnr": {"nyuv2": 30.0, "sidd": 31.0}, "seconds": 1.0}
+    (tmp_path / "results.jsonl").write_text(json.dumps(row) + "\n")
+    asked = Options(output=str(tmp_path), report=True)
+    with pytest.raises(UserError, match="a result of sidd under σ = 15, but that set has real"):
+        study_command.run(fusion_study.STUDY, asked)
+
+
 def test_own_pairs_are_scored_on_pairs_that_are_not_trained_on(make_images):
     for kind in ("noisy", "clean"):
         root = make_images(f"pairs/{kind}", [f"{n}.png" for n in range(4)]).parent
@@ -115,12 +124,11 @@ def test_the_readings_of_skdncnn_reach_the_networks():
 
 @pytest.mark.slow
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="studies train on TensorFlow")
-@pytest.mark.parametrize("network", ["drawn", "authors"])
-def test_figure_1_from_the_published_files(network, published, tmp_path, capsys):
+def test_figure_1_from_the_published_files(published, tmp_path, capsys):
     """Every bar of the supplement's figure 1 and of the paper's figure 3, resumed once."""
     output = tmp_path / "figure_1"
     flags = ["--form=tiny", "--seeds=1", f"--data_dir={published}", f"--output={output}"]
-    given = fusion_study.COMMAND_LINE.parse(["fusion_study", *flags, f"--network={network}"])
+    given = fusion_study.COMMAND_LINE.parse(["fusion_study", *flags])
     fusion_study.main(given)
     said = capsys.readouterr().out
     assert "33 runs; steps of each: " in said and "hours on a GPU" in said
@@ -148,9 +156,20 @@ def test_figure_1_from_the_published_files(network, published, tmp_path, capsys)
 
 @pytest.mark.slow
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="studies train on TensorFlow")
+def test_the_authors_networks_on_one_panel_of_figure_1(published, tmp_path, capsys):
+    flags = ["--form=tiny", "--seeds=1", f"--data_dir={published}", f"--output={tmp_path / 'out'}"]
+    more = ["--network=authors", "--sets=sidd", "--variants=none", "--variants=II"]
+    fusion_study.main(fusion_study.COMMAND_LINE.parse(["fusion_study", *flags, *more]))
+    rows = [json.loads(line) for line in (tmp_path / "out/results.jsonl").read_text().splitlines()]
+    assert [row["gradient"] for row in rows] == ["none", "none", "clean", "approximate", "noisy"]
+    assert all(np.isfinite(row["psnr"]["sidd"]) for row in rows)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="studies train on TensorFlow")
 def test_learned_and_fixed_filters_from_the_published_files(published, tmp_path, capsys):
     flags = ["--form=tiny", "--seeds=1", f"--data_dir={published}", f"--output={tmp_path / 'out'}"]
-    variants = ["--variants=Sobel", "--variants=no gradient"]
+    variants = ["--variants=Sobel", "--variants=no gradient", "--sets=nyuv2,sidd", "--sigmas=15"]
     gradient_study.main(gradient_study.COMMAND_LINE.parse(["gradient_study", *flags, *variants]))
     table = (tmp_path / "out/table.md").read_text("utf-8")
     assert "| Sobel | learned |" in table and "sidd, real noise" in table
