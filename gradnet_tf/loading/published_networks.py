@@ -13,7 +13,7 @@ from gradnet_tf.loading.conv_chain import (
     chain_of_torch,
     common_prefix,
 )
-from gradnet_tf.loading.matlab_file import read_matlab
+from gradnet_tf.loading.matlab_file import MatlabLayer, read_matlab
 from gradnet_tf.loading.tensor_source import Convolution, Source
 from gradnet_tf.loading.torch_file import read_torch
 from gradnet_tf.models import ADNet, CBDNet, DnCNN, FFDNet, ReleasedCBDNet
@@ -24,7 +24,7 @@ from gradnet_tf.utils.errors import UserError
 RECOGNIZED = (
     "Recognized: DnCNN, FDnCNN, FFDNet and IRCNN, of PyTorch under any names (model.N.weight …) "
     "and of MatConvNet (.mat); ADNet (conv1_N.0.weight); CBDNet of PyTorch (fcn.fcn.N.weight, or "
-    "E01.weight as converted from the authors' files)"
+    "E01.weight) and of MatConvNet"
 )
 #: The layers of both versions of CBDNet in the order of their `published_layers`: names, and the
 #: side of the kernel. "up" and "USP" are transposed convolutions.
@@ -211,7 +211,10 @@ def read_published(path: Path) -> PublishedNetwork:
     with open(path, "rb") as file:
         head = file.read(8)
     if head.startswith((b"MATLAB", b"\x89HDF")):
-        chain, frame = chain_of_matlab(path, read_matlab(path))
+        layers = read_matlab(path)
+        if any(layer.kind == "convt" for layer in layers):
+            return _cbdnet_of_matlab(path, layers)
+        chain, frame = chain_of_matlab(path, layers)
         # MATLAB numbers by columns.
         network = _from_chain(path, chain, Reading("image", by_columns=True))
         is_map = network.model_class is FFDNet
@@ -308,17 +311,41 @@ def _cbdnet(source: Source, model_class: type) -> PublishedNetwork:
         has_bias = source.axes(f"{name}.bias") is not None
         bias = source.take(f"{name}.bias", (kernel.shape[2],)) if has_bias else np.zeros(0)
         convolutions.append(Convolution(name, kernel, bias))
+    return _cbdnet_of(source.path, model_class, convolutions)
+
+
+def _cbdnet_of_matlab(path: Path, layers: Sequence[MatlabLayer]) -> PublishedNetwork:
+    """Returns CBDNet of its authors' files, whose convolutions stand in the order of the graph."""
+    expected = _CBDNETS[ReleasedCBDNet]
+    convolutions = []
+    for layer, (name, size) in zip(layers, expected, strict=False):
+        kernel, *bias = layer.weights or (np.zeros(0),)
+        transposed = layer.kind == "convt"
+        if kernel.ndim != 4 or kernel.shape[:2] != (size, size) or len(bias) > 1:
+            shapes = [weight.shape for weight in layer.weights]
+            raise _unknown(path, f"{layer.name} of CBDNet, {name}, has weights of {shapes}")
+        if transposed != (name in _TRANSPOSED) or (transposed and bias and bias[0].any()):
+            raise _unknown(path, f"{layer.name} is not CBDNet's {name}")
+        # A transposed filter has the axes of Keras, too: (height, width, out, in).
+        values = bias[0].ravel() if bias else np.zeros(kernel.shape[-1], np.float32)
+        convolutions.append(Convolution(layer.name, kernel, values))
+    if len(layers) != len(expected):
+        raise _unknown(path, f"it has {len(layers)} convolutions; CBDNet has {len(expected)}")
+    return _cbdnet_of(path, ReleasedCBDNet, convolutions)
+
+
+def _cbdnet_of(path: Path, model_class: type, convolutions: list[Convolution]) -> PublishedNetwork:
     first, unet, last = convolutions[0], convolutions[5], convolutions[-1]
     channels = first.kernel.shape[2]
     if channels not in (1, 3) or last.kernel.shape[-1] != channels:
-        raise _unknown(source.path, f"it takes {channels} channels")
+        raise _unknown(path, f"it takes {channels} channels")
     if last.kernel.shape[0] == 1:  # here 3×3
         wide = np.zeros((3, 3, *last.kernel.shape[2:]), np.float32)
         wide[1, 1] = last.kernel[0, 0]
         convolutions[-1] = dataclasses.replace(last, kernel=wide)
     sizes = {"estimator_filters": first.kernel.shape[-1], "filters": unet.kernel.shape[-1]}
     return PublishedNetwork(
-        source.path,
+        path,
         model_class,
         {**sizes, "channels": channels},
         tuple(convolutions),

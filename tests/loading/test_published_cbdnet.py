@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from published_files import rebuilt, write_zip
+from published_files import rebuilt, write_mat_5_of_dag, write_mat_of_dag, write_zip
 from published_tensors import convolve, tensor
 
 from gradnet_tf.denoiser import load_denoiser
@@ -161,6 +161,56 @@ def test_evaluate_loads_it_by_its_path(layout, tmp_path, capsys):
     noisy = np.random.default_rng(3).random((1, 13, 10, 3), np.float32)
     np.testing.assert_allclose(denoiser.denoise(noisy), noisy, atol=0.02)
     assert "CBDNet" in denoiser.source["network"]
+
+
+def dag(tensors):
+    """The released network as layers and parameters of a DagNN, in the order of the graph."""
+    order = [*(f"E0{i}" for i in range(1, 6)), *(f"DS01_layer0{i}" for i in range(4))]
+    for scale in ("DS02", "DS03"):
+        order += [scale, f"{scale}_layer00_cf", *(f"{scale}_layer0{i}" for i in range(3))]
+    order += [f"UPS03_layer0{i}" for i in range(4)]
+    for number in ("02", "01"):
+        order += [f"USP{number}", *(f"US{number}_layer0{i}" for i in range(3))]
+    layers, params, before = [], {}, "input"
+    for name in order:
+        kernel = tensors[f"{name}.weight"]
+        transposed = name.startswith("USP")
+        params[f"{name}_f"] = kernel.transpose(2, 3, 1, 0)
+        names = [f"{name}_f"]
+        if f"{name}.bias" in tensors:
+            params[f"{name}_b"] = tensors[f"{name}.bias"]
+            names.append(f"{name}_b")
+        if name == "DS01_layer00":
+            layers.append(("dagnn.Concat", ["input", before], ["all"], [], {}))
+            before = "all"
+        kind = "dagnn.ConvTranspose" if transposed else "dagnn.Conv"
+        layers.append((kind, [before], [f"{name}_x"], names, {}))
+        before = f"{name}_x"
+        layers.append(("dagnn.ReLU", [before], [f"{name}_r"], [], {}))
+        before = f"{name}_r"
+        if transposed:
+            layers.append(("dagnn.Sum", [before, "skip"], [f"{name}_s"], [], {}))
+            before = f"{name}_s"
+    layers.append(("dagnn.Sum", ["input", before], ["prediction"], [], {}))
+    layers.append(("dagnn.Loss", ["prediction", "label"], ["objective1"], [], {}))
+    return layers, params
+
+
+@pytest.mark.parametrize("write", [write_mat_of_dag, write_mat_5_of_dag])
+def test_the_authors_matlab_layout(write, tmp_path):
+    pytest.importorskip("scipy.io")
+    tensors = released_tensors()
+    noisy = np.random.default_rng(3).random((1, 8, 12, 3), np.float32)
+    expected = run_released(tensors, noisy.transpose(0, 3, 1, 2)).transpose(0, 2, 3, 1)
+    layers, params = dag(tensors)
+    model, found = load_published(write(tmp_path / "CBDNet.mat", layers, params))
+    assert found == LAYOUTS["released"][2]
+    np.testing.assert_allclose(np.asarray(model(noisy)), expected, rtol=1e-4, atol=1e-4)
+    with pytest.raises(UserError, match="is not CBDNet's|of CBDNet, .*has weights of"):
+        load_published(write(tmp_path / "b.mat", layers[2:], params))
+    with pytest.raises(UserError, match="it has 28 convolutions; CBDNet has 31"):
+        short = [layer for layer in layers if not layer[3] or "US01" not in layer[3][0]]
+        load_published(write(tmp_path / "c.mat", short, params))
 
 
 def test_what_does_not_fit_is_named(tmp_path):
