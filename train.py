@@ -33,12 +33,29 @@ def make_config(given: Given) -> TrainConfig:
     return given.make(TrainConfig, data_service=service, **sigma_range(*levels))
 
 
+def without_levels(given: Given, config: TrainConfig) -> TrainConfig:
+    """Returns the configuration of a run on real noise, which has no σ.
+
+    Raises:
+        UserError: if one was given.
+    """
+    for name in ("sigma", "sigma_min", "sigma_max"):
+        if given.is_explicit(name):
+            raise UserError(
+                f"dataset {config.dataset} has real noise, to which none is added. "
+                f"Received: --{name}={given[name]:g}\nRemove the flag."
+            )
+    return dataclasses.replace(config, real_noise=True)
+
+
 def main(given: Given) -> None:
     """Finds the data, trains, and prints where the result is."""
     config = make_config(given)
     from datasets.pipeline.stream import TrainingInput
 
     source = TrainingInput(config, **dataclasses.asdict(given.make(InputConfig)))
+    if source.only_real_noise:
+        config = without_levels(given, config)
     source.config = config = config.for_images(len(source.images))
     with quiet_native_logs():
         from gradnet_tf.training.engines.choose_engine import start_devices

@@ -58,9 +58,12 @@ def ship(
         )
     train, channels = config["train"], config["channels"]
     if train["sigma_max"] is None:
+        noise = f"--degradation={train['degradation']}"
+        if train.get("real_noise"):
+            noise = f"the real noise of --dataset={train['dataset']}"
         raise UserError(
             f"--run={run}: shipped weights are named by their noise level, but this run was "
-            f"trained with --degradation={train['degradation']}.\n"
+            f"trained with {noise}.\n"
             "Use the run's folder as --model; it can be shared as it is."
         )
     level = f"s{train['sigma_max']:g}" if train["sigma_min"] == train["sigma_max"] else "blind"

@@ -112,7 +112,8 @@ class NoiseLevel:
 class TrainConfig:
     """The configuration of a training run.
 
-    Every field except `data_service` is a flag of train.py, with its text here as the help.
+    Every field except `data_service` and `real_noise` is a flag of train.py, with its text here as
+    the help.
     A field of the preset's recipe that is `None` gets the recipe's value. `sigma_min` and
     `sigma_max` are `DEFAULT_SIGMA` if neither they nor a degradation are given; a degradation
     sets them to its own range, or to `None` if it is not only white Gaussian noise.
@@ -180,6 +181,8 @@ class TrainConfig:
             --model takes.
         data_service: true if a tf.data service makes the examples, which differ from those made
             locally; its address may change within a run. `None` means no.
+        real_noise: true if all training images have real noise, for which σ has no meaning: both
+            levels are then `None`.
         scales: relative sizes at which every image is used. Large photographs are smooth at the
             level of pixels; downscaled copies have the texture of ordinary pictures.
         crop_candidates: number of random crops from which the most textured is chosen.
@@ -230,6 +233,7 @@ class TrainConfig:
     workers: int = 2
     init_from: str | None = None
     data_service: bool | None = option(None, no_flag="set when the flag of that name is given")
+    real_noise: bool | None = option(None, no_flag="follows from the training set")
     scales: tuple[float, ...] = (1.0,)
     crop_candidates: int = 1
     color_jitter: float = 0.0
@@ -238,6 +242,9 @@ class TrainConfig:
     def __post_init__(self):
         if self.degradation:
             self._take_degradation()
+        elif self.real_noise:
+            object.__setattr__(self, "sigma_min", None)
+            object.__setattr__(self, "sigma_max", None)
         else:
             self._check_sigmas()
         recipe = self._recipe()

@@ -70,6 +70,9 @@ def test_gradnet_trains_on_nyuv2_by_the_papers_recipe(place):
 def test_gradnet_trains_on_sidd_from_shards(real):
     config = json.loads((real / "config.json").read_text())
     assert config["train"]["dataset"] == "sidd" and config["facts"]["train_images"] == 4
+    # Real noise never carries a σ, not even the default of 25.
+    assert config["train"]["real_noise"] is True
+    assert config["train"]["sigma_min"] is None and config["train"]["sigma_max"] is None
     assert list((real.parents[1] / "P/sidd_train_3").glob("shard-*.tfrecord"))
 
 

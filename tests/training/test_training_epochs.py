@@ -90,6 +90,29 @@ def test_steps_and_epochs_exclude_each_other():
         train.make_config(given)
 
 
+def test_real_noise_has_no_level(scenes, tmp_path):
+    import train
+
+    flags = ["--dataset=renoir", f"--data_dir={scenes}", "--crop_size=16"]
+    given = train.COMMAND_LINE.parse(["train.py", *flags, "--sigma=25"])
+    with pytest.raises(UserError, match="renoir has real noise, to which none is added. Rec"):
+        train.main(given)
+    config = train.without_levels(train.COMMAND_LINE.parse(["train.py"]), TrainConfig())
+    assert config.real_noise and config.sigma_min is None and config.sigma_max is None
+    # A run of an earlier version, which recorded the default level, resumes.
+    from gradnet_tf.training.run import prepare_workdir
+
+    now = TrainConfig(dataset="renoir", real_noise=True, workdir=str(tmp_path / "run"))
+    path = prepare_workdir(now) / "config.json"
+    content = json.loads(path.read_text())
+    del content["train"]["real_noise"]
+    content["train"] |= {"sigma_min": 25.0, "sigma_max": 25.0}
+    path.write_text(json.dumps(content))
+    (tmp_path / "run/best").mkdir()
+    (tmp_path / "run/best/model.weights.h5").write_bytes(b"weights")
+    assert prepare_workdir(now) == tmp_path / "run"
+
+
 def test_a_run_without_its_steps_is_refused():
     from gradnet_tf.training.run import train
 
