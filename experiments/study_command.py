@@ -83,7 +83,7 @@ class Options(CommonOptions):
             side by side (default: the form's).
         clip_norm: bound on the norm of the gradients; 0 for none (default: the form's).
         prepared_dir: folder of shards with the decoded training images, which are written if
-            missing (default: OUTPUT/prepared in the paper's form; in the others none).
+            missing (default: OUTPUT/prepared; in the short form none).
     """
 
     budget: float | None = option(None, parse=functools.partial(parse_duration, "budget"))

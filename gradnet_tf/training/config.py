@@ -278,6 +278,9 @@ class TrainConfig:
             most = self.epochs or 0
             fits = self.decay_epoch <= most
             require(fits, "decay_epoch", self.decay_epoch, f"at most epochs={most or None}")
+            steps_down = self.schedule == "step"
+            absent = f"absent with schedule={self.schedule}"
+            require(steps_down, "decay_epoch", self.decay_epoch, absent)
         single = self.cpu_replicas == 1 or self.strategy != "multiworker"
         require(single, "cpu_replicas", self.cpu_replicas, '1 with strategy="multiworker"')
         even = self.batch_size % self.accumulate == 0

@@ -74,6 +74,7 @@ def test_the_rate_falls_exactly_between_two_epochs(images, epochs, decay):
         ({"epochs": 5, "crops_per_image": 0}, "`crops_per_image` must be at least 1"),
         ({"epochs": 5, "decay_epoch": 6}, "`decay_epoch` must be at most epochs=5"),
         ({"decay_epoch": 6}, "`decay_epoch` must be at most epochs=None"),
+        ({"epochs": 5, "decay_epoch": 3}, "`decay_epoch` must be absent with schedule=cosine"),
         ({"recipe": "short"}, "`recipe` must be one of preset, paper"),
     ],
 )
