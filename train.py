@@ -10,9 +10,11 @@ import dataclasses
 
 from datasets.pipeline.pipeline_config import InputConfig
 from datasets.sets.catalog import TRAINING_SETS
-from gradnet_tf.training.config import NoiseLevel, TrainConfig, sigma_range
+from gradnet_tf.training.config import NoiseLevel, TrainConfig, epoch_text, sigma_range
 from gradnet_tf.training.workers.cluster import cluster_for
 from gradnet_tf.utils.command import run_script
+from gradnet_tf.utils.console import note
+from gradnet_tf.utils.errors import UserError
 from gradnet_tf.utils.options import CommandLine, Given
 from gradnet_tf.utils.quiet import quiet_native_logs
 
@@ -21,9 +23,29 @@ COMMAND_LINE = CommandLine(NoiseLevel, TrainConfig, InputConfig, names={"dataset
 
 def make_config(given: Given) -> TrainConfig:
     """Fills the configuration from the flags."""
+    if given.is_explicit("steps") and given.is_explicit("epochs"):
+        raise UserError(
+            "--steps and --epochs exclude each other. "
+            f"Received: --steps={given['steps']} --epochs={given['epochs']}\nUse one of them."
+        )
     levels = (given[name] for name in ("sigma", "sigma_min", "sigma_max", "degradation"))
     service = bool(given["data_service"]) or None
     return given.make(TrainConfig, data_service=service, **sigma_range(*levels))
+
+
+def without_levels(given: Given, config: TrainConfig) -> TrainConfig:
+    """Returns the configuration of a run on real noise, which has no σ.
+
+    Raises:
+        UserError: if one was given.
+    """
+    for name in ("sigma", "sigma_min", "sigma_max"):
+        if given.is_explicit(name):
+            raise UserError(
+                f"dataset {config.dataset} has real noise, to which none is added. "
+                f"Received: --{name}={given[name]:g}\nRemove the flag."
+            )
+    return dataclasses.replace(config, real_noise=True)
 
 
 def main(given: Given) -> None:
@@ -32,6 +54,9 @@ def main(given: Given) -> None:
     from datasets.pipeline.stream import TrainingInput
 
     source = TrainingInput(config, **dataclasses.asdict(given.make(InputConfig)))
+    if source.only_real_noise:
+        config = without_levels(given, config)
+    source.config = config = config.for_images(len(source.images))
     with quiet_native_logs():
         from gradnet_tf.training.engines.choose_engine import start_devices
 
@@ -40,6 +65,8 @@ def main(given: Given) -> None:
         from gradnet_tf.training.run import train
     # Only now, after the devices were checked for their support of clusters.
     cluster = cluster_for(config.strategy)
+    if config.epochs and cluster.chief:
+        note(epoch_text(config, len(source.images)))
     make_batches, validation = source.batch_maker(cluster), source.validation_pairs()
     result = train(config, make_batches, validation, source.info())
     if not cluster.chief:

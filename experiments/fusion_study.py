@@ -1,6 +1,10 @@
 r"""Where to fuse the gradient: SKDnCNN alone and as GradNet-I to IV (the paper's figure 2).
 
+The paper's form is the experiment of figure 3 of the paper and figure 1 of its supplement: NYUv2
+at σ = 15 and 50, and SIDD; see docs/paper.md.
+
 Example:
+  python -m experiments.fusion_study --form=paper --data_dir=DATA --output=out/figure_1
   python -m experiments.fusion_study --form=short --data_dir=DATA --output=out/fusion
 The same command resumes an interrupted study; --report writes the table and chart of the existing
 results.
@@ -10,10 +14,10 @@ import dataclasses
 import functools
 
 from experiments.study_command import Options, Study, run
-from experiments.study_runs import Form, Job, Task
+from experiments.study_runs import PAPER_TRAINING, TINY_TRAINING, Form, Job, Task
 from experiments.study_statistics import NAIVE
 from gradnet_tf.utils.command import run_script
-from gradnet_tf.utils.options import CommandLine, Given
+from gradnet_tf.utils.options import CommandLine, Given, option
 
 # The paper's figures: every place, with the clean gradient (figure 3) and with the approximate
 # one (the supplement's figure 1); the noisy image's own gradient at place II as a control.
@@ -31,9 +35,9 @@ BASELINE = ("none", "none")
 COSTLIEST = ("II", "approximate")
 
 
-# The supplement gives no depth (here as in color DnCNN) and no batch size (here as in ours).
+# The supplement gives no depth and no batch size: both are those of the authors' script.
 FORMS = {
-    "supplement": Form("supplement", {"num_layers": 20, "filters": 64}, 64, 80, steps=0, epochs=50),
+    "paper": Form("paper", {"num_layers": 20, "filters": 64}, **PAPER_TRAINING),
     "short": Form(
         "short",
         {"num_layers": 6, "filters": 32},
@@ -44,7 +48,10 @@ FORMS = {
         warmup_steps=50,
         precision="mixed_bfloat16",
         test_crop=256,
+        sets=("nyuv2", "cbsd68", "renoir"),
+        sigmas=("15", "50"),
     ),
+    "tiny": Form("tiny", {"num_layers": 3, "filters": 4}, **TINY_TRAINING),
 }
 
 
@@ -52,7 +59,8 @@ def _build_naive(form: Form, weights=None):
     from gradnet_tf.models import DnCNN
     from gradnet_tf.models.base import build_model
 
-    model = build_model(DnCNN(**form.network, batch_norm=True, dtype=form.precision))
+    size = {name: form.network[name] for name in ("num_layers", "filters")}
+    model = build_model(DnCNN(**size, batch_norm=True, dtype=form.precision))
     if weights is not None:
         model.load_weights(weights)
     return model
@@ -98,16 +106,38 @@ class StudyOptions(Options):
     """The options with this study's defaults."""
 
     output: str = "out/fusion_study"
-    sets: tuple[str, ...] = ("nyuv2", "cbsd68", "renoir")
-    sigmas: tuple[str, ...] = ("15", "50")
 
 
-COMMAND_LINE = CommandLine(StudyOptions)
+@dataclasses.dataclass(frozen=True)
+class NetworkOptions:
+    """How SKDnCNN is read, where the sources differ; each field is a flag.
+
+    Attributes:
+        network: the network as drawn in figure 2, or that of the authors' code.
+        product: what GradNet-IV multiplies with: a factor learned from G (gate), 1 + G (gain), or
+            G alone (gradient), which leaves the noise where the guide is flat.
+    """
+
+    network: str = option("drawn", choices=("drawn", "authors"))
+    product: str = option("gate", choices=("gate", "gain", "gradient"))
+
+
+COMMAND_LINE = CommandLine(StudyOptions, NetworkOptions)
+
+
+def study_of(network: NetworkOptions) -> Study:
+    """Returns the study of one reading of SKDnCNN; its folder accepts no other."""
+    more = {"variant": network.network, "product": network.product}
+    forms = {
+        name: dataclasses.replace(form, network={**form.network, **more})
+        for name, form in FORMS.items()
+    }
+    return dataclasses.replace(STUDY, forms=forms)
 
 
 def main(given: Given) -> None:
     """Makes the missing runs, then writes the table and chart."""
-    run(STUDY, given.make(StudyOptions))
+    run(study_of(given.make(NetworkOptions)), given.make(StudyOptions))
 
 
 if __name__ == "__main__":

@@ -15,12 +15,19 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from experiments.study_command import Options, Study, run
-from experiments.study_runs import Form, Job, Task
+from experiments.study_runs import PAPER_TRAINING, TINY_TRAINING, Form, Job, Task
 from experiments.study_statistics import NAIVE
 from gradnet_tf.utils.command import run_script
 from gradnet_tf.utils.options import CommandLine, Given
 
 LOSS_WEIGHT = 0.1
+# What the authors' code has instead of the supplement's network; see docs/paper_sources.md.
+AUTHORS = {
+    "attention_position": "after_fusion",
+    "reduction": 16,
+    "batch_norm": True,
+    "global_skip": False,
+}
 BASELINE = ("Sobel", "fixed")
 # The changes of each configuration from the baseline.
 CONFIGURATIONS: Mapping[tuple[str, str], Mapping] = MappingProxyType(
@@ -35,6 +42,7 @@ CONFIGURATIONS: Mapping[tuple[str, str], Mapping] = MappingProxyType(
         ("no gradient", "none"): {"filters": None},
         ("attention after fusion", "fixed"): {"attention_position": "after_fusion"},
         ("r = 16", "fixed"): {"reduction": 16},
+        ("authors' network", "fixed"): AUTHORS,
         ("λ = 0", "fixed"): {"loss_weight": 0.0},
         ("ψ fine-tuned", "fixed"): {"joint": True},
     }
@@ -43,8 +51,8 @@ COSTLIEST = ("ψ fine-tuned", "fixed")
 
 # Sizes of `gradnet` and of `gradnet_tiny`, see gradnet_tf/models/presets.py.
 FORMS = {
-    "supplement": Form(
-        "supplement",
+    "paper": Form(
+        "paper",
         {
             "width": 67,
             "num_modules": 4,
@@ -53,10 +61,7 @@ FORMS = {
             "naive_layers": 20,
             "naive_filters": 64,
         },
-        64,
-        80,
-        steps=0,
-        epochs=50,
+        **PAPER_TRAINING,
     ),
     "short": Form(
         "short",
@@ -77,6 +82,20 @@ FORMS = {
         warmup_steps=50,
         precision="mixed_bfloat16",
         test_crop=256,
+        sets=("bsds500", "cbsd68"),
+        sigmas=("25",),
+    ),
+    "tiny": Form(
+        "tiny",
+        {
+            "width": 16,
+            "num_modules": 1,
+            "num_units": 1,
+            "scale": 2,
+            "naive_layers": 2,
+            "naive_filters": 4,
+        },
+        **TINY_TRAINING,
     ),
 }
 
@@ -110,8 +129,6 @@ class StudyOptions(Options):
     """The options with this study's defaults."""
 
     output: str = "out/gradient_study"
-    sets: tuple[str, ...] = ("bsds500", "cbsd68")
-    sigmas: tuple[str, ...] = ("25",)
 
 
 COMMAND_LINE = CommandLine(StudyOptions)

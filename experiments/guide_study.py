@@ -92,8 +92,9 @@ class StudyOptions(Options):
     """The options with this study's defaults."""
 
     output: str = "out/guide_study"
-    sets: tuple[str, ...] = ("cbsd68",)
-    sigmas: tuple[str, ...] = ("25",)
+    train_set: str | None = "bsds500"
+    sets: tuple[str, ...] | None = ("cbsd68",)
+    sigmas: tuple[str, ...] | None = ("25",)
 
 
 COMMAND_LINE = CommandLine(StudyOptions)

@@ -30,9 +30,9 @@ def build_guided(form: Form, change: Mapping, weights=None):
     Args:
         form: the sizes; `width` of a GradNet's body includes the gradient's channels.
         change: any of `filters` ("sobel"; `None` for a body without a guide), `learned`,
-            `reduction`, `attention_position`, `joint`, `more_width` (without a guide), `guide`
-            ("gradient", or "estimate" for x̂ itself) and `naive` (`None` for the form's own ψ,
-            "clean" for the clean image, or the name of shipped weights).
+            `reduction`, `attention_position`, `batch_norm`, `global_skip`, `joint`, `more_width`
+            (without a guide), `guide` ("gradient", or "estimate" for x̂ itself) and `naive` (`None`
+            for the form's own ψ, "clean" for the clean image, or the name of shipped weights).
         weights: file with the weights of the form's ψ, or `None`.
     """
     size = form.network
@@ -55,6 +55,8 @@ def build_guided(form: Form, change: Mapping, weights=None):
             size["width"] - 3 * size["scale"] ** 2,
             attention_position=change.get("attention_position", "before_fusion"),
             gradient_layer=layer,
+            batch_norm=change.get("batch_norm", False),
+            global_skip=change.get("global_skip", True),
             **body,
         )
     )

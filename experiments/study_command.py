@@ -5,6 +5,7 @@ import functools
 import itertools
 import json
 import logging
+import math
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from datasets.sets.image_set import ImageSet
 from experiments.study_report import write_report
 from experiments.study_runs import (
     Form,
@@ -19,10 +21,11 @@ from experiments.study_runs import (
     Results,
     Task,
     check_or_write_info,
+    image_sizes,
     run_tasks,
     scaled_to,
 )
-from experiments.study_statistics import NAIVE
+from experiments.study_statistics import NAIVE, noise_name
 from gradnet_tf.models.presets import PRECISIONS
 from gradnet_tf.training.config import parse_duration, require
 from gradnet_tf.utils.errors import UserError
@@ -30,8 +33,7 @@ from gradnet_tf.utils.options import option, options_of
 from gradnet_tf.utils.quiet import quiet_native_logs
 from gradnet_tf.utils.versions import installed_versions
 
-# Sets with real noise: training uses their own noisy images, and no noise is added.
-REAL_NOISE = ("renoir",)
+FORMS = ("paper", "short", "tiny")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +43,8 @@ class CommonOptions:
     Attributes:
         data_dir: folder that holds the image sets.
         output: folder of the study.
-        form: size of the networks and of their training.
+        form: size of the networks and of their training: the paper's, for a GPU; short, for an hour
+            on two cores; tiny, for seconds, to try a command.
         seeds: number of runs per configuration, with seeds from 0.
         variants: run only this variant and those that it needs; may be repeated (default: all).
         steps: optimizer steps of every run (default: the form's).
@@ -51,7 +54,7 @@ class CommonOptions:
 
     data_dir: str | None = None
     output: str = "out/study"
-    form: str = option("supplement", choices=("supplement", "short"))
+    form: str = option("paper", choices=FORMS)
     seeds: int = option(3, least=1)
     variants: tuple[str, ...] = option((), repeated=True)
     steps: int | None = option(None, least=1)
@@ -70,42 +73,70 @@ class Options(CommonOptions):
     Attributes:
         budget: scale the steps so that the whole study takes this long, such as 65m; as a
             number, seconds (default: the form's steps).
-        train_set: clean images to train on under Gaussian noise.
-        sets: test sets; those with real noise bring a training split.
-        sigmas: Gaussian noise levels on the 0-255 scale.
+        train_set: clean images to train on under Gaussian noise (default: the form's).
+        sets: test sets; those with real noise bring a training split (default: the form's).
+        sigmas: Gaussian noise levels on the 0-255 scale (default: the form's).
         precision: dtype policy (default: the form's).
+        epochs: length of every run, instead of --steps (default: the form's).
+        batch_size: crops in a step (default: the form's).
+        crops_per_image: random crops of each training image in an epoch; 0 for as many as it holds
+            side by side (default: the form's).
+        clip_norm: bound on the norm of the gradients; 0 for none (default: the form's).
+        prepared_dir: folder of shards with the decoded training images, which are written if
+            missing (default: OUTPUT/prepared; in the short form none).
     """
 
     budget: float | None = option(None, parse=functools.partial(parse_duration, "budget"))
-    train_set: str = "bsds500"
-    sets: tuple[str, ...] = ("nyuv2", "cbsd68", "renoir")
-    sigmas: tuple[str, ...] = ("15", "50")
+    train_set: str | None = None
+    sets: tuple[str, ...] | None = None
+    sigmas: tuple[str, ...] | None = None
     precision: str | None = option(None, choices=PRECISIONS)
+    epochs: int | None = option(None, least=1)
+    batch_size: int | None = option(None, least=1)
+    crops_per_image: int | None = option(None, least=0)
+    clip_norm: float | None = option(None, least=0)
+    prepared_dir: str | None = None
 
     def __post_init__(self):
         super().__post_init__()
-        require(bool(self.sets), "sets", self.sets, "the names of one or more test sets")
-        for sigma in self.sigmas:
+        require(self.sets != (), "sets", self.sets, "the names of one or more test sets")
+        require(
+            not (self.steps and self.epochs), "epochs", self.epochs, "absent together with steps"
+        )
+        for sigma in self.sigmas or ():
             try:
                 valid = 0 <= float(sigma) <= 255
             except ValueError:
                 valid = False
             require(valid, "sigmas", sigma, "noise levels in [0, 255]")
 
+    def of_form(self, form: Form) -> "Options":
+        """Returns the options with the form's sets and levels where none are given."""
+        names = [name for name in _DEFAULTED if getattr(self, name) is None]
+        found = dataclasses.replace(self, **{name: getattr(form, name) for name in names})
+        if form.streams and found.prepared_dir is None:
+            found = dataclasses.replace(found, prepared_dir=str(Path(self.output) / "prepared"))
+        return found
+
     def real_sets(self) -> list[str]:
-        """Returns the names of the test sets that have real noise."""
-        return [name for name in self.sets if name in REAL_NOISE]
+        """Returns the test sets that have real noise by their protocol."""
+        from datasets.sets.catalog import get_info
+
+        return [name for name in self.sets or () if get_info(name).has_real_noise]
 
     def noises(self) -> list[str]:
         """Returns the kinds of noise: the levels, if a set takes them, then the real ones."""
         real = self.real_sets()
-        return [*(self.sigmas if len(real) < len(self.sets) else ()), *real]
+        levels = (self.sigmas or ()) if len(real) < len(self.sets or ()) else ()
+        return [*levels, *real]
 
     def seeds_and_noises(self):
         """Yields (seed, noise), all noises of seed 0 first, so that a partial study is balanced."""
         return itertools.product(range(self.seeds), self.noises())
 
 
+# Options whose defaults are the form's.
+_DEFAULTED = ("train_set", "sets", "sigmas")
 # Steps timed to share out a budget.
 _TIMED_STEPS = 20
 
@@ -162,6 +193,7 @@ def run(study: Study, options: Options) -> None:
     Raises:
         UserError, Interrupted, NotFiniteError: see `run_missing`.
     """
+    require_right_labels(Results(options.output).rows, options.output)
     if options.report:
         rows = Results(options.output).existing_rows()
         if study.baseline not in {(row["variant"], row["gradient"]) for row in rows}:
@@ -171,15 +203,21 @@ def run(study: Study, options: Options) -> None:
             )
         print(write_report(study.name, rows, options.output, study.baseline))
         return
+    options = options.of_form(study.forms[options.form])
     sources = Sources(options)
     start()
     form = chosen_form(study, options)
-    info = {"study": study.name, "form": dataclasses.asdict(form), "train_set": options.train_set}
+    size = {k: v for k, v in dataclasses.asdict(form).items() if k not in _DEFAULTED}
+    info = {"study": study.name, "form": size, "train_set": options.train_set}
     info |= {"sets": list(options.sets), "sigmas": list(options.sigmas)}
     record(options, info, budget=options.budget)
-    print(f"{study.name} study, {form}", flush=True)
+    settings = ", ".join(f"{name} {value}" for name, value in size.items())
+    print(f"{study.name} study, form {settings}", flush=True)
+    tasks = chosen_tasks(study.tasks(options, form), options.variants)
+    if form.streams:
+        print(expected_time(tasks, form, sources.training), flush=True)
     results = run_tasks(
-        chosen_tasks(study.tasks(options, form), options.variants),
+        tasks,
         form,
         options.output,
         sources.training,
@@ -189,28 +227,73 @@ def run(study: Study, options: Options) -> None:
     print(write_report(study.name, results.rows, options.output, study.baseline))
 
 
+def require_right_labels(rows: Sequence[Mapping], output: str) -> None:
+    """Checks that no result under a noise level is of a set with real noise.
+
+    Raises:
+        UserError: for rows of a version that added noise to such sets in training.
+    """
+    from datasets.sets.catalog import DATASETS
+
+    for row in rows:
+        for name in row["psnr"]:
+            info = DATASETS.get(name.split()[0].casefold())
+            if Results.job(row).sigma is not None and info and info.has_real_noise:
+                raise UserError(
+                    f"--output={output} has a result of {name} under σ = {row['noise']}, but that "
+                    "set has real noise: the network was trained on other noise.\n"
+                    "Use another --output, or delete such lines of results.jsonl."
+                )
+
+
 class Sources:
-    """Finds the image sets of a study and caches decoded images."""
+    """Finds the image sets of a study; training images are decoded once, or read from shards."""
 
     def __init__(self, options: Options):
         """Args:
         options: name the sets.
 
         Raises:
-            UserError: when a set is not found.
+            UserError: when a set is not found, has real noise but no training split, or is to be
+                trained on under added noise but has its own.
         """
-        from datasets.sets.catalog import find_dataset, find_training_sets
+        from datasets.sets.catalog import find_dataset, find_training_sets, get_info
 
         self._options = options
-        self._training = {}
+        real = options.real_sets()
+        for name in real:
+            if get_info(name).training_split is None:
+                raise UserError(
+                    f"--sets={','.join(options.sets)}: {name} has real noise and no training "
+                    "split, and a network trained on other noise says nothing about it.\n"
+                    "Use sidd, renoir or pairs for real noise, or evaluate.py to score on "
+                    f"{name} alone."
+                )
+        if set(options.noises()) - set(real) and get_info(options.train_set).has_real_noise:
+            raise UserError(
+                f"--train_set={options.train_set} has real noise, so no level can be added to it.\n"
+                "Use a set of clean images such as nyuv2 or bsds500; its name in --sets trains "
+                "and scores under its own noise."
+            )
+        self._training: dict[str, ImageSet | KeptImages] = {}
         for noise in options.noises():
-            name = noise if noise in options.real_sets() else options.train_set
+            name = noise if noise in real else options.train_set
             if name not in self._training:
                 found, _ = find_training_sets(name, options.data_dir)
-                self._training[name] = KeptImages(found)
-        self._tests = {name: find_dataset(name, options.data_dir) for name in options.sets}
+                self._training[name] = self._readable(found)
+        self._tests = {
+            name: find_dataset(name, options.data_dir, get_info(name).test_split)
+            for name in options.sets
+        }
 
-    def training(self, noise: str) -> KeptImages:
+    def _readable(self, images: ImageSet) -> ImageSet | KeptImages:
+        if self._options.prepared_dir is None:
+            return KeptImages(images)
+        from datasets.shards.shard_writer import prepared_set
+
+        return prepared_set(images, self._options.prepared_dir)
+
+    def training(self, noise: str) -> ImageSet | KeptImages:
         """Returns the training images for one kind of noise."""
         return self._training.get(noise) or self._training[self._options.train_set]
 
@@ -225,8 +308,13 @@ class Sources:
 def chosen_form(study: Study, options: Options) -> Form:
     """Returns the form with the options' changes; a resumed study keeps its number of steps."""
     form = study.forms[options.form]
-    if options.precision:
-        form = dataclasses.replace(form, precision=options.precision)
+    names = ("precision", "epochs", "batch_size", "crops_per_image", "clip_norm")
+    changes = {name: getattr(options, name) for name in names}
+    form = dataclasses.replace(form, **{k: v for k, v in changes.items() if v is not None})
+    if options.crops_per_image is not None:
+        form = dataclasses.replace(form, crops_per_frame=options.crops_per_image)
+    if options.epochs:
+        form = dataclasses.replace(form, steps=0)
     if options.steps:
         return dataclasses.replace(form, steps=options.steps, epochs=0)
     if options.budget is None:
@@ -270,3 +358,44 @@ def seconds_per_step(task: Task, form: Form) -> float:
     for _ in range(_TIMED_STEPS):
         engine.step(batch, 1e-3)["loss"]
     return (time.monotonic() - started) / _TIMED_STEPS
+
+
+#: What a GPU was assumed to do in float32, in 10¹² operations a second.
+_ASSUMED_RATE = 20.0
+
+
+def expected_time(tasks: Sequence[Task], form: Form, training: Callable) -> str:
+    """Returns how much there is to compute, and the hours at an assumed rate.
+
+    Only convolutions are counted: two operations per multiplication, once for a frozen network and
+    three times for one that is trained.
+
+    Args:
+        tasks: the runs.
+        form: their size.
+        training: from a noise to its training images.
+    """
+    operations, counts = 0.0, {}
+    per_pixel: dict[tuple[str, str], float] = {}
+    for task in tasks:
+        key = task.job.variant, task.job.gradient
+        if key not in per_pixel:
+            model = task.build(None)
+            trained = sum(math.prod(kernel.shape) for kernel in _kernels(model.trainable_weights))
+            every = sum(math.prod(kernel.shape) for kernel in _kernels(model.weights))
+            per_pixel[key] = 2.0 * (every + 2 * trained)
+        noise = task.job.noise
+        if noise not in counts:
+            counts[noise] = form.steps_for(image_sizes(training(noise)))
+        pixels = form.batch_size * form.crop_size**2
+        operations += task.share * counts[noise] * pixels * per_pixel[key]
+    steps = ", ".join(f"{count:,} for {noise_name(noise)}" for noise, count in counts.items())
+    hours = operations / (_ASSUMED_RATE * 1e12 * 3600)
+    return (
+        f"{len(tasks)} runs; steps of each: {steps}. In all {operations / 1e15:,.0f}·10¹⁵ "
+        f"operations, about {hours:.1f} hours on a GPU at {_ASSUMED_RATE:g} TFLOP/s, and scoring"
+    )
+
+
+def _kernels(weights) -> list:
+    return [weight for weight in weights if len(weight.shape) == 4]

@@ -8,21 +8,23 @@ import dataclasses
 import functools
 import gc
 import json
-import math
 import os
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from datasets.pipeline.batches import PipelineConfig
+from datasets.pipeline.mixture import known_sizes
 from datasets.sets.image_set import ImageSet
 from gradnet_tf.evaluation.evaluate_set import EvaluateConfig, clean_image, noisy_input
 from gradnet_tf.loading.run_folder import best_weights
-from gradnet_tf.training.config import TrainConfig
+from gradnet_tf.models.presets import PAPER_RECIPE
+from gradnet_tf.training.config import TrainConfig, steps_per_epoch
 from gradnet_tf.utils.console import format_seconds
 from gradnet_tf.utils.errors import Interrupted, NotFiniteError, UserError
 from gradnet_tf.utils.files import jsonable, write_json
@@ -31,6 +33,8 @@ from gradnet_tf.utils.ownership import require_replaceable
 # Share of a budget for the training steps; the rest is for compiling, decoding and scoring.
 _SHARE_OF_STEPS = 0.6
 _FEWEST_STEPS = 100
+#: Pixels above which an image counts as a camera's frame.
+_LARGEST_IMAGE = 4_000_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,19 +42,26 @@ class Form:
     """What all runs of a study have in common.
 
     Attributes:
-        name: "short" or "supplement".
+        name: "paper", "short" or "tiny".
         network: sizes of the networks, as the study reads them.
         batch_size: crops in a step.
         crop_size: side of the crops in pixels.
         steps: optimizer steps; 0 for `epochs` instead.
-        epochs: passes over the training set, each of as many crops as the
-            images hold side by side.
+        epochs: each of `crops_per_image` crops of every training image, in whole batches.
+        crops_per_image: random crops in an epoch; 0 for as many as an image holds side by side.
+        crops_per_frame: the same of photographs above four megapixels, whose set has fewer.
         learning_rate: before it falls to a fifth after 60% of the steps.
         schedule: see `gradnet_tf.training.schedules`.
         warmup_steps: steps over which the learning rate grows from zero.
         precision: dtype policy, of training and of the scores.
         test_crop: side of the center crop of a test image that is scored; 0
             for the whole image.
+        clip_norm: bound on the norm of the gradients; 0 for none.
+        streams: read training images from shards on disk and test images one by one, instead of
+            keeping all in memory.
+        train_set: the default of the option.
+        sets: the default of the option.
+        sigmas: the default of the option.
     """
 
     name: str
@@ -64,14 +75,26 @@ class Form:
     warmup_steps: int = 0
     precision: str = "float32"
     test_crop: int = 0
+    clip_norm: float = 1.0
+    crops_per_image: int = 4
+    crops_per_frame: int = 40
+    streams: bool = False
+    train_set: str = "bsds500"
+    sets: tuple[str, ...] = ()
+    sigmas: tuple[str, ...] = ()
 
-    def steps_for(self, image_sizes: list[tuple[int, int]]) -> int:
-        """Returns the optimiser steps of a run on training images of these sizes."""
+    def steps_for(self, image_sizes: Sequence[tuple[int, int]]) -> int:
+        """Returns the optimizer steps of a run on training images of these sizes."""
         if self.steps:
             return self.steps
-        size = self.crop_size
-        crops = sum((height // size) * (width // size) for height, width in image_sizes)
-        return max(1, math.ceil(self.epochs * crops / self.batch_size))
+        crops = sum(self._crops_of(height, width) for height, width in image_sizes)
+        return self.epochs * steps_per_epoch(crops, self.batch_size)
+
+    def _crops_of(self, height: int, width: int) -> int:
+        if not self.crops_per_image:
+            return (height // self.crop_size) * (width // self.crop_size)
+        is_frame = height * width > _LARGEST_IMAGE
+        return self.crops_per_frame if is_frame else self.crops_per_image
 
     def train_config(self, steps: int, seed: int, sigma: float, loss_weight: float, joint: bool):
         """Returns the `TrainConfig` of one run; the preset is a placeholder."""
@@ -88,9 +111,29 @@ class Form:
             learning_rate=self.learning_rate,
             schedule=self.schedule,
             warmup_steps=self.warmup_steps,
+            clip_norm=self.clip_norm,
             seed=seed,
             validate_every=steps,  # the last weights are scored, not the best checkpoint
         )
+
+
+#: The paper's training, for every study; see `gradnet_tf.models.presets.PAPER_RECIPE`.
+PAPER_TRAINING: Mapping[str, Any] = MappingProxyType(
+    {
+        **{name: getattr(PAPER_RECIPE, name) for name in ("batch_size", "crop_size", "epochs")},
+        **{name: getattr(PAPER_RECIPE, name) for name in ("learning_rate", "schedule")},
+        **{name: getattr(PAPER_RECIPE, name) for name in ("warmup_steps", "clip_norm")},
+        "steps": 0,
+        "streams": True,
+        "train_set": "nyuv2",
+        "sets": ("nyuv2", "sidd"),
+        "sigmas": ("15", "50"),
+    }
+)
+#: The same on small files, in seconds: to try a command and in tests.
+TINY_TRAINING: Mapping[str, Any] = MappingProxyType(
+    {**PAPER_TRAINING, "batch_size": 4, "crop_size": 16, "epochs": 5}
+)
 
 
 def scaled_to(form: Form, budget: float, runs: int, seconds_per_step: float) -> Form:
@@ -161,31 +204,73 @@ class KeptImages:
         return [self.load(index).shape[:2] for index in range(len(self))]
 
 
-def scored_pairs(
-    image_set, sigma: float | None, crop: int
-) -> list[tuple[str, np.ndarray, np.ndarray]]:
-    """Returns the test pairs: (name, noisy, clean), float32 (H, W, C), not clipped.
+def image_sizes(images) -> list[tuple[int, int]]:
+    """Returns the height and width of each image; those of shards are known without decoding."""
+    known = known_sizes(images)
+    return [size or images.load(index).shape[:2] for index, size in enumerate(known)]
 
-    The noise is `evaluate.py`'s with seed 0, drawn for the whole image and cut with it.
 
-    Args:
+class ScoredPairs(Sequence):
+    """The test pairs of a set, made one by one: (name, noisy, clean).
+
+    Both images are float32 (H, W, C) and not clipped. The noise is `evaluate.py`'s with seed 0,
+    drawn for the whole image and cut with it.
+    """
+
+    def __init__(self, image_set, sigma: float | None, crop: int):
+        """Args:
         image_set: the test images.
         sigma: noise level on the 0-255 scale; `None` for sets with real noise.
         crop: side of the center crop in pixels, at most the image's; 0 for the whole image.
-    """
-    config = EvaluateConfig(dataset=image_set.name, sigma=sigma, seed=_NOISE_SEED)
-    pairs = []
-    for index, name in enumerate(image_set.names):
-        clean = clean_image(image_set, index)
-        noisy = noisy_input(clean, image_set.noisy(index), name, config)
+
+        Raises:
+            UserError: for a level together with real noise, or neither.
+        """
+        require_fitting_noise(image_set, sigma)
+        self._set, self._crop = image_set, crop
+        self._config = EvaluateConfig(dataset=image_set.name, sigma=sigma, seed=_NOISE_SEED)
+
+    def __len__(self) -> int:
+        return len(self._set.names)
+
+    def __getitem__(self, index):
+        name = self._set.names[index]  # raises IndexError at the end
+        clean = clean_image(self._set, index)
+        noisy = noisy_input(clean, self._set.noisy(index), name, self._config)
+        crop = self._crop
         height, width = (min(crop, side) if crop else side for side in clean.shape[:2])
         top, left = (clean.shape[0] - height) // 2, (clean.shape[1] - width) // 2
         rows, columns = slice(top, top + height), slice(left, left + width)
-        pairs.append((name, noisy[rows, columns], clean[rows, columns]))
-    return pairs
+        return name, noisy[rows, columns], clean[rows, columns]
 
 
-def training_batches(images: KeptImages, config, clean_as_guide: bool, start_step: int = 0):
+def scored_pairs(
+    image_set, sigma: float | None, crop: int
+) -> list[tuple[str, np.ndarray, np.ndarray]]:
+    """Returns all test pairs of a set at once; see `ScoredPairs`."""
+    return list(ScoredPairs(image_set, sigma, crop))
+
+
+def require_fitting_noise(image_set, sigma: float | None) -> None:
+    """Checks that a set has either real noise or a level, never both.
+
+    A score under real noise that is labeled with a level would be a wrong number in a table.
+
+    Raises:
+        UserError: names the set.
+    """
+    if (image_set.noisy(0) is not None) == (sigma is None):
+        return
+    found = "has real noise" if sigma is not None else "has no noisy images"
+    raise UserError(
+        f"dataset {image_set.name} {found}. Received: sigma={sigma}.\n"
+        "Noise is added to clean images only; photographs with noise are scored as they are."
+    )
+
+
+def training_batches(
+    images: ImageSet | KeptImages, config, clean_as_guide: bool, start_step: int = 0
+):
     """Returns the engine's batches of a run.
 
     Args:
@@ -301,6 +386,14 @@ class Job:
     gradient: str
 
     @property
+    def sigma(self) -> float | None:
+        """The noise level; `None` for a set with real noise."""
+        try:
+            return float(self.noise)
+        except ValueError:
+            return None
+
+    @property
     def folder(self) -> str:
         """The run's folder inside the study's."""
         return run_folder(f"{self.variant}_{self.gradient}_{self.noise}_seed{self.seed}")
@@ -399,6 +492,9 @@ def check_or_write_info(output: str | os.PathLike, info: dict) -> dict:
         return json.loads(path.read_text("utf-8"))
     earlier = json.loads(path.read_text("utf-8"))
     now = json.loads(json.dumps(jsonable(info)))
+    if isinstance(earlier.get("form"), dict) and isinstance(now.get("form"), dict):
+        # A form of an earlier version lacks the fields that were added since.
+        earlier["form"] = {**now["form"], **earlier["form"]}
     names = (set(earlier) | set(now)) - {"free"}
     different = [
         f"{name}: {earlier.get(name)!r} there, {now.get(name)!r} now"
@@ -417,8 +513,8 @@ def train_and_score(
     folder: str | Path,
     config,
     build: Callable,
-    images: KeptImages,
-    tests: Mapping[str, list],
+    images: ImageSet | KeptImages,
+    tests: Mapping[str, Sequence],
     label: str,
     regions: bool = False,
     change_batches: Callable | None = None,
@@ -489,15 +585,13 @@ def with_guide(noisy: np.ndarray, clean: np.ndarray, guided: bool) -> np.ndarray
 def _scores(engine, name: str, pairs, guided: bool, regions: bool) -> dict[str, float]:
     from gradnet_tf.evaluation.metrics import psnr
 
-    outputs = [
-        np.clip(engine.predict(with_guide(noisy, clean, guided)[None])[0], 0, 1)
-        for _, noisy, clean in pairs
-    ]
-    cleans = [clean for _, _, clean in pairs]
-    scores = [
-        float(np.asarray(psnr(clean[None], output[None]))[0])
-        for clean, output in zip(cleans, outputs, strict=True)
-    ]
+    scores, cleans, outputs = [], [], []
+    for _, noisy, clean in pairs:
+        output = np.clip(engine.predict(with_guide(noisy, clean, guided)[None])[0], 0, 1)
+        scores.append(float(np.asarray(psnr(clean[None], output[None]))[0]))
+        if regions:
+            cleans.append(clean)
+            outputs.append(output)
     made = {name: float(np.mean(scores))}
     if regions:
         parts = Regions(cleans).psnr(cleans, outputs)
@@ -532,7 +626,7 @@ def run_tasks(
     tasks: Sequence[Task],
     form: Form,
     output: str | Path,
-    training_set: Callable[[str], KeptImages],
+    training_set: Callable[[str], ImageSet | KeptImages],
     test_sets: Callable[[str], dict],
     time_budget: float | None = None,
 ) -> Results:
@@ -554,14 +648,16 @@ def run_tasks(
     def make(task: Task, label: str) -> dict:
         job = task.job
         images = training_set(job.noise)
-        sigma = None if images.noisy(0) is not None else float(job.noise)
+        sigma = job.sigma
+        require_fitting_noise(images, sigma)
         if job.noise not in tests:
             tests.clear()  # only one kind of noise is kept in memory
+            pairs = ScoredPairs if form.streams else scored_pairs
             tests[job.noise] = {
-                name: scored_pairs(image_set, sigma, form.test_crop)
+                name: pairs(image_set, sigma, form.test_crop)
                 for name, image_set in test_sets(job.noise).items()
             }
-        steps = max(1, round(task.share * form.steps_for(images.image_sizes())))
+        steps = max(1, round(task.share * form.steps_for(image_sizes(images))))
         config = form.train_config(steps, job.seed, sigma or 0.0, task.loss_weight, task.joint)
         weights = best_weights(Path(output) / task.naive.folder) if task.naive else None
         return train_and_score(

@@ -40,7 +40,8 @@ def _keras_trainer(config: TrainConfig, with_input: bool):
     from gradnet_tf.training.engines.choose_engine import make_engine
 
     engine = make_engine(
-        config, lambda: build_model(config.preset, config.channels, config.precision)
+        config,
+        lambda: build_model(config.preset, config.channels, config.precision, joint=config.joint),
     )
     if keras.backend.backend() == "jax":
         import jax

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 
 from datasets.pipeline.leak_guard import LeakGuard, usable_images
-from datasets.pipeline.mixture import MixedSet, real_sets
+from datasets.pipeline.mixture import MixedSet, known_sizes, parts_of, real_sets
 from datasets.pipeline.pipeline_config import PipelineConfig
 from datasets.sets.image_set import ImageSet, central_crop
 from gradnet_tf.degradations import add_gaussian_noise
@@ -28,6 +28,7 @@ from gradnet_tf.degradations.sampling import (
 )
 from gradnet_tf.images.image_files import require_one_size, to_float
 from gradnet_tf.models.classical import append_estimate, classical_denoiser
+from gradnet_tf.utils.console import note
 from gradnet_tf.utils.errors import UserError
 
 
@@ -159,6 +160,7 @@ class TrainingBatches:
             if image is not None:
                 self._store.put(len(indices) - 1, image)
             self._is_real.append(self._keep_partner(image_set, index, image))
+        _warn_of_large_set(image_set, sizes, sum(self._is_real), config)
         self.sampler = CropSampler(
             sizes, config.crop_size, config.sigma_min, config.sigma_max, config.seed
         )
@@ -246,6 +248,22 @@ class TrainingBatches:
         if self._estimate:
             noisy = append_estimate(noisy, sigma.reshape(-1), self._estimate)
         return noisy, clean
+
+
+def _warn_of_large_set(image_set: ImageSet, sizes, pairs: int, config: PipelineConfig) -> None:
+    """Prints a note if images have to be decoded again and again, as frames of SIDD would be."""
+    parts = parts_of(image_set)
+    if all(all(known_sizes(part)) for part in parts):
+        return  # prepared: nothing is decoded
+    num_bytes = sum(height * width for height, width in sizes) * config.channels
+    limit = config.memory_limit * (2 if pairs else 1)
+    if num_bytes * (2 if pairs else 1) > limit:
+        note(
+            f"the decoded images of {image_set.name} take {num_bytes / 2**30:.1f} GiB"
+            f"{' and their noisy partners as much' if pairs else ''}, more than the "
+            f"{config.memory_limit / 2**30:.1f} GiB that are kept, so that images are decoded "
+            "again and again.\nUse --prepared_dir=FOLDER, which decodes each of them once."
+        )
 
 
 def _weighted_order(image_set: MixedSet, indices: list[int], seed: int) -> WeightedOrder:

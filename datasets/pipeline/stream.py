@@ -65,6 +65,11 @@ class TrainingInput:
             )
         self.guard = make_guard(data_dir, eval_sets, config.allow_test_images)
 
+    @property
+    def only_real_noise(self) -> bool:
+        """Whether all training images have real noise, to which none is added."""
+        return len(real_sets(self.images)) == len(parts_of(self.images))
+
     def info(self) -> dict:
         """Returns what config.json records: numbers of images, by set if there are several.
 
@@ -81,7 +86,9 @@ class TrainingInput:
     def validation_pairs(self) -> list:
         """Returns the fixed (noisy, clean) pairs to choose checkpoints on."""
         config = self.config
-        sigma = 0.0 if self.degradation else (config.sigma_min + config.sigma_max) / 2
+        # A degradation and real noise need no level.
+        levels = config.sigma_min or 0.0, config.sigma_max or 0.0
+        sigma = 0.0 if self.degradation else sum(levels) / 2
         more = {"degradation": self.degradation, "guard": self.guard}
         return validation_pairs(self.validation, sigma, config.seed, **more)
 

@@ -165,6 +165,7 @@ BSDS500 = DatasetInfo(
     find=find,
     aliases=("BSDS500", "BSR", "BSDS"),
     splits=("train", "validation", "trainable"),
+    unions=("trainable",),
     **TRAINABLE,
     refused_splits=dict.fromkeys(
         ("val", "test", "all"),

@@ -41,6 +41,7 @@ TRAINABLE = {
 OWN_SPLITS = {
     "color": None,
     "splits": ("all", "train", "validation", "test"),
+    "unions": ("all",),
     **TRAINABLE,
     "evaluation_split": "all",
 }
@@ -60,6 +61,7 @@ class DatasetInfo:
         evaluation_split: the default split of `evaluate.py`.
         training_split: the split to train on; None for a test set.
         validation_split: the split to choose checkpoints on; None for a test set.
+        unions: splits that contain pictures of others; all other splits share none.
         counts: number of images by split; empty if it depends on the user's files.
         pattern: regular expression for the file names, to recognize a folder of another name.
         recursive: whether images in subfolders belong to the set.
@@ -83,6 +85,7 @@ class DatasetInfo:
     evaluation_split: str = "test"
     training_split: str | None = None
     validation_split: str | None = None
+    unions: tuple[str, ...] = ()
     counts: dict[str, int] = dataclasses.field(default_factory=dict)
     pattern: str = ".*"
     recursive: bool = False
@@ -99,6 +102,18 @@ class DatasetInfo:
     def protocol_of(self, split: str) -> Protocol:
         """Returns the protocol of a split."""
         return self.split_protocols.get(split, self.protocol)
+
+    @property
+    def has_real_noise(self) -> bool:
+        """Whether the set has noisy photographs, to which no noise is added: σ has no meaning."""
+        return self.protocol.noise == REAL_NOISE["noise"]
+
+    @property
+    def test_split(self) -> str:
+        """The split to score on after training on `training_split`; shares no picture with it."""
+        if self.evaluation_split in self.unions and self.validation_split:
+            return self.validation_split
+        return self.evaluation_split
 
     @property
     def role(self) -> str:

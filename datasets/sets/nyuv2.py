@@ -113,6 +113,7 @@ NYUV2 = DatasetInfo(
     find=find,
     aliases=("nyuv2_sample", "NYU_v2", "nyu_depth_v2"),
     splits=("train", "test", "all", "fit", "validation"),
+    unions=("train", "all"),
     training_split="fit",
     validation_split="validation",
     counts={"train": 795, "test": 654, "all": 1449, "fit": 779, "validation": 16},

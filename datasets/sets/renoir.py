@@ -108,6 +108,7 @@ RENOIR = DatasetInfo(
     find=find,
     aliases=("renoir_512",),
     splits=("train", "validation", "all", "with_misaligned"),
+    unions=("all", "with_misaligned"),
     **TRAINABLE,
     counts={"train": 29, "validation": 10, "all": 39, "with_misaligned": 40},
     pattern=r"batch\d\d_(noisy|reference|clean)\.png",

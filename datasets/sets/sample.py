@@ -102,6 +102,7 @@ SAMPLE = DatasetInfo(
     title="sample photographs",
     find=find,
     splits=("train", "validation", "test", "all"),
+    unions=("all",),
     training_split="train",
     validation_split="validation",
     origin="photographs inside the installed scikit-image and scikit-learn packages",

@@ -219,7 +219,7 @@ def _write_shard(path: Path, image_set: ImageSet, numbers: range, line: Progress
     except ImportError as error:
         raise UserError(
             "writing prepared shards needs TensorFlow, which is not installed (reading them does "
-            "not).\nInstall it (pip install 'gradnet-tf[tensorflow]'), or run python -m "
+            'not).\nInstall it (pip install ".[tensorflow]" in a checkout), or run python -m '
             "datasets prepare on a machine that has it."
         ) from error
     rows, position = [], 0

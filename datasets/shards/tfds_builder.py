@@ -5,9 +5,10 @@
     for example in builder.as_dataset(split="test"):
         example["name"], example["noisy"], example["clean"]
 
-Nothing is downloaded: the originals are read from `data_dir` with the project's decoder and stored
-as PNG in TFRecord files, which support `as_dataset` (not `as_data_source`). Training and evaluation
-do not need this; it is for users of TFDS.
+No two splits share a picture: splits that contain others are left out, and so are splits whose
+files are not there. Nothing is downloaded: the originals are read from `data_dir` with the
+project's decoder and stored as PNG in TFRecord files, which support `as_dataset` (not
+`as_data_source`). Training and evaluation do not need this; it is for users of TFDS.
 """
 
 import os
@@ -19,10 +20,8 @@ import tensorflow_datasets as tfds
 from datasets.sets.bsds500 import refuse_test_image
 from datasets.sets.catalog import DATASETS, find_dataset, get_info
 from datasets.sets.image_set import DatasetInfo, ImageSet
+from gradnet_tf.utils.console import note
 from gradnet_tf.utils.errors import UserError
-
-# TFDS reserves `all`, and overlapping splits would be stored twice.
-_SPLITS = ("train", "validation", "test")
 
 
 class SetConfig(tfds.core.BuilderConfig):
@@ -37,7 +36,8 @@ class SetConfig(tfds.core.BuilderConfig):
 class DenoisingImages(tfds.core.GeneratorBasedBuilder):
     """Clean images, and real noisy ones if a set has them."""
 
-    VERSION = tfds.core.Version("1.0.0")
+    # 2: the splits share no picture; train of nyuv2 contained validation.
+    VERSION = tfds.core.Version("2.0.0")
     BUILDER_CONFIGS = [
         SetConfig(name=info.name, description=info.title) for info in DATASETS.values()
     ]
@@ -59,14 +59,7 @@ class DenoisingImages(tfds.core.GeneratorBasedBuilder):
 
     def _split_generators(self, dl_manager) -> dict[str, Iterator]:
         info = self.builder_config.info
-        found = {}
-        for split in _used_splits(info):
-            try:
-                found[split] = find_dataset(info.name, dl_manager.manual_dir, split)
-            except UserError:
-                # A user's own folder may lack a test folder.
-                if not (info.is_own and split == "test"):
-                    raise
+        found = _found_splits(info, dl_manager.manual_dir)
         return {split: self._generate_examples(images) for split, images in found.items()}
 
     def _generate_examples(self, images: ImageSet) -> Iterator[tuple[str, dict]]:
@@ -82,8 +75,31 @@ class DenoisingImages(tfds.core.GeneratorBasedBuilder):
 
 
 def _used_splits(info: DatasetInfo) -> list[str]:
-    """Returns the splits for TFDS: those that do not overlap, else the first."""
-    return [split for split in _SPLITS if split in info.splits] or [info.splits[0]]
+    """Returns the splits for TFDS: none contains pictures of another.
+
+    Splits without clean images are only used for sets that have no others.
+    """
+    apart = [split for split in info.splits if split not in info.unions]
+    return [split for split in apart if split not in info.without_clean] or apart
+
+
+def _found_splits(info: DatasetInfo, data_dir) -> dict[str, ImageSet]:
+    """Returns the splits whose files are there, by name.
+
+    Raises:
+        UserError: if there are none; says what is missing of the first.
+    """
+    found, missing = {}, []
+    for split in _used_splits(info):
+        try:
+            found[split] = find_dataset(info.name, data_dir, split)
+        except UserError as error:
+            missing.append((split, error))
+    if not found:
+        raise missing[0][1]
+    for split, error in missing:
+        note(f"{info.name} {split} is left out: {str(error).splitlines()[0]}")
+    return found
 
 
 def open_tfds(
@@ -91,8 +107,9 @@ def open_tfds(
 ) -> tfds.core.DatasetBuilder:
     """Opens a set as a TFDS builder, after preparing it if necessary.
 
-    Prepared files are kept even if the originals change: delete the folder to prepare again. An
-    interrupted preparation leaves nothing behind.
+    Prepared files are kept even if the originals change or splits are added: delete the folder to
+    prepare again. An interrupted preparation leaves nothing behind. Afterwards `tfds.load` with
+    `data_dir=prepared_dir` serves the set once this module is imported.
 
     Args:
         name: a name or alias of a set.
@@ -105,8 +122,7 @@ def open_tfds(
     info = get_info(name)
     builder = DenoisingImages(config=info.name, data_dir=prepared_dir, file_format="tfrecord")
     if not Path(builder.data_dir).is_dir():
-        # Raises before TFDS makes its folders.
-        find_dataset(info.name, data_dir, _used_splits(info)[0])
+        _found_splits(info, data_dir)  # raises before TFDS makes its folders
         Path(prepared_dir).mkdir(parents=True, exist_ok=True)
         manual = tfds.download.DownloadConfig(manual_dir=os.fspath(data_dir or prepared_dir))
         builder.download_and_prepare(download_config=manual)

@@ -107,7 +107,7 @@ def ship(
         "measured": measured,
         "float16": float16,
         "limits": limits(channels, train["sigma_min"], train["sigma_max"], train["dataset"]),
-        "noise": train.get("degradation") if level == REAL else None,
+        "noise": (train.get("degradation") or "real") if level == REAL else None,
         "data": train["dataset"],
         "terms": terms_of(train["dataset"]),
         "licence": licence_of(train["dataset"]),
@@ -133,6 +133,8 @@ REAL, _CAMERA_STAGES = "real", (Camera, Photograph)
 
 def level_of(train: Mapping[str, Any]) -> str | None:
     """Returns what names the noise of a run's `train` settings; `None` for other degradations."""
+    if train.get("real_noise"):
+        return REAL
     if train["sigma_max"] is None:
         chains = parse_degradation(train["degradation"]).chains
         stages = [stage for chain in chains for stage in chain.stages]
@@ -324,7 +326,8 @@ def limits(
         level,
         f"{grain} mostly remains.",
         f"Not tested on images unlike the training photographs: {untested}.",
-        "Takes RGB; a gray image is replicated to three channels and the result averaged."
+        "Takes RGB. A gray image goes through the gray weights of the same preset and noise where "
+        "these ship; otherwise it is replicated to three channels and the result averaged."
         if channels == 3
         else "Takes gray; the channels of a color image are denoised independently.",
     ]

@@ -21,7 +21,7 @@ def require_beam() -> None:
     except ModuleNotFoundError as error:
         raise UserError(
             f"batch inference needs Apache Beam; {error.name} is not installed.\n"
-            "Install it: pip install 'gradnet-tf[batch]'."
+            'Install it: pip install ".[batch]" in a checkout.'
         ) from error
 
 

@@ -143,7 +143,7 @@ def _uncompressed(data: bytes, layout: Layout, entries: Mapping[int, Entry]) -> 
     if compression not in _OPENCV_DECODES:
         raise UserError(
             f"is a TIFF in compression {compression}, which needs imagecodecs: "
-            "pip install 'gradnet-tf[tiff]', or save it uncompressed"
+            'pip install ".[tiff]" in a checkout, or save it uncompressed'
         )
     segments = []
     for index, (place, size) in enumerate(zip(places, sizes, strict=True)):

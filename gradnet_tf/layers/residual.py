@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from gradnet_tf.layers.conv_norm import ConvNormReLU
 from gradnet_tf.layers.squeeze_excitation import SqueezeExcitation
 
 ATTENTION_POSITIONS = ("before_fusion", "after_fusion")
@@ -35,15 +36,21 @@ class ResUnit(keras.layers.Layer):
 
     Args:
         filters: channels of the input and of the output.
+        batch_norm: normalize after the first convolution, as the authors' code does and the
+            supplement does not.
 
     Call arguments:
         features: (N, H, W, filters).
     """
 
-    def __init__(self, filters, **kwargs):
+    def __init__(self, filters, batch_norm=False, **kwargs):
         super().__init__(**kwargs)
         self.filters = filters
-        self.conv1 = conv3x3(filters, self.dtype_policy, "relu", "conv1")
+        self.batch_norm = batch_norm
+        if batch_norm:
+            self.conv1 = ConvNormReLU(filters, dtype=self.dtype_policy, name="conv1")
+        else:
+            self.conv1 = conv3x3(filters, self.dtype_policy, "relu", "conv1")
         # With full variance, skip and branch would double the signal in every unit, and the initial
         # outputs of a deep chain would be far from an image.
         self.conv2 = conv3x3(filters, self.dtype_policy, None, "conv2", variance=0.2)
@@ -61,7 +68,9 @@ class ResUnit(keras.layers.Layer):
         return input_shape
 
     def get_config(self):
-        return {**super().get_config(), "filters": self.filters}
+        # Only what differs from the paper, so that earlier versions read the other files.
+        more = {"batch_norm": True} if self.batch_norm else {}
+        return {**super().get_config(), "filters": self.filters, **more}
 
 
 @keras.saving.register_keras_serializable(package="gradnet_tf")
@@ -77,6 +86,7 @@ class ResidualModule(keras.layers.Layer):
         num_units: m, the number of ResUnits.
         reduction: r of the attention.
         attention_position: "before_fusion" (on 2C channels) or "after_fusion" (on C).
+        batch_norm: see `ResUnit`.
 
     Call arguments:
         features: (N, H, W, C).
@@ -86,7 +96,13 @@ class ResidualModule(keras.layers.Layer):
     """
 
     def __init__(
-        self, filters, num_units=4, reduction=2, attention_position="before_fusion", **kwargs
+        self,
+        filters,
+        num_units=4,
+        reduction=2,
+        attention_position="before_fusion",
+        batch_norm=False,
+        **kwargs,
     ):
         super().__init__(**kwargs)
         if attention_position not in ATTENTION_POSITIONS:
@@ -98,9 +114,11 @@ class ResidualModule(keras.layers.Layer):
         self.num_units = num_units
         self.reduction = reduction
         self.attention_position = attention_position
+        self.batch_norm = batch_norm
         policy = self.dtype_policy
         self.units = [
-            ResUnit(filters, dtype=policy, name=f"unit_{index}") for index in range(num_units)
+            ResUnit(filters, batch_norm, dtype=policy, name=f"unit_{index}")
+            for index in range(num_units)
         ]
         self.squeeze_excitation = SqueezeExcitation(
             reduction, dtype=policy, name="squeeze_excitation"
@@ -144,6 +162,7 @@ class ResidualModule(keras.layers.Layer):
             "num_units": self.num_units,
             "reduction": self.reduction,
             "attention_position": self.attention_position,
+            **({"batch_norm": True} if self.batch_norm else {}),
         }
 
 
@@ -157,6 +176,7 @@ class MSKResnetBody(keras.layers.Layer):
         num_units: m, ResUnits in each.
         reduction: r of the attention.
         attention_position: see `ResidualModule`.
+        batch_norm: see `ResUnit`.
 
     Call arguments:
         features: (N, H, W, C).
@@ -171,9 +191,11 @@ class MSKResnetBody(keras.layers.Layer):
         num_units=4,
         reduction=2,
         attention_position="before_fusion",
+        batch_norm=False,
         **kwargs,
     ):
         super().__init__(**kwargs)
+        self.batch_norm = batch_norm
         self.filters = filters
         self.num_modules = num_modules
         self.num_units = num_units
@@ -185,6 +207,7 @@ class MSKResnetBody(keras.layers.Layer):
                 num_units,
                 reduction,
                 attention_position,
+                batch_norm,
                 dtype=self.dtype_policy,
                 name=f"module_{index}",
             )
@@ -223,7 +246,8 @@ class MSKResnetBody(keras.layers.Layer):
     def settings(self):
         """Returns the arguments of the constructor except `filters`."""
         names = ("num_modules", "num_units", "reduction", "attention_position")
-        return {name: getattr(self, name) for name in names}
+        more = {"batch_norm": True} if self.batch_norm else {}
+        return {**{name: getattr(self, name) for name in names}, **more}
 
     def get_config(self):
         return {**super().get_config(), "filters": self.filters, **self.settings()}

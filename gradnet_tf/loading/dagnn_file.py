@@ -1,7 +1,8 @@
 """Reads MatConvNet's other kind of network, DagNN: layers that name their inputs and parameters.
 
 `net.layers` and `net.params` are arrays of structures. A chain of layers is turned into the form of
-a "simplenn" network, which `matlab_file` reads; anything else is refused by name.
+a "simplenn" network, which `matlab_file` reads. Of a network with transposed convolutions, which
+CBDNet is, only the convolutions are taken, in the order of the file; anything else is refused.
 """
 
 import dataclasses
@@ -16,6 +17,7 @@ from gradnet_tf.utils.errors import UserError
 from gradnet_tf.utils.matlab_5 import Cells, Structures
 
 _MOST_LAYERS, _MOST_LETTERS, _MOST_NAMES, _MOST_NUMBERS = 1000, 200, 16, 4
+_TRANSPOSED = "dagnn.ConvTranspose"
 _KINDS = {"Conv": "conv", "ReLU": "relu", "BatchNorm": "bnorm", "Concat": "concat"}
 
 
@@ -49,6 +51,9 @@ def chain_of_dag(
     """
     if not layers:
         raise ValueError("a DagNN network without layers")
+    if any(layer.kind == _TRANSPOSED for layer in layers):
+        yield from _convolutions(layers, params)
+        return
     before = None
     for number, layer in enumerate(layers, start=1):
         kind = layer.kind.removeprefix("dagnn.")
@@ -70,6 +75,21 @@ def chain_of_dag(
             weights.append(np.zeros(weights[0].shape[3:] or 1, np.float32))
         letters = np.array([ord(letter) for letter in kind[:_MOST_LETTERS]])
         yield {**layer.block, "type": letters}, weights
+
+
+def _convolutions(
+    layers: list[DagLayer], params: dict[str, np.ndarray]
+) -> Iterator[tuple[dict[str, np.ndarray], list[np.ndarray]]]:
+    """Yields the convolutions alone, of the types "conv" and "convt"; see `chain_of_dag`."""
+    types = {"dagnn.Conv": "conv", _TRANSPOSED: "convt"}
+    for layer in layers:
+        if layer.kind not in types:
+            continue
+        missing = [name for name in layer.params if name not in params]
+        if missing:
+            raise ValueError(f"the parameter {missing[0][:80]!r} is missing")
+        letters = np.array([ord(letter) for letter in types[layer.kind]])
+        yield {**layer.block, "type": letters}, [params[name] for name in layer.params]
 
 
 def read_dag_5(net: dict[str, Any]) -> tuple[list[DagLayer], dict[str, np.ndarray]]:

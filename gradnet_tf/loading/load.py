@@ -191,7 +191,7 @@ def load_runner(model: Resolved, precision: str, flag: str | None) -> Loaded:
     except ModuleNotFoundError as error:
         raise UserError(
             f"{given_as(flag, spec)}: needs {error.name}, which is not installed.\n"
-            "Install it: pip install 'gradnet-tf[tensorflow]' (.tflite files: [litert])."
+            'Install it: pip install ".[tensorflow]" in a checkout (.tflite files: ".[litert]").'
         ) from error
 
 

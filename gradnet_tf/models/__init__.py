@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from gradnet_tf.models.adnet import ADNet as ADNet
     from gradnet_tf.models.cbdnet import CBDNet as CBDNet
+    from gradnet_tf.models.cbdnet import ReleasedCBDNet as ReleasedCBDNet
     from gradnet_tf.models.dncnn import DnCNN as DnCNN
     from gradnet_tf.models.estimates import AnyKerasModel as AnyKerasModel
     from gradnet_tf.models.estimates import FixedSigma as FixedSigma
@@ -29,6 +30,7 @@ _HOMES = {
     "GivenEstimate": "estimates",
     "GradNet": "gradnet",
     "MSKResnet": "mskresnet",
+    "ReleasedCBDNet": "cbdnet",
     "SKDnCNN": "skdncnn",
 }
 __all__ = sorted(_HOMES)

@@ -153,7 +153,8 @@ class DenoisingModel(keras.Model):
             precision: dtype policy of the layers; variables and output are float32.
 
         Returns:
-            A built model of this class. A GradNet's naive denoiser is frozen.
+            A built model of this class. The naive denoiser of a GradNet with weights is frozen;
+            that of a random one is trained along.
 
         Raises:
             UserError: an unknown name, weights that are not shipped or whose sha256 differs from

@@ -34,6 +34,9 @@ class GradNet(DenoisingModel):
         attention_position: see `ResidualModule`.
         gradient_layer: G, a layer from images to gradients of the same shape; `SobelGradient` by
             default.
+        batch_norm: see `ResUnit`; the authors' code has it.
+        global_skip: add y to the output, as in the supplement; the authors' code of GradNet does
+            not.
 
     Call arguments:
         images: see `DenoisingModel`.
@@ -64,6 +67,8 @@ class GradNet(DenoisingModel):
         scale: int = 1,
         attention_position: str = "before_fusion",
         gradient_layer: Any = None,
+        batch_norm: bool = False,
+        global_skip: bool = True,
         **kwargs: Any,
     ) -> None:
         super().__init__(channels, scale, **kwargs)
@@ -85,10 +90,15 @@ class GradNet(DenoisingModel):
             num_units,
             reduction,
             attention_position,
+            batch_norm,
             dtype=policy,
             name="body",
         )
-        self.reconstruction = reconstruction_conv(self.depth, policy)
+        self.global_skip = global_skip
+        if global_skip:
+            self.reconstruction = reconstruction_conv(self.depth, policy)
+        else:
+            self.reconstruction = conv3x3(self.depth, policy, None, "reconstruction")
 
     @property
     def input_channels(self):
@@ -163,7 +173,9 @@ class GradNet(DenoisingModel):
         features = self.features(self.to_depth(images))  # f0
         fused = ops.concatenate([features, self.to_depth(gradient)], axis=-1)  # g0
         fused, used = self.body(fused, attention=own, return_attention=True)
-        denoised = images + self._to_image(self.reconstruction(fused), images)
+        denoised = self._to_image(self.reconstruction(fused), images)
+        if self.global_skip:
+            denoised = images + denoised
         if not return_intermediates:
             return denoised
         used = [*naive_used, *used]
@@ -176,6 +188,7 @@ class GradNet(DenoisingModel):
             "filters": self.filters,
             **self.body.settings(),
             "gradient_layer": keras.saving.serialize_keras_object(self.sobel),
+            **({} if self.global_skip else {"global_skip": False}),
         }
 
     @classmethod

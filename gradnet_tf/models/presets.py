@@ -30,6 +30,9 @@ class Recipe:
         naive_steps: optimizer steps of the naive denoiser's own stage.
         naive_share: fraction of a time budget for the naive denoiser's stage.
         joint: train the naive denoiser together with the main branch instead of freezing it.
+        warmup_steps: first steps, over which the learning rate grows from zero.
+        clip_norm: bound on the global norm of the gradients; 0 for none.
+        epochs: length of each stage in epochs instead of steps; `None` for `steps`.
     """
 
     batch_size: int = 64
@@ -41,6 +44,14 @@ class Recipe:
     naive_steps: int = 150_000
     naive_share: float = 0.3
     joint: bool = False
+    warmup_steps: int = 100
+    clip_norm: float = 1.0
+    epochs: int | None = None
+
+
+#: The paper's training of every network: the supplement's epochs, rates and crops; the batch of
+#: the authors' script. No source clips gradients or warms up. See docs/paper.md.
+PAPER_RECIPE = Recipe(batch_size=48, crop_size=80, epochs=50, warmup_steps=0, clip_norm=0.0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -199,7 +210,7 @@ def build_model(
     channels: int = 3,
     precision: str = "float32",
     naive: Any = None,
-    joint: bool = False,
+    joint: bool | None = None,
 ) -> "DenoisingModel":
     """Builds the network of a preset with random initial weights.
 
@@ -209,7 +220,9 @@ def build_model(
         precision: "float32", "mixed_bfloat16" or "mixed_float16": the dtype
             policy of the layers; variables and the output stay float32.
         naive: a Keras model to use as naive denoiser instead of the preset's own.
-        joint: keep the naive denoiser trainable; otherwise it is frozen.
+        joint: whether the naive denoiser is trained too or frozen. By default a new one is trained,
+            because the gradient of a frozen random one is that of the noisy image, and a given one
+            is frozen.
 
     Returns:
         A built `keras.Model` from (N, H, W, channels) float32 to the same.
@@ -230,9 +243,10 @@ def build_model(
         depth = channels * arguments.get("scale", 1) ** 2
         arguments["filters"] = arguments.pop("width") - depth
     if preset.architecture == "GradNet":
-        if naive is None:
+        naive_is_new = naive is None
+        if naive_is_new:
             naive = build_model(preset.naive, channels, precision)
-        naive.trainable = joint
+        naive.trainable = naive_is_new if joint is None else joint
         arguments["naive_denoiser"] = naive
     elif naive is not None:
         raise UserError(
@@ -291,7 +305,7 @@ def model_from_weights(preset: str, channels: int, precision: str, path: Path, n
     Raises:
         UserError: the file does not fit the preset.
     """
-    model = build_model(preset, channels=channels, precision=precision, naive=naive)
+    model = build_model(preset, channels, precision, naive, joint=False)  # trained already
     try:
         model.load_weights(path)
     except (ValueError, OSError, KeyError) as error:

@@ -9,6 +9,8 @@ from gradnet_tf.models.base import DenoisingModel, reconstruction_conv
 
 FUSIONS = ("none", "I", "II", "III", "IV")
 GRADIENTS = ("none", "noisy", "approximate", "clean")
+VARIANTS = ("drawn", "authors")
+PRODUCTS = ("gradient", "gain", "gate")
 
 
 @keras.saving.register_keras_serializable(package="gradnet_tf")
@@ -30,6 +32,17 @@ class SKDnCNN(DenoisingModel):
     IV   x̃  = y - c(f ⊕ f0) · G        multiplies the last convolution's output
     ```
 
+    IV as drawn cannot remove noise where the guide is flat. With `product="gain"` the factor is
+    1 + G instead, which is neutral there, and with "gate" it is 2·sigmoid(c(G)), in which the
+    network learns how much a gradient matters, from 1 on. With `variant="authors"` the network is
+    that of the authors' code: its last convolution gives the image itself instead of the residual,
+    and in II the stack keeps F + C channels, the skip carries f0 ⊕ G, and there is one more
+    convolution:
+
+    ```
+    II   x̃ = c(c(stack(f0 ⊕ G) ⊕ f0 ⊕ G))     the inner one gives F channels, without ReLU
+    ```
+
     In training, batch normalization uses the statistics of the global batch, so that replicas agree
     with one device up to rounding; with `accumulate`, those of each part. In II, the skip has f0
     without G.
@@ -45,6 +58,8 @@ class SKDnCNN(DenoisingModel):
         filters: F.
         channels: C, 3 for RGB, 1 for gray.
         scale: 1 works on pixels, 2 on blocks of 2×2 pixels.
+        variant: "drawn", the paper's figure 2 with DnCNN's residual; or "authors", their code.
+        product: factor of IV, "gradient" (G), "gain" (1 + G) or "gate" (learned from G).
 
     Call arguments:
         images: (N, H, W, `input_channels`), see `DenoisingModel`: y, followed
@@ -65,23 +80,41 @@ class SKDnCNN(DenoisingModel):
         filters=64,
         channels=3,
         scale=1,
+        variant="drawn",
+        product="gradient",
         **kwargs,
     ):
         super().__init__(channels, scale, **kwargs)
-        _check_arguments(fusion, gradient, naive_denoiser, num_layers)
+        _check_arguments(fusion, gradient, naive_denoiser, num_layers, variant, product)
         self.fusion = fusion
         self.gradient = gradient
         self.naive_denoiser = naive_denoiser
         self.num_layers = num_layers
         self.filters = filters
+        self.variant = variant
+        self.product = product
         policy = self.dtype_policy
+        # The stack of the authors' GradNet-II keeps the channels of the gradient.
+        wide = self._is_wide
+        hidden = filters + (self.depth if wide else 0)
         self.sobel = SobelGradient(name="sobel")
         self.features = conv3x3(filters, policy, "relu", "features")
         self.stack = [
-            ConvNormReLU(filters, dtype=policy, name=f"conv_{index}")
+            ConvNormReLU(hidden, dtype=policy, name=f"conv_{index}")
             for index in range(num_layers - 2)
         ]
-        self.reconstruction = reconstruction_conv(self.depth, policy)
+        self.merge = conv3x3(filters, policy, None, "merge") if wide else None
+        if variant == "authors":
+            self.reconstruction = conv3x3(self.depth, policy, None, "reconstruction")
+        else:
+            self.reconstruction = reconstruction_conv(self.depth, policy)
+        self.gate = None
+        if fusion == "IV" and product == "gate":
+            self.gate = reconstruction_conv(channels, policy, "gate")
+
+    @property
+    def _is_wide(self):
+        return self.variant == "authors" and self.fusion == "II"
 
     @property
     def input_channels(self):
@@ -97,9 +130,20 @@ class SKDnCNN(DenoisingModel):
         inputs = self.filters + extra["II"]
         for layer in self.stack:
             layer.build((None, None, None, inputs))
-            inputs = self.filters
-        self.reconstruction.build((None, None, None, 2 * self.filters + extra["III"]))
+            inputs = layer.filters
+        joined = 2 * inputs + extra["III"]
+        if self.merge is not None:
+            self.merge.build((None, None, None, joined))
+            joined = self.filters
+        self.reconstruction.build((None, None, None, joined))
+        if self.gate is not None:
+            self.gate.build((None, None, None, self.channels))
         self.built = True
+
+    def _factor(self, gradient):
+        if self.gate is not None:
+            return 2.0 * ops.sigmoid(ops.cast(self.gate(gradient), "float32"))
+        return gradient if self.product == "gradient" else 1.0 + gradient
 
     def _guide(self, images, noisy):
         if self.gradient == "clean":
@@ -125,11 +169,17 @@ class SKDnCNN(DenoisingModel):
 
         first = self.features(fuse("I", self.to_depth(noisy)))
         features = fuse("II", first)
+        if self._is_wide:
+            first = features
         for layer in self.stack:
             features = layer(features)
         features = fuse("III", ops.concatenate([features, first], axis=-1))
-        residual = self._to_image(self.reconstruction(features), noisy)
-        denoised = noisy - (residual * gradient if self.fusion == "IV" else residual)
+        if self.merge is not None:
+            features = self.merge(features)
+        output = self._to_image(self.reconstruction(features), noisy)
+        if self.fusion == "IV":
+            output = output * self._factor(gradient)
+        denoised = output if self.variant == "authors" else noisy - output
         if not return_intermediates:
             return denoised
         return {"denoised": denoised, "naive": guide, "gradient": gradient}
@@ -143,6 +193,8 @@ class SKDnCNN(DenoisingModel):
             "naive_denoiser": naive and keras.saving.serialize_keras_object(naive),
             "num_layers": self.num_layers,
             "filters": self.filters,
+            "variant": self.variant,
+            "product": self.product,
         }
 
     @classmethod
@@ -155,8 +207,13 @@ class SKDnCNN(DenoisingModel):
         return cls(**config)
 
 
-def _check_arguments(fusion, gradient, naive_denoiser, num_layers):
-    for name, value, choices in (("fusion", fusion, FUSIONS), ("gradient", gradient, GRADIENTS)):
+def _check_arguments(fusion, gradient, naive_denoiser, num_layers, variant, product):
+    for name, value, choices in (
+        ("fusion", fusion, FUSIONS),
+        ("gradient", gradient, GRADIENTS),
+        ("variant", variant, VARIANTS),
+        ("product", product, PRODUCTS),
+    ):
         if value not in choices:
             raise ValueError(f"`{name}` must be one of {choices}. Received: {name}={value!r}")
     if (fusion == "none") != (gradient == "none"):

@@ -6,13 +6,16 @@ import re
 
 from gradnet_tf.degradations.compose import parse_degradation
 from gradnet_tf.models.classical import classical_name
-from gradnet_tf.models.presets import PRECISIONS, PRESETS, get_preset
+from gradnet_tf.models.presets import PAPER_RECIPE, PRECISIONS, PRESETS, Recipe, get_preset
 from gradnet_tf.utils.errors import UserError
 from gradnet_tf.utils.options import option
 
 STRATEGIES = ("none", "mirrored", "multiworker")
 SCHEDULES = ("cosine", "step", "constant")
 OPTIMIZERS = ("adam", "muon")
+RECIPES = ("preset", "paper")
+#: Fraction of the steps after which the schedule "step" falls: epoch 30 of 50 in the supplement.
+DECAY_AT = 0.6
 DEFAULT_SIGMA = 25.0
 # Peak rates for an optimizer other than that of the preset's recipe.
 LEARNING_RATES = {"adam": 1.5e-3, "muon": 2e-3}
@@ -82,6 +85,18 @@ def parse_duration(name: str, text: str | None) -> float | None:
     return seconds
 
 
+def steps_per_epoch(crops: int, batch_size: int) -> int:
+    """Returns the whole batches that so many crops fill; an incomplete last one is left out.
+
+    Every epoch then has the same number of steps, so that a schedule changes exactly between two.
+
+    Args:
+        crops: of an epoch, those of all images.
+        batch_size: crops in a step.
+    """
+    return max(1, crops // batch_size)
+
+
 @dataclasses.dataclass(frozen=True)
 class NoiseLevel:
     """One noise level, instead of a `TrainConfig`'s range.
@@ -97,13 +112,16 @@ class NoiseLevel:
 class TrainConfig:
     """The configuration of a training run.
 
-    Every field except `data_service` is a flag of train.py, with its text here as the help.
+    Every field except `data_service` and `real_noise` is a flag of train.py, with its text here as
+    the help.
     A field of the preset's recipe that is `None` gets the recipe's value. `sigma_min` and
     `sigma_max` are `DEFAULT_SIGMA` if neither they nor a degradation are given; a degradation
     sets them to its own range, or to `None` if it is not only white Gaussian noise.
 
     Attributes:
         preset: network to train.
+        recipe: source of the defaults below: the preset's own recipe, or the paper's (50 epochs of
+            batches of 48, 1e-3, then 2e-4 after epoch 30, no clipping); see docs/paper.md.
         dataset: training set by name, or several as a,b or a:2,b:1.
         channels: 3 for RGB, 1 for gray.
         sigma_min: lowest noise level of a blind denoiser; needs --sigma_max.
@@ -120,6 +138,11 @@ class TrainConfig:
         batch_size: images per step over all replicas (default: the preset's).
         crop_size: side of the training crops in pixels (default: the preset's).
         steps: optimizer steps of the main stage (default: the preset's).
+        epochs: length of the main stage, and of the naive denoiser's unless --naive_steps is given,
+            in epochs instead of steps; an epoch is --crops_per_image crops of every training
+            image, in whole batches.
+        crops_per_image: random crops of each training image in an epoch; 4 in the authors' script.
+        decay_epoch: epoch after which --schedule=step falls to a fifth (default: 60% of them).
         naive_steps: optimizer steps of the naive denoiser's own stage; 0 skips it, for joint
             training (default: the preset's, or 0 with --init_from, whose weights include a
             naive denoiser).
@@ -136,8 +159,10 @@ class TrainConfig:
         learning_rate: peak of the learning rate's schedule (default: the preset's).
         schedule: learning rate over time: cosine falls to zero, step falls to a fifth after 60%
             of the steps, constant falls to zero over the last tenth (default: the preset's).
-        warmup_steps: steps over which the learning rate grows linearly from zero.
-        clip_norm: bound on the global norm of the loss gradients.
+        warmup_steps: steps over which the learning rate grows linearly from zero (default: the
+            recipe's).
+        clip_norm: bound on the global norm of the loss gradients; 0 for none (default: the
+            recipe's).
         accumulate: number of sequential parts in which a batch is processed, for batches that do
             not fit into memory; results differ only by rounding.
         ema: decay of the moving average of the weights, such as 0.999; the averages are
@@ -156,6 +181,8 @@ class TrainConfig:
             --model takes.
         data_service: true if a tf.data service makes the examples, which differ from those made
             locally; its address may change within a run. `None` means no.
+        real_noise: true if all training images have real noise, for which σ has no meaning: both
+            levels are then `None`.
         scales: relative sizes at which every image is used. Large photographs are smooth at the
             level of pixels; downscaled copies have the texture of ordinary pictures.
         crop_candidates: number of random crops from which the most textured is chosen.
@@ -166,6 +193,7 @@ class TrainConfig:
     """
 
     preset: str = option("gradnet_small", names=tuple(PRESETS))
+    recipe: str = option("preset", choices=RECIPES)
     dataset: str = "sample"
     channels: int = 3
     sigma_min: float | None = None
@@ -179,6 +207,9 @@ class TrainConfig:
     batch_size: int | None = None
     crop_size: int | None = None
     steps: int | None = None
+    epochs: int | None = None
+    crops_per_image: int = 4
+    decay_epoch: int | None = None
     naive_steps: int | None = None
     naive_share: float | None = None
     naive: str | None = None
@@ -188,8 +219,8 @@ class TrainConfig:
     optimizer: str | None = option(None, choices=OPTIMIZERS)
     learning_rate: float | None = None
     schedule: str | None = option(None, choices=SCHEDULES)
-    warmup_steps: int = 100
-    clip_norm: float = 1.0
+    warmup_steps: int | None = None
+    clip_norm: float | None = None
     accumulate: int = 1
     ema: float = 0.0
     nan_limit: int = 10
@@ -202,6 +233,7 @@ class TrainConfig:
     workers: int = 2
     init_from: str | None = None
     data_service: bool | None = option(None, no_flag="set when the flag of that name is given")
+    real_noise: bool | None = option(None, no_flag="follows from the training set")
     scales: tuple[float, ...] = (1.0,)
     crop_candidates: int = 1
     color_jitter: float = 0.0
@@ -210,9 +242,12 @@ class TrainConfig:
     def __post_init__(self):
         if self.degradation:
             self._take_degradation()
+        elif self.real_noise:
+            object.__setattr__(self, "sigma_min", None)
+            object.__setattr__(self, "sigma_max", None)
         else:
             self._check_sigmas()
-        recipe = get_preset(self.preset).recipe
+        recipe = self._recipe()
         if self.learning_rate is None and self.optimizer not in (None, recipe.optimizer):
             # The recipe's rate is for its own optimizer.
             object.__setattr__(self, "learning_rate", LEARNING_RATES.get(self.optimizer))
@@ -220,7 +255,12 @@ class TrainConfig:
         if self.init_from and self.naive_steps is None:
             # The weights include a naive denoiser and would overwrite the result of its stage.
             object.__setattr__(self, "naive_steps", 0)
+        if self.steps is not None and self.epochs is None:
+            recipe = dataclasses.replace(recipe, epochs=None)
+        by_epochs = self.epochs is not None or recipe.epochs is not None
         for field in dataclasses.fields(recipe):
+            if by_epochs and field.name in ("steps", "naive_steps"):
+                continue  # known with the number of images, see `for_images`
             # Defaults are resolved here, so that config.json is complete.
             if getattr(self, field.name) is None:
                 object.__setattr__(self, field.name, getattr(recipe, field.name))
@@ -230,15 +270,26 @@ class TrainConfig:
                 value = getattr(self, field.name)
                 require(value in choices, field.name, value, f"one of {', '.join(choices)}")
         counts = "batch_size crop_size steps log_every checkpoint_every validate_every workers"
-        for name in [*counts.split(), "cpu_replicas", "accumulate", "crop_candidates"]:
-            require(getattr(self, name) >= 1, name, getattr(self, name), "at least 1")
+        more = "cpu_replicas accumulate crop_candidates epochs crops_per_image decay_epoch".split()
+        for name in [*counts.split(), *more]:
+            value = getattr(self, name)
+            require(value is None or value >= 1, name, value, "at least 1")
+        if self.decay_epoch is not None:
+            most = self.epochs or 0
+            fits = self.decay_epoch <= most
+            require(fits, "decay_epoch", self.decay_epoch, f"at most epochs={most or None}")
+            steps_down = self.schedule == "step"
+            absent = f"absent with schedule={self.schedule}"
+            require(steps_down, "decay_epoch", self.decay_epoch, absent)
         single = self.cpu_replicas == 1 or self.strategy != "multiworker"
         require(single, "cpu_replicas", self.cpu_replicas, '1 with strategy="multiworker"')
         even = self.batch_size % self.accumulate == 0
         require(even, "accumulate", self.accumulate, f"a divisor of batch_size={self.batch_size}")
-        for name in "naive_steps warmup_steps gradient_loss_weight seed nan_limit".split():
-            require(getattr(self, name) >= 0, name, getattr(self, name), "at least 0")
-        for name in "learning_rate clip_norm worker_timeout".split():
+        at_least_0 = "naive_steps warmup_steps clip_norm gradient_loss_weight seed nan_limit"
+        for name in at_least_0.split():
+            value = getattr(self, name)
+            require(value is None or value >= 0, name, value, "at least 0")
+        for name in "learning_rate worker_timeout".split():
             require(getattr(self, name) > 0, name, getattr(self, name), "greater than 0")
         require(0 <= self.ema < 1, "ema", self.ema, "in [0, 1)")
         for name in ("color_jitter", "frame_share", "l2_share"):
@@ -250,7 +301,7 @@ class TrainConfig:
         require(has_naive or not self.naive, "naive", self.naive, "absent for this preset")
         # Refused instead of ignored; the preset's value looks like an absent flag.
         for name, ignorable in (
-            ("naive_steps", (0, recipe.naive_steps)),
+            ("naive_steps", (0, None, recipe.naive_steps)),
             ("naive_share", (recipe.naive_share,)),
         ):
             valid = not self.naive or getattr(self, name) in ignorable
@@ -258,10 +309,35 @@ class TrainConfig:
                 valid, name, getattr(self, name), "absent with --naive, which replaces the stage"
             )
         # A naive denoiser with frozen initial values would return the noisy image.
-        learns = not has_naive or self.naive_steps or self.joint or self.naive or self.init_from
+        own_stage = self.naive_steps or self.naive_steps is None
+        learns = not has_naive or own_stage or self.joint or self.naive or self.init_from
         require(
             bool(learns), "naive_steps", 0, "at least 1 without --joint, --naive or --init_from"
         )
+
+    def _recipe(self) -> Recipe:
+        require(self.recipe in RECIPES, "recipe", self.recipe, f"one of {', '.join(RECIPES)}")
+        return PAPER_RECIPE if self.recipe == "paper" else get_preset(self.preset).recipe
+
+    def for_images(self, count: int) -> "TrainConfig":
+        """Returns the configuration with the steps that its epochs take.
+
+        Args:
+            count: number of training images.
+        """
+        if self.epochs is None:
+            return self
+        steps = self.epochs * steps_per_epoch(count * self.crops_per_image, self.batch_size)
+        naive_steps = self.naive_steps
+        if naive_steps is None:
+            own = get_preset(self.preset).naive and not self.naive
+            naive_steps = steps if own else self._recipe().naive_steps
+        return dataclasses.replace(self, steps=steps, naive_steps=naive_steps)
+
+    @property
+    def decay_at(self) -> float:
+        """Fraction of the steps after which the schedule "step" falls."""
+        return self.decay_epoch / self.epochs if self.decay_epoch else DECAY_AT
 
     def _take_degradation(self) -> None:
         degradation = parse_degradation(self.degradation)
@@ -296,3 +372,12 @@ class TrainConfig:
     def to_dict(self) -> dict:
         """Returns the fields as plain values for config.json."""
         return dataclasses.asdict(self)
+
+
+def epoch_text(config: TrainConfig, count: int) -> str:
+    """Returns what an epoch is in a run on `count` images, for its first line."""
+    steps = steps_per_epoch(count * config.crops_per_image, config.batch_size)
+    return (
+        f"an epoch is {steps} steps of {config.batch_size} crops: {config.crops_per_image} of each "
+        f"of {count} images; {config.epochs} epochs are {config.steps} steps"
+    )

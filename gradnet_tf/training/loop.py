@@ -123,7 +123,12 @@ def _steps(stage: Stage, batches) -> None:
             engine.use_l2()
             l1 = False
         rate = learning_rate_at(
-            config.schedule, config.learning_rate, stage.progress, stage.step, config.warmup_steps
+            config.schedule,
+            config.learning_rate,
+            stage.progress,
+            stage.step,
+            config.warmup_steps,
+            config.decay_at,
         )
         decay = ema_decay_at(config.ema, stage.step)
         result = engine.step(meter.next_of(batches), rate, decay)

@@ -132,9 +132,12 @@ def _loaded(config) -> GivenNaive:
 
 def _require_one_level(config, name: str) -> None:
     if config.sigma_min is None:
+        what, flag = "a degradation of several stages", f"--degradation={config.degradation}"
+        if config.real_noise:
+            what, flag = "real noise", f"--dataset={config.dataset}"
         raise UserError(
-            f"--naive={name}: needs the noise level, and a degradation of several stages "
-            f"has none.\nUse another --naive. Received: --degradation={config.degradation}"
+            f"--naive={name}: needs the noise level, and {what} has none.\n"
+            f"Use another --naive. Received: {flag}"
         )
     if config.sigma_min != config.sigma_max:
         raise UserError(

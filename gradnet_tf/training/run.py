@@ -107,7 +107,11 @@ def prepare_workdir(
         # Runs from before a field was added have its default, in the form of JSON.
         defaults = {field.name: field.default for field in dataclasses.fields(config)}
         defaults = json.loads(json.dumps({**defaults, **_BEFORE}))
-        there = _as_given({**defaults, **_train_of(path)})
+        earlier = _train_of(path)
+        if config.real_noise and "real_noise" not in earlier:
+            # Of a version that recorded a level that was not used.
+            earlier |= {"real_noise": True, "sigma_min": None, "sigma_max": None}
+        there = _as_given({**defaults, **earlier})
         different = [
             f"{name}: {there.get(name)!r} there, {value!r} now"
             for name, value in _as_given(fields).items()
@@ -227,6 +231,11 @@ def train(
     Raises:
         UserError, NotFiniteError, Interrupted: see `run_stage`.
     """
+    if config.steps is None:
+        raise UserError(
+            f"`epochs`={config.epochs} must be turned into steps first.\n"
+            "Use config.for_images(number of training images), as train.py does."
+        )
     # Only the chief uses the folder; other workers get everything from it.
     chief = cluster_for(config.strategy).chief
     given, workdir = given_naive(config), Path(config.workdir)

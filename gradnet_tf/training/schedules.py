@@ -7,23 +7,29 @@ _DECAY = 0.1
 
 
 def learning_rate_at(
-    schedule: str, peak: float, progress: float, step: int, warmup_steps: int
+    schedule: str,
+    peak: float,
+    progress: float,
+    step: int,
+    warmup_steps: int,
+    decay_at: float = 0.6,
 ) -> float:
     """Returns the learning rate of one step.
 
     Args:
         schedule: "cosine" falls from the peak to zero; "step" falls to a fifth of the peak after
-            60% of the progress, like the supplement's 1e-3 → 2e-4 after epoch 30 of 50; "constant"
-            stays at the peak and falls linearly to zero over the last tenth.
+            `decay_at` of the progress, like the supplement's 1e-3 → 2e-4 after epoch 30 of 50;
+            "constant" stays at the peak and falls linearly to zero over the last tenth.
         peak: the highest learning rate.
         progress: finished fraction of the stage, in [0, 1].
         step: number of finished steps, for the warm-up.
         warmup_steps: number of first steps with a linearly growing rate; 0 for none.
+        decay_at: where the schedule "step" falls.
     """
     if schedule == "cosine":
         rate = peak * 0.5 * (1.0 + math.cos(math.pi * min(progress, 1.0)))
     elif schedule == "step":
-        rate = peak if progress < 0.6 else peak / 5.0
+        rate = peak if progress < decay_at else peak / 5.0
     elif schedule == "constant":
         rate = peak * min(1.0, max(0.0, 1.0 - progress) / _DECAY)
     else:

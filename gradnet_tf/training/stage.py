@@ -196,8 +196,8 @@ class Stage:
 
     def _show_validation(self) -> None:
         low, high = self.config.sigma_min, self.config.sigma_max
-        if self.config.degradation:
-            # The validation images have fixed levels, which may not be a σ.
+        if self.config.degradation or low is None:
+            # The validation images have fixed levels, which may not be a σ, or real noise.
             edges, heights = [], []
         elif low < high:
             edges, heights = psnr_by_sigma(self.engine, self.validation, low, high)

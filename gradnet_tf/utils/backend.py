@@ -21,7 +21,7 @@ def backend_name() -> str:
             other = next(backend for backend in BACKENDS if backend != name)
             raise UserError(
                 f"Keras' backend is {name}, which is not installed.\nInstall it (pip install "
-                f"'gradnet-tf[{name}]'), or choose the other one with KERAS_BACKEND={other}."
+                f'".[{name}]" in a checkout), or choose the other one with KERAS_BACKEND={other}.'
             ) from error
         if name not in ("torch", "openvino"):
             raise

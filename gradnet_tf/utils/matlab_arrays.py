@@ -51,7 +51,7 @@ def require_scipy(path: str | os.PathLike):
     except ModuleNotFoundError as error:
         raise UserError(
             f"{path}: MATLAB files of version 5 need SciPy, which is not installed.\n"
-            "Install it (pip install 'gradnet-tf[mat]'), or save the file in MATLAB with -v7.3."
+            'Install it (pip install ".[mat]" in a checkout), or save it in MATLAB with -v7.3.'
         ) from error
     return scipy.io
 

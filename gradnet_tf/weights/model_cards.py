@@ -58,7 +58,8 @@ def _entries(card: dict[str, Any]) -> Iterator[tuple[str, str]]:
     color = "RGB" if card["channels"] == 3 else "gray"
     yield "network", f"{card['preset']}, {card['parameters']:,} parameters, {color}"
     if card["sigma_max"] is None:
-        yield "noise", f"a camera's: --degradation='{card['noise']}'"
+        known = card["noise"] != "real"
+        yield "noise", "a camera's" + (f": --degradation='{card['noise']}'" if known else "")
     else:
         yield "noise", f"white Gaussian, sigma {_levels(card)} on the 0-255 scale"
     counts = card.get("measured", {}).get("images", {})

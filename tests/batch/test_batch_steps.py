@@ -122,4 +122,4 @@ def test_lines_of_failures_are_one_line_of_plain_letters():
 def test_without_beam_the_extra_is_named(tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "apache_beam", None)
     assert command.main([f"--input={tmp_path}", f"--output={tmp_path / 'out'}"]) == 2
-    assert "pip install 'gradnet-tf[batch]'" in capsys.readouterr().err
+    assert 'pip install ".[batch]"' in capsys.readouterr().err

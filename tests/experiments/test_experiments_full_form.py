@@ -8,17 +8,23 @@ from experiments.study_command import Options
 
 @pytest.fixture(scope="module")
 def tasks():
-    form = fusion_study.FORMS["supplement"]
+    form = fusion_study.FORMS["paper"]
     return fusion_study.tasks(Options(sets=("renoir",), seeds=1), form)
 
 
 def test_the_supplements_numbers():
     for study in (fusion_study, gradient_study):
-        form = study.FORMS["supplement"]
-        assert (form.batch_size, form.crop_size, form.epochs, form.steps) == (64, 80, 50, 0)
+        form = study.FORMS["paper"]
+        assert (form.batch_size, form.crop_size, form.epochs, form.steps) == (48, 80, 50, 0)
+        assert (form.clip_norm, form.warmup_steps, form.crops_per_image) == (0, 0, 4)
+        assert (form.train_set, form.sets, form.sigmas) == (
+            "nyuv2",
+            ("nyuv2", "sidd"),
+            ("15", "50"),
+        )
         assert (form.learning_rate, form.schedule, form.precision) == (1e-3, "step", "float32")
-    assert dict(fusion_study.FORMS["supplement"].network) == {"num_layers": 20, "filters": 64}
-    network = dict(gradient_study.FORMS["supplement"].network)
+    assert dict(fusion_study.FORMS["paper"].network) == {"num_layers": 20, "filters": 64}
+    network = dict(gradient_study.FORMS["paper"].network)
     assert (network["naive_layers"], network["naive_filters"]) == (20, 64)
     assert (network["num_modules"], network["num_units"], network["scale"]) == (4, 4, 1)
 

@@ -30,6 +30,8 @@ TRIALS = {
     "DepthToSpace": (lambda **k: layers.DepthToSpace(2, **k), 12, 0, 0, False),
     # Five convolutions for σ̂, 16 + 2 + 1 in the U-Net.
     "CBDNet": (lambda **k: models.CBDNet(4, 4, **k), 3, 48, 48, True),
+    # Five for σ̂, 23 + 1 in the U-Net, two of them without bias.
+    "ReleasedCBDNet": (lambda **k: models.ReleasedCBDNet(4, 4, **k), 3, 60, 60, True),
     "ConvNormReLU": (lambda **k: layers.ConvNormReLU(4, 2, **k), 3, 5, 3, False),
     "DnCNN": (lambda **k: models.DnCNN(3, 8, **k), 3, 6, 6, True),
     "FFDNet": (lambda **k: models.FFDNet(3, 8, **k), 3, 6, 6, True),

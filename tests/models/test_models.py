@@ -171,7 +171,8 @@ def test_fit_evaluate_and_predict_on_one_device():
     assert model.predict(noisy, verbose=0).shape == noisy.shape
 
 
-def test_a_frozen_naive_denoiser_comes_back_frozen(tiny, tmp_path):
+def test_a_frozen_naive_denoiser_comes_back_frozen(tmp_path):
+    tiny = build_model("gradnet_tiny", joint=False)
     tiny.save(tmp_path / "tiny.keras")
     again = keras.saving.load_model(tmp_path / "tiny.keras")
     assert not again.naive_denoiser.trainable

@@ -114,8 +114,11 @@ def test_parameter_count(name, channels):
     assert model.count_params() == BY_HAND[name][channels] == PRESETS[name].parameters[channels]
 
 
-def test_naive_denoiser_is_frozen_unless_joint():
-    frozen, joint = build_model("gradnet_tiny"), build_model("gradnet_tiny", joint=True)
+def test_a_new_naive_denoiser_is_trained_along_and_a_given_one_is_frozen():
+    joint, frozen = build_model("gradnet_tiny"), build_model("gradnet_tiny", joint=False)
+    assert joint.naive_denoiser.trainable and not frozen.naive_denoiser.trainable
+    given = build_model("gradnet_tiny", naive=build_model("dncnn_tiny"))
+    assert not given.naive_denoiser.trainable
     assert len(frozen.trainable_weights) == len(frozen.weights) - 8  # DnCNN-4: 4 kernels, 4 biases
     assert len(joint.trainable_weights) == len(joint.weights)
 

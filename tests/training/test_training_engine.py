@@ -212,3 +212,18 @@ def test_intermediates_and_state_round_trip():
     assert set(state) == {"optimizer"} and not differs(
         state["optimizer"], other.state()["optimizer"]
     )
+
+
+def test_no_bound_leaves_the_gradient_as_it_is():
+    moves = []
+    for bound in (0.0, 1e6):
+        engine = make_engine(dataclasses.replace(BASE, preset="dncnn_tiny", clip_norm=bound))
+        engine.optimizer = keras.optimizers.SGD(1.0)
+        engine.optimizer.build(engine.model.trainable_variables)
+        before = engine.model.get_weights()
+        engine.step((tf.constant(NOISY), tf.constant(CLEAN)), 1.0)
+        moves.append(
+            [new - old for new, old in zip(engine.model.get_weights(), before, strict=True)]
+        )
+    assert not differs(*moves)
+    assert max(np.abs(move).max() for move in moves[0]) > 1e-4

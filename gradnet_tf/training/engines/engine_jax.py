@@ -208,8 +208,9 @@ class JaxEngine:
         scale = optimizer_values[_position(places, optimizer.dynamic_scale)] if scaled else 1.0
         loss, gradients, non_trainable = self._accumulated(state, noisy, clean, scale, l2)
         norm = jnp.sqrt(sum(jnp.sum(jnp.square(gradient)) for gradient in gradients))
-        factor = jnp.minimum(1.0, self.config.clip_norm * scale / jnp.maximum(norm, 1e-30))
-        gradients = [gradient * factor for gradient in gradients]
+        if self.config.clip_norm:
+            factor = jnp.minimum(1.0, self.config.clip_norm * scale / jnp.maximum(norm, 1e-30))
+            gradients = [gradient * factor for gradient in gradients]
         trainable, optimizer_values = optimizer.stateless_apply(
             optimizer_values, gradients, state.trainable
         )

@@ -220,7 +220,8 @@ class TensorFlowEngine:
         bound = self.config.clip_norm
         bound = self.optimizer.scale_loss(bound) if scaled else bound
         # A Keras optimizer in a replica context sums over the replicas again.
-        factor = tf.minimum(1.0, bound / tf.maximum(norm, 1e-30)) / self.replicas
+        factor = tf.minimum(1.0, bound / tf.maximum(norm, 1e-30)) if self.config.clip_norm else 1.0
+        factor = factor / self.replicas
         # Under loss scaling overflowing gradients are expected; the optimizer skips such steps.
         finite = tf.math.is_finite(loss) & (scaled | tf.math.is_finite(norm))
         return loss, [gradient * factor for gradient in gradients], finite

@@ -223,7 +223,7 @@ def test_mistakes_are_told_without_a_traceback(tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "scipy", None)
     monkeypatch.setitem(sys.modules, "scipy.io", None)
     assert run(*common, "--output=x") == 2
-    assert "pip install 'gradnet-tf[mat]'" in capsys.readouterr().err
+    assert 'pip install ".[mat]"' in capsys.readouterr().err
     # Reading needs none.
     assert find_dataset("sidd", tmp_path / "D", "benchmark").noisy(0).shape == (16, 16, 3)
 

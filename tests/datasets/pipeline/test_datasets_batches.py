@@ -15,6 +15,7 @@ from datasets.pipeline.batches import (
     validation_pairs,
 )
 from datasets.sets.catalog import find_dataset
+from datasets.shards.shard_writer import prepare
 from gradnet_tf.degradations.sampling import CropSampler, evaluation_noise, orient
 from gradnet_tf.images.image_files import to_float, write_image
 from gradnet_tf.utils.errors import UserError
@@ -217,3 +218,13 @@ def test_finding_and_batching_need_neither_tensorflow_nor_keras():
         [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True
     )
     assert result.stdout.strip() == "[]"
+
+
+def test_images_that_are_decoded_again_and_again_are_a_note(image_set, tmp_path, capsys):
+    TrainingBatches(image_set, dataclasses.replace(CONFIG, memory_limit=5000))
+    said = capsys.readouterr().err
+    assert "decoded again and again" in said and "--prepared_dir" in said
+    TrainingBatches(image_set, CONFIG)
+    prepared = prepare(image_set, tmp_path / "p")
+    TrainingBatches(prepared, dataclasses.replace(CONFIG, memory_limit=5000))
+    assert "again and again" not in capsys.readouterr().err

@@ -1,0 +1,50 @@
+"""docs/paper.md: every place in the code that it names exists, and its figures are right."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from experiments.fusion_study import FORMS
+from gradnet_tf.models.presets import PAPER_RECIPE
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = (ROOT / "docs/paper.md").read_text("utf-8")
+PLACES = sorted(set(re.findall(r"([\w/]+\.py):(\w+(?:\.\w+)?)", PAGE)))
+
+
+def names_in(path: Path) -> set[str]:
+    """Returns the names of a module's functions, classes, methods and constants."""
+    found = set()
+    for node in ast.parse(path.read_text("utf-8")).body:
+        if isinstance(node, ast.Assign):
+            found |= {target.id for target in node.targets if isinstance(target, ast.Name)}
+        elif isinstance(node, ast.AnnAssign):
+            found.add(node.target.id)
+        elif isinstance(node, ast.ClassDef | ast.FunctionDef):
+            found.add(node.name)
+            inner = node.body if isinstance(node, ast.ClassDef) else []
+            found |= {f"{node.name}.{each.name}" for each in inner if hasattr(each, "name")}
+    return found
+
+
+def test_there_are_places_for_all_four_sections():
+    assert len(PLACES) > 15
+    for section in ("1, training", "2, the approximate", "3, Sobel", "4, the network"):
+        assert f"**{section}" in PAGE
+
+
+@pytest.mark.parametrize(("file", "name"), PLACES, ids=lambda value: value)
+def test_a_named_place_exists(file, name):
+    path = ROOT / file if (ROOT / file).exists() else ROOT / "gradnet_tf" / file
+    assert path.exists(), file
+    assert name in names_in(path), f"{file} has no {name}"
+
+
+def test_the_numbers_of_steps_are_those_of_the_form():
+    form = FORMS["paper"]
+    assert f"{form.steps_for([(480, 640)] * 779):,} steps (NYUv2)" in PAGE
+    assert f"{form.steps_for([(3000, 5328)] * 302):,} (SIDD)" in PAGE
+    epoch = form.steps_for([(480, 640)] * 779) // PAPER_RECIPE.epochs
+    assert f"makes 50 epochs of {epoch} steps" in PAGE
