@@ -54,6 +54,10 @@ _EXPONENTS = (2.0, 3.0)
 # Frequencies are grouped in bands, whose first coefficients these are.
 _BANDS = np.array([1, 2, 3, 4, 5, 6, 8, 10, 13, 17, 21, 26, BLOCK])
 _ITERATIONS = 80
+# Noise of at most this correlation length is white, measured with what is left of the picture.
+_WHITE_LENGTH = 0.45
+# White noise in color of less than this, 0-255 scale, may be rounding.
+_LEAST_WHITE = 0.8
 _TINY = 1e-12
 #: Median of x² for x from N(0, 1).
 _MEDIAN_SQUARE = 0.4549364231195724
@@ -149,42 +153,36 @@ def analyse_noise(image: np.ndarray) -> NoiseAnalysis:
     for _ in range(2):
         chosen = _choose(score / relative, means.mean(1), clear.all(1))
         blocks = _cut_blocks(image, corners[chosen])
-        coefficients = _transform(blocks)
-        scale = relative[chosen]
-        energy = coefficients**2 / scale[:, np.newaxis, np.newaxis, np.newaxis]
-        grain = _fit_grain(energy, rounding / scale.mean())
-        variances, freedom = _block_variances(coefficients**2, grain, scale.mean(), rounding)
-        usable = clear[chosen] if clear[chosen].any() else np.ones_like(clear[chosen])
-        x, y = means[chosen][usable], variances[usable]
-        slope, offset, groups = _fit_line(x, y, freedom)
-        fitted = slope * means + offset
-        floor = max(0.05 * float(fitted.mean()), _TINY)
-        fitted = np.maximum(fitted, floor)
+        spectra = _Spectra(_transform(blocks), relative[chosen], rounding)
+        measured = spectra.measure(means[chosen], clear[chosen])
+        fitted = measured.slope * means + measured.offset
+        fitted = np.maximum(fitted, max(0.05 * float(fitted.mean()), _TINY))
         relative = fitted.mean(1) / fitted.mean()
-        sigma = np.sqrt(fitted)
         if clipped:
-            clear = (means > _CLEAR * sigma) & (means < 1 - _CLEAR * sigma)
-    total = max(float(np.mean(np.maximum(slope * means + offset, 0))), 0.0)
-    at = np.maximum(slope * x + offset, floor)
-    luma, chroma = _luma_and_chroma(coefficients, scale, rounding)
-    color = chroma is not None
-    energies = (luma.variance, 2 * chroma.variance) if color else (luma.variance, 0.0)
-    share = energies[1] / max(sum(energies), _TINY)
-    per_axis = (3 * (1 - share), 1.5 * share) if color else (1.0, 0.0)
-    low, middle = np.quantile(y / at, (0.1, 0.5))
+            reach = _CLEAR * np.sqrt(fitted)
+            clear = (means > reach) & (means < 1 - reach)
+    total = max(float(np.mean(np.maximum(measured.slope * means + measured.offset, 0))), 0.0)
+    luma, chroma = spectra.luma, spectra.chroma
+    share = luma_part = chroma_part = None
+    if chroma is None:
+        luma_part = 1.0
+    else:
+        energies = luma.variance, 2 * chroma.variance
+        share = 2 / 3 if spectra.white else energies[1] / max(sum(energies), _TINY)
+        luma_part, chroma_part = 3 * (1 - share), 1.5 * share
     return NoiseAnalysis(
         sigma=unit_to_sigma(math.sqrt(total)),
-        slope=float(slope),
-        offset=float(offset),
-        length=grain.length,
-        chroma_share=share if color else None,
-        luma_sigma=unit_to_sigma(math.sqrt(total * per_axis[0])),
-        chroma_sigma=unit_to_sigma(math.sqrt(total * per_axis[1])) if color else None,
-        luma_length=luma.length,
-        chroma_length=chroma.length if color else None,
-        evenness=_evenness(low, middle, freedom),
-        brightness=tuple(float(v) for v in groups[0]),
-        levels=tuple(float(v) for v in unit_to_sigma(np.sqrt(np.maximum(groups[1], 0)))),
+        slope=measured.slope,
+        offset=measured.offset,
+        length=spectra.grain.length,
+        chroma_share=share,
+        luma_sigma=unit_to_sigma(math.sqrt(total * luma_part)),
+        chroma_sigma=None if chroma is None else unit_to_sigma(math.sqrt(total * chroma_part)),
+        luma_length=spectra.grain.length if spectra.white else luma.length,
+        chroma_length=None if chroma is None else chroma.length,
+        evenness=measured.evenness,
+        brightness=tuple(float(v) for v in measured.groups[0]),
+        levels=tuple(float(v) for v in unit_to_sigma(np.sqrt(measured.groups[1]))),
         correlation=_correlation(blocks),
         blocks=len(chosen),
         flattest=tuple(int(v) for v in corners[chosen[np.argmin(score[chosen])]]),
@@ -424,25 +422,80 @@ def _refined(loss: np.ndarray, best: int) -> float:
     return float(_LENGTHS[best] * ratio ** np.clip(shift, -0.5, 0.5))
 
 
-def _block_variances(
-    energy: np.ndarray, grain: Grain, scale: float, rounding: float
-) -> tuple[np.ndarray, float]:
-    """Returns the variance of the noise in each block and channel, (N, C), and its freedom.
+@dataclasses.dataclass(frozen=True)
+class _Measured:
+    """The level of the noise against brightness; see `NoiseAnalysis`."""
 
-    Args:
-        energy: squared coefficients (N, C, 31, 31).
-        grain: the typical spectrum.
-        scale: by which the energies of `grain` were divided.
-        rounding: variance of the rounding.
+    slope: float
+    offset: float
+    groups: np.ndarray
+    evenness: float
+
+
+class _Spectra:
+    """The spectra of the chosen blocks, and what explains them.
+
+    Attributes:
+        luma: noise in brightness.
+        chroma: noise in color, of each of two axes; `None` for gray pictures.
+        white: whether the noise in color is white, as strong as the rest. It then tells the level
+            better than brightness does, in which pictures have most of their structure.
+        grain: the noise of all channels.
     """
-    rest = grain.structure * scale + rounding
-    noise = grain.variance * scale * grain.shape
-    # Frequencies where the noise is most of the spectrum.
-    weights = (noise / (noise + rest + _TINY)) ** 4
-    weights[weights < 0.05 * weights.max()] = 0
-    weights /= weights.sum()
-    variances = np.einsum("nckl,kl->nc", energy - rest.astype(np.float32), weights / grain.shape)
-    return variances, float(1 / (weights**2).sum())
+
+    def __init__(self, coefficients: np.ndarray, relative: np.ndarray, rounding: float):
+        """Args:
+        coefficients: of the blocks, (N, C, 31, 31).
+        relative: variance of the noise in each block by its brightness, relative to the mean.
+        rounding: variance of the rounding to levels.
+        """
+        self._scale = relative[:, np.newaxis, np.newaxis, np.newaxis].astype(np.float32)
+        self._rounding = rounding / float(relative.mean())
+        self._energy = coefficients**2
+        self.chroma = None
+        self.white = False
+        if coefficients.shape[1] == 1:
+            self.luma = self.grain = self._fit(self._energy)
+            return
+        turned = np.einsum("ac,nckl->nakl", _AXES.astype(np.float32), coefficients) ** 2
+        self.luma, self.chroma = self._fit(turned[:, :1]), self._fit(turned[:, 1:])
+        own = self.luma.length > _LENGTHS[2] or self.luma.variance < 2 * self.chroma.variance
+        visible = self.chroma.variance > (_LEAST_WHITE / 255) ** 2
+        self.white = self.chroma.length < _WHITE_LENGTH and visible and own
+        if self.white:
+            self._energy = turned[:, 1:]
+            self.grain = self.chroma
+        else:
+            self.grain = self._fit(self._energy)
+
+    def _fit(self, energy: np.ndarray) -> Grain:
+        return _fit_grain(energy / self._scale, self._rounding)
+
+    def measure(self, means: np.ndarray, clear: np.ndarray) -> _Measured:
+        """Measures the level against brightness.
+
+        Args:
+            means: mean color of the blocks, (N, C).
+            clear: which of them are clear of clipping.
+        """
+        if self.white:
+            # The variance along an axis of color is a mean of those of the channels.
+            means = means @ (_AXES[1:] ** 2).T
+            clear = np.repeat(clear.all(1, keepdims=True), 2, 1)
+        grain = self.grain
+        noise = grain.variance * grain.shape
+        model = noise + grain.structure + self._rounding + _TINY
+        # Frequencies where the noise is most of the spectrum.
+        weights = (noise / model) ** 4
+        weights[weights < 0.05 * weights.max()] = 0
+        freedom = float(weights.sum() ** 2 / (weights**2).sum())
+        weights = grain.variance * weights / weights.sum() / model
+        usable = clear if np.count_nonzero(clear) >= _FEWEST else np.ones_like(clear)
+        x, y = means[usable], np.einsum("nckl,kl->nc", self._energy, weights)[usable]
+        slope, offset, groups = _fit_line(x, y, freedom)
+        fitted = slope * x + offset
+        low, middle = np.quantile(y / np.maximum(fitted, 0.1 * fitted.mean() + _TINY), (0.1, 0.5))
+        return _Measured(slope, offset, groups, _evenness(low, middle, freedom))
 
 
 def _fit_line(x: np.ndarray, y: np.ndarray, freedom: float) -> tuple[float, float, np.ndarray]:
@@ -474,18 +527,6 @@ def _fit_line(x: np.ndarray, y: np.ndarray, freedom: float) -> tuple[float, floa
         fitted = np.maximum(slope * groups[0] + offset, 0.1 * level)
         weights = 1 / fitted**2 / np.maximum(1, groups[1] / fitted / 1.1) ** 4
     return float(slope), float(offset), groups
-
-
-def _luma_and_chroma(
-    coefficients: np.ndarray, scale: np.ndarray, rounding: float
-) -> tuple[Grain, Grain | None]:
-    """Returns the noise in brightness, and in color if there is any; variances per axis."""
-    scale = scale[:, np.newaxis, np.newaxis, np.newaxis]
-    rounding = rounding / float(scale.mean())
-    if coefficients.shape[1] == 1:
-        return _fit_grain(coefficients**2 / scale, rounding), None
-    turned = np.einsum("ac,nckl->nakl", _AXES.astype(np.float32), coefficients) ** 2 / scale
-    return _fit_grain(turned[:, :1], rounding), _fit_grain(turned[:, 1:], rounding)
 
 
 def _evenness(low: float, middle: float, freedom: float) -> float:
