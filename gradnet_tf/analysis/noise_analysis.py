@@ -483,13 +483,14 @@ class _Spectra:
             means = means @ (_AXES[1:] ** 2).T
             clear = np.repeat(clear.all(1, keepdims=True), 2, 1)
         grain = self.grain
-        noise = grain.variance * grain.shape
+        variance = max(grain.variance, _TINY)
+        noise = variance * grain.shape
         model = noise + grain.structure + self._rounding + _TINY
         # Frequencies where the noise is most of the spectrum.
-        weights = (noise / model) ** 4
+        weights = (noise / model) ** 4 + _TINY
         weights[weights < 0.05 * weights.max()] = 0
         freedom = float(weights.sum() ** 2 / (weights**2).sum())
-        weights = grain.variance * weights / weights.sum() / model
+        weights = variance * weights / weights.sum() / model
         usable = clear if np.count_nonzero(clear) >= _FEWEST else np.ones_like(clear)
         x, y = means[usable], np.einsum("nckl,kl->nc", self._energy, weights)[usable]
         slope, offset, groups = _fit_line(x, y, freedom)
