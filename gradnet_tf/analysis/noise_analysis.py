@@ -155,13 +155,15 @@ def analyse_noise(image: np.ndarray) -> NoiseAnalysis:
         blocks = _cut_blocks(image, corners[chosen])
         spectra = _Spectra(_transform(blocks), relative[chosen], rounding)
         measured = spectra.measure(means[chosen], clear[chosen])
-        fitted = measured.slope * means + measured.offset
+        # Beyond the brightness that was measured, the line says nothing.
+        inside = np.clip(means, measured.groups[0].min(), measured.groups[0].max())
+        fitted = measured.slope * inside + measured.offset
         fitted = np.maximum(fitted, max(0.05 * float(fitted.mean()), _TINY))
         relative = fitted.mean(1) / fitted.mean()
         if clipped:
             reach = _CLEAR * np.sqrt(fitted)
             clear = (means > reach) & (means < 1 - reach)
-    total = max(float(np.mean(np.maximum(measured.slope * means + measured.offset, 0))), 0.0)
+    total = float(np.mean(np.maximum(measured.slope * inside + measured.offset, 0)))
     luma, chroma = spectra.luma, spectra.chroma
     share = luma_part = chroma_part = None
     if chroma is None:

@@ -70,7 +70,9 @@ def _draw_levels(axis, analysis: NoiseAnalysis) -> None:
     x = np.linspace(0, 1, 101)
     brightness = np.array(analysis.brightness)
     axis.plot(255 * brightness, analysis.levels, "o", color=PALETTE[0], label="flat blocks")
-    axis.plot(255 * x, analysis.sigma_at(x), color=PALETTE[1], label="variance = a · x + b")
+    inside = np.linspace(brightness.min(), brightness.max(), 101)
+    axis.plot(255 * x, analysis.sigma_at(x), ":", color=PALETTE[1], linewidth=1)
+    axis.plot(255 * inside, analysis.sigma_at(inside), color=PALETTE[1], label="√(a · x + b)")
     axis.set(
         title="Noise level against brightness",
         xlabel="Brightness, 0-255",
@@ -78,7 +80,7 @@ def _draw_levels(axis, analysis: NoiseAnalysis) -> None:
         xlim=(0, 255),
         ylim=(0, 1.3 * max(*analysis.levels, analysis.sigma, 0.5)),
     )
-    axis.legend(loc="upper right", frameon=False)
+    axis.legend(loc="lower right")
 
 
 def _draw_correlation(axis, analysis: NoiseAnalysis) -> None:
@@ -151,6 +153,6 @@ def _write_numbers(axis, analysis: NoiseAnalysis, verdict: NoiseVerdict) -> None
     for line, (label, text) in enumerate(rows):
         place = 0.98 - 0.085 * line
         axis.text(0.0, place, label, transform=axis.transAxes, color="#666666")
-        axis.text(0.32, place, text, transform=axis.transAxes)
+        axis.text(0.42, place, text, transform=axis.transAxes)
     with contextlib.suppress(AttributeError):
         axis.set_in_layout(False)
