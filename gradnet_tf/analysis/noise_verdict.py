@@ -28,7 +28,10 @@ _LEAST_WHITE, _LEAST_CAMERA, _LEAST_SMOOTHED = 1.5, 1.0, 0.6
 _LEAST_LUMA, _LEAST_GRAY, _MOST_LUMA = 1.5, 2.0, 9.5
 # Correlation lengths of a camera's noise in brightness, and of color that was smoothed.
 _GRAIN = 0.6, 1.45
+_FINEST = 0.42
 _SMOOTHED = 3.75
+# Of 194 clean pictures whose noise would be worth removing, one is as even.
+_EVEN = 0.8
 _COARSE = 1.0
 # Noise whose energy is color by at least this share is a camera's; so is some with less.
 _COLORED, _SOMEWHAT_COLORED = 0.5, 0.3
@@ -74,7 +77,7 @@ def _kind(found: NoiseAnalysis) -> str:
     if not found.blocks:
         return UNKNOWN
     if found.length < _WHITE_LENGTH and found.sigma >= _LEAST_WHITE and found.evenness >= 0.8:
-        return WHITE
+        return CAMERA if _is_colored(found) else WHITE
     grainy = _GRAIN[0] <= found.luma_length <= _GRAIN[1]
     bounded = _LEAST_LUMA <= found.luma_sigma < _MOST_LUMA
     if found.chroma_share is None:
@@ -83,6 +86,10 @@ def _kind(found: NoiseAnalysis) -> str:
         return CAMERA
     if found.chroma_share >= _SOMEWHAT_COLORED and found.luma_length < _GRAIN[1]:
         if found.evenness >= 0.6 and found.sigma >= _LEAST_LUMA:
+            return CAMERA
+    # Hardly any texture is as even, however strong; a sharpened photograph's grain is finer.
+    if found.evenness >= _EVEN and found.luma_sigma >= _LEAST_GRAY:
+        if _FINEST <= found.luma_length <= _GRAIN[1]:
             return CAMERA
     if not grainy or found.luma_sigma >= _MOST_LUMA:
         return CLEAN
@@ -93,9 +100,14 @@ def _kind(found: NoiseAnalysis) -> str:
     bare = found.chroma_sigma < 0.1 and found.chroma_length == 0 and found.evenness >= 0.4
     if bare and found.luma_sigma >= _LEAST_CAMERA:
         return CAMERA
-    if bounded and found.evenness >= 0.8 and 0.62 <= found.luma_length <= 0.9:
-        return CAMERA if found.luma_sigma >= _LEAST_GRAY else CLEAN
     return CLEAN
+
+
+def _is_colored(found: NoiseAnalysis) -> bool:
+    """Whether noise that is white in brightness has color that was smoothed."""
+    if found.chroma_share is None or found.chroma_share < 0.03:
+        return False
+    return found.chroma_length >= _WHITE_LENGTH
 
 
 def _words(found: NoiseAnalysis, kind: str) -> str:
