@@ -30,7 +30,7 @@ _LEAST_LUMA, _LEAST_GRAY, _MOST_LUMA = 1.5, 2.0, 9.5
 _GRAIN = 0.6, 1.45
 _FINEST = 0.42
 _SMOOTHED = 3.75
-# Of 194 clean pictures whose noise would be worth removing, one is as even.
+# Of 194 pictures that are clean, one with as much in brightness is as even.
 _EVEN = 0.8
 _COARSE = 1.0
 # Noise whose energy is color by at least this share is a camera's; so is some with less.
