@@ -27,8 +27,8 @@ from gradnet_tf.utils.command import guarded
 from gradnet_tf.utils.errors import UserError
 from gradnet_tf.utils.files import write_json
 
-#: Twelve of the photographs that no weights are trained on: those with the least noise of their
-#: own by name order, without four that are texture from edge to edge.
+#: Twelve of the sixteen photographs that no weights are trained on: without four that are texture
+#: from edge to edge, where this estimator is known to fail.
 PHOTOGRAPHS = tuple(
     sorted(
         VALIDATION_IMAGES
