@@ -8,6 +8,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from gradnet_tf.analysis.noise_analysis import NoiseAnalysis as NoiseAnalysis
+    from gradnet_tf.analysis.noise_analysis import analyse_noise as analyse_noise
+    from gradnet_tf.analysis.noise_verdict import NoiseVerdict as NoiseVerdict
+    from gradnet_tf.analysis.noise_verdict import judge_noise as judge_noise
     from gradnet_tf.denoiser import Denoiser as Denoiser
     from gradnet_tf.denoiser import load_denoiser as load_denoiser
     from gradnet_tf.evaluation.metrics import PSNR as PSNR
@@ -36,11 +40,15 @@ _HOMES = {
     "GradNet": "gradnet_tf.models",
     "GradNetLoss": "gradnet_tf.models.losses",
     "MSKResnet": "gradnet_tf.models",
+    "NoiseAnalysis": "gradnet_tf.analysis.noise_analysis",
+    "NoiseVerdict": "gradnet_tf.analysis.noise_verdict",
     "PRESETS": "gradnet_tf.models.presets",
     "PSNR": "gradnet_tf.evaluation.metrics",
     "Photo": "gradnet_tf.images.photo",
     "TileConfig": "gradnet_tf.tiling.tile_config",
+    "analyse_noise": "gradnet_tf.analysis.noise_analysis",
     "build_model": "gradnet_tf.models.presets",
+    "judge_noise": "gradnet_tf.analysis.noise_verdict",
     "load_denoiser": "gradnet_tf.denoiser",
     "read_photo": "gradnet_tf.images.photo_files",
     "write_photo": "gradnet_tf.images.photo_files",

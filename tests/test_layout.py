@@ -15,6 +15,7 @@ ORDER = (
     "utils",
     "images",
     "degradations",
+    "analysis",
     "layers",
     "weights",
     "models",

@@ -39,6 +39,8 @@ class ResultOptions:
         self_ensemble: average over the eight flips; slightly better and eight times slower.
         tile: side of the tiles of large pictures in pixels, auto or whole; does not change the
             result (default: auto, depending on the memory).
+        overlap: pixels that tiles share, for .tflite files of one size from elsewhere without a
+            card that says it.
         pooling: the area that the network's attention averages over: whole (the whole picture,
             which has to fit into memory), crops (of pictures above 160x160 pixels; better on some
             real noise), or auto (whole up to half a megapixel).
@@ -56,6 +58,7 @@ class ResultOptions:
     sigma: float | None = option(None, least=0.0, most=255.0)
     self_ensemble: bool = False
     tile: int | str = option("auto", parse=parse_tile, metavar="auto|whole|N")
+    overlap: int | None = option(None, least=0)
     pooling: str = option("auto", choices=POOLINGS)
     max_memory: int | None = option(None, parse=parse_memory, metavar="SIZE")
     quality: int | None = option(None, least=1, most=100)
@@ -65,7 +68,7 @@ class ResultOptions:
     @property
     def tiles(self) -> TileConfig:
         """How pictures are cut into tiles and pooled."""
-        return TileConfig(self.tile, self.max_memory, self.pooling)
+        return TileConfig(self.tile, self.max_memory, self.pooling, self.overlap)
 
     @property
     def changes_nothing(self) -> bool:
@@ -206,6 +209,7 @@ def _settings(wanted: ResultOptions, info: "ModelInfo | None") -> dict[str, Any]
     if info and info.camera:
         model["camera"] = info.camera
     names = ("strength", "luma", "chroma", "sigma", "self_ensemble", "pooling", "quality")
+    names += ("overlap",) if wanted.overlap is not None else ()
     return model | {name: getattr(wanted, name) for name in names}
 
 

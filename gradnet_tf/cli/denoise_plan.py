@@ -16,6 +16,7 @@ import numpy as np
 from gradnet_tf.cli.earlier_results import NAME as RESULTS
 from gradnet_tf.images import MAX_MEGAPIXELS
 from gradnet_tf.images.photo_files import PHOTO_SUFFIXES
+from gradnet_tf.images.raw.raw_photo import RAW_SUFFIXES
 from gradnet_tf.utils.console import NAME_ESCAPES, note
 from gradnet_tf.utils.errors import EXIT_OK, EXIT_SOME_FAILED, UserError
 from gradnet_tf.utils.ownership import MANIFEST
@@ -183,6 +184,8 @@ def plan_jobs(inputs: Sequence[str], output: str, recursive: bool = True) -> Pla
     taken = {os.path.realpath(source) for source, _ in sources}
     jobs: dict[str, Job] = {}
     for source, name in sources:
+        # What is developed from a raw file is a TIFF.
+        name = name.with_suffix(".tif") if name.suffix.lower() in RAW_SUFFIXES else name
         job = Job(source, folder / name)
         place = os.path.realpath(job.target)
         if place in taken:

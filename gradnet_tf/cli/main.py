@@ -1,4 +1,4 @@
-"""The `gradnet` command: `gradnet denoise` and `gradnet models`."""
+"""The `gradnet` command: `gradnet denoise`, `gradnet noise` and `gradnet models`."""
 
 import argparse
 from collections.abc import Sequence
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import gradnet_tf
 from gradnet_tf import weights
 from gradnet_tf.cli.denoise_command import add_denoise, denoise
+from gradnet_tf.cli.noise_command import add_noise, noise
 from gradnet_tf.utils.command import guarded
 from gradnet_tf.utils.errors import EXIT_OK, UserError
 from gradnet_tf.utils.options import ArgumentParser
@@ -39,6 +40,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
 
     add_denoise(commands).set_defaults(run=denoise)
+    add_noise(commands).set_defaults(run=noise)
 
     models = commands.add_parser(
         "models",

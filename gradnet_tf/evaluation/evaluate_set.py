@@ -53,6 +53,7 @@ class EvaluateConfig:
             long.
         tile: side of the tiles of large pictures in pixels, auto or whole; does not change the
             result.
+        overlap: pixels that tiles share, for .tflite files of one size from elsewhere.
         pooling: what the attention averages over: whole (the whole picture), crops (for pictures
             above 160x160 pixels), or auto (whole up to half a megapixel).
         runtime: runtime of the shipped weights: keras (TensorFlow or JAX), litert, or auto (litert
@@ -69,6 +70,7 @@ class EvaluateConfig:
     clip_noisy: bool = False
     self_ensemble: bool = False
     tile: int | str = option("auto", parse=parse_tile)
+    overlap: int | None = option(None, least=0)
     pooling: str = option("auto", choices=POOLINGS)
     runtime: str = option("auto", choices=RUNTIMES)
     precision: str = option("float32", choices=PRECISIONS)
@@ -93,7 +95,7 @@ class EvaluateConfig:
     @property
     def tiles(self) -> TileConfig:
         """The configuration of tiles and pooling."""
-        return TileConfig(self.tile, pooling=self.pooling)
+        return TileConfig(self.tile, pooling=self.pooling, overlap=self.overlap)
 
 
 class Denoiser(Protocol):
@@ -298,6 +300,7 @@ def evaluate(
         "clip_noisy": config.clip_noisy,
         "self_ensemble": config.self_ensemble,
         "tile": config.tile,
+        **({} if config.overlap is None else {"overlap": config.overlap}),
         "pooling": config.pooling,
         "runtime": getattr(denoiser, "runtime", None),
         "conversion": "; ".join(sorted(filter(None, conversions))) or None,

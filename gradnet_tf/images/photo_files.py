@@ -16,6 +16,7 @@ from PIL import Image, UnidentifiedImageError
 from gradnet_tf.images import MAX_MEGAPIXELS, avif, jpeg, pillow_formats, png, tiff
 from gradnet_tf.images.image_files import read_bytes
 from gradnet_tf.images.photo import Photo
+from gradnet_tf.images.raw import raw_photo
 from gradnet_tf.utils.errors import UserError
 from gradnet_tf.utils.files import write_file
 
@@ -40,6 +41,7 @@ _MODULES = {
     "jpeg": jpeg,
     "tiff": tiff,
     "avif": avif,
+    "raw": raw_photo,
     **dict.fromkeys(("webp", "bmp", "pnm"), pillow_formats),
 }
 _STARTS = {
@@ -69,6 +71,8 @@ def format_of(data: bytes) -> str:
     Raises:
         UserError: an unsupported format, or not an image.
     """
+    if raw_photo.is_raw(data):
+        return "raw"
     if data[4:8] == b"ftyp":
         # The major brand may be generic (mif1), so the compatible brands are checked as well.
         brands = data[8 : min(64, int.from_bytes(data[:4], "big"))]

@@ -373,7 +373,8 @@ def _load_saved_model(folder: Path, precision: str) -> Loaded:
 
 def _load_tflite(path: Path, precision: str) -> Loaded:
     _require_float32(path, precision)
-    from gradnet_tf.runtimes.litert_runtime import TFLiteRunner
+    from gradnet_tf.runtimes.litert_runtime import LiteRTFile, TFLiteRunner
+    from gradnet_tf.runtimes.tile_file_runtime import TileFileRunner, tile_layout
 
     card = _read_json(path.with_suffix(".json"))
     source = _file_source("tflite", path)
@@ -384,7 +385,14 @@ def _load_tflite(path: Path, precision: str) -> Loaded:
             f"{path.with_suffix('.json').name}, says {str(card['sha256'])[:64]}.\nIt is damaged or "
             "was exchanged: copy both files of one export, or move another file's card away."
         )
-    return Loaded(TFLiteRunner(path, card=card), path.stem, source | _from_card(card))
+    file = LiteRTFile(path)
+    layout = tile_layout(file)
+    # Our own files have a card with the margin of tiles.
+    if layout and "halo" not in card:
+        runner = TileFileRunner(file, layout, card)
+    else:
+        runner = TFLiteRunner(file, card=card)
+    return Loaded(runner, path.stem, source | _from_card(card))
 
 
 def _load_shipped_tflite(path: Path) -> Loaded:

@@ -22,6 +22,7 @@ from gradnet_tf.utils.errors import UserError
 
 #: Largest card that is read; a whole one has 2 kB.
 _MOST_CARD = 2**20
+_SIGNATURE, _TILE, _ATTENTION = "serving_default", "tile", "attention"
 
 
 class LiteRTFile:
@@ -30,6 +31,10 @@ class LiteRTFile:
     Args:
         path: the file.
         num_threads: threads of the interpreter; all cores that the process may use by default.
+
+    Attributes:
+        has_signatures: whether the file names its graphs; the only graph of another file is called
+            "serving_default" here.
 
     Raises:
         UserError: the file does not load.
@@ -52,6 +57,9 @@ class LiteRTFile:
                 name: interpreter.get_signature_runner(name)
                 for name in interpreter.get_signature_list()
             }
+            self.has_signatures = bool(self._graphs)
+            if not self._graphs:
+                self._graphs = {_SIGNATURE: _PlainGraph(interpreter)}
         except (ValueError, RuntimeError) as error:
             reason = str(error).splitlines()[0][:200]
             raise UserError(f"{self.path}: the file does not load: {reason}") from error
@@ -98,6 +106,26 @@ class LiteRTFile:
                 ) from error
 
 
+class _PlainGraph:
+    """The graph of a file without signatures, with the interface of LiteRT's signature runners."""
+
+    def __init__(self, interpreter):
+        self._interpreter = interpreter
+
+    def get_input_details(self) -> dict[str, dict]:
+        return {item["name"]: item for item in self._interpreter.get_input_details()}
+
+    def get_output_details(self) -> dict[str, dict]:
+        return {item["name"]: item for item in self._interpreter.get_output_details()}
+
+    def __call__(self, **inputs: np.ndarray) -> dict[str, np.ndarray]:
+        for name, item in self.get_input_details().items():
+            self._interpreter.set_tensor(item["index"], inputs[name])
+        self._interpreter.invoke()
+        outputs = self.get_output_details()
+        return {name: self._interpreter.get_tensor(i["index"]) for name, i in outputs.items()}
+
+
 def _source(path: Path) -> dict[str, Any]:
     """Returns the interpreter's argument for a file; it takes paths in UTF-8 only."""
     try:
@@ -105,9 +133,6 @@ def _source(path: Path) -> dict[str, Any]:
     except UnicodeEncodeError:
         return {"model_content": path.read_bytes()}
     return {"model_path": str(path)}
-
-
-_SIGNATURE, _TILE, _ATTENTION = "serving_default", "tile", "attention"
 
 
 class TFLiteRunner(TiledRunner):
@@ -119,7 +144,7 @@ class TFLiteRunner(TiledRunner):
     any size.
 
     Args:
-        path: the .tflite file.
+        path: the .tflite file, or the open file.
         num_threads: threads of the interpreter; all cores that the process may use by default.
         card: the export's card, with the margin of tiles; by default it is read from the .json
             file of the same name. Required for a file of one size; without it, other files only
@@ -136,14 +161,17 @@ class TFLiteRunner(TiledRunner):
     parameters = None
 
     def __init__(
-        self, path: Path, num_threads: int | None = None, card: Mapping[str, Any] | None = None
+        self,
+        path: Path | LiteRTFile,
+        num_threads: int | None = None,
+        card: Mapping[str, Any] | None = None,
     ):
-        self.path = path
-        self._file = LiteRTFile(path, num_threads)
+        self._file = path if isinstance(path, LiteRTFile) else LiteRTFile(path, num_threads)
+        self.path = self._file.path
         self._vector_names, shape = self._checked_signature()
         self.channels = shape[-1]
         self.fixed_size = tuple(side for side in shape[1:3] if side > 0)
-        info = self._info(_read_card(path) if card is None else card)
+        info = self._info(_read_card(self.path) if card is None else card)
         self._is_fixed = isinstance(info, TileInfo) and info.side is not None
         given = _SIGNATURE if self._is_fixed else _TILE
         self._tiled = TiledNetwork(
@@ -172,11 +200,17 @@ class TFLiteRunner(TiledRunner):
 
     def _checked_signature(self) -> tuple[list[str], tuple[int, ...]]:
         """Returns the names of the attention vectors that tiles take, and the images' shape."""
-        if _SIGNATURE not in self._file.signatures:
+        if _SIGNATURE not in self._file.signatures or not self._file.has_signatures:
+            names = self._file.signatures if self._file.has_signatures else []
+            shapes = [
+                f"{name}: {item['dtype'].__name__} {item['shape_signature'].tolist()}"
+                for graph in self._file.signatures
+                for name, item in self._file.inputs(graph).items()
+            ]
             raise UserError(
-                f"{self.path}: has no signature {_SIGNATURE}. Received: "
-                f"{', '.join(self._file.signatures) or 'none'}.\n"
-                "Convert it with a signature of that name."
+                f"{self.path}: has no signature {_SIGNATURE}, and is no file of tiles: (1, S, S, C)"
+                f" or (1, C, S, S) in and out, float32 or uint8, S at least 16, C 1 or 3. Received "
+                f"signatures: {', '.join(names) or 'none'}; inputs: {'; '.join(shapes)[:150]}."
             )
         graph = _TILE if _TILE in self._file.signatures else _SIGNATURE
         details, outputs = self._file.inputs(graph), self._file.outputs(graph)

@@ -31,11 +31,14 @@ class TileConfig:
             into memory; "crops" averages over random crops of 80×80 pixels if the picture has
             more than 160×160; "auto" pools pictures of up to half a megapixel (2**19 pixels)
             whole and larger ones by crops.
+        overlap: pixels that neighboring tiles share, for .tflite files of one size from elsewhere;
+            `None` for what their card says.
     """
 
     tile: int | str = "auto"
     max_memory: int | None = None
     pooling: str = "auto"
+    overlap: int | None = None
 
     def __post_init__(self):
         sized = isinstance(self.tile, int) and not isinstance(self.tile, bool)
@@ -52,6 +55,21 @@ class TileConfig:
             raise UserError(
                 f"`pooling` must be one of {', '.join(POOLINGS)}. Received: {self.pooling!r}"
             )
+        if self.overlap is not None and self.overlap < 0:
+            raise UserError(f"`overlap` must be 0 or more pixels. Received: {self.overlap}")
+
+    def without_overlap(self) -> "TileConfig":
+        """Returns itself, for networks whose margin is known.
+
+        Raises:
+            UserError: an overlap is given.
+        """
+        if self.overlap is not None:
+            raise UserError(
+                "`overlap` is for .tflite files of one size whose margin is not known; this model "
+                f"knows its own. Received: overlap={self.overlap}. Leave it out."
+            )
+        return self
 
 
 AUTO = TileConfig()

@@ -1,0 +1,1 @@
+"""What noise a picture has, measured from the picture alone."""

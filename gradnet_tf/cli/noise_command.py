@@ -1,0 +1,125 @@
+"""`gradnet noise`: says what noise photographs have, and what removes it."""
+
+import argparse
+import dataclasses
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from gradnet_tf.images import MAX_MEGAPIXELS
+from gradnet_tf.utils.errors import EXIT_OK, EXIT_SOME_FAILED, UserError
+from gradnet_tf.utils.options import add_options, make_config, option
+
+
+@dataclasses.dataclass(frozen=True)
+class NoiseOptions:
+    """Options of `gradnet noise`.
+
+    Attributes:
+        photos: the photographs.
+        json: print one line of JSON per photograph instead of text.
+        output: draw a page per photograph; of several, the photograph's name is added.
+        max_megapixels: refuse larger pictures.
+    """
+
+    photos: tuple[str, ...] = option(positional=True, metavar="PHOTO")
+    json: bool = False
+    output: str | None = option(None, metavar="SHEET.png")
+    max_megapixels: float = option(MAX_MEGAPIXELS, least=1e-6, most=1e6)
+
+
+def add_noise(commands) -> argparse.ArgumentParser:
+    """Adds the command to argparse subcommands; returns its parser."""
+    parser = commands.add_parser(
+        "noise",
+        help="say what noise photographs have, and which model removes it",
+        description="Measures the noise of photographs: its level against brightness, its grain, "
+        "its share of color. Says in words what it is, and recommends a model.",
+    )
+    add_options(parser, NoiseOptions, dashes=True)
+    return parser
+
+
+def noise(arguments: argparse.Namespace) -> int:
+    """Runs the command and returns its exit code.
+
+    Args:
+        arguments: parsed by the parser of `add_noise`.
+
+    Raises:
+        UserError: a wrong argument, before any work begins.
+    """
+    from gradnet_tf.analysis.noise_analysis import analyse_noise
+    from gradnet_tf.analysis.noise_verdict import judge_noise
+    from gradnet_tf.images.photo_files import read_photo
+
+    options = make_config(NoiseOptions, arguments)
+    pages = _page_paths(options.output, options.photos)
+    failed = 0
+    for path, page in zip(options.photos, pages, strict=True):
+        try:
+            photo = read_photo(path, options.max_megapixels)
+            analysis = analyse_noise(photo.array)
+            verdict = judge_noise(analysis)
+            if page is not None:
+                _draw(page, path, photo.array, analysis, verdict)
+        except UserError as error:
+            print(f"error: {error}", file=sys.stderr)
+            failed += 1
+            continue
+        if options.json:
+            found = {"file": path, **analysis.to_json(), **dataclasses.asdict(verdict)}
+            print(json.dumps(found, ensure_ascii=False))
+        else:
+            print(f"{path}: {verdict.text}")
+            print("".join(f"  {line}\n" for line in verdict.lines), end="")
+    return EXIT_SOME_FAILED if failed else EXIT_OK
+
+
+def _draw(page: Path, path: str, image, analysis, verdict) -> None:
+    from gradnet_tf.reporting.noise_sheet import draw_noise, save_noise_page
+    from gradnet_tf.utils.files import atomic_path
+
+    _require_own(page)
+    figure = draw_noise(Path(path).name, image, analysis, verdict)
+    with atomic_path(page, lambda: _require_own(page)) as temporary:
+        save_noise_page(figure, temporary)
+
+
+def _page_paths(output: str | None, photos: Sequence[str]) -> list[Path | None]:
+    """Returns the page of each photograph: `output`, with the names of several added."""
+    if output is None:
+        return [None] * len(photos)
+    if not output.lower().endswith(".png") or os.path.isdir(output):
+        raise UserError(f"--output must be a file name that ends in .png. Received: {output}")
+    base = Path(output)
+    if len(photos) == 1:
+        pages = [base]
+    else:
+        pages = [base.with_name(f"{base.stem}_{Path(photo).stem}{base.suffix}") for photo in photos]
+    for page in pages:
+        _require_own(page)
+        if pages.count(page) > 1:
+            raise UserError(
+                f"--output={output}: two photographs would be drawn into {page}.\n"
+                "Give photographs whose names differ, or draw them one by one."
+            )
+    return list(pages)
+
+
+def _require_own(page: Path) -> None:
+    """Raises if a file would be replaced that this command did not write."""
+    from gradnet_tf.utils.ownership import require_replaceable
+
+    require_replaceable(page, f"--output={page}", _is_own)
+
+
+def _is_own(path: Path) -> bool:
+    from gradnet_tf.reporting.noise_sheet import MADE_BY
+
+    if not path.is_file():  # a pipe would block
+        return False
+    with open(path, "rb") as file:
+        return b"tEXtSoftware\0" + MADE_BY.encode() in file.read(1000)
