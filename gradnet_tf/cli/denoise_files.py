@@ -32,7 +32,7 @@ from gradnet_tf.utils.errors import (
     Interrupted,
     UserError,
 )
-from gradnet_tf.utils.files import FileIdentity, write_file
+from gradnet_tf.utils.files import write_file
 from gradnet_tf.utils.ownership import Inputs, require_no_input
 
 #: Seconds of work that needs no progress lines in a log file.
@@ -160,12 +160,13 @@ class Written:
         megapixels: size of the picture.
         seconds: time for denoising, encoding and writing.
         lost: what of the input is not in it; see `Photo.lost`.
+        status: its status right after it was written.
     """
 
     megapixels: float
     seconds: float
     lost: tuple[str, ...] = ()
-    identity: FileIdentity | None = None
+    status: os.stat_result | None = None
 
 
 class Results:
@@ -307,7 +308,7 @@ class _Run:
         self._earlier = EarlierResults(plan.folder, options.settings or {})
         self._denoise: Denoise | None = None
         self._ahead: dict[Job, float] = {}  # megapixels of files that have not been denoised yet
-        self._written: dict[Path, FileIdentity | None] = {}
+        self._written: dict[Path, os.stat_result | None] = {}
 
     def run(self) -> int:
         for text in self._plan.notes:
@@ -415,17 +416,22 @@ class _Run:
         modified = None
         with contextlib.suppress(OSError):  # Scans and screenshots have no other date.
             modified = os.stat(job.source).st_mtime_ns
-        check = functools.partial(require_no_input, job.target, self._inputs)
-        identity = write_file(job.target, data, check, modified)
+
+        def before_replacing():
+            require_no_input(job.target, self._inputs)
+            if self._options.settings is not None:
+                self._earlier.announce(job.target, data)
+
+        status = write_file(job.target, data, before_replacing, modified)
         seconds += time.perf_counter() - start
         if self._report:
             self._report.add_written(job, photo, pixels, seconds)
-        return Written(_megapixels(photo), seconds, lost, identity)
+        return Written(_megapixels(photo), seconds, lost, status)
 
     def _done(self, job: Job, outcome) -> None:
         self._progress.finish(self._ahead.pop(job, 0.0))
         if isinstance(outcome, Written):
-            self._written[job.target] = outcome.identity
+            self._written[job.target] = outcome.status
             self._results.write(job, outcome)
         else:
             self._fail(job, outcome)

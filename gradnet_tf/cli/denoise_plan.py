@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from gradnet_tf.cli.earlier_results import JOURNAL
 from gradnet_tf.cli.earlier_results import NAME as RESULTS
 from gradnet_tf.images import MAX_MEGAPIXELS
 from gradnet_tf.images.photo_files import PHOTO_SUFFIXES
@@ -151,7 +152,7 @@ class _Findings:
         return lines
 
 
-_OWN_NAMES = (RESULTS, MANIFEST)
+_OWN_NAMES = (RESULTS, JOURNAL, MANIFEST)
 _MOST_NAMED = 5
 
 
@@ -317,7 +318,7 @@ def _sort_folder(path: Path, folders: list[Path], findings: _Findings) -> None:
     elif path.is_symlink():
         # It may lead back to the folder itself, or to everything.
         findings.links.append(path)
-    elif os.path.isfile(path / RESULTS):
+    elif os.path.isfile(path / RESULTS) or os.path.isfile(path / JOURNAL):
         findings.results.append(path)
     else:
         folders.append(path)

@@ -5,20 +5,27 @@ this record, a user who changes the strength and runs the command again gets a n
 results were kept. The file is optional: without it, or if it is damaged, there is no note.
 """
 
+import contextlib
 import dataclasses
 import functools
+import hashlib
+import json
 import os
 import stat
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from gradnet_tf.utils.console import note
 from gradnet_tf.utils.containers import read_json
-from gradnet_tf.utils.files import FileIdentity, identity_of, write_json
+from gradnet_tf.utils.files import atomic_write, sha256_of, write_json
 
 NAME = ".gradnet.json"
+#: Results of runs that have not ended, one JSON object per line.
+JOURNAL = ".gradnet-unfinished.jsonl"
+#: A larger journal is not ours: an entry takes some 400 bytes.
+_MOST_JOURNAL = 2**28
 
 Settings = Mapping[str, Any]
 _KINDS = (str, int, float, bool)
@@ -40,16 +47,28 @@ class EarlierResults:
     def _recorded(self) -> tuple[list[dict], dict[str, int]]:
         return _read(self.folder / NAME)
 
+    @functools.cached_property
+    def _unfinished(self) -> dict[str, tuple[str, Settings]]:
+        return {name: entry for name, *entry in _journal(self.folder / JOURNAL)}
+
     def settings_of(self, target: Path) -> Settings | None:
         """Returns the settings that a result was made with, `None` if unknown."""
         stored, results = self._recorded
-        number = results.get(self._name(target))
-        known = isinstance(number, int) and 0 <= number < len(stored)
-        return stored[number] if known else None
+        name = self._name(target)
+        number = results.get(name)
+        if isinstance(number, int) and 0 <= number < len(stored):
+            return stored[number]
+        return self._unfinished[name][1] if name in self._unfinished else None
 
     def is_recorded(self, target: Path) -> bool:
         """Whether a file was written by this command, which alone may replace it."""
-        return self._name(target) in self._recorded[1]
+        name = self._name(target)
+        if name in self._recorded[1]:
+            return True
+        with contextlib.suppress(OSError):
+            # The run may have been killed before its file got the name: then it is another one.
+            return name in self._unfinished and sha256_of(target) == self._unfinished[name][0]
+        return False
 
     def differences(self, target: Path) -> dict[str, tuple[Any, Any]]:
         """Returns the settings that differ, as {setting: (then, now)}; empty if unknown."""
@@ -71,39 +90,69 @@ class EarlierResults:
         some = "1 skipped result was" if len(found) == 1 else f"{len(found)} skipped results were"
         note(f"{some} made with other settings ({shown}); use --overwrite to replace them")
 
-    def save(self, written: Mapping[Path, FileIdentity | None] | Sequence[Path]) -> None:
-        """Records which files were written with the settings of this run.
+    def announce(self, target: Path, data: bytes) -> None:
+        """Records a result that is about to be written, in case the run is killed before `save`.
+
+        Args:
+            target: its path.
+            data: its content.
+        """
+        entry = {
+            "name": self._name(target),
+            "sha256": hashlib.sha256(data).hexdigest(),
+            "settings": dict(self.settings),
+        }
+        # Without an entry, a killed run's result cannot be replaced by --overwrite; no more.
+        with contextlib.suppress(OSError), _locked(self.folder):
+            path = self.folder / JOURNAL
+            if os.path.lexists(path) and not stat.S_ISREG(os.lstat(path).st_mode):
+                return  # A pipe would wait for a reader.
+            with open(path, "ab") as file:
+                file.write(json.dumps(entry).encode() + b"\n")
+
+    def save(self, written: Mapping[Path, os.stat_result | None] | Sequence[Path]) -> None:
+        """Records which files were written with the settings of this run, and ends their journal.
 
         A file that cannot be written is reported, not raised.
 
         Args:
-            written: the results, with the identity that each one had when it was written, if
+            written: the results, with the status that each one had when it was written, if
                 known. Results that another process has replaced since are left out.
         """
         if not written:
             return
         path = self.folder / NAME
         known = written if isinstance(written, Mapping) else dict.fromkeys(written)
-        lock = _lock(self.folder)
         try:
-            # Another process may have added entries since the file was read.
-            stored, results = _read(path)
-            if self.settings not in stored:
-                stored.append(dict(self.settings))
-            number = stored.index(self.settings)
-            for target, identity in known.items():
-                name = self._name(target)
-                if identity is None or identity_of(target) == identity:
-                    results[name] = number
-            # What is no file of settings is not replaced by one.
-            if os.path.lexists(path) and not stat.S_ISREG(os.lstat(path).st_mode):
-                raise OSError("something else has its name")
-            write_json(path, {"settings": stored, "results": results})
+            with _locked(self.folder):
+                # Another process may have added entries since the file was read.
+                stored, results = _read(path)
+                if self.settings not in stored:
+                    stored.append(dict(self.settings))
+                number = stored.index(self.settings)
+                for target, status in known.items():
+                    if status is None or _is_still(target, status):
+                        results[self._name(target)] = number
+                # What is no file of settings is not replaced by one.
+                if os.path.lexists(path) and not stat.S_ISREG(os.lstat(path).st_mode):
+                    raise OSError("something else has its name")
+                write_json(path, {"settings": stored, "results": results})
+                self._end_journal({self._name(target) for target in known})
         except OSError as error:
             note(f"{path} cannot be written: {error.strerror or error}")
-        finally:
-            if lock is not None:
-                os.close(lock)
+
+    def _end_journal(self, names: set[str]) -> None:
+        """Removes the entries of these results; those of killed runs stay."""
+        path = self.folder / JOURNAL
+        if not path.is_file() or path.is_symlink():
+            return
+        others = [entry for entry in _journal(path) if entry[0] not in names]
+        if others:
+            keys = ("name", "sha256", "settings")
+            lines = [json.dumps(dict(zip(keys, entry, strict=True))) + "\n" for entry in others]
+            atomic_write(path, "".join(lines))
+        else:
+            path.unlink()
 
     def _name(self, target: Path) -> str:
         return target.relative_to(self.folder).as_posix()
@@ -121,8 +170,9 @@ def _shown(value: Any) -> str:
 _PATIENCE = 10.0
 
 
-def _lock(folder: Path) -> int | None:
-    """Locks a folder, if its file system has locks; closing the descriptor unlocks it.
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Locks a folder for the block, if its file system has locks.
 
     The folder itself is locked, so that no file of a lock is left in it.
     """
@@ -131,17 +181,55 @@ def _lock(folder: Path) -> int | None:
 
         descriptor = os.open(folder, os.O_RDONLY)
     except (ImportError, OSError):
-        return None
-    end = time.monotonic() + _PATIENCE
-    while time.monotonic() < end:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            break
-        except BlockingIOError:
-            time.sleep(0.01)
-        except OSError:
-            break
-    return descriptor
+        yield
+        return
+    try:
+        end = time.monotonic() + _PATIENCE
+        while time.monotonic() < end:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                time.sleep(0.01)
+            except OSError:
+                break
+        yield
+    finally:
+        os.close(descriptor)  # Unlocks it.
+
+
+def _is_still(path: Path, status: os.stat_result) -> bool:
+    """Whether a file is the one that had this status, and not one that replaced it."""
+    with contextlib.suppress(OSError):
+        now = os.stat(path)
+        return os.path.samestat(now, status) and now.st_mtime_ns == status.st_mtime_ns
+    return False
+
+
+def _journal(path: Path) -> list[tuple[str, str, Settings]]:
+    """Returns (name, sha256, settings) of each entry; damaged lines are left out."""
+    try:
+        status = os.stat(path)
+        if not stat.S_ISREG(status.st_mode) or status.st_size > _MOST_JOURNAL:
+            return []
+        lines = path.read_bytes().splitlines()
+    except OSError:
+        return []
+    found = []
+    for line in lines:
+        with contextlib.suppress(ValueError, KeyError, TypeError, RecursionError):
+            entry = json.loads(line)
+            name, sha256, settings = entry["name"], entry["sha256"], entry["settings"]
+            if isinstance(name, str) and isinstance(sha256, str) and isinstance(settings, dict):
+                found.append((name, sha256, _plain(settings)))
+    return found
+
+
+def _plain(settings: Any) -> dict[str, Any]:
+    """Returns the settings of usable kinds; values of other kinds are nobody's settings."""
+    if not isinstance(settings, dict):
+        return {}
+    return {key: value for key, value in settings.items() if value is None or type(value) in _KINDS}
 
 
 def _read(path: Path) -> tuple[list[dict], dict[str, int]]:
@@ -154,12 +242,6 @@ def _read(path: Path) -> tuple[list[dict], dict[str, int]]:
             return [], {}
     except (OSError, ValueError, KeyError, TypeError):
         return [], {}
-    # Values of other kinds are nobody's settings; the places of the others stay.
-    settings = [
-        {key: value for key, value in each.items() if value is None or type(value) in _KINDS}
-        if isinstance(each, dict)
-        else {}
-        for each in stored
-    ]
+    settings = [_plain(each) for each in stored]  # The places of the others stay.
     numbers = {name: number for name, number in results.items() if type(number) is int}
     return settings, numbers
