@@ -76,6 +76,7 @@ def test_undefined_scores_show_as_a_dash_and_remarks_follow():
     result = scored(sigma=0, clip_noisy=True)
     result["conversion"], result["nan_outputs"] = "channel by channel", 1
     result["images"][0].update(ssim=None)
+    result["mean"].update(psnr_noisy=None, psnr_naive=None)
     text = result_table(result)
     (mean,) = [line for line in text.splitlines() if line.startswith("mean")]
     assert mean.split()[1:3] == ["–", "–"]
