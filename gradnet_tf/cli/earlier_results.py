@@ -13,17 +13,19 @@ import json
 import os
 import stat
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from gradnet_tf.utils.console import note
 from gradnet_tf.utils.containers import read_json
 from gradnet_tf.utils.files import atomic_write, sha256_of, write_json
+from gradnet_tf.utils.ownership import Inputs, require_no_input
 
 NAME = ".gradnet.json"
 #: Results of runs that have not ended, one JSON object per line.
 JOURNAL = ".gradnet-unfinished.jsonl"
+_ENTRY = ("name", "sha256", "settings")
 #: A larger journal is not ours: an entry takes some 400 bytes.
 _MOST_JOURNAL = 2**28
 
@@ -90,18 +92,27 @@ class EarlierResults:
         some = "1 skipped result was" if len(found) == 1 else f"{len(found)} skipped results were"
         note(f"{some} made with other settings ({shown}); use --overwrite to replace them")
 
-    def announce(self, target: Path, data: bytes) -> None:
-        """Records a result that is about to be written, in case the run is killed before `save`.
+    def announce(self, target: Path, data: bytes, inputs: Inputs) -> None:
+        """Prepares the renaming of a complete file to the name of a result.
+
+        Records the result in the journal, in case the run is killed before `save`.
 
         Args:
-            target: its path.
+            target: the result's path.
             data: its content.
+            inputs: files that are never replaced. The plan of the run respects them, but a folder
+                may have been replaced by a link to them meanwhile.
+
+        Raises:
+            UserError: the target is one of the inputs.
         """
-        entry = {
-            "name": self._name(target),
-            "sha256": hashlib.sha256(data).hexdigest(),
-            "settings": dict(self.settings),
-        }
+        if self.settings:
+            self._enter(target, data)
+        require_no_input(target, inputs)
+
+    def _enter(self, target: Path, data: bytes) -> None:
+        sha256 = hashlib.sha256(data).hexdigest()
+        entry = dict(zip(_ENTRY, (self._name(target), sha256, dict(self.settings)), strict=True))
         # Without an entry, a killed run's result cannot be replaced by --overwrite; no more.
         with contextlib.suppress(OSError), _locked(self.folder):
             path = self.folder / JOURNAL
@@ -130,6 +141,8 @@ class EarlierResults:
                 if self.settings not in stored:
                     stored.append(dict(self.settings))
                 number = stored.index(self.settings)
+                names = set(map(self._name, known))
+                others = [each for each in _journal(self.folder / JOURNAL) if each[0] not in names]
                 for target, status in known.items():
                     if status is None or _is_still(target, status):
                         results[self._name(target)] = number
@@ -137,22 +150,16 @@ class EarlierResults:
                 if os.path.lexists(path) and not stat.S_ISREG(os.lstat(path).st_mode):
                     raise OSError("something else has its name")
                 write_json(path, {"settings": stored, "results": results})
-                self._end_journal({self._name(target) for target in known})
+                # Only now that the file above has them, the entries are removed. Those of killed
+                # runs stay.
+                journal = self.folder / JOURNAL
+                if others:
+                    lines = [json.dumps(dict(zip(_ENTRY, each, strict=True))) for each in others]
+                    atomic_write(journal, "\n".join([*lines, ""]))
+                elif journal.is_file() and not journal.is_symlink():
+                    journal.unlink()
         except OSError as error:
             note(f"{path} cannot be written: {error.strerror or error}")
-
-    def _end_journal(self, names: set[str]) -> None:
-        """Removes the entries of these results; those of killed runs stay."""
-        path = self.folder / JOURNAL
-        if not path.is_file() or path.is_symlink():
-            return
-        others = [entry for entry in _journal(path) if entry[0] not in names]
-        if others:
-            keys = ("name", "sha256", "settings")
-            lines = [json.dumps(dict(zip(keys, entry, strict=True))) + "\n" for entry in others]
-            atomic_write(path, "".join(lines))
-        else:
-            path.unlink()
 
     def _name(self, target: Path) -> str:
         return target.relative_to(self.folder).as_posix()
@@ -170,32 +177,29 @@ def _shown(value: Any) -> str:
 _PATIENCE = 10.0
 
 
-@contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Locks a folder for the block, if its file system has locks.
+def _locked(folder: Path) -> contextlib.ExitStack:
+    """Locks a folder until the returned context ends, if its file system has locks.
 
     The folder itself is locked, so that no file of a lock is left in it.
     """
+    lock = contextlib.ExitStack()
     try:
         import fcntl
 
         descriptor = os.open(folder, os.O_RDONLY)
     except (ImportError, OSError):
-        yield
-        return
-    try:
-        end = time.monotonic() + _PATIENCE
-        while time.monotonic() < end:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                time.sleep(0.01)
-            except OSError:
-                break
-        yield
-    finally:
-        os.close(descriptor)  # Unlocks it.
+        return lock
+    lock.callback(os.close, descriptor)  # Unlocks it.
+    end = time.monotonic() + _PATIENCE
+    while time.monotonic() < end:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            break
+        except BlockingIOError:
+            time.sleep(0.01)
+        except OSError:
+            break
+    return lock
 
 
 def _is_still(path: Path, status: os.stat_result) -> bool:
@@ -219,7 +223,7 @@ def _journal(path: Path) -> list[tuple[str, str, Settings]]:
     for line in lines:
         with contextlib.suppress(ValueError, KeyError, TypeError, RecursionError):
             entry = json.loads(line)
-            name, sha256, settings = entry["name"], entry["sha256"], entry["settings"]
+            name, sha256, settings = (entry[key] for key in _ENTRY)
             if isinstance(name, str) and isinstance(sha256, str) and isinstance(settings, dict):
                 found.append((name, sha256, _plain(settings)))
     return found

@@ -52,12 +52,12 @@ def read(data: bytes, format: str, max_megapixels: float) -> Photo:
     width, height, depth, color_type, *methods = struct.unpack(">IIBBBBB", chunks[0][1])
     if methods not in ([0, 0, 0], [0, 0, 1]):  # Compression, filter, interlacing.
         raise UserError("is damaged: its PNG header names unknown methods")
-    # The decoders get the critical chunks only: compressed text could expand to any size.
-    bare = [chunk for chunk in chunks if chunk[0] in _CRITICAL]
     require_size(width, height, max_megapixels)
     for kind, content in chunks:
         if kind == b"acTL" and int.from_bytes(content[:4], "big") > 1:
             raise UserError("is animated; expected one picture")
+    # The decoders get the critical chunks only: compressed text could expand to any size.
+    bare = [chunk for chunk in chunks if chunk[0] in _CRITICAL]
     key = next((content for kind, content in chunks if kind == b"tRNS"), None)
     if key is not None and color_type in (0, 2) and len(key) < (2 if color_type == 0 else 6):
         raise UserError("is damaged: the transparent color of the PNG is too short")

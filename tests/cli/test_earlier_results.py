@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from photo_samples import noise
 
 from gradnet_tf.cli.earlier_results import JOURNAL, NAME, EarlierResults
+from gradnet_tf.utils.ownership import Inputs
 
 NOW = {"model": "m", "strength": 1.0}
 
@@ -171,7 +172,7 @@ def test_results_of_a_killed_run_are_recognized(photos, tmp_path, capsys):
 
 
 def test_a_file_that_took_the_name_of_a_killed_runs_result_is_not_replaced(tmp_path):
-    EarlierResults(tmp_path, NOW).announce(tmp_path / "a.png", b"result")
+    EarlierResults(tmp_path, NOW).announce(tmp_path / "a.png", b"result", Inputs())
     (tmp_path / "a.png").write_bytes(b"mine")
     found = EarlierResults(tmp_path, NOW)
     assert not found.is_recorded(tmp_path / "a.png")
@@ -182,8 +183,8 @@ def test_a_file_that_took_the_name_of_a_killed_runs_result_is_not_replaced(tmp_p
 
 def test_the_end_of_a_run_removes_its_own_entries_only(tmp_path):
     killed, run = EarlierResults(tmp_path, NOW), EarlierResults(tmp_path, {**NOW, "strength": 0.2})
-    killed.announce(tmp_path / "a.png", b"a")
-    run.announce(tmp_path / "b.png", b"b")
+    killed.announce(tmp_path / "a.png", b"a", Inputs())
+    run.announce(tmp_path / "b.png", b"b", Inputs())
     run.save([tmp_path / "b.png"])
     assert len((tmp_path / JOURNAL).read_text().splitlines()) == 1
     found = EarlierResults(tmp_path, NOW)
@@ -202,7 +203,7 @@ def test_a_damaged_journal_is_no_harm(tmp_path, line):
     (tmp_path / JOURNAL).write_bytes(line + b"\n" + line)
     found = EarlierResults(tmp_path, NOW)
     assert not found.is_recorded(tmp_path / "a.png") and found.settings_of(tmp_path / "a") is None
-    found.announce(tmp_path / "a.png", b"x")
+    found.announce(tmp_path / "a.png", b"x", Inputs())
     found.save([tmp_path / "a.png"])
     assert EarlierResults(tmp_path, NOW).is_recorded(tmp_path / "a.png")
 
@@ -212,9 +213,9 @@ def test_a_journal_that_is_a_link_or_a_pipe_is_not_written(tmp_path):
     (tmp_path / "mine").write_bytes(b"mine")
     (tmp_path / "out" / JOURNAL).symlink_to(tmp_path / "mine")
     found = EarlierResults(tmp_path / "out", NOW)
-    found.announce(tmp_path / "out" / "a.png", b"x")
+    found.announce(tmp_path / "out" / "a.png", b"x", Inputs())
     found.save([tmp_path / "out" / "a.png"])
     assert (tmp_path / "mine").read_bytes() == b"mine"
     (tmp_path / "out" / JOURNAL).unlink()
     os.mkfifo(tmp_path / "out" / JOURNAL)
-    found.announce(tmp_path / "out" / "a.png", b"x")  # does not wait
+    found.announce(tmp_path / "out" / "a.png", b"x", Inputs())  # does not wait
