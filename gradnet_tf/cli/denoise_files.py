@@ -222,9 +222,10 @@ class Results:
 
     def notes(self) -> list[str]:
         """Returns a line for each kind of thing to know about the results."""
-        lines = [lost_note(what, sources) for what, sources in self._lost.items()]
+        lines = [lost_note(what, sorted(sources)) for what, sources in self._lost.items()]
         if self._noisy:
-            lines.append(f"{_REMAINS} in {_named(self._noisy)}: {_WHY_IT_REMAINS}")
+            # Sorted, because files are finished in any order with several jobs.
+            lines.append(f"{_REMAINS} in {_named(sorted(self._noisy))}: {_WHY_IT_REMAINS}")
         return lines
 
     def summary(self) -> str:

@@ -44,6 +44,7 @@ class EarlierResults:
 
     folder: Path
     settings: Settings
+    _announced: set[str] = dataclasses.field(default_factory=set, init=False, compare=False)
 
     @functools.cached_property
     def _recorded(self) -> tuple[list[dict], dict[str, int]]:
@@ -111,6 +112,7 @@ class EarlierResults:
         require_no_input(target, inputs)
 
     def _enter(self, target: Path, data: bytes) -> None:
+        self._announced.add(self._name(target))
         sha256 = hashlib.sha256(data).hexdigest()
         entry = dict(zip(_ENTRY, (self._name(target), sha256, dict(self.settings)), strict=True))
         # Without an entry, a killed run's result cannot be replaced by --overwrite; no more.
@@ -130,7 +132,7 @@ class EarlierResults:
             written: the results, with the status that each one had when it was written, if
                 known. Results that another process has replaced since are left out.
         """
-        if not written:
+        if not written and not self._announced:
             return
         path = self.folder / NAME
         known = written if isinstance(written, Mapping) else dict.fromkeys(written)
@@ -138,10 +140,10 @@ class EarlierResults:
             with _locked(self.folder):
                 # Another process may have added entries since the file was read.
                 stored, results = _read(path)
-                if self.settings not in stored:
+                names = self._announced.union(map(self._name, known))
+                if known and self.settings not in stored:
                     stored.append(dict(self.settings))
-                number = stored.index(self.settings)
-                names = set(map(self._name, known))
+                number = stored.index(self.settings) if known else None
                 others = [each for each in _journal(self.folder / JOURNAL) if each[0] not in names]
                 for target, status in known.items():
                     if status is None or _is_still(target, status):
@@ -149,7 +151,8 @@ class EarlierResults:
                 # What is no file of settings is not replaced by one.
                 if os.path.lexists(path) and not stat.S_ISREG(os.lstat(path).st_mode):
                     raise OSError("something else has its name")
-                write_json(path, {"settings": stored, "results": results})
+                if known:
+                    write_json(path, {"settings": stored, "results": results})
                 # Only now that the file above has them, the entries are removed. Those of killed
                 # runs stay.
                 journal = self.folder / JOURNAL

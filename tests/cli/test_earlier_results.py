@@ -219,3 +219,10 @@ def test_a_journal_that_is_a_link_or_a_pipe_is_not_written(tmp_path):
     (tmp_path / "out" / JOURNAL).unlink()
     os.mkfifo(tmp_path / "out" / JOURNAL)
     found.announce(tmp_path / "out" / "a.png", b"x", Inputs())  # does not wait
+
+
+def test_a_result_that_was_not_written_leaves_no_entry(tmp_path):
+    found = EarlierResults(tmp_path, NOW)
+    found.announce(tmp_path / "a.png", b"x", Inputs())
+    found.save({})
+    assert list(tmp_path.iterdir()) == []
