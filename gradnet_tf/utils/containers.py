@@ -221,9 +221,16 @@ def count_numbers(source: str | os.PathLike | bytes) -> int:
 
     Raises:
         OSError: it cannot be read.
-        ValueError: a link, numbers that lie elsewhere or are none, or more than the file has
-            bytes for: weights are not compressed.
+        ValueError: it is damaged, has a link, numbers that lie elsewhere or are none, or more than
+            it has bytes for: weights are not compressed.
     """
+    try:
+        return _count_numbers(source)
+    except (RuntimeError, KeyError, OverflowError) as error:  # h5py raises these for damage, too
+        raise ValueError(f"damaged HDF5: {error}") from error
+
+
+def _count_numbers(source: str | os.PathLike | bytes) -> int:
     import h5py
 
     count, seen = 0, set()
