@@ -284,6 +284,27 @@ def _require_sound_h5(path: Path) -> int:
     return count
 
 
+def as_denoising_model(model: keras.Model, what: str) -> DenoisingModel:
+    """Returns a Keras model as one of ours; `AnyKerasModel` wraps other people's.
+
+    Args:
+        model: any Keras model.
+        what: where it comes from, for messages.
+
+    Raises:
+        UserError: it does not map images of any size to images of the same shape.
+    """
+    if isinstance(model, DenoisingModel):
+        return model
+    try:
+        return build_model(AnyKerasModel(model, dtype=_policy_of(model)))
+    except (TypeError, ValueError) as error:
+        raise UserError(
+            f"{what}: expected a denoiser of gradnet_tf. Received: {type(model).__name__}.\n"
+            f"Another Keras model runs, too, if it maps images to images: {_reason(error)}"
+        ) from error
+
+
 def load_keras_file(path: Path, precision: str):
     """Loads the model of a `.keras` or `.h5` file; `AnyKerasModel` wraps other people's.
 
@@ -304,14 +325,7 @@ def load_keras_file(path: Path, precision: str):
         raise
     except Exception as error:  # Zip, HDF5, JSON and every layer have errors of their own.
         raise UserError(f"{path}: Keras does not read this file: {_reason(error)}") from error
-    if not isinstance(model, DenoisingModel):
-        try:
-            model = build_model(AnyKerasModel(model, dtype=_policy_of(model)))
-        except (TypeError, ValueError) as error:
-            raise UserError(
-                f"{path}: expected a denoiser of gradnet_tf. Received: {type(model).__name__}.\n"
-                f"Another Keras model runs, too, if it maps images to images: {_reason(error)}"
-            ) from error
+    model = as_denoising_model(model, str(path))
     if not model.built:
         raise UserError(f"{path}: the network in it was never built.\nSave it again after a call.")
     if model.dtype_policy.name == precision:

@@ -97,6 +97,44 @@ def test_a_functional_model(tmp_path, suffix, channels):
     assert denoiser.denoise(images[:, :1, :3]).shape == (1, 1, 3, channels)
 
 
+def test_a_model_in_memory(picture):
+    model = functional()
+    denoiser = Denoiser(model, "mine")
+    assert (denoiser.name, denoiser.runtime, denoiser.channels) == ("mine", "keras", 1)
+    assert denoiser.source["kind"] == "keras" and denoiser.model.denoiser is model
+    np.testing.assert_allclose(denoiser.denoise(picture), expected_of(model, picture), atol=1e-6)
+    levels = (picture[0] * 255).astype(np.uint8)
+    assert denoiser(levels).shape == levels.shape
+    with pytest.raises(TypeError, match="made from a network in memory"):
+        denoiser.__reduce__()
+
+
+def test_our_own_model_in_memory_is_the_one_of_its_file(tmp_path):
+    model = GradNet.from_preset("gradnet_tiny_color_blind")
+    images = np.random.default_rng(0).random((1, 24, 31, 3), dtype=np.float32)
+    own = Denoiser(model)
+    assert own.model is model
+    model.save(tmp_path / "model.keras")
+    loaded = load_denoiser(str(tmp_path / "model.keras"))
+    np.testing.assert_array_equal(own.denoise(images), loaded.denoise(images))
+    assert own.naive(images) is not None
+    # One that was never called is built.
+    assert Denoiser(FFDNet(num_layers=2, filters=4, channels=1)).needs_sigma
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        (3, "expected a name, a path, a Keras model or a `Runner`. Received: int"),
+        (functional(outputs=2, subtract=False), "model: expected a denoiser of gradnet_tf"),
+        (functional(size=(8, 8)), "images of any size"),
+    ],
+)
+def test_what_is_no_denoiser_in_memory_is_refused(model, words):
+    with pytest.raises(UserError, match=words):
+        Denoiser(model)
+
+
 def test_an_h5_file_of_keras_2(tmp_path, picture):
     model = functional()
     model.save(tmp_path / "model.h5")
