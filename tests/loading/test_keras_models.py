@@ -7,8 +7,9 @@ import keras
 import numpy as np
 import pytest
 
+from export.savedmodel.saved_model import write_saved_model
 from gradnet_tf.denoiser import Denoiser, load_denoiser
-from gradnet_tf.models import FFDNet, GradNet
+from gradnet_tf.models import FFDNet, FixedSigma, GradNet
 from gradnet_tf.models.base import build_model
 from gradnet_tf.utils.errors import UserError
 
@@ -248,6 +249,23 @@ def test_export_of_a_network_with_the_noise_level(tmp_path, picture):
     found = denoiser.runner.run(picture, np.float32([20]))
     expected = np.asarray(model(picture, np.float32([20])))
     np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_export_of_a_gradnet_that_passes_the_noise_level_on(tmp_path, picture):
+    """By Keras' export it is one clear line; ours, and one with a fixed level, work."""
+    psi = FFDNet(2, 4, channels=1)
+    model = build_model(GradNet(psi, filters=4, num_modules=1, num_units=1, channels=1))
+    for format in ("tf_saved_model", "litert"):
+        with pytest.raises(ValueError, match="needs the noise level.*python -m export.*FixedSigma"):
+            model.export(tmp_path / "a", format=format, verbose=False)
+    write_saved_model(model, tmp_path / "b")
+    found = Denoiser(tmp_path / "b").runner.run(picture, np.float32([20]))
+    expected = np.clip(np.asarray(model(picture, sigma=np.float32([20]))), 0, 1)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    fixed = GradNet(FixedSigma(psi, 20), filters=4, num_modules=1, num_units=1, channels=1)
+    build_model(fixed).set_weights(model.get_weights())
+    fixed.export(tmp_path / "c", verbose=False)
+    np.testing.assert_allclose(Denoiser(tmp_path / "c").denoise(picture), expected, atol=1e-5)
 
 
 def test_a_functional_model_as_the_naive_denoiser(tmp_path, picture):
