@@ -14,7 +14,7 @@ import photo_samples as files
 import pytest
 from PIL import Image
 
-from gradnet_tf.images.image_files import jpeg_warning
+from gradnet_tf.images.image_files import jpeg_warning, read_image
 from gradnet_tf.images.photo_files import decode_photo, encode_photo
 from gradnet_tf.utils.errors import UserError
 
@@ -55,6 +55,16 @@ DAMAGE = {
     "zeros inside": lambda data: hole(data, 512),
     "bits inside": lambda data: hole(data, 512, 0x55),
 }
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+@pytest.mark.parametrize("kind", KINDS)
+def test_images_of_data_sets_have_the_same_rule(tmp_path, kind, damage):
+    (tmp_path / "a.jpg").write_bytes(DAMAGE[damage](jpeg(kind)))
+    with pytest.raises(UserError, match="a.jpg is (damaged|truncated)"):
+        read_image(tmp_path / "a.jpg")
+    (tmp_path / "a.jpg").write_bytes(jpeg(kind))
+    assert read_image(tmp_path / "a.jpg").shape == (192, 192, 3)
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
