@@ -152,7 +152,7 @@ def test_running_out_of_memory_fails_the_file_alone(photos, tmp_path, capsys):
         (["sharpen"], "invalid choice: 'sharpen'"),
     ],
 )
-def test_wrong_arguments_are_told_in_one_line(arguments, words, capsys):
+def test_wrong_arguments_are_reported_in_one_line(arguments, words, capsys):
     assert gradnet(*arguments) == 2
     message = capsys.readouterr().err
     assert message.startswith("error: ") and words in message
@@ -242,7 +242,7 @@ def test_the_command_as_a_process(photos, tmp_path):
     assert " tensorflow\n" not in done.stderr and " keras\n" not in done.stderr
 
 
-def test_an_output_that_cannot_be_made_is_said_before_the_model_loads(photos, tmp_path, capsys):
+def test_an_output_that_cannot_be_made_is_reported_before_the_model_loads(photos, tmp_path, capsys):
     (tmp_path / "file").write_text("x")
     output = tmp_path / "file" / "out"
     assert gradnet("denoise", photos, "--output", output, "--model", "no_such_model") == 2

@@ -103,7 +103,7 @@ def test_large_pictures_wait_outside(photos, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("flag", [["--jobs", "0"], ["--jobs", "x"], ["--jobs", "1.5"]])
-def test_wrong_numbers_of_jobs_are_told(photos, tmp_path, flag, capsys):
+def test_wrong_numbers_of_jobs_are_reported(photos, tmp_path, flag, capsys):
     assert gradnet("denoise", photos, "--output", tmp_path / "out", *flag) == 2
     assert "--jobs: expected a whole number in [1, 64]" in capsys.readouterr().err
 

@@ -229,7 +229,7 @@ def test_a_dash_is_standard_input_to_standard_output(monkeypatch, run, capsys):
         ),
     ],
 )
-def test_wrong_arguments_are_told(arguments, words, capsys):
+def test_wrong_arguments_are_reported(arguments, words, capsys):
     assert denoise(*arguments) == 2 and words in capsys.readouterr().err
 
 

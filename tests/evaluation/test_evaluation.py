@@ -64,7 +64,7 @@ def test_the_self_ensemble_is_the_mean_over_eight_flips():
     np.testing.assert_allclose(rows[0].denoised, np.clip(total / 8, 0, 1), atol=1e-6)
 
 
-def test_noisy_psnr_of_a_grey_field_is_that_of_the_noise():
+def test_noisy_psnr_of_a_gray_field_is_that_of_the_noise():
     result = evaluate(Fake(), Images({"field.png": grey_field()}), EvaluateConfig(sigma=25))
     # 20 log10(255 / 25) = 20.17; nothing is clipped at mid grey, so all four agree.
     expected = 20 * math.log10(255 / 25)
@@ -199,7 +199,7 @@ def test_infinite_output_is_clipped_and_scored():
     assert result["mean"]["psnr"] is not None
 
 
-def test_grey_images_through_a_colour_model():
+def test_gray_images_through_a_color_model():
     images = photographs(1, channels=1)
     # Averaging the three outputs makes up for the unequal treatment of the channels.
     offsets = np.array([-0.1, 0.0, 0.1], np.float32)
@@ -214,7 +214,7 @@ def test_grey_images_through_a_colour_model():
     assert row["psnr_naive"] == pytest.approx(row["psnr"], abs=1e-4)
 
 
-def test_colour_images_through_a_grey_model():
+def test_color_images_through_a_gray_model():
     images = photographs(1)
     denoiser = Fake(blur, channels=1)
     result = evaluate(denoiser, Images(images), EvaluateConfig())

@@ -54,7 +54,7 @@ def test_console_table_has_noisy_naive_and_denoised_columns_and_the_mean():
         (68, "fake on made (test), first 2 of 68 images, σ = 25", "first 2 of 68 images"),
     ],
 )
-def test_a_set_that_was_cut_is_said_in_tables_and_pages(available, title, counted):
+def test_a_set_that_was_cut_is_reported_in_tables_and_pages(available, title, counted):
     images = Images(photographs(2, 16, 16))
     images.available = available
     result = evaluate(Fake(blur), images, EvaluateConfig())

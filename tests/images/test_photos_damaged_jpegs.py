@@ -78,7 +78,7 @@ def test_a_picture_with_a_destroyed_part_is_refused(kind, damage, capfd):
 
 @pytest.mark.parametrize("cut", [2, 1])
 @pytest.mark.parametrize("kind", KINDS)
-def test_without_an_end_mark_the_picture_is_read_and_a_note_says_so(kind, cut):
+def test_without_an_end_mark_the_picture_is_read_and_a_note_reports_it(kind, cut):
     data = jpeg(kind)
     whole, photo = decode_photo(data, "x"), decode_photo(data[:-cut], "x")
     np.testing.assert_array_equal(photo.array, whole.array)

@@ -131,7 +131,7 @@ def test_our_own_model_in_memory_is_the_one_of_its_file(tmp_path):
         (functional(size=(8, 8)), "images of any size"),
     ],
 )
-def test_what_is_no_denoiser_in_memory_is_refused(model, words):
+def test_what_is_not_a_denoiser_in_memory_is_refused(model, words):
     with pytest.raises(UserError, match=words):
         Denoiser(model)
 
@@ -197,7 +197,7 @@ def test_layers_that_run_code_or_read_files_are_refused_in_every_format(tmp_path
         load_denoiser(str(tmp_path / "b.h5"))
 
 
-def test_h5_files_that_are_no_whole_model(tmp_path):
+def test_h5_files_that_are_not_a_whole_model(tmp_path):
     functional().save_weights(tmp_path / "a.weights.h5")
     (tmp_path / "a.weights.h5").rename(tmp_path / "weights_only.h5")
     with pytest.raises(UserError, match="weights file does not define its network"):
