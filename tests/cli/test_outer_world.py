@@ -39,8 +39,8 @@ def commands() -> dict[str, Command]:
 NAMES = ("gradnet denoise", "evaluate", "train", "export.__main__")
 
 
-def sweep(command, flag, tmp_path, monkeypatch):
-    """Returns what is wrong with the outcomes, by the kind of path."""
+def sweep(command, flag, tmp_path, monkeypatch, limit=60):
+    """Returns what is wrong with the outcomes, by the kind of path; `limit` in seconds each."""
     photos = tmp_path / "photos"
     photos.mkdir()
     for number in range(2):
@@ -54,7 +54,7 @@ def sweep(command, flag, tmp_path, monkeypatch):
         ]
         before = {each: each.read_bytes() for each in photos.iterdir()}
         try:
-            found = complaint(*(ended := outcome(command, arguments)))
+            found = complaint(*(ended := outcome(command, arguments, limit)))
         except BaseException as error:  # a traceback at the user's
             found, ended = f"{type(error).__name__}: {error}", None
         if {each: each.read_bytes() for each in photos.iterdir()} != before:
@@ -81,6 +81,6 @@ def test_paths_of_the_scripts(name, tmp_path_factory, monkeypatch):
     wrong = {
         flag: found
         for flag in command.paths
-        if (found := sweep(command, flag, tmp_path_factory.mktemp("sweep"), monkeypatch))
+        if (found := sweep(command, flag, tmp_path_factory.mktemp("a"), monkeypatch, limit=300))
     }
     assert wrong == {}
