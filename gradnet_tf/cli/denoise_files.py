@@ -365,7 +365,7 @@ class _Run:
         return not self._options.overwrite and os.path.lexists(job.target)
 
     def _is_foreign(self, job: Job) -> bool:
-        """Whether a file that is no result of this command has the name of a result."""
+        """Whether the target exists and was not written by this command."""
         if not self._options.overwrite or not os.path.lexists(job.target):
             return False
         known = self._options.settings is None or self._earlier.is_recorded(job.target)

@@ -148,7 +148,7 @@ class EarlierResults:
                 for target, status in known.items():
                     if status is None or _is_still(target, status):
                         results[self._name(target)] = number
-                # What is no file of settings is not replaced by one.
+                # Never replace something that is not a regular file.
                 if os.path.lexists(path) and not stat.S_ISREG(os.lstat(path).st_mode):
                     raise OSError("something else has its name")
                 if known:
@@ -171,7 +171,7 @@ class EarlierResults:
 def _shown(value: Any) -> str:
     """Formats a value for the note; hashes are shortened."""
     text = f"{value:g}" if isinstance(value, float) else str(value)
-    # Whoever wrote the file, what it says goes to a terminal.
+    # The text is printed to a terminal, and the file may come from anybody.
     text = "".join(letter if letter.isprintable() else "?" for letter in text)
     return text[:8] if len(text) == 64 else text[:80]
 
@@ -233,7 +233,7 @@ def _journal(path: Path) -> list[tuple[str, str, Settings]]:
 
 
 def _plain(settings: Any) -> dict[str, Any]:
-    """Returns the settings of usable kinds; values of other kinds are nobody's settings."""
+    """Returns the settings of usable kinds; values of other types are dropped."""
     if not isinstance(settings, dict):
         return {}
     return {key: value for key, value in settings.items() if value is None or type(value) in _KINDS}

@@ -367,7 +367,7 @@ def jpeg_notes(
     heads = [struct.pack(">BBH", 0xFF, kind, len(content) + 2) + content for kind, content in bare]
     pixels = data[scan:]
     if any(kind in _JPEG_SEQUENTIAL for kind, _ in segments):
-        # The range of coefficients, which some programs write wrongly and nobody needs.
+        # The range of coefficients: some programs write it wrongly, and decoders ignore it.
         place = 2 + int.from_bytes(pixels[2:4], "big")
         pixels = pixels[: place - 3] + b"\0\x3f\0" + pixels[place:]
     warning = jpeg_warning(b"".join([b"\xff\xd8", *heads, pixels]))

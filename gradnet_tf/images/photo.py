@@ -14,7 +14,7 @@ import numpy as np
 
 from gradnet_tf.utils.errors import UserError
 
-#: What is said of a manifest that names the hash of the old pixels.
+#: Note for a manifest that contains the hash of the old pixels.
 CREDENTIALS = "the content credentials (C2PA), which were signed for the old pixels"
 
 #: Of `Photo.remaining_noise`: side of its blocks, about how many are measured, the largest range

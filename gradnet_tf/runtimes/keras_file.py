@@ -1,6 +1,6 @@
 """Reads a `.keras` or `.h5` file of Keras under the precision asked for.
 
-The file is a stranger's: a few bytes of it can name any class, and declare layers without end. So
+The file is untrusted: a few bytes can name any class or declare any number of layers. So
 its classes are checked before anything is built, its layers are counted, and a network may have no
 more weights than the file has numbers for.
 """
@@ -36,7 +36,7 @@ _RUNS_CODE = {
     *("Lambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer"),
     *("StringLookup", "IntegerLookup", "TextVectorization"),
 }
-#: What stands for a tensor or a tuple in the arguments of a functional model.
+#: Placeholders for tensors and tuples in the arguments of a functional model.
 _PLACEHOLDERS = {"__keras_tensor__", "__tuple__"}
 #: Files of Keras 2 name classes without their module.
 _OF_KERAS_2 = {
