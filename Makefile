@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 BATCH := .venv-batch
 DEMO := demo_output
+# Test processes at a time, each with all tests of one file; 0 runs them in this process.
+TEST_JOBS ?= 2
 
 # Slow or broken connections: pip waits, asks again, and `make venv` runs it up to three times.
 export PIP_DEFAULT_TIMEOUT ?= 120
@@ -32,7 +34,7 @@ OPENVINO_PACKAGES := openvino==2026.4.1 numpy==2.4.6
 
 help:
 	@echo "make demo      train, evaluate, export and denoise on sample photographs; minutes on two cores"
-	@echo "make test      the test suite without the tests marked slow"
+	@echo "make test      the test suite without the tests marked slow (TEST_JOBS=2 processes)"
 	@echo "make test-all  the whole test suite"
 	@echo "make test-batch  the tests of batch inference, in an environment with Apache Beam ($(BATCH))"
 	@echo "make web-demo  the browser demo on localhost; needs Node.js and npm (docs/web.md)"
@@ -77,10 +79,10 @@ demo: $(INSTALLED)
 	@echo "The exported models:    $(DEMO)/artefacts/"
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" -n $(TEST_JOBS) --dist=loadfile
 
 test-all: $(INSTALLED)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(TEST_JOBS) --dist=loadfile
 
 # Beam needs other versions than the rest of the project: see requirements-batch.txt.
 $(BATCH)/.installed: requirements.txt requirements-dev.txt requirements-batch.txt pyproject.toml

@@ -2,8 +2,9 @@
 
 import dataclasses
 import os
+import sys
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -25,6 +26,9 @@ from gradnet_tf.tiling.tile_config import AUTO, TileConfig
 from gradnet_tf.tiling.tiler import FLOATS, WHOLE_PIXELS, OnTile, PixelFormat, run_whole, to_unit
 from gradnet_tf.utils.console import note
 from gradnet_tf.utils.errors import NotFiniteOutputError, UserError
+
+if TYPE_CHECKING:
+    import keras
 
 _DTYPES = "uint8, uint16 or float"
 #: From this share of blocks without noise on, the attention leaves them out.
@@ -279,14 +283,16 @@ class Denoiser:
     """Maps noisy images to denoised images of the same shape, at any height and width from 1 up.
 
     Args:
-        model: a name or a path, as for `gradnet_tf.denoiser.load_denoiser`, or a `Runner`.
+        model: a name or a path, as for `gradnet_tf.denoiser.load_denoiser`; a Keras model that maps
+            images (N, H, W, 1 or 3) in [0, 1] of any size to images of the same shape, one of ours
+            or any other; or a `Runner`.
         name: the name used in reports and folders, such as "gradnet_small_color_blind"; only
-            needed with a `Runner`.
+            needed with a Keras model or a `Runner`.
         source: the origin of the model: `kind`, `path`, `preset`, `sha256`, `run`,
             `trained_sigma` (the lowest and the highest noise level of its training),
             `runtime` ("litert" for shipped weights that run there) and `camera` (the weights for
             pictures with a camera's noise); missing values are `None`.
-            Only needed with a `Runner`.
+            Only needed with a Keras model or a `Runner`.
         runtime: runtime for shipped weights: "keras", "litert", or "auto"; see `load_denoiser`.
         precision: dtype policy of a Keras model; see `load_denoiser`.
 
@@ -310,7 +316,7 @@ class Denoiser:
 
     def __init__(
         self,
-        model: str | os.PathLike | Runner = weights.AUTO,
+        model: "str | os.PathLike | Runner | keras.Model" = weights.AUTO,
         name: str = "denoiser",
         source: Mapping[str, Any] | None = None,
         *,
@@ -320,13 +326,18 @@ class Denoiser:
         self._made_from: tuple[str, str, str | None, str] | None = None
         if isinstance(model, str | os.PathLike):
             found = load_denoiser(os.fspath(model), precision, None, runtime)
-            model, name, source = found.runner, found.name, found.source
+            runner: Any = found.runner
+            name, source = found.name, found.source
             self._made_from = found._made_from
-        self.runner: Runner = model
+        elif hasattr(model, "run"):
+            runner = model
+        else:
+            runner, source = _runner_in_memory(model), {"kind": "keras", **(source or {})}
+        self.runner: Runner = runner
         self.name = name
-        self.channels: int | None = model.channels
-        self.needs_sigma: bool = model.needs_sigma
-        self.averages_picture: bool = getattr(model, "averages_picture", False)
+        self.channels: int | None = runner.channels
+        self.needs_sigma: bool = runner.needs_sigma
+        self.averages_picture: bool = getattr(runner, "averages_picture", False)
         blank = dict.fromkeys(_SOURCE_KEYS)
         self.source = {**blank, **(source or {})}
         self._for_gray: Denoiser | None = None
@@ -630,6 +641,23 @@ class Denoiser:
                 f"Received: {images.dtype}."
             )
         return images.astype(np.float32, copy=False)
+
+
+def _runner_in_memory(model: Any) -> Runner:
+    """Returns the runner of a Keras model; see `Denoiser`."""
+    keras = sys.modules.get("keras")  # Whoever made a model has imported it.
+    if keras is None or not isinstance(model, keras.Model):
+        raise UserError(
+            "model: expected a name, a path, a Keras model or a `Runner`. "
+            f"Received: {type(model).__name__}."
+        )
+    from gradnet_tf.models.base import DenoisingModel, build_model
+    from gradnet_tf.runtimes.keras_file import as_denoising_model
+    from gradnet_tf.runtimes.keras_runtime import runner_for
+
+    if isinstance(model, DenoisingModel) and not model.built:
+        build_model(model)
+    return runner_for(as_denoising_model(model, "model"))
 
 
 def load_gray_partner(denoiser):

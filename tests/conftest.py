@@ -8,6 +8,12 @@ import pytest
 
 from gradnet_tf.images.image_files import write_image
 
+# pytest-xdist runs one test process per core: within each, and in the scripts that it starts,
+# one thread. Set before TensorFlow is imported, which reads them once.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    for _name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"):
+        os.environ.setdefault(_name, "1")
+
 
 @pytest.fixture(scope="session")
 def data_dir() -> Path:

@@ -13,6 +13,7 @@ from typing import Any
 
 from benchmarks.results.cells import parse_sigmas
 from gradnet_tf.curves.curve_figure import PALETTE, STYLE
+from gradnet_tf.evaluation.protocol import MAX_PSNR
 from gradnet_tf.models.presets import PRECISIONS
 from gradnet_tf.utils.command import run_script
 from gradnet_tf.utils.errors import UserError
@@ -67,7 +68,8 @@ def draw_sweep(sweep: dict[str, Any]):
         left.plot(*zip(*noisy, strict=True), gid="noisy", label="noisy input", **dashed)
         for curve, color in zip(curves, PALETTE, strict=False):
             pairs = zip(sweep["sigmas"], curve["psnr"], strict=True)
-            known = [pair for pair in pairs if pair[1] is not None]
+            # Exact results have no place on the axis of the others.
+            known = [(s, v) for s, v in pairs if v is not None and v < MAX_PSNR]
             marks = {"color": color, "marker": "o", "markersize": 3.5}
             left.plot(*zip(*known, strict=True), gid="psnr", label=curve["model"], **marks)
             before = dict(noisy)
@@ -144,7 +146,8 @@ def make_sweep(denoisers, image_set, sigmas, options: dict[str, Any], output: Pa
             done.append(
                 cells.score(denoiser, image_set, config, lambda row, name=name: watch(name, row))
             )
-        noisy = [cell["mean"]["psnr_noisy"] for cell in done]
+        pairs = zip(sigmas, done, strict=True)
+        noisy = [cell["mean"]["psnr_noisy"] if sigma else None for sigma, cell in pairs]
         curves.append(
             {
                 "model": denoiser.name,

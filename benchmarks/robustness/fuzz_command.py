@@ -315,7 +315,17 @@ def fuzz_other_files(numbers: range, seed: int, limit: float) -> tuple[Counter, 
             if not good:
                 violations.append(f"number {number}, seed {seed}, {kind}: {outcome}")
                 print(violations[-1], flush=True)
+            if table.total() % 100 == 0:
+                _show_progress(table)
     return table, violations
+
+
+def _show_progress(table: Counter) -> None:
+    """Prints how many mutants came to which end so far."""
+    ends: Counter = Counter()
+    for (_, outcome), count in table.items():
+        ends[outcome] += count
+    print(f"{ends.total()} done: {dict(ends)}", file=sys.stderr, flush=True)
 
 
 def main(given: Given) -> int:
@@ -340,6 +350,7 @@ def main(given: Given) -> int:
         )
         table += counts
         violations += found
+        _show_progress(table)
         for text in found:
             print(text, flush=True)
         if alone:

@@ -19,6 +19,7 @@ import numpy as np
 
 from benchmarks.robustness.fuzz_photos import make_files, mutate
 from gradnet_tf import weights
+from gradnet_tf.cli.earlier_results import JOURNAL
 from gradnet_tf.cli.earlier_results import NAME as SETTINGS
 from gradnet_tf.utils.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_SOME_FAILED, EXIT_USAGE
 from gradnet_tf.utils.files import sha256_of
@@ -34,6 +35,7 @@ KINDS = (
     "run/manifest.json",
     "run/weights",
     "settings",
+    "settings/journal",
     "stream/input",
     "stream/output closed",
     "stream/output full",
@@ -70,6 +72,8 @@ class Originals:
         settings = {"model": _WEIGHTS, "strength": 1.0, "sigma": None}
         record = {"settings": [settings], "results": {"photo.png": 0, "other.png": 0}}
         self.settings = json.dumps(record).encode()
+        entry = {"name": "photo.png", "sha256": sha256_of(self.photo), "settings": settings}
+        self.journal = json.dumps(entry).encode() + b"\n"
         self.keras, self.mat, self.pth = _keras_file(folder), _matlab_file(), _torch_file()
 
 
@@ -147,7 +151,10 @@ def run_mutant(
         arguments.append(f"--model={folder / 'run'}")
     elif what == "settings":
         output.mkdir()
-        (output / SETTINGS).write_bytes(mutate(originals.settings, random))
+        if part == "journal":
+            (output / JOURNAL).write_bytes(mutate(originals.journal, random))
+        else:
+            (output / SETTINGS).write_bytes(mutate(originals.settings, random))
         # With and without an earlier result, which the settings are then asked about.
         if random.random() < 0.5:
             shutil.copy(originals.photo, output)

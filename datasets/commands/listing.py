@@ -26,7 +26,9 @@ it (fewer images, a clipped input) says so.
 
 The default protocol: whole images, in RGB, with Gaussian noise (AWGN) that is added and not
 clipped; the score is the PSNR of the float output clipped to [0, 1], and `psnr_uint8` the one
-after rounding to 8 bits. Where a set comes from: [dataset_sources.md](dataset_sources.md).
+after rounding to 8 bits. An image that equals the clean one scores 100 dB, so that means stay
+finite; their number is named, and is `exact_outputs` in metrics.json.
+Where a set comes from: [dataset_sources.md](dataset_sources.md).
 `python -m datasets protocol_table docs` writes this page.
 """
 

@@ -32,8 +32,8 @@ from gradnet_tf.utils.errors import (
     Interrupted,
     UserError,
 )
-from gradnet_tf.utils.files import FileIdentity, write_file
-from gradnet_tf.utils.ownership import Inputs, require_no_input
+from gradnet_tf.utils.files import write_file
+from gradnet_tf.utils.ownership import Inputs
 
 #: Seconds of work that needs no progress lines in a log file.
 _SHORT = 30.0
@@ -160,12 +160,15 @@ class Written:
         megapixels: size of the picture.
         seconds: time for denoising, encoding and writing.
         lost: what of the input is not in it; see `Photo.lost`.
+        status: its status right after it was written.
+        remaining: noise levels before and after if most of the noise remains.
     """
 
     megapixels: float
     seconds: float
     lost: tuple[str, ...] = ()
-    identity: FileIdentity | None = None
+    status: os.stat_result | None = None
+    remaining: tuple[float, float] | None = None
 
 
 class Results:
@@ -180,6 +183,7 @@ class Results:
         self._megapixels = 0.0
         self._progress = progress
         self._lost: dict[str, list[Path]] = {}
+        self._noisy: list[Path] = []
         self._start: float | None = None
 
     def start(self) -> None:
@@ -204,6 +208,8 @@ class Results:
         self._megapixels += outcome.megapixels
         for what in outcome.lost:
             self._lost.setdefault(what, []).append(job.source)
+        if outcome.remaining:
+            self._noisy.append(job.source)
         self._progress.clear()
         rate = f"{outcome.megapixels / max(outcome.seconds, 1e-9):.3g} megapixels/s"
         print(f"{job.source} -> {job.target}  {rate}".translate(NAME_ESCAPES), flush=True)
@@ -215,8 +221,12 @@ class Results:
         print(line.translate(NAME_ESCAPES), flush=True)
 
     def notes(self) -> list[str]:
-        """Returns a line for each kind of thing that is in the inputs but not in the results."""
-        return [lost_note(what, sources) for what, sources in self._lost.items()]
+        """Returns a line for each kind of thing to know about the results."""
+        lines = [lost_note(what, sorted(sources)) for what, sources in self._lost.items()]
+        if self._noisy:
+            # Sorted, because files are finished in any order with several jobs.
+            lines.append(f"{_REMAINS} in {_named(sorted(self._noisy))}: {_WHY_IT_REMAINS}")
+        return lines
 
     def summary(self) -> str:
         """Returns the counts and, if files were written, their total size and the time taken."""
@@ -231,17 +241,26 @@ class Results:
 
 def lost_note(what: str, sources: Sequence[object]) -> str:
     """Returns the line about something that was not written again; see `Photo.lost`."""
-    named = ", ".join(map(str, sources[:_MOST_NAMED]))
-    more = len(sources) - _MOST_NAMED
     results = "results" if len(sources) > 1 else "result"
-    return f"not in the {results} of {named}{f' and {more} more' if more > 0 else ''}: {what}"
+    return f"not in the {results} of {_named(sources)}: {what}"
+
+
+def _named(sources: Sequence[object]) -> str:
+    more = len(sources) - _MOST_NAMED
+    return ", ".join(map(str, sources[:_MOST_NAMED])) + (f" and {more} more" if more > 0 else "")
 
 
 _MOST_NAMED = 3
+_REMAINS = "most of the estimated noise remains"
+_WHY_IT_REMAINS = "fine texture, or noise that the model does not remove, such as coarse grain"
+
 # Memory per pixel of a picture that waits while another one is in the network: 8-bit RGB before
 # and after, and two encoded files of about that size.
 _BYTES_PER_PIXEL = 12
-_DARK = "the networks were trained on the full range, so rescale its values first"
+_DARK = (
+    "uses only the darkest eighth of its 16-bit range; the networks were trained on the full "
+    "range, so rescale its values first"
+)
 
 
 def denoise_files(
@@ -300,14 +319,12 @@ class _Run:
 
     def __init__(self, plan, load, options, report, progress):
         self._plan, self._load, self._options, self._report = plan, load, options, report
-        sources = [job.source for job in plan.jobs]
         self._progress = progress or FileProgress()
-        self._inputs = Inputs(sources)
         self._results = Results(self._progress, plan.left_out)
         self._earlier = EarlierResults(plan.folder, options.settings or {})
         self._denoise: Denoise | None = None
         self._ahead: dict[Job, float] = {}  # megapixels of files that have not been denoised yet
-        self._written: dict[Path, FileIdentity | None] = {}
+        self._written: dict[Path, os.stat_result | None] = {}
 
     def run(self) -> int:
         for text in self._plan.notes:
@@ -348,7 +365,7 @@ class _Run:
         return not self._options.overwrite and os.path.lexists(job.target)
 
     def _is_foreign(self, job: Job) -> bool:
-        """Whether a file that is no result of this command has the name of a result."""
+        """Whether the target exists and was not written by this command."""
         if not self._options.overwrite or not os.path.lexists(job.target):
             return False
         known = self._options.settings is None or self._earlier.is_recorded(job.target)
@@ -369,6 +386,7 @@ class _Run:
         if self._options.jobs > 1:
             room = self._options.waiting_memory or available_memory() / 4
         self._progress.begin(len(skipped), list(sizes.values()))
+        self._inputs = Inputs([job.source for job in self._plan.jobs])
         run_in_stages(
             jobs,
             lambda job: read_photo(job.source, most),
@@ -396,7 +414,7 @@ class _Run:
             pixels = photo.pixels
             if self._denoise is not None:
                 if photo.is_dark:
-                    note(f"{job.source}: uses only the darkest eighth of its 16-bit range; {_DARK}")
+                    note(f"{job.source}: {_DARK}")
                 pixels = photo.denoised(self._denoise)
         except FAILURES as error:
             return error
@@ -407,25 +425,38 @@ class _Run:
     def _write(self, job: Job, worked) -> Written:
         photo, pixels, seconds = worked
         start = time.perf_counter()
+        remaining = photo.remaining_noise(pixels) if _removes_all(self._options) else None
         data, lost = photo.encoded, ()
         if not self._options.changes_nothing:
             data = encode_photo(photo.with_pixels(pixels), self._options.quality)
             lost = photo.lost
-        # The plan checked this, but a folder may have been replaced by a link in the meantime.
         modified = None
         with contextlib.suppress(OSError):  # Scans and screenshots have no other date.
             modified = os.stat(job.source).st_mtime_ns
-        check = functools.partial(require_no_input, job.target, self._inputs)
-        identity = write_file(job.target, data, check, modified)
+        announce = functools.partial(self._earlier.announce, job.target, data, self._inputs)
+        status = write_file(job.target, data, announce, modified)
         seconds += time.perf_counter() - start
         if self._report:
-            self._report.add_written(job, photo, pixels, seconds)
-        return Written(_megapixels(photo), seconds, lost, identity)
+            self._report.add_written(
+                job, photo, pixels, seconds, self._notes(photo, lost, remaining)
+            )
+        return Written(_megapixels(photo), seconds, lost, status, remaining)
+
+    def _notes(self, photo: Photo, lost: Sequence[str], remaining) -> tuple[str, ...]:
+        """Returns what the report says about a result; see `Written` for the arguments."""
+        notes = list(photo.notes)
+        if photo.is_dark and not self._options.changes_nothing:
+            notes.append(_DARK)
+        notes += [f"not in the result: {what}" for what in lost]
+        if remaining:
+            levels = f"level {remaining[0]:.1f} before, {remaining[1]:.1f} after, in smooth parts"
+            notes.append(f"{_REMAINS} ({levels}): {_WHY_IT_REMAINS}")
+        return tuple(notes)
 
     def _done(self, job: Job, outcome) -> None:
         self._progress.finish(self._ahead.pop(job, 0.0))
         if isinstance(outcome, Written):
-            self._written[job.target] = outcome.identity
+            self._written[job.target] = outcome.status
             self._results.write(job, outcome)
         else:
             self._fail(job, outcome)
@@ -446,6 +477,13 @@ class _Run:
                 self._report.write(", ".join(filter(None, [summary, how])))
             except UserError as error:
                 self._results.fail("--report", error)
+
+
+def _removes_all(options: FileOptions) -> bool:
+    """Whether all noise is meant to be removed, and not a part of it."""
+    settings = options.settings or {}
+    weaker = any(settings.get(key, 1.0) < 1.0 for key in ("strength", "luma", "chroma"))
+    return not weaker and not options.changes_nothing
 
 
 def _make_folder(folder: Path) -> None:
@@ -484,7 +522,10 @@ def denoise_stream(
     if not options.changes_nothing:
         for what in photo.lost:
             note(lost_note(what, ["standard input"]))
-        data = encode_photo(photo.with_pixels(photo.denoised(load())), options.quality)
+        pixels = photo.denoised(load())
+        if _removes_all(options) and photo.remaining_noise(pixels):
+            note(f"{_REMAINS} in standard input: {_WHY_IT_REMAINS}")
+        data = encode_photo(photo.with_pixels(pixels), options.quality)
     target.write(data)
     target.flush()
     return EXIT_OK

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from gradnet_tf.cli.earlier_results import JOURNAL
 from gradnet_tf.cli.earlier_results import NAME as RESULTS
 from gradnet_tf.images import MAX_MEGAPIXELS
 from gradnet_tf.images.photo_files import PHOTO_SUFFIXES
@@ -152,7 +153,7 @@ class _Findings:
         return lines
 
 
-_OWN_NAMES = (RESULTS, MANIFEST)
+_OWN_NAMES = (RESULTS, JOURNAL, MANIFEST)
 _MOST_NAMED = 5
 
 
@@ -259,23 +260,49 @@ def _glob(base: Path, parts: Sequence[str], findings: _Findings) -> list[Path]:
     wanted = [part if part == "**" else re.sub(r"\*\*+", "*", part) for part in parts]
     if wanted[-1] == "**":
         wanted.append("*")
-    hidden = [part for part in wanted if part.startswith(".")]
-    found, links = [], set()
-    for path in set(base.glob("/".join(wanted))):
-        names = path.relative_to(base).parts
-        if any(
-            name.startswith(".") and not any(fnmatch.fnmatchcase(name, part) for part in hidden)
-            for name in names
-        ):
+    found, links, seen = set(), set(), set()
+    waiting = [(base, 0)]
+    while waiting:
+        place, depth = waiting.pop()
+        if (place, depth) in seen:  # "**/**" comes to a folder in several ways
             continue
-        places = [base.joinpath(*names[: depth + 1]) for depth in range(len(names))]
-        link = next((each for each in places if each.is_symlink() and each.is_dir()), None)
-        if link:
-            links.add(link)
-        else:
-            found.append(path)
+        seen.add((place, depth))
+        part, is_last = wanted[depth], depth == len(wanted) - 1
+        if part == "**":
+            waiting.append((place, depth + 1))
+        for path in _entries(place, part, findings):
+            if path.is_dir() and path.is_symlink():
+                links.add(path)
+            elif part == "**":
+                if path.is_dir():
+                    waiting.append((path, depth))
+            elif is_last:
+                found.add(path)
+            elif path.is_dir():
+                waiting.append((path, depth + 1))
     findings.links += sorted(links, key=os.fsencode)
     return sorted(found, key=os.fsencode)
+
+
+def _entries(folder: Path, part: str, findings: _Findings) -> Iterator[Path]:
+    """Yields what one part of a pattern matches in a folder."""
+    if not glob.has_magic(part):
+        path = folder / part
+        if os.path.lexists(path):
+            yield path
+        return
+    try:
+        names = os.listdir(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError as error:
+        findings.failures.append(f"{folder}: cannot read this folder: {error.strerror}")
+        return
+    for name in names:
+        if name.startswith(".") and not part.startswith("."):
+            continue
+        if part == "**" or fnmatch.fnmatch(name, part):
+            yield folder / name
 
 
 def _no_images(text: str, findings: _Findings) -> UserError:
@@ -320,7 +347,7 @@ def _sort_folder(path: Path, folders: list[Path], findings: _Findings) -> None:
     elif path.is_symlink():
         # It may lead back to the folder itself, or to everything.
         findings.links.append(path)
-    elif os.path.isfile(path / RESULTS):
+    elif os.path.isfile(path / RESULTS) or os.path.isfile(path / JOURNAL):
         findings.results.append(path)
     else:
         folders.append(path)

@@ -5,8 +5,11 @@ this record, a user who changes the strength and runs the command again gets a n
 results were kept. The file is optional: without it, or if it is damaged, there is no note.
 """
 
+import contextlib
 import dataclasses
 import functools
+import hashlib
+import json
 import os
 import stat
 import time
@@ -16,9 +19,15 @@ from typing import Any
 
 from gradnet_tf.utils.console import note
 from gradnet_tf.utils.containers import read_json
-from gradnet_tf.utils.files import FileIdentity, identity_of, write_json
+from gradnet_tf.utils.files import atomic_write, sha256_of, write_json
+from gradnet_tf.utils.ownership import Inputs, require_no_input
 
 NAME = ".gradnet.json"
+#: Results of runs that have not ended, one JSON object per line.
+JOURNAL = ".gradnet-unfinished.jsonl"
+_ENTRY = ("name", "sha256", "settings")
+#: A larger journal is not ours: an entry takes some 400 bytes.
+_MOST_JOURNAL = 2**28
 
 Settings = Mapping[str, Any]
 _KINDS = (str, int, float, bool)
@@ -35,21 +44,34 @@ class EarlierResults:
 
     folder: Path
     settings: Settings
+    _announced: set[str] = dataclasses.field(default_factory=set, init=False, compare=False)
 
     @functools.cached_property
     def _recorded(self) -> tuple[list[dict], dict[str, int]]:
         return _read(self.folder / NAME)
 
+    @functools.cached_property
+    def _unfinished(self) -> dict[str, tuple[str, Settings]]:
+        return {name: entry for name, *entry in _journal(self.folder / JOURNAL)}
+
     def settings_of(self, target: Path) -> Settings | None:
         """Returns the settings that a result was made with, `None` if unknown."""
         stored, results = self._recorded
-        number = results.get(self._name(target))
-        known = isinstance(number, int) and 0 <= number < len(stored)
-        return stored[number] if known else None
+        name = self._name(target)
+        number = results.get(name)
+        if isinstance(number, int) and 0 <= number < len(stored):
+            return stored[number]
+        return self._unfinished[name][1] if name in self._unfinished else None
 
     def is_recorded(self, target: Path) -> bool:
         """Whether a file was written by this command, which alone may replace it."""
-        return self._name(target) in self._recorded[1]
+        name = self._name(target)
+        if name in self._recorded[1]:
+            return True
+        with contextlib.suppress(OSError):
+            # The run may have been killed before its file got the name: then it is another one.
+            return name in self._unfinished and sha256_of(target) == self._unfinished[name][0]
+        return False
 
     def differences(self, target: Path) -> dict[str, tuple[Any, Any]]:
         """Returns the settings that differ, as {setting: (then, now)}; empty if unknown."""
@@ -71,39 +93,76 @@ class EarlierResults:
         some = "1 skipped result was" if len(found) == 1 else f"{len(found)} skipped results were"
         note(f"{some} made with other settings ({shown}); use --overwrite to replace them")
 
-    def save(self, written: Mapping[Path, FileIdentity | None] | Sequence[Path]) -> None:
-        """Records which files were written with the settings of this run.
+    def announce(self, target: Path, data: bytes, inputs: Inputs) -> None:
+        """Prepares the renaming of a complete file to the name of a result.
+
+        Records the result in the journal, in case the run is killed before `save`.
+
+        Args:
+            target: the result's path.
+            data: its content.
+            inputs: files that are never replaced. The plan of the run respects them, but a folder
+                may have been replaced by a link to them meanwhile.
+
+        Raises:
+            UserError: the target is one of the inputs.
+        """
+        if self.settings:
+            self._enter(target, data)
+        require_no_input(target, inputs)
+
+    def _enter(self, target: Path, data: bytes) -> None:
+        self._announced.add(self._name(target))
+        sha256 = hashlib.sha256(data).hexdigest()
+        entry = dict(zip(_ENTRY, (self._name(target), sha256, dict(self.settings)), strict=True))
+        # Without an entry, a killed run's result cannot be replaced by --overwrite; no more.
+        with contextlib.suppress(OSError), _locked(self.folder):
+            path = self.folder / JOURNAL
+            if os.path.lexists(path) and not stat.S_ISREG(os.lstat(path).st_mode):
+                return  # A pipe would wait for a reader.
+            with open(path, "ab") as file:
+                file.write(json.dumps(entry).encode() + b"\n")
+
+    def save(self, written: Mapping[Path, os.stat_result | None] | Sequence[Path]) -> None:
+        """Records which files were written with the settings of this run, and ends their journal.
 
         A file that cannot be written is reported, not raised.
 
         Args:
-            written: the results, with the identity that each one had when it was written, if
+            written: the results, with the status that each one had when it was written, if
                 known. Results that another process has replaced since are left out.
         """
-        if not written:
+        if not written and not self._announced:
             return
         path = self.folder / NAME
         known = written if isinstance(written, Mapping) else dict.fromkeys(written)
-        lock = _lock(self.folder)
         try:
-            # Another process may have added entries since the file was read.
-            stored, results = _read(path)
-            if self.settings not in stored:
-                stored.append(dict(self.settings))
-            number = stored.index(self.settings)
-            for target, identity in known.items():
-                name = self._name(target)
-                if identity is None or identity_of(target) == identity:
-                    results[name] = number
-            # What is no file of settings is not replaced by one.
-            if os.path.lexists(path) and not stat.S_ISREG(os.lstat(path).st_mode):
-                raise OSError("something else has its name")
-            write_json(path, {"settings": stored, "results": results})
+            with _locked(self.folder):
+                # Another process may have added entries since the file was read.
+                stored, results = _read(path)
+                names = self._announced.union(map(self._name, known))
+                if known and self.settings not in stored:
+                    stored.append(dict(self.settings))
+                number = stored.index(self.settings) if known else None
+                others = [each for each in _journal(self.folder / JOURNAL) if each[0] not in names]
+                for target, status in known.items():
+                    if status is None or _is_still(target, status):
+                        results[self._name(target)] = number
+                # Never replace something that is not a regular file.
+                if os.path.lexists(path) and not stat.S_ISREG(os.lstat(path).st_mode):
+                    raise OSError("something else has its name")
+                if known:
+                    write_json(path, {"settings": stored, "results": results})
+                # Only now that the file above has them, the entries are removed. Those of killed
+                # runs stay.
+                journal = self.folder / JOURNAL
+                if others:
+                    lines = [json.dumps(dict(zip(_ENTRY, each, strict=True))) for each in others]
+                    atomic_write(journal, "\n".join([*lines, ""]))
+                elif journal.is_file() and not journal.is_symlink():
+                    journal.unlink()
         except OSError as error:
             note(f"{path} cannot be written: {error.strerror or error}")
-        finally:
-            if lock is not None:
-                os.close(lock)
 
     def _name(self, target: Path) -> str:
         return target.relative_to(self.folder).as_posix()
@@ -112,7 +171,7 @@ class EarlierResults:
 def _shown(value: Any) -> str:
     """Formats a value for the note; hashes are shortened."""
     text = f"{value:g}" if isinstance(value, float) else str(value)
-    # Whoever wrote the file, what it says goes to a terminal.
+    # The text is printed to a terminal, and the file may come from anybody.
     text = "".join(letter if letter.isprintable() else "?" for letter in text)
     return text[:8] if len(text) == 64 else text[:80]
 
@@ -121,17 +180,19 @@ def _shown(value: Any) -> str:
 _PATIENCE = 10.0
 
 
-def _lock(folder: Path) -> int | None:
-    """Locks a folder, if its file system has locks; closing the descriptor unlocks it.
+def _locked(folder: Path) -> contextlib.ExitStack:
+    """Locks a folder until the returned context ends, if its file system has locks.
 
     The folder itself is locked, so that no file of a lock is left in it.
     """
+    lock = contextlib.ExitStack()
     try:
         import fcntl
 
         descriptor = os.open(folder, os.O_RDONLY)
     except (ImportError, OSError):
-        return None
+        return lock
+    lock.callback(os.close, descriptor)  # Unlocks it.
     end = time.monotonic() + _PATIENCE
     while time.monotonic() < end:
         try:
@@ -141,7 +202,41 @@ def _lock(folder: Path) -> int | None:
             time.sleep(0.01)
         except OSError:
             break
-    return descriptor
+    return lock
+
+
+def _is_still(path: Path, status: os.stat_result) -> bool:
+    """Whether a file is the one that had this status, and not one that replaced it."""
+    with contextlib.suppress(OSError):
+        now = os.stat(path)
+        return os.path.samestat(now, status) and now.st_mtime_ns == status.st_mtime_ns
+    return False
+
+
+def _journal(path: Path) -> list[tuple[str, str, Settings]]:
+    """Returns (name, sha256, settings) of each entry; damaged lines are left out."""
+    try:
+        status = os.stat(path)
+        if not stat.S_ISREG(status.st_mode) or status.st_size > _MOST_JOURNAL:
+            return []
+        lines = path.read_bytes().splitlines()
+    except OSError:
+        return []
+    found = []
+    for line in lines:
+        with contextlib.suppress(ValueError, KeyError, TypeError, RecursionError):
+            entry = json.loads(line)
+            name, sha256, settings = (entry[key] for key in _ENTRY)
+            if isinstance(name, str) and isinstance(sha256, str) and isinstance(settings, dict):
+                found.append((name, sha256, _plain(settings)))
+    return found
+
+
+def _plain(settings: Any) -> dict[str, Any]:
+    """Returns the settings of usable kinds; values of other types are dropped."""
+    if not isinstance(settings, dict):
+        return {}
+    return {key: value for key, value in settings.items() if value is None or type(value) in _KINDS}
 
 
 def _read(path: Path) -> tuple[list[dict], dict[str, int]]:
@@ -154,12 +249,6 @@ def _read(path: Path) -> tuple[list[dict], dict[str, int]]:
             return [], {}
     except (OSError, ValueError, KeyError, TypeError):
         return [], {}
-    # Values of other kinds are nobody's settings; the places of the others stay.
-    settings = [
-        {key: value for key, value in each.items() if value is None or type(value) in _KINDS}
-        if isinstance(each, dict)
-        else {}
-        for each in stored
-    ]
+    settings = [_plain(each) for each in stored]  # The places of the others stay.
     numbers = {name: number for name, number in results.items() if type(number) is int}
     return settings, numbers

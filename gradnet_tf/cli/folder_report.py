@@ -38,6 +38,7 @@ class Row:
         settings: such as "strength 0.7".
         seconds: time for denoising, encoding and writing.
         comparison: the pictures to show, if any.
+        notes: what to know about the result, one line each.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Row:
     settings: str = ""
     seconds: float | None = None
     comparison: Comparison | None = None
+    notes: tuple[str, ...] = ()
 
 
 def check_report_path(path: str, plan: Plan) -> Path:
@@ -102,7 +104,14 @@ class DenoiseReport:
         self._shown = self._bytes = 0
         self._lock = threading.Lock()
 
-    def add_written(self, job: Job, photo: Photo, pixels: np.ndarray, seconds: float) -> None:
+    def add_written(
+        self,
+        job: Job,
+        photo: Photo,
+        pixels: np.ndarray,
+        seconds: float,
+        notes: tuple[str, ...] = (),
+    ) -> None:
         """Adds a result that was written.
 
         Args:
@@ -110,9 +119,11 @@ class DenoiseReport:
             photo: the input photograph.
             pixels: the denoised pixels, before any lossy encoding.
             seconds: time taken.
+            notes: what to know about the result, one line each.
         """
         model = self._names[is_gray(photo.pixels)]
-        row = Row(str(job.source), "written", "", model, settings_text(self._settings), seconds)
+        settings = settings_text(self._settings)
+        row = Row(str(job.source), "written", "", model, settings, seconds, notes=notes)
         self._add(job, row, lambda: compare(photo, pixels))
 
     def add_failed(self, job: Job | None, reason: str) -> None:
@@ -259,6 +270,7 @@ def _row_values(row: Row) -> dict[str, Any]:
         "name": row.name,
         "result": f"{_badge(row)}: {row.reason}" if row.reason else _badge(row),
         "failed": row.state == "failed",
+        "notes": row.notes,
         "pixels": f"{seen.width}×{seen.height}" if seen else "",
         "area": seen.width * seen.height if seen else None,
         "sigma": seen.sigma if seen else (None, None),
@@ -298,6 +310,7 @@ def _photo_values(row: Row) -> dict[str, Any]:
         "badge": _badge(row),
         "size": size,
         "done": " · ".join(filter(None, [row.model, row.settings, noise, seconds])),
+        "notes": row.notes,
         "small": max(seen.size) < 160,
         "style": picture_style(most, *seen.size),
         "wholes": pair("whole picture", (seen.before, seen.after), "jpeg", seen.size),

@@ -13,6 +13,7 @@ from gradnet_tf.degradations.draws import Draws
 from gradnet_tf.degradations.noise_level import estimate_and_tell, scored_untrained
 from gradnet_tf.degradations.sampling import evaluation_key, evaluation_noise
 from gradnet_tf.denoiser import self_ensemble
+from gradnet_tf.evaluation.protocol import MAX_PSNR
 from gradnet_tf.evaluation.scores import (
     HAS_NAN,
     Example,
@@ -250,6 +251,7 @@ def evaluate(
     PSNR has peak 1.0 and is computed per image, then averaged. `psnr` is that of the float output
     clipped to [0, 1], `psnr_uint8` after rounding to 8 bits, `psnr_noisy` that of the denoiser's
     input, `psnr_naive` that of the clipped naive estimate. Without clean images all are `None`.
+    An image that equals the clean one scores `MAX_PSNR`; `exact_outputs` counts such results.
 
     Args:
         denoiser: see `Denoiser`.
@@ -259,7 +261,7 @@ def evaluate(
         on_example: called with the arrays of each image.
 
     Returns:
-        The contents of metrics.json; undefined and infinite values are `None`. `worse_than_input`
+        The contents of metrics.json; undefined values are `None`. `worse_than_input`
         names the images whose result scores below the noisy input.
 
     Raises:
@@ -308,6 +310,7 @@ def evaluate(
         # The first image includes the compilation.
         "seconds_per_image": float(np.mean([row["seconds"] for row in rows[1:] or rows])),
         "worse_than_input": worse_than_input(rows),
+        "exact_outputs": sum(row["psnr"] == MAX_PSNR for row in rows),
         "nan_outputs": sum(row["problem"] == HAS_NAN for row in rows),
         "images": [{key: finite_or_none(item) for key, item in row.items()} for row in rows],
         "mean": {key: finite_or_none(value) for key, value in means.items()},

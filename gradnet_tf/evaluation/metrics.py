@@ -6,6 +6,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from gradnet_tf.evaluation.protocol import MAX_PSNR
+
 # SSIM of Wang et al. (2004): an 11×11 Gaussian window of σ = 1.5.
 _WINDOW_SIZE, _WINDOW_SIGMA = 11, 1.5
 _C1, _C2 = 0.01**2, 0.03**2
@@ -19,10 +21,13 @@ def psnr(clean, denoised):
         denoised: (N, H, W, C) float.
 
     Returns:
-        (N,) float32; infinite where the images are equal.
+        (N,) float32, at most `MAX_PSNR`, which equal images score.
     """
     difference = ops.cast(clean, "float32") - ops.cast(denoised, "float32")
     mean_square = ops.mean(ops.square(difference), axis=(1, 2, 3))
+    least = 10.0 ** (-MAX_PSNR / 10.0)
+    # Unlike `ops.maximum`, this keeps NaN on every backend.
+    mean_square = ops.where(mean_square < least, least, mean_square)
     return ops.log(1.0 / mean_square) * (10.0 / math.log(10.0))
 
 

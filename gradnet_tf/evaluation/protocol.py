@@ -2,6 +2,9 @@
 
 from typing import Any
 
+#: Limit on PSNR in dB. An image that equals the clean one scores this and not infinity, so that
+#: means exist; below, an error of half a level of 255 is 58.9 dB.
+MAX_PSNR = 100.0
 NO_CLEAN = "no clean images: there are no scores, only pictures"
 # Keys of `protocol` in metrics.json and their labels.
 _FIELDS = (

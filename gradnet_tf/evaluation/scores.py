@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from gradnet_tf.evaluation.protocol import MAX_PSNR
 from gradnet_tf.images.image_files import to_float, to_uint8
 
 HAS_NAN = "the output has NaN values"
@@ -41,8 +42,9 @@ def _psnr(clean: np.ndarray, image: np.ndarray) -> float:
     from gradnet_tf.evaluation.metrics import psnr
 
     if np.array_equal(clean, image):
-        return math.inf
-    return float(np.asarray(psnr(clean[None], image[None]))[0])
+        return MAX_PSNR
+    # Rounding in float32 may exceed the limit a little.
+    return min(float(np.asarray(psnr(clean[None], image[None]))[0]), MAX_PSNR)
 
 
 def _ssim(clean: np.ndarray, image: np.ndarray) -> float | None:
@@ -55,7 +57,7 @@ def _ssim(clean: np.ndarray, image: np.ndarray) -> float | None:
 
 
 def score_example(example: Example) -> dict[str, Any]:
-    """Returns the row of one image; values may be infinite, NaN or `None`."""
+    """Returns the row of one image; values may be NaN or `None`."""
     clean, naive = example.clean, example.naive
     broken = not np.isfinite(example.denoised).all()
     row = {
@@ -80,7 +82,7 @@ def score_example(example: Example) -> dict[str, Any]:
 
 
 def mean_scores(rows: Sequence[dict[str, Any]]) -> dict[str, float | None]:
-    """Averages each score over the images, without `None` but including NaN and infinities."""
+    """Averages each score over the images, without `None` but including NaN."""
     means: dict[str, float | None] = {}
     for score in SCORES:
         values = [row[score] for row in rows if row[score] is not None]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from gradnet_tf.degradations.noise_level import scored_untrained
-from gradnet_tf.evaluation.protocol import departures, protocol_lines
+from gradnet_tf.evaluation.protocol import MAX_PSNR, departures, protocol_lines
 from gradnet_tf.evaluation.scores import SCORES
 from gradnet_tf.images.channels import REPLICATED
 from gradnet_tf.weights import gray_partner
@@ -24,7 +24,7 @@ _SHOWN_IMAGES, _SHOWN_WORSE = 12, 3
 
 
 def number(value: float | None, decimals: int) -> str:
-    """Formats a score; a dash if it is undefined or infinite."""
+    """Formats a score; a dash if it is undefined."""
     return "–" if value is None else f"{value:.{decimals}f}"
 
 
@@ -95,6 +95,9 @@ def notes(result: dict[str, Any]) -> list[str]:
         remarks.append("results are averaged over the eight flips (self-ensemble)")
     if result["clip_noisy"]:
         remarks.append("the noisy input was clipped to [0, 1]")
+    if exact := result.get("exact_outputs"):  # Missing in results of earlier versions.
+        images, count = ("image equals", "counts") if exact == 1 else ("images equal", "count")
+        remarks.append(f"{exact} {images} the clean one and {count} with {MAX_PSNR:g} dB")
     if result["nan_outputs"]:
         remarks.append(f"{result['nan_outputs']} image(s) with NaN output")
     small = sum(row["ssim"] is None and row["problem"] is None for row in result["images"])

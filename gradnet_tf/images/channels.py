@@ -107,7 +107,7 @@ def fill_hidden(colors: np.ndarray, visible: np.ndarray) -> np.ndarray:
     means = cv2.GaussianBlur(values, (0, 0), _SMOOTH)
     means = means.reshape(colors.shape)  # cv2 drops a single channel.
     means /= np.maximum(cv2.GaussianBlur(weights, (0, 0), _SMOOTH), 1e-6)[..., np.newaxis]
-    # Mirrored in value as well, so that a slope goes on instead of turning back.
+    # Mirror the values as well, so that a gradient continues instead of reversing.
     filled[holes] = values[sources] + 2 * (means[rim] - means[sources])
     if colors.dtype.kind == "u":
         filled = np.rint(np.clip(filled, 0, np.iinfo(colors.dtype).max))

@@ -10,6 +10,7 @@ import contextlib
 import os
 import re
 import stat
+import struct
 import sys
 import tempfile
 import threading
@@ -44,6 +45,13 @@ _WARNING = re.compile(
     rb"found marker 0x\w\w instead of RST\d+|Invalid SOS parameters for sequential JPEG|"
     rb"Inconsistent progression sequence for component \d+ coefficient \d+)\s*$"
 )
+#: As libjpeg counts them. Some cameras write a few bytes too many.
+_EXTRANEOUS = re.compile(r"(\d+) extraneous bytes before marker 0x(\w\w)")
+_FEW_BYTES = 4
+#: Markers of metadata lie between these two; those of frames that are not progressive.
+_JPEG_APP0, _JPEG_COMMENT, _JPEG_SEQUENTIAL = 0xE0, 0xFE, (0xC0, 0xC1)
+#: A segment of a JPEG: its marker without the first byte, and its content.
+JpegSegment = tuple[int, bytes]
 _ONE_AT_A_TIME = threading.Lock()
 
 
@@ -123,8 +131,8 @@ def read_image(path: str | os.PathLike, channels: int | None = 3) -> np.ndarray:
     refused otherwise, since the color of transparent pixels is undefined. If a file holds
     several pictures, the first one is read.
 
-    Damage is reported if the decoder fails or if the end of a PNG or JPEG is missing. Some
-    damage inside a complete JPEG decodes to wrong pixels.
+    Damage is reported if the decoder fails or warns, or if the end of a PNG or JPEG is missing.
+    Some damage inside a JPEG is noticed by no decoder.
 
     Args:
         path: file to read.
@@ -229,7 +237,7 @@ def _decode(path: str | os.PathLike, data: bytes) -> np.ndarray:
         )
     if data.startswith(_JPEG_START):
         try:
-            require_few_scans(data, 2)
+            end, is_whole = require_few_scans(data, 2)
         except UserError as error:
             raise UserError(f"image file {path} {error}.\nSave it again as a JPEG.") from error
     reason = ""
@@ -243,6 +251,12 @@ def _decode(path: str | os.PathLike, data: bytes) -> np.ndarray:
         known = data.startswith((_PNG_START, _JPEG_START, b"BM", b"II*\0", b"MM\0*", b"RIFF"))
         what = "is damaged" if known else f"is not an image: it begins with {data[:12]!r}"
         raise UserError(f"{path} {what}{reason}.\nExpected an image file ({_SUFFIX_LIST}).")
+    if data.startswith(_JPEG_START):
+        try:
+            segments, scan = jpeg_segments(data)
+            jpeg_notes(data[:end] + b"\xff\xd9" * (not is_whole), segments, scan, is_whole)
+        except UserError as error:
+            raise UserError(f"image file {path} {error}.\nCopy or download it again.") from error
     return pixels
 
 
@@ -330,6 +344,74 @@ def jpeg_warning(data: bytes) -> str:
     with contextlib.suppress(OSError):
         os.write(2, b"".join(line for line in lines if line not in warnings))
     return _WARNING.match(warnings[0])[1].decode() if warnings else ""
+
+
+def jpeg_notes(
+    data: bytes, segments: list[JpegSegment], scan: int, is_whole: bool
+) -> tuple[str, ...]:
+    """Returns what is wrong with a JPEG whose pixels are in order.
+
+    Args:
+        data: the picture, with an end mark.
+        segments: from `jpeg_segments`.
+        scan: from `jpeg_segments`.
+        is_whole: whether the end mark was in the file.
+
+    Raises:
+        UserError: part of its pixels are destroyed or missing.
+    """
+    # The decoder prints its first warning only, and metadata may be odd as well.
+    bare = [
+        (kind, content) for kind, content in segments if not _JPEG_APP0 <= kind <= _JPEG_COMMENT
+    ]
+    heads = [struct.pack(">BBH", 0xFF, kind, len(content) + 2) + content for kind, content in bare]
+    pixels = data[scan:]
+    if any(kind in _JPEG_SEQUENTIAL for kind, _ in segments):
+        # The range of coefficients: some programs write it wrongly, and decoders ignore it.
+        place = 2 + int.from_bytes(pixels[2:4], "big")
+        pixels = pixels[: place - 3] + b"\0\x3f\0" + pixels[place:]
+    warning = jpeg_warning(b"".join([b"\xff\xd8", *heads, pixels]))
+    found = _EXTRANEOUS.fullmatch(warning)
+    if found:
+        count = int(found[1])
+        # Fill bytes before the end mark are no pixels.
+        padding = data[-2 - count : -2] if found[2] == "d9" else b""
+        if count <= _FEW_BYTES or (padding and not padding.strip(padding[:1])):
+            return (f"has {count} unnecessary bytes before a mark of the JPEG",)
+    if warning.startswith(("Inconsistent", "Invalid")):
+        return (f"an odd order of its JPEG scans ({warning}); check the result",)
+    if warning and is_whole:
+        raise UserError(f"is damaged: part of its picture is destroyed ({warning})")
+    if warning:
+        raise UserError(f"is truncated: part of its picture is missing ({warning})")
+    return () if is_whole else ("the end mark of the JPEG is missing; its pixels are complete",)
+
+
+def jpeg_segments(data: bytes) -> tuple[list[JpegSegment], int]:
+    """Returns the segments before the first scan as (marker, content), and the scan's position.
+
+    Raises:
+        UserError: there is no scan.
+    """
+    found, position = [], 2
+    while position + 4 <= len(data):
+        if data[position] != 0xFF:  # Stray bytes between segments, which decoders pass over.
+            position = data.find(b"\xff", position)
+            if position < 0:
+                break
+            continue
+        marker = data[position + 1]
+        if marker == 0xDA:
+            return found, position
+        if marker in (0x00, 0x01, 0xFF) or 0xD0 <= marker <= 0xD8:
+            position += 1 if marker == 0xFF else 2
+            continue
+        length = int.from_bytes(data[position + 2 : position + 4], "big")
+        if marker == 0xD9 or length < 2 or position + 2 + length > len(data):
+            break
+        found.append((marker, data[position + 4 : position + 2 + length]))
+        position += 2 + length
+    raise UserError(f"is truncated: the JPEG's picture is missing after {len(data)} bytes")
 
 
 @contextlib.contextmanager

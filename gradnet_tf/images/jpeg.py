@@ -13,7 +13,12 @@ import numpy as np
 from PIL import Image
 
 from gradnet_tf.images import tiff_tags
-from gradnet_tf.images.image_files import jpeg_warning, require_few_scans
+from gradnet_tf.images.image_files import (
+    JpegSegment,
+    jpeg_notes,
+    jpeg_segments,
+    require_few_scans,
+)
 from gradnet_tf.images.photo import CREDENTIALS, Photo, require_size, without_provenance
 from gradnet_tf.utils.errors import UserError
 
@@ -23,7 +28,6 @@ LEAST_QUALITY = 90
 
 _FRAMES = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _PROGRESSIVE = 0xC2
-_BASELINE, _EXTENDED = 0xC0, 0xC1
 _KINDS = {
     **dict.fromkeys((0xC3, 0xCB), "a lossless JPEG"),
     **dict.fromkeys((0xC5, 0xC6, 0xC7, 0xCD, 0xCE, 0xCF), "a hierarchical JPEG"),
@@ -37,18 +41,13 @@ _ANNOUNCED = re.compile(
     rb"photos/1\.0/container|SEFT$|ftyp(?:mp4|isom|qt  |avc1|M4V)"
 )
 _MPF, _MP_ENTRIES = b"MPF\0", 0xB002
-# As libjpeg counts them. Some cameras write a few bytes too many.
-_EXTRANEOUS = re.compile(r"(\d+) extraneous bytes before marker 0x(\w\w)")
-_FEW_BYTES = 4
 # Pillow's codes for the sampling factors of luma.
 _SUBSAMPLING = {(1, 1): 0, (2, 1): 1, (2, 2): 2}
-
-Segment = tuple[int, bytes]
 
 
 def read(data: bytes, format: str, max_megapixels: float) -> Photo:
     """Reads a JPEG, gray or color; of several pictures in one file the first."""
-    segments, scan = _segments(data)
+    segments, scan = jpeg_segments(data)
     end, is_whole = require_few_scans(data, scan)
     frames = [(marker, content) for marker, content in segments if marker in _FRAMES | {0xF7}]
     if not frames:
@@ -72,7 +71,7 @@ def read(data: bytes, format: str, max_megapixels: float) -> Photo:
     parts = [frame[6 + 3 * part : 9 + 3 * part] for part in range(components)]
     if any(part[2] not in tables for part in parts):
         raise UserError("is damaged: the JPEG has no quantization table for its pixels")
-    notes = _notes(complete[: end if is_whole else None], segments, scan, is_whole)
+    notes = jpeg_notes(complete[: end if is_whole else None], segments, scan, is_whole)
     kept, carried, lost = _side_data(segments, data[end:])
     metadata = {
         "segments": kept,
@@ -98,7 +97,7 @@ def write(photo: Photo, quality: int | None) -> bytes:
         options["subsampling"] = photo.metadata["subsampling"]
     image.save(target, "JPEG", progressive=photo.metadata["progressive"], **options)
     encoded = target.getvalue()
-    segments, scan = _segments(encoded)
+    segments, scan = jpeg_segments(encoded)
     # The JFIF header of the input, if any, replaces the encoder's.
     own = [segment for segment in segments if segment[0] != _APP0]
     written = [*photo.metadata["segments"], *own]
@@ -113,40 +112,9 @@ def write(photo: Photo, quality: int | None) -> bytes:
     return b"".join([*parts, encoded[scan:], photo.metadata["behind"]])
 
 
-def _notes(data: bytes, segments: list[Segment], scan: int, is_whole: bool) -> tuple[str, ...]:
-    """Returns what is wrong with a JPEG whose pixels are in order.
-
-    Raises:
-        UserError: part of its pixels are destroyed or missing.
-    """
-    # The decoder prints its first warning only, and metadata may be odd as well.
-    bare = [(kind, content) for kind, content in segments if not _APP0 <= kind <= _COMMENT]
-    heads = [struct.pack(">BBH", 0xFF, kind, len(content) + 2) + content for kind, content in bare]
-    pixels = data[scan:]
-    if any(kind in (_BASELINE, _EXTENDED) for kind, _ in segments):
-        # The range of coefficients, which some programs write wrongly and nobody needs.
-        place = 2 + int.from_bytes(pixels[2:4], "big")
-        pixels = pixels[: place - 3] + b"\0\x3f\0" + pixels[place:]
-    warning = jpeg_warning(b"".join([b"\xff\xd8", *heads, pixels]))
-    found = _EXTRANEOUS.fullmatch(warning)
-    if found:
-        count = int(found[1])
-        # Fill bytes before the end mark are no pixels.
-        padding = data[-2 - count : -2] if found[2] == "d9" else b""
-        if count <= _FEW_BYTES or (padding and not padding.strip(padding[:1])):
-            return (f"has {count} unnecessary bytes before a mark of the JPEG",)
-    if warning.startswith(("Inconsistent", "Invalid")):
-        return (f"an odd order of its JPEG scans ({warning}); check the result",)
-    if warning and is_whole:
-        raise UserError(f"is damaged: part of its picture is destroyed ({warning})")
-    if warning:
-        raise UserError(f"is truncated: part of its picture is missing ({warning})")
-    return () if is_whole else ("the end mark of the JPEG is missing; its pixels are complete",)
-
-
 def _side_data(
-    segments: list[Segment], behind: bytes
-) -> tuple[list[Segment], bool, tuple[str, ...]]:
+    segments: list[JpegSegment], behind: bytes
+) -> tuple[list[JpegSegment], bool, tuple[str, ...]]:
     """Sorts out what is bound to the old pixels, or to offsets in the old file.
 
     Returns:
@@ -218,29 +186,6 @@ def _moved_pictures(photo: Photo, content: bytes, base: int, size: int) -> bytes
         return None
     place = 4 + entry.place
     return content[:place] + bytes(value) + content[place + len(value) :]
-
-
-def _segments(data: bytes) -> tuple[list[Segment], int]:
-    """Returns the segments before the first scan as (marker, content), and the scan's position."""
-    found, position = [], 2
-    while position + 4 <= len(data):
-        if data[position] != 0xFF:  # Stray bytes between segments, which decoders pass over.
-            position = data.find(b"\xff", position)
-            if position < 0:
-                break
-            continue
-        marker = data[position + 1]
-        if marker == 0xDA:
-            return found, position
-        if marker in (0x00, 0x01, 0xFF) or 0xD0 <= marker <= 0xD8:
-            position += 1 if marker == 0xFF else 2
-            continue
-        length = int.from_bytes(data[position + 2 : position + 4], "big")
-        if marker == 0xD9 or length < 2 or position + 2 + length > len(data):
-            break
-        found.append((marker, data[position + 4 : position + 2 + length]))
-        position += 2 + length
-    raise UserError(f"is truncated: the JPEG's picture is missing after {len(data)} bytes")
 
 
 def _subsampling(factors: list[tuple[int, int]]) -> int:

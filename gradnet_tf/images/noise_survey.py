@@ -174,7 +174,7 @@ def _far_from_still(still: np.ndarray, framed: bool) -> np.ndarray:
 
     Args:
         still: bool (h, w).
-        framed: whether the picture goes on, still, outside of these blocks.
+        framed: whether there are more still blocks outside of these.
     """
     padded = np.pad(still, 2, constant_values=framed)
     near = cv2.dilate(padded.astype(np.uint8), np.ones((5, 5), np.uint8))

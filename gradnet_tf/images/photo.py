@@ -14,8 +14,13 @@ import numpy as np
 
 from gradnet_tf.utils.errors import UserError
 
-#: What is said of a manifest that names the hash of the old pixels.
+#: Note for a manifest that contains the hash of the old pixels.
 CREDENTIALS = "the content credentials (C2PA), which were signed for the old pixels"
+
+#: Of `Photo.remaining_noise`: side of its blocks, about how many are measured, the largest range
+#: of values in a flat one, the part that is smoothest, and the level below which nobody sees noise;
+#: levels of 255.
+_BLOCK, _MOST_BLOCKS, _FLAT, _SMOOTHEST, _VISIBLE_LEVEL = 8, 2**14, 1.001, 0.2, 2.5
 
 # Where XMP points at a manifest: an attribute or an element, dcterms:provenance.
 _PROVENANCE = re.compile(
@@ -69,6 +74,46 @@ class Photo:
         """
         channels = self.pixels.shape[-1]
         return denoise(self.array)[..., :channels]
+
+    def remaining_noise(self, pixels: np.ndarray) -> tuple[float, float] | None:
+        """Returns the noise levels before and after if most of the noise remains in `pixels`.
+
+        Measured in the smoothest fifth of the blocks that are not flat: elsewhere, texture counts
+        as noise. In pictures that are textured everywhere it still does: of 286 clean photographs,
+        22 have such a level of 2.5 or more.
+
+        Args:
+            pixels: the denoised pixels.
+
+        Returns:
+            Both levels on the 0-255 scale; `None` if less than half remains, or if there is little.
+        """
+        height, width = (side // _BLOCK for side in pixels.shape[:2])
+        if not height * width:
+            return None
+        step = max(1, height * width // _MOST_BLOCKS)
+        scale = 255.0 if pixels.dtype.kind == "f" else 255.0 / np.iinfo(pixels.dtype).max
+        energies, moving = [], None
+        for picture in (self.pixels, pixels):
+            rows = picture[: height * _BLOCK, : width * _BLOCK].reshape(height, _BLOCK, -1)[::step]
+            # (rows of blocks, 8, blocks, 8 · C), in an order in which NumPy's loops are long.
+            blocks = rows.reshape(len(rows), _BLOCK, width, -1).swapaxes(1, 2)
+            blocks = np.multiply(blocks, np.float32(scale), dtype=np.float32)
+            if moving is None:
+                columns = blocks.reshape(*blocks.shape[:2], _BLOCK * _BLOCK, -1)
+                moving = np.ptp(columns, axis=2).max(-1) > _FLAT
+            blocks = blocks.reshape(*blocks.shape[:3], _BLOCK, -1)
+            upper, lower = blocks[:, :, ::2], blocks[:, :, 1::2]
+            # The diagonal details of a Haar transform keep the σ of white noise.
+            details = (upper[:, :, :, ::2] - upper[:, :, :, 1::2]) / 2
+            details -= (lower[:, :, :, ::2] - lower[:, :, :, 1::2]) / 2
+            energies.append(np.square(details).mean(axis=(2, 3, 4))[moving])
+        if not moving.any():
+            return None
+        before, after = (
+            float(np.sqrt(each[each <= np.quantile(each, _SMOOTHEST)].mean())) for each in energies
+        )
+        return (before, after) if before >= _VISIBLE_LEVEL and after > before / 2 else None
 
     def with_pixels(self, pixels: np.ndarray) -> "Photo":
         """Returns the photograph with other pixels, shaped like its own and of its dtype."""

@@ -221,7 +221,7 @@ def _require_rows(
             if (piece[places[first:last] - done] > _LAST_FILTER).any():
                 raise UserError("is damaged: a row of its pixels has an unknown filter")
             done += len(piece)
-            if done > position + (1 << 20):  # It may go on for gigabytes.
+            if done > position + (1 << 20):  # The rest may be gigabytes.
                 raise UserError("is damaged: it holds more compressed pixels than its size has")
             content = stream.unconsumed_tail
     if not stream.eof or done < position:

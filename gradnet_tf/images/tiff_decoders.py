@@ -134,7 +134,7 @@ def _uncompressed(data: bytes, layout: Layout, entries: Mapping[int, Entry]) -> 
     # A tiny file could claim any number of tiles.
     if not len(places) == len(sizes) == each * planes:
         raise UserError(_CONTRADICTION)
-    # All may lie in one place, and compressed nothings take time without an end.
+    # All strips may share one offset, and decompressing empty data can take forever.
     if sum(sizes) > 2 * len(data):
         raise UserError(_CONTRADICTION)
     depth, channels = number(_BITS, 1) // 8, samples // planes

@@ -88,7 +88,7 @@ def read_directory(data: bytes, layout: Layout, start: int) -> tuple[dict[int, E
                 place = struct.unpack_from(layout.order + layout.word, data, place)[0]
             if size and place + size <= len(data):
                 left -= size
-                if left < 0:  # Each value is a copy; many may lie in one place.
+                if left < 0:  # Each value is copied, and many tags may share one offset.
                     raise UserError("is damaged: the tags of the TIFF hold more than the file")
                 entries[tag] = Entry(kind, values, data[place : place + size], place)
         following = struct.unpack_from(

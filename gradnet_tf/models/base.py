@@ -170,11 +170,23 @@ class DenoisingModel(keras.Model):
         return load_preset(preset, load_weights, precision, cls, f"{cls.__name__}.from_preset")
 
     def export(self, filepath, format="tf_saved_model", verbose=None, input_signature=None, **kw):
-        """Keras' `export`, for images of any size, also of a network that was never called."""
+        """Keras' `export`, for images of any size, also of a network that was never called.
+
+        Raises:
+            ValueError: the network passes a noise level on to its naive denoiser, which Keras'
+                export has no way to give.
+        """
         if not self.built:
             build_model(self)
         signature = [keras.InputSpec("float32", (None, None, None, self.input_channels), 4)]
-        if self.needs_sigma and list(inspect.signature(self.call).parameters)[1:2] == ["sigma"]:
+        if self.needs_sigma:
+            # Keras passes the inputs in order.
+            if list(inspect.signature(self.call).parameters)[1:2] != ["sigma"]:
+                raise ValueError(
+                    f"{type(self).__name__}: its naive denoiser needs the noise level, which "
+                    "Keras' export cannot pass on. Save the model and use `python -m export "
+                    "--formats=saved_model`, or wrap the naive denoiser in `FixedSigma`."
+                )
             signature.append(keras.InputSpec("float32", (None,), 1, name="sigma"))
         if not self._called:  # Keras refuses to export it, although it is built.
             self(*(ops.zeros([side or 8 for side in spec.shape]) for spec in signature))

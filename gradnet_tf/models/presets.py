@@ -308,7 +308,7 @@ def model_from_weights(preset: str, channels: int, precision: str, path: Path, n
     model = build_model(preset, channels, precision, naive, joint=False)  # trained already
     try:
         model.load_weights(path)
-    except (ValueError, OSError, KeyError) as error:
+    except (ValueError, OSError, KeyError, RuntimeError, OverflowError) as error:
         reason = str(error).splitlines()[0][:200]
         raise UserError(
             f"{path}: the weights do not fit preset {preset} of this version: {reason}"

@@ -124,7 +124,9 @@ def _origin(result: dict[str, Any]) -> list[tuple[str, str]]:
         ("versions", ", ".join(f"{k} {v}" for k, v in result.get("versions", {}).items())),
     ]
     if result.get("has_clean", True):
-        psnr = "PSNR with peak 1.0 of the float output clipped to [0, 1], mean over images"
+        psnr = (
+            "PSNR of the float output clipped to [0, 1], peak 1.0, at most 100 dB, mean of images"
+        )
         ssim = "SSIM with an 11×11 Gaussian window, σ = 1.5, mean over channels"
         items += [("metrics", psnr), ("", ssim)]
     return [(name, value) for name, value in items if value]

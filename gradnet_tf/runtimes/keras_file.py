@@ -1,6 +1,6 @@
 """Reads a `.keras` or `.h5` file of Keras under the precision asked for.
 
-The file is a stranger's: a few bytes of it can name any class, and declare layers without end. So
+The file is untrusted: a few bytes can name any class or declare any number of layers. So
 its classes are checked before anything is built, its layers are counted, and a network may have no
 more weights than the file has numbers for.
 """
@@ -36,7 +36,7 @@ _RUNS_CODE = {
     *("Lambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer"),
     *("StringLookup", "IntegerLookup", "TextVectorization"),
 }
-#: What stands for a tensor or a tuple in the arguments of a functional model.
+#: Placeholders for tensors and tuples in the arguments of a functional model.
 _PLACEHOLDERS = {"__keras_tensor__", "__tuple__"}
 #: Files of Keras 2 name classes without their module.
 _OF_KERAS_2 = {
@@ -284,6 +284,27 @@ def _require_sound_h5(path: Path) -> int:
     return count
 
 
+def as_denoising_model(model: keras.Model, what: str) -> DenoisingModel:
+    """Returns a Keras model as one of ours; `AnyKerasModel` wraps other people's.
+
+    Args:
+        model: any Keras model.
+        what: where it comes from, for messages.
+
+    Raises:
+        UserError: it does not map images of any size to images of the same shape.
+    """
+    if isinstance(model, DenoisingModel):
+        return model
+    try:
+        return build_model(AnyKerasModel(model, dtype=_policy_of(model)))
+    except (TypeError, ValueError) as error:
+        raise UserError(
+            f"{what}: expected a denoiser of gradnet_tf. Received: {type(model).__name__}.\n"
+            f"Another Keras model runs, too, if it maps images to images: {_reason(error)}"
+        ) from error
+
+
 def load_keras_file(path: Path, precision: str):
     """Loads the model of a `.keras` or `.h5` file; `AnyKerasModel` wraps other people's.
 
@@ -304,14 +325,7 @@ def load_keras_file(path: Path, precision: str):
         raise
     except Exception as error:  # Zip, HDF5, JSON and every layer have errors of their own.
         raise UserError(f"{path}: Keras does not read this file: {_reason(error)}") from error
-    if not isinstance(model, DenoisingModel):
-        try:
-            model = build_model(AnyKerasModel(model, dtype=_policy_of(model)))
-        except (TypeError, ValueError) as error:
-            raise UserError(
-                f"{path}: expected a denoiser of gradnet_tf. Received: {type(model).__name__}.\n"
-                f"Another Keras model runs, too, if it maps images to images: {_reason(error)}"
-            ) from error
+    model = as_denoising_model(model, str(path))
     if not model.built:
         raise UserError(f"{path}: the network in it was never built.\nSave it again after a call.")
     if model.dtype_policy.name == precision:

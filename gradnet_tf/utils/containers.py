@@ -5,7 +5,7 @@ or be no file at all. What is read here therefore
 
 - is a regular file (a pipe would wait for ever, a device never ends) of a bounded size;
 - is counted by what it becomes in memory and not by its size on the disk, before it is read;
-- lies in the file itself: links to other files, external and virtual data are refused.
+- is stored in the file itself: links to other files, external and virtual data are refused.
 
 JSON, zip archives and HDF5 are opened here; MATLAB's version 5 has a parser of its own in
 `gradnet_tf.utils.matlab_5`, and pickles one in `gradnet_tf.loading.pickle_machine`. Each of these
@@ -129,7 +129,7 @@ def open_archive(path: str | os.PathLike, budget: Budget) -> Iterator[zipfile.Zi
 
 
 def member(group: "h5py.Group", name: str, kind: type) -> Any:
-    """Returns a member of an HDF5 group that lies in this file.
+    """Returns a member of an HDF5 group that is stored in this file.
 
     Args:
         group: of the file.
@@ -221,9 +221,16 @@ def count_numbers(source: str | os.PathLike | bytes) -> int:
 
     Raises:
         OSError: it cannot be read.
-        ValueError: a link, numbers that lie elsewhere or are none, or more than the file has
-            bytes for: weights are not compressed.
+        ValueError: it is damaged, has a link, numbers that lie elsewhere or are none, or more than
+            it has bytes for: weights are not compressed.
     """
+    try:
+        return _count_numbers(source)
+    except (RuntimeError, KeyError, OverflowError) as error:  # h5py raises these for damage, too
+        raise ValueError(f"damaged HDF5: {error}") from error
+
+
+def _count_numbers(source: str | os.PathLike | bytes) -> int:
     import h5py
 
     count, seen = 0, set()

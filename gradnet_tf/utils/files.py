@@ -95,26 +95,13 @@ def make_folder(path: str | os.PathLike) -> None:
                 raise
 
 
-#: What distinguishes a file from the one that replaces it: device, inode and time.
-FileIdentity = tuple[int, int, int]
-
-
-def identity_of(path: str | os.PathLike) -> FileIdentity | None:
-    """Returns the identity of a file, `None` if there is none."""
-    try:
-        status = os.stat(path)
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino, status.st_mtime_ns
-
-
 def atomic_write(
     path: str | os.PathLike,
     data: bytes | str,
     before_replacing: Callable[[], None] | None = None,
     modified: int | None = None,
-) -> FileIdentity | None:
-    """Writes `data` (text as UTF-8) to `path` atomically; returns the identity of the new file.
+) -> os.stat_result:
+    """Writes `data` (text as UTF-8) to `path` atomically; returns the status of the new file.
 
     Invalid characters, from file names that are not UTF-8, are escaped so that JSON can restore
     them.
@@ -133,7 +120,7 @@ def atomic_write(
             # Some drives keep no such times, and the content matters more.
             with contextlib.suppress(OSError, OverflowError):
                 os.utime(temporary, ns=(modified, modified))
-        return identity_of(temporary)
+        return os.stat(temporary)
 
 
 def write_file(
@@ -141,7 +128,7 @@ def write_file(
     data: bytes | str,
     before_replacing: Callable[[], None] | None = None,
     modified: int | None = None,
-) -> FileIdentity | None:
+) -> os.stat_result:
     """Writes a user's output file; as `atomic_write`, with a message for users.
 
     Raises:

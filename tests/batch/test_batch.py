@@ -232,7 +232,7 @@ def test_a_store_that_cannot_rename_keeps_nothing_half_done(monkeypatch):
         (["--input={photos}", "--output={out}", MODEL, "--sigma=5"], "takes no noise level"),
     ],
 )
-def test_wrong_arguments_are_told(photos, tmp_path, arguments, words, capsys):
+def test_wrong_arguments_are_reported(photos, tmp_path, arguments, words, capsys):
     steps.load_once.cache_clear()
     given = [text.format(photos=photos, out=tmp_path / "out") for text in arguments]
     assert batch(*given) == 2
@@ -256,7 +256,7 @@ def test_options_of_an_engine_reach_it(photos, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("end", ["CANCELLED", "Channel closed prematurely."])
-def test_an_engine_that_gives_up_is_told(end, photos, tmp_path, monkeypatch, capsys):
+def test_an_engine_that_gives_up_is_reported(end, photos, tmp_path, monkeypatch, capsys):
     class Ended:
         def run(self):
             return self

@@ -93,7 +93,7 @@ def test_wrong_values_are_refused_at_once(flag, capsys):
         (["--region", "b.jpg", "--inputs_of_beam", "--max_num_workers=9"], None),
     ],
 )
-def test_what_an_engine_would_drop_is_told(arguments, words):
+def test_what_an_engine_would_drop_is_reported(arguments, words):
     own = ["strength", "self_ensemble", "max_memory", "input"]
     known = {"region": None, "max_num_workers": None}
     if words is None:

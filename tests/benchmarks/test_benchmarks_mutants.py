@@ -52,7 +52,7 @@ def test_a_mutant_that_no_test_notices_is_reported(project, capsys):
     assert (project / "code_in_test.py").read_text() == before
 
 
-def test_what_cannot_be_tried_is_said(project):
+def test_what_cannot_be_tried_is_reported(project):
     fails = project / "tests" / "test_fails.py"
     fails.write_text("def test_fails():\n    assert False\n")
     for mutant, words in (

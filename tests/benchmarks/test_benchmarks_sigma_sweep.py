@@ -67,7 +67,7 @@ def test_the_command_writes_numbers_and_picture_and_goes_on(run, tmp_path):
     assert sweep["noisy"][0] is None and sweep["noisy"][1] == pytest.approx(20.2, abs=0.3)
     tiny, nlm = sweep["models"]
     assert tiny["trained"] == [0, 55] and nlm["trained"] is None
-    assert nlm["psnr"][0] is None  # level 0 comes back as it is
+    assert nlm["psnr"][0] == 100.0  # level 0 comes back as it is
     assert f"| 25 | {sweep['noisy'][1]:.2f} | {tiny['psnr'][1]:.2f} |" in out
     assert read_image(tmp_path / "out" / "sweep.png").shape[2] == 3
     assert " dB" in err  # progress, image by image

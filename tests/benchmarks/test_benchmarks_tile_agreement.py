@@ -16,7 +16,7 @@ def test_psnr():
     assert psnr(np.ones(3), np.ones(3)) == float("inf")
 
 
-def test_a_step_at_a_border_is_told_from_one_elsewhere():
+def test_a_step_at_a_border_is_distinguished_from_one_elsewhere():
     cut = windows((40, 30), 16, 2, 1)
     border = sorted({row.first for row, _ in cut})[1]
     difference = np.zeros((40, 30, 3))

@@ -55,7 +55,7 @@ def test_a_full_disk_behind_standard_output_is_one_line(photo, tmp_path, stream)
     assert done.stderr == "error: cannot write standard output: the disk is full.\n"
 
 
-def test_a_16_bit_file_that_uses_a_part_of_its_range_is_told(tmp_path, capsys):
+def test_a_16_bit_file_that_uses_a_part_of_its_range_is_reported(tmp_path, capsys):
     for name, top in (("dark.png", 4095), ("usual.png", 65535)):
         pixels = np.minimum(noise(20, 24, 3, dtype=np.uint16), np.uint16(top))
         (tmp_path / name).write_bytes(by_opencv(pixels, ".png"))
@@ -93,7 +93,7 @@ def test_litert_needs_less_memory_than_tensorflow():
         denoiser(picture, tiles=TileConfig("auto", 100_000_000))
 
 
-def test_the_report_of_a_rerun_names_the_grey_weights(tmp_path):
+def test_the_report_of_a_rerun_names_the_gray_weights(tmp_path):
     (tmp_path / "grey.png").write_bytes(by_opencv(noise(20, 24), ".png"))
     command = ("denoise", tmp_path / "grey.png", "--output", tmp_path / "out")
     for name in ("first.html", "again.html"):

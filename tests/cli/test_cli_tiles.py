@@ -24,7 +24,7 @@ def photos(tmp_path):
     return folder
 
 
-def test_depth_alpha_and_grey_pass_through_tiles(photos, tmp_path, run, monkeypatch):
+def test_depth_alpha_and_gray_pass_through_tiles(photos, tmp_path, run, monkeypatch):
     cuts, windows = [], tiler.windows
 
     def recorded(*arguments):

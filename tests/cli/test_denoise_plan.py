@@ -1,5 +1,7 @@
 """What a plan leaves out, and says so; what it refuses."""
 
+import os
+
 import pytest
 from denoise_case import gradnet
 from photo_samples import by_pillow, noise
@@ -51,3 +53,40 @@ def test_an_output_named_like_a_picture_is_refused(folder, tmp_path):
         plan_jobs([str(folder / "a.png")], str(tmp_path / "result.png"))
     (tmp_path / "result.png").mkdir()
     assert plan_jobs([str(folder / "a.png")], str(tmp_path / "result.png")).jobs
+
+
+@pytest.mark.parametrize("pattern", ["**/*.png", "*/**/*.png", "*/**", "**/**/*.png", "**/a/**"])
+def test_patterns_end_where_links_lead_back_or_everywhere(tmp_path, pattern, monkeypatch):
+    (tmp_path / "in" / "a" / "b").mkdir(parents=True)
+    for folder in ("a", "a/b"):
+        (tmp_path / "in" / folder / "x.png").write_bytes(b"")
+    (tmp_path / "in" / "back").symlink_to(tmp_path / "in")
+    (tmp_path / "in" / "a" / "all").symlink_to("/")
+    (tmp_path / "in" / "self").symlink_to("self")
+    listed, listdir = [], os.listdir
+
+    def counted(folder):
+        listed.append(folder)
+        assert len(listed) < 100
+        return listdir(folder)
+
+    monkeypatch.setattr(os, "listdir", counted)
+    plan = plan_jobs([str(tmp_path / "in" / pattern)], str(tmp_path / "out"))
+    found = sorted(str(job.source.relative_to(tmp_path / "in")) for job in plan.jobs)
+    assert found == ["a/b/x.png", "a/x.png"]
+    assert "links to folders" in plan.left_out
+
+
+def test_hidden_names_match_patterns_that_begin_with_a_dot(tmp_path):
+    for name in (".a/x.png", "b/.y.png", "b/z.png"):
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "in" / name).write_bytes(b"")
+
+    def matched(pattern):
+        jobs = plan_jobs([str(tmp_path / "in" / pattern)], str(tmp_path / "out")).jobs
+        return sorted(str(job.source.relative_to(tmp_path / "in")) for job in jobs)
+
+    assert matched("**/*.png") == ["b/z.png"]
+    assert matched(".*/*.png") == [".a/x.png"]
+    assert matched("**/.*.png") == ["b/.y.png"]
+    assert matched("b/[yz].png") == ["b/z.png"]

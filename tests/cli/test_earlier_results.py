@@ -2,7 +2,10 @@
 
 import json
 import os
+import signal
 import stat
+import subprocess
+import sys
 
 import cv2
 import pytest
@@ -11,7 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from photo_samples import noise
 
-from gradnet_tf.cli.earlier_results import NAME, EarlierResults
+from gradnet_tf.cli.earlier_results import JOURNAL, NAME, EarlierResults
+from gradnet_tf.utils.ownership import Inputs
 
 NOW = {"model": "m", "strength": 1.0}
 
@@ -126,3 +130,99 @@ def test_what_is_no_file_of_settings_is_neither_read_nor_replaced(tmp_path, caps
     found.save([tmp_path / "b.png"])
     assert "cannot be written: something else has its name" in capsys.readouterr().err
     assert stat.S_ISFIFO((tmp_path / NAME).stat().st_mode)
+
+
+# Prints a line when the second photograph is about to be written, and waits there.
+STUCK = """
+import sys, time
+from gradnet_tf.cli import denoise_files, main as cli
+write, calls = denoise_files.write_file, []
+def stuck(*arguments):
+    calls.append(0)
+    if len(calls) == 2:
+        print("stuck", flush=True)
+        time.sleep(120)
+    return write(*arguments)
+denoise_files.write_file = stuck
+sys.exit(cli.main(sys.argv[1:]))
+"""
+
+
+def test_results_of_a_killed_run_are_recognized(photos, tmp_path, capsys):
+    output = tmp_path / "out"
+    arguments = ["denoise", str(photos), "--output", str(output), "--strength", "0"]
+    command = [sys.executable, "-c", STUCK, *arguments]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert "0.png ->" in process.stdout.readline()
+        assert process.stdout.readline() == "stuck\n"
+        process.kill()
+    assert process.returncode == -signal.SIGKILL
+    assert sorted(path.name for path in output.iterdir()) == [JOURNAL, "0.png"]
+    # The user's own file is not taken for a result.
+    (output / "1.png").write_bytes(b"mine")
+    assert gradnet(*arguments, "--quality", "95") == 0
+    assert "2 skipped" in (said := capsys.readouterr()).out
+    assert "1 skipped result was made with other settings (quality=None and not 95)" in said.err
+    assert gradnet(*arguments, "--quality", "95", "--overwrite") == 1
+    said = capsys.readouterr()
+    assert "2 written, 0 skipped, 1 failed" in said.out
+    assert "1.png exists and is not a result of this command" in said.err
+    assert (output / "1.png").read_bytes() == b"mine"
+    assert not (output / JOURNAL).exists()
+
+
+def test_a_file_that_took_the_name_of_a_killed_runs_result_is_not_replaced(tmp_path):
+    EarlierResults(tmp_path, NOW).announce(tmp_path / "a.png", b"result", Inputs())
+    (tmp_path / "a.png").write_bytes(b"mine")
+    found = EarlierResults(tmp_path, NOW)
+    assert not found.is_recorded(tmp_path / "a.png")
+    (tmp_path / "a.png").write_bytes(b"result")
+    assert found.is_recorded(tmp_path / "a.png")
+    assert not found.is_recorded(tmp_path / "b.png")
+
+
+def test_the_end_of_a_run_removes_its_own_entries_only(tmp_path):
+    killed, run = EarlierResults(tmp_path, NOW), EarlierResults(tmp_path, {**NOW, "strength": 0.2})
+    killed.announce(tmp_path / "a.png", b"a", Inputs())
+    run.announce(tmp_path / "b.png", b"b", Inputs())
+    run.save([tmp_path / "b.png"])
+    assert len((tmp_path / JOURNAL).read_text().splitlines()) == 1
+    found = EarlierResults(tmp_path, NOW)
+    assert found.settings_of(tmp_path / "a.png") == NOW
+    assert found.settings_of(tmp_path / "b.png")["strength"] == 0.2
+    found.save([tmp_path / "a.png"])
+    assert not (tmp_path / JOURNAL).exists()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b"", b"[" * 100_000, b"3", b'{"name": 3}', b'{"name": "a.png", "sha256": 3, "settings": {}}']
+    + [b'{"name": "a.png", "sha256": "", "settings": []}', b"\xff\x00"],
+)
+def test_a_damaged_journal_is_no_harm(tmp_path, line):
+    (tmp_path / JOURNAL).write_bytes(line + b"\n" + line)
+    found = EarlierResults(tmp_path, NOW)
+    assert not found.is_recorded(tmp_path / "a.png") and found.settings_of(tmp_path / "a") is None
+    found.announce(tmp_path / "a.png", b"x", Inputs())
+    found.save([tmp_path / "a.png"])
+    assert EarlierResults(tmp_path, NOW).is_recorded(tmp_path / "a.png")
+
+
+def test_a_journal_that_is_a_link_or_a_pipe_is_not_written(tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "mine").write_bytes(b"mine")
+    (tmp_path / "out" / JOURNAL).symlink_to(tmp_path / "mine")
+    found = EarlierResults(tmp_path / "out", NOW)
+    found.announce(tmp_path / "out" / "a.png", b"x", Inputs())
+    found.save([tmp_path / "out" / "a.png"])
+    assert (tmp_path / "mine").read_bytes() == b"mine"
+    (tmp_path / "out" / JOURNAL).unlink()
+    os.mkfifo(tmp_path / "out" / JOURNAL)
+    found.announce(tmp_path / "out" / "a.png", b"x", Inputs())  # does not wait
+
+
+def test_a_result_that_was_not_written_leaves_no_entry(tmp_path):
+    found = EarlierResults(tmp_path, NOW)
+    found.announce(tmp_path / "a.png", b"x", Inputs())
+    found.save({})
+    assert list(tmp_path.iterdir()) == []

@@ -124,7 +124,7 @@ def test_what_is_transparent_shows_the_paper():
     np.testing.assert_array_equal(shown[:, 32:], picture[:, 32:, :3])
 
 
-def test_colours_of_another_profile_become_srgb():
+def test_colors_of_another_profile_become_srgb():
     """A profile whose red is sRGB's green; what is no profile of RGB is left aside."""
     picture = smooth(40, 50)
     swapped = files.PROFILE.replace(b"rXYZ", b"....").replace(b"gXYZ", b"rXYZ")

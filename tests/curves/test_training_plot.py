@@ -186,7 +186,7 @@ def test_a_short_range_of_losses_has_several_labels(tmp_path):
     assert len(shown) >= 3 and high < 10 * low
 
 
-def test_many_runs_have_a_colour_each(tmp_path):
+def test_many_runs_have_a_color_each(tmp_path):
     runs = [make_log(tmp_path / f"run{index}", rows_of(seed=index)) for index in range(9)]
     drawn = lines(draw_curves(read_runs(runs)), "loss")
     assert len({tuple(line.get_color()) for line in drawn}) == 9

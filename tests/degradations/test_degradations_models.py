@@ -101,7 +101,7 @@ def _photograph() -> np.ndarray:
 
 
 @pytest.mark.parametrize("pattern", range(4))
-def test_mosaic_keeps_one_colour_in_the_bayer_order(pattern):
+def test_mosaic_keeps_one_color_in_the_bayer_order(pattern):
     image = np.random.default_rng(0).random((6, 8, 3), dtype=np.float32)
     row, column = PATTERNS[pattern]
     colours = np.ones((6, 8), int)
@@ -114,7 +114,7 @@ def test_mosaic_keeps_one_colour_in_the_bayer_order(pattern):
 
 
 @pytest.mark.parametrize("pattern", range(4))
-def test_demosaicking_keeps_what_was_measured_and_linear_colours(pattern):
+def test_demosaicking_keeps_what_was_measured_and_linear_colors(pattern):
     rows, columns = np.mgrid[0:20, 0:24].astype(np.float32)
     ramp = np.stack([0.1 + 0.01 * rows, 0.3 + 0.02 * columns, 0.9 - 0.01 * (rows + columns)], -1)
     raw = mosaic(ramp, pattern)
@@ -193,7 +193,7 @@ def test_noise_in_the_dark_is_stronger_after_the_response():
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 3), (2, 5, 3), (7, 9, 1), (3, 3, 3)])
-def test_camera_takes_any_size_and_grey(shape):
+def test_camera_takes_any_size_and_gray(shape):
     image = np.random.default_rng(0).random(shape, dtype=np.float32)
     result = camera(image, Draws((0, 0)), Response(2.0, 0.2), 0.01, 5, 2, 80)
     assert result.shape == shape and result.dtype == np.float32

@@ -168,7 +168,7 @@ def test_progress_was_shown(found):
 
 
 @pytest.mark.parametrize("name", ["small", "dot", "grey"])
-def test_small_and_grey_pictures_work(found, pictures, name):
+def test_small_and_gray_pictures_work(found, pictures, name):
     denoised = result(found, f"{name}_denoised.png")
     assert denoised.shape == pictures[name].shape
     if name == "grey":
@@ -205,7 +205,7 @@ def test_without_the_headers_one_thread_gives_the_same(found):
     assert psnr(small, plain) > 70
 
 
-def test_browsers_and_servers_that_lack_something_are_told(found):
+def test_browsers_and_servers_that_lack_something_are_reported(found):
     assert "This browser has no WebAssembly" in found["noWebAssembly"]
     assert "The network cannot be loaded" in found["noModel"] and "404" in found["noModel"]
 

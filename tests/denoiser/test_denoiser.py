@@ -135,7 +135,7 @@ def test_strength_outside_its_range_is_refused(denoiser, strength):
         denoiser(np.zeros((4, 4, 3), np.uint8), strength=strength)
 
 
-def test_grey_through_a_colour_model_is_replicated_and_averaged(denoiser):
+def test_gray_through_a_color_model_is_replicated_and_averaged(denoiser):
     assert adaptation(1, 3) == REPLICATED
     grey = noisy_images(1, 12, 15, 1)
     three = denoiser.denoise(np.concatenate([grey] * 3, axis=-1))
@@ -145,7 +145,7 @@ def test_grey_through_a_colour_model_is_replicated_and_averaged(denoiser):
     assert denoiser(picture).shape == (9, 8, 1)
 
 
-def test_colour_through_a_grey_model_goes_channel_by_channel(grey_denoiser):
+def test_color_through_a_gray_model_goes_channel_by_channel(grey_denoiser):
     assert adaptation(3, 1) == PER_CHANNEL
     colour = noisy_images(2, 12, 15, 3)
     found = adapt_channels(grey_denoiser.denoise, colour, 1)

@@ -51,7 +51,7 @@ def denoised(photos, tmp_path, model):
 
 
 @pytest.mark.parametrize("model", ["default", "gradnet_small", "gradnet_small_color_blind"])
-def test_grey_pictures_go_through_the_grey_weights_that_ship(photos, tmp_path, capsys, model):
+def test_gray_pictures_go_through_the_gray_weights_that_ship(photos, tmp_path, capsys, model):
     found = denoised(photos, tmp_path, model)
     said = [line for line in capsys.readouterr().err.splitlines() if GRAY in line]
     assert len(said) == 1 and "gradnet_small_color_blind" in said[0]
@@ -76,13 +76,13 @@ def test_a_path_stays_what_it_is(photos, tmp_path, capsys):
     np.testing.assert_array_equal(found["a.png"], load_denoiser(str(run))(pixels))
 
 
-def test_colour_pictures_load_no_grey_weights(photos, tmp_path, capsys):
+def test_color_pictures_load_no_gray_weights(photos, tmp_path, capsys):
     assert "c.png" in denoised(photos / "c.png", tmp_path, "default")
     assert GRAY not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("strength", [{}, {"luma": 0.5}, {"self_ensemble": True}])
-def test_a_denoiser_knows_grey_pictures_of_every_shape(strength, capsys):
+def test_a_denoiser_knows_gray_pictures_of_every_shape(strength, capsys):
     """(H, W), with alpha, and stored as RGB with three equal channels."""
     denoiser, grey = Denoiser("gradnet_small"), list(scene())[1]
     wanted = Denoiser(GRAY)(grey, **strength)
@@ -95,14 +95,14 @@ def test_a_denoiser_knows_grey_pictures_of_every_shape(strength, capsys):
     assert capsys.readouterr().err.count(GRAY) == 1
 
 
-def test_one_other_pixel_makes_a_picture_colour():
+def test_one_other_pixel_makes_a_picture_color():
     pixels = np.zeros((4, 5, 3), np.uint8)
     assert is_gray(pixels) and is_gray(pixels[..., :1])
     pixels[3, 4, 2] = 1
     assert not is_gray(pixels)
 
 
-def test_without_a_partner_grey_is_replicated():
+def test_without_a_partner_gray_is_replicated():
     denoiser, grey = Denoiser("gradnet_tiny"), list(scene())[1]
     assert denoiser.for_gray() is denoiser
     wanted = denoiser(np.stack([grey] * 3, axis=-1)).astype(int)
@@ -125,7 +125,7 @@ def test_partners(name, source, partner):
     assert weights.gray_partner(name, source) == partner
 
 
-def test_an_evaluation_replicates_and_names_the_grey_weights():
+def test_an_evaluation_replicates_and_names_the_gray_weights():
     grey = {name: image[..., :1] for name, image in photographs(1).items()}
     colour = Fake(blur, name="gradnet_small_color_blind")
     colour.source = SHIPPED

@@ -155,7 +155,7 @@ def test_tiles_do_not_show_whatever_is_asked_for(channels, shape, options):
     assert calls[-1] == (height * width, height * width)
 
 
-def test_brightness_alone_is_denoised_by_a_grey_model_too():
+def test_brightness_alone_is_denoised_by_a_gray_model_too():
     """Which needs the results of all three channels at once."""
     grey = Denoiser(KerasRunner(tiny_model(channels=1)), "tiny")
     image = picture(20, 24, 3, dtype=np.float32)

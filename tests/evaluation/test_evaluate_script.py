@@ -96,7 +96,7 @@ def test_every_flag_changes_the_outcome(run, models, photos, tmp_path):
 
     plain = mean()
     assert mean("--sigma=10")["mean"]["psnr"] > plain["mean"]["psnr"] + 5
-    assert mean("--sigma=0")["mean"]["psnr"] is None
+    assert mean("--sigma=0")["mean"]["psnr"] == 100.0
     assert mean("--seed=1")["mean"]["psnr"] != plain["mean"]["psnr"]
     fewer = mean("--max_images=2")
     assert [row["name"] for row in fewer["images"]] == ["a.png", "b.png"]

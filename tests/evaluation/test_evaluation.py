@@ -9,6 +9,7 @@ from evaluation_case import Fake, Images, blur, photographs
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from gradnet_tf.evaluation.evaluate_set import EvaluateConfig, evaluate
+from gradnet_tf.evaluation.tables import metrics_csv, notes, rank, result_table
 from gradnet_tf.images.channels import PER_CHANNEL, REPLICATED
 from gradnet_tf.utils.errors import UserError
 
@@ -63,7 +64,7 @@ def test_the_self_ensemble_is_the_mean_over_eight_flips():
     np.testing.assert_allclose(rows[0].denoised, np.clip(total / 8, 0, 1), atol=1e-6)
 
 
-def test_noisy_psnr_of_a_grey_field_is_that_of_the_noise():
+def test_noisy_psnr_of_a_gray_field_is_that_of_the_noise():
     result = evaluate(Fake(), Images({"field.png": grey_field()}), EvaluateConfig(sigma=25))
     # 20 log10(255 / 25) = 20.17; nothing is clipped at mid grey, so all four agree.
     expected = 20 * math.log10(255 / 25)
@@ -128,15 +129,32 @@ def test_sigma_scales_the_noise_and_zero_is_exact():
     np.testing.assert_allclose(given[20.0] - clean, 2 * (given[10.0] - clean), atol=1e-6)
 
 
-def test_perfect_output_is_null_not_infinite():
+def test_perfect_output_counts_with_a_finite_limit():
     clean = photographs(1)
     result = evaluate(Fake(), Images(clean), EvaluateConfig(sigma=0))
-    assert result["images"][0]["psnr"] is None
-    assert result["images"][0]["psnr_noisy"] is None
-    assert result["mean"]["psnr"] is None
+    assert result["images"][0]["psnr"] == 100.0
+    assert result["images"][0]["psnr_noisy"] == 100.0
+    assert result["mean"]["psnr"] == 100.0
+    assert result["exact_outputs"] == 1
+    assert "1 image equals the clean one and counts with 100 dB" in notes(result)
+    assert "1 image equals the clean one and counts with 100 dB" in result_table(result)
+    assert rank([result], ["a"])[0]["psnr"] == 100.0
+    assert metrics_csv(result).splitlines()[-1].split(",")[3] == "100.0"
     assert result["mean"]["ssim"] == pytest.approx(1.0, abs=1e-6)
     assert result["nan_outputs"] == 0
     json.dumps(result, allow_nan=False)
+
+
+def test_one_exact_image_does_not_take_the_mean_away():
+    def first_exact(image):
+        return image if len(denoiser.given) == 1 else image + np.float32(0.01)
+
+    denoiser = Fake(first_exact)
+    result = evaluate(denoiser, Images(photographs(2)), EvaluateConfig(sigma=0))
+    first, second = (row["psnr"] for row in result["images"])
+    assert first == 100.0 and second == pytest.approx(40, abs=0.5)
+    assert result["mean"]["psnr"] == (first + second) / 2
+    assert result["exact_outputs"] == 1
 
 
 def test_rounding_alone_is_lost_in_psnr_uint8():
@@ -145,7 +163,7 @@ def test_rounding_alone_is_lost_in_psnr_uint8():
         Fake(lambda image: image + 0.001), Images(photographs(1)), EvaluateConfig(sigma=0)
     )
     assert result["images"][0]["psnr"] == pytest.approx(60, abs=0.5)
-    assert result["images"][0]["psnr_uint8"] is None
+    assert result["images"][0]["psnr_uint8"] == 100.0
 
 
 def test_nan_output_is_null_and_flagged_and_spoils_the_mean():
@@ -181,7 +199,7 @@ def test_infinite_output_is_clipped_and_scored():
     assert result["mean"]["psnr"] is not None
 
 
-def test_grey_images_through_a_colour_model():
+def test_gray_images_through_a_color_model():
     images = photographs(1, channels=1)
     # Averaging the three outputs makes up for the unequal treatment of the channels.
     offsets = np.array([-0.1, 0.0, 0.1], np.float32)
@@ -196,7 +214,7 @@ def test_grey_images_through_a_colour_model():
     assert row["psnr_naive"] == pytest.approx(row["psnr"], abs=1e-4)
 
 
-def test_colour_images_through_a_grey_model():
+def test_color_images_through_a_gray_model():
     images = photographs(1)
     denoiser = Fake(blur, channels=1)
     result = evaluate(denoiser, Images(images), EvaluateConfig())

@@ -41,10 +41,16 @@ def test_psnr_and_ssim_match_scikit_image_per_image(channels):
 
 def test_equal_images():
     clean, _ = pair(3)
-    assert np.isposinf(ops.convert_to_numpy(metrics.psnr(clean[None], clean[None]))).all()
+    psnr = ops.convert_to_numpy(metrics.psnr(clean[None], clean[None]))
+    assert psnr == pytest.approx(100.0, abs=1e-4)
     assert ops.convert_to_numpy(metrics.ssim(clean[None], clean[None])) == pytest.approx(
         1, abs=1e-5
     )
+
+
+def test_psnr_of_nan_is_nan():
+    clean, _ = pair(3)
+    assert np.isnan(ops.convert_to_numpy(metrics.psnr(clean[None], clean[None] * np.nan))).all()
 
 
 def test_known_psnr():

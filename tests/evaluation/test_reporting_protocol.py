@@ -92,7 +92,7 @@ def test_the_protocol_is_in_every_output(set12, tmp_path):
     assert "rotocol of set12" in page
 
 
-def test_what_departs_from_the_protocol_is_said(set12):
+def test_what_departs_from_the_protocol_is_reported(set12):
     config = EvaluateConfig(clip_noisy=True)
     shown = result_table(evaluate(Fake(channels=1), set12.first(2), config))
     assert "2 of 12 images: the mean is not comparable with published ones" in shown
@@ -100,7 +100,7 @@ def test_what_departs_from_the_protocol_is_said(set12):
 
 
 @pytest.mark.parametrize(("degradation", "departs"), [("gaussian(30)", False), ("jpeg(50)", True)])
-def test_other_noise_than_the_protocols_is_said(set12, degradation, departs):
+def test_other_noise_than_the_protocols_is_reported(set12, degradation, departs):
     config = EvaluateConfig(degradation=degradation)
     shown = result_table(evaluate(Fake(channels=1), set12.first(1), config))
     assert (f"noise {degradation}: published scores are for AWGN" in shown) == departs

@@ -54,7 +54,7 @@ def test_console_table_has_noisy_naive_and_denoised_columns_and_the_mean():
         (68, "fake on made (test), first 2 of 68 images, σ = 25", "first 2 of 68 images"),
     ],
 )
-def test_a_set_that_was_cut_is_said_in_tables_and_pages(available, title, counted):
+def test_a_set_that_was_cut_is_reported_in_tables_and_pages(available, title, counted):
     images = Images(photographs(2, 16, 16))
     images.available = available
     result = evaluate(Fake(blur), images, EvaluateConfig())
@@ -76,6 +76,7 @@ def test_undefined_scores_show_as_a_dash_and_remarks_follow():
     result = scored(sigma=0, clip_noisy=True)
     result["conversion"], result["nan_outputs"] = "channel by channel", 1
     result["images"][0].update(ssim=None)
+    result["mean"].update(psnr_noisy=None, psnr_naive=None)
     text = result_table(result)
     (mean,) = [line for line in text.splitlines() if line.startswith("mean")]
     assert mean.split()[1:3] == ["–", "–"]

@@ -42,7 +42,7 @@ def test_psi_of_the_fusion_study_is_dncnn_of_20_layers_with_batch_normalisation(
     assert naive.count_params() - 18 * 2 * 64 == 1792 + 18 * 36992 + 1731
 
 
-def test_the_networks_of_the_fusion_study_have_20_layers_and_normalise(tasks):
+def test_the_networks_of_the_fusion_study_have_20_layers_and_normalize(tasks):
     for task in tasks[1:]:
         if (task.job.variant, task.job.gradient) not in (("none", "none"), ("II", "approximate")):
             continue

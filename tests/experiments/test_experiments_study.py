@@ -194,6 +194,6 @@ def test_bad_options_are_refused_in_words(fields, words):
         Options(**fields)
 
 
-def test_a_report_without_results_says_so(tmp_path):
+def test_a_report_without_results_reports_it(tmp_path):
     with pytest.raises(UserError, match="has no results.jsonl"):
         study_command.run(fusion_study.STUDY, Options(output=str(tmp_path), report=True))

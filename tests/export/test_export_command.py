@@ -187,7 +187,7 @@ def test_every_field_of_the_configuration_is_a_flag():
         assert f"--{field.name}" in done.stdout
 
 
-def test_a_calibration_set_that_is_missing_is_said_before_anything_is_written(tmp_path):
+def test_a_calibration_set_that_is_missing_is_reported_before_anything_is_written(tmp_path):
     flags = [
         "--formats=tflite_float32,tflite_int8",
         "--calibration=bsds500",

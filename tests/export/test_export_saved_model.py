@@ -147,7 +147,7 @@ def test_the_cpp_loader_sees_the_fault_that_the_python_loader_forgives(tmp_path)
         run_saved_model(tmp_path, [{"images": images}])
 
 
-def test_a_grey_model_takes_one_channel(tmp_path):
+def test_a_gray_model_takes_one_channel(tmp_path):
     model = tiny_model("dncnn_tiny", channels=1)
     write_saved_model(model, tmp_path / "1")
     assert max(checks.check_saved_model(tmp_path / "1", KerasRunner(model).run, 1).values()) <= 1e-5

@@ -114,7 +114,7 @@ def test_files_of_several_sizes_are_denoised_as_keras_does(model, folder):
         assert np.mean(result != array) > 0.5, "the network must do something here"
 
 
-def test_grey_goes_through_a_colour_network_replicated_and_averaged(model, folder):
+def test_gray_goes_through_a_color_network_replicated_and_averaged(model, folder):
     grey = case.pixels(20, 33, 1)
     (found,) = denoised(folder, [case.encode(grey)])
     images = np.repeat(to_float(grey)[None, ..., None], 3, axis=-1)
@@ -123,7 +123,7 @@ def test_grey_goes_through_a_colour_network_replicated_and_averaged(model, folde
     assert np.abs(found.astype(int) - wanted).max() <= 1
 
 
-def test_colour_goes_through_a_grey_network_channel_by_channel(tmp_path):
+def test_color_goes_through_a_gray_network_channel_by_channel(tmp_path):
     grey_model = tiny_model(channels=1)
     write_saved_model(grey_model, tmp_path / "1", LIMITS)
     rgb = case.pixels(20, 33)

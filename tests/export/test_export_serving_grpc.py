@@ -88,7 +88,7 @@ def test_a_float_reply_of_700x700_passes_grpcs_default_limit(grpc_port):
     assert code == "RESOURCE_EXHAUSTED" and "larger than max" in said
 
 
-def test_grpc_statuses_and_the_server_goes_on(grpc_port):
+def test_grpc_statuses_and_the_server_continues(grpc_port):
     images = np.zeros((1, 4, 4, 3), np.float32)
     cases = [
         (("encoded", {"image_bytes": [b"junk"]}), "INVALID_ARGUMENT", "expected a PNG or JPEG"),
@@ -161,7 +161,7 @@ def test_the_highest_version_is_served_and_none_is_an_error(tmp_path):
 
 
 @pytest.mark.slow
-def test_the_command_serves_until_it_is_told_to_stop(served_folder):
+def test_the_command_serves_until_it_is_asked_to_stop(served_folder):
     command = [sys.executable, "-m", "tools.stand_in", f"--model_dir={served_folder}"]
     command += ["--rest_port=0", "--grpc_port=0"]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}

@@ -51,7 +51,7 @@ def test_rest_of_arrays(served_model, rest_port):
     assert np.abs(np.array(found["outputs"]) - 255 * wanted).max() <= 0.501
 
 
-def test_rest_statuses_and_the_server_goes_on(rest_port):
+def test_rest_statuses_and_the_server_continues(rest_port):
     encoded = {"signature_name": "encoded"}
     huge = case.b64(case.png(30000, 30000, rows=1))
     ragged, pixel = [[[[0, 0, 0]], [[0, 0, 0], [0, 0, 0]]]], [[[[0, 0, 0]]]]

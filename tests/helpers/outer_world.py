@@ -125,20 +125,20 @@ def sub_commands(prog: str, main, parser, usual: Mapping[str, Mapping[str, str]]
     return found
 
 
-def outcome(command: Command, arguments: list[str]) -> tuple[int, str]:
+def outcome(command: Command, arguments: list[str], limit: int = LIMIT) -> tuple[int, str]:
     """Runs a command in this process; returns its exit code and what it printed as an error.
 
     Raises:
         Exception: what the command did not handle.
-        TimeoutError: it took longer than `LIMIT`.
+        AssertionError: it took longer than `limit` seconds.
     """
 
     def late(*_):
-        raise AssertionError(f"no end after {LIMIT} s")
+        raise AssertionError(f"no end after {limit} s")
 
     errors = io.TextIOWrapper(io.BytesIO(), "utf-8")
     before = signal.signal(signal.SIGALRM, late)
-    signal.alarm(LIMIT)
+    signal.alarm(limit)
     try:
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(errors):
             try:

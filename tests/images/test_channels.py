@@ -46,7 +46,7 @@ def test_holes_take_the_colors_around_them():
     assert (filled[20:44, 54:60] >= 238).mean() > 0.95
 
 
-def test_a_slope_goes_on_into_the_hole():
+def test_a_slope_continues_into_the_hole():
     slope = np.tile(np.arange(0, 120, 2, dtype=np.float32)[:, None, None], (1, 40, 1)) / 255
     visible = np.ones((60, 40), bool)
     visible[30:] = False

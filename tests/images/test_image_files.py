@@ -77,7 +77,7 @@ def test_jpeg_is_written_at_quality_95(tmp_path):
     assert tables[0] == tables[1]
 
 
-def test_grey_is_replicated_for_colour_and_kept_otherwise(tmp_path):
+def test_gray_is_replicated_for_color_and_kept_otherwise(tmp_path):
     grey = RAMP[..., :1]
     write_image(tmp_path / "grey.png", grey)
     np.testing.assert_array_equal(read_image(tmp_path / "grey.png", 3), np.repeat(grey, 3, 2))
@@ -85,7 +85,7 @@ def test_grey_is_replicated_for_colour_and_kept_otherwise(tmp_path):
     np.testing.assert_array_equal(read_image(tmp_path / "grey.png", None), grey)
 
 
-def test_colour_becomes_bt601_luma(tmp_path):
+def test_color_becomes_bt601_luma(tmp_path):
     write_image(tmp_path / "ramp.png", RAMP)
     grey = read_image(tmp_path / "ramp.png", 1)
     luma = RAMP.astype(np.float64) @ [0.299, 0.587, 0.114]
@@ -114,7 +114,7 @@ def test_palette_bilevel_and_cmyk_files_are_read(tmp_path, mode):
     assert np.abs(read_image(path).astype(int) - expected).max() <= (mode == "CMYK")
 
 
-def test_the_format_is_told_by_content_not_by_suffix(tmp_path):
+def test_the_format_is_detected_by_content_not_by_suffix(tmp_path):
     (tmp_path / "really_png.jpg").write_bytes(_pillow_bytes(Image.fromarray(RAMP), "PNG"))
     np.testing.assert_array_equal(read_image(tmp_path / "really_png.jpg"), RAMP)
 
@@ -139,7 +139,7 @@ def test_deeper_files_are_refused_with_their_depth(tmp_path):
         read_image(tmp_path / "deep.tiff")
 
 
-def test_missing_empty_folder_and_text_files_are_told_apart(tmp_path):
+def test_missing_empty_folder_and_text_files_are_distinguished(tmp_path):
     with pytest.raises(UserError, match=r"nothing\.png does not exist"):
         read_image(tmp_path / "nothing.png")
     (tmp_path / "empty.png").touch()

@@ -92,7 +92,7 @@ def test_noise_becomes_alike_where_jpeg_stores_color_at_half_size(framed):
     np.testing.assert_allclose(survey.tone, 1, atol=0.05)
 
 
-def test_grass_is_no_noise_though_it_is_alike_in_all_channels():
+def test_grass_is_not_noise_though_it_is_alike_in_all_channels():
     draw = np.random.default_rng(5)
     strength = cv2.resize(draw.uniform(2, 40, (20, 26)).astype(np.float32), (208, 160))
     grass = 120 + strength * draw.normal(0, 1, (160, 208))

@@ -81,7 +81,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_the_reason_is_said_in_one_line(name, capfd):
+def test_the_reason_is_reported_in_one_line(name, capfd):
     make, words = BAD[name]
     with pytest.raises(UserError) as raised:
         decode_photo(make(), "x.png")

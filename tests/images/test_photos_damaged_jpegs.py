@@ -14,7 +14,7 @@ import photo_samples as files
 import pytest
 from PIL import Image
 
-from gradnet_tf.images.image_files import jpeg_warning
+from gradnet_tf.images.image_files import jpeg_warning, read_image
 from gradnet_tf.images.photo_files import decode_photo, encode_photo
 from gradnet_tf.utils.errors import UserError
 
@@ -59,6 +59,16 @@ DAMAGE = {
 
 @pytest.mark.parametrize("damage", DAMAGE)
 @pytest.mark.parametrize("kind", KINDS)
+def test_images_of_data_sets_have_the_same_rule(tmp_path, kind, damage):
+    (tmp_path / "a.jpg").write_bytes(DAMAGE[damage](jpeg(kind)))
+    with pytest.raises(UserError, match="a.jpg is (damaged|truncated)"):
+        read_image(tmp_path / "a.jpg")
+    (tmp_path / "a.jpg").write_bytes(jpeg(kind))
+    assert read_image(tmp_path / "a.jpg").shape == (192, 192, 3)
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_picture_with_a_destroyed_part_is_refused(kind, damage, capfd):
     data = DAMAGE[damage](jpeg(kind))
     with pytest.raises(UserError, match=r"^x (is damaged|is truncated|cannot be decoded)[^\n]*$"):
@@ -68,7 +78,7 @@ def test_a_picture_with_a_destroyed_part_is_refused(kind, damage, capfd):
 
 @pytest.mark.parametrize("cut", [2, 1])
 @pytest.mark.parametrize("kind", KINDS)
-def test_without_an_end_mark_the_picture_is_read_and_a_note_says_so(kind, cut):
+def test_without_an_end_mark_the_picture_is_read_and_a_note_reports_it(kind, cut):
     data = jpeg(kind)
     whole, photo = decode_photo(data, "x"), decode_photo(data[:-cut], "x")
     np.testing.assert_array_equal(photo.array, whole.array)

@@ -66,7 +66,7 @@ def test_pixels_depth_and_mode_come_back(name):
         np.testing.assert_array_equal(files.read_pillow(written).reshape(array.shape), array)
 
 
-def test_png_of_16_bits_grey_with_alpha():
+def test_png_of_16_bits_gray_with_alpha():
     """No library here writes one; the file is raw bytes, and OpenCV reads the result."""
     array = files.noise(9, 7, 2, dtype=U16)
     written = made_again(files.raw_png(array, 4, 16))
@@ -90,7 +90,7 @@ def test_a_palette_becomes_rgb_and_keeps_its_transparency():
 
 
 @pytest.mark.parametrize(("colour_type", "depth", "channels"), [(0, 8, 1), (2, 8, 3), (0, 16, 1)])
-def test_a_colour_key_becomes_alpha(colour_type, depth, channels):
+def test_a_color_key_becomes_alpha(colour_type, depth, channels):
     array = files.noise(4, 5, channels, dtype=U16 if depth == 16 else U8)
     key = array[1, 2].astype(">u2").tobytes()
     data = files.raw_png(array, colour_type, depth, files.chunk(b"tRNS", key))
@@ -197,7 +197,7 @@ def test_an_orientation_tag_of_a_tiff_turns_nothing(turned):
                 assert written.pages[0].tags[274].value == turned
 
 
-def test_transparent_pixels_keep_their_colours_in_lossless_webp():
+def test_transparent_pixels_keep_their_colors_in_lossless_webp():
     array = files.noise(9, 7, 4)
     array[..., 3] = 0
     data = files.by_pillow(array, "WEBP", lossless=True, exact=True)
@@ -247,7 +247,7 @@ def test_jpeg_quality_is_at_least_90_unless_asked():
     assert tables(encode_photo(photo, quality=42)) == asked
 
 
-def test_grey_jpeg_stays_grey():
+def test_gray_jpeg_stays_gray():
     data = files.by_opencv(smooth()[..., 0], ".jpg", [cv2.IMWRITE_JPEG_QUALITY, 97])
     photo = decode_photo(data, "grey")
     assert photo.pixels.shape == (48, 64, 1)

@@ -123,7 +123,7 @@ def test_tiff_tags_hold_no_more_than_the_file():
         decode_photo(b"II*\0" + struct.pack("<I", start) + whole[8:] + directory, "x")
 
 
-def test_strips_in_one_place_are_no_way_to_work_without_end():
+def test_strips_in_one_place_do_not_run_without_end():
     import struct
 
     # Each of 30 strips is the same nearly endless stream of empty blocks.

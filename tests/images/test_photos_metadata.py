@@ -82,7 +82,7 @@ def test_jpeg_segments_are_kept_byte_for_byte():
     assert written.count(b"JFIF\0") == 1
 
 
-def test_a_jpeg_in_adobe_rgb_coding_keeps_its_colours():
+def test_a_jpeg_in_adobe_rgb_coding_keeps_its_colors():
     picture = np.full((16, 16, 3), (200, 30, 90), np.uint8)
     data = files.by_pillow(picture, "JPEG", keep_rgb=True, quality=100)
     assert decode_photo(data, "RGB").pixels.mean(axis=(0, 1)) == pytest.approx((200, 30, 90), abs=2)

@@ -416,7 +416,7 @@ def test_what_is_wrong_with_one_of_the_pnm_family_is_one_line(data):
         decode_photo(data, "x")
 
 
-def test_a_text_that_begins_like_a_pnm_is_no_image():
+def test_a_text_that_begins_like_a_pnm_is_not_an_image():
     for text in (b"P4ssword", b"PF", b"P1: the first", b"P6-P7"):
         with pytest.raises(UserError, match="is not an image"):
             decode_photo(text, "x")

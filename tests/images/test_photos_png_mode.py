@@ -40,7 +40,7 @@ def test_they_go_with_a_palette():
     assert b"bKGD" not in written and b"sBIT" not in written and TEXT in written
 
 
-def test_they_go_where_a_colour_key_becomes_alpha():
+def test_they_go_where_a_color_key_becomes_alpha():
     array = files.noise(5, 6, 3)
     key = files.chunk(b"tRNS", b"\0\1\0\2\0\3")
     own = [files.chunk(b"sBIT", b"\5\6\5"), key, files.chunk(b"bKGD", b"\0\1\0\2\0\3")]

@@ -7,8 +7,9 @@ import keras
 import numpy as np
 import pytest
 
+from export.savedmodel.saved_model import write_saved_model
 from gradnet_tf.denoiser import Denoiser, load_denoiser
-from gradnet_tf.models import FFDNet, GradNet
+from gradnet_tf.models import FFDNet, FixedSigma, GradNet
 from gradnet_tf.models.base import build_model
 from gradnet_tf.utils.errors import UserError
 
@@ -97,6 +98,44 @@ def test_a_functional_model(tmp_path, suffix, channels):
     assert denoiser.denoise(images[:, :1, :3]).shape == (1, 1, 3, channels)
 
 
+def test_a_model_in_memory(picture):
+    model = functional()
+    denoiser = Denoiser(model, "mine")
+    assert (denoiser.name, denoiser.runtime, denoiser.channels) == ("mine", "keras", 1)
+    assert denoiser.source["kind"] == "keras" and denoiser.model.denoiser is model
+    np.testing.assert_allclose(denoiser.denoise(picture), expected_of(model, picture), atol=1e-6)
+    levels = (picture[0] * 255).astype(np.uint8)
+    assert denoiser(levels).shape == levels.shape
+    with pytest.raises(TypeError, match="made from a network in memory"):
+        denoiser.__reduce__()
+
+
+def test_our_own_model_in_memory_is_the_one_of_its_file(tmp_path):
+    model = GradNet.from_preset("gradnet_tiny_color_blind")
+    images = np.random.default_rng(0).random((1, 24, 31, 3), dtype=np.float32)
+    own = Denoiser(model)
+    assert own.model is model
+    model.save(tmp_path / "model.keras")
+    loaded = load_denoiser(str(tmp_path / "model.keras"))
+    np.testing.assert_array_equal(own.denoise(images), loaded.denoise(images))
+    assert own.naive(images) is not None
+    # One that was never called is built.
+    assert Denoiser(FFDNet(num_layers=2, filters=4, channels=1)).needs_sigma
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        (3, "expected a name, a path, a Keras model or a `Runner`. Received: int"),
+        (functional(outputs=2, subtract=False), "model: expected a denoiser of gradnet_tf"),
+        (functional(size=(8, 8)), "images of any size"),
+    ],
+)
+def test_what_is_not_a_denoiser_in_memory_is_refused(model, words):
+    with pytest.raises(UserError, match=words):
+        Denoiser(model)
+
+
 def test_an_h5_file_of_keras_2(tmp_path, picture):
     model = functional()
     model.save(tmp_path / "model.h5")
@@ -158,7 +197,7 @@ def test_layers_that_run_code_or_read_files_are_refused_in_every_format(tmp_path
         load_denoiser(str(tmp_path / "b.h5"))
 
 
-def test_h5_files_that_are_no_whole_model(tmp_path):
+def test_h5_files_that_are_not_a_whole_model(tmp_path):
     functional().save_weights(tmp_path / "a.weights.h5")
     (tmp_path / "a.weights.h5").rename(tmp_path / "weights_only.h5")
     with pytest.raises(UserError, match="weights file does not define its network"):
@@ -210,6 +249,23 @@ def test_export_of_a_network_with_the_noise_level(tmp_path, picture):
     found = denoiser.runner.run(picture, np.float32([20]))
     expected = np.asarray(model(picture, np.float32([20])))
     np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_export_of_a_gradnet_that_passes_the_noise_level_on(tmp_path, picture):
+    """By Keras' export it is one clear line; ours, and one with a fixed level, work."""
+    psi = FFDNet(2, 4, channels=1)
+    model = build_model(GradNet(psi, filters=4, num_modules=1, num_units=1, channels=1))
+    for format in ("tf_saved_model", "litert"):
+        with pytest.raises(ValueError, match="needs the noise level.*python -m export.*FixedSigma"):
+            model.export(tmp_path / "a", format=format, verbose=False)
+    write_saved_model(model, tmp_path / "b")
+    found = Denoiser(tmp_path / "b").runner.run(picture, np.float32([20]))
+    expected = np.clip(np.asarray(model(picture, sigma=np.float32([20]))), 0, 1)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    fixed = GradNet(FixedSigma(psi, 20), filters=4, num_modules=1, num_units=1, channels=1)
+    build_model(fixed).set_weights(model.get_weights())
+    fixed.export(tmp_path / "c", verbose=False)
+    np.testing.assert_allclose(Denoiser(tmp_path / "c").denoise(picture), expected, atol=1e-5)
 
 
 def test_a_functional_model_as_the_naive_denoiser(tmp_path, picture):

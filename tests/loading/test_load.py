@@ -93,7 +93,7 @@ def test_damaged_weights_of_a_run_are_refused(run, tmp_path):
     fails(folder, "damaged")
 
 
-def test_a_run_without_best_weights_says_so(tmp_path):
+def test_a_run_without_best_weights_reports_it(tmp_path):
     (tmp_path / "config.json").write_text('{"preset": "gradnet_tiny", "channels": 3}')
     fails(tmp_path, "no best weights yet")
 
@@ -104,7 +104,7 @@ def test_a_config_of_something_else_is_refused(tmp_path, text):
     fails(tmp_path, "does not name a preset")
 
 
-def test_a_config_that_is_no_json_is_refused(tmp_path):
+def test_a_config_that_is_not_json_is_refused(tmp_path):
     (tmp_path / "config.json").write_text("{")
     fails(tmp_path, "not readable as JSON")
 
@@ -200,7 +200,7 @@ def test_an_empty_file_is_called_empty(tmp_path, name):
         ("a.pth", "not a PyTorch file: it begins with b'# Some t', not as an archive"),
     ],
 )
-def test_a_text_file_under_another_name_is_told(tmp_path, name, words):
+def test_a_text_file_under_another_name_is_reported(tmp_path, name, words):
     (tmp_path / name).write_text("# Some text")
     fails(tmp_path / name, words)
 

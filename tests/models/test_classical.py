@@ -62,7 +62,7 @@ def test_any_size_from_one_pixel(name, size):
     np.testing.assert_allclose(denoised[1], 0.5, atol=2 / 255)
 
 
-def test_colours_are_not_exchanged():
+def test_colors_are_not_exchanged():
     noisy, clean = picture(3)
     clean[..., 2] *= 0.3
     noisy[..., 2] *= 0.3
@@ -78,7 +78,7 @@ def test_the_estimate_follows_the_image():
     np.testing.assert_array_equal(both[..., 3:], denoise(noisy, 25))
 
 
-def test_a_missing_package_is_said_with_command_and_licence(monkeypatch):
+def test_a_missing_package_is_reported_with_command_and_licence(monkeypatch):
     monkeypatch.setitem(sys.modules, "bm3d", None)
     with pytest.raises(UserError, match="pip install bm3d .*non-commercial use only"):
         load_denoiser("bm3d")
@@ -93,7 +93,7 @@ def test_a_file_of_the_name_goes_first(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("channels", [1, 3])
-def test_load_denoiser_takes_grey_and_colour(name, channels):
+def test_load_denoiser_takes_gray_and_color(name, channels):
     denoiser = load_denoiser(name)
     noisy, clean = picture(channels, 32)
     assert denoiser.needs_sigma and denoiser.channels is None and denoiser.model is None

@@ -125,7 +125,7 @@ def test_keras_file_round_trip(tiny, tmp_path):
         lambda: models.ADNet(4),
     ],
 )
-def test_keras_file_round_trip_of_networks_that_normalise(make, tmp_path):
+def test_keras_file_round_trip_of_networks_that_normalize(make, tmp_path):
     model = build_variables(make())
     weights = [RNG.random(weight.shape) * 0.5 + 0.1 for weight in model.get_weights()]
     model.set_weights(weights)  # the moving averages as well
@@ -135,7 +135,7 @@ def test_keras_file_round_trip_of_networks_that_normalise(make, tmp_path):
     np.testing.assert_array_equal(numpy(denoise(again, images)), numpy(denoise(model, images)))
 
 
-def test_what_a_network_is_told_must_be_said_and_changes_its_output():
+def test_what_a_network_is_reported_must_be_said_and_changes_its_output():
     model = build_variables(models.FFDNet(3, 8))
     images = RNG.random((1, 8, 8, 3), dtype=np.float32)
     with pytest.raises(ValueError, match="FFDNet needs the noise level"):
@@ -144,7 +144,7 @@ def test_what_a_network_is_told_must_be_said_and_changes_its_output():
     assert np.abs(outputs[0] - outputs[1]).max() > 1e-5
 
 
-def test_dncnn_normalises_between_its_first_and_its_last_layer():
+def test_dncnn_normalizes_between_its_first_and_its_last_layer():
     model = build_variables(models.DnCNN(5, 4, batch_norm=True))
     kinds = [type(layer).__name__ for layer in [*model.convs, model.reconstruction]]
     assert kinds == ["Conv2D", "ConvNormReLU", "ConvNormReLU", "ConvNormReLU", "Conv2D"]

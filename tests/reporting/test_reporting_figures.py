@@ -30,7 +30,7 @@ def test_the_crop_fits_into_any_image(height, width):
     assert box.cut(image).shape == (min(height, 96), min(width, 96), 1)
 
 
-def test_error_is_the_mean_over_the_channels_in_grey_levels():
+def test_error_is_the_mean_over_the_channels_in_gray_levels():
     clean = np.zeros((2, 2, 3), np.uint8)
     denoised = clean.copy()
     denoised[0, 0] = (30, 0, 60)

@@ -37,7 +37,7 @@ def test_folders_of_models_are_what_was_typed_or_the_name_of_the_file(tmp_path):
         (["x/m.keras", "y/m.keras"], ["x_m", "y_m"]),
     ],
 )
-def test_paths_of_one_name_are_told_apart_by_where_they_differ(tmp_path, paths, expected):
+def test_paths_of_one_name_are_distinguished_by_where_they_differ(tmp_path, paths, expected):
     for path in paths:
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         if "." in path.rpartition("/")[2]:

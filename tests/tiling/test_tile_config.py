@@ -14,7 +14,7 @@ def test_amounts_of_memory_are_read(text, value):
 
 
 @pytest.mark.parametrize("text", ["", "two", "-1GB", "0", "1500", "2 parsecs", "1e9", "nan"])
-def test_what_is_no_amount_of_memory_is_refused(text):
+def test_what_is_not_an_amount_of_memory_is_refused(text):
     with pytest.raises(UserError, match="`max_memory` must be an amount"):
         parse_memory(text)
 

@@ -209,7 +209,7 @@ def test_the_sample_is_fixed_and_covers_the_picture():
     np.testing.assert_allclose(mean.ravel(), crops.mean(), rtol=1e-6)
 
 
-def test_grey_and_channel_by_channel_pictures_go_through_tiles():
+def test_gray_and_channel_by_channel_pictures_go_through_tiles():
     grey = Denoiser(KerasRunner(tiny_model("dncnn_tiny", channels=1)), "grey")
     colour = Denoiser(KerasRunner(tiny_model("dncnn_tiny")), "colour")
     picture = np.random.default_rng(1).integers(0, 256, (61, 53, 3), dtype=np.uint8)
@@ -220,7 +220,7 @@ def test_grey_and_channel_by_channel_pictures_go_through_tiles():
         assert np.abs(found - whole).max() <= 1
 
 
-def test_memory_that_runs_out_halves_the_tile_and_says_so_once(denoiser, capsys, monkeypatch):
+def test_memory_that_runs_out_halves_the_tile_and_reports_it_once(denoiser, capsys, monkeypatch):
     runner = KerasRunner(denoiser.model)
     network = runner._tiled
     working, limit = network._denoise_given, 90 * 90
@@ -295,7 +295,7 @@ def test_every_network_has_an_estimate_of_its_memory():
     assert GradNet(DnCNN()).block_side == 1
 
 
-def test_what_has_no_tiles_says_so():
+def test_what_has_no_tiles_reports_it():
     pytest.importorskip("cv2")
     denoiser = Denoiser(ClassicalRunner("opencv_nlm"), "opencv_nlm")
     picture = np.full((20, 20, 3), 99, np.uint8)

@@ -134,7 +134,7 @@ def test_each_kind_of_file_has_its_measure():
     assert decibels(np.ones(3), np.ones(3)) == np.inf
 
 
-def test_missing_programs_and_rights_are_told(monkeypatch):
+def test_missing_programs_and_rights_are_reported(monkeypatch):
     monkeypatch.setattr(checks_arm64.shutil, "which", lambda name: None)
     with pytest.raises(UserError, match="qemu-aarch64-static, debootstrap.*make arm64-setup"):
         require_tools()
@@ -150,7 +150,7 @@ def test_a_file_that_is_not_there_is_named_before_anything_is_made(tmp_path):
     assert not (tmp_path / "root").exists()
 
 
-def test_the_folder_is_made_once_and_anew_for_other_parts(tmp_path, monkeypatch):
+def test_the_folder_is_made_once_and_again_for_other_parts(tmp_path, monkeypatch):
     root, calls = tmp_path / "root", []
 
     def run(command):
@@ -212,7 +212,7 @@ def test_a_folder_that_was_not_made_here_is_not_deleted(
     assert {name: (root / name).read_text() for name in files} == files
 
 
-def test_a_root_that_was_begun_is_made_anew(tmp_path, monkeypatch):
+def test_a_root_that_was_begun_is_made_again(tmp_path, monkeypatch):
     def fail(command):
         raise UserError("no mirror")
 

@@ -90,7 +90,7 @@ def test_a_file_read_by_its_other_signature_is_a_failure(tmp_path, monkeypatch, 
     assert "another signature" in capsys.readouterr().out
 
 
-def test_without_openvino_the_way_to_it_is_told(monkeypatch):
+def test_without_openvino_the_way_to_it_is_reported(monkeypatch):
     monkeypatch.delenv(VARIABLE, raising=False)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(UserError, match="make openvino-check"):

@@ -184,6 +184,6 @@ def test_a_mixture_of_noise_trains_and_is_recorded(tmp_path):
     assert np.isfinite(losses(tmp_path / "run")).all()
 
 
-def test_an_empty_folder_is_said(tmp_path):
+def test_an_empty_folder_is_reported(tmp_path):
     code, err = message("--dataset=folder", f"--data_dir={tmp_path}")
     assert code == 2 and str(tmp_path) in err and "Traceback" not in err

@@ -80,7 +80,7 @@ def test_weights_of_one_backend_load_on_the_other(results):
     assert np.abs(by_tensorflow - results["jax"]["noisy"]).max() > 0.05
 
 
-def test_a_run_begun_on_tensorflow_goes_on_on_jax(results):
+def test_a_run_started_on_tensorflow_resumes_on_jax(results):
     ours, theirs = results["jax"]["losses_from_other"], results["tensorflow"]["losses"][8:]
     assert len(ours) == len(theirs)
     assert (np.abs(ours - theirs) / theirs).max() < 1e-3

@@ -81,7 +81,7 @@ def test_the_loop_changes_once_at_the_last_tenth(tmp_path):
     assert engine.changed == ()
 
 
-def test_a_run_that_goes_on_in_the_last_tenth_is_in_l2_from_its_first_step(tmp_path):
+def test_a_run_that_resumes_in_the_last_tenth_is_in_l2_from_its_first_step(tmp_path):
     def stop(engine):
         if engine.model.value == sum(range(1, 20)):
             os.kill(os.getpid(), signal.SIGTERM)

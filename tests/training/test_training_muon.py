@@ -262,7 +262,7 @@ def test_loss_scaling_gives_the_step_and_survives_an_overflow():
     assert float(half.optimizer.dynamic_scale) < 2e38
 
 
-def test_a_checkpoint_goes_on_bit_for_bit(tmp_path):
+def test_a_checkpoint_resumes_bit_for_bit(tmp_path):
     engine = make_engine(ema=0.9)
     steps(engine, 2, decay=0.5)
     store = CheckpointStore(tmp_path)

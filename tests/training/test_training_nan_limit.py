@@ -26,7 +26,7 @@ def make_stage(monkeypatch):
 
 
 @pytest.mark.parametrize("limit", [0, 1, 2, 10])
-def test_the_limit_is_the_last_number_of_skipped_steps_that_goes_on(make_stage, limit):
+def test_the_limit_is_the_last_number_of_skipped_steps_that_continues(make_stage, limit):
     stage = make_stage(limit)
     for step in range(1, limit + 1):
         stage.settle(step, BAD)

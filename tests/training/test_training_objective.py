@@ -97,7 +97,7 @@ def test_joint_training_adds_the_l1_of_the_naive_estimate(joint, weight):
     np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
-def test_a_network_that_needs_it_is_told_the_noise_of_each_image():
+def test_a_network_that_needs_it_receives_the_noise_of_each_image():
     model = reference.draw_weights(build_model(models.FFDNet(3, 4)))
     noisy = CLEAN + np.float32([10 / 255, 40 / 255])[:, None, None, None]
     sigma = numpy(objective.realized_sigma(noisy, CLEAN))

@@ -96,7 +96,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(model, tmp_pat
     assert (model.get_weights()[0] == np.float32(0.1)).all()
 
 
-def test_no_checkpoint_is_no_error(model, tmp_path):
+def test_no_checkpoint_is_not_an_error(model, tmp_path):
     assert CheckpointStore(tmp_path).restore(model, None) is None
 
 
@@ -278,7 +278,7 @@ def test_one_training_at_a_time_works_in_a_folder(tmp_path):
         pass
 
 
-def test_an_unwritable_workdir_is_said(tmp_path):
+def test_an_unwritable_workdir_is_reported(tmp_path):
     (tmp_path / "file").write_text("x")
     with pytest.raises(UserError, match="cannot be written"):
         prepare_workdir(TrainConfig(preset="gradnet_tiny", workdir=str(tmp_path / "file/run")))

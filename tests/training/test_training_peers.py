@@ -51,7 +51,7 @@ def test_the_realised_level_is_that_of_the_draws():
     np.testing.assert_allclose(realized_sigma(noisy, clean), levels, rtol=0.02)
 
 
-def test_a_network_that_is_told_the_level_learns_and_is_validated_with_it():
+def test_a_network_that_takes_the_noise_level_learns_and_is_validated_with_it():
     engine, losses = train(lambda: FFDNet(3, 16), steps=60)
     assert losses[-1] < 0.5 * losses[0]
     score = mean_psnr(engine, list(zip(NOISY, CLEAN, strict=True)), OneWorker())
@@ -62,7 +62,7 @@ def test_a_network_that_is_told_the_level_learns_and_is_validated_with_it():
     assert image_panel(engine, NOISY[0], CLEAN[0]).shape == (24, 3 * 24, 3)
 
 
-def test_a_naive_denoiser_that_is_told_the_level_trains_along():
+def test_a_naive_denoiser_that_takes_the_noise_level_trains_along():
     config = dataclasses.replace(CONFIG, preset="gradnet_tiny", joint=True)
     engine, losses = train(lambda: GradNet(FFDNet(2, 8), 8, 1, 1), config, steps=20)
     assert losses[-1] < losses[0]
@@ -108,7 +108,7 @@ def two_devices():
 
 
 @pytest.mark.parametrize("backend", ["tensorflow", "jax"])
-def test_two_devices_normalise_as_one(backend):
+def test_two_devices_normalize_as_one(backend):
     done = subprocess.run(
         [sys.executable, "-W", "ignore", __file__],
         env={**os.environ, "KERAS_BACKEND": backend, "PYTHONPATH": os.pathsep.join(sys.path)},

@@ -135,13 +135,13 @@ def test_a_lock_file_that_is_somebodys_file_is_left_as_it_is(tmp_path, link):
     assert somebodys.read_text() == "mine"
 
 
-def test_a_folder_that_cannot_be_made_is_said(tmp_path, stages):
+def test_a_folder_that_cannot_be_made_is_reported(tmp_path, stages):
     (tmp_path / "out").write_text("a file")
     with pytest.raises(UserError, match="out cannot be written"):
         train(tmp_path)
 
 
-def test_a_run_from_before_there_were_optimisers_goes_on_with_adam(tmp_path):
+def test_a_run_from_before_there_were_optimizers_resumes_with_adam(tmp_path):
     config = TrainConfig(preset="gradnet_tiny", workdir=str(tmp_path), optimizer="adam")
     prepare_workdir(config)
     path = tmp_path / "config.json"
@@ -172,7 +172,7 @@ def contents(folder):
 
 
 @pytest.mark.parametrize("files", FOREIGN.values(), ids=FOREIGN)
-def test_a_folder_that_is_no_run_is_left_as_it_is(tmp_path, stages, files):
+def test_a_folder_that_is_not_a_run_is_left_as_it_is(tmp_path, stages, files):
     for name, text in files.items():
         (tmp_path / "out" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "out" / name).write_text(text)
@@ -182,7 +182,7 @@ def test_a_folder_that_is_no_run_is_left_as_it_is(tmp_path, stages, files):
     assert contents(tmp_path) == before and not stages
 
 
-def test_files_beside_a_run_do_not_matter_and_a_run_goes_on(tmp_path, stages):
+def test_files_beside_a_run_do_not_matter_and_a_run_resumes(tmp_path, stages):
     (tmp_path / "out/best").mkdir(parents=True)
     (tmp_path / "out/notes.txt").write_text("mine")
     for _ in range(2):

@@ -98,7 +98,7 @@ def test_too_many_in_a_row_stop_with_the_last_good_checkpoint(tmp_path):
     assert sorted(p.name for p in (tmp_path / "checkpoints").iterdir())[-1] == "step-00000010"
 
 
-def test_the_count_of_skipped_steps_goes_on_after_a_resume(tmp_path):
+def test_the_count_of_skipped_steps_continues_after_a_resume(tmp_path):
     nan = float("nan")
     with pytest.raises(NotFiniteError):
         run(tmp_path, FakeEngine(losses={4: nan, 12: nan}), nan_limit=0)

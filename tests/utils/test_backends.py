@@ -30,7 +30,7 @@ def test_tensorflow_and_jax_agree(tmp_path):
             str(tmp_path),
             str(path),
         ]
-        subprocess.run(command, check=True, env=environment, timeout=240)
+        subprocess.run(command, check=True, env=environment, timeout=600)
         outputs[backend] = dict(np.load(path))
     ours, theirs = outputs["tensorflow"], outputs["jax"]
     assert ours.pop("modules") and not theirs.pop("modules"), "JAX must not need TensorFlow"

@@ -13,7 +13,7 @@ def test_the_first_steps_tell_nothing():
     assert shown[5:] == ["2:02", "2:01"]
 
 
-def test_a_run_that_goes_on_is_measured_anew():
+def test_a_run_that_goes_on_is_measured_again():
     left = TimeLeft(50)
     shown = {step: left.text(step, step / 128, 5000 + 2 * step) for step in range(51, 58)}
     assert shown[54] == shown[55] == "–" and shown[56] == "2:24" and shown[57] == "2:22"

@@ -139,3 +139,20 @@ def test_archives_are_counted_before_they_are_read(tmp_path):
     for data in (b"", b"PK\x03\x04", bytes(whole[:40])):
         with pytest.raises(ValueError, match="not a readable archive"):
             content(data)
+
+
+def test_damage_anywhere_in_hdf5_is_an_error_of_two_kinds(tmp_path):
+    """h5py raises RuntimeError, KeyError and OverflowError as well, for some damage."""
+    from benchmarks.robustness.fuzz_photos import mutate
+
+    path = tmp_path / "weights.h5"
+    with h5py.File(path, "w") as file:
+        for name in "abcdefghij":
+            file.create_dataset(f"layers/{name}/vars/0", data=np.ones((3, 3), np.float32))
+    data, refused = path.read_bytes(), 0
+    for number in range(400):
+        try:
+            count_numbers(mutate(data, np.random.default_rng(number)))
+        except (OSError, ValueError):
+            refused += 1
+    assert refused > 100

@@ -122,7 +122,7 @@ def test_a_user_error_is_also_a_value_error():
     assert issubclass(errors.UserError, ValueError)
 
 
-def test_a_reader_who_leaves_early_is_no_error(tmp_path, request):
+def test_a_reader_who_leaves_early_is_not_an_error(tmp_path, request):
     path = tmp_path / "script.py"
     body = 'print("line\\n" * 100_000)'
     path.write_text(SCRIPT.format(root=str(request.config.rootpath), body=body))

@@ -81,8 +81,8 @@ def main(given: Given) -> int:
 
 
 def _is_own(folder: Path, name: str) -> bool:
-    told, path = read_object(folder / f"{name}.json"), folder / f"{name}.tflite"
-    return path.is_file() and told.get("sha256") == sha256_of(path)
+    card, path = read_object(folder / f"{name}.json"), folder / f"{name}.tflite"
+    return path.is_file() and card.get("sha256") == sha256_of(path)
 
 
 if __name__ == "__main__":

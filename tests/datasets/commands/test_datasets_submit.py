@@ -107,7 +107,7 @@ def test_a_stopped_sidd_submission_goes_on_where_it_was(sidd, capsys):
     assert third.given == [] and "nothing to do" in capsys.readouterr().out
 
 
-def test_another_model_starts_anew(sidd, capsys):
+def test_another_model_starts_again(sidd, capsys):
     make, blocks = sidd
     with pytest.raises(Interrupted):
         submission.submit_sidd(make(Stops(lambda image: image, at=4)), {})
@@ -118,7 +118,7 @@ def test_another_model_starts_anew(sidd, capsys):
 
 
 @pytest.mark.parametrize("name", ["submission.json", "blocks.partial.npy"])
-def test_damaged_leftovers_start_anew(sidd, name):
+def test_damaged_leftovers_start_again(sidd, name):
     make, blocks = sidd
     with pytest.raises(Interrupted):
         submission.submit_sidd(make(Stops(lambda image: image, at=4)), {})
@@ -207,7 +207,7 @@ def test_the_command_writes_a_submission_of_a_classical_denoiser(tmp_path, capsy
     assert "Submit the content of" in capsys.readouterr().out
 
 
-def test_mistakes_are_told_without_a_traceback(tmp_path, capsys, monkeypatch):
+def test_mistakes_are_reported_without_a_traceback(tmp_path, capsys, monkeypatch):
     write_blocks(tmp_path / "D", (NOISY,), (1, 1, 16, 16, 3))
     common = ("sidd", f"--data_dir={tmp_path / 'D'}", "--model=opencv_nlm")
     (tmp_path / "file").write_text("")

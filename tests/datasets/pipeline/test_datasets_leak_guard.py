@@ -22,7 +22,7 @@ def parent(make_images, tmp_path):
     return tmp_path
 
 
-def test_hash_is_of_the_pixels_and_the_same_in_grey():
+def test_hash_is_of_the_pixels_and_the_same_in_gray():
     image = np.random.default_rng(0).integers(0, 256, (9, 7, 3), np.uint8)
     grey = to_gray(image)
     assert content_hash(image) == content_hash(grey) == content_hash(grey.repeat(3, axis=2))

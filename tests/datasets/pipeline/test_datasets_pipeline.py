@@ -45,7 +45,7 @@ def test_worker_count_and_repetition_change_no_value(image_set, workers):
 
 
 @pytest.mark.parametrize("start_step", [1, 4, 6])
-def test_a_restart_goes_on_with_the_same_values(image_set, start_step):
+def test_a_restart_continues_with_the_same_values(image_set, start_step):
     _assert_equal(_run(image_set, start_step=start_step), _run(image_set)[start_step:])
 
 
@@ -79,7 +79,7 @@ def test_shapes_are_static_and_options_keep_the_order(image_set):
     assert options.experimental_distribute.auto_shard_policy.name == "DATA"
 
 
-def test_grey_batches_have_one_channel(image_set):
+def test_gray_batches_have_one_channel(image_set):
     grey = dataclasses.replace(image_set, channels=1)
     noisy, clean = _run(grey, channels=1, steps=1)[0]
     assert noisy.shape == clean.shape == (4, 16, 16, 1)

@@ -56,7 +56,7 @@ def test_copies_are_means_over_areas_and_come_from_the_same_files(image_set):
     assert scaled.load(1).dtype == np.uint8 and scaled.noisy(1) is None
 
 
-def test_grey_copies_have_one_channel(make_images):
+def test_gray_copies_have_one_channel(make_images):
     folder = make_images("grey", ["a.png"], size=(256, 256))
     scaled = at_scales(find_dataset("folder", folder, channels=1), (1.0, 0.5))
     assert scaled.load(1).shape == (128, 128, 1)

@@ -62,7 +62,7 @@ def test_levels_and_a_degradation_are_not_given_together():
             sigma_range(*levels, NOISE)
 
 
-def test_what_does_not_go_together_is_said(sets):
+def test_what_does_not_go_together_is_reported(sets):
     cluster = Cluster()
     with pytest.raises(UserError, match="renoir has real noise, so --degradation does not apply"):
         TrainingInput(_config(dataset="renoir", degradation=NOISE), sets)

@@ -82,7 +82,7 @@ def test_frames_are_flat_without_noise_and_leave_a_rectangle(image_set):
         np.testing.assert_array_equal(crop[inside], before[inside])
 
 
-def test_frames_have_all_sizes_and_black_white_grey_and_any_colour():
+def test_frames_have_all_sizes_and_black_white_gray_and_any_color():
     generator, crop = np.random.default_rng(0), np.zeros((80, 80, 3), np.uint8)
     frames = [frame_of(crop, generator) for _ in range(400)]
     kept = np.array([1 - outside.mean() for outside, _ in frames])
@@ -98,7 +98,7 @@ def test_frames_have_all_sizes_and_black_white_grey_and_any_colour():
     assert outside.shape == (9, 7) and colour.shape == (1,)
 
 
-def test_colours_are_permuted_saturated_and_brightened():
+def test_colors_are_permuted_saturated_and_brightened():
     crop = np.random.default_rng(1).integers(0, 256, (24, 24, 3), np.uint8)
     generator = np.random.default_rng(0)
     changed = [change_colors(crop, generator) for _ in range(200)]
@@ -121,7 +121,7 @@ def test_colours_are_permuted_saturated_and_brightened():
     assert set(itertools.permutations(range(3))) <= orders
 
 
-def test_grey_crops_become_brighter_or_darker(image_set):
+def test_gray_crops_become_brighter_or_darker(image_set):
     grey = np.full((8, 8, 1), 100, np.uint8)
     values = [change_colors(grey, np.random.default_rng(n)) for n in range(100)]
     assert all(len(np.unique(value)) == 1 for value in values)
@@ -342,7 +342,7 @@ def test_the_data_service_refuses_them(tmp_path, fields, flag):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_run_from_before_the_fields_goes_on_and_other_values_are_named(tmp_path):
+def test_a_run_from_before_the_fields_resumes_and_other_values_are_named(tmp_path):
     # Before there was a choice, every run used Adam.
     config = TrainConfig(preset="gradnet_tiny", optimizer="adam", workdir=str(tmp_path))
     path = prepare_workdir(config) / "config.json"

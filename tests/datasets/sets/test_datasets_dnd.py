@@ -74,7 +74,7 @@ def test_wrong_dnd_files_are_named(dnd, tmp_path):
     assert "no info.mat in" in message() and "noise.visinf" in message()
 
 
-def test_values_that_are_no_numbers_are_refused(dnd):
+def test_values_that_are_not_numbers_are_refused(dnd):
     root, _ = dnd
     path = root / "dnd/images_srgb/0001.mat"
     with h5py.File(path, "r+") as file:
@@ -99,7 +99,7 @@ def test_nyuv2_splits_come_from_their_file(tmp_path, capsys):
     assert "NYUv2 test has 654 images, but 3 were found" in capsys.readouterr().err
 
 
-def test_nyuv2_without_its_splits_says_so_and_takes_all(tmp_path, capsys):
+def test_nyuv2_without_its_splits_reports_it_and_takes_all(tmp_path, capsys):
     write_nyuv2(tmp_path / "nyuv2", splits=None)
     found = find_dataset("nyuv2", tmp_path)
     assert (found.split, len(found)) == ("all", 6)

@@ -35,7 +35,7 @@ def test_splits_are_disjoint_and_as_large_as_stated():
     assert not shown & {training.load(index).tobytes() for index in range(0, len(training), 4)}
 
 
-def test_images_are_bytes_in_colour_and_grey():
+def test_images_are_bytes_in_color_and_gray():
     colour = find_dataset("drawings", split="train")
     grey = find_dataset("drawings", split="train", channels=1)
     for index in range(SOME):

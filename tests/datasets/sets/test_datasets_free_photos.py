@@ -117,7 +117,7 @@ def test_a_missing_folder_manifest_or_photograph_is_one_clear_error(root, name):
     ],
     ids=["empty", "other table", "bytes", "short line", "outside", "twice"],
 )
-def test_what_is_no_manifest_is_said(root, content, words):
+def test_what_is_not_a_manifest_is_reported(root, content, words):
     (root / MANIFEST).write_bytes(content)
     with pytest.raises(UserError, match=re.escape(words)) as caught:
         find_dataset("free_photos", root.parent)
@@ -180,7 +180,7 @@ def test_the_page_credits_every_photograph_once(root, capsys):
     assert "| 32×24 | CC-BY-4.0 | An Author | `owner/repository lomiri__a.jpg` | 64×48, " in page
 
 
-def test_a_manifest_that_makes_no_page_is_said(root, capsys):
+def test_a_manifest_that_makes_no_page_is_reported(root, capsys):
     write_manifest(root, {"elsewhere__a.jpg": "CC0"})
     assert main(["free_photos_page", f"--data_dir={root.parent}"]) == 2
     error = capsys.readouterr().err

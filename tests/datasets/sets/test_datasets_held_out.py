@@ -49,7 +49,7 @@ def test_training_and_validation_refuse_a_renamed_test_image(make_images, tmp_pa
         validation_pairs(image_set, 25, seed=0)
 
 
-def test_real_test_images_are_all_found_even_grey_scaled_or_saved_again(data_dir):
+def test_real_test_images_are_all_found_even_gray_scaled_or_saved_again(data_dir):
     for path in list_images(data_dir / "cbsd68"):
         image = read_image(path)
         quality = [cv2.IMWRITE_JPEG_QUALITY, 30]

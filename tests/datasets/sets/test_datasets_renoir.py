@@ -91,7 +91,7 @@ def test_shots_of_different_sizes_are_refused(renoir):
         find_dataset("renoir", renoir).load(0)
 
 
-def test_a_folder_without_scenes_is_no_renoir(make_images):
+def test_a_folder_without_scenes_is_not_a_renoir_set(make_images):
     folder = make_images("D/other", ["a.png"])
     with pytest.raises(UserError, match="dataset renoir is not in --data_dir="):
         find_dataset("renoir", folder.parent)

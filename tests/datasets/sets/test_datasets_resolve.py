@@ -58,7 +58,7 @@ def test_the_right_count_gives_no_note(make_images, capsys):
     assert capsys.readouterr().err == ""
 
 
-def test_grey_sets_are_grey_unless_asked_otherwise(make_images, capsys):
+def test_gray_sets_are_gray_unless_asked_otherwise(make_images, capsys):
     root = make_images("D/bsd68", ["test001.png"], channels=1).parent
     assert find_dataset("bsd68", root).load(0).shape == (24, 32, 1)
     assert find_dataset("bsd68", root, channels=3).load(0).shape == (24, 32, 3)

@@ -204,7 +204,7 @@ def test_extra_files_change_nothing(scenes):
     assert len(find_dataset("sidd", scenes, "train")) == 4
 
 
-def test_a_part_of_the_set_without_held_out_scenes_says_so(tmp_path):
+def test_a_part_of_the_set_without_held_out_scenes_reports_it(tmp_path):
     write_scenes(tmp_path, ((1, 1),))
     with pytest.raises(UserError, match="has no scene instance from 0192 on"):
         find_dataset("sidd", tmp_path, "held_out")

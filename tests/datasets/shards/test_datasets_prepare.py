@@ -45,7 +45,7 @@ def test_a_refused_start_leaves_only_what_is_finished(tmp_path, images, readable
     assert (tmp_path / "p/folder_all_3").exists() == (readable > 0)
 
 
-def test_who_waited_for_a_refused_one_makes_the_folder_anew(tmp_path, images):
+def test_who_waited_for_a_refused_one_prepares_the_folder_again(tmp_path, images):
     folder = tmp_path / "p/folder_all_3"
     folder.mkdir(parents=True)
     lock = open(folder / ".lock", "a")
@@ -101,7 +101,7 @@ def test_the_index_says_where_pixels_are_and_tensorflow_reads_the_same_records(t
     assert sorted(numbers) == list(range(7))
 
 
-def test_a_second_run_says_so_and_writes_nothing(tmp_path, images, capsys, monkeypatch):
+def test_a_second_run_reports_it_and_writes_nothing(tmp_path, images, capsys, monkeypatch):
     prepare(images, tmp_path / "p", shards=3)
     before = write_times(tmp_path)
     monkeypatch.setattr(ImageSet, "load", lambda *_: pytest.fail("an image was decoded"))
@@ -139,7 +139,7 @@ def test_an_interrupted_run_leaves_no_set_and_the_next_keeps_what_is_whole(
     assert names[0] == names[1] and not any("partial" in name for name in names[0])
 
 
-def test_a_changed_source_is_noticed_and_prepared_anew_on_request(tmp_path, images, capsys):
+def test_a_changed_source_is_noticed_and_prepared_again_on_request(tmp_path, images, capsys):
     prepare(images, tmp_path / "p", shards=3)
     write_image(images.paths[0], np.zeros((24, 32, 3), np.uint8))
     with pytest.raises(UserError, match="made from other images(.|\n)*datasets prepare"):
@@ -240,7 +240,7 @@ def test_the_number_of_shards_follows_from_that_of_the_images(tmp_path, images):
             prepare(images, tmp_path / "p", shards)
 
 
-def test_a_folder_that_cannot_be_written_is_said(tmp_path, images):
+def test_a_folder_that_cannot_be_written_is_reported(tmp_path, images):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="--prepared_dir=.*file cannot be written"):
         prepare(images, tmp_path / "file")

@@ -57,7 +57,7 @@ def test_a_service_without_shards_or_tensorflow_is_refused(monkeypatch):
         require_tensorflow()
 
 
-def test_a_dispatcher_that_is_not_there_is_said_within_the_timeout(prepared):
+def test_a_dispatcher_that_is_not_there_is_reported_within_the_timeout(prepared):
     with socket.create_server(("localhost", 0)) as free:
         address = f"grpc://localhost:{free.getsockname()[1]}"
     started = time.monotonic()
@@ -66,7 +66,7 @@ def test_a_dispatcher_that_is_not_there_is_said_within_the_timeout(prepared):
     assert time.monotonic() - started < 20
 
 
-def test_a_service_without_workers_is_said_within_the_timeout(prepared):
+def test_a_service_without_workers_is_reported_within_the_timeout(prepared):
     # In a process of its own: TensorFlow's wait cannot be ended, and must not hold up the exit.
     code = f"""
 import tensorflow as tf
@@ -85,7 +85,7 @@ except UserError as error:
     assert done.returncode == 0 and "no worker of the service answered within 2 s" in done.stdout
 
 
-def test_a_worker_that_cannot_read_the_shards_is_said(prepared, service, tmp_path):
+def test_a_worker_that_cannot_read_the_shards_is_reported(prepared, service, tmp_path):
     check_service(service, prepared, 60)
     away = prepare(prepared, tmp_path, shards=1)
     away.files[0].rename(tmp_path / "away")

@@ -57,7 +57,7 @@ def test_jpeg_goes_through_the_one_decoder_and_splits_are_kept(make_images, tmp_
     assert "noisy" not in example
 
 
-def test_grey_sets_have_one_channel_and_rni15_no_clean_image(make_images, tmp_path, capsys):
+def test_gray_sets_have_one_channel_and_rni15_no_clean_image(make_images, tmp_path, capsys):
     make_images("D/set12", ["01.png"], channels=1)
     root = make_images("D/rni15", ["Bears.png"]).parent
     (example,) = examples(open_tfds("set12", root, tmp_path / "p"), "test").values()
