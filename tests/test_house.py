@@ -69,6 +69,7 @@ DISTRIBUTIONS = {
     "sklearn": "scikit-learn",
     "ai_edge_litert": "ai-edge-litert",
     "grpc": "grpcio",
+    "huggingface_hub": "huggingface-hub",
     "tensorflow_datasets": "tensorflow-datasets",
     "tensorflow_serving": "tensorflow-serving-api",
 }

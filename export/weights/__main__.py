@@ -1,4 +1,4 @@
-r"""Turns a run into shipped weights: NAME.weights.h5 and its card, NAME.json.
+r"""Turns a run into shipped weights: NAME.weights.h5, its card NAME.json and, for hubs, NAME.md.
 
 Example:
   python -m export.weights --run=runs/small_s25 --name=gradnet_small_color_s25 --data_dir=DATA \
@@ -28,7 +28,7 @@ class Options:
         run: folder of a finished run of train.py.
         name: PRESET_color|gray_blind|sNN.
         metrics: metrics.json files of evaluate.py for this run, in float32.
-        output: folder for the two files.
+        output: folder for the three files.
         float16: use float16 arrays if their loss is negligible.
         dataset: images to measure the loss on (default: the sets of --metrics).
         data_dir: folder of the data set, or its parent.
