@@ -1,9 +1,15 @@
 """`save_to_preset` and `from_preset`: folders that can be shared, and their addresses on a hub."""
 
+import hashlib
+import http.server
 import json
+import os
 import shutil
+import subprocess
 import sys
+import threading
 import types
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -16,6 +22,7 @@ from gradnet_tf.utils.errors import UserError
 from gradnet_tf.weights.hub import fetch
 from gradnet_tf.weights.hub_card import hub_card
 
+ROOT = Path(__file__).resolve().parents[2]
 IMAGES = np.random.default_rng(4).random((1, 21, 18, 3), dtype=np.float32)
 NAMES = ["README.md", "config.json", "metadata.json", "model.weights.h5"]
 
@@ -222,3 +229,50 @@ def test_the_missing_extra_is_named(monkeypatch, address):
         monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(UserError, match=r"gradnet-tf\[hub\]"):
         GradNet.from_preset(address)
+
+
+@pytest.fixture
+def hub_server(copy, monkeypatch, tmp_path):
+    """A server of the folder's files, as Hugging Face's hub answers."""
+    pytest.importorskip("huggingface_hub")
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def answer(self):
+            path = copy / self.path.split("/")[-1]
+            there = path.is_file() and self.path.startswith("/somebody/denoiser/resolve/")
+            data = path.read_bytes() if there else b""
+            self.send_response(200 if there else 404)
+            self.send_header("X-Repo-Commit", "0" * 40)
+            self.send_header("ETag", f'"{hashlib.sha256(data).hexdigest()}"')
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            return data
+
+        do_HEAD = answer  # noqa: N815
+
+        def do_GET(self):
+            self.wfile.write(self.answer())
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        # The package reads its variables when it is imported, so it runs in another process.
+        yield {"HF_ENDPOINT": f"http://127.0.0.1:{server.server_port}", "HF_HOME": str(tmp_path)}
+        server.shutdown()
+
+
+def test_the_real_package_fetches_and_keeps_the_files(hub_server):
+    code = "from gradnet_tf.weights.hub import fetch; print(fetch('hf://somebody/denoiser'))"
+    env = {name: value for name, value in os.environ.items() if "proxy" not in name.lower()}
+    for more in ({}, {"HF_HUB_OFFLINE": "1"}):
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            env={**env, **hub_server, **more, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        folder = Path(done.stdout.strip())
+        assert sorted(path.name for path in folder.iterdir()) == NAMES
