@@ -22,6 +22,7 @@ ORDER = (
     "runtimes",
     "loading",
     "denoiser",
+    "steering",
     "training",
     "evaluation",
     "curves",
