@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import gradnet_tf
 from gradnet_tf import weights
+from gradnet_tf.cli.app_command import add_app
 from gradnet_tf.cli.denoise_command import add_denoise, denoise
 from gradnet_tf.utils.command import guarded
 from gradnet_tf.utils.errors import EXIT_OK, UserError
@@ -39,6 +40,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
 
     add_denoise(commands).set_defaults(run=denoise)
+    add_app(commands)
 
     models = commands.add_parser(
         "models",

@@ -71,7 +71,7 @@ def draw_sheet(noisy: np.ndarray, denoised: np.ndarray, title: str, side: int = 
     size = (_GAP + step * (1 + len(parts)), 2 * _CAPTION + tall + _GAP)
     sheet = Image.new("RGB", size, "white")
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(15)
-    place = f"{wide}×{tall} pixels from ({columns.start}, {rows.start}), at 100%"
+    place = f"{wide} x {tall} pixels from ({columns.start}, {rows.start}), at 100%"
     draw.text((_GAP, 5), f"{title}: {place}", "black", font)
     for number, (caption, strength) in enumerate([("original", 0.0), *parts]):
         left = _GAP + number * step
