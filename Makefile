@@ -34,7 +34,11 @@ RELEASE_VENV := out/release/venv
 DIST ?= out/release/dist
 RELEASE_PACKAGES := build==1.6.1 twine==7.0.0
 
-.PHONY: release-check
+# The documentation as a site.
+DOCS_VENV := out/docs/venv
+DOCS_PACKAGES := mkdocs-material==9.8.2 mkdocstrings-python==2.0.11
+
+.PHONY: release-check docs
 .PHONY: web-demo web-demo-page web-demo-setup web-demo-test arm64-setup arm64-check openvino-check
 
 help:
@@ -47,6 +51,7 @@ help:
 	@echo "make arm64-check     exported files under emulated ARM64, as root (make arm64-setup)"
 	@echo "make openvino-check  exported files in OpenVINO, in an environment of its own"
 	@echo "make release-check   wheel and sdist, checked and tried in a bare environment for each extra"
+	@echo "make docs      the documentation as a site in out/docs/site, with the API reference"
 	@echo "make lint      ruff: rules and formatting"
 	@echo "make venv      only the virtual environment ($(VENV)) with everything installed"
 	@echo "make clean     removes caches, build leftovers and the demo's output; keeps $(VENV)"
@@ -152,6 +157,14 @@ openvino-check: $(INSTALLED) $(OPENVINO)/venv/installed
 $(OPENVINO)/venv/installed:
 	$(PYTHON) -m venv $(OPENVINO)/venv
 	$(OPENVINO)/venv/bin/python -m pip install --quiet $(OPENVINO_PACKAGES)
+	@touch $@
+
+docs: $(DOCS_VENV)/installed
+	NO_MKDOCS_2_WARNING=1 $(DOCS_VENV)/bin/python -m mkdocs build --strict
+
+$(DOCS_VENV)/installed:
+	$(PYTHON) -m venv $(DOCS_VENV)
+	$(DOCS_VENV)/bin/python -m pip install --quiet $(DOCS_PACKAGES)
 	@touch $@
 
 release-check: $(RELEASE_VENV)/installed

@@ -57,6 +57,7 @@ BACKENDS = {"tensorflow", "jax", "torch"}
 OPTIONAL = {
     "benchmarks/speed/torch_gradnet.py": {"torch"},
     "benchmarks/speed/training_cell.py": {"torch"},
+    "tools/docs_site.py": {"mkdocs"},
 }
 
 # Distribution names where they differ from the module's.
