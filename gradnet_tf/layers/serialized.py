@@ -39,8 +39,16 @@ _INCIDENTAL = {"name", "dtype", "trainable", "build_config", "compile_config", "
 
 
 def describe(model: keras.Model) -> dict[str, Any]:
-    """Returns the architecture of one of our models, without its weights."""
-    return keras.saving.serialize_keras_object(model)
+    """Returns the architecture of one of our models, without its weights and its training."""
+    return _without_training(keras.saving.serialize_keras_object(model))
+
+
+def _without_training(config: Any) -> Any:
+    """Removes what `compile` was given, such as a loss that another program does not have."""
+    if isinstance(config, dict):
+        kept = {key: value for key, value in config.items() if key != "compile_config"}
+        return {key: _without_training(value) for key, value in kept.items()}
+    return [_without_training(item) for item in config] if isinstance(config, list) else config
 
 
 def rebuild(
