@@ -17,7 +17,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 from gradnet_tf import weights  # noqa: E402
 from gradnet_tf.utils.command import run_script
 from gradnet_tf.utils.errors import UserError
+from gradnet_tf.utils.files import atomic_write
 from gradnet_tf.utils.options import CommandLine, Given
+from gradnet_tf.weights.hub_card import hub_card
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,6 +35,7 @@ class Options:
         dataset: images to measure the loss on (default: the sets of --metrics).
         data_dir: folder of the data set, or its parent.
         max_images: use only this many images.
+        cards: instead of all this, write NAME.md of all shipped weights anew from their NAME.json.
     """
 
     run: str | None = None
@@ -43,6 +46,7 @@ class Options:
     dataset: str | None = None
     data_dir: str | None = None
     max_images: int | None = None
+    cards: bool = False
 
 
 COMMAND_LINE = CommandLine(Options)
@@ -51,6 +55,10 @@ COMMAND_LINE = CommandLine(Options)
 def main(given: Given) -> None:
     """Writes the weights of a run and prints their card."""
     options = given.make(Options)
+    if options.cards:
+        for card in weights.list_weights():
+            atomic_write(weights.hub_card_path(card["name"]), hub_card(card))
+        return
     for flag in ("run", "name"):
         if not getattr(options, flag):
             raise UserError(f"--{flag} is required. See: python -m export.weights --help")

@@ -31,7 +31,7 @@ def run_app(arguments: argparse.Namespace) -> int:
     except ModuleNotFoundError as error:
         raise UserError(
             "`gradnet app` needs gradio, which is not installed.\n"
-            "Install it: pip install 'gradnet-tf[app]'."
+            'Install it: pip install ".[app]" in a checkout.'
         ) from error
     from gradnet_tf.denoiser import Denoiser
     from gradnet_tf.steering.app_page import start

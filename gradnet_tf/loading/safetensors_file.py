@@ -32,7 +32,7 @@ def read_safetensors(path: Path) -> dict[str, np.ndarray]:
     except ModuleNotFoundError as error:
         raise UserError(
             f"{path}: needs safetensors, which is not installed.\n"
-            "Install it: pip install 'gradnet-tf[safetensors]'."
+            'Install it: pip install ".[safetensors]" in a checkout.'
         ) from error
     try:
         data = read_regular(path, MAX_BYTES)

@@ -193,7 +193,14 @@ class DenoisingModel(keras.Model):
             build_model(self)
         save_preset(self, folder)
 
-    def export(self, filepath, format="tf_saved_model", verbose=None, input_signature=None, **kw):
+    def export(
+        self,
+        filepath: str | os.PathLike[str],
+        format: str = "tf_saved_model",
+        verbose: bool | None = None,
+        input_signature: Any = None,
+        **kw: Any,
+    ) -> None:
         """Keras' `export`, for images of any size, also of a network that was never called."""
         if not self.built:
             build_model(self)
@@ -203,7 +210,7 @@ class DenoisingModel(keras.Model):
         if not self._called:  # Keras refuses to export it, although it is built.
             self(*(ops.zeros([side or 8 for side in spec.shape]) for spec in signature))
         given = signature if input_signature is None else input_signature
-        return super().export(filepath, format, verbose, given, **kw)
+        super().export(filepath, format, verbose, given, **kw)
 
     @property
     def _default_save_signature(self):

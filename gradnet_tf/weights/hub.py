@@ -75,7 +75,7 @@ def _from_kaggle(address: str) -> Path:
 def _not_installed(address: str, package: str) -> UserError:
     return UserError(
         f"{address}: needs {package}, which is not installed.\n"
-        "Install it: pip install 'gradnet-tf[hub]', or download the folder and give its path."
+        'Install it: pip install ".[hub]" in a checkout, or download the folder and give its path.'
     )
 
 

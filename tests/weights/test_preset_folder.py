@@ -227,7 +227,7 @@ def test_what_cannot_be_fetched_is_one_message(hub):
 def test_the_missing_extra_is_named(monkeypatch, address):
     for name in ("huggingface_hub", "kagglehub"):
         monkeypatch.setitem(sys.modules, name, None)
-    with pytest.raises(UserError, match=r"gradnet-tf\[hub\]"):
+    with pytest.raises(UserError, match=r"pip install \"\.\[hub\]\""):
         GradNet.from_preset(address)
 
 
