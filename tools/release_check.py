@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 import zipfile
 from pathlib import Path
 
@@ -86,6 +87,7 @@ def try_extra(wheel: Path, extra: str, folder: Path) -> None:
     """Installs the wheel with one extra into a bare environment and uses it."""
     place = folder / extra
     place.mkdir()
+    begin = time.perf_counter()
     run(sys.executable, "-m", "venv", place / "venv", where=place)
     python, command = place / "venv/bin/python", place / "venv/bin/gradnet"
     wanted = str(wheel) if extra == "none" else f"{wheel}[{extra}]"
@@ -104,7 +106,7 @@ def try_extra(wheel: Path, extra: str, folder: Path) -> None:
         if not (place / "out/noisy.png").is_file():
             sys.exit(f"error: [{extra}] wrote no picture")
         done += ", a picture denoised"
-    print(f"[{extra}] {done}", flush=True)
+    print(f"[{extra}] {done}, {time.perf_counter() - begin:.0f} s from nothing", flush=True)
     shutil.rmtree(place)
 
 

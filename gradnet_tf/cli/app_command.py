@@ -1,23 +1,8 @@
-"""`gradnet app`: its options, and how the page is started."""
+"""`gradnet app`: starts the page; its options are in `gradnet_tf.cli.main`."""
 
 import argparse
 
 from gradnet_tf.utils.errors import EXIT_OK, UserError
-
-
-def add_app(commands) -> argparse.ArgumentParser:
-    """Adds the command to argparse subcommands; returns its parser."""
-    parser = commands.add_parser(
-        "app",
-        help="open a page with sliders in the browser; needs the extra [app]",
-        description="Serves a page on this computer: drop a photograph, move strength, luma, "
-        "chroma and detail, and save the result at full size with its metadata.",
-    )
-    parser.add_argument("--model", default="default", help="a name or a path (default: default)")
-    parser.add_argument("--port", type=int, help="port of the page (default: from 7860 on)")
-    parser.add_argument("--no-browser", action="store_true", help="do not open the browser")
-    parser.set_defaults(run=run_app)
-    return parser
 
 
 def run_app(arguments: argparse.Namespace) -> int:
