@@ -9,13 +9,15 @@ import numpy as np
 from gradnet_tf.training.checkpoints import CheckpointStore
 from gradnet_tf.training.engines.step_result import StepResult
 from gradnet_tf.training.records import NoRecords, RunLog, TensorBoardLog
-from gradnet_tf.training.validation import image_panel, mean_psnr, psnr_by_sigma
+from gradnet_tf.training.validation import image_panel, mean_psnr, naive_gain, psnr_by_sigma
 from gradnet_tf.training.workers.team import Team
 from gradnet_tf.utils.console import ProgressLine, TimeLeft
 from gradnet_tf.utils.errors import Interrupted, NotFiniteError
 from gradnet_tf.utils.files import require_free_space
 
 _DISK_POLL_SECONDS = 2.0
+# A naive denoiser that gains less, in dB, after so many steps does not work.
+_LEAST_NAIVE_GAIN, _STEPS_TO_LEARN = 0.1, 500
 
 
 def _ordinal(number: int) -> str:
@@ -49,6 +51,7 @@ class Stage:
         self.skipped = state.get("skipped", 0) if state else 0
         self.psnr, self.loss = self.best, None
         self._skipped_in_a_row = 0
+        self._warned = False
         self._left = TimeLeft(self.step)
         self._before = state["elapsed"] if state else 0.0
         self._started = time.monotonic()
@@ -201,9 +204,20 @@ class Stage:
         else:
             edges, heights = [low - 0.5, low + 0.5], [self.psnr]
         image = image_panel(self.engine, *self.validation[0])
+        scalars = {"validation/psnr": self.psnr}
+        gain = naive_gain(self.engine, self.validation)
+        if gain is not None:
+            scalars["validation/naive_gain"] = gain
+            if gain < _LEAST_NAIVE_GAIN and self.step >= _STEPS_TO_LEARN and not self._warned:
+                self._warned = True
+                self.say(
+                    f"warning: the naive denoiser gains {gain:.2f} dB on the validation images, so "
+                    "the guide is the noisy image's gradient.\nIts ReLUs may be dead: start again "
+                    "with a lower --learning_rate or more --warmup_steps."
+                )
 
         def write():
-            self.board.scalars({"validation/psnr": self.psnr}, self.step)
+            self.board.scalars(scalars, self.step)
             if heights:
                 self.board.bars("validation/psnr_by_sigma", edges, heights, self.step)
             self.board.image("validation", image, self.step)

@@ -8,6 +8,8 @@ from gradnet_tf.training.workers.team import Team
 
 _LEVELS = 8
 _IMAGES_PER_LEVEL = 2
+# Below this PSNR in dB (σ = 3.6) a noisy image shows whether a denoiser works.
+_MOST_TELLING = 37.0
 
 
 def _predict(engine, noisy, clean, **kwargs):
@@ -19,8 +21,11 @@ def _predict(engine, noisy, clean, **kwargs):
 
 
 def _psnr(engine, noisy: np.ndarray, clean: np.ndarray) -> float:
-    denoised = np.clip(_predict(engine, noisy, clean)[0], 0.0, 1.0)
-    return -10.0 * np.log10(max(float(np.mean((denoised - clean) ** 2)), 1e-12))
+    return _decibels(_predict(engine, noisy, clean)[0], clean)
+
+
+def _decibels(image: np.ndarray, clean: np.ndarray) -> float:
+    return -10.0 * np.log10(max(float(np.mean((np.clip(image, 0, 1) - clean) ** 2)), 1e-12))
 
 
 def mean_psnr(engine, validation: list[tuple[np.ndarray, np.ndarray]], team: Team) -> float:
@@ -31,6 +36,26 @@ def mean_psnr(engine, validation: list[tuple[np.ndarray, np.ndarray]], team: Tea
     scores = [_psnr(engine, noisy, clean) for noisy, clean in validation[team.index :: team.size]]
     total, count = team.sums([sum(scores), len(scores)])
     return total / count
+
+
+def naive_gain(engine, validation: list[tuple[np.ndarray, np.ndarray]]) -> float | None:
+    """Returns how much the naive estimate is better than the noisy image, in dB, on a few images.
+
+    About 0 means that the naive denoiser has stopped to work: with too high a learning rate all its
+    ReLUs can die, and the network then takes the gradient of the noisy image for its guide.
+    `None` if the network has no naive denoiser, or if hardly an image has noise.
+    """
+    if getattr(engine.model, "naive_denoiser", None) is None:
+        return None
+    gains = []
+    for noisy, clean in validation:
+        before = _decibels(noisy[..., : clean.shape[-1]], clean)
+        if before < _MOST_TELLING:
+            naive = _predict(engine, noisy, clean, intermediates=True)["naive"][0]
+            gains.append(_decibels(naive, clean) - before)
+        if len(gains) == _IMAGES_PER_LEVEL:
+            return float(np.mean(gains))
+    return None
 
 
 def psnr_by_sigma(

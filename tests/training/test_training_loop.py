@@ -107,6 +107,17 @@ def test_log_rows_best_weights_and_learning_rate(tmp_path):
     assert best_weights(tmp_path).name == "step-00000020.weights.h5"
 
 
+@pytest.mark.parametrize(("gain", "warned"), [(0.0, True), (0.5, False), (None, False)])
+def test_a_naive_denoiser_that_stopped_working_is_reported_once(
+    tmp_path, monkeypatch, capsys, gain, warned
+):
+    monkeypatch.setattr(stage, "naive_gain", lambda engine, validation: gain)
+    monkeypatch.setattr(stage, "_STEPS_TO_LEARN", 10)
+    run(tmp_path, FakeEngine(), validate_every=5)
+    printed = capsys.readouterr()
+    assert (printed.out + printed.err).count("lower --learning_rate") == int(warned)
+
+
 def test_a_stop_request_saves_and_the_same_command_resumes_to_the_same_result(tmp_path):
     whole = FakeEngine()
     run(tmp_path / "whole", whole)

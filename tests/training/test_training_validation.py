@@ -1,9 +1,11 @@
 """What is measured while a run goes on: PSNR over images and over noise levels."""
 
+import types
+
 import numpy as np
 import pytest
 
-from gradnet_tf.training.validation import image_panel, mean_psnr, psnr_by_sigma
+from gradnet_tf.training.validation import image_panel, mean_psnr, naive_gain, psnr_by_sigma
 from gradnet_tf.training.workers.team import Team
 
 
@@ -44,3 +46,26 @@ def test_the_panel_of_a_model_without_parts_has_three_images():
     shown = image_panel(Engine(flat=True), noisy, clean)
     assert shown.shape == (64, 3 * 64, 3) and shown.dtype == np.uint8
     assert (shown[:, -64:] == 128).all() and np.abs(shown[:, 64:128] - 128.0).max() <= 1
+
+
+class GuidedEngine(Engine):
+    """Its naive estimate is the image with a share of the distance to gray removed."""
+
+    model = types.SimpleNamespace(naive_denoiser=object())
+
+    def __init__(self, share):
+        super().__init__()
+        self.share = np.float32(share)
+
+    def predict(self, noisy, intermediates=False):
+        return {"naive": noisy + self.share * (0.5 - noisy)} if intermediates else noisy
+
+
+def test_the_naive_gain_is_that_of_the_estimate_over_the_noisy_image():
+    assert naive_gain(GuidedEngine(0), pairs(25)) == pytest.approx(0, abs=1e-6)
+    assert naive_gain(GuidedEngine(0.5), pairs(25)) == pytest.approx(20 * np.log10(2), abs=1e-4)
+    # Clean images say nothing; the noisy ones after them do.
+    mixed = pairs(0, 3) + pairs(1, 1) + pairs(20, 2)
+    assert naive_gain(GuidedEngine(0.9), mixed) == pytest.approx(20, abs=1e-3)
+    assert naive_gain(GuidedEngine(0.9), pairs(1)) is None
+    assert naive_gain(Engine(), pairs(25)) is None
