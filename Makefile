@@ -30,6 +30,17 @@ ARM64_FORMATS ?= tflite_float32,tflite_float16,tflite_dynamic,tflite_int8,tflite
 OPENVINO := out/openvino
 OPENVINO_PACKAGES := openvino==2026.4.1 numpy==2.4.6
 
+# The wheel, tried in bare environments (about 3 GB while it runs).
+RELEASE_EXTRAS ?= none,litert,tensorflow,jax,hub,safetensors,tiff,plot,mat,app
+RELEASE_VENV := out/release/venv
+DIST ?= out/release/dist
+RELEASE_PACKAGES := build==1.6.1 twine==7.0.0
+
+# The documentation as a site.
+DOCS_VENV := out/docs/venv
+DOCS_PACKAGES := mkdocs-material==9.8.2 mkdocstrings-python==2.0.11
+
+.PHONY: release-check docs
 .PHONY: web-demo web-demo-page web-demo-setup web-demo-test arm64-setup arm64-check openvino-check
 
 help:
@@ -41,6 +52,8 @@ help:
 	@echo "make web-demo-test   the same in headless Chromium, its result judged (make web-demo-setup)"
 	@echo "make arm64-check     exported files under emulated ARM64, as root (make arm64-setup)"
 	@echo "make openvino-check  exported files in OpenVINO, in an environment of its own"
+	@echo "make release-check   wheel and sdist, checked and tried in a bare environment for each extra"
+	@echo "make docs      the documentation as a site in out/docs/site, with the API reference"
 	@echo "make lint      ruff: rules and formatting"
 	@echo "make venv      only the virtual environment ($(VENV)) with everything installed"
 	@echo "make clean     removes caches, build leftovers and the demo's output; keeps $(VENV)"
@@ -146,6 +159,22 @@ openvino-check: $(INSTALLED) $(OPENVINO)/venv/installed
 $(OPENVINO)/venv/installed:
 	$(PYTHON) -m venv $(OPENVINO)/venv
 	$(OPENVINO)/venv/bin/python -m pip install --quiet $(OPENVINO_PACKAGES)
+	@touch $@
+
+docs: $(DOCS_VENV)/installed
+	NO_MKDOCS_2_WARNING=1 $(DOCS_VENV)/bin/python -m mkdocs build --strict
+
+$(DOCS_VENV)/installed:
+	$(PYTHON) -m venv $(DOCS_VENV)
+	$(DOCS_VENV)/bin/python -m pip install --quiet $(DOCS_PACKAGES)
+	@touch $@
+
+release-check: $(RELEASE_VENV)/installed
+	$(RELEASE_VENV)/bin/python -m tools.release_check --extras=$(RELEASE_EXTRAS) --output=$(DIST)
+
+$(RELEASE_VENV)/installed:
+	$(PYTHON) -m venv $(RELEASE_VENV)
+	$(RELEASE_VENV)/bin/python -m pip install --quiet $(RELEASE_PACKAGES)
 	@touch $@
 
 clean:

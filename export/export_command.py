@@ -4,6 +4,7 @@ import functools
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from export.export_config import ExportConfig
 from export.verify.formats import BFLOAT16, SAVED_MODEL, parse_tflite
@@ -14,7 +15,9 @@ from gradnet_tf.utils.files import require_free_space
 from gradnet_tf.utils.quiet import quiet_native_logs
 
 
-def export(config: ExportConfig, images, calibration_images: Callable | None = None) -> int:
+def export(
+    config: ExportConfig, images: Any, calibration_images: Callable[[int], Any] | None = None
+) -> int:
     """Runs an export.
 
     Args:

@@ -57,6 +57,7 @@ BACKENDS = {"tensorflow", "jax", "torch"}
 OPTIONAL = {
     "benchmarks/speed/torch_gradnet.py": {"torch"},
     "benchmarks/speed/training_cell.py": {"torch"},
+    "tools/docs_site.py": {"mkdocs"},
 }
 
 # Distribution names where they differ from the module's.
@@ -69,6 +70,7 @@ DISTRIBUTIONS = {
     "sklearn": "scikit-learn",
     "ai_edge_litert": "ai-edge-litert",
     "grpc": "grpcio",
+    "huggingface_hub": "huggingface-hub",
     "tensorflow_datasets": "tensorflow-datasets",
     "tensorflow_serving": "tensorflow-serving-api",
 }

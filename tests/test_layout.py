@@ -23,6 +23,7 @@ ORDER = (
     "runtimes",
     "loading",
     "denoiser",
+    "steering",
     "training",
     "evaluation",
     "curves",

@@ -53,7 +53,12 @@ def get_info(name: str) -> DatasetInfo:
     for row in _ROWS:
         if wanted in {known.casefold() for known in (row.name, *row.aliases)}:
             return row
-    raise UserError(f"unknown dataset {name!r}.\n`dataset` must be one of {', '.join(DATASETS)}.")
+    hint = ""
+    if Path(name).is_dir():
+        hint = f"\nFor a folder of your own: --dataset=folder --data_dir={name} (or pairs)."
+    raise UserError(
+        f"unknown dataset {name!r}.\n`dataset` must be one of {', '.join(DATASETS)}.{hint}"
+    )
 
 
 def find_dataset(

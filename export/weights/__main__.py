@@ -1,4 +1,4 @@
-r"""Turns a run into shipped weights: NAME.weights.h5 and its card, NAME.json.
+r"""Turns a run into shipped weights: NAME.weights.h5, its card NAME.json and, for hubs, NAME.md.
 
 Example:
   python -m export.weights --run=runs/small_s25 --name=gradnet_small_color_s25 --data_dir=DATA \
@@ -17,7 +17,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 from gradnet_tf import weights  # noqa: E402
 from gradnet_tf.utils.command import run_script
 from gradnet_tf.utils.errors import UserError
+from gradnet_tf.utils.files import atomic_write
 from gradnet_tf.utils.options import CommandLine, Given
+from gradnet_tf.weights.hub_card import hub_card
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,11 +30,12 @@ class Options:
         run: folder of a finished run of train.py.
         name: PRESET_color|gray_blind|sNN.
         metrics: metrics.json files of evaluate.py for this run, in float32.
-        output: folder for the two files.
+        output: folder for the three files.
         float16: use float16 arrays if their loss is negligible.
         dataset: images to measure the loss on (default: the sets of --metrics).
         data_dir: folder of the data set, or its parent.
         max_images: use only this many images.
+        cards: instead of all this, write NAME.md of all shipped weights anew from their NAME.json.
     """
 
     run: str | None = None
@@ -43,6 +46,7 @@ class Options:
     dataset: str | None = None
     data_dir: str | None = None
     max_images: int | None = None
+    cards: bool = False
 
 
 COMMAND_LINE = CommandLine(Options)
@@ -51,6 +55,10 @@ COMMAND_LINE = CommandLine(Options)
 def main(given: Given) -> None:
     """Writes the weights of a run and prints their card."""
     options = given.make(Options)
+    if options.cards:
+        for card in weights.list_weights():
+            atomic_write(weights.hub_card_path(card["name"]), hub_card(card))
+        return
     for flag in ("run", "name"):
         if not getattr(options, flag):
             raise UserError(f"--{flag} is required. See: python -m export.weights --help")

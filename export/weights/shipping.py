@@ -16,9 +16,10 @@ from gradnet_tf.evaluation.evaluate_set import EvaluateConfig, evaluate
 from gradnet_tf.loading.run_folder import best_weights
 from gradnet_tf.models.presets import PRESETS
 from gradnet_tf.utils.errors import UserError
-from gradnet_tf.utils.files import atomic_path, sha256_of, write_json
+from gradnet_tf.utils.files import atomic_path, atomic_write, sha256_of, write_json
 from gradnet_tf.utils.ownership import is_json_with, read_object, require_replaceable
 from gradnet_tf.utils.quiet import quiet_native_logs
+from gradnet_tf.weights.hub_card import hub_card
 
 
 def ship(
@@ -36,7 +37,7 @@ def ship(
         run: folder of a finished run.
         name: name of the weights.
         metrics: metrics.json files of evaluate.py for the run's best weights.
-        output: folder for NAME.weights.h5 and NAME.json.
+        output: folder for NAME.weights.h5, NAME.json and the model card NAME.md.
         terms_of: maps the name of the training set to its origin and terms.
         find_images: maps the name of a set in `metrics` to the images that decide between float16
             and float32; without it, float32 is used.
@@ -74,7 +75,7 @@ def ship(
     target = output / f"{name}.weights.h5"
 
     def check_place():
-        for path in (target, output / f"{name}.json"):
+        for path in (target, output / f"{name}.json", output / f"{name}.md"):
             require_replaceable(path, f"--output={output}", lambda _: is_shipped(output, name))
 
     check_place()
@@ -124,6 +125,8 @@ def ship(
         card_path, f"--output={output}", lambda path: is_json_with(path, *_OF_A_CARD)
     )
     write_json(card_path, card)
+    # Made of the JSON card alone, so that an earlier one holds nothing of its own.
+    atomic_write(output / f"{name}.md", hub_card(card))
     return card
 
 

@@ -133,6 +133,9 @@ class DenoiseOptions:
         jobs: number of files in flight; reading and writing overlap with the network, and the
             results do not change.
         report: write an HTML page that shows every picture before and after.
+        preview: write no results but NAME_preview.png: a crop at 100% with several strengths.
+        detail: put back this share of fine texture where the image gradient shows some.
+        mask: picture of the photographs' size that limits the work: white is denoised, black kept.
     """
 
     inputs: tuple[str, ...] = option(positional=True, metavar="INPUT")
@@ -141,6 +144,9 @@ class DenoiseOptions:
     dry_run: bool = False
     jobs: int = option(1, least=1, most=64, metavar="N")
     report: str | None = option(None, metavar="FILE.html")
+    preview: bool = False
+    detail: float = option(0.0, least=0.0, most=1.0)
+    mask: str | None = option(None, metavar="FILE")
 
 
 def add_denoise(commands) -> argparse.ArgumentParser:
@@ -179,6 +185,8 @@ def denoise(arguments: argparse.Namespace) -> int:
     model = resolve(wanted.model, wanted.runtime)
     info = model_info(model)
     settings = _settings(wanted, info)
+    if arguments.detail or arguments.mask:
+        settings |= {"detail": arguments.detail, "mask": arguments.mask}
     options = FileOptions(
         changes_nothing=wanted.changes_nothing,
         quality=wanted.quality,
@@ -190,6 +198,17 @@ def denoise(arguments: argparse.Namespace) -> int:
     )
     load = functools.partial(wanted.load, model=model)
     _check_sigma(wanted, info)
+    if arguments.preview or arguments.detail or arguments.mask:
+        from gradnet_tf.steering.texture import steered
+
+        if arguments.preview:
+            # The sheet blends itself.
+            load = functools.partial(dataclasses.replace(wanted, strength=1.0).load, model=model)
+        load = steered(load, arguments.detail, arguments.mask)
+    if arguments.preview:
+        from gradnet_tf.steering.preview_sheet import write_previews
+
+        return write_previews(plan.jobs, load, wanted.overwrite, wanted.max_megapixels)
     if is_stream:
         return denoise_stream(sys.stdin.buffer, sys.stdout.buffer, load, options)
     report = _report(arguments, plan, settings, info)
@@ -214,6 +233,8 @@ def _settings(wanted: ResultOptions, info: "ModelInfo | None") -> dict[str, Any]
 
 
 def _check_paths(arguments: argparse.Namespace, is_stream: bool) -> None:
+    if arguments.preview and (is_stream or arguments.report or arguments.dry_run):
+        raise UserError("--preview: not allowed with - as INPUT, --report or --dry-run.")
     if is_stream:
         for flag, value in (("output", arguments.output), ("report", arguments.report)):
             if value not in (None, "-"):

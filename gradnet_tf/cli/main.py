@@ -42,6 +42,17 @@ def _parser() -> argparse.ArgumentParser:
     add_denoise(commands).set_defaults(run=denoise)
     add_noise(commands).set_defaults(run=noise)
 
+    app = commands.add_parser(
+        "app",
+        help="open a page with sliders in the browser; needs the extra [app]",
+        description="Serves a page on this computer: drop a photograph, move strength, luma, "
+        "chroma and detail, and save the result at full size with its metadata.",
+    )
+    app.add_argument("--model", default="default", help="a name or a path (default: default)")
+    app.add_argument("--port", type=int, help="port of the page (default: from 7860 on)")
+    app.add_argument("--no-browser", action="store_true", help="do not open the browser")
+    app.set_defaults(run=_app)
+
     models = commands.add_parser(
         "models",
         help="list the shipped weights, or print the model card of one",
@@ -54,6 +65,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     models.set_defaults(run=_models)
     return parser
+
+
+def _app(arguments: argparse.Namespace) -> int:
+    # The page's module is imported only here: the other commands have no use for it.
+    from gradnet_tf.cli.app_command import run_app
+
+    return run_app(arguments)
 
 
 def _models(arguments: argparse.Namespace) -> int:

@@ -100,10 +100,12 @@ class EvaluateConfig:
 
 
 class Denoiser(Protocol):
-    """The part of a denoiser that an evaluation uses."""
+    """The part of a denoiser that an evaluation uses; `channels` is `None` if it takes any."""
 
     name: str
-    channels: int
+
+    @property
+    def channels(self) -> int | None: ...
 
     def denoise(self, images: np.ndarray, sigma: float | None = None) -> np.ndarray:
         """Denoises float32 (N, H, W, C) with nominal range [0, 1]; returns the same shape."""
@@ -119,10 +121,15 @@ class ImageSet(Protocol):
     optional, contains its protocol.
     """
 
-    name: str
-    split: str
-    names: Sequence[str]
-    channels: int
+    # Properties, because what is only read may be of a narrower type, or frozen.
+    @property
+    def name(self) -> str: ...
+    @property
+    def split(self) -> str: ...
+    @property
+    def names(self) -> Sequence[str]: ...
+    @property
+    def channels(self) -> int: ...
 
     def load(self, index: int) -> np.ndarray:
         """Returns the clean image, uint8 (H, W, C)."""

@@ -19,9 +19,11 @@ from gradnet_tf.utils.files import sha256_of
 from gradnet_tf.utils.quiet import quiet_native_logs
 
 READABLE = (
-    "a run folder of train.py, a SavedModel folder, an export's output folder, a .keras or .h5 "
-    "file of Keras, a .tflite file, published weights (.mat, .pth)"
+    "a run folder of train.py, a folder of save_to_preset, a SavedModel folder, an export's output "
+    "folder, a .keras or .h5 file of Keras, a .tflite file, published weights (.mat, .pth, "
+    ".safetensors)"
 )
+_PUBLISHED = (".mat", ".pth", ".pt", ".safetensors")
 _MATLAB, _ZIP, _PICKLE, _HDF5 = b"MATLAB", b"PK\x03\x04", b"\x80", b"\x89HDF"
 
 
@@ -66,7 +68,11 @@ def resolve(
     """
     use_litert = runs_on_litert(runtime, precision)
     path, card, gray, tflite = None, None, None, None
-    if spec and Path(spec).exists():
+    if spec.startswith(weights.ADDRESSES):
+        from gradnet_tf.weights.hub import fetch
+
+        path, kind = fetch(spec), "folder"
+    elif spec and Path(spec).exists():
         path = Path(spec)
         kind = "folder" if path.is_dir() else "file"
     elif spec in CLASSICAL:
@@ -130,6 +136,8 @@ def model_info(found: Resolved) -> ModelInfo | None:
 
 def _folder_info(folder: Path) -> ModelInfo:
     name = folder.resolve().name
+    if weights.is_preset_folder(folder):
+        return ModelInfo(name, sha256_of(folder / weights.PRESET_WEIGHTS))
     try:
         config = read_json(folder / "config.json", MOST_CONFIG)
         best = best_weights(folder)
@@ -197,6 +205,8 @@ def load_runner(model: Resolved, precision: str, flag: str | None) -> Loaded:
 
 def _load_folder(model: Resolved, precision: str) -> Loaded:
     path = model.path
+    if weights.is_preset_folder(path):
+        return _load_preset_folder(path, precision)
     if (path / "config.json").is_file():
         return _load_run(path, precision)
     for folder in (path, _newest_version(path), _newest_version(path / "saved_model")):
@@ -232,7 +242,7 @@ def _load_file(model: Resolved, precision: str) -> Loaded:
         return _load_keras(path, precision)
     if head.startswith(_HDF5) and path.suffix in (".h5", ".hdf5"):
         return _load_keras(path, precision)
-    if head.startswith((_MATLAB, _ZIP, _PICKLE)) or path.suffix in (".mat", ".pth", ".pt"):
+    if head.startswith((_MATLAB, _ZIP, _PICKLE)) or path.suffix in _PUBLISHED:
         return _load_published(path, precision)
     if path.suffix == ".keras":
         raise UserError(
@@ -320,6 +330,23 @@ def _rebuild(config, path, sha256, kind, precision, name, run) -> Loaded:
     runner = runner_from_weights(config["preset"], channels, precision, path, naive_model)
     source = {"kind": kind, "path": str(path), "preset": config["preset"], "sha256": sha256}
     return Loaded(runner, name, {**source, "run": run, "trained_sigma": _trained_sigma(config)})
+
+
+def _load_preset_folder(path: Path, precision: str) -> Loaded:
+    backend_name()
+    from gradnet_tf.models.base import DenoisingModel
+    from gradnet_tf.models.presets import load_preset
+    from gradnet_tf.runtimes.keras_runtime import require_own_process, runner_for
+
+    require_own_process()
+    model = load_preset(str(path), True, precision, DenoisingModel, "from_preset")
+    card = model.loaded_from.card or {}
+    source = {
+        "kind": "preset",
+        "path": str(path),
+        "sha256": sha256_of(path / weights.PRESET_WEIGHTS),
+    }
+    return Loaded(runner_for(model), path.resolve().name, source | _from_card(card))
 
 
 def _load_keras(path: Path, precision: str) -> Loaded:

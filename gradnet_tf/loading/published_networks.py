@@ -14,6 +14,7 @@ from gradnet_tf.loading.conv_chain import (
     common_prefix,
 )
 from gradnet_tf.loading.matlab_file import MatlabLayer, read_matlab
+from gradnet_tf.loading.safetensors_file import read_safetensors
 from gradnet_tf.loading.tensor_source import Convolution, Source
 from gradnet_tf.loading.torch_file import read_torch
 from gradnet_tf.models import ADNet, CBDNet, DnCNN, FFDNet, ReleasedCBDNet
@@ -199,10 +200,10 @@ class PublishedNetwork:
 
 
 def read_published(path: Path) -> PublishedNetwork:
-    """Returns the network whose weights a `.mat` or `.pth` file holds.
+    """Returns the network whose weights a `.mat`, `.pth` or `.safetensors` file holds.
 
     Args:
-        path: the file; its type is detected from its first bytes.
+        path: the file; its type is detected from its first bytes, safetensors by its suffix.
 
     Raises:
         UserError: the file is damaged, would run code, or contains an unknown network, or a
@@ -222,7 +223,8 @@ def read_published(path: Path) -> PublishedNetwork:
         if scale != FRAMES[frame] or (frame and not is_map):
             raise _unknown(path, "its channels do not fit its layers SubP and concat")
         return network
-    source = Source(path, read_torch(path))
+    is_safe = path.suffix == ".safetensors"
+    source = Source(path, read_safetensors(path) if is_safe else read_torch(path))
     network = _from_torch(source)
     source.finish()
     return network

@@ -1,6 +1,7 @@
 """Base class of all denoising networks."""
 
 import inspect
+import os
 from typing import Any, Self
 
 import keras
@@ -144,11 +145,14 @@ class DenoisingModel(keras.Model):
     def from_preset(
         cls, preset: str, load_weights: bool = True, precision: str = "float32"
     ) -> Self:
-        """Builds a network by name with shipped weights; needs no network access.
+        """Builds a network with trained weights; names and folders need no network access.
 
         Args:
             preset: name of weights ("gradnet_small_color_blind", see `gradnet models`), of an
-                architecture ("gradnet_small": its color blind weights), or "default".
+                architecture ("gradnet_small": its color blind weights), "default", a folder
+                written by `save_to_preset`, or the address of such a folder on a hub:
+                "hf://USER/REPO[@REVISION]" or "kaggle://OWNER/MODEL/keras/VARIATION[/VERSION]",
+                which needs the extra `[hub]`.
             load_weights: `False` keeps random initial weights.
             precision: dtype policy of the layers; variables and output are float32.
 
@@ -158,7 +162,9 @@ class DenoisingModel(keras.Model):
 
         Raises:
             UserError: an unknown name, weights that are not shipped or whose sha256 differs from
-                their card's, or a network of another class.
+                their card's, a network of another class, a folder that names classes other than
+                ours, Keras' and those that the program has registered, or a hub that cannot be
+                reached.
 
         Example:
 
@@ -169,7 +175,33 @@ class DenoisingModel(keras.Model):
 
         return load_preset(preset, load_weights, precision, cls, f"{cls.__name__}.from_preset")
 
-    def export(self, filepath, format="tf_saved_model", verbose=None, input_signature=None, **kw):
+    def save_to_preset(self, folder: str | os.PathLike[str]) -> None:
+        """Writes a folder that `from_preset`, `Denoiser` and `--model=` take, and hubs show.
+
+        It holds `config.json`, `metadata.json` (with the sha256 of the weights),
+        `model.weights.h5` and the model card `README.md`: that of the shipped weights if these
+        are still unchanged, otherwise one with gaps for the author to fill.
+
+        Args:
+            folder: created if missing; an earlier preset in it is replaced.
+
+        Raises:
+            UserError: it holds files of these names that are not an earlier preset.
+        """
+        from gradnet_tf.models.presets import save_preset
+
+        if not self.built:
+            build_model(self)
+        save_preset(self, folder)
+
+    def export(
+        self,
+        filepath: str | os.PathLike[str],
+        format: str = "tf_saved_model",
+        verbose: bool | None = None,
+        input_signature: Any = None,
+        **kw: Any,
+    ) -> None:
         """Keras' `export`, for images of any size, also of a network that was never called.
 
         Raises:
@@ -191,7 +223,7 @@ class DenoisingModel(keras.Model):
         if not self._called:  # Keras refuses to export it, although it is built.
             self(*(ops.zeros([side or 8 for side in spec.shape]) for spec in signature))
         given = signature if input_signature is None else input_signature
-        return super().export(filepath, format, verbose, given, **kw)
+        super().export(filepath, format, verbose, given, **kw)
 
     @property
     def _default_save_signature(self):

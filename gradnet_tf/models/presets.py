@@ -1,6 +1,8 @@
 """Named configurations of the networks, and the recipe each is trained with by default."""
 
 import dataclasses
+import hashlib
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -320,7 +322,8 @@ def load_preset(preset: str, load_weights: bool, precision: str, wanted: type, c
     """Builds the network that `preset` names; see `DenoisingModel.from_preset`.
 
     Args:
-        preset: name of shipped weights, of an architecture, or "default".
+        preset: name of shipped weights, of an architecture, "default", a folder of
+            `save_to_preset`, or the address of one on a hub.
         load_weights: if false, the weights are random, and any preset is allowed.
         precision: dtype policy of the layers.
         wanted: required class of the network.
@@ -331,6 +334,8 @@ def load_preset(preset: str, load_weights: bool, precision: str, wanted: type, c
             another class.
     """
     said = f"{caller}({preset!r})"
+    if preset.startswith(weights.ADDRESSES) or Path(preset).is_dir():
+        return _load_folder(preset, load_weights, precision, wanted, said)
     card = weights.find_card(preset)
     known = (card["preset"], card["channels"]) if card else parse_name(preset)
     if known is None:
@@ -347,7 +352,92 @@ def load_preset(preset: str, load_weights: bool, precision: str, wanted: type, c
             f"{said}: the weights {name} are not shipped; these are: {weights.shipped_names()}.\n"
             f"load_weights=False builds the network with random weights. To train it:\n  {command}"
         )
-    return model_from_weights(*known, precision, weights.verified_path(card))
+    model = model_from_weights(*known, precision, weights.verified_path(card))
+    model.loaded_from = Origin(card["name"], digest_of(model), card)
+    return model
+
+
+def _load_folder(preset: str, load_weights: bool, precision: str, wanted: type, said: str):
+    """Builds the network of a folder that `save_to_preset` wrote; see `load_preset`."""
+    from gradnet_tf import models
+    from gradnet_tf.layers.serialized import rebuild
+    from gradnet_tf.utils.containers import count_numbers
+    from gradnet_tf.weights.hub import fetch
+    from gradnet_tf.weights.preset_folder import CONFIG, WEIGHTS, read_folder
+
+    models.register_all()
+    path = fetch(preset) if preset.startswith(weights.ADDRESSES) else Path(preset)
+    if not weights.is_preset_folder(path):
+        raise UserError(
+            f"{said}: the folder has no {CONFIG} and {WEIGHTS}, so it is not a preset.\n"
+            "Expected a folder of save_to_preset; Denoiser(FOLDER) reads runs and exports."
+        )
+    if precision not in PRECISIONS:
+        raise UserError(
+            f"`precision` must be one of {', '.join(PRECISIONS)}. Received: precision={precision!r}"
+        )
+    folder = read_folder(path)
+    try:
+        count = count_numbers(folder.weights)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{folder.weights}: not weights of Keras: {error}.") from error
+    # A class that the program has registered is its own code, which the file only names.
+    model = rebuild(folder.architecture, precision, str(path), count, registered=True)
+    if not isinstance(model, wanted):
+        kind = type(model).__name__
+        raise UserError(f"{said}: a {kind}, not a {wanted.__name__}.\nUse {kind}.from_preset.")
+    if getattr(model, "naive_denoiser", None) is not None:
+        model.naive_denoiser.trainable = False
+    if load_weights:
+        try:
+            model.load_weights(folder.weights)
+        except (ValueError, OSError, KeyError) as error:
+            reason = str(error).splitlines()[0][:200]
+            raise UserError(f"{folder.weights}: do not fit {CONFIG}: {reason}") from error
+        model.loaded_from = Origin(
+            (folder.card or {}).get("name", path.name), digest_of(model), folder.card
+        )
+    return model
+
+
+@dataclasses.dataclass(frozen=True)
+class Origin:
+    """Where the weights of a network came from.
+
+    Attributes:
+        name: of the shipped weights, or of the folder.
+        digest: of the weights as they were loaded; see `digest_of`.
+        card: card of the shipped weights, if it is known.
+    """
+
+    name: str
+    digest: str
+    card: Mapping[str, Any] | None
+
+
+def digest_of(model: Any) -> str:
+    """Returns the sha256 of all weights of a network, in the order of `model.weights`."""
+    digest = hashlib.sha256()
+    for values in model.get_weights():
+        digest.update(values.tobytes())
+    return digest.hexdigest()
+
+
+def save_preset(model: Any, folder: str | os.PathLike) -> None:
+    """Writes a preset folder; see `DenoisingModel.save_to_preset`."""
+    from gradnet_tf.layers.serialized import describe
+    from gradnet_tf.weights.hub_card import hub_card, own_card
+    from gradnet_tf.weights.preset_folder import write_folder
+
+    path = Path(folder)
+    origin = getattr(model, "loaded_from", None)
+    card = origin.card if origin and origin.digest == digest_of(model) else None
+    if card is not None:
+        text = hub_card(card)
+    else:
+        kind, name = type(model).__name__, origin.name if origin else None
+        text = own_card(path.resolve().name, kind, model.count_params(), model.channels, name)
+    write_folder(path, describe(model), model.save_weights, model.count_params(), card, text)
 
 
 def _require_class(preset, wanted: type, said: str) -> None:

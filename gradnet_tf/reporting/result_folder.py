@@ -2,12 +2,14 @@
 
 import contextlib
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock, Timeout
 
 from gradnet_tf.evaluation.evaluate_set import (
     Denoiser,
@@ -35,6 +37,8 @@ from gradnet_tf.utils.files import atomic_write, write_json
 from gradnet_tf.utils.ownership import Inputs
 
 _FIRST_IMAGES = 3
+#: How the names of temporary folders begin; the file in it that a running evaluation locks.
+_STAGE, _LOCK = ".partial-", ".lock"
 
 
 @contextlib.contextmanager
@@ -42,7 +46,8 @@ def staged_folder(output: str | os.PathLike, inputs: Inputs | tuple[()] = ()) ->
     """Yields a temporary folder inside `output`, whose files move into `output` on success.
 
     They replace the files of an earlier evaluation (see `earlier_report`), but no others. On
-    failure the temporary folder is removed, and `output`, too, if it was created here.
+    failure the temporary folder is removed, and `output`, too, if it was created here. One that a
+    killed evaluation left behind is removed by the next one.
 
     Args:
         output: the folder of results.
@@ -56,14 +61,16 @@ def staged_folder(output: str | os.PathLike, inputs: Inputs | tuple[()] = ()) ->
     existed = output.exists()
     try:
         output.mkdir(parents=True, exist_ok=True)
-        stage = tempfile.TemporaryDirectory(prefix=".partial-", dir=output)
+        _remove_leftovers(output)
+        stage = tempfile.TemporaryDirectory(prefix=_STAGE, dir=output)
     except OSError as error:
         reason = error.strerror or error
         raise UserError(f"--output={output}: cannot create the folder: {reason}") from error
     try:
-        with stage as name:
+        with stage as name, FileLock(Path(name) / _LOCK):
             yield Path(name)
-            files = [path for path in sorted(Path(name).rglob("*")) if path.is_file()]
+            found = [path for path in sorted(Path(name).rglob("*")) if path.is_file()]
+            files = [path for path in found if path.name != _LOCK]
             require_room(output, [path.relative_to(name) for path in files], inputs)
             with replacing(output, Path(name), inputs):
                 # The manifests go first, so that an interruption leaves no unknown files.
@@ -76,6 +83,17 @@ def staged_folder(output: str | os.PathLike, inputs: Inputs | tuple[()] = ()) ->
             with contextlib.suppress(OSError):
                 output.rmdir()
         raise
+
+
+def _remove_leftovers(output: Path) -> None:
+    """Removes temporary folders whose evaluation no longer runs, which the system unlocked."""
+    for folder in output.glob(f"{_STAGE}*"):
+        if not (folder / _LOCK).is_file() or folder.is_symlink():
+            continue
+        with contextlib.suppress(OSError, Timeout):
+            with FileLock(folder / _LOCK, timeout=0):
+                pass
+            shutil.rmtree(folder)
 
 
 def chosen_images(result: dict[str, Any]) -> dict[int, str]:

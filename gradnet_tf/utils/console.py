@@ -1,5 +1,6 @@
 """Notes, warnings and progress lines on standard error."""
 
+import logging
 import shutil
 import sys
 import time
@@ -17,15 +18,27 @@ ESCAPES = {
 NAME_ESCAPES = ESCAPES | {10: "\\n", 13: "\\r", 9: "\\t"}
 
 
+#: A program that wants the notes elsewhere adds a handler here, or silences them by a level:
+#: `logging.getLogger("gradnet_tf").setLevel(logging.ERROR)`. Otherwise they are printed.
+LOGGER = logging.getLogger("gradnet_tf")
+
+
 def note(text: str | None) -> None:
     """Prints a note; nothing for `None` or an empty text."""
     if text:
-        print(f"note: {text}", file=sys.stderr, flush=True)
+        _say(logging.INFO, "note", text)
 
 
 def warn(text: str) -> None:
     """Prints a warning that the user should act on, although the work continues."""
-    print(f"warning: {text}", file=sys.stderr, flush=True)
+    _say(logging.WARNING, "warning", text)
+
+
+def _say(level: int, word: str, text: str) -> None:
+    if LOGGER.handlers:
+        LOGGER.log(level, text)
+    elif level >= LOGGER.level:  # 0 unless the program has set it
+        print(f"{word}: {text}", file=sys.stderr, flush=True)
 
 
 def format_seconds(seconds: float) -> str:

@@ -18,6 +18,11 @@ DEFAULT = "gradnet_small_color_blind"
 AUTO = "auto"
 CAMERA = "gradnet_small_color_real"
 
+#: How the address of a preset on a hub begins; see `gradnet_tf.weights.hub`.
+ADDRESSES = ("hf://", "kaggle://")
+#: The files that a preset folder must have; see `gradnet_tf.weights.preset_folder`.
+PRESET_CONFIG, PRESET_WEIGHTS = "config.json", "model.weights.h5"
+
 # gradnet_small_color_blind, gradnet_tiny_gray_s25, gradnet_small_color_blind_bsds500, ...
 NAME = re.compile(
     r"(?P<preset>.+?)(_(?P<colour>color|gray)_(?P<level>blind|real|s(?P<sigma>\d+))(_bsds500)?)?$"
@@ -43,6 +48,16 @@ def read_card(name: str) -> dict[str, Any] | None:
     if Path(name).name != name or not card.is_file() or not weights_path(name).is_file():
         return None
     return json.loads(card.read_text(encoding="utf-8"))
+
+
+def is_preset_folder(path: Path) -> bool:
+    """Whether a folder has the files that a preset needs."""
+    return (path / PRESET_CONFIG).is_file() and (path / PRESET_WEIGHTS).is_file()
+
+
+def hub_card_path(name: str) -> Path:
+    """Returns the path of the model card, in Markdown, that is shipped with weights."""
+    return FOLDER / f"{name}.md"
 
 
 def find_tflite(spec: str) -> Path | None:

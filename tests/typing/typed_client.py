@@ -5,6 +5,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from datasets.sets.catalog import find_dataset
+from export.export_command import export
+from export.export_config import ExportConfig
 from gradnet_tf import (
     PRESETS,
     PSNR,
@@ -19,6 +22,7 @@ from gradnet_tf import (
     write_photo,
 )
 from gradnet_tf.denoiser import Strength
+from gradnet_tf.evaluation.evaluate_set import EvaluateConfig, evaluate
 from gradnet_tf.images.photo import Photo
 from gradnet_tf.utils.errors import UserError
 
@@ -55,6 +59,23 @@ def train() -> GradNet:
     model.compile(loss=GradNetLoss(0.1), metrics=[PSNR()])
     print(sum(margins), model.bytes_per_pixel, list(PRESETS), Strength(0.5).is_nothing())
     return small
+
+
+def score(denoiser: Denoiser) -> float:
+    """Evaluates on the sample photographs."""
+    images = find_dataset("sample", max_images=1)
+    config = EvaluateConfig(dataset="sample", sigma=25.0)
+    rows: list[dict[str, float]] = evaluate(denoiser, images, config)["images"]
+    return sum(row["psnr"] for row in rows) / len(rows)
+
+
+def pass_on(model: GradNet, folder: Path) -> int:
+    """Writes what others load: a preset, Keras' SavedModel, a verified .tflite file."""
+    model.save_to_preset(folder / "preset")
+    same: GradNet = GradNet.from_preset(str(folder / "preset"), precision="float32")
+    same.export(folder / "saved_model", format="tf_saved_model", verbose=False)
+    options = ExportConfig(model="gradnet_tiny", output=str(folder), formats=("tflite_float16",))
+    return export(options, find_dataset("sample"))
 
 
 def main() -> None:

@@ -1,8 +1,10 @@
-"""The time left: by the pace of this invocation, once there is one."""
+"""The time left, by the pace of this invocation once there is one; notes, printed or logged."""
+
+import logging
 
 import pytest
 
-from gradnet_tf.utils.console import TimeLeft
+from gradnet_tf.utils.console import LOGGER, TimeLeft, note, warn
 
 
 def test_the_first_steps_tell_nothing():
@@ -28,3 +30,28 @@ def test_a_budget_leaves_what_it_has_left():
 @pytest.mark.parametrize("done", [1.0, 1.2])
 def test_nothing_is_left_at_the_end_however_few_the_steps(done):
     assert TimeLeft(0).text(1, done, 3) == "0:00"
+
+
+def test_notes_go_to_logging_if_a_program_asks_for_it(capsys, monkeypatch):
+    found = []
+
+    class Handler(logging.Handler):
+        def emit(self, record):
+            found.append((record.levelname, record.getMessage()))
+
+    note("printed 100%")
+    assert capsys.readouterr().err == "note: printed 100%\n"
+    monkeypatch.setattr(LOGGER, "handlers", [Handler()])
+    monkeypatch.setattr(LOGGER, "propagate", False)
+    LOGGER.setLevel(logging.INFO)
+    try:
+        note("logged 100%")
+        warn("so is this")
+        assert found == [("INFO", "logged 100%"), ("WARNING", "so is this")]
+        LOGGER.handlers.clear()
+        LOGGER.setLevel(logging.ERROR)
+        note("silenced")
+        warn("silenced")
+    finally:
+        LOGGER.setLevel(logging.NOTSET)
+    assert capsys.readouterr().err == ""

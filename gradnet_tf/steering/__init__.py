@@ -1,0 +1,1 @@
+"""How a person chooses what is removed: texture put back, a mask, a sheet of previews, a page."""

@@ -1,0 +1,276 @@
+"""`gradnet app`: a page on this computer to drop a photograph, move sliders and save the result.
+
+The network runs once for each photograph; strength, luma, chroma and detail only blend its result
+with the photograph, so that the preview follows the sliders. The page is served to this computer
+alone, and nothing leaves it.
+"""
+
+import dataclasses
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gradnet_tf.degradations.noise_level import estimate_sigma
+from gradnet_tf.denoiser import Denoiser, Strength, finished
+from gradnet_tf.images.photo import Photo
+from gradnet_tf.images.photo_files import read_photo, write_photo
+from gradnet_tf.steering.preview_sheet import blended, choose_crop
+from gradnet_tf.steering.texture import Steering
+from gradnet_tf.tiling.tiler import to_unit
+from gradnet_tf.utils.errors import UserError
+
+#: Side of the crop at 100% and of the overview, in pixels.
+CROP, OVERVIEW = 512, 320
+HOST = "127.0.0.1"
+_SUFFIXES = [".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".avif", ".bmp", ".ppm", ".pgm"]
+#: Noise level up to which nobody misses a denoiser; share of it that counts as most.
+_LITTLE, _STAYS = 3.0, 0.7
+_TITLE = "GradNet: remove noise from a photograph"
+_CSS = """
+.gradio-container { max-width: 1200px !important; margin: 0 auto !important; }
+#crop img { object-fit: none !important; }
+#facts p { margin: 0.2em 0; }
+footer { display: none !important; }
+"""
+
+
+def orient(pixels: np.ndarray, tag: int) -> np.ndarray:
+    """Returns a view of pixels as EXIF's orientation (1 to 8) shows them; other tags are 1."""
+    if tag in (5, 6, 7, 8):
+        pixels = pixels.swapaxes(0, 1)
+    if tag in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    if tag in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    return pixels
+
+
+@dataclasses.dataclass
+class Opened:
+    """A photograph on the page and the network's result for it.
+
+    Attributes:
+        path: the file.
+        photo: what was read from it.
+        denoised: pixels at full strength, shaped like `photo.pixels`.
+        orientation: EXIF's orientation, with which it is shown.
+        center: the middle of the crop as shown, (row, column).
+    """
+
+    path: Path
+    photo: Photo
+    denoised: np.ndarray
+    orientation: int
+    center: tuple[int, int]
+
+    def crop(self, wanted: Strength, detail: float) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the part around `center` before and after, uint8 RGB, pixel by pixel."""
+        noisy = orient(self.photo.pixels, self.orientation)
+        denoised = orient(self.denoised, self.orientation)
+        part = tuple(
+            slice(start, start + min(CROP, length))
+            for middle, length in zip(self.center, noisy.shape[:2], strict=True)
+            for start in [max(0, min(middle - CROP // 2, length - CROP))]
+        )
+        before = np.ascontiguousarray(noisy[part])
+        after = _result(before, np.ascontiguousarray(denoised[part]), wanted, detail)
+        return blended(before, before, 0.0), blended(after, after, 0.0)
+
+    def overview(self) -> np.ndarray:
+        """Returns the photograph at reduced size, uint8 RGB; a click on it moves the crop."""
+        import cv2
+
+        shown = orient(self.photo.pixels, self.orientation)
+        scale = OVERVIEW / max(shown.shape[:2])
+        small = blended(np.ascontiguousarray(shown), np.ascontiguousarray(shown), 0.0)
+        if scale >= 1:
+            return small
+        size = [max(1, round(side * scale)) for side in shown.shape[1::-1]]
+        return cv2.resize(small, size, interpolation=cv2.INTER_AREA)
+
+    def save(self, folder: Path, wanted: Strength, detail: float) -> Path:
+        """Writes the whole result with the photograph's metadata; returns its path."""
+        pixels = _result(self.photo.pixels, self.denoised, wanted, detail)
+        target = folder / f"{self.path.stem}_denoised{self.path.suffix}"
+        write_photo(target, self.photo.with_pixels(pixels))
+        return target
+
+
+def _result(noisy: np.ndarray, denoised: np.ndarray, wanted: Strength, detail: float) -> np.ndarray:
+    if wanted.is_nothing(noisy.shape[-1]):
+        return noisy
+    result = finished(wanted.blend(noisy, to_unit(denoised)), noisy, Strength())
+    return Steering(detail)(noisy, result) if detail else result
+
+
+def open_photo(
+    path: str | os.PathLike, denoiser: Denoiser, on_tile: Callable[[int, int], None] | None = None
+) -> tuple[Opened, str]:
+    """Reads and denoises a photograph; returns it and what to say about it, in Markdown.
+
+    Raises:
+        UserError: it is not a readable photograph.
+    """
+    photo = read_photo(path)
+    pixels = photo.denoised(lambda array: denoiser(array, on_tile=on_tile))
+    tag = _orientation(path)
+    rows, columns = choose_crop(orient(pixels, tag), CROP)
+    center = (rows.start + rows.stop) // 2, (columns.start + columns.stop) // 2
+    before, after = (estimate_sigma(to_unit(part)) for part in (photo.pixels, pixels))
+    height, width = orient(pixels, tag).shape[:2]
+    text = (
+        f"**{Path(path).name}**, {width} × {height} pixels, {photo.array.dtype}\n\n"
+        f"Noise: σ ≈ {before:.1f} before, {after:.1f} after, on the 0–255 scale\n\n"
+        f"Model: `{denoiser.name}` on {denoiser.runtime}"
+    )
+    if before > _LITTLE and after > _STAYS * before:
+        text += (
+            "\n\nMost of the noise stays: it is coarser than what this model was trained on. "
+            "`gradnet app --model gradnet_small_color_blind_bsds500` removes more of it."
+        )
+    return Opened(Path(path), photo, pixels, tag, center), text
+
+
+def _orientation(path: str | os.PathLike) -> int:
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            return int(image.getexif().get(0x0112, 1))
+    except Exception:  # Formats without tags, and tags that are no numbers.
+        return 1
+
+
+def build_page(denoiser: Denoiser) -> Any:
+    """Returns the page as Gradio's `Blocks`, not started yet."""
+    import gradio as gr
+
+    hidden = gr.File(None, visible=False)
+
+    def opened(path, *sliders, progress=gr.Progress()):  # noqa: B008  Gradio looks for it here
+        if path is None:
+            return None, "Drop a photograph to begin.", None, None, hidden
+        progress(0, desc="Denoising")
+        try:
+            photo, text = open_photo(
+                path, denoiser, lambda done, total: progress((done, total), desc="Denoising")
+            )
+        except (OSError, UserError, MemoryError) as error:
+            raise gr.Error(str(error) or "there is not enough memory", duration=None) from error
+        return photo, text, photo.overview(), photo.crop(*_wanted(sliders)), hidden
+
+    def moved(photo, *sliders):
+        return None if photo is None else photo.crop(*_wanted(sliders))
+
+    def clicked(photo, event: gr.SelectData, *sliders):
+        if photo is None:
+            return None
+        shown = orient(photo.photo.pixels, photo.orientation).shape[:2]
+        scale = max(1.0, max(shown) / OVERVIEW)
+        photo.center = int(event.index[1] * scale), int(event.index[0] * scale)
+        return photo.crop(*_wanted(sliders))
+
+    def saved(photo, *sliders):
+        if photo is None:
+            raise gr.Error("Drop a photograph first.")
+        folder = Path(tempfile.mkdtemp(prefix="gradnet_app_"))
+        try:
+            return gr.File(str(photo.save(folder, *_wanted(sliders))), visible=True)
+        except (OSError, UserError, MemoryError) as error:
+            raise gr.Error(str(error) or "there is not enough memory") from error
+
+    with gr.Blocks(title=_TITLE, analytics_enabled=False) as page:
+        gr.Markdown(f"## {_TITLE}")
+        state = gr.State()
+        with gr.Row():
+            file = gr.File(
+                label="Photograph",
+                file_types=_SUFFIXES,
+                height=120,
+                elem_id="photograph",
+                min_width=280,
+            )
+            with gr.Column(min_width=280):
+                facts = gr.Markdown("Drop a photograph to begin.", elem_id="facts")
+        with gr.Row():
+            with gr.Column(scale=2, min_width=320):
+                crop = gr.ImageSlider(
+                    label="Before | after at 100%",
+                    elem_id="crop",
+                    height=CROP,
+                    interactive=False,
+                    format="png",
+                    buttons=["fullscreen"],
+                )
+            with gr.Column(scale=1, min_width=280):
+                strength = gr.Slider(0, 1, 1, step=0.05, label="Strength")
+                luma = gr.Slider(0, 1, 1, step=0.05, label="Luma: brightness noise")
+                chroma = gr.Slider(0, 1, 1, step=0.05, label="Chroma: color noise")
+                detail = gr.Slider(0, 1, 0, step=0.05, label="Detail: texture put back")
+                save = gr.Button("Save at full size", variant="primary", elem_id="save")
+                result = gr.File(
+                    label="Result, with all metadata",
+                    interactive=False,
+                    height=90,
+                    visible=False,
+                    elem_id="result",
+                )
+                overview = gr.Image(
+                    label="Click to move the crop",
+                    elem_id="overview",
+                    interactive=False,
+                    height=OVERVIEW,
+                    format="png",
+                    buttons=[],
+                )
+        sliders = [strength, luma, chroma, detail]
+        file.change(opened, [file, *sliders], [state, facts, overview, crop, result])
+        for slider in sliders:
+            slider.input(
+                moved, [state, *sliders], crop, show_progress="hidden", trigger_mode="always_last"
+            )
+        overview.select(clicked, [state, *sliders], crop, show_progress="hidden")
+        save.click(saved, [state, *sliders], result)
+    return page
+
+
+def _wanted(sliders: tuple[float, ...]) -> tuple[Strength, float]:
+    strength, luma, chroma, detail = sliders
+    return Strength(strength, luma, chroma), detail
+
+
+def start(denoiser: Denoiser, port: int | None, open_browser: bool, wait: bool = True) -> Any:
+    """Serves the page on this computer only; returns Gradio's `Blocks`.
+
+    Args:
+        denoiser: what denoises.
+        port: `None`: the first free one from 7860.
+        open_browser: open the page in the default browser.
+        wait: return only when the server is stopped (Ctrl-C).
+    """
+    os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+    import gradio as gr
+
+    page = build_page(denoiser)
+    # Fonts of the system: others would come from a server.
+    fonts = ["system-ui", "sans-serif"]
+    theme = gr.themes.Default(font=fonts, font_mono=["ui-monospace", "monospace"])
+    page.launch(
+        server_name=HOST,
+        server_port=port,
+        share=False,
+        inbrowser=open_browser,
+        quiet=True,
+        prevent_thread_lock=True,
+        theme=theme,
+        css=_CSS,
+        footer_links=[],
+    )
+    print(f"{page.local_url} (Ctrl-C to stop)", flush=True)
+    if wait:
+        page.block_thread()
+    return page

@@ -1,0 +1,119 @@
+"""`gradnet denoise --preview`: a sheet per photograph with several strengths side by side."""
+
+import io
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from gradnet_tf.images.photo_files import read_photo
+from gradnet_tf.steering.texture import texture_weight
+from gradnet_tf.tiling.tiler import to_unit
+from gradnet_tf.utils.console import NAME_ESCAPES
+from gradnet_tf.utils.errors import EXIT_OK, EXIT_SOME_FAILED, UserError
+from gradnet_tf.utils.files import write_file
+from gradnet_tf.utils.ownership import is_recorded, record, require_replaceable
+
+STRENGTHS = (0.25, 0.5, 0.75, 1.0)
+#: Side of the crop in pixels; five of them fit on a usual screen.
+SIDE = 320
+_GAP, _CAPTION = 8, 28
+
+
+def choose_crop(pixels: np.ndarray, side: int = SIDE) -> tuple[slice, slice]:
+    """Returns the part of a picture that shows best what denoising does.
+
+    Smooth areas show what noise is left, textures what was lost: the part is chosen in which the
+    texture's share is nearest to a half.
+
+    Args:
+        pixels: denoised, (H, W, 1 or 3).
+        side: largest height and width of the part.
+    """
+    weight = texture_weight(pixels)
+    height, width = weight.shape
+    tall, wide = min(side, height), min(side, width)
+    best, place = -1.0, (0, 0)
+    for top in {*range(0, height - tall + 1, max(1, side // 2)), height - tall}:
+        for left in {*range(0, width - wide + 1, max(1, side // 2)), width - wide}:
+            share = float(weight[top : top + tall : 4, left : left + wide : 4].mean())
+            # The order of a set must not decide between equal parts.
+            if (share * (1 - share), -top, -left) > (best, -place[0], -place[1]):
+                best, place = share * (1 - share), (top, left)
+    return slice(place[0], place[0] + tall), slice(place[1], place[1] + wide)
+
+
+def blended(noisy: np.ndarray, denoised: np.ndarray, strength: float) -> np.ndarray:
+    """Returns 8-bit RGB of a share of the change; (H, W, 1 or 3) of any dtype to (H, W, 3)."""
+    before = to_unit(noisy)
+    shown = np.clip(before + np.float32(strength) * (to_unit(denoised) - before), 0.0, 1.0)
+    eight = np.rint(shown * 255).astype(np.uint8)
+    return np.repeat(eight, 3, axis=-1) if eight.shape[-1] == 1 else eight
+
+
+def draw_sheet(noisy: np.ndarray, denoised: np.ndarray, title: str, side: int = SIDE) -> bytes:
+    """Returns the sheet as PNG: the original and each of `STRENGTHS`, pixel by pixel.
+
+    Args:
+        noisy: (H, W, 1 or 3).
+        denoised: the same at full strength.
+        title: the first words of the line above.
+        side: see `choose_crop`.
+    """
+    rows, columns = choose_crop(denoised, side)
+    parts = [(f"strength {strength:g}", strength) for strength in STRENGTHS]
+    tall, wide = rows.stop - rows.start, columns.stop - columns.start
+    # The captions need some width, also below a tiny picture.
+    step = max(wide, 120) + _GAP
+    size = (_GAP + step * (1 + len(parts)), 2 * _CAPTION + tall + _GAP)
+    sheet = Image.new("RGB", size, "white")
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(15)
+    place = f"{wide} x {tall} pixels from ({columns.start}, {rows.start}), at 100%"
+    draw.text((_GAP, 5), f"{title}: {place}", "black", font)
+    for number, (caption, strength) in enumerate([("original", 0.0), *parts]):
+        left = _GAP + number * step
+        part = blended(noisy[rows, columns], denoised[rows, columns], strength)
+        sheet.paste(Image.fromarray(part), (left, 2 * _CAPTION))
+        draw.text((left, _CAPTION + 5), caption, "black", font)
+    stream = io.BytesIO()
+    sheet.save(stream, "PNG")
+    return stream.getvalue()
+
+
+def write_previews(
+    jobs: Iterable[Any], load: Callable[..., Any], overwrite: bool, max_megapixels: float
+) -> int:
+    """Writes TARGET_preview.png for each job of a plan; a failure does not stop the rest.
+
+    Args:
+        jobs: each with `source` and `target`.
+        load: returns a function from a photograph's pixels to those at full strength.
+        overwrite: replace earlier sheets instead of skipping them.
+        max_megapixels: larger photographs are refused.
+
+    Returns:
+        The exit code: 0, or 1 if a file failed.
+    """
+    denoise, failed = None, 0
+    for job in jobs:
+        target = Path(job.target).with_name(f"{Path(job.target).stem}_preview.png")
+        if target.exists() and not overwrite:
+            print(f"{target} exists (use --overwrite to replace it)".translate(NAME_ESCAPES))
+            continue
+        try:
+            require_replaceable(target, "--output", is_recorded)
+            photo = read_photo(job.source, max_megapixels)
+            denoise = denoise or load()
+            sheet = draw_sheet(photo.pixels, photo.denoised(denoise), job.source.name)
+            write_file(target, sheet)
+            record(target)
+        except (OSError, UserError, MemoryError) as error:
+            failed += 1
+            reason = " ".join(str(error).split()) or type(error).__name__
+            print(f"failed: {job.source}: {reason}".translate(NAME_ESCAPES), file=sys.stderr)
+            continue
+        print(f"{job.source} -> {target}".translate(NAME_ESCAPES), flush=True)
+    return EXIT_SOME_FAILED if failed else EXIT_OK

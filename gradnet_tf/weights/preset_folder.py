@@ -1,0 +1,125 @@
+"""A preset as a folder that can be shared: `config.json`, `metadata.json`, weights and a card.
+
+The names are those of KerasHub's presets. `config.json` is the network as Keras serializes it;
+`metadata.json` has the sha256 of the weights, versions, and the card of shipped weights if these
+are still the same. A folder may come from a stranger, so that sizes and the sha256 are verified
+here, and the classes in `config.json` by `gradnet_tf.layers.serialized` before anything is built.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from gradnet_tf.utils.containers import read_json
+from gradnet_tf.utils.errors import UserError
+from gradnet_tf.utils.files import atomic_path, atomic_write, make_folder, sha256_of, write_json
+from gradnet_tf.utils.ownership import require_replaceable
+from gradnet_tf.utils.versions import installed_versions
+from gradnet_tf.weights import PRESET_CONFIG, PRESET_WEIGHTS
+
+CONFIG, METADATA, WEIGHTS, CARD = PRESET_CONFIG, "metadata.json", PRESET_WEIGHTS, "README.md"
+_MOST_CONFIG, _MOST_WEIGHTS = 2**20, 2**30
+
+
+@dataclasses.dataclass(frozen=True)
+class PresetFolder:
+    """The verified content of a folder.
+
+    Attributes:
+        path: the folder.
+        architecture: the network as Keras serializes it; its classes are not checked yet.
+        metadata: content of `metadata.json`.
+    """
+
+    path: Path
+    architecture: dict[str, Any]
+    metadata: dict[str, Any]
+
+    @property
+    def weights(self) -> Path:
+        """The file of the weights."""
+        return self.path / WEIGHTS
+
+    @property
+    def card(self) -> dict[str, Any] | None:
+        """The card of the shipped weights that these are, if they are."""
+        card = self.metadata.get("card")
+        return card if isinstance(card, dict) else None
+
+
+def read_folder(path: Path) -> PresetFolder:
+    """Reads and verifies a folder that `write_folder` wrote.
+
+    Raises:
+        UserError: a file is missing, too large or damaged, or the weights are not those that
+            `metadata.json` describes.
+    """
+    hint = "Copy or download the folder again."
+    try:
+        config = read_json(path / CONFIG, _MOST_CONFIG)
+        metadata = read_json(path / METADATA, _MOST_CONFIG)
+        size = (path / WEIGHTS).stat().st_size
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        name = Path(getattr(error, "filename", None) or path).name
+        raise UserError(f"{path}: not a preset folder: {name}: {reason}.\n{hint}") from error
+    if not isinstance(config, dict) or not isinstance(metadata, dict):
+        raise UserError(f"{path}: {CONFIG} and {METADATA} must be JSON objects.\n{hint}")
+    if size > _MOST_WEIGHTS:
+        raise UserError(f"{path}: {WEIGHTS} has {size >> 20} MB, at most {_MOST_WEIGHTS >> 20}.")
+    found, expected = sha256_of(path / WEIGHTS), metadata.get("weights_sha256")
+    if found != expected:
+        raise UserError(
+            f"{path}: {WEIGHTS} is damaged or was replaced: its sha256 is {found}, expected "
+            f"{str(expected)[:64]}.\n{hint}"
+        )
+    return PresetFolder(path, config, metadata)
+
+
+def write_folder(
+    path: Path,
+    architecture: Mapping[str, Any],
+    save_weights: Callable[[Path], None],
+    parameters: int,
+    card: Mapping[str, Any] | None,
+    card_text: str,
+) -> None:
+    """Writes a folder; one that this function wrote before is replaced.
+
+    Args:
+        path: the folder; created with its parents.
+        architecture: the network as Keras serializes it.
+        save_weights: writes the weights to a path that ends with `WEIGHTS`.
+        parameters: number of weights.
+        card: card of shipped weights, if the network has exactly these.
+        card_text: content of `README.md`.
+
+    Raises:
+        UserError: a file of that name exists and is not from an earlier call.
+        OSError: the folder cannot be written.
+    """
+    make_folder(path)
+    own = _is_own(path)
+    for name in (CONFIG, METADATA, WEIGHTS, CARD):
+        require_replaceable(path / name, f"save_to_preset({str(path)!r})", lambda _: own)
+    # First the weights: until the metadata follow, the folder is refused and not misread.
+    with atomic_path(path / WEIGHTS) as temporary:
+        save_weights(temporary)
+    write_json(path / CONFIG, architecture)
+    metadata = {
+        "library": "gradnet-tf",
+        "versions": installed_versions(),
+        "parameter_count": parameters,
+        "weights_sha256": sha256_of(path / WEIGHTS),
+    }
+    write_json(path / METADATA, metadata if card is None else {**metadata, "card": dict(card)})
+    atomic_write(path / CARD, card_text)
+
+
+def _is_own(path: Path) -> bool:
+    try:
+        metadata = read_folder(path).metadata
+    except UserError:
+        return False
+    return metadata.get("library") == "gradnet-tf"

@@ -1,0 +1,139 @@
+"""`gradnet app`: what the page computes, and the page in headless Chromium at three sizes.
+
+The page itself needs the extra [app]; the browser also Playwright and Chromium. What is missing is
+skipped.
+"""
+
+import shutil
+import sys
+import urllib.request
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gradnet_tf.cli.main import main
+from gradnet_tf.denoiser import Denoiser, Strength
+from gradnet_tf.images.photo_files import read_photo
+from gradnet_tf.steering.app_page import CROP, OVERVIEW, open_photo, orient, start
+
+SIZES = ((1400, 900), (820, 1100), (390, 844))
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
+
+
+@pytest.fixture(scope="module")
+def denoiser():
+    return Denoiser("gradnet_tiny")
+
+
+@pytest.fixture
+def photo(tmp_path):
+    """A noisy JPEG that a camera held upright, 620×700 as stored, shown 700×620."""
+    y, x = np.mgrid[:620, :700].astype(np.float32) / 700
+    clean = np.stack([x, y, 1 - x], -1) * 200 + 20
+    noisy = clean + np.random.default_rng(0).normal(0, 20, clean.shape)
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010F] = 6, "Camera"
+    image = Image.fromarray(np.clip(np.rint(noisy), 0, 255).astype(np.uint8))
+    image.save(tmp_path / "photo.jpg", quality=98, subsampling=0, exif=exif)
+    return tmp_path / "photo.jpg"
+
+
+@pytest.mark.parametrize("tag", range(1, 9))
+def test_orientation_is_that_of_pillow(tag):
+    from PIL import ImageOps
+
+    pixels = np.random.default_rng(1).integers(0, 256, (5, 7, 3), np.uint8)
+    image = Image.fromarray(pixels)
+    image.getexif()[0x0112] = tag
+    np.testing.assert_array_equal(orient(pixels, tag), np.asarray(ImageOps.exif_transpose(image)))
+
+
+def test_sliders_blend_one_result_and_the_saved_file_keeps_its_metadata(photo, denoiser, tmp_path):
+    calls = []
+    opened, text = open_photo(photo, denoiser, lambda done, total: calls.append((done, total)))
+    assert "photo.jpg" in text and "620 × 700" in text and denoiser.name in text
+    assert calls and calls[-1][0] == calls[-1][1]
+    before, after = opened.crop(Strength(), 0.0)
+    assert before.shape == after.shape == (CROP, CROP, 3) and before.dtype == np.uint8
+    same, unchanged = opened.crop(Strength(0.0), 0.0)
+    np.testing.assert_array_equal(same, unchanged)
+    half = opened.crop(Strength(0.5), 0.0)[1].astype(int)
+    assert np.abs(half - (before.astype(int) + after) / 2).max() <= 1
+    assert max(opened.overview().shape) == OVERVIEW
+    opened.center = (0, 0)  # a click in the corner
+    np.testing.assert_array_equal(
+        opened.crop(Strength(), 0.0)[0], orient(opened.photo.pixels, 6)[:CROP, :CROP]
+    )
+    saved = opened.save(tmp_path, Strength(), 0.0)
+    assert saved.name == "photo_denoised.jpg"
+    expected = denoiser(read_photo(photo).pixels).astype(int)
+    assert np.abs(read_photo(saved).pixels - expected).mean() < 3  # JPEG
+    with Image.open(saved) as image:
+        assert image.getexif()[0x010F] == "Camera" and image.getexif()[0x0112] == 6
+
+
+def test_without_gradio_the_extra_is_named(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "gradio", None)
+    assert main(["app"]) == 2
+    assert '".[app]"' in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def page(denoiser):
+    pytest.importorskip("gradio")
+    page = start(denoiser, None, open_browser=False, wait=False)
+    yield page.local_url
+    page.close()
+
+
+@pytest.mark.filterwarnings("default")
+def test_the_page_is_for_this_computer_only(page):
+    assert page.startswith("http://127.0.0.1:")
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    assert opener.open(page).status == 200
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_in_a_browser(page, photo, size, tmp_path):
+    playwright = pytest.importorskip("playwright.sync_api")
+    if CHROMIUM is None:
+        pytest.skip("there is no Chromium")
+    with playwright.sync_playwright() as start_browser:
+        browser = start_browser.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", "--no-proxy-server"]
+        )
+        window = browser.new_page(viewport=dict(zip(("width", "height"), size, strict=True)))
+        asked, errors = [], []
+        window.on("request", lambda request: asked.append(request.url))
+        window.on("pageerror", lambda error: errors.append(str(error)))
+        window.goto(page)
+        upload = "#photograph input[type=file]"
+        window.wait_for_selector(upload, state="attached")
+        window.set_input_files(upload, photo)
+        window.wait_for_selector("#crop img", timeout=120_000)
+        first = window.locator("#crop img").last.get_attribute("src")
+        slider = window.locator("input[type=range]").first
+        slider.fill("0")
+        slider.dispatch_event("input")
+        window.wait_for_function(
+            "first => [...document.querySelectorAll('#crop img')].at(-1).src !== first", arg=first
+        )
+        window.click("#save")
+        window.wait_for_selector("#result a[download]")
+        with window.expect_download() as download:
+            window.locator("#result a[download]").last.click()
+        download.value.save_as(tmp_path / "saved.jpg")
+        # No part of the page is wider than the window.
+        width = window.evaluate("document.documentElement.scrollWidth")
+        browser.close()
+    assert width <= size[0] and errors == []
+    np.testing.assert_array_equal(
+        read_photo(tmp_path / "saved.jpg").pixels.shape, read_photo(photo).pixels.shape
+    )
+    # Nothing of it leaves the computer, and nothing is fetched from elsewhere.
+    assert {url.split("/")[2] for url in asked if url.startswith("http")} == {page.split("/")[2]}
