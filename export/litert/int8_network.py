@@ -6,15 +6,12 @@ activation ranges minimize the squared error on real images with noise. docs/res
 files") has the effect of each choice.
 """
 
-from collections.abc import Iterator
-
 import keras
 import numpy as np
 from keras import ops
 
-from export.litert.silent_units import silent_units
-from gradnet_tf.degradations import add_gaussian_noise
-from gradnet_tf.images.image_files import to_float
+from export.litert.silent_units import LEVELS as NOISE_LEVELS
+from export.litert.silent_units import noisy_crops, silent_units
 
 LEVELS = 255
 #: Sample size per tensor and image; a tensor has a few hundred thousand values.
@@ -216,9 +213,7 @@ class Int8Module(keras.layers.Layer):
     def call(self, features, attention=None):
         output = features
         for unit, convs, total in zip(self.units, self.convs, self.sums, strict=True):
-            change = (
-                unit.conv2.bias / self.takes if convs is None else convs[1](convs[0](output))
-            )
+            change = unit.conv2.bias / self.takes if convs is None else convs[1](convs[0](output))
             output = total(ops.relu(change + output))
         if attention is None:
             pooled = [
@@ -343,12 +338,6 @@ def is_plain_chain(model) -> bool:
     return getattr(model, "is_plain_chain", False)
 
 
-#: Largest number of calibration images, and the side of the crop from each.
-IMAGES, CROP = 64, 160
-#: Noise levels if those of the training are unknown, on the 0-255 scale.
-_LEVELS = (0.0, 55.0)
-
-
 def calibrated(model, images, levels: tuple[float, float] | None, seed: int = 0) -> Int8Network:
     """Returns the 8-bit network, calibrated on noisy crops.
 
@@ -358,23 +347,10 @@ def calibrated(model, images, levels: tuple[float, float] | None, seed: int = 0)
         levels: lowest and highest noise level of the training, on the 0-255 scale.
         seed: seed of crops, levels and noise.
     """
-    crops = list(noisy_crops(images, levels or _LEVELS, seed))
+    crops = list(noisy_crops(images, levels or NOISE_LEVELS, seed))
     network = Int8Network(model, silent_units(model, crops))
     for end_of_pass in (network.equalize, network.settle):
         for crop in crops:
             network(crop)
         end_of_pass()
     return network
-
-
-def noisy_crops(images, levels: tuple[float, float], seed: int) -> Iterator[np.ndarray]:
-    """Yields float32 (1, h, w, C) crops spread over the set and the range of levels."""
-    count = min(IMAGES, len(images))
-    places = np.linspace(0, len(images) - 1, count).astype(int)
-    draw = np.random.default_rng(seed)
-    for place, level in zip(places, draw.permutation(np.linspace(*levels, count)), strict=True):
-        clean = to_float(images.load(int(place)))
-        top, left = (draw.integers(0, max(side - CROP, 0) + 1) for side in clean.shape[:2])
-        clean = clean[top : top + CROP, left : left + CROP]
-        noise = draw.standard_normal(clean.shape).astype(np.float32)
-        yield add_gaussian_noise(clean, noise, level).astype(np.float32)[None]

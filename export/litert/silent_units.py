@@ -6,12 +6,19 @@ unit computes, to the bit, without its two convolutions.
 """
 
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 from keras import ops
 
+from gradnet_tf.degradations import add_gaussian_noise
+from gradnet_tf.images.image_files import to_float
 from gradnet_tf.layers.residual import ResUnit
+
+#: Largest number of calibration images, and the side of the crop from each.
+IMAGES, CROP = 64, 160
+#: Noise levels if those of the training are unknown, on the 0-255 scale.
+LEVELS = (0.0, 55.0)
 
 #: A unit is silent if its highest value before the ReLU stays below this part of the image's spread
 #: of these values.
@@ -67,3 +74,30 @@ def _extremes(channels: int) -> list[np.ndarray]:
     pictures = [np.zeros(shape), np.ones(shape), blocks, blocks > 0.5, checks]
     pictures += [draw.uniform(low, 1 - low, shape) for low in (0, -1, -15)]
     return [picture.astype(np.float32) for picture in pictures]
+
+
+def without_silent_units(model, images, levels: tuple[float, float] | None, seed: int):
+    """Returns a network that skips its silent units from now on.
+
+    Args:
+        model: a built network of `gradnet_tf.models`; it is changed.
+        images: set of clean images.
+        levels: lowest and highest noise level of the training, on the 0-255 scale.
+        seed: seed of crops, levels and noise.
+    """
+    if getattr(model, "body", None) is not None:
+        skip_units(silent_units(model, noisy_crops(images, levels or LEVELS, seed)))
+    return model
+
+
+def noisy_crops(images, levels: tuple[float, float], seed: int) -> Iterator[np.ndarray]:
+    """Yields float32 (1, h, w, C) crops spread over the set and the range of levels."""
+    count = min(IMAGES, len(images))
+    places = np.linspace(0, len(images) - 1, count).astype(int)
+    draw = np.random.default_rng(seed)
+    for place, level in zip(places, draw.permutation(np.linspace(*levels, count)), strict=True):
+        clean = to_float(images.load(int(place)))
+        top, left = (draw.integers(0, max(side - CROP, 0) + 1) for side in clean.shape[:2])
+        clean = clean[top : top + CROP, left : left + CROP]
+        noise = draw.standard_normal(clean.shape).astype(np.float32)
+        yield add_gaussian_noise(clean, noise, level).astype(np.float32)[None]

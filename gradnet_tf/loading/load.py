@@ -187,7 +187,7 @@ def load_runner(model: Resolved, flag: str | None) -> Loaded:
     except ModuleNotFoundError as error:
         raise UserError(
             f"{given_as(flag, spec)}: needs {error.name}, which is not installed.\n"
-            "Install it: pip install 'gradnet-tf[tensorflow]' (.tflite files: [litert], [openvino])."
+            "Install it: pip install 'gradnet-tf[tensorflow]' (or [litert], [openvino])."
         ) from error
 
 
@@ -223,7 +223,7 @@ def _load_file(model: Resolved, precision: str) -> Loaded:
     if not head:
         raise UserError(f"{path}: the file is empty. Download or write it again.")
     if head[4:8] == b"TFL3":
-        return _load_tflite(path, precision)
+        return _load_tflite(path, precision, model.choice.runtime)
     if head.startswith(_ZIP) and path.suffix == ".keras":
         return _load_keras(path, precision)
     if head.startswith(_HDF5) and path.suffix in (".h5", ".hdf5"):
@@ -367,8 +367,9 @@ def _load_saved_model(folder: Path, precision: str) -> Loaded:
     return Loaded(SavedModelRunner(folder), name, source | _from_card(card))
 
 
-def _load_tflite(path: Path, precision: str) -> Loaded:
-    _require_float32(path, precision)
+def _load_tflite(path: Path, precision: str, runtime: str) -> Loaded:
+    if runtime != "openvino":
+        _require_float32(path, precision)
     from gradnet_tf.runtimes.litert_runtime import TFLiteRunner
 
     card = _read_json(path.with_suffix(".json"))
@@ -380,7 +381,10 @@ def _load_tflite(path: Path, precision: str) -> Loaded:
             f"{path.with_suffix('.json').name}, says {str(card['sha256'])[:64]}.\nIt is damaged or "
             "was exchanged: copy both files of one export, or move another file's card away."
         )
-    return Loaded(TFLiteRunner(path, card=card), path.stem, source | _from_card(card))
+    runtime = "openvino" if runtime == "openvino" else "litert"
+    precision = "bfloat16" if precision == "mixed_bfloat16" else precision
+    runner = TFLiteRunner(path, None, card, runtime, precision)
+    return Loaded(runner, path.stem, source | _from_card(card))
 
 
 def _load_shipped_tflite(choice: Choice) -> Loaded:

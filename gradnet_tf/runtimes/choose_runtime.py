@@ -133,7 +133,7 @@ def is_allowed(runtime: str, precision: str, file: Path) -> bool:
         card = json.loads(path.with_suffix(".json").read_text("utf-8")) if path else {}
     except (OSError, ValueError):
         return False
-    return keeps_quality(card.get("precisions", {}).get(precision, {}))
+    return keeps_quality(card.get("precisions", {}).get(precision, {}).get("scores", {}))
 
 
 def keeps_quality(scores: dict[str, Any]) -> bool:
