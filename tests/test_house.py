@@ -55,6 +55,7 @@ BACKENDS = {"tensorflow", "jax", "torch"}
 
 # Measured beside our networks where somebody has it; nothing needs it.
 OPTIONAL = {
+    "benchmarks/speed/contenders.py": {"torch", "onnxruntime", "openvino"},
     "benchmarks/speed/torch_gradnet.py": {"torch"},
     "benchmarks/speed/training_cell.py": {"torch"},
 }
