@@ -41,7 +41,7 @@ class ActivationRange(keras.layers.Layer):
     def call(self, features):
         if self._sample is not None:
             values = ops.convert_to_numpy(features)
-            self._tops.append(np.abs(values).max(axis=(0, 1, 2)))
+            self._tops.append(np.abs(values).reshape(-1, values.shape[-1]).max(axis=0))
             draw = np.random.default_rng(len(self._sample))
             self._sample.append(values.ravel()[draw.integers(0, values.size, _KEPT)])
             return features
