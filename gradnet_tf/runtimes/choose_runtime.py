@@ -90,6 +90,11 @@ def choose(runtime: str, precision: str, file: Path | None) -> Choice:
     ):
         if value not in known:
             raise UserError(f"`{name}` must be one of {', '.join(known)}. Received: {value!r}")
+    if file is None and precision == "int8":
+        raise UserError(
+            "precision=int8: no 8-bit file is shipped for this model.\nExport one (python -m "
+            "export --formats=tflite_int8) and give its path, or leave the precision out."
+        )
     if file is None:
         return Choice("keras", "float32" if precision == "auto" else precision)
     keras_only = runtime == "auto" and ("KERAS_BACKEND" in os.environ or _has_gpu())

@@ -88,6 +88,14 @@ def test_a_runtime_that_lacks_the_precision_is_an_error(machine, file, runtime, 
         choose(runtime, precision, file)
 
 
+def test_8_bits_of_weights_that_do_not_ship_for_it(machine, file):
+    with pytest.raises(UserError, match="no 8-bit file"):
+        choose("auto", "int8", None)
+    file.with_name("net_int8.tflite").unlink()
+    with pytest.raises(UserError, match="int8 only of weights that ship an 8-bit file"):
+        choose("auto", "int8", file)
+
+
 def test_an_unknown_precision_is_an_error(machine, file):
     with pytest.raises(UserError, match="`precision` must be one of auto, float32, bfloat16, int8"):
         choose("auto", "half", file)
@@ -143,4 +151,5 @@ def test_the_command_takes_the_precision(machine, tmp_path, capsys):
     assert (denoiser.runtime, denoiser.source["precision"]) == ("litert", "int8")
     numpy.testing.assert_array_equal(read_image(tmp_path / "out" / "a.png"), denoiser(noisy))
     shutil.rmtree(tmp_path / "out")
-    assert main([*arguments, "--precision=int4"]) == 2
+    with pytest.raises(SystemExit, match="2"):
+        main([*arguments, "--precision=int4"])
