@@ -28,7 +28,8 @@ ARM64_FORMATS ?= tflite_float32,tflite_float16,tflite_dynamic,tflite_int8,tflite
 OPENVINO := out/openvino
 OPENVINO_PACKAGES := openvino==2026.4.1 numpy==2.4.6
 
-.PHONY: web-demo web-demo-page web-demo-setup web-demo-test arm64-setup arm64-check openvino-check
+.PHONY: web-demo web-demo-page web-demo-setup web-demo-test arm64-setup arm64-check openvino-check \
+  bench-check
 
 help:
 	@echo "make demo      train, evaluate, export and denoise on sample photographs; minutes on two cores"
@@ -39,6 +40,7 @@ help:
 	@echo "make web-demo-test   the same in headless Chromium, its result judged (make web-demo-setup)"
 	@echo "make arm64-check     exported files under emulated ARM64, as root (make arm64-setup)"
 	@echo "make openvino-check  exported files in OpenVINO, in an environment of its own"
+	@echo "make bench-check     names what became slower than the stored ratios; on a quiet machine"
 	@echo "make lint      ruff: rules and formatting"
 	@echo "make venv      only the virtual environment ($(VENV)) with everything installed"
 	@echo "make clean     removes caches, build leftovers and the demo's output; keeps $(VENV)"
@@ -97,6 +99,10 @@ test-batch: $(BATCH)/.installed
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+# Ratios to LiteRT's float32 in one run, compared with benchmarks/speed/ratios.json.
+bench-check: $(INSTALLED)
+	$(BIN)/python -m benchmarks.speed --sides=256 --rounds=15 --check
 
 web-demo: web-demo-page
 	$(BIN)/python -m demo.web.serve --folder=$(WEB_PAGE) --port=$(WEB_PORT)

@@ -39,6 +39,7 @@ class Options:
         megapixels: size of a picture that is run in tiles; 0 for none.
         threads: numbers of processor cores, each in a process of its own.
         rounds: times that each is timed.
+        seconds: time after which no further round of a picture begins.
         output: folder for speed.json and speed.png.
         check: compare with the stored ratios and fail if something became slower.
         store: replace the stored ratios of this kind of processor.
@@ -49,6 +50,7 @@ class Options:
     megapixels: float = option(0.0, least=0.0, most=200.0)
     threads: tuple[int, ...] = option((2,), least=1)
     rounds: int = option(7, least=1)
+    seconds: float = option(120.0, least=0.0)
     output: str | None = None
     check: bool = False
     store: bool = False
@@ -62,7 +64,7 @@ STORED, _TOLERANCE = Path(__file__).with_name("ratios.json"), 0.1
 _PEAK_SIDE = 2048
 
 
-def time_all(model: str, side: int, height: int, rounds: int, threads: int) -> dict:
+def time_all(model: str, side: int, height: int, rounds: int, threads: int, seconds: float) -> dict:
     """Times all contenders on one picture, in a process that uses `threads` cores.
 
     Args:
@@ -71,6 +73,7 @@ def time_all(model: str, side: int, height: int, rounds: int, threads: int) -> d
         height: its height; another than the width means in tiles, and without peers.
         rounds: times that each is timed.
         threads: number of cores.
+        seconds: time after which no further round begins.
 
     Returns:
         `cases` ({name: {"precision", "ours", "psnr", "seconds"}}), `macs` per pixel and `peak`
@@ -99,7 +102,10 @@ def time_all(model: str, side: int, height: int, rounds: int, threads: int) -> d
         cases[each.name] = {**facts, "psnr": -10 * np.log10(error)}
     products = _products()
     peak = dict.fromkeys(products, 0.0)
-    for _ in range(rounds):
+    end = time.perf_counter() + seconds
+    for number in range(rounds):
+        if number and time.perf_counter() > end:
+            break
         for name, call in calls.items():
             start = time.perf_counter()
             call(picture)
@@ -174,7 +180,8 @@ def main(given: Given) -> int:
     for threads in options.threads:
         for width, height in sizes:
             name = f"{width}x{height}, {threads} threads"
-            arguments = (options.model, width, height, options.rounds, threads)
+            limits = (options.rounds, threads, options.seconds)
+            arguments = (options.model, width, height, *limits)
             found = in_own_process("benchmarks.speed.__main__:time_all", *arguments)
             rows = table(found, width * height)
             results[name] = rows
