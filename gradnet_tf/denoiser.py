@@ -679,7 +679,9 @@ def load_denoiser(
     model = spec if isinstance(spec, Resolved) else resolve(spec, runtime, precision, flag)
     spec = model.spec
     loaded = load_runner(model, flag)
-    denoiser = Denoiser(loaded.runner, loaded.name, loaded.source)
+    rounded = model.choice.precision != "float32"
+    source = {**loaded.source, **({"precision": model.choice.precision} if rounded else {})}
+    denoiser = Denoiser(loaded.runner, loaded.name, source)
     # Make the path absolute: another process may have another working directory.
     found = os.path.abspath(spec) if os.path.exists(spec) else spec
     denoiser._made_from = (found, precision, flag, runtime)

@@ -91,7 +91,7 @@ def test_facts(denoiser, grey_denoiser):
     assert (denoiser.channels, grey_denoiser.channels) == (3, 1)
     assert denoiser.needs_sigma is False
     assert denoiser.parameters == denoiser.model.count_params()
-    known = ("kind", "path", "preset", "sha256", "run", "trained_sigma", "runtime")
+    known = ("kind", "path", "preset", "sha256", "run", "trained_sigma", "runtime", "precision")
     assert denoiser.source == dict.fromkeys(known)
 
 
