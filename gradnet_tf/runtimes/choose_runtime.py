@@ -84,19 +84,19 @@ def choose(runtime: str, precision: str, file: Path | None) -> Choice:
     Raises:
         UserError: no such runtime or precision, or one that does not compute in the other.
     """
-    for name, value, known in (
-        ("runtime", runtime, RUNTIMES),
-        ("precision", precision, (*PRECISIONS, *POLICIES)),
-    ):
-        if value not in known:
-            raise UserError(f"`{name}` must be one of {', '.join(known)}. Received: {value!r}")
+    if runtime not in RUNTIMES:
+        raise UserError(f"`runtime` must be one of {', '.join(RUNTIMES)}. Received: {runtime!r}")
     if file is None and precision == "int8":
         raise UserError(
             "precision=int8: no 8-bit file is shipped for this model.\nExport one (python -m "
             "export --formats=tflite_int8) and give its path, or leave the precision out."
         )
     if file is None:
+        # Keras, which loads it, refuses precisions that it does not know.
         return Choice("keras", "float32" if precision == "auto" else precision)
+    if precision not in (*PRECISIONS, *POLICIES):
+        known = ", ".join((*PRECISIONS, *POLICIES))
+        raise UserError(f"`precision` must be one of {known}. Received: {precision!r}")
     keras_only = runtime == "auto" and ("KERAS_BACKEND" in os.environ or _has_gpu())
     kept = read_kept() if runtime == precision == "auto" else None
     for found in (kept, *_ORDER) if kept else _ORDER:

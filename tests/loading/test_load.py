@@ -83,7 +83,7 @@ def test_precision_rebuilds_the_network_and_keeps_float32_weights(run, expected)
 
 
 def test_an_unknown_precision_is_refused(run):
-    fails(run[0], "`precision` must be one of auto, float32", precision="float8")
+    fails(run[0], "`precision` must be one of float32", precision="float8")
 
 
 def test_damaged_weights_of_a_run_are_refused(run, tmp_path):
