@@ -40,7 +40,7 @@ RELEASE_PACKAGES := build==1.6.1 twine==7.0.0
 DOCS_VENV := out/docs/venv
 DOCS_PACKAGES := mkdocs-material==9.8.2 mkdocstrings-python==2.0.11
 
-.PHONY: release-check docs
+.PHONY: release-check docs bench-check
 .PHONY: web-demo web-demo-page web-demo-setup web-demo-test arm64-setup arm64-check openvino-check
 
 help:
@@ -54,6 +54,7 @@ help:
 	@echo "make openvino-check  exported files in OpenVINO, in an environment of its own"
 	@echo "make release-check   wheel and sdist, checked and tried in a bare environment for each extra"
 	@echo "make docs      the documentation as a site in out/docs/site, with the API reference"
+	@echo "make bench-check     names what became slower than the stored ratios; on a quiet machine"
 	@echo "make lint      ruff: rules and formatting"
 	@echo "make venv      only the virtual environment ($(VENV)) with everything installed"
 	@echo "make clean     removes caches, build leftovers and the demo's output; keeps $(VENV)"
@@ -112,6 +113,10 @@ test-batch: $(BATCH)/.installed
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+# Ratios to LiteRT's float32 in one run, compared with benchmarks/speed/ratios.json.
+bench-check: $(INSTALLED)
+	$(BIN)/python -m benchmarks.speed --sides=256 --rounds=15 --check
 
 web-demo: web-demo-page
 	$(BIN)/python -m demo.web.serve --folder=$(WEB_PAGE) --port=$(WEB_PORT)

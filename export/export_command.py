@@ -42,7 +42,7 @@ def export(
         from export.verify.measure import mean_psnr
         from gradnet_tf.denoiser import load_denoiser
 
-        denoiser = load_denoiser(config.model, runtime="keras")
+        denoiser = load_denoiser(config.model, "float32", runtime="keras")
     _require_exportable(denoiser, config)
     source = denoiser.source
     name = source["preset"] if source["kind"] == "run" else denoiser.name
@@ -54,8 +54,16 @@ def export(
         found = calibration_images(denoiser.channels) if calibration_images else images
         return _int8_network(denoiser, found, config)
 
+    @functools.cache
+    def lean_model():
+        from export.litert.silent_units import without_silent_units
+
+        # A network of its own, because the denoiser's stays what the files are compared with.
+        model = load_denoiser(config.model, "float32", runtime="keras").model
+        return without_silent_units(model, images, source["trained_sigma"], config.seed)
+
     psnr_keras = mean_psnr(denoiser, images, config.sigma, config.seed)
-    job = Job(config, denoiser, name, images, psnr_keras, int8_network)
+    job = Job(config, denoiser, name, images, psnr_keras, int8_network, lean_model)
     cards, failures = [], 0
     _require_space(job.output, denoiser.parameters)
     for format in dict.fromkeys(config.formats):

@@ -255,7 +255,10 @@ def _pixel_format(strength: Strength, replicate: bool) -> PixelFormat:
 
 
 #: Keys of `Denoiser.source`; missing values are `None`.
-_SOURCE_KEYS = ("kind", "path", "preset", "sha256", "run", "trained_sigma", "runtime", "camera")
+_SOURCE_KEYS = (
+    *("kind", "path", "preset", "sha256", "run", "trained_sigma"),
+    *("runtime", "precision", "camera"),
+)
 
 
 class Runner(Protocol):
@@ -290,11 +293,11 @@ class Denoiser:
             needed with a Keras model or a `Runner`.
         source: the origin of the model: `kind`, `path`, `preset`, `sha256`, `run`,
             `trained_sigma` (the lowest and the highest noise level of its training),
-            `runtime` ("litert" for shipped weights that run there) and `camera` (the weights for
-            pictures with a camera's noise); missing values are `None`.
-            Only needed with a Keras model or a `Runner`.
-        runtime: runtime for shipped weights: "keras", "litert", or "auto"; see `load_denoiser`.
-        precision: dtype policy of a Keras model; see `load_denoiser`.
+            `runtime` and `precision` (for shipped weights that do not run in Keras) and `camera`
+            (the weights for pictures with a camera's noise); missing values are `None`. Only needed
+            with a Keras model or a `Runner`.
+        runtime: runtime for shipped weights; see `load_denoiser`.
+        precision: precision of the computation; see `load_denoiser`.
 
     Attributes:
         channels: channels of the images that `denoise` takes: 3 (RGB) or 1 (gray), or `None` if
@@ -321,7 +324,7 @@ class Denoiser:
         source: Mapping[str, Any] | None = None,
         *,
         runtime: str = "auto",
-        precision: str = "float32",
+        precision: str = "auto",
     ):
         self._made_from: tuple[str, str, str | None, str] | None = None
         if isinstance(model, str | os.PathLike):
@@ -358,7 +361,7 @@ class Denoiser:
 
     @property
     def runtime(self) -> str:
-        """The runtime: "keras", "litert", "saved_model", "classical", or the runner's class."""
+        """The runtime: "keras", "litert", "openvino", "saved_model", "classical", or a class."""
         return getattr(self.runner, "runtime", type(self.runner).__name__)
 
     @property
@@ -426,7 +429,7 @@ class Denoiser:
         shipped weights on LiteRT, Keras computes it if it is installed.
         """
         images = self._checked(images)
-        if self.source["kind"] == "weights" and self.runtime == "litert":
+        if self.source["kind"] == "weights" and self.runtime != "keras":
             if self._in_keras is None:
                 try:
                     self._in_keras = load_denoiser(self.name, runtime="keras")
@@ -684,13 +687,17 @@ def load_gray_partner(denoiser):
 
 
 def _load_partner(denoiser: Denoiser, name: str) -> Denoiser:
-    """Loads other shipped weights for the runtime of a denoiser."""
-    return load_denoiser(name, runtime=denoiser.source.get("runtime") or "keras")
+    """Loads other shipped weights for the runtime and the precision of a denoiser."""
+    runtime = denoiser.source.get("runtime") or "keras"
+    try:
+        return load_denoiser(name, denoiser.source.get("precision") or "auto", runtime=runtime)
+    except UserError:  # These weights may not come in that precision.
+        return load_denoiser(name, runtime=runtime)
 
 
 def load_denoiser(
     spec: str | Resolved,
-    precision: str = "float32",
+    precision: str = "auto",
     flag: str | None = "model",
     runtime: str = "auto",
 ) -> Denoiser:
@@ -704,11 +711,15 @@ def load_denoiser(
 
     Args:
         spec: path or name, or the result of `gradnet_tf.loading.load.resolve`.
-        precision: dtype policy to rebuild a Keras model under; weights stay float32.
+        precision: "float32"; "bfloat16" (Keras, OpenVINO); "int8" (LiteRT, weights that ship an
+            8-bit file); or "auto": the fastest that is installed, that the processor does well and
+            that costs at most 0.1 dB by the card of shipped weights, and float32 of other models.
+            Keras' policies "mixed_bfloat16" and "mixed_float16" work, too. Weights stay float32.
         flag: name of the flag in error messages; `None`: they name the argument `model`.
-        runtime: runtime for shipped weights: "keras", "litert" with the shipped .tflite file, or
-            "auto": LiteRT if it is installed, unless there is a GPU, another precision is
-            requested, or KERAS_BACKEND is set. Files and folders determine their own runtime.
+        runtime: runtime for shipped weights: "keras", "litert" or "openvino" with the shipped
+            .tflite file, or "auto", which prefers these unless there is a GPU or KERAS_BACKEND is
+            set; see `gradnet_tf.runtimes.choose_runtime.choose`. Files and folders determine their
+            own runtime, but that a .tflite file may run in OpenVINO.
 
     Raises:
         UserError: there is no model of that name or kind, the file is damaged, or it does not
@@ -716,8 +727,10 @@ def load_denoiser(
     """
     model = spec if isinstance(spec, Resolved) else resolve(spec, runtime, precision, flag)
     spec = model.spec
-    loaded = load_runner(model, precision, flag)
-    denoiser = Denoiser(loaded.runner, loaded.name, loaded.source)
+    loaded = load_runner(model, flag)
+    rounded = model.choice.precision != "float32"
+    source = {**loaded.source, **({"precision": model.choice.precision} if rounded else {})}
+    denoiser = Denoiser(loaded.runner, loaded.name, source)
     # Make the path absolute: another process may have another working directory.
     found = os.path.abspath(spec) if os.path.exists(spec) else spec
     denoiser._made_from = (found, precision, flag, runtime)

@@ -55,6 +55,7 @@ BACKENDS = {"tensorflow", "jax", "torch"}
 
 # Measured beside our networks where somebody has it; nothing needs it.
 OPTIONAL = {
+    "benchmarks/speed/contenders.py": {"torch", "onnxruntime", "openvino"},
     "benchmarks/speed/torch_gradnet.py": {"torch"},
     "benchmarks/speed/training_cell.py": {"torch"},
     "tools/docs_site.py": {"mkdocs"},
@@ -248,7 +249,8 @@ def test_wheel_holds_the_library_alone(tmp_path):
     assert library <= held
     assert wheel.stat().st_size < 40e6
     shipped = {name for name in held if name.startswith("gradnet_tf/weights/")}
-    names = {Path(name).name.removesuffix(".json") for name in shipped if name.endswith(".json")}
+    cards = {Path(name).stem for name in shipped if name.endswith(".json")}
+    names = {name.removesuffix("_int8") for name in cards}  # cards of the same weights in 8 bits
     # What `gradnet denoise` takes by default is among them, and no card is without its weights.
     assert weights.DEFAULT in names
     assert {f"gradnet_tf/weights/{name}.weights.h5" for name in names} <= shipped

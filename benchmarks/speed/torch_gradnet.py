@@ -37,7 +37,7 @@ def to_space(features, scale):
 
 def image_gradients(images):
     """Sobel responses (x, y) of each channel, float32, with symmetric padding."""
-    channels = images.shape[1]
+    channels = int(images.shape[1])  # a constant also in an exported graph
     # Not functional.pad: torch.compile (2.14, CPU) fails on its channels-last gradient.
     padded = images.float()
     for axis in (2, 3):

@@ -6,20 +6,20 @@ activation ranges minimize the squared error on real images with noise. docs/res
 files") has the effect of each choice.
 """
 
-from collections.abc import Iterator
-
 import keras
 import numpy as np
 from keras import ops
 
-from gradnet_tf.degradations import add_gaussian_noise
-from gradnet_tf.images.image_files import to_float
+from export.litert.silent_units import LEVELS as NOISE_LEVELS
+from export.litert.silent_units import noisy_crops, silent_units
 
 LEVELS = 255
 #: Sample size per tensor and image; a tensor has a few hundred thousand values.
 _KEPT = 20_000
 #: Candidate ranges as fractions of the full one.
 _PARTS = np.linspace(0.15, 1.0, 35)
+#: The smallest magnitude of a channel that is looked at, as a fraction of the largest one.
+_LEAST_SCALE = 1e-4
 
 
 @keras.saving.register_keras_serializable(package="gradnet_tf_export")
@@ -35,15 +35,25 @@ class ActivationRange(keras.layers.Layer):
         self.low = self.add_weight(shape=(), initializer="zeros", trainable=False, name="low")
         self.high = self.add_weight(shape=(), initializer="ones", trainable=False, name="high")
         self._sample: list[np.ndarray] | None = []
+        self._tops: list[np.ndarray] = []
         self.built = True
 
     def call(self, features):
         if self._sample is not None:
-            values = ops.convert_to_numpy(features).ravel()
+            values = ops.convert_to_numpy(features)
+            self._tops.append(np.abs(values).reshape(-1, values.shape[-1]).max(axis=0))
             draw = np.random.default_rng(len(self._sample))
-            self._sample.append(values[draw.integers(0, values.size, _KEPT)])
+            self._sample.append(values.ravel()[draw.integers(0, values.size, _KEPT)])
             return features
         return keras.quantizers.fake_quant_with_min_max_vars(features, self.low, self.high)
+
+    def tops(self) -> np.ndarray:
+        """Returns the largest magnitude of each channel so far."""
+        return np.max(self._tops, axis=0)
+
+    def forget(self):
+        """Discards what was recorded so far."""
+        self._sample, self._tops = [], []
 
     def settle(self):
         """Sets the range to `least_error_range` and discards the sample."""
@@ -84,18 +94,47 @@ def rounded_kernel(kernel):
     )
 
 
+def channel_scales(top: np.ndarray, *kernels: np.ndarray) -> np.ndarray:
+    """Returns what each channel of a tensor is divided by, so that one range fits all of them.
+
+    The kernels that read the tensor are multiplied by it. As these are rounded, too, a scale is
+    the geometric mean of what would suit the tensor and what would suit the kernels.
+
+    Args:
+        top: largest magnitudes of the channels.
+        *kernels: kernels (h, w, in, out) that read the tensor; none: only the tensor is rounded.
+    """
+    relative = np.maximum(top / max(top.max(), 1e-6), _LEAST_SCALE)
+    if not kernels:
+        return relative.astype(np.float32)
+    reading = np.zeros_like(relative)
+    for kernel in kernels:
+        sizes = np.abs(np.asarray(kernel)).max(axis=(0, 1))
+        reading = np.maximum(reading, (sizes / np.maximum(sizes.max(axis=0), 1e-6)).max(axis=1))
+    return np.sqrt(relative / np.maximum(reading, _LEAST_SCALE)).astype(np.float32)
+
+
 class Int8Conv(keras.layers.Layer):
-    """A `keras.layers.Conv2D` of the float network with 8-bit kernel and outputs."""
+    """A `keras.layers.Conv2D` of the float network with 8-bit kernel and outputs.
+
+    Attributes:
+        takes: scales of the input's channels; see `channel_scales`.
+        gives: scales of the output's channels. ReLU commutes with them, so the network computes
+            the same, but for rounding.
+    """
 
     def __init__(self, conv):
         super().__init__(dtype="float32")
         self.conv = conv
         self.range = ActivationRange()
+        self.takes, self.gives = np.float32(1), np.float32(1)
         self.built = True
 
     def call(self, features):
-        output = ops.conv(features, rounded_kernel(self.conv.kernel), padding="same")
-        return self.range(self.conv.activation(output + self.conv.bias))
+        takes = np.reshape(self.takes, (-1, 1))
+        kernel = self.conv.kernel * (takes / self.gives)
+        output = ops.conv(features, rounded_kernel(kernel), padding="same")
+        return self.range(self.conv.activation(output + self.conv.bias / self.gives))
 
 
 class Int8Chain(keras.layers.Layer):
@@ -125,15 +164,34 @@ class Int8Chain(keras.layers.Layer):
             features = conv(features)
         return images - self.network._to_image(self.last(features), images)
 
+    def equalize(self):
+        """Chooses the scales of all tensors between two 8-bit convolutions."""
+        convs = [conv for conv in (self.first, *self.others, self.last) if _is_int8(conv)]
+        for before, after in zip(convs, convs[1:], strict=False):
+            scales = channel_scales(before.range.tops(), after.conv.kernel)
+            before.gives = after.takes = scales
+
+
+def _is_int8(layer) -> bool:
+    return isinstance(layer, Int8Conv)
+
 
 class Int8Module(keras.layers.Layer):
     """A `gradnet_tf.layers.residual.ResidualModule` with the attention before the fusion.
 
-    The halves of the concatenation have a range each: they are multiplied by the attention first,
-    and concatenated where they share a range. Returns the output and the attention used.
+    The attention is multiplied in float, together with the scales of the fusion's input, because
+    the channels of that tensor differ by factors of hundreds. Returns the output and the attention.
+
+    Args:
+        module: the float module.
+        silent: ids of units to leave out; see `export.litert.silent_units`. A tensor that is zero
+            everywhere has no range that an 8-bit convolution could work with.
+
+    Attributes:
+        takes: scales of the input's channels, and of every sum in the module.
     """
 
-    def __init__(self, module):
+    def __init__(self, module, silent=frozenset()):
         super().__init__(dtype="float32")
         if module.attention_position != "before_fusion":
             raise ValueError(
@@ -141,24 +199,47 @@ class Int8Module(keras.layers.Layer):
                 f"Received: {module.attention_position!r}"
             )
         self.squeeze_excitation = module.squeeze_excitation
-        self.convs = [(Int8Conv(unit.conv1), Int8Conv(unit.conv2)) for unit in module.units]
+        self.units = list(module.units)
+        self.convs = [
+            None if id(unit) in silent else (Int8Conv(unit.conv1), Int8Conv(unit.conv2))
+            for unit in module.units
+        ]
         self.sums = [ActivationRange() for _ in module.units]
-        self.weights_range, self.weighted = ActivationRange(), ActivationRange()
+        self.weighted = ActivationRange()
         self.fusion = Int8Conv(module.fusion)
+        self.takes = np.ones(module.filters, np.float32)
         self.built = True
 
     def call(self, features, attention=None):
         output = features
-        for (conv1, conv2), total in zip(self.convs, self.sums, strict=True):
-            output = total(ops.relu(conv2(conv1(output)) + output))
+        for unit, convs, total in zip(self.units, self.convs, self.sums, strict=True):
+            change = unit.conv2.bias / self.takes if convs is None else convs[1](convs[0](output))
+            output = total(ops.relu(change + output))
         if attention is None:
-            pooled = [ops.mean(part, axis=(1, 2), keepdims=True) for part in (features, output)]
+            pooled = [
+                ops.mean(part, axis=(1, 2), keepdims=True) * self.takes
+                for part in (features, output)
+            ]
             squeeze = self.squeeze_excitation
             attention = squeeze.expand(squeeze.shrink(ops.concatenate(pooled, axis=-1)))
-        rounded, count = self.weights_range(attention), features.shape[-1]
-        parts = features * rounded[..., :count], output * rounded[..., count:]
-        weighted = ops.concatenate([self.weighted(part) for part in parts], axis=-1)
-        return self.fusion(weighted), attention
+        scaled = attention * (np.tile(self.takes, 2) / self.fusion.takes)
+        parts = zip((features, output), ops.split(scaled, 2, axis=-1), strict=True)
+        weighted = ops.concatenate([part * weights for part, weights in parts], axis=-1)
+        return self.fusion(self.weighted(weighted)), attention
+
+    def equalize(self, tops: np.ndarray):
+        """Chooses the scales of the module's tensors.
+
+        Args:
+            tops: largest magnitudes of the input's channels.
+        """
+        convs = [pair for pair in self.convs if pair]
+        tops = np.max([tops, *(total.tops() for total in self.sums)], axis=0)
+        self.takes = channel_scales(tops, *(conv1.conv.kernel for conv1, _ in convs))
+        for conv1, conv2 in convs:
+            conv1.takes = conv2.gives = self.takes
+            conv1.gives = conv2.takes = channel_scales(conv1.range.tops(), conv2.conv.kernel)
+        self.fusion.takes = channel_scales(self.weighted.tops(), self.fusion.conv.kernel)
 
 
 class Int8Network(keras.Model):
@@ -173,9 +254,10 @@ class Int8Network(keras.Model):
 
     Raises:
         ValueError: for another network.
+        silent: units to leave out; see `export.litert.silent_units`.
     """
 
-    def __init__(self, model):
+    def __init__(self, model, silent=()):
         super().__init__()
         self.model = model
         self.channels, self.attention_widths = model.channels, model.attention_widths
@@ -189,7 +271,9 @@ class Int8Network(keras.Model):
         self.chain = Int8Chain(chain, chain is model) if is_plain_chain(chain) else None
         body = getattr(model, "body", None)
         self.fused = None if body is None else ActivationRange()
-        self.body_modules = [] if body is None else [Int8Module(m) for m in body.residual_modules]
+        skipped = frozenset(map(id, silent))
+        modules = () if body is None else body.residual_modules
+        self.body_modules = [Int8Module(module, skipped) for module in modules]
         self.built = True
 
     def call(self, images, attention=None, return_intermediates=False, training=False):
@@ -201,11 +285,11 @@ class Int8Network(keras.Model):
             estimate, used = self._estimate(images, attention)
             gradient = model.to_depth(model.sobel(estimate))
             features = ops.concatenate([features, gradient], axis=-1)
-        output = self.fused(features)
+        output = self.fused(features / self.body_modules[0].takes)
         for module in self.body_modules:
             output, weights = module(output, None if attention is None else attention[len(used)])
             used.append(weights)
-        residual = model.reconstruction(output + features)
+        residual = model.reconstruction(output * self.body_modules[-1].fusion.gives + features)
         denoised = images + model._to_image(residual, images)
         return {"denoised": denoised, "attention": used} if return_intermediates else denoised
 
@@ -221,22 +305,37 @@ class Int8Network(keras.Model):
         outputs = naive(images, attention=given, return_intermediates=True)
         return outputs["denoised"], list(outputs["attention"])
 
+    def equalize(self):
+        """Ends the first part of the calibration: chooses the scales of channels.
+
+        Calls before this see each tensor unscaled; the calls after it determine the ranges.
+        """
+        if self.chain is not None:
+            self.chain.equalize()
+        tops = None if self.fused is None else self.fused.tops()
+        for module in self.body_modules:
+            module.equalize(tops)
+            tops = module.fusion.range.tops()
+        for module, following in zip(self.body_modules, self.body_modules[1:], strict=False):
+            module.fusion.gives = following.takes
+        if self.body_modules:
+            self.body_modules[-1].fusion.gives = channel_scales(tops)
+        for layer in self._ranges():
+            layer.forget()
+
     def settle(self):
         """Ends the calibration: from now on every `ActivationRange` rounds."""
-        for layer in self._flatten_layers(include_self=False):
-            if isinstance(layer, ActivationRange):
-                layer.settle()
+        for layer in self._ranges():
+            layer.settle()
+
+    def _ranges(self):
+        layers = self._flatten_layers(include_self=False)
+        return [layer for layer in layers if isinstance(layer, ActivationRange)]
 
 
 def is_plain_chain(model) -> bool:
     """Whether a network is a DnCNN without batch normalization."""
     return getattr(model, "is_plain_chain", False)
-
-
-#: Largest number of calibration images, and the side of the crop from each.
-IMAGES, CROP = 64, 160
-#: Noise levels if those of the training are unknown, on the 0-255 scale.
-_LEVELS = (0.0, 55.0)
 
 
 def calibrated(model, images, levels: tuple[float, float] | None, seed: int = 0) -> Int8Network:
@@ -248,21 +347,10 @@ def calibrated(model, images, levels: tuple[float, float] | None, seed: int = 0)
         levels: lowest and highest noise level of the training, on the 0-255 scale.
         seed: seed of crops, levels and noise.
     """
-    network = Int8Network(model)
-    for crop in noisy_crops(images, levels or _LEVELS, seed):
-        network(crop)
-    network.settle()
+    crops = list(noisy_crops(images, levels or NOISE_LEVELS, seed))
+    network = Int8Network(model, silent_units(model, crops))
+    for end_of_pass in (network.equalize, network.settle):
+        for crop in crops:
+            network(crop)
+        end_of_pass()
     return network
-
-
-def noisy_crops(images, levels: tuple[float, float], seed: int) -> Iterator[np.ndarray]:
-    """Yields float32 (1, h, w, C) crops spread over the set and the range of levels."""
-    count = min(IMAGES, len(images))
-    places = np.linspace(0, len(images) - 1, count).astype(int)
-    draw = np.random.default_rng(seed)
-    for place, level in zip(places, draw.permutation(np.linspace(*levels, count)), strict=True):
-        clean = to_float(images.load(int(place)))
-        top, left = (draw.integers(0, max(side - CROP, 0) + 1) for side in clean.shape[:2])
-        clean = clean[top : top + CROP, left : left + CROP]
-        noise = draw.standard_normal(clean.shape).astype(np.float32)
-        yield add_gaussian_noise(clean, noise, level).astype(np.float32)[None]

@@ -153,7 +153,7 @@ def export_tflite(job: Job, format: TFLiteFormat) -> dict:
 
     with atomic_path(job.output / file, check_place) as path:
         with quiet_native_logs():
-            model = job.int8_network() if format.precision == "int8" else job.denoiser.model
+            model = job.int8_network() if format.precision == "int8" else job.lean_model()
             side = format.tile and format.tile + 2 * facts["halo"]
             write_tflite(model, path, format.precision, side)
             runner = TFLiteRunner(path, card=facts)

@@ -30,6 +30,8 @@ class Job:
         images: set for the quality figures.
         psnr_keras: mean PSNR of `denoiser` on the images, in dB.
         int8_network: returns the network of the int8 files, cached.
+        lean_model: returns the network of the other .tflite files, cached: the denoiser's own
+            without what adds nothing; see `export.litert.silent_units`.
     """
 
     config: ExportConfig
@@ -38,6 +40,7 @@ class Job:
     images: Any
     psnr_keras: float
     int8_network: Callable[[], Any]
+    lean_model: Callable[[], Any]
 
     @property
     def output(self) -> Path:

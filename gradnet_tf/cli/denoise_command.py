@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from gradnet_tf.images import MAX_MEGAPIXELS
-from gradnet_tf.runtimes.choose_runtime import RUNTIMES
+from gradnet_tf.runtimes.choose_runtime import PRECISIONS, RUNTIMES
 from gradnet_tf.tiling.tile_config import POOLINGS, TileConfig, parse_memory, parse_tile
 from gradnet_tf.utils.errors import UserError
 from gradnet_tf.utils.options import add_options, make_config, option
@@ -29,8 +29,10 @@ class ResultOptions:
             those for real noise where a picture has a camera's noise; with a name, gray pictures
             use the gray weights of that name if there are any.
         runtime: runtime for the shipped weights: keras (TensorFlow or JAX), litert (needs no
-            TensorFlow and starts faster), or auto (litert if it is installed and there is no
-            GPU).
+            TensorFlow and starts faster), openvino, or auto (of what is installed; keras where
+            there is a GPU).
+        precision: float32, bfloat16 (openvino, keras), int8 (litert), or auto: the fastest that is
+            installed, that the processor does well, and that costs at most 0.1 dB.
         strength: 0 changes nothing, 1 denoises fully.
         luma: strength for brightness only.
         chroma: strength for color only.
@@ -52,6 +54,7 @@ class ResultOptions:
 
     model: str = "auto"
     runtime: str = option("auto", choices=RUNTIMES)
+    precision: str = option("auto", choices=PRECISIONS)
     strength: float = option(1.0, least=0.0, most=1.0)
     luma: float = option(1.0, least=0.0, most=1.0)
     chroma: float = option(1.0, least=0.0, most=1.0)
@@ -92,9 +95,13 @@ class ResultOptions:
         from gradnet_tf.denoiser import load_denoiser
 
         tiles = self.tiles
+        if model and model.choice.note:
+            print(model.choice.note, file=sys.stderr)
         # LiteRT imports neither Keras nor TensorFlow, so there is nothing to speed up.
-        with contextlib.nullcontext() if model and model.litert else _quick_start():
-            denoiser = load_denoiser(model or self.model, runtime=self.runtime)
+        with contextlib.nullcontext() if model and model.choice.file else _quick_start():
+            denoiser = load_denoiser(
+                model or self.model, precision=self.precision, runtime=self.runtime
+            )
         if self.sigma is not None and not denoiser.needs_sigma:
             refuse_sigma(self.sigma, denoiser.name)
         return functools.partial(
@@ -182,9 +189,9 @@ def denoise(arguments: argparse.Namespace) -> int:
     wanted = make_config(ResultOptions, arguments)
     if not is_stream:
         plan = plan_jobs(arguments.inputs, arguments.output, not arguments.no_recursive)
-    model = resolve(wanted.model, wanted.runtime)
+    model = resolve(wanted.model, wanted.runtime, wanted.precision)
     info = model_info(model)
-    settings = _settings(wanted, info)
+    settings = _settings(wanted, info, model.choice.precision)
     if arguments.detail or arguments.mask:
         settings |= {"detail": arguments.detail, "mask": arguments.mask}
     options = FileOptions(
@@ -218,7 +225,7 @@ def denoise(arguments: argparse.Namespace) -> int:
     return denoise_files(plan, load, options, report)
 
 
-def _settings(wanted: ResultOptions, info: "ModelInfo | None") -> dict[str, Any]:
+def _settings(wanted: ResultOptions, info: "ModelInfo | None", precision: str) -> dict[str, Any]:
     """Returns the settings that determine the pixels of a result."""
     model = {
         "model": info.name if info else wanted.model,
@@ -229,7 +236,9 @@ def _settings(wanted: ResultOptions, info: "ModelInfo | None") -> dict[str, Any]
         model["camera"] = info.camera
     names = ("strength", "luma", "chroma", "sigma", "self_ensemble", "pooling", "quality")
     names += ("overlap",) if wanted.overlap is not None else ()
-    return model | {name: getattr(wanted, name) for name in names}
+    settings = model | {name: getattr(wanted, name) for name in names}
+    # Float32 is what results without this entry were made in.
+    return settings if precision == "float32" else settings | {"precision": precision}
 
 
 def _check_paths(arguments: argparse.Namespace, is_stream: bool) -> None:

@@ -1,4 +1,4 @@
-"""The `gradnet` command: `gradnet denoise`, `gradnet noise` and `gradnet models`."""
+"""The `gradnet` command: denoise, noise, models, bench and app."""
 
 import argparse
 from collections.abc import Sequence
@@ -64,6 +64,19 @@ def _parser() -> argparse.ArgumentParser:
         "--default", action="store_true", help="print only the name of the default weights"
     )
     models.set_defaults(run=_models)
+
+    bench = commands.add_parser(
+        "bench",
+        help="time every runtime and precision on this machine",
+        description="Times every installed runtime and precision on this machine in about a "
+        "minute, prints a table, and keeps the fastest whose quality allows it as what "
+        "`gradnet denoise` and `Denoiser` use here (--precision=auto).",
+    )
+    bench.add_argument("--model", default="default", help="name of shipped weights")
+    bench.add_argument("--side", type=int, default=768, help="side of the picture (default: 768)")
+    bench.add_argument("--rounds", type=int, default=5, help="the best one counts (default: 5)")
+    bench.add_argument("--no-keep", action="store_true", help="do not keep the fastest")
+    bench.set_defaults(run=_bench)
     return parser
 
 
@@ -72,6 +85,13 @@ def _app(arguments: argparse.Namespace) -> int:
     from gradnet_tf.cli.app_command import run_app
 
     return run_app(arguments)
+
+
+def _bench(arguments: argparse.Namespace) -> int:
+    from gradnet_tf.cli.bench_command import bench
+
+    options = arguments.model, arguments.side, arguments.rounds
+    return bench(*options, keep=not arguments.no_keep)
 
 
 def _models(arguments: argparse.Namespace) -> int:

@@ -24,8 +24,7 @@ from gradnet_tf.evaluation.scores import (
 )
 from gradnet_tf.images.channels import adapt_channels, adaptation
 from gradnet_tf.images.image_files import require_one_size, to_float
-from gradnet_tf.models.presets import PRECISIONS
-from gradnet_tf.runtimes.choose_runtime import RUNTIMES
+from gradnet_tf.runtimes.choose_runtime import POLICIES, PRECISIONS, RUNTIMES
 from gradnet_tf.tiling.tile_config import AUTO, POOLINGS, TileConfig, parse_tile
 from gradnet_tf.training.config import require, require_sigma
 from gradnet_tf.utils.console import note
@@ -59,7 +58,8 @@ class EvaluateConfig:
             above 160x160 pixels), or auto (whole up to half a megapixel).
         runtime: runtime of the shipped weights: keras (TensorFlow or JAX), litert, or auto (litert
             if it is installed and there is no GPU).
-        precision: dtype policy of the model.
+        precision: of the computation, as for `gradnet denoise`, or a dtype policy of Keras; float32
+            by default, so that scores do not depend on the machine.
     """
 
     dataset: str = "sample"
@@ -74,7 +74,7 @@ class EvaluateConfig:
     overlap: int | None = option(None, least=0)
     pooling: str = option("auto", choices=POOLINGS)
     runtime: str = option("auto", choices=RUNTIMES)
-    precision: str = option("float32", choices=PRECISIONS)
+    precision: str = option("float32", choices=(*PRECISIONS, *POLICIES))
 
     def __post_init__(self):
         if self.degradation:
@@ -87,8 +87,9 @@ class EvaluateConfig:
         require(self.seed >= 0, "seed", self.seed, "at least 0")
         count = self.max_images
         require(count is None or count >= 1, "max_images", count, "at least 1")
-        choices = ", ".join(PRECISIONS)
-        require(self.precision in PRECISIONS, "precision", self.precision, f"one of {choices}")
+        known = (*PRECISIONS, *POLICIES)
+        choices = ", ".join(known)
+        require(self.precision in known, "precision", self.precision, f"one of {choices}")
         object.__setattr__(self, "tile", parse_tile(str(self.tile)))
         choices = ", ".join(RUNTIMES)
         require(self.runtime in RUNTIMES, "runtime", self.runtime, f"one of {choices}")

@@ -9,7 +9,7 @@ from gradnet_tf import weights
 from gradnet_tf.loading.run_folder import MOST_CONFIG, best_weights
 from gradnet_tf.models.classical import CLASSICAL
 from gradnet_tf.models.presets import PRESETS, train_command
-from gradnet_tf.runtimes.choose_runtime import runs_on_litert
+from gradnet_tf.runtimes.choose_runtime import Choice, choose
 from gradnet_tf.tiling.machine import allowed_cores
 from gradnet_tf.utils.backend import backend_name
 from gradnet_tf.utils.console import note
@@ -40,7 +40,7 @@ class Resolved:
             such a partner.
         camera: name of the weights that pictures with a camera's noise go through; only `auto`
             has them.
-        litert: the shipped .tflite file to run, if LiteRT is to run shipped weights.
+        choice: what runs it, and in which precision.
     """
 
     spec: str
@@ -49,24 +49,29 @@ class Resolved:
     card: Mapping[str, Any] | None = None
     gray: str | None = None
     camera: str | None = None
-    litert: Path | None = None
+    choice: Choice = Choice("keras", "float32")
+
+    @property
+    def litert(self) -> Path | None:
+        """The shipped .tflite file to run, unless Keras runs shipped weights."""
+        return self.choice.file
 
 
 def resolve(
-    spec: str, runtime: str = "auto", precision: str = "float32", flag: str | None = "model"
+    spec: str, runtime: str = "auto", precision: str = "auto", flag: str | None = "model"
 ) -> Resolved:
     """Returns what a name or a path means: a path if it exists, otherwise a name.
 
     Args:
         spec: name or path, as `gradnet_tf.denoiser.load_denoiser` takes it.
-        runtime: what runs shipped weights; see `runs_on_litert`.
-        precision: dtype policy.
+        runtime: what runs shipped weights; see `choose`.
+        precision: of the computation; see `choose`.
         flag: name of the flag that gave `spec`; `None`: an argument of Python's did.
 
     Raises:
-        UserError: another runtime, or "litert" for a model without a shipped .tflite file.
+        UserError: another runtime or precision, or one that needs a shipped .tflite file for a
+            model without one.
     """
-    use_litert = runs_on_litert(runtime, precision)
     path, card, gray, tflite = None, None, None, None
     if spec.startswith(weights.ADDRESSES):
         from gradnet_tf.weights.hub import fetch
@@ -83,15 +88,19 @@ def resolve(
         gray = weights.gray_partner(card["name"], {"kind": kind})
     else:
         kind = "unknown"
+    choice = choose(runtime, precision, tflite)
     # A .tflite file that is given by its path runs in LiteRT anyway.
-    if runtime == "litert" and tflite is None and not (path and path.suffix == ".tflite"):
+    if runtime in ("litert", "openvino") and tflite is None:
+        if path and path.suffix == ".tflite":
+            choice = dataclasses.replace(choice, runtime=runtime)
+            return Resolved(spec, kind, path, card, gray, None, choice)
         raise UserError(
             f"{given_as(flag and 'runtime', runtime, 'runtime')}: no .tflite file is shipped for "
             f"{spec}.\nExport one (python -m export --formats=tflite_float16) and give its path, "
             f"or leave the {'flag' if flag else 'argument'} out."
         )
     camera = weights.camera_partner(spec) if card else None
-    return Resolved(spec, kind, path, card, gray, camera, tflite if use_litert else None)
+    return Resolved(spec, kind, path, card, gray, camera, choice)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -175,7 +184,7 @@ def given_as(flag: str | None, value: str, argument: str = "model") -> str:
     return f"--{flag}={value}" if flag else f"{argument}={value!r}"
 
 
-def load_runner(model: Resolved, precision: str, flag: str | None) -> Loaded:
+def load_runner(model: Resolved, flag: str | None) -> Loaded:
     """Returns the model that `--model=` means; see `gradnet_tf.denoiser.load_denoiser`."""
     spec = model.spec
     if not spec:
@@ -183,10 +192,10 @@ def load_runner(model: Resolved, precision: str, flag: str | None) -> Loaded:
         raise UserError(f"{name}: expected a path or a name. Received: {spec!r}.\n{_choices()}")
     try:
         if model.litert:
-            loaded = _load_shipped_tflite(model.litert)
+            loaded = _load_shipped_tflite(model.choice)
         else:
             with quiet_native_logs():
-                loaded = _LOADERS[model.kind](model, precision)
+                loaded = _LOADERS[model.kind](model, model.choice.policy)
         if model.camera:
             source = loaded.source | {"camera": model.camera}
             return Loaded(loaded.runner, weights.AUTO, source)
@@ -199,7 +208,7 @@ def load_runner(model: Resolved, precision: str, flag: str | None) -> Loaded:
     except ModuleNotFoundError as error:
         raise UserError(
             f"{given_as(flag, spec)}: needs {error.name}, which is not installed.\n"
-            'Install it: pip install ".[tensorflow]" in a checkout (.tflite files: ".[litert]").'
+            'Install it: pip install ".[tensorflow]" in a checkout (or ".[litert]", ".[openvino]").'
         ) from error
 
 
@@ -237,7 +246,7 @@ def _load_file(model: Resolved, precision: str) -> Loaded:
     if not head:
         raise UserError(f"{path}: the file is empty. Download or write it again.")
     if head[4:8] == b"TFL3":
-        return _load_tflite(path, precision)
+        return _load_tflite(path, precision, model.choice.runtime)
     if head.startswith(_ZIP) and path.suffix == ".keras":
         return _load_keras(path, precision)
     if head.startswith(_HDF5) and path.suffix in (".h5", ".hdf5"):
@@ -398,8 +407,9 @@ def _load_saved_model(folder: Path, precision: str) -> Loaded:
     return Loaded(SavedModelRunner(folder), name, source | _from_card(card))
 
 
-def _load_tflite(path: Path, precision: str) -> Loaded:
-    _require_float32(path, precision)
+def _load_tflite(path: Path, precision: str, runtime: str) -> Loaded:
+    if runtime != "openvino":
+        _require_float32(path, precision)
     from gradnet_tf.runtimes.litert_runtime import LiteRTFile, TFLiteRunner
     from gradnet_tf.runtimes.tile_file_runtime import TileFileRunner, tile_layout
 
@@ -412,6 +422,10 @@ def _load_tflite(path: Path, precision: str) -> Loaded:
             f"{path.with_suffix('.json').name}, says {str(card['sha256'])[:64]}.\nIt is damaged or "
             "was exchanged: copy both files of one export, or move another file's card away."
         )
+    if runtime == "openvino":
+        precision = "bfloat16" if precision == "mixed_bfloat16" else precision
+        runner = TFLiteRunner(path, None, card, runtime, precision)
+        return Loaded(runner, path.stem, source | _from_card(card))
     file = LiteRTFile(path)
     layout = tile_layout(file)
     # Our own files have a card with the margin of tiles.
@@ -422,13 +436,14 @@ def _load_tflite(path: Path, precision: str) -> Loaded:
     return Loaded(runner, path.stem, source | _from_card(card))
 
 
-def _load_shipped_tflite(path: Path) -> Loaded:
+def _load_shipped_tflite(choice: Choice) -> Loaded:
     from gradnet_tf.runtimes.litert_runtime import TFLiteRunner
 
+    path = choice.file
     card = _read_json(path.with_suffix(".json"))
     # A model is identified by its weights, whatever runs them.
     source = {"kind": "weights", "path": str(path), "sha256": card.get("weights_sha256")}
-    source |= {"runtime": "litert", **_from_card(card)}
+    source |= {"runtime": choice.runtime, "precision": choice.precision, **_from_card(card)}
     sha256 = sha256_of(path)
     if sha256 != card.get("sha256"):
         raise UserError(
@@ -437,9 +452,9 @@ def _load_shipped_tflite(path: Path) -> Loaded:
         )
     cores = allowed_cores()
     with quiet_native_logs():
-        runner = TFLiteRunner(path, cores, card)
+        runner = TFLiteRunner(path, cores, card, choice.runtime, choice.precision)
     runner.parameters = card.get("parameters")
-    return Loaded(runner, path.stem, source)
+    return Loaded(runner, card.get("name", path.stem), source)
 
 
 def _file_source(kind: str, path: Path) -> dict:

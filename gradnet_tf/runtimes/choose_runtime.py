@@ -1,35 +1,204 @@
-"""Chooses what runs shipped weights: `--runtime`."""
+"""Chooses what runs shipped weights, and in which precision: `--runtime` and `--precision`."""
 
+import dataclasses
+import functools
+import hashlib
 import importlib.util
+import json
 import os
+import platform
+import re
 from pathlib import Path
+from typing import Any
 
 from gradnet_tf.utils.errors import UserError
 
 #: The values of `--runtime`.
-RUNTIMES = ("auto", "keras", "litert")
+RUNTIMES = ("auto", "keras", "litert", "openvino")
+#: The values of `--precision`.
+PRECISIONS = ("auto", "float32", "bfloat16", "int8")
+#: Keras' dtype policies, which Python programs may give as well.
+POLICIES = ("mixed_bfloat16", "mixed_float16")
+#: What each runtime computes in. 8-bit arithmetic is a file of its own.
+COMPUTES = {
+    "keras": ("float32", "bfloat16", *POLICIES),
+    "litert": ("float32", "int8"),
+    "openvino": ("float32", "bfloat16"),
+}
+#: What `auto` tries, in this order; the first that fits what is given, is installed and allowed.
+_ORDER = (
+    ("openvino", "bfloat16"),
+    ("litert", "int8"),
+    ("litert", "float32"),
+    ("keras", "float32"),
+    ("openvino", "float32"),
+    *(("keras", precision) for precision in COMPUTES["keras"][1:]),
+)
+_PACKAGES = {"litert": "ai_edge_litert", "openvino": "openvino"}
+#: Instructions that make a precision faster than float32 (names of /proc/cpuinfo).
+_INSTRUCTIONS = {
+    "bfloat16": {"avx512_bf16", "amx_bf16"},
+    "int8": {"avx512_vnni", "avx_vnni", "amx_int8", "asimddp"},
+}
+#: What `auto` may cost: decibels with noise on the card's set, and the least PSNR of clean pictures
+#: to their originals, beyond which the mean change is below a level of 255.
+MOST_LOSS_DB, LEAST_CLEAN_DB = 0.1, 50.0
 
 
-def runs_on_litert(runtime: str, precision: str) -> bool:
-    """Whether LiteRT runs weights that are also shipped as a .tflite file.
+@dataclasses.dataclass(frozen=True)
+class Choice:
+    """What runs a model.
 
-    LiteRT starts in a fraction of the time, needs no TensorFlow and computes the same to 1e-5.
-    Keras is better where there is a GPU, where LiteRT is not installed, and where KERAS_BACKEND
-    is set.
+    Attributes:
+        runtime: "keras", "litert" or "openvino".
+        precision: one of `COMPUTES[runtime]`.
+        file: the shipped .tflite file, unless Keras runs the weights.
+        note: a line for the user where `auto` chose less than float32, otherwise empty.
+    """
+
+    runtime: str
+    precision: str
+    file: Path | None = None
+    note: str = ""
+
+    @property
+    def policy(self) -> str:
+        """The dtype policy of a Keras model."""
+        return "mixed_bfloat16" if self.precision == "bfloat16" else self.precision
+
+
+def choose(runtime: str, precision: str, file: Path | None) -> Choice:
+    """Returns what runs a model.
+
+    `auto` takes bfloat16 in OpenVINO, then 8 bits in LiteRT, of what is installed, what the
+    processor has instructions for, and what costs next to nothing according to the card of the
+    weights; otherwise float32 in LiteRT, which starts in a fraction of Keras' time and needs no
+    TensorFlow. `gradnet bench` replaces this order by what it measured. Keras runs weights where
+    there is a GPU, where KERAS_BACKEND is set, and where nothing else is installed.
 
     Args:
         runtime: one of `RUNTIMES`.
-        precision: dtype policy; the shipped .tflite files are float32 only.
+        precision: one of `PRECISIONS` or `POLICIES`.
+        file: the shipped .tflite file of the weights, if there is one.
 
     Raises:
-        UserError: another runtime.
+        UserError: no such runtime or precision, or one that does not compute in the other.
     """
     if runtime not in RUNTIMES:
         raise UserError(f"`runtime` must be one of {', '.join(RUNTIMES)}. Received: {runtime!r}")
-    if runtime != "auto" or precision != "float32":
-        return runtime == "litert"
-    installed = importlib.util.find_spec("ai_edge_litert") is not None
-    return installed and "KERAS_BACKEND" not in os.environ and not _has_gpu()
+    if file is None and precision == "int8":
+        raise UserError(
+            "precision=int8: no 8-bit file is shipped for this model.\nExport one (python -m "
+            "export --formats=tflite_int8) and give its path, or leave the precision out."
+        )
+    if file is None:
+        # Keras, which loads it, refuses precisions that it does not know.
+        return Choice("keras", "float32" if precision == "auto" else precision)
+    if precision not in (*PRECISIONS, *POLICIES):
+        known = ", ".join((*PRECISIONS, *POLICIES))
+        raise UserError(f"`precision` must be one of {known}. Received: {precision!r}")
+    keras_only = runtime == "auto" and ("KERAS_BACKEND" in os.environ or _has_gpu())
+    kept = read_kept() if runtime == precision == "auto" else None
+    for found in (kept, *_ORDER) if kept else _ORDER:
+        fits = runtime in ("auto", found[0]) and precision in ("auto", found[1])
+        path = None if found[0] == "keras" else file_for(found[1], file)
+        if not fits or (found[0] != "keras" and (keras_only or path is None)):
+            continue
+        if runtime == "auto" and not is_installed(found[0]):
+            continue
+        if precision == "auto" and not is_allowed(*found, file):
+            continue
+        exact = precision != "auto" or found[1] == "float32"
+        why = "measured by `gradnet bench`" if found == kept else "fastest of what is installed"
+        said = f"runtime {' '.join(found)}, {why}; --precision=float32 for exact results"
+        return Choice(*found, path, "" if exact else said)
+    possible = ", ".join(f"{each} {' or '.join(COMPUTES[each][:2])}" for each in COMPUTES)
+    raise UserError(
+        f"runtime={runtime}, precision={precision}: {file.stem} does not run so.\nExpected one of "
+        f"{possible}; int8 only of weights that ship an 8-bit file."
+    )
+
+
+def file_for(precision: str, file: Path | None) -> Path | None:
+    """Returns the shipped .tflite file of a precision, `None` if there is none."""
+    if file is None or precision != "int8":
+        return file
+    path = file.with_name(f"{file.stem}_int8.tflite")
+    return path if path.is_file() else None
+
+
+def is_allowed(runtime: str, precision: str, file: Path) -> bool:
+    """Whether `auto` may choose a precision: fast on this processor, and good by the card."""
+    if precision == "float32":
+        return True
+    if not _INSTRUCTIONS[precision] & processor_flags():
+        return False
+    path = file_for(precision, file)
+    try:
+        card = json.loads(path.with_suffix(".json").read_text("utf-8")) if path else {}
+    except (OSError, ValueError):
+        return False
+    return keeps_quality(card.get("precisions", {}).get(precision, {}).get("scores", {}))
+
+
+def keeps_quality(scores: dict[str, Any]) -> bool:
+    """Whether a card's scores of a precision fit the limits of `auto`.
+
+    Args:
+        scores: {σ: {"psnr": dB, "drop_db": dB}}, of which σ "0" is of clean pictures.
+    """
+    clean = scores.get("0", {}).get("psnr", 0.0)
+    noisy = [row["drop_db"] for sigma, row in scores.items() if sigma != "0"]
+    return bool(noisy) and max(noisy) <= MOST_LOSS_DB and clean >= LEAST_CLEAN_DB
+
+
+def machine_key() -> str:
+    """Identifies this processor and the installed versions, of which a measured choice is kept."""
+    versions = [f"{name} {_version(name)}" for name in ("gradnet_tf", *_PACKAGES.values())]
+    facts = [platform.machine(), str(os.cpu_count()), *sorted(processor_flags()), *versions]
+    return hashlib.sha256("\n".join(facts).encode()).hexdigest()
+
+
+def _version(module: str) -> str:
+    from importlib import metadata
+
+    try:
+        return metadata.version(module.replace("_", "-"))
+    except metadata.PackageNotFoundError:
+        return "-"
+
+
+def choice_path() -> Path:
+    """The file of this machine's choice."""
+    cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return Path(cache, "gradnet", "choice.json")
+
+
+def read_kept() -> tuple[str, str] | None:
+    """Returns what `gradnet bench` kept for this machine; `None` if it is invalid or outdated."""
+    try:
+        kept = json.loads(choice_path().read_text("utf-8"))
+        runtime, precision = kept["runtime"], kept["precision"]
+        known = precision in COMPUTES[runtime] and kept["key"] == machine_key()
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return (runtime, precision) if known else None
+
+
+@functools.cache
+def processor_flags() -> frozenset[str]:
+    """Returns the processor's instruction sets as Linux names them; none elsewhere."""
+    try:
+        text = Path("/proc/cpuinfo").read_text("utf-8", "replace")
+    except OSError:
+        return frozenset()
+    found = re.search(r"^(?:flags|Features)\s*:(.*)$", text, re.MULTILINE)
+    return frozenset(found[1].split() if found else ())
+
+
+def is_installed(runtime: str) -> bool:
+    """Whether the package of a runtime is installed."""
+    return runtime == "keras" or importlib.util.find_spec(_PACKAGES[runtime]) is not None
 
 
 def _has_gpu() -> bool:

@@ -135,8 +135,18 @@ def _source(path: Path) -> dict[str, Any]:
     return {"model_path": str(path)}
 
 
+def _open(path: Path, num_threads: int | None, runtime: str, precision: str):
+    if runtime == "litert":
+        return LiteRTFile(path, num_threads)
+    from gradnet_tf.runtimes.openvino_runtime import OpenVINOFile
+
+    return OpenVINOFile(path, num_threads, precision)
+
+
 class TFLiteRunner(TiledRunner):
     """A .tflite file as a function from arrays to arrays; processes one image at a time.
+
+    LiteRT or OpenVINO runs it.
 
     A file of one size runs a picture in tiles, with attention vectors from crops of 80×80 pixels.
     Parts smaller than a window are padded by mirroring, as is the last row or column of an
@@ -149,13 +159,15 @@ class TFLiteRunner(TiledRunner):
         card: the export's card, with the margin of tiles; by default it is read from the .json
             file of the same name. Required for a file of one size; without it, other files only
             run whole pictures.
+        runtime: "litert" or "openvino".
+        precision: what OpenVINO computes in, "float32" or "bfloat16". LiteRT computes as the file
+            is.
 
     Raises:
         UserError: the file does not load, has unexpected inputs or outputs, or is a file of one
             size without a card.
     """
 
-    runtime = "litert"
     needs_sigma = False
     model = None
     parameters = None
@@ -165,9 +177,12 @@ class TFLiteRunner(TiledRunner):
         path: Path | LiteRTFile,
         num_threads: int | None = None,
         card: Mapping[str, Any] | None = None,
+        runtime: str = "litert",
+        precision: str = "float32",
     ):
-        self._file = path if isinstance(path, LiteRTFile) else LiteRTFile(path, num_threads)
-        self.path = self._file.path
+        is_open = isinstance(path, LiteRTFile)
+        self._file = path if is_open else _open(path, num_threads, runtime, precision)
+        self.path, self.runtime = self._file.path, runtime
         self._vector_names, shape = self._checked_signature()
         self.channels = shape[-1]
         self.fixed_size = tuple(side for side in shape[1:3] if side > 0)

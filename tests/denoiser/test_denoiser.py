@@ -91,8 +91,8 @@ def test_facts(denoiser, grey_denoiser):
     assert (denoiser.channels, grey_denoiser.channels) == (3, 1)
     assert denoiser.needs_sigma is False
     assert denoiser.parameters == denoiser.model.count_params()
-    known = ("kind", "path", "preset", "sha256", "run", "trained_sigma", "runtime", "camera")
-    assert denoiser.source == dict.fromkeys(known)
+    known = ("kind", "path", "preset", "sha256", "run", "trained_sigma", "runtime", "precision")
+    assert denoiser.source == dict.fromkeys((*known, "camera"))
 
 
 def test_an_empty_batch_stays_empty(denoiser):

@@ -130,7 +130,7 @@ def test_every_flag_changes_the_outcome(run, models, photos, tmp_path):
         (["--sigma=-3"], "`sigma` must be in [0, 255]. Received: sigma=-3"),
         (["--sigma=300"], "`sigma` must be in [0, 255]. Received: sigma=300"),
         (["--max_images=0"], "`max_images` must be at least 1. Received: max_images=0"),
-        (["--precision=half"], "`precision` must be one of float32"),
+        (["--precision=half"], "`precision` must be one of auto, float32"),
         (["--dataset=nonesuch"], "nonesuch"),
         (["--dataset=cbsd68", "--data_dir=no/such/folder"], "no/such/folder"),
         (["--split=nonesuch"], "nonesuch"),

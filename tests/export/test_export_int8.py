@@ -9,10 +9,11 @@ from export.litert.int8_network import (
     ActivationRange,
     Int8Network,
     calibrated,
+    channel_scales,
     least_error_range,
-    noisy_crops,
     rounded_kernel,
 )
+from export.litert.silent_units import noisy_crops, silent_units, without_silent_units
 from export.litert.tflite import list_operations, write_tflite
 from gradnet_tf.runtimes.litert_runtime import TFLiteRunner
 
@@ -119,6 +120,41 @@ def test_attention_can_be_given_and_is_returned():
     np.testing.assert_allclose(again, outputs["denoised"], atol=1e-6)
     other = network(images, attention=[np.asarray(v) * 0.5 for v in outputs["attention"]])
     assert np.abs(np.asarray(other) - np.asarray(again)).max() > 1e-3
+
+
+def test_scales_bring_channels_to_one_range_and_change_nothing_else():
+    top = np.array([100.0, 1.0, 0.01, 0.0])
+    assert np.ptp(np.log(top[:3] / channel_scales(top)[:3])) < 1e-4
+    kernel = np.ones((3, 3, 4, 2), np.float32)
+    half = channel_scales(top, kernel)
+    assert 5 < top[0] / half[0] / (top[1] / half[1]) < 20  # between the tensor's and the kernel's
+    model = tiny_model()
+    network, images = Int8Network(model), next(noisy_crops(Images(), (20.0, 20.0), 3))
+    exact = np.asarray(model(images))
+    np.testing.assert_allclose(network(images), exact, atol=0.05)  # kernels are rounded
+    before = np.asarray(network(images))
+    network.equalize()
+    assert any(np.ptp(module.takes) > 0.01 for module in network.body_modules)
+    np.testing.assert_allclose(network(images), exact, atol=0.05)
+    assert np.mean((network(images) - exact) ** 2) < 4 * np.mean((before - exact) ** 2)
+
+
+def test_units_that_never_fire_are_left_out(tmp_path):
+    model = tiny_model()
+    crops = list(noisy_crops(Images(), (0.0, 30.0), 0))
+    assert silent_units(model, crops) == []
+    unit = model.body.residual_modules[1].units[0]
+    unit.conv1.bias.assign(np.full(unit.conv1.bias.shape, -500.0))
+    assert silent_units(model, crops) == [unit]
+    wanted = np.asarray(model(crops[0]))
+    write_tflite(model, tmp_path / "whole.tflite", "float16")
+    write_tflite(calibrated(model, Images(), (0.0, 30.0)), tmp_path / "int8.tflite", "int8")
+    assert np.isfinite(TFLiteRunner(tmp_path / "int8.tflite").run(crops[0])).all()
+    without_silent_units(model, Images(), None, 0)
+    np.testing.assert_array_equal(model(crops[0]), wanted)
+    write_tflite(model, tmp_path / "lean.tflite", "float16")
+    sizes = [(tmp_path / f"{name}.tflite").stat().st_size for name in ("lean", "whole")]
+    assert sizes[0] < sizes[1] - 2 * unit.count_params()
 
 
 def test_networks_without_an_8_bit_form_say_so():

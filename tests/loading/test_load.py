@@ -68,6 +68,7 @@ def test_a_run_means_its_best_weights(run, expected):
         "run": str(run[0]),
         "trained_sigma": None,
         "runtime": None,
+        "precision": None,
     }
 
 

@@ -28,7 +28,7 @@ def free(monkeypatch):
     "name", [card["name"] for card in weights.list_weights() if weights.find_tflite(card["name"])]
 )
 def test_both_runtimes_compute_the_same(name):
-    litert, keras = (load_denoiser(name, runtime=each) for each in ("litert", "keras"))
+    litert, keras = (load_denoiser(name, "float32", runtime=each) for each in ("litert", "keras"))
     assert (litert.name, litert.channels) == (keras.name, keras.channels)
     assert litert.source["runtime"] == "litert" and litert.model is None
     assert litert.source["trained_sigma"] == keras.source["trained_sigma"]

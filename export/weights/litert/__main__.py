@@ -1,12 +1,15 @@
-r"""Exports the .tflite file of shipped weights, for `gradnet denoise` without TensorFlow.
+r"""Exports the .tflite files of shipped weights, for `gradnet denoise` without TensorFlow.
 
 Example:
   python -m export.weights.litert --model=gradnet_small_color_blind --dataset=cbsd68 --data_dir=DATA
-The file has float16 weights and accepts any size; its card states its quality on --dataset.
+Two files that accept any size: NAME.tflite with float16 weights and float32 arithmetic, and
+NAME_int8.tflite with 8-bit arithmetic. Their cards state the quality on --dataset, without noise
+and at three levels; that of NAME.tflite also for bfloat16 arithmetic. `--precision=auto` goes by
+these figures.
 """
 
 import dataclasses
-import json
+import functools
 import os
 import tempfile
 from pathlib import Path
@@ -14,8 +17,9 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 from gradnet_tf import weights  # noqa: E402
+from gradnet_tf.runtimes.choose_runtime import keeps_quality  # noqa: E402
 from gradnet_tf.utils.command import run_script  # noqa: E402
-from gradnet_tf.utils.errors import UserError  # noqa: E402
+from gradnet_tf.utils.errors import EXIT_OK, EXIT_SOME_FAILED, UserError  # noqa: E402
 from gradnet_tf.utils.files import atomic_write, sha256_of, write_json  # noqa: E402
 from gradnet_tf.utils.options import CommandLine, Given
 from gradnet_tf.utils.ownership import read_object, require_replaceable
@@ -30,59 +34,124 @@ class Options:
         dataset: images for the quality figures.
         data_dir: folder of the data set, or its parent.
         max_images: use only this many images.
+        calibration: free photographs whose training images determine the ranges of the 8-bit file.
+        max_psnr_drop: an 8-bit file that loses more decibels is not shipped.
     """
 
     model: str = "default"
     dataset: str = "sample"
     data_dir: str | None = None
     max_images: int | None = None
+    calibration: str = "free_photos_cc_by"
+    max_psnr_drop: float = 0.5
 
 
 COMMAND_LINE = CommandLine(Options)
 
 
-_FORMAT = "tflite_float16"
+_FORMATS = {"tflite_float16": "", "tflite_int8": "_int8"}
+#: Noise levels of the cards' figures on the 0-255 scale, and images for each.
+_SIGMAS, _IMAGES = (0.0, 15.0, 25.0, 50.0), 24
 #: Fields of the card that depend on the machine and are not shipped.
 _LOCAL = ("latency_ms", "latency_size", "run")
 
 
 def main(given: Given) -> int:
-    """Exports and verifies the file and moves it into the package's folder."""
+    """Exports and verifies the files and moves them into the package's folder."""
     options = given.make(Options)
     card = weights.find_card(options.model)
     if card is None:
         raise UserError(
             f"--model={options.model}: no such weights. Expected one of {weights.shipped_names()}."
         )
-    from datasets.sets.catalog import find_dataset
+    from datasets.sets.catalog import find_dataset, find_training_sets
     from export.export_command import export
     from export.export_config import ExportConfig
 
-    images = find_dataset(
-        options.dataset, options.data_dir, max_images=options.max_images, channels=card["channels"]
-    )
+    def images_of(count: int | None):
+        return find_dataset(
+            options.dataset, options.data_dir, max_images=count, channels=card["channels"]
+        )
+
+    def calibration_images(channels: int):
+        return find_training_sets(options.calibration, options.data_dir, channels)[0]
+
     folder = weights.FOLDER / "litert"
     folder.mkdir(exist_ok=True)
+    name = card["name"]
+    for path in (folder / f"{name}{suffix}" for suffix in _FORMATS.values()):
+        for each in (path.with_name(f"{path.name}.tflite"), path.with_name(f"{path.name}.json")):
+            require_replaceable(each, str(folder), functools.partial(_is_own, path))
     with tempfile.TemporaryDirectory() as output:
-        config = ExportConfig(model=card["name"], output=output, formats=(_FORMAT,))
-        code = export(config, images)
-        if code:
-            return code
-        (source,) = Path(output).glob("*.tflite")
-        found = json.loads(source.with_suffix(".json").read_text("utf-8"))
-        name = f"{card['name']}.tflite"
-        kept = {key: value for key, value in found.items() if key not in _LOCAL}
-        for path in (folder / name, folder / f"{card['name']}.json"):
-            require_replaceable(path, str(folder), lambda _: _is_own(folder, card["name"]))
-        atomic_write(folder / name, source.read_bytes())
-        write_json(folder / f"{card['name']}.json", {**kept, "file": name})
-    print(f"{folder / name}: {found['bytes'] / 1e6:.2f} MB, {found['quality']}")
-    return 0
+        config = ExportConfig(
+            model=name,
+            output=output,
+            formats=tuple(_FORMATS),
+            max_psnr_drop=options.max_psnr_drop,
+        )
+        export(config, images_of(options.max_images), calibration_images)
+        found = {
+            format: read_object(Path(output, f"{name}_{format.removeprefix('tflite_')}.json"))
+            for format in _FORMATS
+        }
+        if not found["tflite_float16"]:
+            return EXIT_SOME_FAILED
+        count = min(options.max_images or _IMAGES, _IMAGES)
+        scores = _scores(name, Path(output), found, images_of(count))
+        for format, suffix in _FORMATS.items():
+            target, told = folder / f"{name}{suffix}.tflite", found[format]
+            if not told:  # An older 8-bit file would be of other weights.
+                target.unlink(missing_ok=True)
+                target.with_suffix(".json").unlink(missing_ok=True)
+                continue
+            kept = {key: value for key, value in told.items() if key not in _LOCAL}
+            kept |= {"file": target.name, "precisions": scores[format]}
+            atomic_write(target, Path(output, told["file"]).read_bytes())
+            write_json(target.with_suffix(".json"), kept)
+            print(f"{target}: {told['bytes'] / 1e6:.2f} MB, {told['quality']}")
+            for precision, row in scores[format].items():
+                use = "auto may choose it" if keeps_quality(row["scores"]) else "only if asked for"
+                print(f"  {precision}: {row['scores']}: {use}")
+    return EXIT_OK
 
 
-def _is_own(folder: Path, name: str) -> bool:
-    card, path = read_object(folder / f"{name}.json"), folder / f"{name}.tflite"
-    return path.is_file() and card.get("sha256") == sha256_of(path)
+def _scores(name: str, output: Path, cards: dict, images) -> dict[str, dict]:
+    """Returns the quality of each precision of each format: "dataset", "images", "scores".
+
+    `scores` has {σ: {"psnr": dB, "drop_db": dB lost to float32}}; σ 0 compares clean pictures with
+    themselves.
+    """
+    from gradnet_tf.denoiser import load_denoiser
+    from gradnet_tf.evaluation.evaluate_set import EvaluateConfig, evaluate
+
+    def psnr_of(denoiser, sigma: float) -> float:
+        rows = evaluate(denoiser, images, EvaluateConfig(dataset=images.name, sigma=sigma))
+        # A picture that comes back unchanged has no finite PSNR, `None`.
+        found = [row["psnr"] for row in rows["images"]]
+        return sum(99.0 if each is None else min(each, 99.0) for each in found) / len(found)
+
+    exact = load_denoiser(name, "float32", runtime="keras")
+    rounded = {("tflite_float16", "bfloat16"): load_denoiser(name, "bfloat16", runtime="keras")}
+    if cards["tflite_int8"]:
+        file = load_denoiser(str(output / cards["tflite_int8"]["file"]))
+        rounded["tflite_int8", "int8"] = file
+    found: dict[str, dict] = {format: {} for format in _FORMATS}
+    facts = {"dataset": images.name, "images": len(images.names)}
+    for format, precision in rounded:
+        found[format][precision] = {**facts, "scores": {}}
+    for sigma in _SIGMAS:
+        psnr = psnr_of(exact, sigma)
+        for (format, precision), denoiser in rounded.items():
+            own = psnr_of(denoiser, sigma)
+            row = {"psnr": round(own, 4), "drop_db": round(psnr - own, 4)}
+            found[format][precision]["scores"][f"{sigma:g}"] = row
+    return found
+
+
+def _is_own(stem: Path, _: Path) -> bool:
+    told = read_object(stem.with_name(f"{stem.name}.json"))
+    path = stem.with_name(f"{stem.name}.tflite")
+    return path.is_file() and told.get("sha256") == sha256_of(path)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,103 @@
+"""Leaves out ResUnits whose hidden layer is zero everywhere, so that exported files run faster.
+
+Training, Muon's above all, can leave a unit whose first convolution is far below zero before its
+ReLU for every input. Its second convolution then adds nothing but its bias: `τ(f + b)` is what the
+unit computes, to the bit, without its two convolutions.
+"""
+
+import contextlib
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+from keras import ops
+
+from gradnet_tf.degradations import add_gaussian_noise
+from gradnet_tf.images.image_files import to_float
+from gradnet_tf.layers.residual import ResUnit
+
+#: Largest number of calibration images, and the side of the crop from each.
+IMAGES, CROP = 64, 160
+#: Noise levels if those of the training are unknown, on the 0-255 scale.
+LEVELS = (0.0, 55.0)
+
+#: A unit is silent if its highest value before the ReLU stays below this part of the image's spread
+#: of these values.
+_MARGIN = 0.1
+_SIDE = 96
+
+
+def silent_units(model, images: Iterable[np.ndarray]) -> list[ResUnit]:
+    """Returns the ResUnits of a network that are zero behind their first ReLU on all images.
+
+    Args:
+        model: a built network of `gradnet_tf.models`.
+        images: float32 (1, h, w, C), such as noisy photographs; pictures of extreme values are
+            added to them.
+    """
+    body = getattr(model, "body", None)
+    units = [unit for module in getattr(body, "residual_modules", ()) for unit in module.units]
+    highest = {id(unit): -np.inf for unit in units}
+
+    def watched(unit):
+        convolve = unit.conv1.call
+
+        def call(features):
+            # The activation of `conv1` hides how far below zero its values are.
+            before = ops.conv(features, unit.conv1.kernel, padding="same") + unit.conv1.bias
+            values = ops.convert_to_numpy(before)
+            share = float(values.max()) / (float(values.std()) + 1e-6)
+            highest[id(unit)] = max(highest[id(unit)], share)
+            return convolve(features)
+
+        return call
+
+    with contextlib.ExitStack() as stack:
+        for unit in units:
+            unit.conv1.call = watched(unit)
+            stack.callback(delattr, unit.conv1, "call")
+        for image in (*images, *_extremes(model.channels)):
+            model(image)
+    return [unit for unit in units if highest[id(unit)] < -_MARGIN]
+
+
+def skip_units(units: Iterable[ResUnit]) -> None:
+    """Makes ResUnits compute `τ(f + b)`, with the bias b of their second convolution."""
+    for unit in units:
+        unit.call = lambda features, bias=unit.conv2.bias: ops.relu(features + bias)
+
+
+def _extremes(channels: int) -> list[np.ndarray]:
+    """Returns pictures unlike photographs: constant, saturated, noise far beyond [0, 1]."""
+    draw, shape = np.random.default_rng(0), (1, _SIDE, _SIDE, channels)
+    blocks = draw.random((1, _SIDE // 4, _SIDE // 4, channels)).repeat(4, 1).repeat(4, 2)
+    checks = np.indices(shape).sum(0) % 2
+    pictures = [np.zeros(shape), np.ones(shape), blocks, blocks > 0.5, checks]
+    pictures += [draw.uniform(low, 1 - low, shape) for low in (0, -1, -15)]
+    return [picture.astype(np.float32) for picture in pictures]
+
+
+def without_silent_units(model, images, levels: tuple[float, float] | None, seed: int):
+    """Returns a network that skips its silent units from now on.
+
+    Args:
+        model: a built network of `gradnet_tf.models`; it is changed.
+        images: set of clean images.
+        levels: lowest and highest noise level of the training, on the 0-255 scale.
+        seed: seed of crops, levels and noise.
+    """
+    if getattr(model, "body", None) is not None:
+        skip_units(silent_units(model, noisy_crops(images, levels or LEVELS, seed)))
+    return model
+
+
+def noisy_crops(images, levels: tuple[float, float], seed: int) -> Iterator[np.ndarray]:
+    """Yields float32 (1, h, w, C) crops spread over the set and the range of levels."""
+    count = min(IMAGES, len(images))
+    places = np.linspace(0, len(images) - 1, count).astype(int)
+    draw = np.random.default_rng(seed)
+    for place, level in zip(places, draw.permutation(np.linspace(*levels, count)), strict=True):
+        clean = to_float(images.load(int(place)))
+        top, left = (draw.integers(0, max(side - CROP, 0) + 1) for side in clean.shape[:2])
+        clean = clean[top : top + CROP, left : left + CROP]
+        noise = draw.standard_normal(clean.shape).astype(np.float32)
+        yield add_gaussian_noise(clean, noise, level).astype(np.float32)[None]
