@@ -6,10 +6,10 @@ from collections.abc import Sequence
 import gradnet_tf
 from gradnet_tf import weights
 from gradnet_tf.cli.denoise_command import add_denoise, denoise
-from gradnet_tf.cli.noise_command import add_noise, noise
+from gradnet_tf.cli.noise_command import NoiseOptions, noise
 from gradnet_tf.utils.command import guarded
 from gradnet_tf.utils.errors import EXIT_OK, UserError
-from gradnet_tf.utils.options import ArgumentParser
+from gradnet_tf.utils.options import ArgumentParser, add_options
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -40,7 +40,14 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
 
     add_denoise(commands).set_defaults(run=denoise)
-    add_noise(commands).set_defaults(run=noise)
+    analysis = commands.add_parser(
+        "noise",
+        help="say what noise photographs have, and which model removes it",
+        description="Measures the noise of photographs: its level against brightness, its grain, "
+        "its share of color. Says in words what it is, and recommends a model.",
+    )
+    add_options(analysis, NoiseOptions, dashes=True)
+    analysis.set_defaults(run=noise)
 
     app = commands.add_parser(
         "app",
@@ -48,7 +55,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Serves a page on this computer: drop a photograph, move strength, luma, "
         "chroma and detail, and save the result at full size with its metadata.",
     )
-    app.add_argument("--model", default="default", help="a name or a path (default: default)")
+    app.add_argument("--model", default="auto", help="a name or a path (default: auto)")
     app.add_argument("--port", type=int, help="port of the page (default: from 7860 on)")
     app.add_argument("--no-browser", action="store_true", help="do not open the browser")
     app.set_defaults(run=_app)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from gradnet_tf.images import MAX_MEGAPIXELS
 from gradnet_tf.utils.errors import EXIT_OK, EXIT_SOME_FAILED, UserError
-from gradnet_tf.utils.options import add_options, make_config, option
+from gradnet_tf.utils.options import make_config, option
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,23 +30,11 @@ class NoiseOptions:
     max_megapixels: float = option(MAX_MEGAPIXELS, least=1e-6, most=1e6)
 
 
-def add_noise(commands) -> argparse.ArgumentParser:
-    """Adds the command to argparse subcommands; returns its parser."""
-    parser = commands.add_parser(
-        "noise",
-        help="say what noise photographs have, and which model removes it",
-        description="Measures the noise of photographs: its level against brightness, its grain, "
-        "its share of color. Says in words what it is, and recommends a model.",
-    )
-    add_options(parser, NoiseOptions, dashes=True)
-    return parser
-
-
 def noise(arguments: argparse.Namespace) -> int:
     """Runs the command and returns its exit code.
 
     Args:
-        arguments: parsed by the parser of `add_noise`.
+        arguments: parsed with the options of `NoiseOptions`.
 
     Raises:
         UserError: a wrong argument, before any work begins.

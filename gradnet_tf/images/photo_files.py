@@ -71,7 +71,7 @@ def format_of(data: bytes) -> str:
     Raises:
         UserError: an unsupported format, or not an image.
     """
-    if raw_photo.is_raw(data):
+    if data.startswith(raw_photo.STARTS) and raw_photo.is_raw(data):
         return "raw"
     if data[4:8] == b"ftyp":
         # The major brand may be generic (mif1), so the compatible brands are checked as well.

@@ -72,7 +72,7 @@ def resolve(
         UserError: another runtime or precision, or one that needs a shipped .tflite file for a
             model without one.
     """
-    path, card, gray, tflite = None, None, None, None
+    path, card, gray, camera, tflite = None, None, None, None, None
     if spec.startswith(weights.ADDRESSES):
         from gradnet_tf.weights.hub import fetch
 
@@ -86,6 +86,7 @@ def resolve(
         kind = "weights"
         tflite = weights.tflite_path(card)
         gray = weights.gray_partner(card["name"], {"kind": kind})
+        camera = weights.camera_partner(spec)
     else:
         kind = "unknown"
     choice = choose(runtime, precision, tflite)
@@ -99,7 +100,6 @@ def resolve(
             f"{spec}.\nExport one (python -m export --formats=tflite_float16) and give its path, "
             f"or leave the {'flag' if flag else 'argument'} out."
         )
-    camera = weights.camera_partner(spec) if card else None
     return Resolved(spec, kind, path, card, gray, camera, choice)
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+from typing import NoReturn
 
 from gradnet_tf.utils.errors import UserError
 
@@ -58,18 +59,12 @@ class TileConfig:
         if self.overlap is not None and self.overlap < 0:
             raise UserError(f"`overlap` must be 0 or more pixels. Received: {self.overlap}")
 
-    def without_overlap(self) -> "TileConfig":
-        """Returns itself, for networks whose margin is known.
-
-        Raises:
-            UserError: an overlap is given.
-        """
-        if self.overlap is not None:
-            raise UserError(
-                "`overlap` is for .tflite files of one size whose margin is not known; this model "
-                f"knows its own. Received: overlap={self.overlap}. Leave it out."
-            )
-        return self
+    def refuse_overlap(self) -> NoReturn:
+        """Raises the error for an overlap given to a network whose margin is known."""
+        raise UserError(
+            "`overlap` is for .tflite files of one size whose margin is not known; this model "
+            f"knows its own. Received: overlap={self.overlap}. Leave it out."
+        )
 
 
 AUTO = TileConfig()

@@ -448,7 +448,8 @@ class TiledNetwork:
             MemoryError: even the smallest tiles need too much memory.
         """
         info, shape = self._info, image.shape[:2]
-        config = config.without_overlap()
+        if config.overlap is not None:
+            config.refuse_overlap()
         if isinstance(info, str):
             return run_whole(self._denoise, image, sigma, config, pixels, on_tile, info)
         whole_pixels = self._whole_pixels_of(config.pooling)
@@ -551,7 +552,8 @@ def run_whole(denoise, image, sigma, config, pixels, on_tile, reason: str) -> np
     Raises:
         UserError: a tile size or crops were requested.
     """
-    config = config.without_overlap()
+    if config.overlap is not None:
+        config.refuse_overlap()
     if config.pooling == "crops":
         raise UserError(f"`pooling` must be auto or whole here: {reason}. Received: pooling=crops")
     if isinstance(config.tile, int):

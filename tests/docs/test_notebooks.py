@@ -72,6 +72,7 @@ def run_command(line: str, space: dict) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="the notebooks export")
+@pytest.mark.slow
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_it_runs(path, tmp_path, monkeypatch):
     matplotlib = pytest.importorskip("matplotlib")

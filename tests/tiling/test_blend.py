@@ -50,8 +50,7 @@ def test_pixels_are_read_and_stored_part_by_part():
 
 
 def test_only_files_of_unknown_margin_take_an_overlap():
-    assert TileConfig().without_overlap() == TileConfig()
     with pytest.raises(UserError, match="`overlap` is for .tflite files of one size"):
-        TileConfig(overlap=16).without_overlap()
+        TileConfig(overlap=16).refuse_overlap()
     with pytest.raises(UserError, match="`overlap` must be 0 or more"):
         TileConfig(overlap=-1)

@@ -21,6 +21,8 @@ from gradnet_tf.utils.errors import UserError
 RAW_SUFFIXES = tuple(".dng .cr2 .cr3 .nef .arw .raf .orf .rw2 .pef .srw".split())
 
 _TIFF_STARTS = (b"II*\0", b"MM\0*", b"IIRO", b"IIU\0")
+#: The first bytes that a raw file may have; other files need not be asked.
+STARTS = (*_TIFF_STARTS, b"FUJIFILMCCD-RAW", b"\0\0\0")  # .cr3: a box of some size
 _PHOTOMETRIC, _SUB_DIRECTORIES, _DNG_VERSION = 262, 330, 50706
 #: Photometric interpretations: a mosaic of colors, and linear raw.
 _MOSAIC, _LINEAR = 32803, 34892
