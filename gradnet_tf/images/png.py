@@ -221,7 +221,8 @@ def _require_rows(
             if (piece[places[first:last] - done] > _LAST_FILTER).any():
                 raise UserError("is damaged: a row of its pixels has an unknown filter")
             done += len(piece)
-            if done > position + (1 << 20):  # The rest may be gigabytes.
+            # libpng warns and keeps the first rows; the rest may be gigabytes.
+            if done > position:
                 raise UserError("is damaged: it holds more compressed pixels than its size has")
             content = stream.unconsumed_tail
     if not stream.eof or done < position:

@@ -2,11 +2,14 @@
 
 import json
 import os
+import struct
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import hostile_files
+import numpy as np
 import photo_samples
 import pytest
 
@@ -139,3 +142,14 @@ def test_strips_in_one_place_do_not_run_without_end():
     data += struct.pack("<32I", *[8] * 32) + struct.pack("<32I", *[len(segment)] * 32)
     with pytest.raises(UserError, match="contradict each other"):
         decode_photo(data, "x")
+
+
+def test_a_png_of_more_rows_than_its_size_is_refused_and_libpng_prints_nothing(capfd):
+    """Otherwise libpng writes a warning of its own to standard error."""
+    data = photo_samples.by_opencv(photo_samples.noise(8, 9, 3, dtype=np.uint16), ".png")
+    header = struct.pack(">II", 9, 7)
+    kind = b"IHDR" + header + data[24:29]
+    fewer = data[:12] + kind + struct.pack(">I", zlib.crc32(kind)) + data[33:]
+    with pytest.raises(UserError, match="more compressed pixels than its size"):
+        decode_photo(fewer, "a.png")
+    assert capfd.readouterr().err == ""
