@@ -69,6 +69,7 @@ def test_a_run_means_its_best_weights(run, expected):
         "trained_sigma": None,
         "runtime": None,
         "precision": None,
+        "camera": None,
     }
 
 
