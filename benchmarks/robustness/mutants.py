@@ -83,8 +83,8 @@ MUTANTS = (
     Mutant(
         "the clipped factor is not divided by the number of replicas",
         "engine_tensorflow.py",
-        "tf.maximum(norm, 1e-30)) / self.replicas",
-        "tf.maximum(norm, 1e-30))",
+        "factor = factor / self.replicas",
+        "factor = factor / 1",
         OBJECTIVE + "::test_two_replicas_take_the_same_step_as_one_and_clip_the_same_norm",
     ),
     Mutant(
@@ -132,8 +132,8 @@ MUTANTS = (
     Mutant(
         "validation scores values outside [0, 1]",
         "training/validation.py",
-        "np.clip(_predict(engine, noisy, clean)[0], 0.0, 1.0)",
-        "_predict(engine, noisy, clean)[0]",
+        "(np.clip(image, 0, 1) - clean)",
+        "(image - clean)",
         OBJECTIVE,
     ),
     Mutant(

@@ -92,8 +92,8 @@ def without_silent_units(model, images, levels: tuple[float, float] | None, seed
 
 def noisy_crops(images, levels: tuple[float, float], seed: int) -> Iterator[np.ndarray]:
     """Yields float32 (1, h, w, C) crops spread over the set and the range of levels."""
-    count = min(IMAGES, len(images))
-    places = np.linspace(0, len(images) - 1, count).astype(int)
+    count = min(IMAGES, len(images.names))
+    places = np.linspace(0, len(images.names) - 1, count).astype(int)
     draw = np.random.default_rng(seed)
     for place, level in zip(places, draw.permutation(np.linspace(*levels, count)), strict=True):
         clean = to_float(images.load(int(place)))

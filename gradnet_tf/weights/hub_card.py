@@ -32,7 +32,7 @@ def hub_card(card: Mapping[str, Any]) -> str:
         "model-index": [{"name": name, "results": list(_results(card))}],
     }
     colors = "RGB" if card.get("channels", 3) == 3 else "gray"
-    levels = sorted({card[key] for key in ("sigma_min", "sigma_max") if key in card})
+    levels = sorted({card[key] for key in ("sigma_min", "sigma_max") if card.get(key) is not None})
     noise = " to ".join(f"{level:g}" for level in levels)
     facts = [
         f"Network: `{card['preset']}`, {card.get('parameters', 0):,} parameters, {colors}, "
@@ -40,6 +40,8 @@ def hub_card(card: Mapping[str, Any]) -> str:
     ]
     if levels:
         facts.append(f"Noise: white Gaussian, σ = {noise} on the 0–255 scale")
+    elif card.get("noise"):
+        facts.append(f"Noise: a camera's, `--degradation='{card['noise']}'`")
     sections = [
         f"# {name}",
         f"Removes noise from photographs. {_PAPER}",
@@ -100,9 +102,13 @@ def _results(card: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         for sigma, value in by_sigma.items():
             yield {
                 "task": {"type": "image-to-image", "name": "image denoising"},
-                "dataset": {"type": name, "name": f"{name}, white Gaussian noise, sigma {sigma}"},
+                "dataset": {"type": name, "name": f"{name}, {_noise_of(sigma)}"},
                 "metrics": [{"type": "psnr", "value": value, "name": "PSNR in dB"}],
             }
+
+
+def _noise_of(sigma: str) -> str:
+    return "real noise" if sigma == "real" else f"white Gaussian noise, sigma {sigma}"
 
 
 def _scores(card: Mapping[str, Any]) -> list[str]:

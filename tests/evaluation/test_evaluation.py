@@ -277,7 +277,7 @@ def test_result_holds_what_the_contract_names():
         ({"sigma": math.nan}, r"`sigma` must be in \[0, 255\]. Received: sigma=nan"),
         ({"seed": -1}, "`seed` must be at least 0. Received: seed=-1"),
         ({"max_images": 0}, "`max_images` must be at least 1. Received: max_images=0"),
-        ({"precision": "float16"}, "`precision` must be one of float32, mixed_bfloat16"),
+        ({"precision": "float16"}, "`precision` must be one of auto, float32, bfloat16"),
     ],
 )
 def test_wrong_values_are_refused_with_their_name(values, words):
