@@ -51,7 +51,9 @@ _COARSE_COLOR = 0.2
 #: Clean photographs have such color noise, too, but it is weak, in levels of 255, or finer: the
 #: correlation with the pixel after the next is 0.08 to 0.24 in clean photographs of reduced size,
 #: and 0.27 to 0.34 in JPEGs of cameras, which store color at half size.
-_STRONG_COLOR, _HALF_SIZE_COLOR = 1.0, 0.24
+_WEAK_COLOR, _HALF_SIZE_COLOR = 1.0, 0.24
+#: From this level on no clean photograph was met.
+_STRONG_COLOR = 2.0
 #: Blocks are compared with those of like brightness, because noise depends on it.
 _BRIGHTNESS_GROUPS = 4
 
@@ -67,7 +69,9 @@ class NoiseSurvey:
         noise_free: whether the other blocks have no noise either, so that nothing is to remove.
         tone: float32 (3,), the direction of RGB in which the noise is alike in all channels,
             of mean 1: (1, 1, 1) for gray noise, warmer for sepia; `None` where noise is not.
-        is_camera: whether it is a camera's noise: color pictures only.
+        is_camera: whether it is a camera's noise: color pictures only. Clean photographs may be
+            taken for it where it is weak.
+        is_strong: whether a camera's noise is too strong for a clean photograph.
         still_share: share of the box without noise, 0 to 1.
         is_drawing: whether it is a drawing, a page of text, a screenshot or flat: there is
             nothing to remove.
@@ -79,6 +83,7 @@ class NoiseSurvey:
     noise_free: bool
     tone: np.ndarray | None
     is_camera: bool = False
+    is_strong: bool = False
     still_share: float = dataclasses.field(init=False)
     is_drawing: bool = dataclasses.field(init=False)
 
@@ -120,18 +125,19 @@ def survey_noise(picture: np.ndarray) -> NoiseSurvey:
     calm, calm_half = (_calm_share(_haar_details(part)) for part in (blocks, half))
     drawing = flat_share >= _DRAWING_STILL and calm >= _DRAWING_CALM
     noise_free = drawing or min(calm, calm_half) >= 0.5
-    tone, is_camera = None, False
+    tone, is_camera, is_strong = None, False, False
     if picture.shape[2] == 3 and not drawing:
         core = _far_from_still(still, box != everything)[tuple(places.T)]
         blocks = blocks[core] if np.count_nonzero(core) >= _FEWEST_BLOCKS else blocks
         tone = None if noise_free else _shared_tone(_haar_details(blocks))
         # A camera's smoothing and JPEG leave many details at zero, so this holds for calm ones too.
-        is_camera = tone is None and _is_camera(blocks)
-    return NoiseSurvey(box, still, flat_share, noise_free, tone, is_camera)
+        if tone is None:
+            is_camera, is_strong = _is_camera(blocks)
+    return NoiseSurvey(box, still, flat_share, noise_free, tone, is_camera, is_strong)
 
 
-def _is_camera(blocks: np.ndarray) -> bool:
-    """Whether the color noise of blocks (N, 8, 8, 3) is that of a camera."""
+def _is_camera(blocks: np.ndarray) -> tuple[bool, bool]:
+    """Whether the color noise of blocks (N, 8, 8, 3) is that of a camera, and strong."""
     gray = blocks.mean(-1)
     color = blocks - gray[..., np.newaxis]
     # What remains without the plane through each block is noise, and texture.
@@ -146,9 +152,10 @@ def _is_camera(blocks: np.ndarray) -> bool:
             first, second = (_neighbor_product(part, lag) / energy for lag in (1, 2))
             measured.append((math.sqrt(energy) * 255, first, second))
     if not measured:
-        return False
+        return False, False
     level, first, second = np.median(measured, axis=0)
-    return first > _COARSE_COLOR and (level >= _STRONG_COLOR or second >= _HALF_SIZE_COLOR)
+    found = first > _COARSE_COLOR and (level >= _WEAK_COLOR or second >= _HALF_SIZE_COLOR)
+    return bool(found), bool(found and level >= _STRONG_COLOR)
 
 
 def _without_plane(blocks: np.ndarray) -> np.ndarray:
