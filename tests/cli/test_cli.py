@@ -228,7 +228,9 @@ def test_models_with_a_name_prints_its_card(capsys):
         for sentence in [*card["limits"], card["terms"], card["licence"], card["sha256"]]:
             assert " ".join(sentence.split()) in said
         for values in card["scores"].values():
-            assert all(f"{psnr:.2f} at {sigma}" in said for sigma, psnr in values.items())
+            for sigma, psnr in values.items():
+                level = "(real noise)" if sigma == "real" else f"at {sigma}"
+                assert f"{psnr:.2f} {level}" in said
         for psnr in card["clean"].values():
             assert f"{psnr:.2f} dB to the originals" in said
         assert card["recipe"]["command"] in said and f"step {card['recipe']['steps']}" in said
