@@ -667,8 +667,8 @@ def _runner_in_memory(model: Any) -> Runner:
 
 def _is_for_camera_weights(image: np.ndarray, survey: NoiseSurvey) -> bool:
     """Whether a picture has a camera's noise; where it is weak, the whole analysis has to agree."""
-    if survey.is_strong or not survey.is_camera:
-        return survey.is_strong
+    if survey.is_strong_camera or not survey.is_camera:
+        return survey.is_strong_camera
     from gradnet_tf.analysis.noise_analysis import analyse_noise
     from gradnet_tf.analysis.noise_verdict import judge_noise
 
@@ -692,9 +692,8 @@ def load_gray_partner(denoiser):
     if name is None:
         return None
     partner = _load_partner(denoiser, name)
-    note(
-        f"gray pictures and gray noise are denoised by {name}, the gray weights of {denoiser.name}"
-    )
+    color = weights.DEFAULT if denoiser.name == weights.AUTO else denoiser.name
+    note(f"gray pictures and gray noise are denoised by {name}, the gray weights of {color}")
     return partner
 
 

@@ -73,7 +73,9 @@ def bench(model: str, side: int, rounds: int, keep: bool) -> int:
     picture = _picture(side, card["channels"])
     timed = _loaded(card["name"], file, picture)
     if not timed:
-        raise UserError("no runtime is installed. Install one: pip install 'gradnet-tf[litert]'")
+        raise UserError(
+            'no runtime is installed. Install one: pip install ".[litert]" in a checkout'
+        )
     _time(timed, picture, rounds)
     fastest = _fastest([each for each in timed if is_allowed(each.runtime, each.precision, file)])
     print(f"{card['name']}, {side}×{side} pixels, {allowed_cores()} threads")

@@ -120,7 +120,7 @@ def _models(arguments: argparse.Namespace) -> int:
     cards = weights.list_weights()
     if cards:
         print(cards_table(cards))
-        print(f"* the default: {weights.DEFAULT}")
+        print(f"* the default: {weights.DEFAULT}; auto takes {weights.CAMERA} for a camera's noise")
         print("`gradnet models NAME` prints a model card: data, terms, recipe, limits.")
     else:
         print("This version ships no weights.")

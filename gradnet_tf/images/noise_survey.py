@@ -71,7 +71,7 @@ class NoiseSurvey:
             of mean 1: (1, 1, 1) for gray noise, warmer for sepia; `None` where noise is not.
         is_camera: whether it is a camera's noise: color pictures only. Clean photographs may be
             taken for it where it is weak.
-        is_strong: whether a camera's noise is too strong for a clean photograph.
+        is_strong_camera: whether a camera's noise is too strong for a clean photograph.
         still_share: share of the box without noise, 0 to 1.
         is_drawing: whether it is a drawing, a page of text, a screenshot or flat: there is
             nothing to remove.
@@ -83,7 +83,7 @@ class NoiseSurvey:
     noise_free: bool
     tone: np.ndarray | None
     is_camera: bool = False
-    is_strong: bool = False
+    is_strong_camera: bool = False
     still_share: float = dataclasses.field(init=False)
     is_drawing: bool = dataclasses.field(init=False)
 

@@ -506,5 +506,5 @@ def _require_float32(path: Path, precision: str) -> None:
 def _choices() -> str:
     return (
         f"Shipped weights: {weights.shipped_names()}. Architectures: {', '.join(PRESETS)}.\n"
-        f"Classical: {', '.join(CLASSICAL)}. Or default, or a path: {READABLE}."
+        f"Classical: {', '.join(CLASSICAL)}. Or auto, default, or a path: {READABLE}."
     )

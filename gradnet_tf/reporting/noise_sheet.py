@@ -38,7 +38,7 @@ def draw_noise(name: str, image: np.ndarray, analysis: NoiseAnalysis, verdict: N
     except ImportError as error:
         raise UserError(
             "--output: the sheet is drawn with matplotlib, which is not installed: "
-            'pip install "gradnet-tf[plot]"'
+            'pip install ".[plot]" in a checkout'
         ) from error
     with styles.context(["default", STYLE]):
         figure = Figure(figsize=(11.7, 8.3), dpi=110, layout="constrained")

@@ -109,8 +109,9 @@ def choose(runtime: str, precision: str, file: Path | None) -> Choice:
         if precision == "auto" and not is_allowed(*found, file):
             continue
         exact = precision != "auto" or found[1] == "float32"
-        why = "measured by `gradnet bench`" if found == kept else "fastest of what is installed"
-        said = f"runtime {' '.join(found)}, {why}; --precision=float32 for exact results"
+        why = ", fastest of what is installed" if runtime == "auto" else ""
+        why = ", measured by `gradnet bench`" if found == kept else why
+        said = f"runtime {' '.join(found)}{why}; --precision=float32 for exact results"
         return Choice(*found, path, "" if exact else said)
     possible = ", ".join(f"{each} {' or '.join(COMPUTES[each][:2])}" for each in COMPUTES)
     raise UserError(

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from gradnet_tf.runtimes.choose_runtime import is_installed
 from gradnet_tf.tiling.machine import allowed_cores
 from gradnet_tf.tiling.tiler import (
     CROP_SIDE,
@@ -140,6 +141,9 @@ def _open(path: Path, num_threads: int | None, runtime: str, precision: str):
         return LiteRTFile(path, num_threads)
     from gradnet_tf.runtimes.openvino_runtime import OpenVINOFile
 
+    # Graphs are compiled only when they are needed, which is too late to report that it is missing.
+    if not is_installed("openvino"):
+        raise ModuleNotFoundError("No module named 'openvino'", name="openvino")
     return OpenVINOFile(path, num_threads, precision)
 
 

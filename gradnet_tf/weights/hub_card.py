@@ -147,7 +147,7 @@ def _loading(name: str | None) -> str:
         f'clean = Denoiser("{source}")(photo)  # uint8, uint16 or float, gray or RGB\n'
     )
     model = "" if name is None else f" --model {name}"
-    install = "pip install 'gradnet-tf[tensorflow,hub]'"
+    install = 'pip install ".[tensorflow,hub]"  # in a checkout of GradNet-TF'
     return (
         f"## How to load\n\n```sh\n{install}\ngradnet denoise photo.jpg --output out/"
         f"{model or ' --model FOLDER'}\n```\n\n```python\n{code}```"

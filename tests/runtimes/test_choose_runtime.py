@@ -153,3 +153,12 @@ def test_the_command_takes_the_precision(machine, tmp_path, capsys):
     shutil.rmtree(tmp_path / "out")
     with pytest.raises(SystemExit, match="2"):
         main([*arguments, "--precision=int4"])
+
+
+def test_openvino_that_is_not_installed_is_one_line(monkeypatch):
+    from gradnet_tf.denoiser import load_denoiser
+    from gradnet_tf.runtimes import litert_runtime
+
+    monkeypatch.setattr(litert_runtime, "is_installed", lambda runtime: False)
+    with pytest.raises(UserError, match="needs openvino, which is not installed.\nInstall it"):
+        load_denoiser("default", runtime="openvino")

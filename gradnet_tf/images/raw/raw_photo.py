@@ -70,8 +70,8 @@ def read(data: bytes, format: str, max_megapixels: float) -> Photo:
         import rawpy
     except ImportError as error:
         raise UserError(
-            'is a raw file, which needs rawpy: pip install "gradnet-tf[raw]", or convert it to '
-            "TIFF first"
+            'is a raw file, which needs rawpy: pip install ".[raw]" in a checkout, or convert it '
+            "to TIFF first"
         ) from error
     try:
         with rawpy.imread(io.BytesIO(data)) as raw:
