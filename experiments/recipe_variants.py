@@ -10,7 +10,7 @@ EQUAL_STEPS, EQUAL_TIME = "equal steps", "equal time"
 BASELINE = "muon 2e-3"
 # Fields that change the training data or the learning rate, but not the cost of a step.
 _FREE_FIELDS = frozenset(
-    "learning_rate schedule scales crop_candidates color_jitter frame_share".split()
+    "learning_rate schedule weight_decay scales crop_candidates color_jitter frame_share".split()
 )
 _SCALES = (1.0, 0.7, 0.5, 0.35)
 
@@ -69,6 +69,8 @@ VARIANTS = (
     _changed("EMA 0.999", "objective", ema=0.999),
     _changed("EMA 0.999, constant rate", "objective", ema=0.999, schedule="constant"),
     Variant("distilled from DnCNN", "objective", teacher=True),
+    _changed("weight decay 0.3", "weight decay", weight_decay=0.3),
+    _changed("weight decay 1", "weight decay", weight_decay=1.0),
     Variant("no biases", "network", biases=False),
     Variant("free photos", "data", train_set="free_photos"),
     _photos("CC-BY photos"),

@@ -58,8 +58,8 @@ class EvaluateConfig:
             above 160x160 pixels), or auto (whole up to half a megapixel).
         runtime: runtime of the shipped weights: keras (TensorFlow or JAX), litert, or auto (litert
             if it is installed and there is no GPU).
-        precision: of the computation, as for `gradnet denoise`, or a dtype policy of Keras; float32
-            by default, so that scores do not depend on the machine.
+        precision: of the computation, as for `gradnet denoise`, or a dtype policy of Keras; the
+            metrics record what auto chose, and float32 does not depend on the machine.
     """
 
     dataset: str = "sample"
@@ -74,7 +74,7 @@ class EvaluateConfig:
     overlap: int | None = option(None, least=0)
     pooling: str = option("auto", choices=POOLINGS)
     runtime: str = option("auto", choices=RUNTIMES)
-    precision: str = option("float32", choices=(*PRECISIONS, *POLICIES))
+    precision: str = option("auto", choices=(*PRECISIONS, *POLICIES))
 
     def __post_init__(self):
         if self.degradation:
@@ -294,6 +294,7 @@ def evaluate(
         if progress:
             progress(rows[-1])
     means = mean_scores(rows)
+    source, asked = getattr(denoiser, "source", None) or {}, config.precision
     return {
         "dataset": image_set.name,
         "split": image_set.split,
@@ -303,7 +304,7 @@ def evaluate(
         "model": denoiser.name,
         "source": getattr(denoiser, "source", None),
         "parameters": getattr(denoiser, "parameters", None),
-        "precision": config.precision,
+        "precision": source.get("precision") or ("float32" if asked == "auto" else asked),
         "sigma": None if real_noise else config.sigma,
         "degradation": config.degradation,
         "seed": config.seed,

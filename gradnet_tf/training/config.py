@@ -163,6 +163,9 @@ class TrainConfig:
             recipe's).
         clip_norm: bound on the global norm of the loss gradients; 0 for none (default: the
             recipe's).
+        weight_decay: each step also scales every kernel by 1 - learning rate * weight_decay,
+            apart from the optimizer's own step, so that long trainings do not let kernels grow;
+            0 for none.
         accumulate: number of sequential parts in which a batch is processed, for batches that do
             not fit into memory; results differ only by rounding.
         ema: decay of the moving average of the weights, such as 0.999; the averages are
@@ -221,6 +224,7 @@ class TrainConfig:
     schedule: str | None = option(None, choices=SCHEDULES)
     warmup_steps: int | None = None
     clip_norm: float | None = None
+    weight_decay: float = 0.0
     accumulate: int = 1
     ema: float = 0.0
     nan_limit: int = 10
@@ -285,8 +289,8 @@ class TrainConfig:
         require(single, "cpu_replicas", self.cpu_replicas, '1 with strategy="multiworker"')
         even = self.batch_size % self.accumulate == 0
         require(even, "accumulate", self.accumulate, f"a divisor of batch_size={self.batch_size}")
-        at_least_0 = "naive_steps warmup_steps clip_norm gradient_loss_weight seed nan_limit"
-        for name in at_least_0.split():
+        at_least_0 = "naive_steps warmup_steps clip_norm gradient_loss_weight weight_decay seed"
+        for name in [*at_least_0.split(), "nan_limit"]:
             value = getattr(self, name)
             require(value is None or value >= 0, name, value, "at least 0")
         for name in "learning_rate worker_timeout".split():

@@ -20,7 +20,7 @@ def models(monkeypatch):
     known = {"good": Fake(blur, name="good"), "poor": Fake(name="poor")}
     asked = []
 
-    def load(spec, precision="float32", runtime="auto"):
+    def load(spec, precision, runtime):
         asked.append((spec, precision, runtime))
         if spec not in known:
             raise UserError(f"--model={spec}: no such file, folder or name.")
@@ -109,7 +109,7 @@ def test_every_flag_changes_the_outcome(run, models, photos, tmp_path):
     assert mean("--precision=mixed_bfloat16")["precision"] == "mixed_bfloat16"
     assert models["asked"][-1] == ("poor", "mixed_bfloat16", "auto")
     mean("--runtime=keras")
-    assert models["asked"][-1] == ("poor", "float32", "keras")
+    assert models["asked"][-1] == ("poor", "auto", "keras")  # as Denoiser and `gradnet denoise`
     same = mean("--degradation=gaussian(25)")
     assert same["mean"]["psnr"] == pytest.approx(plain["mean"]["psnr"], abs=1e-4)
     assert (same["sigma"], same["degradation"]) == (25, "gaussian(25)")

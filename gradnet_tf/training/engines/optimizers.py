@@ -22,7 +22,7 @@ class Muon(keras.optimizers.Muon):
 
     Every other variable (biases, 1×1 kernels of the attention, kernels with 16 or fewer input or
     output channels, so also the first and the last convolution) is updated by Adam with the same
-    learning rate. There is no weight decay.
+    learning rate.
 
     Sources: Jordan et al., "Muon", 2024; the scale is that of arXiv 2502.16982; on a denoising
     U-Net: arXiv 2510.19376.
@@ -30,14 +30,13 @@ class Muon(keras.optimizers.Muon):
     Args:
         learning_rate: a float or a schedule, for both kinds of variables.
         name: the optimizer's name.
+        weight_decay: each step also moves a variable towards zero by `learning_rate *
+            weight_decay` of itself, whichever rule updates it; `None` for none.
     """
 
-    def __init__(self, learning_rate=2e-3, name="muon", **kwargs):
-        super().__init__(
-            learning_rate,
-            name=name,
-            **{"weight_decay": None, "adam_weight_decay": None, **kwargs},
-        )
+    def __init__(self, learning_rate=2e-3, name="muon", weight_decay=None, **kwargs):
+        kwargs = {"adam_weight_decay": weight_decay, **kwargs}
+        super().__init__(learning_rate, name=name, weight_decay=weight_decay, **kwargs)
 
     def _should_use_adamw(self, variable):
         shape = tuple(variable.shape)
@@ -74,7 +73,9 @@ def make_optimizer(config) -> keras.optimizers.Optimizer:
         config: a `TrainConfig`.
     """
     kinds = {"adam": keras.optimizers.Adam, "muon": Muon}
-    optimizer = kinds[config.optimizer](config.learning_rate)
+    decay = config.weight_decay or None
+    optimizer = kinds[config.optimizer](config.learning_rate, weight_decay=decay)
+    optimizer.exclude_from_weight_decay(var_names=["bias", "beta", "gamma"])
     if config.precision == "mixed_float16":
         return keras.optimizers.LossScaleOptimizer(optimizer)
     return optimizer
