@@ -2,6 +2,7 @@ r"""Times the network in every runtime and precision, ours and others', in one r
 
 Example:
   python -m benchmarks.speed --sides=256,1024 --threads=1,2 --output=out/speed
+  python -m benchmarks.speed --train=adam,muon          # training steps of gradnet_small, only
   python -m benchmarks.speed --check          # names what became slower than the stored ratios
 The outputs are compared before anything is timed. Then all take turns, round after round, so that
 other work on the machine falls on each alike. Printed are the best and the median time, both as
@@ -11,6 +12,7 @@ same weights, where they are installed (pip install torch openvino onnxruntime o
 """
 
 import dataclasses
+import itertools
 import json
 import os
 import statistics
@@ -40,6 +42,8 @@ class Options:
         threads: numbers of processor cores, each in a process of its own.
         rounds: times that each is timed.
         seconds: time after which no further round of a picture begins.
+        train: optimizers; instead of pictures, training steps of gradnet_small in bfloat16 are
+            timed, 8 crops of 80×80 each.
         output: folder for speed.json and speed.png.
         check: compare with the stored ratios and fail if something became slower.
         store: replace the stored ratios of this kind of processor.
@@ -51,6 +55,7 @@ class Options:
     threads: tuple[int, ...] = option((2,), least=1)
     rounds: int = option(7, least=1)
     seconds: float = option(120.0, least=0.0)
+    train: tuple[str, ...] = option((), choices=("adam", "muon"))
     output: str | None = None
     check: bool = False
     store: bool = False
@@ -172,6 +177,8 @@ def main(given: Given) -> int:
     """Times, prints the tables, and compares or stores the ratios."""
     options = given.make(Options)
     kind = next((flag for flag in _KINDS if flag in processor_flags()), "other")
+    if options.train:
+        return _time_training(options, kind)
     sizes = [(side, side) for side in options.sides]
     if options.megapixels:
         width = round((1.5e6 * options.megapixels) ** 0.5)
@@ -197,6 +204,46 @@ def main(given: Given) -> int:
     if options.store:
         write_json(STORED, {**stored, kind: {**stored.get(kind, {}), **ratios}})
     return _check(ratios, stored.get(kind, {})) if options.check else EXIT_OK
+
+
+def _time_training(options: Options, kind: str) -> int:
+    """Times training steps, prints a table for each optimizer, and writes speed.json."""
+    results = {}
+    for optimizer, threads in itertools.product(options.train, options.threads):
+        limits = (options.rounds, threads, options.seconds)
+        arguments = ("gradnet_small", optimizer, *limits)
+        found = in_own_process("benchmarks.speed.training_cell:time_training", *arguments)
+        name = f"a step with {optimizer}, {threads} threads"
+        results[name] = rows = step_rows(found["cases"])
+        print(f"\n{name}, {kind}; best and median to PyTorch's in bfloat16\n")
+        print("| | best, ms | median, ms | ratios |")
+        print("|---|---:|---:|---:|")
+        for row in rows:
+            shown = f"**{row['name']}**" if row["ours"] else row["name"]
+            ratios = ", ".join(f"{each:.2f}" for each in row["ratios"]) or "-"
+            print(f"| {shown} | {row['best_ms']:.1f} | {row['median_ms']:.1f} | {ratios} |")
+    if options.output:
+        Path(options.output).mkdir(parents=True, exist_ok=True)
+        found = {"processor": kind, "results": results}
+        write_json(Path(options.output, "speed.json"), found)
+    return EXIT_OK
+
+
+def step_rows(cases: dict) -> list[dict]:
+    """Returns a row for each case of `time_training`, with the ratios to PyTorch's bfloat16.
+
+    Args:
+        cases: {name: {"ours", "seconds"}}.
+    """
+    peer = cases.get("PyTorch bfloat16", {}).get("seconds")
+    rows = []
+    for name, case in cases.items():
+        row = {"name": name, "ours": case["ours"], "ratios": []}
+        for kind, of in (("best", min), ("median", statistics.median)):
+            row[f"{kind}_ms"] = 1e3 * of(case["seconds"])
+            row["ratios"] += [of(case["seconds"]) / of(peer)] if peer else []
+        rows.append(row)
+    return rows
 
 
 def _print(name: str, kind: str, rows: list[dict], found: dict) -> None:
