@@ -216,12 +216,15 @@ def _time_training(options: Options, kind: str) -> int:
         name = f"a step with {optimizer}, {threads} threads"
         results[name] = rows = step_rows(found["cases"])
         print(f"\n{name}, {kind}; best and median to PyTorch's in bfloat16\n")
-        print("| | best, ms | median, ms | ratios |")
-        print("|---|---:|---:|---:|")
+        print("| | best, ms | median, ms | ratios | processor time, best, ms | ratio |")
+        print("|---|---:|---:|---:|---:|---:|")
         for row in rows:
             shown = f"**{row['name']}**" if row["ours"] else row["name"]
-            ratios = ", ".join(f"{each:.2f}" for each in row["ratios"]) or "-"
-            print(f"| {shown} | {row['best_ms']:.1f} | {row['median_ms']:.1f} | {ratios} |")
+            *ratios, last = [f"{each:.2f}" for each in row["ratios"]] or ["-", "-"]
+            print(
+                f"| {shown} | {row['best_ms']:.1f} | {row['median_ms']:.1f} | {', '.join(ratios)} "
+                f"| {row['processor_ms']:.1f} | {last} |"
+            )
     if options.output:
         Path(options.output).mkdir(parents=True, exist_ok=True)
         found = {"processor": kind, "results": results}
@@ -230,19 +233,22 @@ def _time_training(options: Options, kind: str) -> int:
 
 
 def step_rows(cases: dict) -> list[dict]:
-    """Returns a row for each case of `time_training`, with the ratios to PyTorch's bfloat16.
+    """Returns a row for each case of `time_training`; ratios are to PyTorch's bfloat16.
 
     Args:
-        cases: {name: {"ours", "seconds"}}.
+        cases: {name: {"ours", "seconds", "processor"}}.
     """
-    peer = cases.get("PyTorch bfloat16", {}).get("seconds")
+    measures = {
+        "best_ms": lambda case: 1e3 * min(case["seconds"]),
+        "median_ms": lambda case: 1e3 * statistics.median(case["seconds"]),
+        "processor_ms": lambda case: 1e3 * min(case["processor"]),
+    }
+    peer = cases.get("PyTorch bfloat16")
     rows = []
     for name, case in cases.items():
-        row = {"name": name, "ours": case["ours"], "ratios": []}
-        for kind, of in (("best", min), ("median", statistics.median)):
-            row[f"{kind}_ms"] = 1e3 * of(case["seconds"])
-            row["ratios"] += [of(case["seconds"]) / of(peer)] if peer else []
-        rows.append(row)
+        times = {key: of(case) for key, of in measures.items()}
+        ratios = [times[key] / of(peer) for key, of in measures.items()] if peer else []
+        rows.append({"name": name, "ours": case["ours"], **times, "ratios": ratios})
     return rows
 
 

@@ -167,8 +167,9 @@ def time_training(
         size: crops in a batch, and their side.
 
     Returns:
-        `cases` ({name: {"precision", "ours", "losses", "seconds"}}); `losses` are those of the
-        first three steps, which are not timed, and have to agree. "convolutions alone" is the
+        `cases` ({name: {"precision", "ours", "losses", "seconds", "processor"}}). `processor` is
+        the time of all cores, which other programs disturb less. `losses` are those of the first
+        three steps, which are not timed, and have to agree. "convolutions alone" is the
         bound of both frameworks, which call the same primitives of oneDNN.
 
     Raises:
@@ -225,7 +226,8 @@ def time_training(
         if number and time.perf_counter() > end:
             break
         for name, step in steps.items():
-            started = time.perf_counter()
+            started, used = time.perf_counter(), time.process_time()
             step()
             cases[name]["seconds"].append(time.perf_counter() - started)
+            cases[name].setdefault("processor", []).append(time.process_time() - used)
     return {"cases": cases}
