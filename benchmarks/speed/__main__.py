@@ -2,6 +2,7 @@ r"""Times the network in every runtime and precision, ours and others', in one r
 
 Example:
   python -m benchmarks.speed --sides=256,1024 --threads=1,2 --output=out/speed
+  python -m benchmarks.speed --train=adam,muon          # training steps of gradnet_small, only
   python -m benchmarks.speed --check          # names what became slower than the stored ratios
 The outputs are compared before anything is timed. Then all take turns, round after round, so that
 other work on the machine falls on each alike. Printed are the best and the median time, both as
@@ -11,6 +12,7 @@ same weights, where they are installed (pip install torch openvino onnxruntime o
 """
 
 import dataclasses
+import itertools
 import json
 import os
 import statistics
@@ -40,6 +42,8 @@ class Options:
         threads: numbers of processor cores, each in a process of its own.
         rounds: times that each is timed.
         seconds: time after which no further round of a picture begins.
+        train: optimizers; instead of pictures, training steps of gradnet_small in bfloat16 are
+            timed, 8 crops of 80×80 each.
         output: folder for speed.json and speed.png.
         check: compare with the stored ratios and fail if something became slower.
         store: replace the stored ratios of this kind of processor.
@@ -51,6 +55,7 @@ class Options:
     threads: tuple[int, ...] = option((2,), least=1)
     rounds: int = option(7, least=1)
     seconds: float = option(120.0, least=0.0)
+    train: tuple[str, ...] = option((), choices=("adam", "muon"))
     output: str | None = None
     check: bool = False
     store: bool = False
@@ -76,8 +81,8 @@ def time_all(model: str, side: int, height: int, rounds: int, threads: int, seco
         seconds: time after which no further round begins.
 
     Returns:
-        `cases` ({name: {"precision", "ours", "psnr", "seconds"}}), `macs` per pixel and `peak`
-        ({precision: multiply-accumulates per second}).
+        `cases` ({name: {"precision", "ours", "psnr", "seconds", "processor"}}; the last is the time
+        of all cores), `macs` per pixel and `peak` ({precision: multiply-accumulates per second}).
     """
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
     from benchmarks.results.complexity import macs_per_pixel
@@ -98,7 +103,7 @@ def time_all(model: str, side: int, height: int, rounds: int, threads: int, seco
         exact = result if exact is None else exact
         error = max(float(np.mean((result - exact) ** 2, dtype=np.float64)), 1e-12)
         calls[each.name] = call
-        facts = {"precision": each.precision, "ours": each.is_ours, "seconds": []}
+        facts = {"precision": each.precision, "ours": each.is_ours, "seconds": [], "processor": []}
         cases[each.name] = {**facts, "psnr": -10 * np.log10(error)}
     products = _products()
     peak = dict.fromkeys(products, 0.0)
@@ -107,9 +112,10 @@ def time_all(model: str, side: int, height: int, rounds: int, threads: int, seco
         if number and time.perf_counter() > end:
             break
         for name, call in calls.items():
-            start = time.perf_counter()
+            start, used = time.perf_counter(), time.process_time()
             call(picture)
             cases[name]["seconds"].append(time.perf_counter() - start)
+            cases[name]["processor"].append(time.process_time() - used)
         for precision, product in products.items():
             start = time.perf_counter()
             product()
@@ -155,6 +161,7 @@ def table(found: dict, pixels: int) -> list[dict]:
                 "ours": case["ours"],
                 "best_ms": 1e3 * best,
                 "median_ms": 1e3 * statistics.median(case["seconds"]),
+                "processor_ms": 1e3 * min(case["processor"]),
                 "ratio": max(ratios, default=None),
                 "peak": found["macs"] * pixels / best / peak,
                 "psnr": case["psnr"],
@@ -172,6 +179,8 @@ def main(given: Given) -> int:
     """Times, prints the tables, and compares or stores the ratios."""
     options = given.make(Options)
     kind = next((flag for flag in _KINDS if flag in processor_flags()), "other")
+    if options.train:
+        return _time_training(options, kind)
     sizes = [(side, side) for side in options.sides]
     if options.megapixels:
         width = round((1.5e6 * options.megapixels) ** 0.5)
@@ -199,17 +208,63 @@ def main(given: Given) -> int:
     return _check(ratios, stored.get(kind, {})) if options.check else EXIT_OK
 
 
+def _time_training(options: Options, kind: str) -> int:
+    """Times training steps, prints a table for each optimizer, and writes speed.json."""
+    results = {}
+    for optimizer, threads in itertools.product(options.train, options.threads):
+        limits = (options.rounds, threads, options.seconds)
+        arguments = ("gradnet_small", optimizer, *limits)
+        found = in_own_process("benchmarks.speed.training_cell:time_training", *arguments)
+        name = f"a step with {optimizer}, {threads} threads"
+        results[name] = rows = step_rows(found["cases"])
+        print(f"\n{name}, {kind}; best and median to PyTorch's in bfloat16\n")
+        print("| | best, ms | median, ms | ratios | processor time, best, ms | ratio |")
+        print("|---|---:|---:|---:|---:|---:|")
+        for row in rows:
+            shown = f"**{row['name']}**" if row["ours"] else row["name"]
+            *ratios, last = [f"{each:.2f}" for each in row["ratios"]] or ["-", "-"]
+            print(
+                f"| {shown} | {row['best_ms']:.1f} | {row['median_ms']:.1f} | {', '.join(ratios)} "
+                f"| {row['processor_ms']:.1f} | {last} |"
+            )
+    if options.output:
+        Path(options.output).mkdir(parents=True, exist_ok=True)
+        found = {"processor": kind, "results": results}
+        write_json(Path(options.output, "speed.json"), found)
+    return EXIT_OK
+
+
+def step_rows(cases: dict) -> list[dict]:
+    """Returns a row for each case of `time_training`; ratios are to PyTorch's bfloat16.
+
+    Args:
+        cases: {name: {"ours", "seconds", "processor"}}.
+    """
+    measures = {
+        "best_ms": lambda case: 1e3 * min(case["seconds"]),
+        "median_ms": lambda case: 1e3 * statistics.median(case["seconds"]),
+        "processor_ms": lambda case: 1e3 * min(case["processor"]),
+    }
+    peer = cases.get("PyTorch bfloat16")
+    rows = []
+    for name, case in cases.items():
+        times = {key: of(case) for key, of in measures.items()}
+        ratios = [times[key] / of(peer) for key, of in measures.items()] if peer else []
+        rows.append({"name": name, "ours": case["ours"], **times, "ratios": ratios})
+    return rows
+
+
 def _print(name: str, kind: str, rows: list[dict], found: dict) -> None:
     peak = ", ".join(f"{each} {2 * rate / 1e9:.0f}" for each, rate in found["peak"].items())
     print(f"\n{name}, {kind}; matrix product in GFLOP/s: {peak}\n")
-    print("| | best, ms | median, ms | to the fastest peer | of the peak | dB to float32 |")
-    print("|---|---:|---:|---:|---:|---:|")
+    print("| | best, ms | median, ms | cores' time, ms | to peer | of the peak | dB to float32 |")
+    print("|---|---:|---:|---:|---:|---:|---:|")
     for row in rows:
         ratio = "-" if row["ratio"] is None else f"{row['ratio']:.2f}"
         shown = f"**{row['name']}**" if row["ours"] else row["name"]
         print(
-            f"| {shown} | {row['best_ms']:.1f} | {row['median_ms']:.1f} | {ratio} "
-            f"| {row['peak']:.0%} | {row['psnr']:.0f} |",
+            f"| {shown} | {row['best_ms']:.1f} | {row['median_ms']:.1f} "
+            f"| {row['processor_ms']:.1f} | {ratio} | {row['peak']:.0%} | {row['psnr']:.0f} |",
             flush=True,
         )
 

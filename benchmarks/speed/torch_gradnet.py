@@ -152,8 +152,45 @@ def gradnet_loss(clean, denoised, gradient_loss_weight):
     return difference.abs().mean() + gradient_loss_weight * gradients
 
 
+class Muon(torch.optim.Optimizer):
+    """The arithmetic of `gradnet_tf.training.engines.optimizers.Muon`, for kernels and the rest."""
+
+    def __init__(self, parameters, lr):
+        super().__init__(parameters, {"lr": lr})
+        found = self.param_groups[0]["params"]
+        self._wide = [p for p in found if p.ndim == 4 and p.shape[2] > 1 and min(p.shape[:2]) > 16]
+        wide = {id(p) for p in self._wide}
+        rest = [p for p in found if id(p) not in wide]
+        self._adam = torch.optim.Adam(rest, lr, eps=1e-7, fused=True)
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        """Updates all parameters."""
+        rate = self._adam.param_groups[0]["lr"] = self.param_groups[0]["lr"]
+        self._adam.step()
+        for parameter in self._wide:
+            state = self.state[parameter]
+            if not state:
+                state["momentum"] = torch.zeros_like(parameter)
+            momentum = state["momentum"].mul_(0.95).add_(parameter.grad)
+            direction = parameter.grad + 0.95 * momentum
+            # A view, as the memory is channels-last: (output channels, height · width · inputs).
+            matrix = direction.permute(0, 2, 3, 1).flatten(1)
+            matrix = matrix / (matrix.norm() + 1e-7)
+            gram, total = matrix @ matrix.T, torch.eye(len(matrix), device=matrix.device)
+            for number in range(5):
+                factor = -4.7750 * gram + 2.0315 * gram @ gram
+                factor.diagonal().add_(3.4445)
+                total = total @ factor
+                if number < 4:
+                    gram = factor @ gram @ factor
+            out, inputs, height, width = parameter.shape
+            update = (total @ matrix).reshape(out, height, width, inputs).permute(0, 3, 1, 2)
+            parameter.sub_(update, alpha=rate * 0.2 * max(matrix.shape) ** 0.5)
+
+
 class TorchTrainer:
-    """Runs training steps like the engines of `gradnet_tf`: loss, gradients, clipping, Adam."""
+    """Runs training steps like the engines of `gradnet_tf`: loss, gradients, clipping, update."""
 
     def __init__(self, config, compiled: bool):
         """Args:
@@ -165,10 +202,11 @@ class TorchTrainer:
         self.module = build_twin(config.preset, config.channels).to(self.device)
         self.module = self.module.to(memory_format=torch.channels_last)
         self._trainable = [p for p in self.module.parameters() if p.requires_grad]
-        # Epsilon as in Keras; the fused implementation exists on CUDA.
-        self._optimizer = torch.optim.Adam(
-            self._trainable, config.learning_rate, eps=1e-7, fused=self.device.type == "cuda"
-        )
+        if config.optimizer == "muon":
+            self._optimizer = Muon(self._trainable, config.learning_rate)
+        else:  # Epsilon as in Keras.
+            rate = config.learning_rate
+            self._optimizer = torch.optim.Adam(self._trainable, rate, eps=1e-7, fused=True)
         self._loss = torch.compile(self._forward) if compiled else self._forward
 
     def _forward(self, noisy, clean):

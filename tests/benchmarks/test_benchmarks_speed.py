@@ -1,12 +1,19 @@
 """`python -m benchmarks.speed`: its table, its check, and one small run."""
 
+import collections
+import os
+import sys
+
 import pytest
 
 from benchmarks.speed import __main__ as speed
+from benchmarks.speed.training_cell import convolutions_alone, time_training
+from gradnet_tf.models.presets import build_model
 
 
 def case(precision, ours, *seconds):
-    return {"precision": precision, "ours": ours, "psnr": 60.0, "seconds": list(seconds)}
+    facts = {"precision": precision, "ours": ours, "psnr": 60.0}
+    return {**facts, "seconds": list(seconds), "processor": [each / 2 for each in seconds]}
 
 
 def test_rows_are_compared_with_the_fastest_peer_of_their_precision():
@@ -33,6 +40,44 @@ def test_the_check_names_what_became_slower(capsys):
     printed = capsys.readouterr().out
     assert "b: 0.60 of LiteRT's float32 time, stored 0.50" in printed and "a: " not in printed
     assert speed._check({"a": 1.0}, {}) == 0
+
+
+def test_training_steps_are_compared_with_pytorch_in_bfloat16():
+    cases = {
+        "TensorFlow bfloat16": case("bfloat16", True, 0.3, 0.1, 0.2),
+        "PyTorch bfloat16": case("bfloat16", False, 0.8, 0.2, 0.5),
+    }
+    ours, peer = speed.step_rows(cases)
+    assert (ours["best_ms"], ours["median_ms"]) == pytest.approx((100, 200))
+    assert ours["processor_ms"] == pytest.approx(50)
+    assert ours["ratios"] == pytest.approx([0.5, 0.4, 0.5]) and peer["ratios"] == [1, 1, 1]
+    assert speed.step_rows({"TensorFlow bfloat16": case("bfloat16", True, 0.3)})[0]["ratios"] == []
+
+
+def test_a_step_is_timed_beside_its_convolutions(monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)  # as if not installed
+    before = os.sched_getaffinity(0)
+    try:
+        found = time_training("gradnet_tiny", "adam", 2, 1, 60.0, size=(1, 16))["cases"]
+    finally:
+        os.sched_setaffinity(0, before)
+    assert list(found) == ["TensorFlow bfloat16", "convolutions alone"]
+    assert len(found["TensorFlow bfloat16"]["losses"]) == 3
+    for each in found.values():
+        assert len(each["seconds"]) == len(each["processor"]) == 2 and min(each["seconds"]) > 0
+
+
+def test_convolutions_alone_are_those_of_a_training_step():
+    model = build_model("gradnet_tiny")
+    model.naive_denoiser.trainable = False
+    traced = convolutions_alone(model, 1, 16).__closure__[0].cell_contents
+    graph = traced.get_concrete_function().graph
+    count = collections.Counter(each.type for each in graph.get_operations())
+    kernels = [each for each in model.weights if each.shape[:2] == (3, 3)]
+    learned = [each for each in kernels if each.trainable]
+    assert 0 < len(learned) < len(kernels)
+    assert count["Conv2D"] == len(kernels)
+    assert count["Conv2DBackpropInput"] == count["Conv2DBackpropFilter"] == len(learned)
 
 
 @pytest.mark.slow
