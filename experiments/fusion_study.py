@@ -59,7 +59,8 @@ def _build_naive(form: Form, weights=None):
     from gradnet_tf.models import DnCNN
     from gradnet_tf.models.base import build_model
 
-    size = {name: form.network[name] for name in ("num_layers", "filters")}
+    names = ("num_layers", "filters", "details")
+    size = {name: form.network[name] for name in names if name in form.network}
     model = build_model(DnCNN(**size, batch_norm=True, dtype=form.precision))
     if weights is not None:
         model.load_weights(weights)
@@ -116,10 +117,13 @@ class NetworkOptions:
         network: the network as drawn in figure 2, or that of the authors' code.
         product: what GradNet-IV multiplies with: a factor learned from G (gate), 1 + G (gain), or
             G alone (gradient), which leaves the noise where the guide is flat.
+        details: biases, initial values and the Sobel filter's border: ours or the authors'; see
+            `DenoisingModel`.
     """
 
     network: str = option("drawn", choices=("drawn", "authors"))
     product: str = option("gate", choices=("gate", "gain", "gradient"))
+    details: str = option("ours", choices=("ours", "authors"))
 
 
 COMMAND_LINE = CommandLine(StudyOptions, NetworkOptions)
@@ -128,6 +132,8 @@ COMMAND_LINE = CommandLine(StudyOptions, NetworkOptions)
 def study_of(network: NetworkOptions) -> Study:
     """Returns the study of one reading of SKDnCNN; its folder accepts no other."""
     more = {"variant": network.network, "product": network.product}
+    if network.details != "ours":  # absent in studies of earlier versions
+        more["details"] = network.details
     forms = {
         name: dataclasses.replace(form, network={**form.network, **more})
         for name, form in FORMS.items()

@@ -118,16 +118,15 @@ def denoise_file(path: str, target: str, settings: Settings) -> tuple[str, str]:
             with _ONE_AT_A_TIME:
                 data = encode_photo(photo.with_pixels(photo.denoised(denoise)), settings.quality)
         # Checked again, since the folder may have been replaced by a link in the meantime.
-        check = functools.partial(_require_replaceable, target)
+        check = functools.partial(_announce, target, data)
         storage.write(target, data, f"image/{photo.format}", check)
-        storage.write(_mark_of(target), hashlib.sha256(data).hexdigest().encode(), "text/plain")
     except Exception as error:
         return outcome, failure(path, error)
     return WRITTEN, ""
 
 
 def _mark_of(target: str) -> str:
-    """Returns the path of the hidden file that holds the sha256 of a result.
+    """Returns the path of the hidden file that holds the sha256 of a result, one or two lines.
 
     It marks the result as this command's. Each result has a mark of its own, because workers on
     many machines cannot share one list. Its name is as short for long names as for others.
@@ -136,17 +135,37 @@ def _mark_of(target: str) -> str:
     return f"{folder}/.gradnet-{hashlib.sha256(_encoded(name)).hexdigest()[:32]}"
 
 
-def _require_replaceable(target: str) -> None:
-    """Raises `UserError` if a file exists that is no result of this command, or changed since."""
+def _announce(target: str, data: bytes) -> None:
+    """Writes the mark of a result before the result itself.
+
+    So a result is recognized after a run that was killed between the two; and since the mark keeps
+    the sha256 of the result that is about to be replaced, so is that one.
+
+    Raises:
+        UserError: see `_require_replaceable`.
+    """
+    earlier = _require_replaceable(target)
+    sums = dict.fromkeys([hashlib.sha256(data).hexdigest(), *filter(None, [earlier])])
+    storage.write(_mark_of(target), "\n".join(sums).encode(), "text/plain")
+
+
+def _require_replaceable(target: str) -> str | None:
+    """Returns the sha256 of the result at a path, or `None` if nothing is there.
+
+    Raises:
+        UserError: a file exists that is no result of this command, or changed since.
+    """
     if not storage.exists(target):
-        return
+        return None
     mark = _mark_of(target)
-    own = storage.exists(mark) and not (is_local(target) and os.path.islink(target))
-    if not own or storage.read(mark) != hashlib.sha256(storage.read(target)).hexdigest().encode():
-        raise UserError(
-            f"{target} exists and is not a result of this command, or changed since, so it is not "
-            "replaced; give another --output, or move it away"
-        )
+    if storage.exists(mark) and not (is_local(target) and os.path.islink(target)):
+        found = hashlib.sha256(storage.read(target)).hexdigest()
+        if found in storage.read(mark).decode("ascii", "replace").split():
+            return found
+    raise UserError(
+        f"{target} exists and is not a result of this command, or changed since, so it is not "
+        "replaced; give another --output, or move it away"
+    )
 
 
 @functools.lru_cache(maxsize=1)

@@ -425,7 +425,7 @@ class _Run:
     def _write(self, job: Job, worked) -> Written:
         photo, pixels, seconds = worked
         start = time.perf_counter()
-        remaining = photo.remaining_noise(pixels) if _removes_all(self._options) else None
+        remaining = _remaining_noise(photo, pixels) if _removes_all(self._options) else None
         data, lost = photo.encoded, ()
         if not self._options.changes_nothing:
             data = encode_photo(photo.with_pixels(pixels), self._options.quality)
@@ -479,6 +479,20 @@ class _Run:
                 self._results.fail("--report", error)
 
 
+def _remaining_noise(photo: Photo, pixels) -> tuple[float, float] | None:
+    """Returns `Photo.remaining_noise`, or `None` if the noise analysis finds a clean picture.
+
+    The analysis tells texture from noise, but is slow, so it only confirms what would be reported.
+    """
+    remaining = photo.remaining_noise(pixels)
+    if remaining is None:
+        return None
+    from gradnet_tf.analysis.noise_analysis import analyse_noise
+    from gradnet_tf.analysis.noise_verdict import CLEAN, judge_noise
+
+    return None if judge_noise(analyse_noise(photo.pixels)).kind == CLEAN else remaining
+
+
 def _removes_all(options: FileOptions) -> bool:
     """Whether all noise is meant to be removed, and not a part of it."""
     settings = options.settings or {}
@@ -523,7 +537,7 @@ def denoise_stream(
         for what in photo.lost:
             note(lost_note(what, ["standard input"]))
         pixels = photo.denoised(load())
-        if _removes_all(options) and photo.remaining_noise(pixels):
+        if _removes_all(options) and _remaining_noise(photo, pixels):
             note(f"{_REMAINS} in standard input: {_WHY_IT_REMAINS}")
         data = encode_photo(photo.with_pixels(pixels), options.quality)
     target.write(data)

@@ -79,7 +79,7 @@ class Photo:
         """Returns the noise levels before and after if most of the noise remains in `pixels`.
 
         Measured in the smoothest fifth of the blocks that are not flat: elsewhere, texture counts
-        as noise. In pictures that are textured everywhere it still does, so they can be named too.
+        as noise. In pictures that are textured everywhere it still does.
 
         Args:
             pixels: the denoised pixels.

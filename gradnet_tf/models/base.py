@@ -7,7 +7,7 @@ from typing import Any, Self
 import keras
 from keras import ops
 
-from gradnet_tf.layers import DepthToSpace, SpaceToDepth
+from gradnet_tf.layers import DepthToSpace, SobelGradient, SpaceToDepth
 
 
 def reconstruction_conv(filters, policy, name="reconstruction"):
@@ -22,6 +22,26 @@ def reconstruction_conv(filters, policy, name="reconstruction"):
     )
 
 
+DETAILS = ("ours", "authors")
+
+
+def _take_authors_details(model) -> None:
+    """Changes the layers of a network that is not built yet, except those of its ψ."""
+    naive = getattr(model, "naive_denoiser", None)
+    others = set() if naive is None else {id(layer) for layer in naive._flatten_layers()}
+    layers = [layer for layer in model._flatten_layers() if id(layer) not in others]
+    for layer in layers:
+        if isinstance(layer, keras.layers.Conv2D):
+            layer.kernel_initializer = keras.initializers.HeNormal()
+        elif isinstance(layer, keras.layers.BatchNormalization):
+            layer.gamma_initializer = keras.initializers.RandomUniform(-0.025, 0.025)
+        elif isinstance(layer, SobelGradient):
+            layer.epsilon, layer.padding = 1e-12, "zeros"
+    first = model.convs[0] if hasattr(model, "convs") else model.features
+    for layer in (first, model.reconstruction):
+        layer.use_bias = False
+
+
 class DenoisingModel(keras.Model):
     """Base of the networks: image in, image of the same shape out.
 
@@ -32,6 +52,10 @@ class DenoisingModel(keras.Model):
         channels: C, 3 for RGB or 1 for gray.
         scale: 1 works on pixels, 2 on blocks of 2×2 pixels (a quarter of the positions, as in
             FFDNet).
+        details: "ours", or "authors" for what their code has in DnCNN, SKDnCNN, MSKResnet and
+            GradNet: no biases in the first and the last convolution, He's normal initial values in
+            all (so an untrained network does not return y), initial scales of the normalizations
+            in ±0.025, and a Sobel filter that is padded with zeros and has hardly an ε.
         dtype: dtype policy of the layers.
 
     Call arguments:
@@ -51,8 +75,13 @@ class DenoisingModel(keras.Model):
     #: convolutions. Measured as peak memory over the size of one picture.
     maps_alive = 3.5
 
-    def __init__(self, channels: int = 3, scale: int = 1, **kwargs: Any) -> None:
+    def __init__(
+        self, channels: int = 3, scale: int = 1, details: str = "ours", **kwargs: Any
+    ) -> None:
         super().__init__(autocast=False, **kwargs)
+        if details not in DETAILS:
+            raise ValueError(f"`details` must be one of {DETAILS}. Received: details={details!r}")
+        self.details = details
         if channels not in (1, 3):
             raise ValueError(f"`channels` must be 1 or 3. Received: channels={channels}")
         self.channels = channels
@@ -118,6 +147,8 @@ class DenoisingModel(keras.Model):
                 f"`images` must be (N, H, W, {self.input_channels}). "
                 f"Received: input_shape={input_shape}"
             )
+        if self.details == "authors" and not self.built:
+            _take_authors_details(self)
 
     def _to_image(self, features, images):
         """Converts a residual at working resolution to float32 pixels, cropped to `images`."""
@@ -135,6 +166,7 @@ class DenoisingModel(keras.Model):
             **keras.layers.Layer.get_config(self),
             "channels": self.channels,
             "scale": self.scale,
+            **({} if self.details == "ours" else {"details": self.details}),
         }
 
     @classmethod

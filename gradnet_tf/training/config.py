@@ -11,11 +11,13 @@ from gradnet_tf.utils.errors import UserError
 from gradnet_tf.utils.options import option
 
 STRATEGIES = ("none", "mirrored", "multiworker")
-SCHEDULES = ("cosine", "step", "constant")
+SCHEDULES = ("cosine", "step", "plateau", "constant")
 OPTIMIZERS = ("adam", "muon")
 RECIPES = ("preset", "paper")
 #: Fraction of the steps after which the schedule "step" falls: epoch 30 of 50 in the supplement.
 DECAY_AT = 0.6
+# Epochs after which the authors' script lowers the rate first, and then waits for.
+_AUTHORS_DECAY_EPOCH = 20
 DEFAULT_SIGMA = 25.0
 # Peak rates for an optimizer other than that of the preset's recipe.
 LEARNING_RATES = {"adam": 1.5e-3, "muon": 2e-3}
@@ -142,7 +144,8 @@ class TrainConfig:
             in epochs instead of steps; an epoch is --crops_per_image crops of every training
             image, in whole batches.
         crops_per_image: random crops of each training image in an epoch; 4 in the authors' script.
-        decay_epoch: epoch after which --schedule=step falls to a fifth (default: 60% of them).
+        decay_epoch: epoch after which --schedule=step and plateau fall to a fifth (default: 60% of
+            them; for plateau 20, or all of fewer).
         naive_steps: optimizer steps of the naive denoiser's own stage; 0 skips it, for joint
             training (default: the preset's, or 0 with --init_from, whose weights include a
             naive denoiser).
@@ -158,7 +161,9 @@ class TrainConfig:
         optimizer: adam, or muon for convolutions, see docs/training.md (default: the preset's).
         learning_rate: peak of the learning rate's schedule (default: the preset's).
         schedule: learning rate over time: cosine falls to zero, step falls to a fifth after 60%
-            of the steps, constant falls to zero over the last tenth (default: the preset's).
+            of the steps, plateau, the authors', after --decay_epoch and then whenever as many
+            epochs bring no better validation, constant falls to zero over the last tenth
+            (default: the preset's).
         warmup_steps: steps over which the learning rate grows linearly from zero (default: the
             recipe's).
         clip_norm: bound on the global norm of the loss gradients; 0 for none (default: the
@@ -282,9 +287,13 @@ class TrainConfig:
             most = self.epochs or 0
             fits = self.decay_epoch <= most
             require(fits, "decay_epoch", self.decay_epoch, f"at most epochs={most or None}")
-            steps_down = self.schedule == "step"
+            steps_down = self.schedule in ("step", "plateau")
             absent = f"absent with schedule={self.schedule}"
             require(steps_down, "decay_epoch", self.decay_epoch, absent)
+        elif self.schedule == "plateau":
+            known = self.epochs is not None
+            require(known, "schedule", "plateau", "cosine, step or constant without --epochs")
+            object.__setattr__(self, "decay_epoch", min(_AUTHORS_DECAY_EPOCH, self.epochs))
         single = self.cpu_replicas == 1 or self.strategy != "multiworker"
         require(single, "cpu_replicas", self.cpu_replicas, '1 with strategy="multiworker"')
         even = self.batch_size % self.accumulate == 0
@@ -340,7 +349,7 @@ class TrainConfig:
 
     @property
     def decay_at(self) -> float:
-        """Fraction of the steps after which the schedule "step" falls."""
+        """Fraction of the steps after which the schedules "step" and "plateau" fall."""
         return self.decay_epoch / self.epochs if self.decay_epoch else DECAY_AT
 
     def _take_degradation(self) -> None:

@@ -129,6 +129,7 @@ def _steps(stage: Stage, batches) -> None:
             stage.step,
             config.warmup_steps,
             config.decay_at,
+            stage.plateaus,
         )
         decay = ema_decay_at(config.ema, stage.step)
         result = engine.step(meter.next_of(batches), rate, decay)

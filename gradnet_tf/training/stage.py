@@ -33,6 +33,7 @@ class Stage:
         loss: loss of the last step whose result was read; `None` before the first.
         skipped: number of skipped steps, whose loss or gradient was not finite.
         psnr, best: PSNR of the last validation and the best one, dB; `None` before the first.
+        plateaus: how often the schedule "plateau" has waited in vain for a better validation.
     """
 
     def __init__(self, config, engine, validation, workdir, budget, label, asked):
@@ -49,6 +50,8 @@ class Stage:
         self.step = state["step"] if state else 0
         self.best = state["best_psnr"] if state else None
         self.skipped = state.get("skipped", 0) if state else 0
+        self.plateaus = state.get("plateaus", 0) if state else 0
+        self._better_at = state.get("better_at", 0) if state else 0
         self.psnr, self.loss = self.best, None
         self._skipped_in_a_row = 0
         self._warned = False
@@ -172,6 +175,8 @@ class Stage:
                 "elapsed": self.elapsed,
                 "best_psnr": self.best,
                 "skipped": self.skipped,
+                "plateaus": self.plateaus,
+                "better_at": self._better_at,
             }
             copies = 4 if "ema" in state else 3  # weights, Adam's two moments, averages
             self._write(copies, lambda: self.store.save(self.engine.model, state, progress))
@@ -189,7 +194,18 @@ class Stage:
             # Weights that are not finite have no finite PSNR, so they are never the best.
             if np.isfinite(self.psnr) and (self.best is None or self.psnr > self.best):
                 self.best = self.psnr
+                self._better_at = self.step
                 self._write(1, self._save_best)
+        self._count_plateau()
+
+    def _count_plateau(self) -> None:
+        """Lowers the rate of the schedule "plateau" if it has waited long enough."""
+        patience = self.config.decay_at * self.config.steps
+        # The first fall does not depend on the validation.
+        waited = self.step - max(self._better_at, patience)
+        if self.config.schedule == "plateau" and waited >= patience:
+            self.plateaus += 1
+            self._better_at = self.step
 
     def _save_best(self) -> None:
         self.store.save_best(self.engine.model, self.step, self.psnr)

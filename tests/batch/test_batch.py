@@ -159,8 +159,10 @@ def test_a_file_that_fails_late_is_a_failure_and_leaves_nothing(
     found = failures(tmp_path / "out")
     assert found["bad.png"] == "RuntimeError: a mistake of the network"
     assert "megapixels" in found["big.png"] and len(found) == 2
-    names = sorted(path.name for path in (tmp_path / "out").rglob("*") if path.is_file())
+    found = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
+    names = sorted(path.name for path in found if not path.name.startswith(".gradnet-"))
     assert names == ["a.jpg", "b.png", "failures.jsonl", "summary.json"]
+    assert len(found) - len(names) == 2  # the marks of the results
 
 
 def test_a_name_that_is_no_text(photos, tmp_path, negative):
@@ -190,7 +192,8 @@ def test_a_store_without_folders(negative, capsys):
     assert capsys.readouterr().out == "2 written, 0 skipped, 1 failed\n"
     results = {"memory://bucket/out/a.png", "memory://bucket/out/2026/b.png"}
     log = {f"memory://bucket/out/_batch/{name}" for name in ("failures.jsonl", "summary.json")}
-    assert {path for path in memory_files.FILES if "/out/" in path} == results | log
+    marks = {steps._mark_of(path) for path in results}
+    assert {path for path in memory_files.FILES if "/out/" in path} == results | log | marks
     created = [path for what, path in memory_files.CALLS if what == "create image/png"]
     assert len(created) == 2 and all("/.partial-" in path for path in created)
     assert results <= {path for what, path in memory_files.CALLS if what == "rename"}

@@ -2,6 +2,8 @@
 
 import json
 import os
+import signal
+import subprocess
 import sys
 
 import pytest
@@ -109,6 +111,50 @@ def test_a_model_that_cannot_be_loaded_is_no_fault_of_the_file(tmp_path):
     steps.load_once.cache_clear()
     with pytest.raises(UserError, match="--model=nonsense"):
         steps.denoise_file(str(tmp_path / "0000.jpg"), "/o", parsed("--model=nonsense"))
+
+
+@pytest.mark.parametrize("when", ["between", "after"])
+def test_a_killed_run_can_be_resumed(tmp_path, when):
+    """Killed right after the mark or right after the result: all that is there is known as ours."""
+    batch_check.make_photos(tmp_path, 1, broken=0)
+    source, target = str(tmp_path / "0000.jpg"), tmp_path / "out" / "0000.jpg"
+    code = (
+        "import os, signal, sys\n"
+        "from gradnet_tf.batch import batch_steps as steps, batch_settings\n"
+        "flags = ['--input=i', '--output=o', *sys.argv[4:]]\n"
+        "settings = batch_settings.settings_of(batch_settings.make_parser().parse_args(flags))\n"
+        "original = os.replace\n"
+        "def replace(old, new, **kwargs):\n"
+        "    result = str(new).endswith('0000.jpg')\n"
+        "    if not (result and sys.argv[3] == 'between'):\n"
+        "        original(old, new, **kwargs)\n"
+        "    if result:\n"
+        "        os.kill(os.getpid(), signal.SIGKILL)\n"
+        "os.replace = replace\n"
+        "print(steps.denoise_file(sys.argv[1], sys.argv[2], settings))\n"
+    )
+
+    def killed(*flags):
+        arguments = [sys.executable, "-c", code, source, str(target), when, *FLAGS, *flags]
+        done = subprocess.run(arguments, capture_output=True, text=True, check=False)
+        assert done.returncode == -signal.SIGKILL, done
+
+    def outcome(*flags):
+        return steps.denoise_file(source, str(target), parsed(*FLAGS, *flags))[0]
+
+    killed()
+    assert target.exists() == (when == "after")
+    assert outcome() == steps.WRITTEN
+    before = target.read_bytes()
+    # The same while an earlier result is replaced by another one.
+    killed("--strength=1")
+    assert (target.read_bytes() == before) == (when == "between")
+    assert outcome("--strength=1") == steps.WRITTEN and target.read_bytes() != before
+    # What somebody else put there is not ours, also after such a run.
+    killed()
+    target.write_bytes(b"somebody else's")
+    assert outcome() == steps.UNREADABLE
+    assert target.read_bytes() == b"somebody else's"
 
 
 def test_lines_of_failures_are_one_line_of_plain_letters():

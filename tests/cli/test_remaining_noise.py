@@ -86,6 +86,33 @@ def test_files_whose_noise_remains_are_named_in_one_line(photos, tmp_path, capsy
     assert "level 8." in page or "level 9." in page
 
 
+def textured(seed=0):
+    """Texture everywhere, in patches of different strength, as in a clean picture of leaves."""
+    generator = np.random.default_rng(seed)
+    grain = cv2.GaussianBlur(generator.normal(0, 1, (256, 320)), (0, 0), 0.9)
+    strength = cv2.resize(generator.uniform(10, 80, (16, 20)), (320, 256))
+    values = np.rint(np.clip(120 + strength * grain / grain.std(), 0, 255)).astype(np.uint8)
+    return values[..., None].repeat(3, -1)
+
+
+def test_clean_texture_is_no_news_but_noise_on_it_is(tmp_path, capsys):
+    clean = textured()
+    assert photo(clean).remaining_noise(clean)  # it looks like noise that remains
+    (tmp_path / "in").mkdir()
+    cv2.imwrite(str(tmp_path / "in" / "clean.png"), clean)
+    white = np.random.default_rng(1).normal(0, 20, clean.shape)
+    added = np.rint(np.clip(clean + white, 0, 255)).astype(np.uint8)
+    cv2.imwrite(str(tmp_path / "in" / "noisy.png"), added)
+    plan = plan_jobs([str(tmp_path / "in")], str(tmp_path / "out"))
+    report = DenoiseReport(tmp_path / "r.html", plan, {"model": "m"}, ("m", "m"))
+    assert denoise_files(plan, lambda _: lambda array: array, report=report) == 0
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if WORDS in line]
+    assert "noisy.png" in line and "clean.png" not in line
+    data = (tmp_path / "in" / "clean.png").read_bytes()
+    denoise_stream(io.BytesIO(data), io.BytesIO(), lambda: lambda array: array, FileOptions())
+    assert WORDS not in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("settings", [{"strength": 0.9}, {"chroma": 0.0}])
 def test_noise_that_is_meant_to_remain_is_no_news(photos, tmp_path, settings, capsys):
     plan = plan_jobs([str(photos)], str(tmp_path / "out"))

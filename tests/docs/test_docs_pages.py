@@ -58,3 +58,7 @@ def test_the_length_of_a_page(page):
     if page.name not in LONG:
         words = len(text_of(page).split())
         assert words <= MOST_WORDS, f"{page.name} has {words} words; split it by its readers"
+
+
+def test_the_package_is_not_said_to_be_on_an_index(page):
+    assert not re.search(r"pip install [^\n`]*gradnet-tf", text_of(page))

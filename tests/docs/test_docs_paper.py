@@ -1,13 +1,14 @@
 """docs/paper.md: every place in the code that it names exists, and its figures are right."""
 
 import ast
+import math
 import re
 from pathlib import Path
 
 import pytest
 
 from experiments.fusion_study import FORMS
-from gradnet_tf.models.presets import PAPER_RECIPE
+from gradnet_tf.models.presets import PAPER_RECIPE, build_model
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs/paper.md").read_text("utf-8")
@@ -48,3 +49,18 @@ def test_the_numbers_of_steps_are_those_of_the_form():
     assert f"{form.steps_for([(3000, 5328)] * 302):,} (SIDD)" in PAGE
     epoch = form.steps_for([(480, 640)] * 779) // PAPER_RECIPE.epochs
     assert f"makes 50 epochs of {epoch} steps" in PAGE
+
+
+def test_the_cost_of_a_step_is_that_of_its_convolutions():
+    model = build_model("gradnet")
+
+    def multiplications(network):
+        # The 1×1 convolutions of the attention run once per image.
+        shapes = [weight.shape for weight in network.weights]
+        return sum(math.prod(shape) for shape in shapes if len(shape) == 4 and shape[0] == 3)
+
+    naive = multiplications(model.naive_denoiser)
+    rest = multiplications(model) - naive
+    cost = 2 * 80 * 80 * (naive + 3 * rest) / 1e9
+    for page in ("performance.md", "recipes.md"):
+        assert f"costs {cost:.0f} GFLOP per crop of 80×80" in (ROOT / "docs" / page).read_text()

@@ -118,7 +118,13 @@ def test_the_readings_of_skdncnn_reach_the_networks():
     for task in tasks[1:3]:
         model = task.build(None)
         assert (model.variant, model.product) == ("authors", "gradient")
+    form = fusion_study.study_of(fusion_study.NetworkOptions(details="authors")).forms["tiny"]
+    tasks = fusion_study.tasks(Options(sets=("renoir",), seeds=1), form)
+    for task in tasks[:3]:
+        model = task.build(None)
+        assert model.details == "authors" and not model.reconstruction.use_bias
     default = fusion_study.study_of(fusion_study.NetworkOptions()).forms["paper"]
+    assert "details" not in default.network
     assert (default.network["variant"], default.network["product"]) == ("drawn", "gate")
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from gradnet_tf.models import DnCNN, GradNet, SKDnCNN
+from gradnet_tf.models import DnCNN, GradNet, MSKResnet, SKDnCNN
 from gradnet_tf.models.base import build_model
 
 RNG = np.random.default_rng(7)
@@ -96,7 +96,70 @@ def test_the_options_survive_files_and_are_absent_from_the_papers(tmp_path):
     assert not {"batch_norm", "global_skip"} & set(usual)
 
 
-@pytest.mark.parametrize(("name", "value"), [("variant", "ours"), ("product", "sum")])
+@pytest.mark.parametrize(
+    ("name", "value"), [("variant", "ours"), ("product", "sum"), ("details", "drawn")]
+)
 def test_unknown_readings_are_refused(name, value):
     with pytest.raises(ValueError, match=f"`{name}` must be one of"):
         SKDnCNN("IV", "noisy", **{name: value})
+
+
+def authors_details():
+    """A network of each class that has the option, and the same without it."""
+    for build in (
+        lambda **more: DnCNN(4, 16, batch_norm=True, **more),
+        lambda **more: MSKResnet(16, 1, 1, **more),
+        lambda **more: SKDnCNN("II", "noisy", None, 4, 16, variant="authors", **more),
+        lambda **more: GradNet(DnCNN(2, 4), 16, 1, 1, batch_norm=True, **more),
+    ):
+        yield build_model(build(details="authors")), build_model(build())
+
+
+def test_the_authors_first_and_last_convolutions_have_no_bias():
+    for theirs, ours in authors_details():
+        first = (theirs.convs[0] if isinstance(theirs, DnCNN) else theirs.features).kernel
+        assert trained(ours) - trained(theirs) == first.shape[-1] + 3, theirs.name
+    # Without these two, SKDnCNN has the size of their class to the last weight.
+    model = build_model(SKDnCNN("I", "noisy", None, 20, 64, variant="authors", details="authors"))
+    assert trained(model) == c(6, 64) + 18 * (c(64, 64) + 2 * 64) + c(128, 3)
+
+
+def test_the_authors_initial_values():
+    for theirs, ours in authors_details():
+        # He's normal: a variance of 2 over the inputs, also in the last convolution.
+        kernel = ops.convert_to_numpy(theirs.reconstruction.kernel)
+        inputs = np.prod(kernel.shape[:-1])
+        assert 0.7 < np.std(kernel) / np.sqrt(2 / inputs) < 1.3
+        small = np.std(ops.convert_to_numpy(ours.reconstruction.kernel))
+        assert small < 0.1 * np.std(kernel) or isinstance(ours, SKDnCNN)
+        scales = [
+            ops.convert_to_numpy(weight) for weight in theirs.weights if weight.name == "gamma"
+        ]
+        assert isinstance(theirs, MSKResnet) or scales
+        assert all(0 < np.abs(scale).max() <= 0.025 for scale in scales)
+
+
+def test_the_authors_sobel_filter_is_padded_with_zeros():
+    flat = np.full((1, 6, 7, 3), 0.5, np.float32)
+    for theirs, ours in list(authors_details())[2:]:
+        edge = ops.convert_to_numpy(theirs.sobel(flat))
+        assert edge[0, 0].min() > 1 and edge[0, 2, 2].max() <= 2e-6
+        np.testing.assert_allclose(ops.convert_to_numpy(ours.sobel(flat)), 1e-3, rtol=1e-3)
+
+
+def test_the_details_leave_psi_alone_and_survive_files(tmp_path):
+    naive = build_model(DnCNN(3, 4, batch_norm=True))
+    before = [ops.convert_to_numpy(weight) for weight in naive.weights]
+    model = build_model(GradNet(naive, 6, 1, 1, details="authors"))
+    assert naive.convs[0].use_bias
+    for weight, value in zip(naive.weights, before, strict=True):
+        np.testing.assert_array_equal(ops.convert_to_numpy(weight), value)
+    noisy = RNG.random((1, 8, 8, 3), dtype=np.float32)
+    model.save(tmp_path / "m.keras")
+    again = keras.saving.load_model(tmp_path / "m.keras")
+    assert again.details == "authors" and again.sobel.padding == "zeros"
+    np.testing.assert_array_equal(
+        ops.convert_to_numpy(again(noisy)), ops.convert_to_numpy(model(noisy))
+    )
+    assert "details" not in naive.get_config()
+    assert "padding" not in build_model(GradNet(DnCNN(2, 4), 6, 1, 1)).sobel.get_config()

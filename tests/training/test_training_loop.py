@@ -12,7 +12,7 @@ from test_training_parts import rows
 from gradnet_tf.loading.run_folder import best_weights
 from gradnet_tf.training import loop, stage
 from gradnet_tf.training.config import TrainConfig
-from gradnet_tf.utils.errors import Interrupted
+from gradnet_tf.utils.errors import Interrupted, UserError
 
 VALIDATION = [(np.zeros((4, 4, 3), "float32"), np.full((4, 4, 3), 0.5, "float32"))]
 
@@ -216,3 +216,33 @@ def test_a_time_budget_ends_the_stage_and_drives_the_schedule(tmp_path, monkeypa
     again = FakeEngine(on_step=tick)
     run(tmp_path, again, budget=8.0, steps=1000)
     assert again.rates == []
+
+
+@pytest.mark.parametrize("stop_at", [None, 23, 30])
+def test_the_authors_schedule_waits_for_a_better_validation(tmp_path, monkeypatch, stop_at):
+    """A fifth after 4 of 20 epochs; then whenever 4 epochs, here 8 steps, bring nothing better."""
+    settings = TrainConfig(
+        recipe="paper", schedule="plateau", epochs=20, decay_epoch=4, batch_size=4, validate_every=2
+    ).for_images(2)
+    assert settings.steps == 40
+    rates = []
+
+    def step(engine):
+        rates.append(engine.rates[-1])
+        if len(rates) == stop_at:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    # It rises until step 20 and never again.
+    monkeypatch.setattr(stage, "mean_psnr", lambda *_: float(min(len(rates), 20)))
+    for _ in range(2 if stop_at else 1):
+        with contextlib.suppress(Interrupted):
+            loop.run_stage(settings, FakeEngine(on_step=step), batches, VALIDATION, tmp_path)
+    np.testing.assert_allclose(rates, [1e-3] * 8 + [2e-4] * 20 + [4e-5] * 8 + [8e-6] * 4)
+
+
+def test_the_authors_schedule_needs_epochs():
+    config = TrainConfig(recipe="paper", schedule="plateau")
+    assert (config.epochs, config.decay_epoch) == (50, 20)
+    assert TrainConfig(recipe="paper", schedule="plateau", epochs=9).decay_epoch == 9
+    with pytest.raises(UserError, match="cosine, step or constant without --epochs"):
+        TrainConfig(schedule="plateau", steps=5)

@@ -37,7 +37,8 @@ def test_warmup_is_linear():
 
 
 def test_unknown_schedule():
-    with pytest.raises(ValueError, match="`schedule` must be 'cosine', 'step' or 'constant'"):
+    expected = "`schedule` must be 'cosine', 'step', 'constant' or 'plateau'"
+    with pytest.raises(ValueError, match=expected):
         learning_rate_at("linear", 1, 0, 0, 0)
 
 
