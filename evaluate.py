@@ -54,6 +54,7 @@ def main(given: Given) -> int:
             f"`model` must be one or more different models. Received: {list(places.model)}"
         )
     from datasets.sets.catalog import find_dataset
+    from gradnet_tf.evaluation.protocol import protocol_lines
     from gradnet_tf.evaluation.tables import rank, ranking_table, result_table, worse_note
     from gradnet_tf.reporting.result_folder import check_images, evaluate_into
     from gradnet_tf.reporting.result_names import model_folders
@@ -84,10 +85,12 @@ def main(given: Given) -> int:
         config,
         {"command": ["python", *map(shlex.quote, sys.argv)], "versions": installed_versions()},
         watch,
-        lambda result: print(result_table(result) + "\n"),
+        # Several models are scored by the same protocol, which is printed once, at the end.
+        lambda result: print(result_table(result, protocol=len(specs) == 1) + "\n"),
     )
     if len(results) > 1:
         print(ranking_table(rank(results, folders), results[0]) + "\n")
+        print("\n".join([*protocol_lines(results[0]), ""]))
     print(f"The report is {os.path.join(places.output, 'report.html')}")
     for name, result in zip(folders, results, strict=True):
         if worse := worse_note(result):

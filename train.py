@@ -13,7 +13,7 @@ from datasets.sets.catalog import TRAINING_SETS
 from gradnet_tf.training.config import NoiseLevel, TrainConfig, epoch_text, sigma_range
 from gradnet_tf.training.workers.cluster import cluster_for
 from gradnet_tf.utils.command import run_script
-from gradnet_tf.utils.console import note
+from gradnet_tf.utils.console import duration_text, note
 from gradnet_tf.utils.errors import UserError
 from gradnet_tf.utils.options import CommandLine, Given
 from gradnet_tf.utils.quiet import quiet_native_logs
@@ -72,8 +72,8 @@ def main(given: Given) -> None:
     if not cluster.chief:
         return
     print(
-        f"{config.preset}: {result['step']} steps in {result['elapsed']:.0f} s, validation PSNR "
-        f"{result['psnr']:.2f} dB\n"
+        f"{config.preset}: {result['step']} steps in {duration_text(result['elapsed'])}, "
+        f"validation PSNR {result['psnr']:.2f} dB\n"
         f"The run is in {config.workdir}; next: python evaluate.py --model={config.workdir}"
     )
 

@@ -5,6 +5,7 @@ cheap and starts no framework.
 """
 
 import importlib
+import importlib.util
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -53,7 +54,11 @@ _HOMES = {
     "read_photo": "gradnet_tf.images.photo_files",
     "write_photo": "gradnet_tf.images.photo_files",
 }
-__all__ = [*sorted(_HOMES), "__version__"]
+#: What needs Keras with a backend, and is left out of `import *` and `help` where there is none.
+_KERAS = ("gradnet_tf.models", "gradnet_tf.evaluation")
+_has_keras = any(importlib.util.find_spec(name) for name in ("tensorflow", "jax", "torch"))
+_shown = [name for name, home in _HOMES.items() if _has_keras or not home.startswith(_KERAS)]
+__all__ = [*sorted(_shown), "__version__"]
 
 
 def __getattr__(name: str) -> Any:

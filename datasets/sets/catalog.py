@@ -1,5 +1,6 @@
 """All sets by name; resolves `--dataset`, `--data_dir` and `--split` to images."""
 
+import os
 from pathlib import Path
 
 from datasets.sets import (
@@ -54,7 +55,7 @@ def get_info(name: str) -> DatasetInfo:
         if wanted in {known.casefold() for known in (row.name, *row.aliases)}:
             return row
     hint = ""
-    if Path(name).is_dir():
+    if Path(name).is_dir() or os.path.basename(name) != name:
         hint = f"\nFor a folder of your own: --dataset=folder --data_dir={name} (or pairs)."
     raise UserError(
         f"unknown dataset {name!r}.\n`dataset` must be one of {', '.join(DATASETS)}.{hint}"

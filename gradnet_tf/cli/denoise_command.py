@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from gradnet_tf.images import MAX_MEGAPIXELS
 from gradnet_tf.runtimes.choose_runtime import PRECISIONS, RUNTIMES
 from gradnet_tf.tiling.tile_config import POOLINGS, TileConfig, parse_memory, parse_tile
+from gradnet_tf.utils.console import inform
 from gradnet_tf.utils.errors import UserError
 from gradnet_tf.utils.options import add_options, make_config, option
 
@@ -95,8 +96,8 @@ class ResultOptions:
         from gradnet_tf.denoiser import load_denoiser
 
         tiles = self.tiles
-        if model and model.choice.note:
-            print(model.choice.note, file=sys.stderr)
+        if model:
+            inform(model.choice.note)
         # LiteRT imports neither Keras nor TensorFlow, so there is nothing to speed up.
         with contextlib.nullcontext() if model and model.choice.file else _quick_start():
             denoiser = load_denoiser(
@@ -143,6 +144,7 @@ class DenoiseOptions:
         preview: write no results but NAME_preview.png: a crop at 100% with several strengths.
         detail: put back this share of fine texture where the image gradient shows some.
         mask: picture of the photographs' size that limits the work: white is denoised, black kept.
+        quiet: print only warnings, failures and errors.
     """
 
     inputs: tuple[str, ...] = option(positional=True, metavar="INPUT")
@@ -154,6 +156,7 @@ class DenoiseOptions:
     preview: bool = False
     detail: float = option(0.0, least=0.0, most=1.0)
     mask: str | None = option(None, metavar="FILE")
+    quiet: bool = False
 
 
 def add_denoise(commands) -> argparse.ArgumentParser:

@@ -24,12 +24,12 @@ from gradnet_tf.images.photo_files import (
 )
 from gradnet_tf.tiling.machine import available_memory
 from gradnet_tf.tiling.tiler import OnTile
-from gradnet_tf.utils.console import NAME_ESCAPES, Pace, ProgressLine, note
+from gradnet_tf.utils.console import NAME_ESCAPES, Pace, ProgressLine, duration_text, note
 from gradnet_tf.utils.errors import (
     EXIT_OK,
     EXIT_SOME_FAILED,
     EXIT_USAGE,
-    Interrupted,
+    Stopped,
     UserError,
 )
 from gradnet_tf.utils.files import write_file
@@ -236,7 +236,7 @@ class Results:
         if not self.written:
             return counts
         seconds = time.perf_counter() - (self._start or time.perf_counter())
-        return f"{counts}, {self._megapixels:.3g} megapixels in {seconds:.1f} s"
+        return f"{counts}, {self._megapixels:.3g} megapixels in {duration_text(seconds)}"
 
 
 def lost_note(what: str, sources: Sequence[object]) -> str:
@@ -353,7 +353,7 @@ class _Run:
                 self._report.add_skipped(skipped, self._earlier.settings_of)
         except KeyboardInterrupt:
             self._end("interrupted")
-            raise Interrupted(
+            raise Stopped(
                 "interrupted: no partial files were left; run the same command again to continue."
             ) from None
         self._end()

@@ -44,7 +44,11 @@ def _parser() -> ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "runs", nargs="+", type=path_text, metavar="RUN", help="a run's folder (--workdir)"
+        "runs",
+        nargs="+",
+        type=path_text,
+        metavar="RUN",
+        help="a run's folder (--workdir), or one of runs",
     )
     parser.add_argument(
         "--output", type=path_text, default="curves.png", metavar="FILE", help="PNG to write"

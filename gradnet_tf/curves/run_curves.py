@@ -128,11 +128,23 @@ def _read_stage(run: Path, log: Path, name: str) -> Curve | None:
     return Curve(name, log.parent != run, step, values, resumes, _batch_size(run))
 
 
+def _logs(run: Path) -> list[Path]:
+    return [log for log in (run / "naive/log.jsonl", run / "log.jsonl") if log.is_file()]
+
+
+def _runs_in(folder: Path) -> list[Path]:
+    """Returns the runs in a folder of runs; any other folder as it is."""
+    if _logs(folder) or not folder.is_dir():
+        return [folder]
+    return [each for each in sorted(folder.iterdir()) if _logs(each)] or [folder]
+
+
 def read_runs(folders: Sequence[str | os.PathLike]) -> list[Curve]:
     """Reads the stages of finished, stopped or active runs.
 
     Args:
-        folders: run folders (`--workdir` of train.py); one named twice counts once.
+        folders: run folders (`--workdir` of train.py), or folders of those; a run named twice
+            counts once.
 
     Returns:
         The curves in the order given, a run's naive stage before its main one.
@@ -140,13 +152,14 @@ def read_runs(folders: Sequence[str | os.PathLike]) -> list[Curve]:
     Raises:
         UserError: for a folder that is missing, is a file or has no rows.
     """
-    paths = list(dict.fromkeys(Path(os.path.abspath(folder)) for folder in folders))
+    given = [Path(os.path.abspath(folder)) for folder in folders]
+    paths = list(dict.fromkeys(run for folder in given for run in _runs_in(folder)))
     curves = []
     for path, name in zip(paths, short_names(paths), strict=True):
         if not path.is_dir():
             what = "is a file" if path.exists() else "does not exist"
             raise UserError(f"RUN must be the folder of a run. Received: {path}, which {what}")
-        logs = [log for log in (path / "naive/log.jsonl", path / "log.jsonl") if log.is_file()]
+        logs = _logs(path)
         if not logs:
             raise UserError(f"RUN must contain log.jsonl or naive/log.jsonl. Received: {path}")
         stages = [curve for log in logs if (curve := _read_stage(path, log, name))]

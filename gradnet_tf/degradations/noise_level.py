@@ -1,12 +1,12 @@
 """Estimates the noise level of a picture, and compares levels with those of the training."""
 
-import sys
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from gradnet_tf.degradations import unit_to_sigma
+from gradnet_tf.utils.console import inform
 
 #: Median of |x| for x from N(0, 1).
 _NORMAL_MEDIAN = 0.6744897501960817
@@ -38,7 +38,7 @@ def estimate_sigma(image: np.ndarray) -> float:
 def estimate_and_tell(image: np.ndarray, what: str) -> float:
     """Returns `estimate_sigma(image)`, and prints it as a notice on standard error."""
     sigma = estimate_sigma(image)
-    print(f"{what}: noise level not given, estimated: sigma={sigma:.1f}", file=sys.stderr)
+    inform(f"{what}: noise level not given, estimated: sigma={sigma:.1f}")
     return sigma
 
 

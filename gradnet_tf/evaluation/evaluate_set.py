@@ -3,6 +3,7 @@
 import dataclasses
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,6 +15,7 @@ from gradnet_tf.degradations.noise_level import estimate_and_tell, scored_untrai
 from gradnet_tf.degradations.sampling import evaluation_key, evaluation_noise
 from gradnet_tf.denoiser import self_ensemble
 from gradnet_tf.evaluation.protocol import MAX_PSNR
+from gradnet_tf.evaluation.score_journal import Scored, ScoreJournal
 from gradnet_tf.evaluation.scores import (
     HAS_NAN,
     Example,
@@ -252,7 +254,8 @@ def evaluate(
     image_set: ImageSet,
     config: EvaluateConfig,
     progress: Callable[[dict[str, Any]], None] | None = None,
-    on_example: Callable[[Example], None] | None = None,
+    on_example: Callable[[Example], Sequence[Path] | None] | None = None,
+    journal: ScoreJournal | None = None,
 ) -> dict[str, Any]:
     """Scores a denoiser on every image of a set, one image at a time.
 
@@ -266,7 +269,8 @@ def evaluate(
         image_set: see `ImageSet`.
         config: see `EvaluateConfig`.
         progress: called with the row of each image.
-        on_example: called with the arrays of each image.
+        on_example: called with the arrays of each image; may return the files it has written.
+        journal: keeps the scores, and has those of an evaluation that was not finished.
 
     Returns:
         The contents of metrics.json; undefined values are `None`. `worse_than_input`
@@ -283,14 +287,19 @@ def evaluate(
     real_noise = False
     conversions = set()
     for index in range(len(image_set.names)):
-        example = run_example(denoiser, image_set, index, config)
-        if index == 0 and not example.real_noise and config.sigma is not None:
+        scored = journal.find(image_set, index) if journal else None
+        if scored is None:
+            example = run_example(denoiser, image_set, index, config)
+            channels = example.noisy.shape[-1]
+            scored = Scored(score_example(example), example.real_noise, channels)
+            files = on_example(example) if on_example else None
+            if journal:
+                journal.add(image_set, index, scored, files or ())
+        if index == 0 and not scored.real_noise and config.sigma is not None:
             note(scored_untrained(denoiser.name, getattr(denoiser, "source", None), config.sigma))
-        conversions.add(adaptation(example.noisy.shape[-1], denoiser.channels))
-        real_noise = real_noise or example.real_noise
-        rows.append(score_example(example))
-        if on_example:
-            on_example(example)
+        conversions.add(adaptation(scored.channels, denoiser.channels))
+        real_noise = real_noise or scored.real_noise
+        rows.append(scored.row)
         if progress:
             progress(rows[-1])
     means = mean_scores(rows)
@@ -321,6 +330,8 @@ def evaluate(
         "worse_than_input": worse_than_input(rows),
         "exact_outputs": sum(row["psnr"] == MAX_PSNR for row in rows),
         "nan_outputs": sum(row["problem"] == HAS_NAN for row in rows),
+        # Their seconds are those of the earlier run.
+        **({"resumed_images": journal.reused} if journal and journal.reused else {}),
         "images": [{key: finite_or_none(item) for key, item in row.items()} for row in rows],
         "mean": {key: finite_or_none(value) for key, value in means.items()},
     }

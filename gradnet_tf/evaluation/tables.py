@@ -49,12 +49,15 @@ def set_text(result: dict[str, Any]) -> str:
     return f"{result['dataset']} ({result['split']})" + (f", {images_text(result)}" if cut else "")
 
 
-def result_table(result: dict[str, Any], shown_images: int = _SHOWN_IMAGES) -> str:
+def result_table(
+    result: dict[str, Any], shown_images: int = _SHOWN_IMAGES, protocol: bool = True
+) -> str:
     """Returns the console table of one model: a line per image and the mean.
 
     Args:
         result: see `gradnet_tf.evaluation.evaluate_set.evaluate`.
         shown_images: largest number of images; more are abbreviated in the middle.
+        protocol: print the protocol of the set, too.
     """
     rows = result["images"]
     lines = [(row["name"], row) for row in rows]
@@ -77,7 +80,7 @@ def result_table(result: dict[str, Any], shown_images: int = _SHOWN_IMAGES) -> s
     text += ["image".ljust(width) + " " + " ".join(titles[:3]) + "  " + " ".join(titles[3:]), rule]
     text += [name if row is None else line(name, row) for name, row in lines]
     text += [rule, line("mean", result["mean"])]
-    text += notes(result) + protocol_lines(result)
+    text += notes(result) + (protocol_lines(result) if protocol else [])
     return "\n".join(text)
 
 

@@ -18,6 +18,7 @@ from gradnet_tf.evaluation.evaluate_set import (
     evaluate,
     has_clean,
 )
+from gradnet_tf.evaluation.score_journal import JOURNAL, ScoreJournal, settings_key
 from gradnet_tf.evaluation.scores import Example
 from gradnet_tf.evaluation.tables import metrics_csv, noise_text, number, rank
 from gradnet_tf.images.image_files import (
@@ -32,6 +33,7 @@ from gradnet_tf.reporting.gallery import gallery_figure
 from gradnet_tf.reporting.model_page import comparison_html, report_html
 from gradnet_tf.reporting.page_pictures import Picture, common_scale, with_error_maps
 from gradnet_tf.reporting.result_names import IMAGE_KINDS, file_stems
+from gradnet_tf.utils.console import note
 from gradnet_tf.utils.errors import UserError
 from gradnet_tf.utils.files import atomic_write, write_json
 from gradnet_tf.utils.ownership import Inputs
@@ -39,6 +41,9 @@ from gradnet_tf.utils.ownership import Inputs
 _FIRST_IMAGES = 3
 #: How the names of temporary folders begin; the file in it that a running evaluation locks.
 _STAGE, _LOCK = ".partial-", ".lock"
+#: Where the temporary folders of killed evaluations are while their scores are used again.
+_EARLIER = ".earlier"
+_HIDDEN = {_LOCK, _EARLIER, JOURNAL}
 
 
 @contextlib.contextmanager
@@ -46,8 +51,9 @@ def staged_folder(output: str | os.PathLike, inputs: Inputs | tuple[()] = ()) ->
     """Yields a temporary folder inside `output`, whose files move into `output` on success.
 
     They replace the files of an earlier evaluation (see `earlier_report`), but no others. On
-    failure the temporary folder is removed, and `output`, too, if it was created here. One that a
-    killed evaluation left behind is removed by the next one.
+    failure the temporary folder is removed, and `output`, too, if it was created here; after Ctrl-C
+    it stays if there are scores in it. One that was left behind is moved into the next one's, where
+    `unfinished` finds it, and removed with that.
 
     Args:
         output: the folder of results.
@@ -61,16 +67,16 @@ def staged_folder(output: str | os.PathLike, inputs: Inputs | tuple[()] = ()) ->
     existed = output.exists()
     try:
         output.mkdir(parents=True, exist_ok=True)
-        _remove_leftovers(output)
-        stage = tempfile.TemporaryDirectory(prefix=_STAGE, dir=output)
+        name = tempfile.mkdtemp(prefix=_STAGE, dir=output)
     except OSError as error:
         reason = error.strerror or error
         raise UserError(f"--output={output}: cannot create the folder: {reason}") from error
     try:
-        with stage as name, FileLock(Path(name) / _LOCK):
+        with FileLock(Path(name) / _LOCK):
+            _take_leftovers(output, Path(name))
             yield Path(name)
             found = [path for path in sorted(Path(name).rglob("*")) if path.is_file()]
-            files = [path for path in found if path.name != _LOCK]
+            files = [path for path in found if not _HIDDEN & {*path.relative_to(name).parts}]
             require_room(output, [path.relative_to(name) for path in files], inputs)
             with replacing(output, Path(name), inputs):
                 # The manifests go first, so that an interruption leaves no unknown files.
@@ -78,22 +84,37 @@ def staged_folder(output: str | os.PathLike, inputs: Inputs | tuple[()] = ()) ->
                     target = output / path.relative_to(name)
                     target.parent.mkdir(parents=True, exist_ok=True)
                     os.replace(path, target)
-    except BaseException:
+        shutil.rmtree(name)
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt) and any(Path(name).rglob(JOURNAL)):
+            note("the same command resumes with the images that were scored")
+            raise
+        shutil.rmtree(name, ignore_errors=True)
         if not existed:
             with contextlib.suppress(OSError):
                 output.rmdir()
         raise
 
 
-def _remove_leftovers(output: Path) -> None:
-    """Removes temporary folders whose evaluation no longer runs, which the system unlocked."""
-    for folder in output.glob(f"{_STAGE}*"):
-        if not (folder / _LOCK).is_file() or folder.is_symlink():
+def _take_leftovers(output: Path, stage: Path) -> None:
+    """Moves temporary folders whose evaluation no longer runs into `stage`."""
+    for order, folder in enumerate(sorted(output.glob(f"{_STAGE}*"))):
+        if folder == stage or not (folder / _LOCK).is_file() or folder.is_symlink():
             continue
         with contextlib.suppress(OSError, Timeout):
             with FileLock(folder / _LOCK, timeout=0):
                 pass
-            shutil.rmtree(folder)
+            (stage / _EARLIER).mkdir(exist_ok=True)
+            os.replace(folder, stage / _EARLIER / str(order))
+
+
+def unfinished(stage: Path) -> list[Path]:
+    """Returns the folders of results, with scores, of evaluations that were not finished.
+
+    Args:
+        stage: see `staged_folder`.
+    """
+    return [path.parent for path in sorted((stage / _EARLIER).rglob(JOURNAL))]
 
 
 def chosen_images(result: dict[str, Any]) -> dict[int, str]:
@@ -169,7 +190,12 @@ def evaluate_into(
             place = stage if single else stage / folder
             writer = _ImageWriter(place / "images", image_set.names, stems)
             show = None if progress is None else (lambda row, folder=folder: progress(folder, row))
-            result = {**evaluate(denoiser, image_set, config, show, writer), **(extra or {})}
+            key = settings_key(denoiser, config)
+            journal = ScoreJournal(place, key, unfinished(stage))
+            scores = evaluate(denoiser, image_set, config, show, writer, journal)
+            if journal.reused:
+                note(f"{folder}: {journal.reused} images were scored by an earlier, killed run")
+            result = {**scores, **(extra or {})}
             results.append(result)
             pictures = [
                 _picture(image_set, stems[index], index, badge, {"denoised": place}, [result])
@@ -232,13 +258,17 @@ class _ImageWriter:
         self._folder = folder
         self._stems = dict(zip(names, stems, strict=True))
 
-    def __call__(self, example: Example) -> None:
+    def __call__(self, example: Example) -> list[Path]:
+        """Writes the pictures; returns their paths."""
+        written = []
         for key in ("noisy", "naive", "denoised"):
             image = getattr(example, key)
             if image is not None:
                 # NaN becomes black; the report mentions it.
                 path = self._folder / f"{self._stems[example.name]}_{key}.png"
                 write_image(path, to_uint8(np.nan_to_num(image)))
+                written.append(path)
+        return written
 
 
 def _picture(image_set, stem, index, badge, places, results) -> Picture:

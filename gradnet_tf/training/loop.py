@@ -15,7 +15,7 @@ import numpy as np
 
 from gradnet_tf.training.schedules import ema_decay_at, learning_rate_at
 from gradnet_tf.training.stage import Stage
-from gradnet_tf.utils.errors import Interrupted
+from gradnet_tf.utils.errors import Interrupted, Stopped
 
 # The result of a step is read so many steps later, so that a fast device is never idle.
 _STEPS_AHEAD = 2
@@ -155,7 +155,7 @@ def _steps(stage: Stage, batches) -> None:
             stage.agree()  # a barrier, so that no worker exits before the chief has written
         if stop and not last:
             reason = stage.asked[0] if stage.asked else "a signal to another worker"
-            raise Interrupted(
+            raise Stopped(
                 f"stopped by {reason} at step {stage.step}; a checkpoint is written.\n"
                 "The same command resumes from there."
             )

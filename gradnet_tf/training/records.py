@@ -96,6 +96,34 @@ class TensorBoardLog:
         for tag, value in values.items():
             self._add(self._summary.Value(tag=tag, simple_value=value), step)
 
+    def settings(self, values: dict[str, object]) -> None:
+        """Writes the settings of a run, as the page "Text" and for the page "HParams"."""
+        from tensorboard.compat.proto.tensor_pb2 import TensorProto
+        from tensorboard.plugins.hparams import metadata, plugin_data_pb2
+
+        rows = [f"| {name} | {value} |" for name, value in values.items()]
+        table = "\n".join(["| setting | value |", "|---|---|", *rows])
+        text = self._summary.Value(tag="settings")
+        text.metadata.plugin_data.plugin_name = "text"
+        # 7 is TensorFlow's number for strings.
+        text.tensor.CopyFrom(TensorProto(dtype=7, string_val=[table.encode("utf-8")]))
+        self._add(text, 0)
+        started = plugin_data_pb2.SessionStartInfo()
+        for name, value in values.items():
+            if isinstance(value, bool):
+                started.hparams[name].bool_value = value
+            elif isinstance(value, int | float):
+                started.hparams[name].number_value = value
+            elif isinstance(value, str):
+                started.hparams[name].string_value = value
+        data = plugin_data_pb2.HParamsPluginData(session_start_info=started)
+        session = self._summary.Value(
+            tag=metadata.SESSION_START_INFO_TAG,
+            metadata=metadata.create_summary_metadata(data),
+            tensor=metadata.NULL_TENSOR,
+        )
+        self._add(session, 0)
+
     def image(self, tag: str, image: np.ndarray, step: int) -> None:
         """Writes a picture: uint8 H×W×3, RGB."""
         encoded = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1].tobytes()

@@ -18,7 +18,7 @@ from gradnet_tf.training.engines.choose_engine import make_engine
 from gradnet_tf.training.loop import run_stage
 from gradnet_tf.training.naive import given_naive, with_estimates
 from gradnet_tf.training.workers.cluster import cluster_for
-from gradnet_tf.utils.console import note
+from gradnet_tf.utils.console import note, warn
 from gradnet_tf.utils.containers import read_json
 from gradnet_tf.utils.errors import UserError
 from gradnet_tf.utils.files import write_json
@@ -244,6 +244,12 @@ def train(
     naive_model = given.of_another_kind(config) if given else None
     if chief and given:
         note(given.note)
+    if chief and config.warmup_steps > config.steps // 2:
+        warn(
+            f"the learning rate grows over the first {config.warmup_steps} of {config.steps} "
+            "steps, which leaves little or nothing at its peak: give "
+            f"--warmup_steps={config.steps // 10}"
+        )
     with _folder(config, info, naive_model) if chief else contextlib.nullcontext():
         if chief and given and given.weights:
             given.keep(workdir)

@@ -1,5 +1,6 @@
 """The state of a running stage: clock, counters, results, and its output files."""
 
+import dataclasses
 import errno
 import time
 from pathlib import Path
@@ -69,6 +70,8 @@ class Stage:
         writes = chief and not complete
         self.log = RunLog(workdir, self.step if state else None) if writes else NoRecords()
         self.board = TensorBoardLog(workdir) if writes else NoRecords()
+        if not state:
+            self.board.settings(dataclasses.asdict(config))
 
     @property
     def elapsed(self) -> float:
@@ -121,8 +124,7 @@ class Stage:
 
     def say(self, text: str) -> None:
         """Prints a permanent line above the progress line."""
-        self.line.show(text, force=True)
-        self.line.end()
+        self.line.keep(text)
 
     def _write(self, copies: int, write) -> None:
         """Calls `write` on the chief; waits and tries again while the disk is full.

@@ -16,13 +16,14 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import TextIO
 
-from gradnet_tf.utils.console import ESCAPES, NAME_ESCAPES
+from gradnet_tf.utils.console import ESCAPES, NAME_ESCAPES, quiet
 from gradnet_tf.utils.errors import (
     EXIT_INTERRUPTED,
     EXIT_OK,
     EXIT_USAGE,
     Interrupted,
     NotFiniteError,
+    Stopped,
     UserError,
 )
 from gradnet_tf.utils.options import CommandLine, Given
@@ -89,17 +90,17 @@ class OutputStream:
 
 def report_error(error: Exception, arguments: Sequence[str] | None = None) -> int:
     """Prints `error` on standard error and returns its exit code; see `guarded`."""
-    _print_error(str(error), arguments)
+    _print_error(str(error), arguments, "" if isinstance(error, Stopped) else "error: ")
     return getattr(error, "exit_code", EXIT_USAGE)
 
 
-def _print_error(message: str, arguments: Sequence[str] | None) -> None:
+def _print_error(message: str, arguments: Sequence[str] | None, start: str = "error: ") -> None:
     # A line break in a path must not look like the end of a message's line.
     for argument in sys.argv[1:] if arguments is None else arguments:
         value = argument.partition("=")[2] if argument.startswith("-") else argument
         if value.strip() and value.translate(NAME_ESCAPES) != value:
             message = message.replace(value, value.translate(NAME_ESCAPES))
-    print(f"error: {message}", file=sys.stderr)
+    print(f"{start}{message}", file=sys.stderr)
 
 
 def guarded(main: Callable[[], int | None], arguments: Sequence[str] | None = None) -> int:
@@ -295,6 +296,7 @@ def run_script(
         except UserError as error:
             help = f"See: python {argv[0]} --help"
             return report_error(UserError(f"{error}\n{help}"), argv[1:])
-        return main(given)
+        with quiet(given["quiet"]):
+            return main(given)
 
     sys.exit(guarded(parse_and_run, argv[1:]))

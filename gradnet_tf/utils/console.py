@@ -1,10 +1,11 @@
 """Notes, warnings and progress lines on standard error."""
 
+import contextlib
 import logging
 import shutil
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TextIO
 
 #: For `str.translate`: escapes control characters, which could reprogram a terminal, and marks that
@@ -34,11 +35,37 @@ def warn(text: str) -> None:
     _say(logging.WARNING, "warning", text)
 
 
+def inform(text: str | None) -> None:
+    """Prints what is an ordinary part of the work; nothing for `None` or an empty text."""
+    if text:
+        _say(logging.INFO, "", text)
+
+
 def _say(level: int, word: str, text: str) -> None:
     if LOGGER.handlers:
         LOGGER.log(level, text)
     elif level >= LOGGER.level:  # 0 unless the program has set it
-        print(f"{word}: {text}", file=sys.stderr, flush=True)
+        print(f"{word}: {text}" if word else text, file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def quiet(wanted: bool = True) -> Iterator[None]:
+    """Leaves out notes and progress inside the block, but no warnings, if `wanted`."""
+    level = LOGGER.level
+    LOGGER.setLevel(max(level, logging.WARNING) if wanted else level)
+    try:
+        yield
+    finally:
+        LOGGER.setLevel(level)
+
+
+def duration_text(seconds: float) -> str:
+    """Returns "9.3 s", and from a minute on "12 min 7 s" or "3 h 4 min"."""
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, left = divmod(minutes, 60)
+    return f"{hours} h {left} min" if hours else f"{minutes} min {rest} s"
 
 
 def format_seconds(seconds: float) -> str:
@@ -49,7 +76,10 @@ def format_seconds(seconds: float) -> str:
 
 
 class ProgressLine:
-    """A progress line: rewritten in place on a terminal, elsewhere printed periodically."""
+    """A progress line: rewritten in place on a terminal, elsewhere printed periodically.
+
+    Nothing is shown if the notes are silenced; see `LOGGER`.
+    """
 
     def __init__(self, stream: TextIO | None = None, seconds_between_lines: float = 30.0):
         self.stream = stream or sys.stderr
@@ -59,6 +89,8 @@ class ProgressLine:
 
     def show(self, text: str, force: bool = False) -> None:
         """Shows `text`, unless the last text was shown only a moment ago."""
+        if LOGGER.level > logging.INFO:
+            return
         now = time.monotonic()
         if not force and now - self._last < self._between:
             return
@@ -70,6 +102,12 @@ class ProgressLine:
             self._width = len(text)
         else:
             self.stream.write(text + "\n")
+        self.stream.flush()
+
+    def keep(self, text: str) -> None:
+        """Prints a line that stays, even if the notes are silenced."""
+        self.clear()
+        self.stream.write(text + "\n")
         self.stream.flush()
 
     def clear(self) -> None:

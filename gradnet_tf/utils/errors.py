@@ -33,3 +33,7 @@ class Interrupted(RuntimeError):
     """Work was interrupted; running the same command again resumes it."""
 
     exit_code = EXIT_INTERRUPTED
+
+
+class Stopped(Interrupted):
+    """The user stopped the work, and nothing is wrong: the message is no error."""

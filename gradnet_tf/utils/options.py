@@ -230,6 +230,17 @@ def _key(name: str) -> str:
     return name.lstrip("-").replace("-", "_")
 
 
+@dataclasses.dataclass(frozen=True)
+class Verbosity:
+    """An option that every script has.
+
+    Attributes:
+        quiet: print results, warnings and errors, but no notes and no progress.
+    """
+
+    quiet: bool = False
+
+
 class CommandLine:
     """The command line of a script: the options of its configurations, parsed by absl.
 
@@ -248,7 +259,7 @@ class CommandLine:
         """
         self.configs = configs
         self.options: dict[str, Option] = {}
-        for config in configs:
+        for config in (*configs, Verbosity):
             for each in options_of(config, names):
                 if each.name in self.options:
                     raise TypeError(f"{config.__name__}.{each.name}: defined by another config")

@@ -8,7 +8,7 @@ import {Refused, decode, draw, encode} from './picture.js';
 const $ = id => document.getElementById(id);
 const page = Object.fromEntries(['about', 'after', 'again', 'alert', 'bar', 'before', 'cancel',
   'drop', 'file', 'jpeg', 'limit', 'png', 'progress', 'sample', 'scroller', 'split', 'stage',
-  'status', 'strength', 'summary', 'work', 'zoom'].map(id => [id, $(id)]));
+  'status', 'strength', 'summary', 'tag', 'work', 'zoom'].map(id => [id, $(id)]));
 const compare = wireCompare({...page, splitValue: $('split-value')});
 let config;
 let engine;
@@ -135,6 +135,8 @@ async function run() {
 }
 
 function busy(on) {
+  // Until the network is done, the right side shows the untouched photograph, at least in part.
+  page.tag.textContent = on ? 'Working…' : 'After';
   document.body.dataset.state = 'busy';
   page.progress.hidden = !on;
   page.again.hidden = true;
