@@ -410,7 +410,7 @@ def _load_saved_model(folder: Path, precision: str) -> Loaded:
 def _load_tflite(path: Path, precision: str, runtime: str) -> Loaded:
     if runtime != "openvino":
         _require_float32(path, precision)
-    from gradnet_tf.runtimes.litert_runtime import LiteRTFile, TFLiteRunner
+    from gradnet_tf.runtimes.litert_runtime import LiteRTFile, TFLiteRunner, require_no_crash
     from gradnet_tf.runtimes.tile_file_runtime import TileFileRunner, tile_layout
 
     card = _read_json(path.with_suffix(".json"))
@@ -422,6 +422,8 @@ def _load_tflite(path: Path, precision: str, runtime: str) -> Loaded:
             f"{path.with_suffix('.json').name}, says {str(card['sha256'])[:64]}.\nIt is damaged or "
             "was exchanged: copy both files of one export, or move another file's card away."
         )
+    if "sha256" not in card:
+        require_no_crash(path)
     if runtime == "openvino":
         precision = "bfloat16" if precision == "mixed_bfloat16" else precision
         runner = TFLiteRunner(path, None, card, runtime, precision)

@@ -2,6 +2,9 @@
 
 import functools
 import os
+import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,6 +24,8 @@ from gradnet_tf.tiling.tiler import (
 from gradnet_tf.utils.containers import read_json
 from gradnet_tf.utils.errors import UserError
 
+#: Sides of the pictures, and seconds, with which `require_no_crash` tries a file.
+_TRIED_SIDES, _MOST_SECONDS = (64, 80), 120
 #: Largest card that is read; a whole one has 2 kB.
 _MOST_CARD = 2**20
 _SIGNATURE, _TILE, _ATTENTION = "serving_default", "tile", "attention"
@@ -125,6 +130,50 @@ class _PlainGraph:
         self._interpreter.invoke()
         outputs = self.get_output_details()
         return {name: self._interpreter.get_tensor(i["index"]) for name, i in outputs.items()}
+
+
+def require_no_crash(path: Path) -> None:
+    """Runs a file of unknown origin on small pictures in another process.
+
+    LiteRT trusts the indices in a file: one changed byte can make it write outside its memory,
+    which would end this process without a message.
+
+    Raises:
+        UserError: it crashes, or does not end.
+    """
+    code = f"from {__name__} import run_small; import sys; run_small(sys.argv[1])"
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    command = [sys.executable, "-c", code, os.fspath(path)]
+    quiet = {
+        "stdin": subprocess.DEVNULL,
+        "stdout": subprocess.DEVNULL,
+        "stderr": subprocess.DEVNULL,
+    }
+    try:
+        ended = subprocess.run(command, env=environment, timeout=_MOST_SECONDS, **quiet).returncode
+    except subprocess.TimeoutExpired:
+        why = f"does not end within {_MOST_SECONDS} seconds on a small picture"
+    else:
+        if ended >= 0:  # this process reports other errors better
+            return
+        why = f"crashes LiteRT (signal {signal.Signals(-ended).name})"
+    raise UserError(f"{path}: the file {why}.\nIt is damaged: copy, download or export it again.")
+
+
+def run_small(path: str) -> None:
+    """Runs all graphs of a file on small arrays of zeros."""
+    file = LiteRTFile(Path(path), 1)
+    for side in _TRIED_SIDES:
+        for name in file.signatures:
+            inputs = {}
+            for key, item in file.inputs(name).items():
+                shape = item.get("shape_signature", item["shape"])
+                full = [
+                    1 if index == 0 and n < 0 else side if n < 0 else n
+                    for index, n in enumerate(shape)
+                ]
+                inputs[key] = np.zeros(full, item["dtype"])
+            file.call(name, inputs)
 
 
 def _source(path: Path) -> dict[str, Any]:
