@@ -96,7 +96,7 @@ class ResultOptions:
         from gradnet_tf.denoiser import load_denoiser
 
         tiles = self.tiles
-        if model:
+        if model and model.choice.note:
             inform(model.choice.note)
         # LiteRT imports neither Keras nor TensorFlow, so there is nothing to speed up.
         with contextlib.nullcontext() if model and model.choice.file else _quick_start():

@@ -236,7 +236,8 @@ class Results:
         if not self.written:
             return counts
         seconds = time.perf_counter() - (self._start or time.perf_counter())
-        return f"{counts}, {self._megapixels:.3g} megapixels in {duration_text(seconds)}"
+        taken = f"{seconds:.1f} s" if seconds < 59.95 else duration_text(seconds)
+        return f"{counts}, {self._megapixels:.3g} megapixels in {taken}"
 
 
 def lost_note(what: str, sources: Sequence[object]) -> str:
