@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from gradnet_tf.images import MAX_MEGAPIXELS
 from gradnet_tf.runtimes.choose_runtime import PRECISIONS, RUNTIMES
 from gradnet_tf.tiling.tile_config import POOLINGS, TileConfig, parse_memory, parse_tile
-from gradnet_tf.utils.console import inform
+from gradnet_tf.utils.console import inform, quiet
 from gradnet_tf.utils.errors import UserError
 from gradnet_tf.utils.options import add_options, make_config, option
 
@@ -183,6 +183,16 @@ def denoise(arguments: argparse.Namespace) -> int:
         UserError: wrong arguments or inputs, before any work begins.
         Interrupted: see `denoise_files`.
     """
+    if not arguments.quiet:
+        return _denoise(arguments)
+    with quiet(), open(os.devnull, "w") as nowhere:
+        # A picture that goes to standard output is no message.
+        stream = sys.stdout if arguments.inputs == ["-"] else nowhere
+        with contextlib.redirect_stdout(stream):
+            return _denoise(arguments)
+
+
+def _denoise(arguments: argparse.Namespace) -> int:
     from gradnet_tf.cli.denoise_files import denoise_files, denoise_stream
     from gradnet_tf.cli.denoise_plan import FileOptions, dry_run, plan_jobs
     from gradnet_tf.loading.load import model_info, resolve

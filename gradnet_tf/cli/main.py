@@ -1,9 +1,6 @@
 """The `gradnet` command: denoise, noise, models, bench and app."""
 
 import argparse
-import contextlib
-import os
-import sys
 from collections.abc import Sequence
 
 import gradnet_tf
@@ -11,7 +8,6 @@ from gradnet_tf import weights
 from gradnet_tf.cli.denoise_command import add_denoise, denoise
 from gradnet_tf.cli.noise_command import NoiseOptions, noise
 from gradnet_tf.utils.command import guarded
-from gradnet_tf.utils.console import quiet
 from gradnet_tf.utils.errors import EXIT_OK, UserError
 from gradnet_tf.utils.options import ArgumentParser, add_options
 
@@ -43,7 +39,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=version, help="print the version")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
 
-    add_denoise(commands).set_defaults(run=_denoise)
+    add_denoise(commands).set_defaults(run=denoise)
     analysis = commands.add_parser(
         "noise",
         help="say what noise photographs have, and which model removes it",
@@ -89,16 +85,6 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("--no-keep", action="store_true", help="do not keep the fastest")
     bench.set_defaults(run=_bench)
     return parser
-
-
-def _denoise(arguments: argparse.Namespace) -> int:
-    if not arguments.quiet:
-        return denoise(arguments)
-    with quiet(), open(os.devnull, "w") as nowhere:
-        # A picture that goes to standard output is no message.
-        stream = sys.stdout if arguments.inputs == ["-"] else nowhere
-        with contextlib.redirect_stdout(stream):
-            return denoise(arguments)
 
 
 def _app(arguments: argparse.Namespace) -> int:

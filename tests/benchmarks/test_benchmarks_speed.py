@@ -54,8 +54,18 @@ def test_training_steps_are_compared_with_pytorch_in_bfloat16():
     assert speed.step_rows({"TensorFlow bfloat16": case("bfloat16", True, 0.3)})[0]["ratios"] == []
 
 
+class NoTorch:
+    """Imports `torch` as if it were not installed; SciPy trips over a `None` in sys.modules."""
+
+    @staticmethod
+    def find_spec(name, *_):
+        if name.partition(".")[0] == "torch":
+            raise ModuleNotFoundError("No module named 'torch'", name="torch")
+
+
 def test_a_step_is_timed_beside_its_convolutions(monkeypatch):
-    monkeypatch.setitem(sys.modules, "torch", None)  # as if not installed
+    monkeypatch.delitem(sys.modules, "torch", raising=False)
+    monkeypatch.setattr(sys, "meta_path", [NoTorch, *sys.meta_path])
     before = os.sched_getaffinity(0)
     try:
         found = time_training("gradnet_tiny", "adam", 2, 1, 60.0, size=(1, 16))["cases"]

@@ -176,6 +176,15 @@ def test_o_is_short_for_output(photos, tmp_path):
     assert (tmp_path / "out" / "a.png").is_file()
 
 
+def test_quiet_prints_failures_and_nothing_else(photos, tmp_path, run, capsys):
+    (photos / "broken.png").write_bytes(b"no picture")
+    output = tmp_path / "out"
+    assert gradnet("denoise", photos, "--output", output, "--model", run, "--quiet") == 1
+    printed = capsys.readouterr()
+    assert printed.out == "" and len(printed.err.splitlines()) == 1 and "broken.png" in printed.err
+    assert names(output) == ["a.png", "b.jpg", "grey.png"]
+
+
 def test_a_picture_is_not_written_to_a_terminal(photos, monkeypatch, capsys):
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
     assert gradnet("denoise", "-") == 2

@@ -209,12 +209,21 @@ def test_command_writes_a_picture_and_a_table(tmp_path, capsys):
     assert wrote == f"wrote {output}"
 
 
+def test_a_folder_of_runs_means_its_runs(tmp_path):
+    for name in ("b", "a"):
+        make_log(tmp_path / "runs" / name, rows_of())
+    (tmp_path / "runs" / "notes").mkdir()
+    names = [curve.name for curve in read_runs([tmp_path / "runs", tmp_path / "runs" / "a"])]
+    assert names == ["a", "b"]
+
+
 def test_bad_input_is_refused_in_words(tmp_path, capsys):
     run = make_log(tmp_path / "run", rows_of())
     output = f"--output={tmp_path / 'c.png'}"
     assert "does not exist" in refused(capsys, tmp_path / "nowhere", output)
     assert "is a file" in refused(capsys, run / "log.jsonl", output)
-    assert "log.jsonl" in refused(capsys, tmp_path, output)
+    (tmp_path / "empty").mkdir()
+    assert "log.jsonl" in refused(capsys, tmp_path / "empty", output)
     (tmp_path / "fresh").mkdir()
     (tmp_path / "fresh" / "log.jsonl").write_text('{"st')
     assert "no rows yet" in refused(capsys, run, tmp_path / "fresh", output)
