@@ -56,7 +56,7 @@ _HOMES = {
 }
 #: What needs Keras with a backend, and is left out of `import *` and `help` where there is none.
 _KERAS = ("gradnet_tf.models", "gradnet_tf.evaluation")
-_has_keras = any(importlib.util.find_spec(name) for name in ("tensorflow", "jax", "torch"))
+_has_keras = any(importlib.util.find_spec(name) for name in ("jax", "torch", "tensorflow"))
 _shown = [name for name, home in _HOMES.items() if _has_keras or not home.startswith(_KERAS)]
 __all__ = [*sorted(_shown), "__version__"]
 

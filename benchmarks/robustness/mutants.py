@@ -161,8 +161,8 @@ MUTANTS = (
     Mutant(
         "the last image alone decides whether noise is real",
         "evaluation/evaluate_set.py",
-        "real_noise = real_noise or example.real_noise",
-        "real_noise = example.real_noise",
+        "real_noise = real_noise or scored.real_noise",
+        "real_noise = scored.real_noise",
         "test_evaluation_real_noise.py",
     ),
     Mutant(

@@ -202,10 +202,11 @@ class Stage:
 
     def _count_plateau(self) -> None:
         """Lowers the rate of the schedule "plateau" if it has waited long enough."""
+        if self.config.schedule != "plateau":
+            return
         patience = self.config.decay_at * self.config.steps
         # The first fall does not depend on the validation.
-        waited = self.step - max(self._better_at, patience)
-        if self.config.schedule == "plateau" and waited >= patience:
+        if self.step - max(self._better_at, patience) >= patience:
             self.plateaus += 1
             self._better_at = self.step
 

@@ -150,7 +150,7 @@ def test_a_signal_while_a_file_is_written_leaves_no_half_file(photos, tmp_path, 
         process.send_signal(stop)
         out, err = process.communicate(timeout=60)
     assert process.returncode == 75
-    assert err.splitlines()[-1].startswith("error: interrupted: no partial files were left")
+    assert err.splitlines()[-1].startswith("interrupted: no partial files were left")
     assert "Traceback" not in err
     written = [name for name in names(output) if (output / name).read_bytes() != old]
     assert [line for line in out.splitlines() if line.startswith(f"{len(written)} written")]

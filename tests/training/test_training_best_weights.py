@@ -14,6 +14,7 @@ def test_only_a_higher_psnr_replaces_the_best(monkeypatch):
     kept = []
     stage = Stage.__new__(Stage)
     stage.engine = SimpleNamespace(averaged=contextlib.nullcontext)
+    stage.config = SimpleNamespace(schedule="cosine")
     stage.team, stage.validation, stage.best = Team(), [], None
     monkeypatch.setattr(stage, "_show_validation", lambda: None)
     monkeypatch.setattr(stage, "_write", lambda copies, write: kept.append(stage.step))
