@@ -5,7 +5,7 @@ Example:
       --metrics=out/cbsd68_25/metrics.json,out/cbsd68_0/metrics.json
 The scores in the card are those of the metrics files, which must be of this run; one with --sigma=0
 measures the effect on clean images. The arrays are stored as float16 if that loses less than
-0.005 dB at every noise level of the metrics, measured on the same sets.
+0.005 dB at every noise level of the metrics (clean images: 0.05 dB), measured on the same sets.
 """
 
 import dataclasses
