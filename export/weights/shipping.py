@@ -253,7 +253,7 @@ def measure_losses(
     """Compares the float32 weights and their rounded copy at the sets and levels of `scores`.
 
     Returns:
-        `kept` (whether every loss is below the limit), `limit_db`, `images` ({set: number})
+        `kept` (whether every loss is below its limit), both limits, `images` ({set: number})
         and `loss_db` ({set: {σ: dB}}, below zero for a gain; `None` where it is not finite).
     """
     with quiet_native_logs():
@@ -277,7 +277,8 @@ def measure_losses(
             log(f"{sets[name].name}, sigma {sigma}: float16 loses {loss} dB")
     every = [item for row in losses.values() for item in row.items()]
     kept = all(loss is not None and loss < _most_loss(sigma) for sigma, loss in every)
-    return {"kept": kept, "limit_db": MAX_LOSS_DB, "images": images, "loss_db": losses}
+    limits = {"limit_db": MAX_LOSS_DB, "limit_clean_db": MAX_CLEAN_LOSS_DB}
+    return {"kept": kept, **limits, "images": images, "loss_db": losses}
 
 
 #: The licence of weights by training set.

@@ -236,7 +236,7 @@ class Results:
         if not self.written:
             return counts
         seconds = time.perf_counter() - (self._start or time.perf_counter())
-        taken = f"{seconds:.1f} s" if seconds < 59.95 else duration_text(seconds)
+        taken = f"{seconds:.1f} s" if seconds < 60 else duration_text(seconds)
         return f"{counts}, {self._megapixels:.3g} megapixels in {taken}"
 
 

@@ -298,8 +298,8 @@ class TrainConfig:
         require(single, "cpu_replicas", self.cpu_replicas, '1 with strategy="multiworker"')
         even = self.batch_size % self.accumulate == 0
         require(even, "accumulate", self.accumulate, f"a divisor of batch_size={self.batch_size}")
-        at_least_0 = "naive_steps warmup_steps clip_norm gradient_loss_weight weight_decay seed"
-        for name in [*at_least_0.split(), "nan_limit"]:
+        at_least_0 = "naive_steps warmup_steps clip_norm weight_decay gradient_loss_weight seed"
+        for name in f"{at_least_0} nan_limit".split():
             value = getattr(self, name)
             require(value is None or value >= 0, name, value, "at least 0")
         for name in "learning_rate worker_timeout".split():

@@ -35,10 +35,9 @@ def warn(text: str) -> None:
     _say(logging.WARNING, "warning", text)
 
 
-def inform(text: str | None) -> None:
-    """Prints what is an ordinary part of the work; nothing for `None` or an empty text."""
-    if text:
-        _say(logging.INFO, "", text)
+def inform(text: str) -> None:
+    """Prints what is an ordinary part of the work."""
+    _say(logging.INFO, "", text)
 
 
 def _say(level: int, word: str, text: str) -> None:

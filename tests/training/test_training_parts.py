@@ -172,18 +172,25 @@ def test_a_row_that_does_not_fit_is_not_half_written(tmp_path, monkeypatch):
 
 def test_tensorboard_reads_what_is_written(tmp_path):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    from tensorboard.plugins.hparams import plugin_data_pb2
 
     board = TensorBoardLog(tmp_path)
     board.scalars({"train/loss": 0.25}, 7)
     picture = panel([np.zeros((4, 3, 1)), np.full((4, 3, 3), 2.0)])
     board.image("validation", picture, 7)
     board.bars("validation/psnr_by_sigma", [5.0, 15.0, 25.0], [33.0, 30.5], 7)
+    board.settings({"preset": "gradnet_tiny", "ema": 0.5, "joint": True})
     board.close()
     events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
     assert [(e.step, e.value) for e in events.Scalars("train/loss")] == [(7, 0.25)]
     assert (events.Images("validation")[0].width, picture.max()) == (6, 255)
     histogram = events.Histograms("validation/psnr_by_sigma")[0].histogram_value
     assert histogram.bucket_limit == [5, 15, 25] and histogram.bucket == [0, 33, 30.5]
+    text = events.Tensors("settings")[0].tensor_proto.string_val[0].decode()
+    assert "| preset | gradnet_tiny |" in text and "| ema | 0.5 |" in text
+    data = events.SummaryMetadata("_hparams_/session_start_info").plugin_data.content
+    started = plugin_data_pb2.HParamsPluginData.FromString(data).session_start_info.hparams
+    assert (started["ema"].number_value, started["joint"].bool_value) == (0.5, True)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from gradnet_tf.utils.console import LOGGER, TimeLeft, note, warn
+from gradnet_tf.utils.console import LOGGER, TimeLeft, duration_text, inform, note, quiet, warn
 
 
 def test_the_first_steps_tell_nothing():
@@ -55,3 +55,20 @@ def test_notes_go_to_logging_if_a_program_asks_for_it(capsys, monkeypatch):
     finally:
         LOGGER.setLevel(logging.NOTSET)
     assert capsys.readouterr().err == ""
+
+
+def test_quiet_leaves_warnings(capsys):
+    with quiet():
+        note("a note")
+        inform("the usual")
+        warn("a warning")
+    inform("after it")
+    assert capsys.readouterr().err == "warning: a warning\nafter it\n"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(9.26, "9.3 s"), (60, "1 min 0 s"), (1737.6, "28 min 58 s"), (11040, "3 h 4 min")],
+)
+def test_durations_are_in_words(seconds, text):
+    assert duration_text(seconds) == text
