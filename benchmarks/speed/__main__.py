@@ -2,6 +2,7 @@ r"""Times the network in every runtime and precision, ours and others', in one r
 
 Example:
   python -m benchmarks.speed --sides=256,1024 --threads=1,2 --output=out/speed
+  python -m benchmarks.speed --photos=1,12              # whole programs on photographs, only
   python -m benchmarks.speed --train=adam,muon          # training steps of gradnet_small, only
   python -m benchmarks.speed --check          # names what became slower than the stored ratios
 The outputs are compared before anything is timed. Then all take turns, round after round, so that
@@ -26,6 +27,7 @@ import numpy as np
 from benchmarks.measuring import in_own_process
 from gradnet_tf.runtimes.choose_runtime import processor_flags
 from gradnet_tf.utils.command import run_script
+from gradnet_tf.utils.console import note
 from gradnet_tf.utils.errors import EXIT_OK, EXIT_SOME_FAILED
 from gradnet_tf.utils.files import write_json
 from gradnet_tf.utils.options import CommandLine, Given, option
@@ -39,6 +41,8 @@ class Options:
         model: name of shipped weights.
         sides: sides of square pictures, which are run whole.
         megapixels: size of a picture that is run in tiles; 0 for none.
+        photos: megapixels of photographs; instead of pictures in memory, whole programs are timed
+            that read, denoise and write one, cold start included.
         threads: numbers of processor cores, each in a process of its own.
         rounds: times that each is timed.
         seconds: time after which no further round of a picture begins.
@@ -52,6 +56,7 @@ class Options:
     model: str = "default"
     sides: tuple[int, ...] = option((256, 1024), least=16, most=8192)
     megapixels: float = option(0.0, least=0.0, most=200.0)
+    photos: tuple[float, ...] = option((), least=0.01)
     threads: tuple[int, ...] = option((2,), least=1)
     rounds: int = option(7, least=1)
     seconds: float = option(120.0, least=0.0)
@@ -99,7 +104,13 @@ def time_all(model: str, side: int, height: int, rounds: int, threads: int, seco
         call = each.tiles if tiled else each.run
         if call is None:
             continue
-        result = call(picture)
+        try:
+            result = call(picture)
+        except Exception as error:
+            if each.is_ours:
+                raise
+            note(f"without {each.name}: {str(error).splitlines()[0][:80]}")
+            continue
         exact = result if exact is None else exact
         error = max(float(np.mean((result - exact) ** 2, dtype=np.float64)), 1e-12)
         calls[each.name] = call
@@ -181,6 +192,8 @@ def main(given: Given) -> int:
     kind = next((flag for flag in _KINDS if flag in processor_flags()), "other")
     if options.train:
         return _time_training(options, kind)
+    if options.photos:
+        return _time_photos(options, kind)
     sizes = [(side, side) for side in options.sides]
     if options.megapixels:
         width = round((1.5e6 * options.megapixels) ** 0.5)
@@ -197,15 +210,65 @@ def main(given: Given) -> int:
             _print(name, kind, rows, found)
             base = next(row for row in rows if row["name"] == "litert float32")
             ratios |= {f"{name}: {r['name']}": r["best_ms"] / base["best_ms"] for r in rows}
-    if options.output:
-        folder = Path(options.output)
-        folder.mkdir(parents=True, exist_ok=True)
-        write_json(folder / "speed.json", {"processor": kind, "results": results})
-        _chart(results, folder / "speed.png")
+    _write(options, kind, results)
     stored = json.loads(STORED.read_text("utf-8")) if STORED.is_file() else {}
     if options.store:
         write_json(STORED, {**stored, kind: {**stored.get(kind, {}), **ratios}})
     return _check(ratios, stored.get(kind, {})) if options.check else EXIT_OK
+
+
+def _time_photos(options: Options, kind: str) -> int:
+    """Times whole programs, prints a table for each size, and writes speed.json and speed.png."""
+    from benchmarks.speed.programs import time_programs
+
+    results = {}
+    for size in options.photos:
+        cases = time_programs(options.model, size, options.rounds, options.seconds)
+        results[f"{size:g} megapixels"] = rows = program_rows(cases)
+        print(f"\n{size:g} megapixels, {kind}; a JPEG in, a JPEG out, cold start included\n")
+        print("| | best, s | median, s | cores' time, s | memory, MB | to gradnet denoise |")
+        print("|---|---:|---:|---:|---:|---:|")
+        for row in rows:
+            shown = f"**{row['name']}**" if row["ours"] else row["name"]
+            print(
+                f"| {shown} | {row['best_ms'] / 1e3:.2f} | {row['median_ms'] / 1e3:.2f} "
+                f"| {row['processor_ms'] / 1e3:.2f} | {row['memory'] / 1e6:.0f} "
+                f"| {row['ratio']:.2f} |",
+                flush=True,
+            )
+    _write(options, kind, results)
+    return EXIT_OK
+
+
+def program_rows(cases: dict[str, dict]) -> list[dict]:
+    """Returns a row for each case of `time_programs`, the fastest first.
+
+    The ratio is that of the best times to the first case, `gradnet denoise` as it is.
+    """
+    first = min(next(iter(cases.values()))["seconds"])
+    rows = [
+        {
+            "name": name,
+            "ours": case["ours"],
+            "best_ms": 1e3 * min(case["seconds"]),
+            "median_ms": 1e3 * statistics.median(case["seconds"]),
+            "processor_ms": 1e3 * min(case["processor"]),
+            "memory": max(case["memory"]),
+            "ratio": min(case["seconds"]) / first,
+        }
+        for name, case in cases.items()
+    ]
+    return sorted(rows, key=lambda row: row["best_ms"])
+
+
+def _write(options: Options, kind: str, results: dict[str, list[dict]], chart: bool = True) -> None:
+    """Writes speed.json, and speed.png if wanted, to --output if there is one."""
+    if options.output:
+        folder = Path(options.output)
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(folder / "speed.json", {"processor": kind, "results": results})
+        if chart:
+            _chart(results, folder / "speed.png")
 
 
 def _time_training(options: Options, kind: str) -> int:
@@ -227,10 +290,7 @@ def _time_training(options: Options, kind: str) -> int:
                 f"| {shown} | {row['best_ms']:.1f} | {row['median_ms']:.1f} | {', '.join(ratios)} "
                 f"| {row['processor_ms']:.1f} | {last} |"
             )
-    if options.output:
-        Path(options.output).mkdir(parents=True, exist_ok=True)
-        found = {"processor": kind, "results": results}
-        write_json(Path(options.output, "speed.json"), found)
+    _write(options, kind, results, chart=False)
     return EXIT_OK
 
 

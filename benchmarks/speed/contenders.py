@@ -52,14 +52,15 @@ def contenders(model: str, keras) -> Iterator[Contender]:
                 note(str(error).splitlines()[0])
                 continue
             yield _ours(f"{runtime} {precision}", precision, denoiser)
-    if is_installed("openvino"):
-        yield from _openvino(keras)
-    try:
-        yield from _torch(model, keras)
-    except ImportError as error:
-        note(f"without {error.name}, which is not installed")
-    except ValueError as error:  # The twin knows some architectures only.
-        note(f"without PyTorch: {error}")
+    for name, peers in (
+        ("OpenVINO", lambda: _openvino(keras)),
+        ("PyTorch", lambda: _torch(model, keras)),
+        ("ONNX Runtime", lambda: _onnx(model, keras)),
+    ):
+        try:
+            yield from peers()
+        except Exception as error:  # A peer that fails, in its own way, is left out.
+            note(f"without {name}: {(str(error) or repr(error)).splitlines()[0][:80]}")
 
 
 def _ours(name: str, precision: str, denoiser) -> Contender:
@@ -72,8 +73,8 @@ def _ours(name: str, precision: str, denoiser) -> Contender:
     )
 
 
-def _torch(model: str, keras) -> Iterator[Contender]:
-    """Yields PyTorch, and ONNX Runtime with the network that it exports."""
+def _twin(model: str, keras):
+    """Returns the network in PyTorch, channels last; a ValueError for unknown architectures."""
     import torch
 
     from benchmarks.speed.torch_gradnet import build_twin, load_keras_weights
@@ -82,7 +83,13 @@ def _torch(model: str, keras) -> Iterator[Contender]:
     card = weights.find_card(model)
     twin = build_twin(card["preset"], card["channels"])
     load_keras_weights(twin, [np.asarray(each) for each in keras.get_weights()])
-    twin = twin.eval().to(memory_format=torch.channels_last)
+    return twin.eval().to(memory_format=torch.channels_last)
+
+
+def _torch(model: str, keras) -> Iterator[Contender]:
+    import torch
+
+    twin = _twin(model, keras)
 
     def runner(module, half: bool):
         def run(images):
@@ -96,7 +103,6 @@ def _torch(model: str, keras) -> Iterator[Contender]:
 
     yield Contender("PyTorch float32", "float32", False, runner(twin, False))
     yield Contender("PyTorch bfloat16", "bfloat16", False, runner(twin, True))
-    yield from _onnx(twin, card["channels"])
 
 
 def _openvino(keras_model) -> Iterator[Contender]:
@@ -125,27 +131,23 @@ def _openvino(keras_model) -> Iterator[Contender]:
         yield Contender(f"OpenVINO {precision}, as exported", precision, False, run)
 
 
-def _onnx(twin, channels: int) -> Iterator[Contender]:
+def _onnx(model: str, keras) -> Iterator[Contender]:
+    """Yields ONNX Runtime with the network that PyTorch exports."""
+    import onnxruntime
     import torch
 
-    try:
-        import onnxruntime
-
-        file, sizes = io.BytesIO(), {2: "height", 3: "width"}
-        torch.onnx.export(
-            twin,
-            (torch.zeros(1, channels, 64, 64),),
-            file,
-            input_names=["images"],
-            output_names=["denoised"],
-            dynamic_axes={"images": sizes, "denoised": sizes},
-            dynamo=False,
-            opset_version=17,
-        )
-        session = onnxruntime.InferenceSession(file.getvalue())
-    except Exception as error:  # Each of the three raises its own.
-        note(f"without ONNX Runtime: {str(error).splitlines()[0][:80]}")
-        return
+    file, sizes = io.BytesIO(), {2: "height", 3: "width"}
+    torch.onnx.export(
+        _twin(model, keras),
+        (torch.zeros(1, keras.channels, 64, 64),),
+        file,
+        input_names=["images"],
+        output_names=["denoised"],
+        dynamic_axes={"images": sizes, "denoised": sizes},
+        dynamo=False,
+        opset_version=17,
+    )
+    session = onnxruntime.InferenceSession(file.getvalue())
 
     def run(images):
         given = {"images": np.ascontiguousarray(images.transpose(0, 3, 1, 2))}

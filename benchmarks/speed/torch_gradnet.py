@@ -40,9 +40,9 @@ def image_gradients(images):
     channels = int(images.shape[1])  # a constant also in an exported graph
     # Not functional.pad: torch.compile (2.14, CPU) fails on its channels-last gradient.
     padded = images.float()
-    for axis in (2, 3):
-        first, last = padded.narrow(axis, 0, 1), padded.narrow(axis, -1, 1)
-        padded = torch.cat([first, padded, last], dim=axis)
+    # Slices rather than narrow(-1), of which the ONNX exporter makes an empty range.
+    padded = torch.cat([padded[:, :, :1], padded, padded[:, :, -1:]], dim=2)
+    padded = torch.cat([padded[..., :1], padded, padded[..., -1:]], dim=3)
     sobel = torch.tensor([[-1.0, 0, 1], [-2, 0, 2], [-1, 0, 1]], device=images.device)
     kernels = torch.stack([sobel, sobel.T])[:, None].repeat(channels, 1, 1, 1)
     with torch.autocast(images.device.type, enabled=False):

@@ -4,9 +4,11 @@ import collections
 import os
 import sys
 
+import numpy as np
 import pytest
 
 from benchmarks.speed import __main__ as speed
+from benchmarks.speed import programs
 from benchmarks.speed.training_cell import convolutions_alone, time_training
 from gradnet_tf.models.presets import build_model
 
@@ -52,6 +54,59 @@ def test_training_steps_are_compared_with_pytorch_in_bfloat16():
     assert ours["processor_ms"] == pytest.approx(50)
     assert ours["ratios"] == pytest.approx([0.5, 0.4, 0.5]) and peer["ratios"] == [1, 1, 1]
     assert speed.step_rows({"TensorFlow bfloat16": case("bfloat16", True, 0.3)})[0]["ratios"] == []
+
+
+def test_programs_are_compared_with_the_command_as_it_is():
+    measured = {"memory": [1e6, 3e6]}
+    cases = {
+        "gradnet denoise": {**case("float32", True, 0.3, 0.2), **measured},
+        "DnCNN in PyTorch": {**case("float32", False, 0.8, 0.9), **measured},
+        "… litert int8": {**case("int8", True, 0.1), **measured},
+    }
+    rows = speed.program_rows(cases)
+    names = ["… litert int8", "gradnet denoise", "DnCNN in PyTorch"]
+    assert [row["name"] for row in rows] == names
+    assert [row["ratio"] for row in rows] == pytest.approx([0.5, 1, 4])
+    assert rows[2]["memory"] == 3e6 and rows[2]["median_ms"] == pytest.approx(850)
+
+
+@pytest.mark.parametrize("name", programs.PEERS)
+def test_a_peer_denoises_a_whole_picture(name, monkeypatch):
+    denoise, package = programs.PEERS[name]
+    pytest.importorskip(package)
+    monkeypatch.setattr(programs, "_TILE", 16)
+    picture = np.full((24, 36, 3), 90, np.uint8)
+    picture[::2] += 20
+    found = denoise(picture)
+    assert found.shape == picture.shape and found.dtype == np.uint8 and found.any()
+
+
+def test_a_program_that_fails_is_named_and_left_out(tmp_path, monkeypatch, capsys):
+    def stand_in(model, source, target):
+        copy = "import shutil, sys; shutil.copy(sys.argv[1], sys.argv[2])"
+        return {
+            "gradnet denoise": ["-c", copy, str(source), str(target)],
+            "silent": ["-c", "pass"],
+            "broken": ["-c", "raise ValueError('no such file')"],
+        }
+
+    monkeypatch.setattr(programs, "commands", stand_in)
+    cases = programs.time_programs("default", 0.01, 2, 60.0)
+    assert list(cases) == ["gradnet denoise"]
+    assert len(cases["gradnet denoise"]["seconds"]) == 2
+    assert min(cases["gradnet denoise"]["memory"]) > 1e6
+    noted = capsys.readouterr().err
+    assert "without broken: ValueError: no such file" in noted and "without silent" in noted
+
+
+def test_the_command_as_it_is_has_no_switches(tmp_path):
+    found = programs.commands("default", tmp_path / "a.jpg", tmp_path / "out")
+    plain = ["-m", "gradnet_tf", "denoise", str(tmp_path / "a.jpg"), f"--output={tmp_path}/out"]
+    assert next(iter(found.items())) == ("gradnet denoise", plain)
+    exact = [*plain, "--model=default", "--runtime=keras", "--precision=float32"]
+    assert found["… keras float32"] == exact
+    named = programs.commands("gradnet_tiny", tmp_path / "a.jpg", tmp_path / "out")
+    assert named["gradnet denoise"] == [*plain, "--model=gradnet_tiny"]
 
 
 class NoTorch:
