@@ -5,7 +5,8 @@ Example:
   python -m benchmarks.results.results_table --speed --peers=PEERS --output=out/table
 Scores are those of evaluate.py. OUTPUT gets table.md, table.csv, results.jsonl, head.md (a short
 table) and a file for each finished cell, so the same command resumes. --speed only measures the
-time per megapixel (on a machine without other work), which later tables have as a column.
+time per megapixel (on a machine without other work), which later tables have as a column; they
+come with pareto_SET.png, quality against time.
 """
 
 import dataclasses
@@ -16,7 +17,7 @@ from benchmarks.results.cells import parse_sigmas
 from gradnet_tf.models.presets import PRECISIONS
 from gradnet_tf.utils.command import run_script
 from gradnet_tf.utils.options import CommandLine, Given, option
-from gradnet_tf.utils.ownership import is_json_with, require_replaceable
+from gradnet_tf.utils.ownership import is_json_with, is_recorded, record, require_replaceable
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,6 +131,27 @@ def measure_speed(entries, sigma: float, load: Loader, output: Path, options: Op
             print(f"{entry.label}, {channels} channel(s), {precision}: {ms:,.0f} ms/MP", flush=True)
 
 
+def require_own_picture(path: Path) -> None:
+    """Raises `UserError` where a picture is none that an earlier table drew."""
+    require_replaceable(path, f"--output={path.parent}", is_recorded)
+
+
+def draw_pareto(rows, speed: dict, output: Path) -> None:
+    """Writes pareto_SET.png, quality against time, for each set with rows that were timed."""
+    from benchmarks.results import pareto
+
+    for dataset in dict.fromkeys(row["dataset"] for row in rows):
+        own = [row for row in rows if row["dataset"] == dataset]
+        levels = sorted({row["sigma"] for row in own})
+        sigma = 25.0 if 25.0 in levels else levels[0]
+        found = pareto.points(own, speed["rows"], dataset, sigma)
+        if len(found) > 1:
+            path = output / f"pareto_{dataset}.png"
+            require_own_picture(path)
+            pareto.draw(found, f"{own[0]['title']}, σ = {sigma:g}", speed["note"], path)
+            record(path)
+
+
 def main(given: Given) -> None:
     """Makes the missing cells and writes the table after each, or measures the speed."""
     options = given.make(Options)
@@ -154,7 +176,11 @@ def main(given: Given) -> None:
         measure_speed(entries, 25.0 if 25.0 in sigmas else sigmas[0], load, output, options)
         return
     fields = {name: getattr(options, name) for name in ("seed", "precision", "max_images")}
-    make_table(entries, image_sets, sigmas, load, fields, output, left_out, read_speed(output))
+    for image_set in image_sets:
+        require_own_picture(output / f"pareto_{image_set.name}.png")
+    speed = read_speed(output)
+    rows = make_table(entries, image_sets, sigmas, load, fields, output, left_out, speed)
+    draw_pareto(rows, speed, output)
     print((output / "table.md").read_text("utf-8"))
     print(f"The table is {output / 'table.md'}")
 

@@ -5,6 +5,7 @@ import dataclasses
 import io
 import json
 
+import cv2
 import numpy as np
 import pytest
 from evaluation_case import Fake, blur
@@ -12,6 +13,7 @@ from published_files import write_zip
 from published_tensors import chain_tensors, harmless
 from script_case import exit_code, loaded_script
 
+from benchmarks.results import pareto, results_table
 from benchmarks.results.cells import Cells, cell_key
 from benchmarks.results.table_models import OURS, PEERS, Entry, find_entries
 from benchmarks.results.table_speed import merged, milliseconds
@@ -76,6 +78,39 @@ def row(name="ours", sigma=25.0, psnr=30.0, **more):
         "weights": "ab",
     }
     return {**fixed, **more}
+
+
+def timed(name, ms, channels=3, precision="float32"):
+    return {
+        "name": name,
+        "channels": channels,
+        "precision": precision,
+        "ms_per_megapixel": ms,
+        "seconds": [],
+    }
+
+
+def test_the_front_has_what_nothing_beats_in_time_and_quality():
+    rows = [row("fast", psnr=29.0), row("slow", psnr=31.0), row("beaten", psnr=28.5)]
+    rows += [row("slow", sigma=50.0, psnr=27.0), row("untimed", psnr=33.0)]
+    speed = [timed("fast", 100), timed("slow", 900), timed("slow", 700, precision="bfloat16")]
+    speed += [timed("beaten", 300), timed("fast", 1, channels=1)]
+    found = pareto.points(rows, speed, "cbsd68", 25.0)
+    assert [point[:2] for point in found] == [(100, 29.0), (300, 28.5), (700, 31.0)]
+    assert [point[0] for point in pareto.front(found)] == [100, 700]
+
+
+def test_sets_with_timed_rows_get_a_picture_that_replaces_only_our_own(tmp_path):
+    rows = [row("fast", psnr=29.0), row("slow", psnr=31.0), row(dataset="set12")]
+    speed = {"rows": [timed("fast", 100), timed("slow", 900)], "note": "two threads"}
+    results_table.draw_pareto(rows, speed, tmp_path)
+    results_table.draw_pareto(rows, speed, tmp_path)
+    picture = cv2.imread(str(tmp_path / "pareto_cbsd68.png"))
+    assert picture is not None and picture.std() > 5
+    assert not (tmp_path / "pareto_set12.png").exists()
+    (tmp_path / "pareto_cbsd68.png").write_bytes(b"somebody else's")
+    with pytest.raises(UserError, match="pareto_cbsd68.png"):
+        results_table.draw_pareto(rows, speed, tmp_path)
 
 
 def test_rows_are_ours_the_peers_that_are_there_and_the_classical(tmp_path):
