@@ -698,10 +698,12 @@ def load_gray_partner(denoiser):
 
 
 def _load_partner(denoiser: Denoiser, name: str) -> Denoiser:
-    """Loads other shipped weights for the runtime and the precision of a denoiser."""
-    runtime = denoiser.source.get("runtime") or "keras"
+    """Loads other shipped weights as a denoiser was asked for: `auto` means each its fastest."""
+    runtime, precision = denoiser.source.get("runtime") or "keras", "auto"
+    if denoiser._made_from:
+        _, precision, _, runtime = denoiser._made_from
     try:
-        return load_denoiser(name, denoiser.source.get("precision") or "auto", runtime=runtime)
+        return load_denoiser(name, precision, runtime=runtime)
     except UserError:  # These weights may not come in that precision.
         return load_denoiser(name, runtime=runtime)
 

@@ -1,15 +1,18 @@
 """GradNet and related networks in TFLite's 8-bit arithmetic.
 
-Most of the computation has 8 bits. Float remains where 8 bits would cost quality: the image, the
-gradient magnitude, the attention vectors, and the convolutions that read or write the image. The
-activation ranges minimize the squared error on real images with noise. docs/results.md ("TFLite
-files") has the effect of each choice.
+Most of the computation has 8 bits: the naive denoiser and the convolutions of the ResUnits. Float
+remains where 8 bits would cost quality: the image, the gradient magnitude, the attention vectors,
+the convolutions that read or write the image, the sums of the residual units, and the fusion at the
+end of a module, through which all features pass. What is rounded then only changes what a unit adds
+to its input. The activation ranges minimize the squared error on noisy photographs and drawings.
+docs/precision.md has the effect of each choice.
 """
 
 import keras
 import numpy as np
 from keras import ops
 
+from datasets.sets.catalog import find_dataset
 from export.litert.silent_units import LEVELS as NOISE_LEVELS
 from export.litert.silent_units import noisy_crops, silent_units
 
@@ -20,6 +23,8 @@ _KEPT = 20_000
 _PARTS = np.linspace(0.15, 1.0, 35)
 #: The smallest magnitude of a channel that is looked at, as a fraction of the largest one.
 _LEAST_SCALE = 1e-4
+#: Number of generated drawings beside the calibration images.
+_DRAWINGS = 16
 
 
 @keras.saving.register_keras_serializable(package="gradnet_tf_export")
@@ -102,11 +107,9 @@ def channel_scales(top: np.ndarray, *kernels: np.ndarray) -> np.ndarray:
 
     Args:
         top: largest magnitudes of the channels.
-        *kernels: kernels (h, w, in, out) that read the tensor; none: only the tensor is rounded.
+        *kernels: kernels (h, w, in, out) that read the tensor.
     """
     relative = np.maximum(top / max(top.max(), 1e-6), _LEAST_SCALE)
-    if not kernels:
-        return relative.astype(np.float32)
     reading = np.zeros_like(relative)
     for kernel in kernels:
         sizes = np.abs(np.asarray(kernel)).max(axis=(0, 1))
@@ -179,8 +182,8 @@ def _is_int8(layer) -> bool:
 class Int8Module(keras.layers.Layer):
     """A `gradnet_tf.layers.residual.ResidualModule` with the attention before the fusion.
 
-    The attention is multiplied in float, together with the scales of the fusion's input, because
-    the channels of that tensor differ by factors of hundreds. Returns the output and the attention.
+    The convolutions of its units have 8 bits; their sums, the attention and the fusion are float.
+    Returns the output and the attention.
 
     Args:
         module: the float module.
@@ -188,7 +191,7 @@ class Int8Module(keras.layers.Layer):
             everywhere has no range that an 8-bit convolution could work with.
 
     Attributes:
-        takes: scales of the input's channels, and of every sum in the module.
+        takes: scales of the channels of all sums in the module; see `channel_scales`.
     """
 
     def __init__(self, module, silent=frozenset()):
@@ -198,48 +201,45 @@ class Int8Module(keras.layers.Layer):
                 "`attention_position` must be before_fusion. "
                 f"Received: {module.attention_position!r}"
             )
-        self.squeeze_excitation = module.squeeze_excitation
+        self.squeeze_excitation, self.fusion = module.squeeze_excitation, module.fusion
         self.units = list(module.units)
         self.convs = [
             None if id(unit) in silent else (Int8Conv(unit.conv1), Int8Conv(unit.conv2))
             for unit in module.units
         ]
-        self.sums = [ActivationRange() for _ in module.units]
-        self.weighted = ActivationRange()
-        self.fusion = Int8Conv(module.fusion)
+        self.inputs = [None if convs is None else ActivationRange() for convs in self.convs]
         self.takes = np.ones(module.filters, np.float32)
         self.built = True
 
     def call(self, features, attention=None):
-        output = features
-        for unit, convs, total in zip(self.units, self.convs, self.sums, strict=True):
-            change = unit.conv2.bias / self.takes if convs is None else convs[1](convs[0](output))
-            output = total(ops.relu(change + output))
+        first = output = features / self.takes
+        for unit, convs, rounded in zip(self.units, self.convs, self.inputs, strict=True):
+            if convs is None:
+                change = unit.conv2.bias / self.takes
+            else:
+                change = convs[1](convs[0](rounded(output)))
+            output = ops.relu(change + output)
         if attention is None:
             pooled = [
-                ops.mean(part, axis=(1, 2), keepdims=True) * self.takes
-                for part in (features, output)
+                ops.mean(part, axis=(1, 2), keepdims=True) * self.takes for part in (first, output)
             ]
             squeeze = self.squeeze_excitation
             attention = squeeze.expand(squeeze.shrink(ops.concatenate(pooled, axis=-1)))
-        scaled = attention * (np.tile(self.takes, 2) / self.fusion.takes)
-        parts = zip((features, output), ops.split(scaled, 2, axis=-1), strict=True)
+        scaled = attention * np.tile(self.takes, 2)
+        parts = zip((first, output), ops.split(scaled, 2, axis=-1), strict=True)
         weighted = ops.concatenate([part * weights for part, weights in parts], axis=-1)
-        return self.fusion(self.weighted(weighted)), attention
+        return self.fusion(weighted), attention
 
-    def equalize(self, tops: np.ndarray):
-        """Chooses the scales of the module's tensors.
-
-        Args:
-            tops: largest magnitudes of the input's channels.
-        """
+    def equalize(self):
+        """Chooses the scales of the module's tensors."""
         convs = [pair for pair in self.convs if pair]
-        tops = np.max([tops, *(total.tops() for total in self.sums)], axis=0)
+        if not convs:
+            return
+        tops = np.max([each.tops() for each in self.inputs if each], axis=0)
         self.takes = channel_scales(tops, *(conv1.conv.kernel for conv1, _ in convs))
         for conv1, conv2 in convs:
             conv1.takes = conv2.gives = self.takes
             conv1.gives = conv2.takes = channel_scales(conv1.range.tops(), conv2.conv.kernel)
-        self.fusion.takes = channel_scales(self.weighted.tops(), self.fusion.conv.kernel)
 
 
 class Int8Network(keras.Model):
@@ -270,26 +270,26 @@ class Int8Network(keras.Model):
         chain = model if is_plain_chain(model) else naive
         self.chain = Int8Chain(chain, chain is model) if is_plain_chain(chain) else None
         body = getattr(model, "body", None)
-        self.fused = None if body is None else ActivationRange()
         skipped = frozenset(map(id, silent))
         modules = () if body is None else body.residual_modules
+        self.has_body = body is not None
         self.body_modules = [Int8Module(module, skipped) for module in modules]
         self.built = True
 
     def call(self, images, attention=None, return_intermediates=False, training=False):
         model, used = self.model, []
-        if self.fused is None:
+        if not self.has_body:
             return self.chain(images)
         features = model.features(model.to_depth(images))
         if getattr(model, "naive_denoiser", None) is not None:
             estimate, used = self._estimate(images, attention)
             gradient = model.to_depth(model.sobel(estimate))
             features = ops.concatenate([features, gradient], axis=-1)
-        output = self.fused(features / self.body_modules[0].takes)
+        output = features
         for module in self.body_modules:
             output, weights = module(output, None if attention is None else attention[len(used)])
             used.append(weights)
-        residual = model.reconstruction(output * self.body_modules[-1].fusion.gives + features)
+        residual = model.reconstruction(output + features)
         denoised = images + model._to_image(residual, images)
         return {"denoised": denoised, "attention": used} if return_intermediates else denoised
 
@@ -312,14 +312,8 @@ class Int8Network(keras.Model):
         """
         if self.chain is not None:
             self.chain.equalize()
-        tops = None if self.fused is None else self.fused.tops()
         for module in self.body_modules:
-            module.equalize(tops)
-            tops = module.fusion.range.tops()
-        for module, following in zip(self.body_modules, self.body_modules[1:], strict=False):
-            module.fusion.gives = following.takes
-        if self.body_modules:
-            self.body_modules[-1].fusion.gives = channel_scales(tops)
+            module.equalize()
         for layer in self._ranges():
             layer.forget()
 
@@ -339,7 +333,9 @@ def is_plain_chain(model) -> bool:
 
 
 def calibrated(model, images, levels: tuple[float, float] | None, seed: int = 0) -> Int8Network:
-    """Returns the 8-bit network, calibrated on noisy crops.
+    """Returns the 8-bit network, calibrated on noisy crops of the images and of drawings.
+
+    Without drawings the ranges would cut off the edges of text, which photographs hardly have.
 
     Args:
         model: see `Int8Network`.
@@ -347,7 +343,12 @@ def calibrated(model, images, levels: tuple[float, float] | None, seed: int = 0)
         levels: lowest and highest noise level of the training, on the 0-255 scale.
         seed: seed of crops, levels and noise.
     """
-    crops = list(noisy_crops(images, levels or NOISE_LEVELS, seed))
+    drawings = find_dataset("drawings", max_images=_DRAWINGS, channels=model.channels)
+    crops = [
+        crop
+        for each in (images, drawings)
+        for crop in noisy_crops(each, levels or NOISE_LEVELS, seed)
+    ]
     network = Int8Network(model, silent_units(model, crops))
     for end_of_pass in (network.equalize, network.settle):
         for crop in crops:

@@ -51,6 +51,8 @@ def test_auto_takes_what_the_processor_and_the_card_allow(machine, file):
     machine("avx512_vnni")
     assert chosen("auto", "auto", file) == ("litert", "int8")
     machine("avx512_vnni avx512_bf16", ("litert", "openvino"))
+    assert chosen("auto", "auto", file) == ("litert", "int8")
+    machine("avx512_vnni avx512_bf16 amx_bf16", ("litert", "openvino"))
     assert chosen("auto", "auto", file) == ("openvino", "bfloat16")
     assert "--precision=float32" in choose("auto", "auto", file).note
     for name in ("net.json", "net_int8.json"):
@@ -121,6 +123,8 @@ def test_quality_has_limits_with_noise_and_without():
     assert not keeps_quality({})
     assert not keeps_quality({**GOOD, "0": {"psnr": 48.0, "drop_db": 7.0}})
     assert not keeps_quality({**GOOD, "15": {"psnr": 33.4, "drop_db": 0.17}})
+    assert keeps_quality({**GOOD, "drawings": {"psnr": 41.0, "drop_db": 0.4}})
+    assert not keeps_quality({**GOOD, "drawings": {"psnr": 38.0, "drop_db": 3.4}})
 
 
 @pytest.mark.parametrize("card", weights.list_weights(), ids=lambda card: card["name"])

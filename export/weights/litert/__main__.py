@@ -4,8 +4,8 @@ Example:
   python -m export.weights.litert --model=gradnet_small_color_blind --dataset=cbsd68 --data_dir=DATA
 Two files that accept any size: NAME.tflite with float16 weights and float32 arithmetic, and
 NAME_int8.tflite with 8-bit arithmetic. Their cards state the quality on --dataset, without noise
-and at three levels; that of NAME.tflite also for bfloat16 arithmetic. `--precision=auto` goes by
-these figures.
+and at three levels, and on generated drawings; that of NAME.tflite also for bfloat16 arithmetic.
+`--precision=auto` goes by these figures.
 """
 
 import dataclasses
@@ -52,6 +52,8 @@ COMMAND_LINE = CommandLine(Options)
 _FORMATS = {"tflite_float16": "", "tflite_int8": "_int8"}
 #: Noise levels of the cards' figures on the 0-255 scale, and images for each.
 _SIGMAS, _IMAGES = (0.0, 15.0, 25.0, 50.0), 24
+#: The noise level of drawings and text, which rounding hurts first.
+_DRAWINGS_SIGMA = 12.0
 #: Fields of the card that depend on the machine and are not shipped.
 _LOCAL = ("latency_ms", "latency_size", "run")
 
@@ -119,12 +121,13 @@ def _scores(name: str, output: Path, cards: dict, images) -> dict[str, dict]:
     """Returns the quality of each precision of each format: "dataset", "images", "scores".
 
     `scores` has {σ: {"psnr": dB, "drop_db": dB lost to float32}}; σ 0 compares clean pictures with
-    themselves.
+    themselves, and "drawings" instead of σ is of drawings with noise.
     """
+    from datasets.sets.catalog import find_dataset
     from gradnet_tf.denoiser import load_denoiser
     from gradnet_tf.evaluation.evaluate_set import EvaluateConfig, evaluate
 
-    def psnr_of(denoiser, sigma: float) -> float:
+    def psnr_of(denoiser, images, sigma: float) -> float:
         rows = evaluate(denoiser, images, EvaluateConfig(dataset=images.name, sigma=sigma))
         # A picture that comes back unchanged has no finite PSNR, `None`.
         found = [row["psnr"] for row in rows["images"]]
@@ -139,12 +142,14 @@ def _scores(name: str, output: Path, cards: dict, images) -> dict[str, dict]:
     facts = {"dataset": images.name, "images": len(images.names)}
     for format, precision in rounded:
         found[format][precision] = {**facts, "scores": {}}
-    for sigma in _SIGMAS:
-        psnr = psnr_of(exact, sigma)
+    drawings = find_dataset("drawings", max_images=len(images.names), channels=images.channels)
+    measured = [(f"{sigma:g}", images, sigma) for sigma in _SIGMAS]
+    for key, pictures, sigma in (*measured, ("drawings", drawings, _DRAWINGS_SIGMA)):
+        psnr = psnr_of(exact, pictures, sigma)
         for (format, precision), denoiser in rounded.items():
-            own = psnr_of(denoiser, sigma)
+            own = psnr_of(denoiser, pictures, sigma)
             row = {"psnr": round(own, 4), "drop_db": round(psnr - own, 4)}
-            found[format][precision]["scores"][f"{sigma:g}"] = row
+            found[format][precision]["scores"][key] = row
     return found
 
 
