@@ -232,6 +232,20 @@ MUTANTS = (
         "| – |",
         PAPER + "test_every_difference_of_the_sources_has_a_switch_or_a_reason",
     ),
+    Mutant(
+        "--score=best scores the last weights",
+        RUNS,
+        "        engine.model.load_weights(best_weights(Path(folder)))",
+        "        pass",
+        FORM + "test_the_best_weights_of_an_epoch_are_scored",
+    ),
+    Mutant(
+        "--score=best chooses weights on the images that are scored",
+        STUDY,
+        'options.score != "best" or (found.name, found.split) not in chosen,',
+        "True,",
+        FORM + "test_the_best_weights_are_chosen_on_images_that_are_not_scored",
+    ),
     # TFDS.
     Mutant(
         "TFDS: the train split contains the validation images",
