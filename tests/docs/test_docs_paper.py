@@ -1,6 +1,7 @@
 """docs/paper.md: every place in the code that it names exists, and its figures are right."""
 
 import ast
+import json
 import math
 import re
 from pathlib import Path
@@ -65,6 +66,19 @@ def test_the_cost_of_a_step_is_that_of_its_convolutions():
     cost = 2 * 80 * 80 * (naive + 3 * rest) / 1e9
     for page in ("performance.md", "recipes.md"):
         assert f"costs {cost:.0f} GFLOP per crop of 80×80" in (ROOT / "docs" / page).read_text()
+
+
+def test_what_other_sets_gave_is_not_called_the_papers():
+    pages = [path.read_text("utf-8") for path in (ROOT / "docs").glob("*.md")]
+    for name in ("fusion", "gradient"):
+        info = json.loads((ROOT / f"docs/studies/{name}/study.json").read_text("utf-8"))
+        sets = {info["train_set"], *info["sets"]}
+        assert (info["form"]["name"] == "paper") == (sets == {"nyuv2", "sidd"})
+        is_short = info["form"]["name"] == "short"
+        assert is_short == any(f"{name}_study --form=short" in " ".join(p.split()) for p in pages)
+    section = (ROOT / "docs/results.md").read_text("utf-8").partition("## Where to fuse")[2]
+    words = " ".join(section.partition("\n## ")[0].split())
+    assert "trained on BSDS500" in words and "The paper trains on NYUv2 and SIDD instead" in words
 
 
 def test_every_difference_of_the_sources_has_a_switch_or_a_reason():
