@@ -146,7 +146,7 @@ MUTANTS = (
         RUNS,
         "return self.crops_per_frame if is_frame else self.crops_per_image",
         "return 1",
-        FORM + "test_flags_change_the_form",
+        "test_experiments_study.py::test_the_papers_form_counts_epochs_in_whole_batches",
     ),
     Mutant(
         "the rate falls a step late",
