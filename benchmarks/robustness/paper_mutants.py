@@ -201,7 +201,7 @@ MUTANTS = (
         "models/skdncnn.py",
         "            first = features\n",
         "            features = features\n",
-        AUTHORS + "test_skdncnn_has_the_size_of_the_authors_classes",
+        AUTHORS + "test_their_last_convolution_gives_the_image",
     ),
     Mutant(
         "the authors' ResUnit is not normalized",
