@@ -82,6 +82,8 @@ class Options(CommonOptions):
         crops_per_image: random crops of each training image in an epoch; 0 for as many as it holds
             side by side (default: the form's).
         clip_norm: bound on the norm of the gradients; 0 for none (default: the form's).
+        score: the weights to score: last, or best on the validation split, as the authors' code
+            does (default: the form's, last).
         prepared_dir: folder of shards with the decoded training images, which are written if
             missing (default: OUTPUT/prepared; in the short form none).
     """
@@ -95,6 +97,7 @@ class Options(CommonOptions):
     batch_size: int | None = option(None, least=1)
     crops_per_image: int | None = option(None, least=0)
     clip_norm: float | None = option(None, least=0)
+    score: str | None = option(None, choices=("last", "best"))
     prepared_dir: str | None = None
 
     def __post_init__(self):
@@ -210,8 +213,10 @@ def run(study: Study, options: Options) -> None:
     size = {k: v for k, v in dataclasses.asdict(form).items() if k not in _DEFAULTED}
     info = {"study": study.name, "form": size, "train_set": options.train_set}
     info |= {"sets": list(options.sets), "sigmas": list(options.sigmas)}
-    record(options, info, budget=options.budget)
     settings = ", ".join(f"{name} {value}" for name, value in size.items())
+    if size.pop("score") != "last":  # absent in studies of earlier versions
+        info["score"] = form.score
+    record(options, info, budget=options.budget)
     print(f"{study.name} study, form {settings}", flush=True)
     tasks = chosen_tasks(study.tasks(options, form), options.variants)
     if form.streams:
@@ -222,6 +227,7 @@ def run(study: Study, options: Options) -> None:
         options.output,
         sources.training,
         sources.tests,
+        sources.validation,
         options.time_budget,
     )
     print(write_report(study.name, results.rows, options.output, study.baseline))
@@ -255,7 +261,8 @@ class Sources:
 
         Raises:
             UserError: when a set is not found, has real noise but no training split, or is to be
-                trained on under added noise but has its own.
+                trained on under added noise but has its own; when the best weights would be chosen
+                on the images that are scored.
         """
         from datasets.sets.catalog import find_dataset, find_training_sets, get_info
 
@@ -276,15 +283,24 @@ class Sources:
                 "and scores under its own noise."
             )
         self._training: dict[str, ImageSet | KeptImages] = {}
+        self._validation: dict[str, ImageSet] = {}
         for noise in options.noises():
             name = noise if noise in real else options.train_set
             if name not in self._training:
-                found, _ = find_training_sets(name, options.data_dir)
+                found, self._validation[name] = find_training_sets(name, options.data_dir)
                 self._training[name] = self._readable(found)
         self._tests = {
             name: find_dataset(name, options.data_dir, get_info(name).test_split)
             for name in options.sets
         }
+        chosen = {(kept.name, kept.split) for kept in self._validation.values()}
+        for name, found in self._tests.items():
+            require(
+                options.score != "best" or (found.name, found.split) not in chosen,
+                "score",
+                "best",
+                f"last with --sets={name}, whose split {found.split} would choose the weights too",
+            )
 
     def _readable(self, images: ImageSet) -> ImageSet | KeptImages:
         if self._options.prepared_dir is None:
@@ -297,6 +313,10 @@ class Sources:
         """Returns the training images for one kind of noise."""
         return self._training.get(noise) or self._training[self._options.train_set]
 
+    def validation(self, noise: str) -> ImageSet:
+        """Returns the images that choose weights under one kind of noise; none is trained on."""
+        return self._validation.get(noise) or self._validation[self._options.train_set]
+
     def tests(self, noise: str) -> dict:
         """Returns the test sets of one kind of noise, by name."""
         real = self._options.real_sets()
@@ -308,7 +328,7 @@ class Sources:
 def chosen_form(study: Study, options: Options) -> Form:
     """Returns the form with the options' changes; a resumed study keeps its number of steps."""
     form = study.forms[options.form]
-    names = ("precision", "epochs", "batch_size", "crops_per_image", "clip_norm")
+    names = ("precision", "epochs", "batch_size", "crops_per_image", "clip_norm", "score")
     changes = {name: getattr(options, name) for name in names}
     form = dataclasses.replace(form, **{k: v for k, v in changes.items() if v is not None})
     if options.crops_per_image is not None:
@@ -392,9 +412,14 @@ def expected_time(tasks: Sequence[Task], form: Form, training: Callable) -> str:
     steps = ", ".join(f"{count:,} for {noise_name(noise)}" for noise, count in counts.items())
     hours = operations / (_ASSUMED_RATE * 1e12 * 3600)
     return (
-        f"{len(tasks)} runs; steps of each: {steps}. In all {operations / 1e15:,.0f}·10¹⁵ "
-        f"operations, about {hours:.1f} hours on a GPU at {_ASSUMED_RATE:g} TFLOP/s, and scoring"
+        f"{len(tasks)} runs; steps of each: {steps}. In all {_short(operations / 1e15)}·10¹⁵ "
+        f"operations, about {_short(hours)} hours on a GPU at {_ASSUMED_RATE:g} TFLOP/s, and "
+        "scoring"
     )
+
+
+def _short(number: float) -> str:
+    return f"{number:,.0f}" if number >= 10 else f"{number:.2g}"
 
 
 def _kernels(weights) -> list:

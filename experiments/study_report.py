@@ -31,7 +31,7 @@ def _limits(lines: Sequence[Line]) -> tuple[float, float]:
     tops = [line.difference.mean + (line.difference.half_width or 0) for line in lines]
     feet = [line.difference.mean - (line.difference.half_width or 0) for line in lines]
     reach = max(_LEAST_REACH, *tops)
-    lowest = min(0.0, *feet)
+    lowest = min(-0.05 * reach, *feet)  # the baseline is never on the frame
     return (1.1 * lowest if lowest > -reach else -reach), 1.15 * reach
 
 

@@ -35,6 +35,10 @@ _SHARE_OF_STEPS = 0.6
 _FEWEST_STEPS = 100
 #: Pixels above which an image counts as a camera's frame.
 _LARGEST_IMAGE = 4_000_000
+# What chooses the best weights: at most so many images, the center of each.
+_MOST_VALIDATION, _VALIDATION_CROP = 16, 256
+# How often, in a form of steps instead of epochs.
+_VALIDATIONS = 50
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,6 +61,8 @@ class Form:
         test_crop: side of the center crop of a test image that is scored; 0
             for the whole image.
         clip_norm: bound on the norm of the gradients; 0 for none.
+        score: which weights are scored: "last", for which all variants have equal steps, or "best"
+            on the validation split after an epoch, as the authors' code does.
         streams: read training images from shards on disk and test images one by one, instead of
             keeping all in memory.
         train_set: the default of the option.
@@ -78,6 +84,7 @@ class Form:
     clip_norm: float = 1.0
     crops_per_image: int = 4
     crops_per_frame: int = 40
+    score: str = "last"
     streams: bool = False
     train_set: str = "bsds500"
     sets: tuple[str, ...] = ()
@@ -98,6 +105,8 @@ class Form:
 
     def train_config(self, steps: int, seed: int, sigma: float, loss_weight: float, joint: bool):
         """Returns the `TrainConfig` of one run; the preset is a placeholder."""
+        # Best weights are those of the only validation, at the end, if the last ones are scored.
+        every = 1 if self.score == "last" else self.epochs or _VALIDATIONS
         return TrainConfig(
             preset="dncnn",
             sigma_min=sigma,
@@ -113,7 +122,7 @@ class Form:
             warmup_steps=self.warmup_steps,
             clip_norm=self.clip_norm,
             seed=seed,
-            validate_every=steps,  # the last weights are scored, not the best checkpoint
+            validate_every=max(1, steps // every),
         )
 
 
@@ -518,6 +527,7 @@ def train_and_score(
     label: str,
     regions: bool = False,
     change_batches: Callable | None = None,
+    validation: Sequence | None = None,
 ) -> dict:
     """Trains a model, or resumes its training, and returns its row of results.
 
@@ -531,6 +541,7 @@ def train_and_score(
         regions: score the flat and the textured regions of each set too.
         change_batches: function from the batches and the number of the first one to the batches
             to train on.
+        validation: pairs that choose the weights to score; `None` to score the last ones.
 
     Returns:
         `psnr` by set (mean over images of the clipped output, dB; with `regions` also "SET flat"
@@ -551,16 +562,21 @@ def train_and_score(
     gc.collect()
     engine = make_engine(config, build)
     guided = engine.model.input_channels > engine.model.channels
-    # The loop requires validation images, but the study does not use their scores.
-    _, noisy, clean = next(iter(tests.values()))[0]
-    size = config.crop_size
-    watched = [(with_guide(noisy, clean, guided)[:size, :size], clean[:size, :size])]
+    if validation is None:
+        # The loop requires validation images, but the study does not use their scores.
+        _, noisy, clean = next(iter(tests.values()))[0]
+        size = config.crop_size
+        watched = [(with_guide(noisy, clean, guided)[:size, :size], clean[:size, :size])]
+    else:
+        watched = [(with_guide(noisy, clean, guided), clean) for _, noisy, clean in validation]
 
     def batches(start_step):
         made = training_batches(images, config, guided, start_step)
         return change_batches(made, start_step) if change_batches else made
 
     result = run_stage(config, engine, batches, watched, folder, label=label)
+    if validation is not None:
+        engine.model.load_weights(best_weights(Path(folder)))
     trained = time.monotonic()
     psnr: dict[str, float] = {}
     with engine.averaged():
@@ -628,6 +644,7 @@ def run_tasks(
     output: str | Path,
     training_set: Callable[[str], ImageSet | KeptImages],
     test_sets: Callable[[str], dict],
+    validation_set: Callable[[str], ImageSet],
     time_budget: float | None = None,
 ) -> Results:
     """Makes the runs that have no result yet, in the given order.
@@ -638,6 +655,7 @@ def run_tasks(
         output: the study's folder.
         training_set: from a job's noise to the images to train on.
         test_sets: from a job's noise to the image sets to score on, by name.
+        validation_set: from a job's noise to the images that choose weights, if the form has that.
         time_budget: see `run_missing`.
 
     Raises:
@@ -660,6 +678,10 @@ def run_tasks(
         steps = max(1, round(task.share * form.steps_for(image_sizes(images))))
         config = form.train_config(steps, job.seed, sigma or 0.0, task.loss_weight, task.joint)
         weights = best_weights(Path(output) / task.naive.folder) if task.naive else None
+        validation = None
+        if form.score == "best":
+            chosen = validation_set(job.noise).first(_MOST_VALIDATION)
+            validation = ScoredPairs(chosen, sigma, _VALIDATION_CROP)
         return train_and_score(
             Path(output) / job.folder,
             config,
@@ -668,6 +690,7 @@ def run_tasks(
             tests[job.noise],
             label,
             task.regions,
+            validation=validation,
         )
 
     results = Results(output)

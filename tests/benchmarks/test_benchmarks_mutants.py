@@ -4,19 +4,21 @@ import subprocess
 
 import pytest
 
-from benchmarks.robustness import mutants
+from benchmarks.robustness import mutants, paper_mutants
 from benchmarks.robustness.mutants import Mutant
 
 
-def test_every_entry_changes_one_place_and_names_a_test_that_there_is(tmp_path):
+@pytest.mark.parametrize("listed", [mutants.MUTANTS, paper_mutants.MUTANTS], ids=["all", "paper"])
+def test_every_entry_changes_one_place_and_names_a_test_that_there_is(listed, tmp_path):
     if subprocess.run(["git", "ls-files"], cwd=mutants.ROOT, capture_output=True).returncode:
         pytest.skip("needs the repository")
     mutants.copy_tree(tmp_path)
-    for mutant in mutants.MUTANTS:
+    for mutant in listed:
         path, before = mutants.apply(tmp_path, mutant)
         assert path.read_text("utf-8") != before
         path.write_text(before, "utf-8")
         file, _, test = mutant.tests.partition("::")
+        test = test.partition("[")[0]
         assert f"def {test}" in mutants.find_module(tmp_path / "tests", file).read_text("utf-8")
 
 

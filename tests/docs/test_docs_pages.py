@@ -10,6 +10,7 @@ PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob
 #: Reference pages, which nobody reads from top to bottom.
 LONG = {"results.md", "CHANGELOG.md", "free_photos.md"}
 MOST_WORDS = 1300
+FROM_AN_INDEX = r"pip install [^\n`]*gradnet-tf"
 
 
 def text_of(page: Path) -> str:
@@ -61,4 +62,12 @@ def test_the_length_of_a_page(page):
 
 
 def test_the_package_is_not_said_to_be_on_an_index(page):
-    assert not re.search(r"pip install [^\n`]*gradnet-tf", text_of(page))
+    assert not re.search(FROM_AN_INDEX, text_of(page))
+
+
+def test_no_message_says_that_the_package_is_on_an_index():
+    folders = "gradnet_tf datasets export experiments demo docs/notebooks".split()
+    files = [path for name in folders for path in (ROOT / name).rglob("*") if path.is_file()]
+    texts = [path for path in files if path.suffix in (".py", ".md", ".ipynb")]
+    assert len(texts) > 100
+    assert not [path for path in texts if re.search(FROM_AN_INDEX, path.read_text("utf-8"))]

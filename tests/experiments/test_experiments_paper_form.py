@@ -11,8 +11,9 @@ from matlab_case import write_blocks, write_nyuv2, write_scenes
 from datasets.sets.catalog import DATASETS, find_dataset
 from experiments import fusion_study, gradient_study, study_command
 from experiments.study_command import Options, Sources
-from experiments.study_runs import ScoredPairs, scored_pairs
+from experiments.study_runs import Results, ScoredPairs, scored_pairs
 from experiments.study_statistics import noise_name
+from gradnet_tf.loading.run_folder import best_weights
 from gradnet_tf.utils.errors import UserError
 
 BLOCKS = ("ValidationNoisyBlocksSrgb", "ValidationGtBlocksSrgb")
@@ -98,6 +99,52 @@ def test_images_and_test_pairs_are_read_one_by_one(published, tmp_path):
     np.testing.assert_array_equal(images.noisy(1), found.noisy(1))
     pairs = ScoredPairs(find_dataset("sidd", published), None, 16)
     assert len(pairs) == 2 and len(list(pairs)) == 2 and pairs[1][1].shape == (16, 16, 3)
+
+
+def test_the_best_weights_are_chosen_on_images_that_are_not_scored(published, make_images):
+    asked = Options(data_dir=str(published), sets=("nyuv2", "sidd"), sigmas=("15",), score="best")
+    sources = Sources(dataclasses.replace(asked, train_set="nyuv2"))
+    assert (sources.validation("15").name, sources.validation("15").split) == (
+        "nyuv2",
+        "validation",
+    )
+    assert (sources.validation("sidd").name, sources.validation("sidd").split) == (
+        "sidd",
+        "held_out",
+    )
+    for kind in ("noisy", "clean"):
+        root = make_images(f"pairs/{kind}", [f"{n}.png" for n in range(4)]).parent
+    with pytest.raises(UserError, match="`score` must be last with --sets=pairs, whose split val"):
+        Sources(Options(data_dir=str(root), sets=("pairs",), score="best"))
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="studies train on TensorFlow")
+def test_the_best_weights_of_an_epoch_are_scored(published, tmp_path, monkeypatch, capsys):
+    """The validation scores of five epochs are 1, 3, 2, 0 and 0, so the second has the best."""
+    from gradnet_tf.training import stage
+
+    scores = iter([1.0, 3.0, 2.0, 0.0, 0.0])
+    monkeypatch.setattr(stage, "mean_psnr", lambda *_: next(scores))
+    flags = ["--form=tiny", "--seeds=1", f"--data_dir={published}", f"--output={tmp_path / 'out'}"]
+    more = ["--sets=nyuv2", "--sigmas=15", "--variants=none", "--score=best"]
+    given = fusion_study.COMMAND_LINE.parse(["fusion_study", *flags, *more])
+    study = dataclasses.replace(fusion_study.STUDY, tasks=lambda *_: fusion_study.tasks(*_)[1:2])
+    study_command.run(study, given.make(fusion_study.StudyOptions))
+    steps = json.loads((tmp_path / "out/runs/none_none_15_seed0/best/manifest.json").read_text())
+    (row,) = Results(tmp_path / "out").rows
+    assert (steps["step"], row["steps"]) == (6, 15)
+    model = study.tasks(Options(sets=("nyuv2",), sigmas=("15",)), study.forms["tiny"])[0].build(
+        None
+    )
+    model.load_weights(best_weights(tmp_path / "out/runs/none_none_15_seed0"))
+    pairs = ScoredPairs(find_dataset("nyuv2", published), 15.0, 0)
+    errors = [np.clip(np.asarray(model(noisy[None]))[0], 0, 1) - clean for _, noisy, clean in pairs]
+    expected = np.mean([-10 * np.log10(np.mean(error**2)) for error in errors])
+    assert row["psnr"]["nyuv2"] == pytest.approx(expected, abs=1e-3)
+    # The folder accepts no runs of which the last weights are scored.
+    again = fusion_study.COMMAND_LINE.parse(["fusion_study", *flags, *more[:-1]])
+    with pytest.raises(UserError, match="score: 'best' there, None now"):
+        study_command.run(study, again.make(fusion_study.StudyOptions))
 
 
 def test_flags_change_the_form():

@@ -91,6 +91,14 @@ def test_bars_start_at_the_baseline_and_end_at_their_own_psnr():
     assert bars[1].get_y() + bars[1].get_height() == pytest.approx(axes.get_ylim()[0])
 
 
+def test_the_baseline_is_above_the_foot_of_a_panel_where_all_gain():
+    gaining = [row for row in rows() if row["variant"] in ("none", "II")]
+    for axes in draw_bars(summarise(gaining, BASELINE), BASELINE, "Study").axes:
+        (dashed,) = [line for line in axes.lines if line.get_gid() == "baseline"]
+        low, high = axes.get_ylim()
+        assert dashed.get_ydata()[0] - low > 0.03 * (high - low)
+
+
 def test_report_writes_table_and_chart(tmp_path):
     table = write_report("fusion", rows(), tmp_path, BASELINE)
     assert (tmp_path / "table.md").read_text("utf-8") == table

@@ -94,7 +94,9 @@ def test_steps_and_epochs_exclude_each_other():
 def test_real_noise_has_no_level(scenes, tmp_path):
     import train
 
-    flags = ["--dataset=renoir", f"--data_dir={scenes}", "--crop_size=16"]
+    # Short, in case that it is not refused.
+    flags = ["--preset=dncnn_tiny", "--steps=1", "--crop_size=16", f"--workdir={tmp_path / 'w'}"]
+    flags += ["--dataset=renoir", f"--data_dir={scenes}"]
     given = train.COMMAND_LINE.parse(["train.py", *flags, "--sigma=25"])
     with pytest.raises(UserError, match="renoir has real noise, to which none is added. Rec"):
         train.main(given)

@@ -113,3 +113,14 @@ def test_unknown_missing_and_damaged_weights_are_refused(folder):
 def test_weights_of_another_training_set_have_the_same_gray_partner():
     for name in ("gradnet_small_color_blind", "gradnet_small_color_blind_bsds500"):
         assert weights.gray_partner(name, {"kind": "weights"}) == "gradnet_small_gray_blind"
+
+
+def test_cards_say_what_happens_to_gray():
+    from export.weights.shipping import limits
+
+    said = "A gray image goes through the gray weights"
+    assert said in limits(3, 0, 55, "bsds500")[-1] and said not in limits(1, 0, 55, "bsds500")[-1]
+    for card in weights.list_weights():
+        page = (weights.FOLDER / f"{card['name']}.md").read_text("utf-8")
+        for text in (" ".join(card["limits"]), page):
+            assert (said in text) == (card["channels"] == 3), card["name"]

@@ -64,7 +64,8 @@ def test_no_two_splits_share_a_picture(name, tmp_path, request, capsys):
         except UserError:
             assert info.is_own and split == "test"  # a user's folder may have none
             continue
-        names = range(min(len(images), 60))
+        # All of those that are generated; the paths say enough of the others.
+        names = range(min(len(images), 60) if name in REAL else len(images))
         load = images.load if images.has_clean else images.noisy
         contents[split] = {content_hash(load(index)) for index in names}
         contents[split] |= set(map(str, images.paths)) if name in REAL else set()
