@@ -123,6 +123,7 @@ def test_quality_has_limits_with_noise_and_without():
     assert not keeps_quality({})
     assert not keeps_quality({**GOOD, "0": {"psnr": 48.0, "drop_db": 7.0}})
     assert not keeps_quality({**GOOD, "15": {"psnr": 33.4, "drop_db": 0.17}})
+    assert keeps_quality({**GOOD, "0": {"psnr": 45.0, "drop_db": 0.1}})  # of a network at 45.1
     assert keeps_quality({**GOOD, "drawings": {"psnr": 41.0, "drop_db": 0.4}})
     assert not keeps_quality({**GOOD, "drawings": {"psnr": 38.0, "drop_db": 3.4}})
 
