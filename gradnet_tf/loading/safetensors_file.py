@@ -13,7 +13,7 @@ import numpy as np
 
 from gradnet_tf.loading.torch_file import MAX_BYTES
 from gradnet_tf.utils.containers import MOST_MEMBERS, read_regular
-from gradnet_tf.utils.errors import UserError
+from gradnet_tf.utils.errors import UserError, install_command
 
 _MOST_HEADER = 2**20
 _BFLOAT16 = "BF16"
@@ -32,7 +32,7 @@ def read_safetensors(path: Path) -> dict[str, np.ndarray]:
     except ModuleNotFoundError as error:
         raise UserError(
             f"{path}: needs safetensors, which is not installed.\n"
-            'Install it: pip install ".[safetensors]" in a checkout.'
+            f"Install it: {install_command('safetensors')}."
         ) from error
     try:
         data = read_regular(path, MAX_BYTES)
