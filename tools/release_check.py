@@ -20,7 +20,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 #: What each extra must do in an environment without anything else.
-DENOISES = ("litert", "tensorflow", "jax", "app")
+DENOISES = ("litert", "tensorflow", "jax", "openvino", "app")
 _IMPORTS = {
     "tiff": "imagecodecs",
     "plot": "matplotlib",
@@ -29,6 +29,8 @@ _IMPORTS = {
     "safetensors": "safetensors",
     "app": "gradio",
     "openvino": "openvino",
+    "raw": "rawpy",
+    "bm3d": "bm3d",
     "batch": "apache_beam",
 }
 _PICTURE = """

@@ -30,8 +30,8 @@ _ORDER = (
     ("openvino", "bfloat16"),
     ("litert", "int8"),
     ("litert", "float32"),
-    ("keras", "float32"),
     ("openvino", "float32"),
+    ("keras", "float32"),
     *(("keras", precision) for precision in COMPUTES["keras"][1:]),
 )
 _PACKAGES = {"litert": "ai_edge_litert", "openvino": "openvino"}
@@ -73,7 +73,7 @@ def choose(runtime: str, precision: str, file: Path | None) -> Choice:
     `auto` takes bfloat16 in OpenVINO, then 8 bits in LiteRT, of what is installed, what the
     processor has instructions for, and what costs next to nothing according to the card of the
     weights; otherwise float32 in LiteRT, which starts in a fraction of Keras' time and needs no
-    TensorFlow. `gradnet bench` replaces this order by what it measured. Keras runs weights where
+    TensorFlow, or in OpenVINO. `gradnet bench` replaces this order by what it measured. Keras runs weights where
     there is a GPU, where KERAS_BACKEND is set, and where nothing else is installed.
 
     Args:
