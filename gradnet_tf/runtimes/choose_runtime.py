@@ -72,9 +72,9 @@ def choose(runtime: str, precision: str, file: Path | None) -> Choice:
 
     `auto` takes bfloat16 in OpenVINO, then 8 bits in LiteRT, of what is installed, what the
     processor has instructions for, and what costs next to nothing according to the card of the
-    weights; otherwise float32 in LiteRT, which starts in a fraction of Keras' time and needs no
-    TensorFlow, or in OpenVINO. `gradnet bench` replaces this order by what it measured. Keras runs weights where
-    there is a GPU, where KERAS_BACKEND is set, and where nothing else is installed.
+    weights; otherwise float32 in LiteRT or OpenVINO, which start in a fraction of Keras' time and
+    need no TensorFlow. `gradnet bench` replaces this order by what it measured. Keras runs weights
+    where there is a GPU, where KERAS_BACKEND is set, and where nothing else is installed.
 
     Args:
         runtime: one of `RUNTIMES`.
