@@ -18,15 +18,21 @@ from gradnet_tf import models  # noqa: E402
 
 #: The navigation; pages that no group lists come under "More".
 GROUPS = {
-    "Denoise": ["denoise", "steering", "photo_files", "batch", "free_photos"],
+    "Denoise": ["denoise", "noise", "steering", "photo_files", "batch"],
     "Python": ["python", "api"],
-    "Train": ["training", "datasets", "dataset_sources", "degradations", "recipes", "input"],
+    "Train": [
+        *("training", "datasets", "dataset_sources", "free_photos", "degradations", "recipes"),
+        "input",
+    ],
     "Several machines": ["scale", "scale_costs", "jax", "reliability"],
     "Deploy": [
         *("serving", "serving_reference", "mobile", "mobile_clients", "web", "runtimes"),
-        *("arm64", "startup"),
+        *("precision", "arm64", "startup"),
     ],
-    "Results": ["results", "does_it_pay", "performance", "protocols", "submissions"],
+    "Results": [
+        *("results", "does_it_pay", "paper", "paper_sources", "performance", "protocols"),
+        "submissions",
+    ],
     "Inside": ["architecture", "decisions", "changelog"],
 }
 #: Beside the names of `gradnet_tf` itself.

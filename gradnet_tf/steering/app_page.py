@@ -22,6 +22,7 @@ from gradnet_tf.steering.preview_sheet import blended, choose_crop
 from gradnet_tf.steering.texture import Steering
 from gradnet_tf.tiling.tiler import to_unit
 from gradnet_tf.utils.errors import UserError
+from gradnet_tf.weights import AUTO, DEFAULT
 
 #: Side of the crop at 100% and of the overview, in pixels.
 CROP, OVERVIEW = 512, 320
@@ -125,14 +126,22 @@ def open_photo(
     text = (
         f"**{Path(path).name}**, {width} × {height} pixels, {photo.array.dtype}\n\n"
         f"Noise: σ ≈ {before:.1f} before, {after:.1f} after, on the 0–255 scale\n\n"
-        f"Model: `{denoiser.name}` on {denoiser.runtime}"
+        f"Model: `{_weights_for(denoiser, photo)}` on {denoiser.runtime}"
     )
     if before > _LITTLE and after > _STAYS * before:
         text += (
-            "\n\nMost of the noise stays: it is coarser than what this model was trained on. "
-            "`gradnet app --model gradnet_small_color_blind_bsds500` removes more of it."
+            "\n\nMost of the estimated noise remains: fine texture, or noise that the model does "
+            f"not remove, such as coarse grain. `gradnet noise {Path(path).name}` says more."
         )
     return Opened(Path(path), photo, pixels, tag, center), text
+
+
+def _weights_for(denoiser: Denoiser, photo: Photo) -> str:
+    """Returns the name of the weights that a photograph goes through."""
+    if photo.pixels.shape[-1] == 1:
+        return denoiser.for_gray().name
+    chosen = denoiser.chosen_for(photo.pixels)
+    return chosen.name if chosen.name != AUTO else DEFAULT
 
 
 def _orientation(path: str | os.PathLike) -> int:
