@@ -16,7 +16,7 @@ from PIL import Image
 from gradnet_tf.cli.main import main
 from gradnet_tf.denoiser import Denoiser, Strength
 from gradnet_tf.images.photo_files import read_photo
-from gradnet_tf.steering.app_page import CROP, OVERVIEW, open_photo, orient, start
+from gradnet_tf.steering.app_page import CROP, OVERVIEW, open_photo, orient, overview, start
 
 SIZES = ((1400, 900), (820, 1100), (390, 844))
 CHROMIUM = next(
@@ -63,7 +63,7 @@ def test_sliders_blend_one_result_and_the_saved_file_keeps_its_metadata(photo, d
     np.testing.assert_array_equal(same, unchanged)
     half = opened.crop(Strength(0.5), 0.0)[1].astype(int)
     assert np.abs(half - (before.astype(int) + after) / 2).max() <= 1
-    assert max(opened.overview().shape) == OVERVIEW
+    assert max(overview(opened.photo, opened.orientation).shape) == OVERVIEW
     opened.center = (0, 0)  # a click in the corner
     np.testing.assert_array_equal(
         opened.crop(Strength(), 0.0)[0], orient(opened.photo.pixels, 6)[:CROP, :CROP]
