@@ -202,6 +202,11 @@ def is_installed(runtime: str) -> bool:
     return runtime == "keras" or importlib.util.find_spec(_PACKAGES[runtime]) is not None
 
 
+def has_backend() -> bool:
+    """Whether there is something that Keras can run on."""
+    return any(importlib.util.find_spec(name) is not None for name in ("tensorflow", "jax"))
+
+
 def _has_gpu() -> bool:
     """Whether there is a graphics card that TensorFlow or JAX could compute on."""
     return any(Path("/dev").glob("nvidia[0-9]*"))

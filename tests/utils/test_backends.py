@@ -145,3 +145,18 @@ def test_what_is_missing_is_named_by_its_extra(tmp_path, arguments, missing, ext
     )
     assert done.returncode == 2 and "Traceback" not in done.stderr, done.stderr
     assert f'pip install ".[{extra}]" in a checkout' in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("missing", "words"),
+    [
+        ((), 'gradnet_small_color_s25 needs TensorFlow or JAX: pip install ".[tensorflow]"'),
+        (("ai_edge_litert", "openvino"), 'is installed: pip install ".[litert]" in a checkout'),
+    ],
+)
+def test_the_list_of_models_names_what_cannot_run(missing, words):
+    code = "sys.argv[1:] = ['models']\nfrom gradnet_tf.cli.main import main\nsys.exit(main())"
+    done = run_without(code, *missing)
+    assert done.returncode == 0 and words in done.stdout, done.stdout + done.stderr
+    with_all = run_without(code, allowed="tensorflow").stdout
+    assert "pip install" not in with_all and "gradnet_small_color_s25" in with_all
