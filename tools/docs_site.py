@@ -72,6 +72,8 @@ def on_page_markdown(markdown, page, config, files):
 
 def site_links(text: str) -> str:
     """Changes the links of a page at the repository's root to those of the site."""
+    # A folder is no page: the notebooks are listed on that of Python.
+    text = text.replace("](docs/notebooks)", "](python.md)")
     text = text.replace("](docs/", "](").replace("](CHANGELOG.md)", "](changelog.md)")
     # Other files of the repository are not part of the site.
     return re.sub(r"\[([^\]]+)\]\((?:LICENSE|CITATION\.cff)\)", r"\1", text)
