@@ -31,7 +31,7 @@ OPENVINO := out/openvino
 OPENVINO_PACKAGES := openvino==2026.4.1 numpy==2.4.6
 
 # The wheel, tried in bare environments (about 3 GB while it runs).
-RELEASE_EXTRAS ?= none,litert,tensorflow,jax,hub,safetensors,tiff,plot,mat,app
+RELEASE_EXTRAS ?= none,litert,tensorflow,jax,hub,safetensors,tiff,plot,mat,app,openvino,raw,bm3d,batch
 RELEASE_VENV := out/release/venv
 DIST ?= out/release/dist
 RELEASE_PACKAGES := build==1.6.1 twine==7.0.0

@@ -10,7 +10,7 @@ import numpy as np
 
 from experiments.study_statistics import NAIVE, Estimate, Line, noise_name, summarise
 from gradnet_tf.curves.curve_figure import PALETTE, STYLE
-from gradnet_tf.utils.errors import UserError
+from gradnet_tf.utils.errors import UserError, install_command
 from gradnet_tf.utils.files import atomic_path, atomic_write
 
 _STYLE = {**STYLE, "axes.axisbelow": True, "axes.grid.axis": "y"}
@@ -93,7 +93,7 @@ def draw_bars(lines: Sequence[Line], baseline: tuple[str, str], title: str):
     except ImportError as error:
         raise UserError(
             "the chart is drawn with matplotlib, which is not installed: "
-            "pip install matplotlib==3.11.2"
+            f"{install_command('matplotlib')}"
         ) from error
     bars = [line for line in lines if line.difference and line.variant != NAIVE]
     places = list(dict.fromkeys((line.test_set, line.noise) for line in bars))

@@ -513,6 +513,12 @@ class Denoiser:
                 note(f"pictures with a camera's noise are denoised by {name}")
         return self._for_camera
 
+    def chosen_for(self, image: np.ndarray) -> "Denoiser":
+        """Returns the denoiser that a color picture, (H, W, 3), goes through: see `for_camera`."""
+        survey = survey_noise(image)
+        is_camera = self.source["camera"] and _is_for_camera_weights(image, survey)
+        return self.for_camera() if is_camera and not survey.is_drawing else self
+
     def run_picture(
         self,
         image: np.ndarray,

@@ -18,15 +18,21 @@ from gradnet_tf import models  # noqa: E402
 
 #: The navigation; pages that no group lists come under "More".
 GROUPS = {
-    "Denoise": ["denoise", "steering", "photo_files", "batch", "free_photos"],
+    "Denoise": ["denoise", "noise", "steering", "photo_files", "batch"],
     "Python": ["python", "api"],
-    "Train": ["training", "datasets", "dataset_sources", "degradations", "recipes", "input"],
+    "Train": [
+        *("training", "datasets", "dataset_sources", "free_photos", "degradations", "recipes"),
+        "input",
+    ],
     "Several machines": ["scale", "scale_costs", "jax", "reliability"],
     "Deploy": [
         *("serving", "serving_reference", "mobile", "mobile_clients", "web", "runtimes"),
-        *("arm64", "startup"),
+        *("precision", "arm64", "startup"),
     ],
-    "Results": ["results", "does_it_pay", "performance", "protocols", "submissions"],
+    "Results": [
+        *("results", "does_it_pay", "paper", "paper_sources", "performance", "protocols"),
+        "submissions",
+    ],
     "Inside": ["architecture", "decisions", "changelog"],
 }
 #: Beside the names of `gradnet_tf` itself.
@@ -66,6 +72,8 @@ def on_page_markdown(markdown, page, config, files):
 
 def site_links(text: str) -> str:
     """Changes the links of a page at the repository's root to those of the site."""
+    # A folder is no page: the notebooks are listed on that of Python.
+    text = text.replace("](docs/notebooks)", "](python.md)")
     text = text.replace("](docs/", "](").replace("](CHANGELOG.md)", "](changelog.md)")
     # Other files of the repository are not part of the site.
     return re.sub(r"\[([^\]]+)\]\((?:LICENSE|CITATION\.cff)\)", r"\1", text)

@@ -19,9 +19,10 @@ import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-#: What each extra must do in an environment without anything else.
-DENOISES = ("litert", "tensorflow", "jax", "app")
-_IMPORTS = {
+#: The extras that must denoise a picture in an environment without anything else.
+DENOISES = ("litert", "tensorflow", "jax", "openvino", "app")
+#: What an extra must bring.
+IMPORTS = {
     "tiff": "imagecodecs",
     "plot": "matplotlib",
     "mat": "scipy",
@@ -29,6 +30,8 @@ _IMPORTS = {
     "safetensors": "safetensors",
     "app": "gradio",
     "openvino": "openvino",
+    "raw": "rawpy",
+    "bm3d": "bm3d",
     "batch": "apache_beam",
 }
 _PICTURE = """
@@ -95,8 +98,8 @@ def try_extra(wheel: Path, extra: str, folder: Path) -> None:
     version = run(command, "--version", where=place)
     models = run(command, "models", where=place)
     run(python, "-c", "from gradnet_tf import *", where=place) if extra == "tensorflow" else None
-    if extra in _IMPORTS:
-        run(python, "-c", f"import {_IMPORTS[extra]}", where=place)
+    if extra in IMPORTS:
+        run(python, "-c", f"import {IMPORTS[extra]}", where=place)
     done = f"{version.strip()}, {len(models.splitlines())} lines of models"
     if extra in DENOISES:
         run(python, "-c", _PICTURE, where=place)

@@ -16,7 +16,7 @@ from gradnet_tf.curves.curve_figure import PALETTE, STYLE
 from gradnet_tf.evaluation.protocol import MAX_PSNR
 from gradnet_tf.models.presets import PRECISIONS
 from gradnet_tf.utils.command import run_script
-from gradnet_tf.utils.errors import UserError
+from gradnet_tf.utils.errors import UserError, install_command
 from gradnet_tf.utils.options import CommandLine, Given, option
 
 _STYLE = {**STYLE, "axes.axisbelow": True}
@@ -52,7 +52,7 @@ def draw_sweep(sweep: dict[str, Any]):
     except ImportError as error:
         raise UserError(
             "the sweep is drawn with matplotlib, which is not installed: "
-            "pip install matplotlib==3.11.2"
+            f"{install_command('matplotlib')}"
         ) from error
     curves = sweep["models"]
     if len(curves) > len(PALETTE):

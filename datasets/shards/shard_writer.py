@@ -31,7 +31,7 @@ from datasets.shards.shard_files import (
     with_index,
 )
 from gradnet_tf.utils.console import ProgressLine, note
-from gradnet_tf.utils.errors import UserError
+from gradnet_tf.utils.errors import UserError, install_command
 from gradnet_tf.utils.files import atomic_path, sha256_of, write_json
 from gradnet_tf.utils.ownership import is_json_with, require_replaceable
 from gradnet_tf.utils.quiet import quiet_native_logs
@@ -219,8 +219,8 @@ def _write_shard(path: Path, image_set: ImageSet, numbers: range, line: Progress
     except ImportError as error:
         raise UserError(
             "writing prepared shards needs TensorFlow, which is not installed (reading them does "
-            'not).\nInstall it (pip install ".[tensorflow]" in a checkout), or run python -m '
-            "datasets prepare on a machine that has it."
+            f"not).\nInstall it ({install_command('tensorflow')}), or run python -m datasets "
+            "prepare on a machine that has it."
         ) from error
     rows, position = [], 0
     try:

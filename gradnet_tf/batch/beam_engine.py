@@ -5,7 +5,7 @@ import logging
 import re
 from collections.abc import Sequence
 
-from gradnet_tf.utils.errors import Interrupted, UserError
+from gradnet_tf.utils.errors import Interrupted, UserError, install_command
 from gradnet_tf.utils.quiet import quiet_native_logs
 
 
@@ -21,7 +21,7 @@ def require_beam() -> None:
     except ModuleNotFoundError as error:
         raise UserError(
             f"batch inference needs Apache Beam; {error.name} is not installed.\n"
-            'Install it: pip install ".[batch]" in a checkout.'
+            f"Install it: {install_command('apache_beam')}."
         ) from error
 
 

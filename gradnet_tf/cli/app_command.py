@@ -2,7 +2,7 @@
 
 import argparse
 
-from gradnet_tf.utils.errors import EXIT_OK, UserError
+from gradnet_tf.utils.errors import EXIT_OK, UserError, install_command
 
 
 def run_app(arguments: argparse.Namespace) -> int:
@@ -16,7 +16,7 @@ def run_app(arguments: argparse.Namespace) -> int:
     except ModuleNotFoundError as error:
         raise UserError(
             "`gradnet app` needs gradio, which is not installed.\n"
-            'Install it: pip install ".[app]" in a checkout.'
+            f"Install it: {install_command('gradio')}."
         ) from error
     from gradnet_tf.denoiser import Denoiser
     from gradnet_tf.steering.app_page import start

@@ -18,7 +18,7 @@ from gradnet_tf.runtimes.choose_runtime import (
 )
 from gradnet_tf.tiling.machine import allowed_cores
 from gradnet_tf.utils.console import note
-from gradnet_tf.utils.errors import EXIT_OK, UserError
+from gradnet_tf.utils.errors import EXIT_OK, UserError, install_command
 from gradnet_tf.utils.files import write_json
 
 #: Seconds after which no further round begins.
@@ -74,7 +74,7 @@ def bench(model: str, side: int, rounds: int, keep: bool) -> int:
     timed = _loaded(card["name"], file, picture)
     if not timed:
         raise UserError(
-            'no runtime is installed. Install one: pip install ".[litert]" in a checkout'
+            f"no runtime is installed. Install one: {install_command('ai_edge_litert')}"
         )
     _time(timed, picture, rounds)
     fastest = _fastest([each for each in timed if is_allowed(each.runtime, each.precision, file)])

@@ -8,7 +8,7 @@ from gradnet_tf import weights
 from gradnet_tf.cli.denoise_command import add_denoise, denoise
 from gradnet_tf.cli.noise_command import NoiseOptions, noise
 from gradnet_tf.utils.command import guarded
-from gradnet_tf.utils.errors import EXIT_OK, UserError
+from gradnet_tf.utils.errors import EXIT_OK, UserError, install_command
 from gradnet_tf.utils.options import ArgumentParser, add_options
 
 
@@ -101,6 +101,19 @@ def _bench(arguments: argparse.Namespace) -> int:
     return bench(*options, keep=not arguments.no_keep)
 
 
+def _missing_runtime(cards: list[dict]) -> str:
+    """Returns which weights nothing that is installed can run; empty if there are none."""
+    from gradnet_tf.runtimes.choose_runtime import has_backend, is_installed
+
+    if has_backend():
+        return ""
+    if not (is_installed("litert") or is_installed("openvino")):
+        return f"Nothing that runs them is installed: {install_command('ai_edge_litert')}"
+    names = [card["name"] for card in cards if weights.tflite_path(card) is None]
+    needs = f"needs TensorFlow or JAX: {install_command('tensorflow')}"
+    return f"{', '.join(names)} {needs}" if names else ""
+
+
 def _models(arguments: argparse.Namespace) -> int:
     from gradnet_tf.models.classical import CLASSICAL
     from gradnet_tf.weights.model_cards import card_text, cards_table
@@ -122,6 +135,8 @@ def _models(arguments: argparse.Namespace) -> int:
         print(cards_table(cards))
         print(f"* the default: {weights.DEFAULT}; auto takes {weights.CAMERA} for a camera's noise")
         print("`gradnet models NAME` prints a model card: data, terms, recipe, limits.")
+        if missing := _missing_runtime(cards):
+            print(missing)
     else:
         print("This version ships no weights.")
     print("Without weights:")

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from gradnet_tf.curves.run_curves import Curve, smoothed
-from gradnet_tf.utils.errors import UserError
+from gradnet_tf.utils.errors import UserError, install_command
 
 # Okabe and Ito's colors for all kinds of color vision, without the yellow, which is too pale on
 # white; black is last.
@@ -146,7 +146,7 @@ def draw_curves(curves: Sequence[Curve], x: str = "step", smooth: float | None =
     except ImportError as error:
         raise UserError(
             "the curves are drawn with matplotlib, which is not installed: "
-            "pip install matplotlib==3.11.2"
+            f"{install_command('matplotlib')}"
         ) from error
     if smooth is None:
         smooth = 0.03 * max(int(curve.step[-1]) for curve in curves)

@@ -19,7 +19,7 @@ from PIL import Image, UnidentifiedImageError
 from gradnet_tf.images import tiff_tags
 from gradnet_tf.images.image_files import jpeg_warning, require_few_scans
 from gradnet_tf.images.tiff_tags import Entry, Layout
-from gradnet_tf.utils.errors import UserError
+from gradnet_tf.utils.errors import UserError, install_command
 
 _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _FILL_ORDER = 256, 257, 258, 259, 262, 266
 _SAMPLES, _ROWS, _PLANAR, _PREDICTOR, _FORMAT = 277, 278, 284, 317, 339
@@ -143,7 +143,7 @@ def _uncompressed(data: bytes, layout: Layout, entries: Mapping[int, Entry]) -> 
     if compression not in _OPENCV_DECODES:
         raise UserError(
             f"is a TIFF in compression {compression}, which needs imagecodecs: "
-            'pip install ".[tiff]" in a checkout, or save it uncompressed'
+            f"{install_command('imagecodecs')}, or save it uncompressed"
         )
     segments = []
     for index, (place, size) in enumerate(zip(places, sizes, strict=True)):

@@ -92,8 +92,9 @@ def rebuild(
 
 
 def reason_of(error: Exception) -> str:
-    """Returns the first line of an error, or its kind."""
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]
+    """Returns the first line of an error, cut between words, or its kind."""
+    line = (str(error).splitlines() or [type(error).__name__])[0]
+    return line if len(line) <= 200 else f"{line[:200].rsplit(' ', 1)[0]} …"
 
 
 @contextlib.contextmanager
@@ -186,9 +187,11 @@ def check_classes(config: Any, what: str, of_keras: bool = False, registered: bo
         allowed = _is_known(config, registered) or (of_keras and _is_of_keras(config))
         if "class_name" in config and not allowed:
             received = config.get("registered_name") or config["class_name"]
+            keras_too = ", or layers of Keras that run no code of their own" if of_keras else ""
+            way = " In Python, load it with your class and give the model: Denoiser(model)."
             raise UserError(
-                f"{what}: names the class {received!r}; expected networks of gradnet_tf only.\n"
-                "Nothing of it was loaded."
+                f"{what}: names the class {received!r}; expected only networks of gradnet_tf"
+                f"{keras_too}.\nNothing of it was loaded.{way if of_keras else ''}"
             )
         for value in config.values():
             check_classes(value, what, of_keras, registered)

@@ -14,7 +14,7 @@ from gradnet_tf.tiling.machine import allowed_cores
 from gradnet_tf.utils.backend import backend_name
 from gradnet_tf.utils.console import note
 from gradnet_tf.utils.containers import read_json
-from gradnet_tf.utils.errors import UserError
+from gradnet_tf.utils.errors import UserError, install_command
 from gradnet_tf.utils.files import sha256_of
 from gradnet_tf.utils.quiet import quiet_native_logs
 
@@ -208,7 +208,7 @@ def load_runner(model: Resolved, flag: str | None) -> Loaded:
     except ModuleNotFoundError as error:
         raise UserError(
             f"{given_as(flag, spec)}: needs {error.name}, which is not installed.\n"
-            'Install it: pip install ".[tensorflow]" in a checkout (or ".[litert]", ".[openvino]").'
+            f"Install it: {install_command(error.name)}."
         ) from error
 
 

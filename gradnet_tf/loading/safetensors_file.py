@@ -7,13 +7,14 @@ the file has bytes for.
 
 import json
 import math
+import re
 from pathlib import Path
 
 import numpy as np
 
 from gradnet_tf.loading.torch_file import MAX_BYTES
 from gradnet_tf.utils.containers import MOST_MEMBERS, read_regular
-from gradnet_tf.utils.errors import UserError
+from gradnet_tf.utils.errors import UserError, install_command
 
 _MOST_HEADER = 2**20
 _BFLOAT16 = "BF16"
@@ -22,7 +23,9 @@ _BFLOAT16 = "BF16"
 def read_safetensors(path: Path) -> dict[str, np.ndarray]:
     """Returns the tensors of a file by name, as float32 (integers as int64).
 
-    The prefix "module." that DataParallel adds to every name is removed.
+    The prefix "module." that DataParallel adds to every name is removed. Such files are sorted by
+    name ("conv10" before "conv2"), so the modules are put into the order in which a network
+    probably has them.
 
     Raises:
         UserError: the file is damaged or too large, or the extra `[safetensors]` is not installed.
@@ -32,7 +35,7 @@ def read_safetensors(path: Path) -> dict[str, np.ndarray]:
     except ModuleNotFoundError as error:
         raise UserError(
             f"{path}: needs safetensors, which is not installed.\n"
-            'Install it: pip install ".[safetensors]" in a checkout.'
+            f"Install it: {install_command('safetensors')}."
         ) from error
     try:
         data = read_regular(path, MAX_BYTES)
@@ -48,7 +51,18 @@ def read_safetensors(path: Path) -> dict[str, np.ndarray]:
         raise UserError(f"{path}: holds no tensors. Download it again.")
     if all(name.startswith("module.") for name in found):
         found = {name.removeprefix("module."): values for name, values in found.items()}
-    return found
+    return dict(sorted(found.items(), key=lambda item: _place(item[0], found)))
+
+
+def _place(name: str, found: dict[str, np.ndarray]) -> tuple:
+    """Returns the sort key of a tensor: the ends of the network, numbers, convolutions, names."""
+    module = name.rpartition(".")[0]
+    shape = found.get(f"{module}.weight", np.zeros(0)).shape
+    outputs, inputs = shape[:2] if len(shape) == 4 else (0, 0)
+    # The first convolution has fewer channels before it than behind it, the last one more.
+    end = (inputs > outputs) - (inputs < outputs)
+    digits = [number.lstrip("0") for number in re.findall(r"\d+", module)]
+    return end, [(len(number), number) for number in digits], len(shape) != 4, name
 
 
 def _check_header(data: bytes) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from gradnet_tf.degradations import sigma_to_unit
 from gradnet_tf.images.image_files import to_float, to_uint8
-from gradnet_tf.utils.errors import UserError
+from gradnet_tf.utils.errors import UserError, install_command
 
 #: Names and descriptions, for lists and messages.
 CLASSICAL = {
@@ -83,8 +83,8 @@ def _bm3d(threads: int):
     except ImportError as error:
         raise UserError(
             "bm3d: the package is not installed.\n"
-            "Install it: pip install bm3d (its licence allows non-commercial use only), or use "
-            "opencv_nlm."
+            f"Install it: {install_command('bm3d')} (its licence allows non-commercial use only), "
+            "or use opencv_nlm."
         ) from error
     profile = bm3d.BM3DProfile()
     profile.num_threads = threads

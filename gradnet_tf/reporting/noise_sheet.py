@@ -8,7 +8,7 @@ from gradnet_tf.analysis.noise_analysis import DISTANCES, PLACE, NoiseAnalysis
 from gradnet_tf.analysis.noise_verdict import NoiseVerdict
 from gradnet_tf.curves.curve_figure import PALETTE, STYLE
 from gradnet_tf.denoiser import to_unit
-from gradnet_tf.utils.errors import UserError
+from gradnet_tf.utils.errors import UserError, install_command
 
 #: Side of the crop that is shown, in pixels.
 _CROP = 3 * PLACE // 2
@@ -38,7 +38,7 @@ def draw_noise(name: str, image: np.ndarray, analysis: NoiseAnalysis, verdict: N
     except ImportError as error:
         raise UserError(
             "--output: the sheet is drawn with matplotlib, which is not installed: "
-            'pip install ".[plot]" in a checkout'
+            f"{install_command('matplotlib')}"
         ) from error
     with styles.context(["default", STYLE]):
         figure = Figure(figsize=(11.7, 8.3), dpi=110, layout="constrained")

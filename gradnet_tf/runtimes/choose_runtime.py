@@ -32,8 +32,8 @@ _FAST_WITH_AMX = (("openvino", "bfloat16"), ("litert", "int8"))
 #: What it tries then, in this order; the first that fits, is installed and allowed.
 _ORDER = (
     ("litert", "float32"),
-    ("keras", "float32"),
     ("openvino", "float32"),
+    ("keras", "float32"),
     *(("keras", precision) for precision in COMPUTES["keras"][1:]),
 )
 _PACKAGES = {"litert": "ai_edge_litert", "openvino": "openvino"}
@@ -76,9 +76,9 @@ def choose(runtime: str, precision: str, file: Path | None) -> Choice:
 
     `auto` takes 8 bits in LiteRT or bfloat16 in OpenVINO, of what is installed, what the
     processor has instructions for, and what costs next to nothing according to the card of the
-    weights; otherwise float32 in LiteRT, which starts in a fraction of Keras' time and needs no
-    TensorFlow. `gradnet bench` replaces this order by what it measured. Keras runs weights where
-    there is a GPU, where KERAS_BACKEND is set, and where nothing else is installed.
+    weights; otherwise float32 in LiteRT or OpenVINO, which start in a fraction of Keras' time and
+    need no TensorFlow. `gradnet bench` replaces this order by what it measured. Keras runs weights
+    where there is a GPU, where KERAS_BACKEND is set, and where nothing else is installed.
 
     Args:
         runtime: one of `RUNTIMES`.
@@ -209,6 +209,11 @@ def processor_flags() -> frozenset[str]:
 def is_installed(runtime: str) -> bool:
     """Whether the package of a runtime is installed."""
     return runtime == "keras" or importlib.util.find_spec(_PACKAGES[runtime]) is not None
+
+
+def has_backend() -> bool:
+    """Whether there is something that Keras can run on."""
+    return any(importlib.util.find_spec(name) is not None for name in ("tensorflow", "jax"))
 
 
 def _has_gpu() -> bool:

@@ -22,6 +22,7 @@ from gradnet_tf.steering.preview_sheet import blended, choose_crop
 from gradnet_tf.steering.texture import Steering
 from gradnet_tf.tiling.tiler import to_unit
 from gradnet_tf.utils.errors import UserError
+from gradnet_tf.weights import AUTO, DEFAULT
 
 #: Side of the crop at 100% and of the overview, in pixels.
 CROP, OVERVIEW = 512, 320
@@ -47,6 +48,19 @@ def orient(pixels: np.ndarray, tag: int) -> np.ndarray:
     if tag in (2, 3, 6, 7):
         pixels = pixels[:, ::-1]
     return pixels
+
+
+def overview(photo: Photo, orientation: int) -> np.ndarray:
+    """Returns a photograph at reduced size, uint8 RGB; a click on it moves the crop."""
+    import cv2
+
+    shown = np.ascontiguousarray(orient(photo.pixels, orientation))
+    scale = OVERVIEW / max(shown.shape[:2])
+    small = blended(shown, shown, 0.0)
+    if scale >= 1:
+        return small
+    size = [max(1, round(side * scale)) for side in shown.shape[1::-1]]
+    return cv2.resize(small, size, interpolation=cv2.INTER_AREA)
 
 
 @dataclasses.dataclass
@@ -80,18 +94,6 @@ class Opened:
         after = _result(before, np.ascontiguousarray(denoised[part]), wanted, detail)
         return blended(before, before, 0.0), blended(after, after, 0.0)
 
-    def overview(self) -> np.ndarray:
-        """Returns the photograph at reduced size, uint8 RGB; a click on it moves the crop."""
-        import cv2
-
-        shown = orient(self.photo.pixels, self.orientation)
-        scale = OVERVIEW / max(shown.shape[:2])
-        small = blended(np.ascontiguousarray(shown), np.ascontiguousarray(shown), 0.0)
-        if scale >= 1:
-            return small
-        size = [max(1, round(side * scale)) for side in shown.shape[1::-1]]
-        return cv2.resize(small, size, interpolation=cv2.INTER_AREA)
-
     def save(self, folder: Path, wanted: Strength, detail: float) -> Path:
         """Writes the whole result with the photograph's metadata; returns its path."""
         pixels = _result(self.photo.pixels, self.denoised, wanted, detail)
@@ -108,14 +110,23 @@ def _result(noisy: np.ndarray, denoised: np.ndarray, wanted: Strength, detail: f
 
 
 def open_photo(
-    path: str | os.PathLike, denoiser: Denoiser, on_tile: Callable[[int, int], None] | None = None
+    path: str | os.PathLike,
+    denoiser: Denoiser,
+    on_tile: Callable[[int, int], None] | None = None,
+    photo: Photo | None = None,
 ) -> tuple[Opened, str]:
-    """Reads and denoises a photograph; returns it and what to say about it, in Markdown.
+    """Denoises a photograph; returns it and what to say about it, in Markdown.
+
+    Args:
+        path: the file.
+        denoiser: what denoises.
+        on_tile: see `Denoiser`.
+        photo: what was read from the file; `None`: it is read here.
 
     Raises:
         UserError: it is not a readable photograph.
     """
-    photo = read_photo(path)
+    photo = photo or read_photo(path)
     pixels = photo.denoised(lambda array: denoiser(array, on_tile=on_tile))
     tag = _orientation(path)
     rows, columns = choose_crop(orient(pixels, tag), CROP)
@@ -125,14 +136,22 @@ def open_photo(
     text = (
         f"**{Path(path).name}**, {width} × {height} pixels, {photo.array.dtype}\n\n"
         f"Noise: σ ≈ {before:.1f} before, {after:.1f} after, on the 0–255 scale\n\n"
-        f"Model: `{denoiser.name}` on {denoiser.runtime}"
+        f"Model: `{_weights_for(denoiser, photo)}` on {denoiser.runtime}"
     )
     if before > _LITTLE and after > _STAYS * before:
         text += (
-            "\n\nMost of the noise stays: it is coarser than what this model was trained on. "
-            "`gradnet app --model gradnet_small_color_blind_bsds500` removes more of it."
+            "\n\nMost of the estimated noise remains: fine texture, or noise that the model does "
+            f"not remove, such as coarse grain. `gradnet noise {Path(path).name}` says more."
         )
     return Opened(Path(path), photo, pixels, tag, center), text
+
+
+def _weights_for(denoiser: Denoiser, photo: Photo) -> str:
+    """Returns the name of the weights that a photograph goes through."""
+    if photo.pixels.shape[-1] == 1:
+        return denoiser.for_gray().name
+    chosen = denoiser.chosen_for(photo.pixels)
+    return chosen.name if chosen.name != AUTO else DEFAULT
 
 
 def _orientation(path: str | os.PathLike) -> int:
@@ -151,17 +170,28 @@ def build_page(denoiser: Denoiser) -> Any:
 
     hidden = gr.File(None, visible=False)
 
-    def opened(path, *sliders, progress=gr.Progress()):  # noqa: B008  Gradio looks for it here
+    def seen(path):
+        """Shows a photograph at once; the network takes longer."""
         if path is None:
-            return None, "Drop a photograph to begin.", None, None, hidden
+            return None, None, "Drop a photograph to begin.", None, None, hidden
+        try:
+            photo = read_photo(path)
+            small = overview(photo, _orientation(path))
+        except (OSError, UserError, MemoryError) as error:
+            raise gr.Error(str(error) or "there is not enough memory", duration=None) from error
+        return photo, None, f"**{Path(path).name}** is being denoised.", small, None, hidden
+
+    def opened(path, photo, *sliders, progress=gr.Progress()):  # noqa: B008  Gradio looks here
+        if photo is None:
+            return None, "Drop a photograph to begin.", None
         progress(0, desc="Denoising")
         try:
-            photo, text = open_photo(
-                path, denoiser, lambda done, total: progress((done, total), desc="Denoising")
+            found, text = open_photo(
+                path, denoiser, lambda done, total: progress((done, total), desc="Denoising"), photo
             )
         except (OSError, UserError, MemoryError) as error:
             raise gr.Error(str(error) or "there is not enough memory", duration=None) from error
-        return photo, text, photo.overview(), photo.crop(*_wanted(sliders)), hidden
+        return found, text, found.crop(*_wanted(sliders))
 
     def moved(photo, *sliders):
         return None if photo is None else photo.crop(*_wanted(sliders))
@@ -185,7 +215,7 @@ def build_page(denoiser: Denoiser) -> Any:
 
     with gr.Blocks(title=_TITLE, analytics_enabled=False) as page:
         gr.Markdown(f"## {_TITLE}")
-        state = gr.State()
+        read, state = gr.State(), gr.State()
         with gr.Row():
             file = gr.File(
                 label="Photograph",
@@ -219,7 +249,7 @@ def build_page(denoiser: Denoiser) -> Any:
                     visible=False,
                     elem_id="result",
                 )
-                overview = gr.Image(
+                small_picture = gr.Image(
                     label="Click to move the crop",
                     elem_id="overview",
                     interactive=False,
@@ -228,12 +258,15 @@ def build_page(denoiser: Denoiser) -> Any:
                     buttons=[],
                 )
         sliders = [strength, luma, chroma, detail]
-        file.change(opened, [file, *sliders], [state, facts, overview, crop, result])
+        first = [read, state, facts, small_picture, crop, result]
+        file.change(seen, file, first, show_progress="hidden").success(
+            opened, [file, read, *sliders], [state, facts, crop], show_progress_on=crop
+        )
         for slider in sliders:
             slider.input(
                 moved, [state, *sliders], crop, show_progress="hidden", trigger_mode="always_last"
             )
-        overview.select(clicked, [state, *sliders], crop, show_progress="hidden")
+        small_picture.select(clicked, [state, *sliders], crop, show_progress="hidden")
         save.click(saved, [state, *sliders], result)
     return page
 

@@ -18,8 +18,9 @@ from gradnet_tf.utils.files import write_file
 from gradnet_tf.utils.ownership import is_recorded, record, require_replaceable
 
 STRENGTHS = (0.25, 0.5, 0.75, 1.0)
-#: Side of the crop in pixels; five of them fit on a usual screen.
-SIDE = 320
+#: Side of the crop in pixels, and width of a sheet. A wider sheet would be reduced in small
+#: windows, which hides noise.
+SIDE, WIDTH = 320, 1000
 _GAP, _CAPTION = 8, 28
 
 
@@ -68,16 +69,19 @@ def draw_sheet(noisy: np.ndarray, denoised: np.ndarray, title: str, side: int = 
     tall, wide = rows.stop - rows.start, columns.stop - columns.start
     # The captions need some width, also below a tiny picture.
     step = max(wide, 120) + _GAP
-    size = (_GAP + step * (1 + len(parts)), 2 * _CAPTION + tall + _GAP)
+    across = min(1 + len(parts), max(1, (WIDTH - _GAP) // step))
+    down = -(-(1 + len(parts)) // across)
+    size = (_GAP + step * across, _CAPTION * (1 + down) + down * (tall + _GAP))
     sheet = Image.new("RGB", size, "white")
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(15)
     place = f"{wide} x {tall} pixels from ({columns.start}, {rows.start}), at 100%"
     draw.text((_GAP, 5), f"{title}: {place}", "black", font)
     for number, (caption, strength) in enumerate([("original", 0.0), *parts]):
-        left = _GAP + number * step
+        left = _GAP + number % across * step
+        top = _CAPTION + number // across * (_CAPTION + tall + _GAP)
         part = blended(noisy[rows, columns], denoised[rows, columns], strength)
-        sheet.paste(Image.fromarray(part), (left, 2 * _CAPTION))
-        draw.text((left, _CAPTION + 5), caption, "black", font)
+        sheet.paste(Image.fromarray(part), (left, top + _CAPTION))
+        draw.text((left, top + 5), caption, "black", font)
     stream = io.BytesIO()
     sheet.save(stream, "PNG")
     return stream.getvalue()

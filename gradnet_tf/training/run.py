@@ -244,16 +244,24 @@ def train(
     naive_model = given.of_another_kind(config) if given else None
     if chief and given:
         note(given.note)
-    if chief and config.warmup_steps > config.steps // 2:
-        warn(
-            f"the learning rate grows over the first {config.warmup_steps} of {config.steps} "
-            "steps, which leaves little or nothing at its peak: give "
-            f"--warmup_steps={config.steps // 10}"
-        )
+    if chief:
+        _warn_of_warmup(config, config.steps)
     with _folder(config, info, naive_model) if chief else contextlib.nullcontext():
         if chief and given and given.weights:
             given.keep(workdir)
-        return _stages(config, make_batches, validation, given, start, workdir, not chief)
+        result = _stages(config, make_batches, validation, given, start, workdir, not chief)
+    if chief and config.time_budget and result["step"] < config.steps:
+        _warn_of_warmup(config, result["step"])
+    return result
+
+
+def _warn_of_warmup(config: TrainConfig, steps: int) -> None:
+    """Warns of a run of `steps` steps most of which have less than the peak learning rate."""
+    if config.warmup_steps > steps // 2:
+        warn(
+            f"the learning rate grows over the first {config.warmup_steps} steps, and the run has "
+            f"{steps}: little or nothing of it is at the peak; give --warmup_steps={steps // 10}"
+        )
 
 
 @contextlib.contextmanager

@@ -1,6 +1,6 @@
 """Checks that the current Keras backend is installed and supported."""
 
-from gradnet_tf.utils.errors import UserError
+from gradnet_tf.utils.errors import UserError, install_command
 
 BACKENDS = ("tensorflow", "jax")
 
@@ -20,8 +20,8 @@ def backend_name() -> str:
         if name in BACKENDS:
             other = next(backend for backend in BACKENDS if backend != name)
             raise UserError(
-                f"Keras' backend is {name}, which is not installed.\nInstall it (pip install "
-                f'".[{name}]" in a checkout), or choose the other one with KERAS_BACKEND={other}.'
+                f"Keras' backend is {name}, which is not installed.\nInstall it "
+                f"({install_command(name)}), or choose the other one with KERAS_BACKEND={other}."
             ) from error
         if name not in ("torch", "openvino"):
             raise

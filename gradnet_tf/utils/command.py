@@ -21,10 +21,12 @@ from gradnet_tf.utils.errors import (
     EXIT_INTERRUPTED,
     EXIT_OK,
     EXIT_USAGE,
+    EXTRAS,
     Interrupted,
     NotFiniteError,
     Stopped,
     UserError,
+    install_command,
 )
 from gradnet_tf.utils.options import CommandLine, Given
 
@@ -190,6 +192,8 @@ def refusal(error: BaseException) -> str | None:
         return "there is not enough memory. Free some, or use smaller files."
     if isinstance(error, RecursionError):
         return "folders or data are nested too deep."
+    if isinstance(error, ModuleNotFoundError) and (error.name or "").split(".")[0] in EXTRAS:
+        return f"needs {error.name}, which is not installed.\nRun: {install_command(error.name)}"
     if isinstance(error, ImportError) and "cannot open shared object" in str(error):
         return f"a library cannot be loaded: {_line(error)}.\nIs a limit on memory too low?"
     # pathlib reports circles of links and NUL bytes by exceptions of general kinds.

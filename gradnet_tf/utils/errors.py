@@ -37,3 +37,37 @@ class Interrupted(RuntimeError):
 
 class Stopped(Interrupted):
     """The user stopped the work, and nothing is wrong: the message is no error."""
+
+
+#: The optional modules, and the extra of pyproject.toml that brings each.
+EXTRAS = {
+    "ai_edge_litert": "litert",
+    "apache_beam": "batch",
+    "bm3d": "bm3d",
+    "gradio": "app",
+    "huggingface_hub": "hub",
+    "imagecodecs": "tiff",
+    "jax": "jax",
+    "kagglehub": "hub",
+    "matplotlib": "plot",
+    "openvino": "openvino",
+    "rawpy": "raw",
+    "safetensors": "safetensors",
+    "scipy": "mat",
+    "tensorboard": "tensorflow",
+    "tensorflow": "tensorflow",
+}
+
+
+def install_command(module: str | None) -> str:
+    """Returns how to install a module that an import did not find.
+
+    The package is on no index, so that an extra is installed from a checkout.
+
+    Args:
+        module: its name in an import; submodules count as their package.
+    """
+    package = (module or "").partition(".")[0]
+    if package in EXTRAS:
+        return f'pip install ".[{EXTRAS[package]}]" in a checkout'
+    return f"pip install {package}"

@@ -14,7 +14,7 @@ import h5py
 import numpy as np
 
 from gradnet_tf.utils.containers import Budget, member, numbers, require_own_numbers
-from gradnet_tf.utils.errors import UserError
+from gradnet_tf.utils.errors import UserError, install_command
 from gradnet_tf.utils.matlab_5 import list_variables, read_variable
 
 #: What an array of a data set may take in memory: SIDD's blocks take 0.25 GB.
@@ -51,7 +51,7 @@ def require_scipy(path: str | os.PathLike):
     except ModuleNotFoundError as error:
         raise UserError(
             f"{path}: MATLAB files of version 5 need SciPy, which is not installed.\n"
-            'Install it (pip install ".[mat]" in a checkout), or save it in MATLAB with -v7.3.'
+            f"Install it ({install_command('scipy')}), or save it in MATLAB with -v7.3."
         ) from error
     return scipy.io
 

@@ -8,7 +8,7 @@ given. What was fetched before comes from the hub's own cache, also without a ne
 import re
 from pathlib import Path
 
-from gradnet_tf.utils.errors import UserError
+from gradnet_tf.utils.errors import UserError, install_command
 from gradnet_tf.weights import ADDRESSES
 from gradnet_tf.weights.preset_folder import CARD, CONFIG, METADATA, WEIGHTS
 
@@ -75,7 +75,7 @@ def _from_kaggle(address: str) -> Path:
 def _not_installed(address: str, package: str) -> UserError:
     return UserError(
         f"{address}: needs {package}, which is not installed.\n"
-        'Install it: pip install ".[hub]" in a checkout, or download the folder and give its path.'
+        f"Install it: {install_command(package)}, or download the folder and give its path."
     )
 
 

@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted((ROOT / "docs/notebooks").glob("*.ipynb"))
 #: What stands in the notebooks, and what the test puts in its place.
 SMALL = {
-    "denoise_photographs": {'"default"': '"gradnet_tiny"'},
+    "denoise_photographs": {'"auto"': '"gradnet_tiny"'},
     "reproduce_a_result": {
         '"cbsd68"': '"sample"',
         '"gradnet_small_color_blind"': '"gradnet_tiny_color_blind"',

@@ -9,6 +9,7 @@ import pytest
 
 from export.savedmodel.saved_model import write_saved_model
 from gradnet_tf.denoiser import Denoiser, load_denoiser
+from gradnet_tf.layers.serialized import reason_of
 from gradnet_tf.models import FFDNet, FixedSigma, GradNet
 from gradnet_tf.models.base import build_model
 from gradnet_tf.utils.errors import UserError
@@ -304,3 +305,32 @@ def test_errors_from_python_name_the_argument(arguments, words):
     assert "--model" not in str(caught.value) and "--runtime" not in str(caught.value)
     with pytest.raises(UserError, match="--model=nothing: no such file"):
         load_denoiser("nothing")
+
+
+def test_a_reason_is_cut_between_words():
+    short = "one line"
+    assert reason_of(ValueError(f"{short}\nanother")) == short
+    words = " ".join(f"layer_{number}" for number in range(100))
+    cut = reason_of(ValueError(words))
+    assert cut.endswith(" …") and len(cut) < 210
+    assert words.startswith(cut.removesuffix(" …") + " ")
+    assert reason_of(ValueError()) == "ValueError"
+
+
+@keras.saving.register_keras_serializable("laboratory")
+class OwnLayer(keras.layers.Layer):
+    def call(self, images):
+        return images
+
+
+def test_a_file_with_a_class_of_ones_own_says_how_to_use_it(tmp_path):
+    inputs = keras.Input((None, None, 3))
+    model = keras.Model(inputs, OwnLayer()(inputs))
+    model.save(tmp_path / "own.keras")
+    with pytest.raises(UserError) as caught:
+        load_denoiser(str(tmp_path / "own.keras"))
+    first, second = str(caught.value).splitlines()
+    assert "'laboratory>OwnLayer'" in first and "layers of Keras" in first
+    assert second.startswith("Nothing of it was loaded.") and "Denoiser(model)" in second
+    picture = np.full((8, 9, 3), 0.5, np.float32)  # and this way works
+    np.testing.assert_allclose(Denoiser(model).denoise(picture[None])[0], picture, atol=1e-6)

@@ -44,6 +44,55 @@ def test_a_network_is_the_same_as_from_pth(tmp_path, kind):
     np.testing.assert_array_equal(model(noisy, *more), expected(noisy, *more))
 
 
+NAMES = {
+    "numbered": "net.generator.dncnn.{}",
+    "of DataParallel inside": "netG.module.features.{}",
+    "numbers in names": "conv{}",
+    "ends by name": ("head.0", "body.{}.0", "tail"),
+    "ends that sort the wrong way": ("z_in", "mid.{}.conv", "a_out"),
+}
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+@pytest.mark.parametrize("names", NAMES)
+def test_the_modules_may_have_any_names(tmp_path, suffix, names):
+    """A .safetensors file is sorted by name: of twelve layers, conv10 stands before conv2."""
+    usual = chain_tensors("model", 3, 6, 3, layers=12)
+    first, inner, last = NAMES[names] if isinstance(NAMES[names], tuple) else (NAMES[names],) * 3
+    renamed = {}
+    for name, values in usual.items():
+        _, number, part = name.split(".")
+        name = first if number == "0" else last if number == "22" else inner
+        renamed[f"{name.format(number)}.{part}"] = values
+    written = write_zip if suffix == ".pth" else write
+    model, text = load_published(written(tmp_path / f"a{suffix}", renamed))
+    expected, expected_text = load_published(write_zip(tmp_path / "usual.pth", usual))
+    assert text == expected_text == "DnCNN, color, 12 layers of 6"
+    noisy = np.random.default_rng(3).random((1, 12, 14, 3), np.float32)
+    np.testing.assert_array_equal(model(noisy), expected(noisy))
+
+
+def test_normalised_layers_of_a_sorted_file_follow_their_convolutions(tmp_path):
+    usual = chain_tensors("model", 1, 6, 1, layers=12, bias=False, norm=True)
+    renamed, layer = {}, 0
+    for name, values in usual.items():
+        _, _, part = name.split(".")
+        layer += values.ndim == 4
+        kind = "conv" if values.ndim == 4 else "bn"
+        renamed[f"layers.{kind}{layer:02}.{part}"] = values
+    model, text = load_published(write(tmp_path / "a.safetensors", renamed))
+    expected, expected_text = load_published(write_zip(tmp_path / "usual.pth", usual))
+    assert text == expected_text
+    noisy = np.random.default_rng(3).random((1, 12, 14, 1), np.float32)
+    np.testing.assert_array_equal(model(noisy), expected(noisy))
+
+
+def test_a_number_of_any_length_in_a_name_is_no_fault(tmp_path):
+    tensors = {f"conv{'9' * 5000}.weight": np.zeros((6, 3, 3, 3), np.float32)}
+    with pytest.raises(UserError, match="not recognized"):
+        load_published(write(tmp_path / "a.safetensors", tensors))
+
+
 def raw_file(path, dtype, data, shape):
     header = {"a": {"dtype": dtype, "shape": shape, "data_offsets": [0, len(data)]}}
     text = json.dumps(header).encode()

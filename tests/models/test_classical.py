@@ -80,7 +80,7 @@ def test_the_estimate_follows_the_image():
 
 def test_a_missing_package_is_reported_with_command_and_licence(monkeypatch):
     monkeypatch.setitem(sys.modules, "bm3d", None)
-    with pytest.raises(UserError, match="pip install bm3d .*non-commercial use only"):
+    with pytest.raises(UserError, match=r'pip install "\.\[bm3d\]" .*non-commercial use only'):
         load_denoiser("bm3d")
 
 

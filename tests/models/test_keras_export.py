@@ -60,6 +60,8 @@ def test_litert(model, tmp_path):
 
 
 @pytest.mark.slow
+# tf2onnx asks NumPy for names that NumPy has dropped.
+@pytest.mark.filterwarnings("ignore:In the future `np.object`:FutureWarning")
 def test_onnx(model, tmp_path):
     pytest.importorskip("tf2onnx")
     runtime = pytest.importorskip("onnxruntime")

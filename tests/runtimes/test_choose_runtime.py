@@ -61,6 +61,8 @@ def test_auto_takes_what_the_processor_and_the_card_allow(machine, file):
     assert choose("auto", "auto", file).note == ""
     machine("avx512_vnni avx512_bf16", ())
     assert chosen("auto", "auto", file) == ("keras", "float32")
+    machine("", ("openvino",))  # With `[openvino]` alone there is nothing that Keras could run on.
+    assert chosen("auto", "auto", file) == ("openvino", "float32")
 
 
 def test_what_is_given_is_taken(machine, file):

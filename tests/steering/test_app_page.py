@@ -8,6 +8,7 @@ import shutil
 import sys
 import urllib.request
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -15,7 +16,7 @@ from PIL import Image
 from gradnet_tf.cli.main import main
 from gradnet_tf.denoiser import Denoiser, Strength
 from gradnet_tf.images.photo_files import read_photo
-from gradnet_tf.steering.app_page import CROP, OVERVIEW, open_photo, orient, start
+from gradnet_tf.steering.app_page import CROP, OVERVIEW, open_photo, orient, overview, start
 
 SIZES = ((1400, 900), (820, 1100), (390, 844))
 CHROMIUM = next(
@@ -62,7 +63,7 @@ def test_sliders_blend_one_result_and_the_saved_file_keeps_its_metadata(photo, d
     np.testing.assert_array_equal(same, unchanged)
     half = opened.crop(Strength(0.5), 0.0)[1].astype(int)
     assert np.abs(half - (before.astype(int) + after) / 2).max() <= 1
-    assert max(opened.overview().shape) == OVERVIEW
+    assert max(overview(opened.photo, opened.orientation).shape) == OVERVIEW
     opened.center = (0, 0)  # a click in the corner
     np.testing.assert_array_equal(
         opened.crop(Strength(), 0.0)[0], orient(opened.photo.pixels, 6)[:CROP, :CROP]
@@ -73,6 +74,27 @@ def test_sliders_blend_one_result_and_the_saved_file_keeps_its_metadata(photo, d
     assert np.abs(read_photo(saved).pixels - expected).mean() < 3  # JPEG
     with Image.open(saved) as image:
         assert image.getexif()[0x010F] == "Camera" and image.getexif()[0x0112] == 6
+
+
+@pytest.mark.parametrize(
+    ("kind", "weights"),
+    [
+        ("white", "gradnet_small_color_blind"),
+        ("camera", "gradnet_small_color_real"),
+        ("gray", "gradnet_small_gray_blind"),
+        ("given", "gradnet_tiny_color_blind"),
+    ],
+)
+def test_the_page_names_the_weights_that_were_used(photo, tmp_path, denoiser, kind, weights):
+    pixels = np.asarray(Image.open(photo))
+    if kind == "camera":  # Developed: noise that is smooth over some pixels.
+        noise = np.random.default_rng(2).normal(0, 40, pixels.shape).astype(np.float32)
+        clean = cv2.GaussianBlur(pixels.astype(np.float32), (0, 0), 8)
+        pixels = np.clip(clean + cv2.GaussianBlur(noise, (0, 0), 1.0), 0, 255).astype(np.uint8)
+    Image.fromarray(pixels[..., 0] if kind == "gray" else pixels).save(tmp_path / "a.png")
+    auto = denoiser if kind == "given" else Denoiser("auto")
+    _, text = open_photo(tmp_path / "a.png", auto)
+    assert f"Model: `{weights}` on " in text
 
 
 def test_without_gradio_the_extra_is_named(monkeypatch, capsys):

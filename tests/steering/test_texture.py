@@ -1,11 +1,12 @@
 """`--detail` and `--mask`: what is put back, and where."""
 
+import cv2
 import numpy as np
 import pytest
 
 from gradnet_tf.cli.main import main
 from gradnet_tf.images.image_files import read_image, write_image
-from gradnet_tf.steering.preview_sheet import SIDE, choose_crop, draw_sheet
+from gradnet_tf.steering.preview_sheet import SIDE, WIDTH, choose_crop, draw_sheet
 from gradnet_tf.steering.texture import Steering, texture_weight
 
 
@@ -121,3 +122,13 @@ def test_the_crop_shows_flat_and_textured_parts():
     for shape in ((1, 1, 3), (5, 400, 1)):
         part = np.full(shape, 0.5, np.float32)
         assert draw_sheet(part, part, "a").startswith(b"\x89PNG")
+
+
+def test_a_sheet_fits_into_small_windows_and_shows_every_pixel():
+    noisy, denoised = np.zeros((400, 500, 3), np.uint8), np.full((400, 500, 3), 200, np.uint8)
+    sheet = cv2.imdecode(np.frombuffer(draw_sheet(noisy, denoised, "a"), np.uint8), 1)
+    assert sheet.shape[1] <= WIDTH and sheet.shape[0] > 2 * SIDE
+    for level in (0, 50, 100, 150, 200):
+        rows, columns = np.nonzero((sheet == level).all(axis=-1))
+        # Letters have grays of their own, so that a part is found by its many pixels.
+        assert SIDE**2 <= len(rows) < 1.01 * SIDE**2, level

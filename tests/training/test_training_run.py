@@ -220,3 +220,23 @@ def test_a_lock_that_is_somebodys_own_file_is_not_emptied(tmp_path):
     with held(tmp_path):
         pass
     assert (tmp_path / ".lock").read_text() == "package lock, mine"
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"steps": 60}, "over the first 100 steps, and the run has 60: "),
+        ({"steps": 199}, "over the first 100 steps, and the run has 199: "),
+        ({"steps": 200}, ""),
+        ({"steps": 60, "warmup_steps": 6}, ""),
+        # A budget decides about the number of steps: one step here, see `stages`.
+        ({"steps": 1000, "time_budget": 60.0}, "and the run has 1: "),
+    ],
+)
+def test_a_warm_up_longer_than_half_the_run_is_warned_of(tmp_path, stages, capsys, changes, words):
+    train(tmp_path, joint=True, naive_steps=0, **changes)
+    printed = capsys.readouterr().err
+    assert printed.count("warning: the learning rate grows") == bool(words)
+    assert words in printed
+    if words and "time_budget" not in changes:
+        assert printed.endswith(f"give --warmup_steps={changes['steps'] // 10}\n")

@@ -1,10 +1,24 @@
 """The time left, by the pace of this invocation once there is one; notes, printed or logged."""
 
 import logging
+import re
+from pathlib import Path
 
+import numpy as np
 import pytest
 
+from gradnet_tf import Denoiser
 from gradnet_tf.utils.console import LOGGER, TimeLeft, duration_text, inform, note, quiet, warn
+
+ROOT = Path(__file__).resolve().parents[2]
+#: `note` and its like; the boundary of commands; two commands that are no part of `gradnet`.
+PRINTERS = {
+    "gradnet_tf/utils/console.py",
+    "gradnet_tf/utils/command.py",
+    "gradnet_tf/utils/options.py",
+    "gradnet_tf/batch/__main__.py",
+    "gradnet_tf/steering/preview_sheet.py",
+}
 
 
 def test_the_first_steps_tell_nothing():
@@ -55,6 +69,35 @@ def test_notes_go_to_logging_if_a_program_asks_for_it(capsys, monkeypatch):
     finally:
         LOGGER.setLevel(logging.NOTSET)
     assert capsys.readouterr().err == ""
+
+
+def test_a_denoiser_in_a_program_logs_and_prints_nothing(capsys, caplog, monkeypatch):
+    picture = np.random.default_rng(0).integers(90, 160, (24, 24, 3), np.uint8)
+    denoise = Denoiser("opencv_nlm")
+    denoise(picture)
+    printed = capsys.readouterr().err
+    assert "noise level not given, estimated: sigma=" in printed
+    monkeypatch.setattr(LOGGER, "handlers", [caplog.handler])
+    monkeypatch.setattr(LOGGER, "propagate", False)
+    LOGGER.setLevel(logging.INFO)
+    try:
+        denoise(picture)
+    finally:
+        LOGGER.setLevel(logging.NOTSET)
+    assert [(r.name, r.levelname, r.getMessage()) for r in caplog.records] == [
+        ("gradnet_tf", "INFO", printed.rstrip("\n"))
+    ]
+    assert capsys.readouterr() == ("", "")
+
+
+def test_the_library_prints_failures_of_commands_only():
+    """What a program that imports the library would see on its standard error."""
+    printers = {
+        path.relative_to(ROOT).as_posix()
+        for path in (ROOT / "gradnet_tf").rglob("*.py")
+        if re.search(r"print\([^\n]*file=sys\.stderr", path.read_text("utf-8"))
+    }
+    assert all(path.startswith("gradnet_tf/cli/") for path in printers - PRINTERS), printers
 
 
 def test_quiet_leaves_warnings(capsys):

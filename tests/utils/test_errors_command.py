@@ -1,15 +1,19 @@
 """Exit codes and messages of a script: what a person sees when something goes wrong."""
 
 import contextlib
+import re
 import signal
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 
 import pytest
 
 from gradnet_tf.utils import errors
 from gradnet_tf.utils.command import guarded, remembered_interrupt, report_error
 
+ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = """
 import sys
 sys.path.insert(0, {root!r})
@@ -67,6 +71,66 @@ def test_an_error_for_people_is_one_message_and_its_code(run, name, code):
     done = run(f"raise {name}('the lamp is out; bring another')", "--output=x")
     assert done.returncode == code
     assert done.stderr == "error: the lamp is out; bring another\n"
+
+
+def test_a_clean_stop_is_no_error(run):
+    done = run(
+        "from gradnet_tf.utils.errors import Stopped\n    raise Stopped('stopped at step 7')",
+        "--output=x",
+    )
+    assert (done.returncode, done.stderr) == (75, "stopped at step 7\n")
+
+
+def test_every_extra_is_named_by_what_it_brings():
+    """An extra that nobody is told of, or a hint at one that does not exist, would show here."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    extras = project["project"]["optional-dependencies"]
+    assert set(errors.EXTRAS.values()) == set(extras)
+    for module, extra in errors.EXTRAS.items():
+        packages = {re.match(r"[\w.-]+", line)[0].replace("-", "_") for line in extras[extra]}
+        assert module in packages
+
+
+def test_install_hints_have_one_source_and_name_no_index():
+    """The package is on no index: `pip install gradnet-tf[...]` would fetch a stranger's."""
+    assert errors.install_command("ai_edge_litert.interpreter") == (
+        'pip install ".[litert]" in a checkout'
+    )
+    assert errors.install_command("skimage") == "pip install skimage"
+    written = {}
+    for folder in ("gradnet_tf", "datasets", "export", "experiments", "benchmarks"):
+        for path in (ROOT / folder).rglob("*.py"):
+            text = path.read_text("utf-8")
+            assert not re.search(r"pip install [^\n]*gradnet[-_]tf", text), path
+            if found := re.findall(r"""['"(: ]pip install [\w"'\[.{]+""", text):
+                written[path.relative_to(ROOT).as_posix()] = len(found)
+    # Besides the one function: the samples' packages are no extra; a card is read outside.
+    assert set(written) == {
+        "gradnet_tf/utils/errors.py",
+        "gradnet_tf/weights/hub_card.py",
+        "datasets/sets/sample.py",
+        "benchmarks/speed/__main__.py",
+    }
+
+
+@pytest.mark.parametrize("module", sorted(errors.EXTRAS))
+def test_a_missing_optional_module_is_no_traceback(capsys, module):
+    def main():
+        raise ModuleNotFoundError(f"No module named '{module}.part'", name=f"{module}.part")
+
+    assert guarded(main) == 2
+    assert capsys.readouterr().err == (
+        f"error: needs {module}.part, which is not installed.\n"
+        f'Run: pip install ".[{errors.EXTRAS[module]}]" in a checkout\n'
+    )
+
+
+def test_a_missing_module_of_our_own_is_a_fault():
+    def main():
+        raise ModuleNotFoundError("No module named 'gradnet_tf.gone'", name="gradnet_tf.gone")
+
+    with pytest.raises(ModuleNotFoundError):
+        guarded(main)
 
 
 def test_a_fault_of_the_program_keeps_its_traceback(run):

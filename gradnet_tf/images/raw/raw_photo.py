@@ -15,7 +15,7 @@ import numpy as np
 from gradnet_tf.images import tiff
 from gradnet_tf.images.photo import Photo
 from gradnet_tf.images.tiff_tags import read_directory, read_layout
-from gradnet_tf.utils.errors import UserError
+from gradnet_tf.utils.errors import UserError, install_command
 
 #: Suffixes of raw files; results of these have the suffix .tif.
 RAW_SUFFIXES = tuple(".dng .cr2 .cr3 .nef .arw .raf .orf .rw2 .pef .srw".split())
@@ -70,8 +70,8 @@ def read(data: bytes, format: str, max_megapixels: float) -> Photo:
         import rawpy
     except ImportError as error:
         raise UserError(
-            'is a raw file, which needs rawpy: pip install ".[raw]" in a checkout, or convert it '
-            "to TIFF first"
+            f"is a raw file, which needs rawpy: {install_command('rawpy')}, or convert it to TIFF "
+            "first"
         ) from error
     try:
         with rawpy.imread(io.BytesIO(data)) as raw:
