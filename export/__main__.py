@@ -26,13 +26,13 @@ def main(given: Given) -> int:
     output = Path(config.output)
     if output.exists() and not output.is_dir():
         raise UserError(f"--output={output}: expected a folder. Received: a file.")
-    from datasets.sets.catalog import find_dataset, find_training_sets
+    from datasets.sets.catalog import find_calibration_sets, find_dataset
     from export.export_command import export
 
     images = find_dataset(config.dataset, config.data_dir, max_images=config.max_images)
 
     def calibration_images(channels: int | None = None):
-        return find_training_sets(config.calibration, config.data_dir, channels)[0]
+        return find_calibration_sets(config.calibration, config.data_dir, channels)
 
     if any("int8" in name for name in config.formats):
         calibration_images()  # reports a missing set before the first format is written

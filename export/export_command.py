@@ -23,8 +23,8 @@ def export(
     Args:
         config: what to export.
         images: set for the quality figures.
-        calibration_images: maps channels to the set for choosing the ranges of int8 files; called
-            only for such files. `None`: `images`.
+        calibration_images: maps channels to the sets for choosing the ranges of int8 files; called
+            only for such files. `None`: `images` alone.
 
     Returns:
         0, or 1 if an artifact failed its check (with the figures on standard error).
@@ -51,7 +51,7 @@ def export(
 
     @functools.cache
     def int8_network():
-        found = calibration_images(denoiser.channels) if calibration_images else images
+        found = calibration_images(denoiser.channels) if calibration_images else (images,)
         return _int8_network(denoiser, found, config)
 
     @functools.cache
@@ -95,11 +95,11 @@ def _export_format(job, format: str):
     return export_tflite(job, parse_tflite(format))
 
 
-def _int8_network(denoiser, images, config: ExportConfig):
+def _int8_network(denoiser, image_sets, config: ExportConfig):
     from export.litert.int8_network import calibrated
 
     try:
-        return calibrated(denoiser.model, images, denoiser.source["trained_sigma"], config.seed)
+        return calibrated(denoiser.model, image_sets, denoiser.source["trained_sigma"], config.seed)
     except ValueError as error:
         raise UserError(f"--formats: {error}. Leave int8 out.") from error
 

@@ -57,6 +57,7 @@ BACKENDS = {"tensorflow", "jax", "torch"}
 # Measured beside our networks where somebody has it; nothing needs it.
 OPTIONAL = {
     "benchmarks/speed/contenders.py": {"torch", "onnxruntime", "openvino"},
+    "benchmarks/speed/programs.py": {"bm3d", "torch"},
     "benchmarks/speed/torch_gradnet.py": {"torch"},
     "benchmarks/speed/training_cell.py": {"torch"},
     "tools/docs_site.py": {"mkdocs"},

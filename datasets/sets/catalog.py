@@ -127,3 +127,15 @@ def find_training_sets(
     training = find_dataset(name, data_dir, info.training_split, max_images, channels)
     validation = find_dataset(name, data_dir, info.validation_split, None, channels)
     return training, validation
+
+
+def find_calibration_sets(
+    name: str, data_dir: str | Path | None = None, channels: int | None = None
+) -> tuple[ImageSet, ImageSet]:
+    """Returns what 8-bit ranges are chosen with: a set's training split, and generated drawings.
+
+    Photographs hardly have edges from black to white; ranges from them alone cut off those of text.
+    The arguments and errors are those of `find_training_sets`.
+    """
+    drawings, _ = find_training_sets("drawings", channels=channels, max_images=16)
+    return find_training_sets(name, data_dir, channels)[0], drawings

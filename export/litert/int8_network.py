@@ -12,7 +12,6 @@ import keras
 import numpy as np
 from keras import ops
 
-from datasets.sets.catalog import find_dataset
 from export.litert.silent_units import LEVELS as NOISE_LEVELS
 from export.litert.silent_units import noisy_crops, silent_units
 
@@ -23,8 +22,6 @@ _KEPT = 20_000
 _PARTS = np.linspace(0.15, 1.0, 35)
 #: The smallest magnitude of a channel that is looked at, as a fraction of the largest one.
 _LEAST_SCALE = 1e-4
-#: Number of generated drawings beside the calibration images.
-_DRAWINGS = 16
 
 
 @keras.saving.register_keras_serializable(package="gradnet_tf_export")
@@ -332,22 +329,17 @@ def is_plain_chain(model) -> bool:
     return getattr(model, "is_plain_chain", False)
 
 
-def calibrated(model, images, levels: tuple[float, float] | None, seed: int = 0) -> Int8Network:
-    """Returns the 8-bit network, calibrated on noisy crops of the images and of drawings.
-
-    Without drawings the ranges would cut off the edges of text, which photographs hardly have.
+def calibrated(model, image_sets, levels: tuple[float, float] | None, seed: int = 0) -> Int8Network:
+    """Returns the 8-bit network, calibrated on noisy crops.
 
     Args:
         model: see `Int8Network`.
-        images: set of clean images.
+        image_sets: sets of clean images.
         levels: lowest and highest noise level of the training, on the 0-255 scale.
         seed: seed of crops, levels and noise.
     """
-    drawings = find_dataset("drawings", max_images=_DRAWINGS, channels=model.channels)
     crops = [
-        crop
-        for each in (images, drawings)
-        for crop in noisy_crops(each, levels or NOISE_LEVELS, seed)
+        crop for images in image_sets for crop in noisy_crops(images, levels or NOISE_LEVELS, seed)
     ]
     network = Int8Network(model, silent_units(model, crops))
     for end_of_pass in (network.equalize, network.settle):

@@ -95,7 +95,7 @@ def test_crops_are_fixed_by_the_seed_and_noisy_as_asked():
 )
 def test_the_file_computes_what_the_network_simulates(preset, channels, tmp_path):
     model = tiny_model(preset, channels)
-    network = calibrated(model, Images(channels), (0.0, 30.0))
+    network = calibrated(model, [Images(channels)], (0.0, 30.0))
     write_tflite(network, tmp_path / "a.tflite", "int8")
     runner = TFLiteRunner(tmp_path / "a.tflite")
     images = next(noisy_crops(Images(channels), (20.0, 20.0), 3))
@@ -111,7 +111,7 @@ def test_the_file_computes_what_the_network_simulates(preset, channels, tmp_path
     rounded = sum(int(np.prod(each.conv.kernel.shape)) for each in int8_convs(network))
     assert rounded > 0.4 * model.count_params()
     size = (tmp_path / "a.tflite").stat().st_size
-    assert size < 4 * model.count_params() - 2.9 * rounded + 60_000
+    assert size < 4 * model.count_params() - 2.9 * rounded + 80_000
 
 
 def int8_convs(network):
@@ -119,28 +119,25 @@ def int8_convs(network):
     return [layer for layer in layers if isinstance(layer, Int8Conv)]
 
 
-def test_drawings_take_part_in_the_calibration():
-    """The brightest range must fit edges from black to white, which the flat images lack."""
+class Dim(Images):
+    """Scenes with little contrast."""
 
-    class Flat(Images):
-        def load(self, index):
-            return super().load(index) // 8 + 100
+    def load(self, index):
+        return super().load(index) // 8 + 100
 
-    chain = calibrated(tiny_model("dncnn_tiny"), Flat(), (0.0, 0.0)).chain
-    assert float(chain.range.high) > 0.0
-    crops = list(noisy_crops(Flat(), (0.0, 0.0), 0))
-    alone = Int8Network(tiny_model("dncnn_tiny"))
-    for end_of_pass in (alone.equalize, alone.settle):
-        for crop in crops:
-            alone(crop)
-        end_of_pass()
-    assert float(chain.range.high) > 1.2 * float(alone.chain.range.high)
+
+def test_all_sets_take_part_in_the_calibration():
+    alone, both = (
+        calibrated(tiny_model("dncnn_tiny"), sets, (0.0, 0.0)).chain.range
+        for sets in ([Dim()], [Dim(), Images()])
+    )
+    assert float(both.high) > 1.2 * float(alone.high) > 0
 
 
 def test_sums_and_fusion_stay_float():
     """What passes through the network unrounded: a unit's input reaches its output exactly."""
     model = tiny_model()
-    network = calibrated(model, Images(), (0.0, 30.0))
+    network = calibrated(model, [Images()], (0.0, 30.0))
     module = network.body_modules[0]
     for _, conv2 in module.convs:
         conv2.conv.kernel.assign(np.zeros(conv2.conv.kernel.shape))
@@ -156,7 +153,7 @@ def test_sums_and_fusion_stay_float():
 
 def test_attention_can_be_given_and_is_returned():
     model = tiny_model()
-    network = calibrated(model, Images(), (0.0, 30.0))
+    network = calibrated(model, [Images()], (0.0, 30.0))
     images = next(noisy_crops(Images(), (20.0, 20.0), 3))
     outputs = network(images, return_intermediates=True)
     assert [v.shape[-1] for v in outputs["attention"]] == list(model.attention_widths)
@@ -191,7 +188,7 @@ def test_units_that_never_fire_are_left_out(tmp_path):
     assert silent_units(model, crops) == [unit]
     wanted = np.asarray(model(crops[0]))
     write_tflite(model, tmp_path / "whole.tflite", "float16")
-    write_tflite(calibrated(model, Images(), (0.0, 30.0)), tmp_path / "int8.tflite", "int8")
+    write_tflite(calibrated(model, [Images()], (0.0, 30.0)), tmp_path / "int8.tflite", "int8")
     assert np.isfinite(TFLiteRunner(tmp_path / "int8.tflite").run(crops[0])).all()
     without_silent_units(model, Images(), None, 0)
     np.testing.assert_array_equal(model(crops[0]), wanted)

@@ -66,7 +66,7 @@ def main(given: Given) -> int:
         raise UserError(
             f"--model={options.model}: no such weights. Expected one of {weights.shipped_names()}."
         )
-    from datasets.sets.catalog import find_dataset, find_training_sets
+    from datasets.sets.catalog import find_calibration_sets, find_dataset
     from export.export_command import export
     from export.export_config import ExportConfig
 
@@ -76,7 +76,7 @@ def main(given: Given) -> int:
         )
 
     def calibration_images(channels: int):
-        return find_training_sets(options.calibration, options.data_dir, channels)[0]
+        return find_calibration_sets(options.calibration, options.data_dir, channels)
 
     folder = weights.FOLDER / "litert"
     folder.mkdir(exist_ok=True)

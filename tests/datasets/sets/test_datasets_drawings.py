@@ -7,7 +7,7 @@ from datasets.__main__ import main as datasets_command
 from datasets.pipeline.batches import TrainingBatches
 from datasets.pipeline.pipeline_config import PipelineConfig
 from datasets.sets import drawings
-from datasets.sets.catalog import find_dataset, find_training_sets
+from datasets.sets.catalog import find_calibration_sets, find_dataset, find_training_sets
 from gradnet_tf.images.image_files import to_gray
 
 SOME = 12
@@ -108,3 +108,10 @@ def test_batches_are_made_of_it():
     noisy, clean = TrainingBatches(image_set, PipelineConfig(4, 64, 25, 25)).batch(0)
     assert noisy.shape == clean.shape == (4, 64, 64, 3)
     assert 0 <= clean.min() and clean.max() <= 1
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_ranges_of_8_bits_are_chosen_with_drawings_too(channels):
+    photographs, lines = find_calibration_sets("sample", channels=channels)
+    assert photographs.name == "sample" and lines.name == "drawings" and len(lines.names) == 16
+    assert photographs.load(0).shape[-1] == lines.load(0).shape[-1] == channels
