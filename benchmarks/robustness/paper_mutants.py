@@ -351,10 +351,10 @@ MUTANTS = (
     ),
     Mutant(
         "a message installs the package from an index",
-        "weights/hub.py",
-        'pip install ".[hub]"',
-        "pip install gradnet-tf[hub]",
-        "test_docs_pages.py::test_no_message_says_that_the_package_is_on_an_index",
+        "utils/errors.py",
+        'pip install ".[{EXTRAS[package]}]" in a checkout',
+        "pip install gradnet-tf[{EXTRAS[package]}]",
+        "test_errors_command.py::test_install_hints_have_one_source_and_name_no_index",
     ),
     Mutant(
         "the default's card says that gray is replicated",

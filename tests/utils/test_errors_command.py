@@ -100,6 +100,8 @@ def test_install_hints_have_one_source_and_name_no_index():
     written = {}
     for folder in ("gradnet_tf", "datasets", "export", "experiments", "benchmarks"):
         for path in (ROOT / folder).rglob("*.py"):
+            if path.name == "paper_mutants.py":  # It quotes the fault, to put it back.
+                continue
             text = path.read_text("utf-8")
             assert not re.search(r"pip install [^\n]*gradnet[-_]tf", text), path
             if found := re.findall(r"""['"(: ]pip install [\w"'\[.{]+""", text):
