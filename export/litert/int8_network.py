@@ -22,6 +22,10 @@ _KEPT = 20_000
 _PARTS = np.linspace(0.15, 1.0, 35)
 #: The smallest magnitude of a channel that is looked at, as a fraction of the largest one.
 _LEAST_SCALE = 1e-4
+#: Tensors whose values are all smaller count as zero.
+_LEAST_RANGE = 1e-6
+#: The smallest range of a channel's kernel, as a fraction of the largest one.
+_LEAST_KERNEL = 1e-3
 
 
 @keras.saving.register_keras_serializable(package="gradnet_tf_export")
@@ -68,10 +72,14 @@ class ActivationRange(keras.layers.Layer):
 def least_error_range(values: np.ndarray) -> tuple[float, float]:
     """Returns the range (low ≤ 0, high > 0) with the least mean squared error of 8-bit rounding.
 
+    A tensor without values gets (0, 1): XNNPACK refuses files with vanishing ranges.
+
     The full range wastes levels on rare values; a narrower one clips them. The ends are optimized
     alternately, twice.
     """
     values = np.asarray(values, np.float64)
+    if np.abs(values).max() < _LEAST_RANGE:
+        return 0.0, 1.0
     lowest, highest = min(values.min(), 0.0), max(values.max(), 1e-6)
 
     def error(low, high):
@@ -90,7 +98,10 @@ def least_error_range(values: np.ndarray) -> tuple[float, float]:
 
 def rounded_kernel(kernel):
     """Rounds a kernel (h, w, in, out) to 8 bits, with one range per output channel."""
-    top = ops.maximum(ops.max(ops.abs(kernel), axis=(0, 1, 2)), 1e-6)
+    top = ops.max(ops.abs(kernel), axis=(0, 1, 2))
+    # XNNPACK refuses a file in which the ranges of a dead channel, whose kernel weight decay has
+    # brought to zero, and of a live one differ by more.
+    top = ops.maximum(top, ops.maximum(_LEAST_KERNEL * ops.max(top), 1e-6))
     return keras.quantizers.fake_quant_with_min_max_vars(
         kernel, -top, top, narrow_range=True, axis=-1
     )

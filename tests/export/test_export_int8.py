@@ -114,6 +114,23 @@ def test_the_file_computes_what_the_network_simulates(preset, channels, tmp_path
     assert size < 4 * model.count_params() - 2.9 * rounded + 80_000
 
 
+def test_a_network_with_dead_channels_runs(tmp_path):
+    """XNNPACK refuses tensors and kernels whose ranges vanish, which weight decay makes."""
+    model = tiny_model()
+    unit = model.body.residual_modules[0].units[0]
+    kernel = np.array(unit.conv1.kernel)
+    kernel[..., ::2] = 1e-9
+    unit.conv1.kernel.assign(kernel)
+    unit.conv1.bias.assign(np.full(unit.conv1.bias.shape, -0.05))
+    network = calibrated(model, [Images()], (0.0, 30.0))
+    hidden = network.body_modules[0].convs[0]
+    write_tflite(network, tmp_path / "a.tflite", "int8")
+    images = next(noisy_crops(Images(), (20.0, 20.0), 3))
+    found = TFLiteRunner(tmp_path / "a.tflite").run(images)
+    assert hidden and np.mean((found - np.clip(model(images), 0, 1)) ** 2) < 1e-3
+    assert least_error_range(np.zeros(9)) == (0.0, 1.0)
+
+
 def int8_convs(network):
     layers = network._flatten_layers(include_self=False)
     return [layer for layer in layers if isinstance(layer, Int8Conv)]
