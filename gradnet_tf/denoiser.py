@@ -510,14 +510,22 @@ class Denoiser:
             name = self.source["camera"]
             self._for_camera = _load_partner(self, name) if name else self
             if name:
-                note(f"pictures with a camera's noise are denoised by {name}")
+                how = _other_precision(self._for_camera, self)
+                note(f"pictures with a camera's noise are denoised by {name}{how}")
         return self._for_camera
 
-    def chosen_for(self, image: np.ndarray) -> "Denoiser":
-        """Returns the denoiser that a color picture, (H, W, 3), goes through: see `for_camera`."""
-        survey = survey_noise(image)
-        is_camera = self.source["camera"] and _is_for_camera_weights(image, survey)
-        return self.for_camera() if is_camera and not survey.is_drawing else self
+    def chosen_for(self, image: np.ndarray, survey: NoiseSurvey | None = None) -> "Denoiser":
+        """Returns the denoiser that a color picture, (H, W, 3), goes through: see `for_camera`.
+
+        Args:
+            image: the picture.
+            survey: of the picture; by default it is made here.
+        """
+        if not self.source["camera"]:
+            return self
+        survey = survey or survey_noise(image)
+        is_camera = not survey.is_drawing and _is_for_camera_weights(image, survey)
+        return self.for_camera() if is_camera else self
 
     def run_picture(
         self,
@@ -554,8 +562,8 @@ class Denoiser:
         survey = survey or survey_noise(image)
         if survey.is_drawing:
             return unchanged(image, pixels, on_tile)
-        if self.source["camera"] and _is_for_camera_weights(image, survey):
-            return self.for_camera().run_picture(image, sigma, tiles, pixels, on_tile, survey)
+        if (chosen := self.chosen_for(image, survey)) is not self:
+            return chosen.run_picture(image, sigma, tiles, pixels, on_tile, survey)
         least = _STILL_SHARE_OF_CAMERAS if survey.is_camera else _STILL_SHARE
         if survey.still_share > least and not survey.noise_free:
             pixels = dataclasses.replace(pixels, still=survey.still)
@@ -699,8 +707,18 @@ def load_gray_partner(denoiser):
         return None
     partner = _load_partner(denoiser, name)
     color = weights.DEFAULT if denoiser.name == weights.AUTO else denoiser.name
-    note(f"gray pictures and gray noise are denoised by {name}, the gray weights of {color}")
+    how = _other_precision(partner, denoiser)
+    note(f"gray pictures and gray noise are denoised by {name}, the gray weights of {color}{how}")
     return partner
+
+
+def _other_precision(partner: Denoiser, denoiser: Denoiser) -> str:
+    """Returns ", in int8" or the like where weights compute otherwise than those they stand in for.
+
+    The user has been told of the latter's precision only.
+    """
+    found, known = (each.source.get("precision") or "float32" for each in (partner, denoiser))
+    return "" if found == known else f", in {found}"
 
 
 def _load_partner(denoiser: Denoiser, name: str) -> Denoiser:

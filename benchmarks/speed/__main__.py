@@ -170,15 +170,22 @@ def table(found: dict, pixels: int) -> list[dict]:
             {
                 "name": name,
                 "ours": case["ours"],
-                "best_ms": 1e3 * best,
-                "median_ms": 1e3 * statistics.median(case["seconds"]),
-                "processor_ms": 1e3 * min(case["processor"]),
+                **_times(case),
                 "ratio": max(ratios, default=None),
                 "peak": found["macs"] * pixels / best / peak,
                 "psnr": case["psnr"],
             }
         )
     return sorted(rows, key=lambda row: row["best_ms"])
+
+
+def _times(case: dict) -> dict[str, float]:
+    """Returns a case's best, median and least processor time in milliseconds."""
+    return {
+        "best_ms": 1e3 * min(case["seconds"]),
+        "median_ms": 1e3 * statistics.median(case["seconds"]),
+        "processor_ms": 1e3 * min(case["processor"]),
+    }
 
 
 def _ratio(case: dict, peer: dict) -> float:
@@ -248,11 +255,7 @@ def program_rows(cases: dict[str, dict]) -> list[dict]:
     first = min(next(iter(cases.values()))["seconds"])
     rows = [
         {
-            "name": name,
-            "ours": case["ours"],
-            "best_ms": 1e3 * min(case["seconds"]),
-            "median_ms": 1e3 * statistics.median(case["seconds"]),
-            "processor_ms": 1e3 * min(case["processor"]),
+            **{"name": name, "ours": case["ours"], **_times(case)},
             "memory": max(case["memory"]),
             "ratio": min(case["seconds"]) / first,
         }
@@ -300,16 +303,11 @@ def step_rows(cases: dict) -> list[dict]:
     Args:
         cases: {name: {"ours", "seconds", "processor"}}.
     """
-    measures = {
-        "best_ms": lambda case: 1e3 * min(case["seconds"]),
-        "median_ms": lambda case: 1e3 * statistics.median(case["seconds"]),
-        "processor_ms": lambda case: 1e3 * min(case["processor"]),
-    }
     peer = cases.get("PyTorch bfloat16")
     rows = []
     for name, case in cases.items():
-        times = {key: of(case) for key, of in measures.items()}
-        ratios = [times[key] / of(peer) for key, of in measures.items()] if peer else []
+        times = _times(case)
+        ratios = [times[key] / value for key, value in _times(peer).items()] if peer else []
         rows.append({"name": name, "ours": case["ours"], **times, "ratios": ratios})
     return rows
 

@@ -25,7 +25,7 @@ _LEAST_SCALE = 1e-4
 #: Tensors whose values are all smaller count as zero.
 _LEAST_RANGE = 1e-6
 #: The smallest range of a channel's kernel, as a fraction of the largest one.
-_LEAST_KERNEL = 1e-3
+_LEAST_KERNEL = 1e-2
 
 
 @keras.saving.register_keras_serializable(package="gradnet_tf_export")
@@ -99,8 +99,8 @@ def least_error_range(values: np.ndarray) -> tuple[float, float]:
 def rounded_kernel(kernel):
     """Rounds a kernel (h, w, in, out) to 8 bits, with one range per output channel."""
     top = ops.max(ops.abs(kernel), axis=(0, 1, 2))
-    # XNNPACK refuses a file in which the ranges of a dead channel, whose kernel weight decay has
-    # brought to zero, and of a live one differ by more.
+    # Weight decay brings the kernels of dead channels to zero. Their bias is stored in steps of the
+    # kernel and of the input, and would not fit into its 32 bits.
     top = ops.maximum(top, ops.maximum(_LEAST_KERNEL * ops.max(top), 1e-6))
     return keras.quantizers.fake_quant_with_min_max_vars(
         kernel, -top, top, narrow_range=True, axis=-1

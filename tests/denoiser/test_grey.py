@@ -6,6 +6,7 @@ from evaluation_case import Fake, Images, blur, photographs
 from photo_samples import by_opencv, read_opencv
 from tiny_run import make_run
 
+from gradnet_tf import denoiser as denoiser_module
 from gradnet_tf import weights
 from gradnet_tf.cli import main as cli
 from gradnet_tf.denoiser import Denoiser, load_denoiser
@@ -135,3 +136,13 @@ def test_an_evaluation_replicates_and_names_the_gray_weights():
     assert hint in notes(result) and hint in result_table(result)
     result["source"] = {"kind": "run"}
     assert f"channels: {result['conversion']}" in notes(result)
+
+
+def test_the_note_names_a_precision_that_the_user_has_not_been_told(capsys):
+    color = load_denoiser("gradnet_small_color_blind", "float32", runtime="litert")
+    assert denoiser_module._other_precision(color, color) == ""
+    rounded = load_denoiser(GRAY, "int8", runtime="litert")
+    assert denoiser_module._other_precision(rounded, color) == ", in int8"
+    assert denoiser_module._other_precision(rounded, rounded) == ""
+    assert color.for_gray().source["precision"] == "float32"  # as it was asked for
+    assert GRAY in capsys.readouterr().err
