@@ -116,12 +116,10 @@ def _require_exportable(denoiser, config: ExportConfig) -> None:
             f"--model={spec}: already an exported file. Expected its source: a name of weights, a "
             "run folder or a .keras file."
         )
-    tflite = [name for name in config.formats if name.startswith("tflite")]
-    if denoiser.needs_sigma and tflite:
+    if denoiser.needs_sigma and any("int8" in name for name in config.formats):
         raise UserError(
-            f"--model={spec}: this network needs the noise level, but {', '.join(tflite)} "
-            "takes only images.\nExport it with --formats=saved_model, or export a blind network "
-            "(such as dncnn or gradnet_small)."
+            f"--model={spec}: 8-bit files are for blind networks, and this one is told the noise "
+            "level.\nLeave int8 out, or export a blind network (such as gradnet_small)."
         )
     if denoiser.model.input_channels != denoiser.channels:
         method = denoiser.model.naive_denoiser.method

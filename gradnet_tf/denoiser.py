@@ -38,6 +38,10 @@ _STILL_SHARE, _STILL_SHARE_OF_CAMERAS = 0.05, 0.2
 _MOST = 16.0
 
 
+#: The largest strength, for networks that take the noise level.
+MOST_STRENGTH = 2.0
+
+
 @dataclasses.dataclass(frozen=True)
 class Strength:
     """How much of the noise to remove.
@@ -48,12 +52,13 @@ class Strength:
     weighs green most, and its axes are not orthogonal, so less chroma would change brightness.)
 
     Attributes:
-        overall: 1 returns the network's result, 0 the input, values in between a blend.
+        overall: 1 returns the network's result, 0 the input, values in between a blend. Above 1, at
+            most `MOST_STRENGTH`, a network that takes the noise level is told as much more.
         luma: the same for luma only; multiplies `overall`.
         chroma: the same for chroma only; gray pictures have none.
 
     Raises:
-        UserError: a value is outside [0, 1].
+        UserError: `overall` is outside [0, 2], or another value outside [0, 1].
     """
 
     overall: float = 1.0
@@ -61,13 +66,13 @@ class Strength:
     chroma: float = 1.0
 
     def __post_init__(self):
-        for name, value in (
-            ("strength", self.overall),
-            ("luma", self.luma),
-            ("chroma", self.chroma),
+        for name, value, most in (
+            ("strength", self.overall, MOST_STRENGTH),
+            ("luma", self.luma, 1.0),
+            ("chroma", self.chroma, 1.0),
         ):
-            if not 0.0 <= value <= 1.0:
-                raise UserError(f"{name}: expected a number in [0, 1]. Received: {value}.")
+            if not 0.0 <= value <= most:
+                raise UserError(f"{name}: expected a number in [0, {most:g}]. Received: {value}.")
 
     def is_nothing(self, channels: int = 3) -> bool:
         """Whether pictures with this many color channels are not changed."""
@@ -76,8 +81,8 @@ class Strength:
 
     def blend(self, noisy: np.ndarray, denoised: np.ndarray) -> np.ndarray:
         """Blends two pictures, float (..., C) with C = 1 or 3."""
-        luma = np.float32(self.overall * self.luma)
-        chroma = np.float32(self.overall * self.chroma)
+        overall = min(self.overall, 1.0)
+        luma, chroma = np.float32(overall * self.luma), np.float32(overall * self.chroma)
         if noisy.shape[-1] == 1:
             chroma = luma
         if luma == chroma == 1.0:
@@ -208,9 +213,10 @@ def _require_sane_floats(colors: np.ndarray) -> None:
 def _denoise(
     denoiser, colors, rule, strength, sigma, ensemble, tiles, on_tile, survey
 ) -> np.ndarray:
-    if sigma is None and denoiser.needs_sigma:
+    if denoiser.needs_sigma:
         # Estimate before channels are replicated or separated.
-        sigma = estimate_and_tell(to_unit(colors), denoiser.name)
+        level = estimate_and_tell(to_unit(colors), denoiser.name) if sigma is None else sigma
+        sigma = np.minimum(np.multiply(level, max(strength.overall, 1.0)), 255.0)
     if ensemble or (rule == PER_CHANNEL and strength.luma != strength.chroma):
         # These need the results of all flips or of all three channels before they are stored.
         return _denoise_floats(denoiser, colors, strength, sigma, ensemble, tiles, on_tile)
@@ -462,7 +468,8 @@ class Denoiser:
                 channels, is denoised by `for_gray`; if the number of channels does not fit
                 the model, see `adapt_channels`.
             strength: 1 returns the network's result, 0 the picture itself bit for bit, values
-                in between a blend.
+                in between a blend; up to 2 for models with `needs_sigma`, which are told a noise
+                level that is as much higher.
             sigma: see `denoise`.
             luma: strength for brightness only; multiplies `strength`. See
                 `gradnet_tf.denoiser.Strength`.
@@ -479,12 +486,17 @@ class Denoiser:
             are in [0, 1] unless nothing is changed.
 
         Raises:
-            UserError: an unsupported shape or dtype, values that are not finite, a strength
-                outside [0, 1], too small a memory limit in `tiles`, tiles that the network does
-                not support, or an invalid result; see `denoise`.
+            UserError: an unsupported shape or dtype, values that are not finite, a strength that
+                the network does not support, too small a memory limit in `tiles`, tiles that it
+                does not support, or an invalid result; see `denoise`.
             MemoryError: there is not enough memory for the smallest tiles.
         """
         wanted = Strength(strength, luma, chroma)
+        if strength > 1.0 and not self.needs_sigma:
+            raise UserError(
+                f"strength: more than 1 is for models that take a noise level, and {self.name} "
+                f"takes none. Expected a number in [0, 1]. Received: {strength:g}."
+            )
         return denoise_picture(self, image, wanted, sigma, self_ensemble, tiles, on_tile)
 
     def for_gray(self, survey: NoiseSurvey | None = None) -> "Denoiser":

@@ -265,6 +265,8 @@ class Int8Network(keras.Model):
         silent: units to leave out; see `export.litert.silent_units`.
     """
 
+    needs_sigma = False
+
     def __init__(self, model, silent=()):
         super().__init__()
         self.model = model

@@ -85,7 +85,8 @@ def without_silent_units(model, images, levels: tuple[float, float] | None, seed
         levels: lowest and highest noise level of the training, on the 0-255 scale.
         seed: seed of crops, levels and noise.
     """
-    if getattr(model, "body", None) is not None:
+    # Which units fire depends on what the network is told.
+    if getattr(model, "body", None) is not None and not model.needs_sigma:
         skip_units(silent_units(model, noisy_crops(images, levels or LEVELS, seed)))
     return model
 

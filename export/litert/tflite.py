@@ -7,6 +7,9 @@ networks with attention therefore have inputs and outputs for the attention vect
 - `attention`: `images` → `attention_0`, `attention_1`, …, each (1, 1, 1, ·);
 - `tile`: `images` and the vectors → `denoised`.
 
+Networks that are told the noise level have it as a further input of all three: `sigma`, (1,), on
+the 0-255 scale.
+
 A file of fixed size has `serving_default` (with the vectors as inputs, like `tile` above) and
 `attention` (for crops of 80×80). All signatures share one copy of the weights. Files of networks
 without attention have only `serving_default`.
@@ -31,7 +34,7 @@ from export.verify.artifact import (
     require_own_artifact,
     write_card,
 )
-from export.verify.formats import INPUT, OUTPUT, TFLiteFormat
+from export.verify.formats import INPUT, OUTPUT, SIGMA, TFLiteFormat
 from gradnet_tf.denoiser import Denoiser
 from gradnet_tf.runtimes.litert_runtime import TFLiteRunner
 from gradnet_tf.tiling.tiler import CROP_SIDE, info_of
@@ -45,32 +48,38 @@ def _write_graphs(model, folder: str | os.PathLike, side: int | None = None) -> 
     """Writes a SavedModel with the signatures of a .tflite file and returns their names."""
     widths = tuple(model.attention_widths)
     names = [f"attention_{index}" for index in range(len(widths))]
+    levels = [tf.TensorSpec([1], tf.float32, name=SIGMA)] if model.needs_sigma else []
 
-    def whole(images):
-        return {OUTPUT: ops.clip(model(images, training=False), 0.0, 1.0)}
+    def run(images, more, **kwargs):
+        level = dict(zip((SIGMA,), more[: len(levels)], strict=False))
+        return model(images, training=False, **level, **kwargs)
 
-    def tile(images, *vectors):
-        denoised = model(images, training=False, attention=list(vectors))
+    def whole(images, *level):
+        return {OUTPUT: ops.clip(run(images, level), 0.0, 1.0)}
+
+    def tile(images, *more):
+        denoised = run(images, more, attention=list(more[len(levels) :]))
         return {OUTPUT: ops.clip(denoised, 0.0, 1.0)}
 
-    def attention(images):
-        vectors = model(images, training=False, return_intermediates=True)["attention"]
+    def attention(images, *level):
+        vectors = run(images, level, return_intermediates=True)["attention"]
         return dict(zip(names, vectors, strict=True))
 
     def picture(size):
-        return tf.TensorSpec([1, size, size, model.channels], tf.float32, name=INPUT)
+        shape = [1, size, size, model.channels]
+        return [tf.TensorSpec(shape, tf.float32, name=INPUT), *levels]
 
     given = [
         tf.TensorSpec([1, 1, 1, width], tf.float32, name=name)
         for name, width in zip(names, widths, strict=True)
     ]
-    endpoints = {MAIN: (whole, [picture(side)])}
+    endpoints = {MAIN: (whole, picture(side))}
     if widths:
         if side is None:
-            endpoints["tile"] = (tile, [picture(None), *given])
+            endpoints["tile"] = (tile, [*picture(None), *given])
         else:
-            endpoints[MAIN] = (tile, [picture(side), *given])
-        endpoints["attention"] = (attention, [picture(None if side is None else CROP_SIDE)])
+            endpoints[MAIN] = (tile, [*picture(side), *given])
+        endpoints["attention"] = (attention, picture(None if side is None else CROP_SIDE))
     archive = keras.export.ExportArchive()
     archive.track(model)
     for name, (function, signature) in endpoints.items():

@@ -8,7 +8,7 @@ import numpy as np
 
 from export.verify.cpp_loader import run_saved_model
 from export.verify.formats import INPUT, INPUT_BYTES, OUTPUT, OUTPUT_BYTES, SIGMA
-from gradnet_tf.tiling.tile_config import TileConfig
+from gradnet_tf.tiling.tile_config import AUTO, TileConfig
 
 #: One pixel, two odd sides, and the size of a photograph (CBSD68).
 SIZES = ((1, 1), (37, 31), (481, 321))
@@ -120,16 +120,19 @@ def check_tflite(what: str, runner, denoiser, format) -> dict[str, float]:
         CheckFailed: a difference above `TOLERANCE` in float32, an agreement below
             `LEAST_AGREEMENT` otherwise.
     """
+    level = list(probe_sigma(denoiser.needs_sigma, 1).values())
     if format.tile is None:
         images = [probe_image(*size, denoiser.channels) for size in SIZES]
-        found, expected = [runner.run(image) for image in images], denoiser.denoise
+        tiles = AUTO
+        found = [runner.run(image, *level) for image in images]
     else:
+        tiles = TileConfig(pooling="crops")
         side = max(runner.fixed_size[0], 164)  # smaller pictures are pooled whole in any case
         images = [probe_image(side + more, side + 8, denoiser.channels) for more in (0, 60)]
-        found = [runner.run_picture(image[0])[None] for image in images]
+        found = [runner.run_picture(image[0], *level)[None] for image in images]
 
-        def expected(image):
-            return denoiser.denoise(image, None, TileConfig(pooling="crops"))
+    def expected(image):
+        return denoiser.denoise(image, *(level or [None]), tiles)
 
     if format.precision == "float32":
         return _compare(what, images, found, expected, TOLERANCE)

@@ -34,10 +34,10 @@ class ResultOptions:
             there is a GPU).
         precision: float32, bfloat16 (openvino, keras), int8 (litert), or auto: the fastest that is
             installed, that the processor does well, and that costs at most 0.1 dB.
-        strength: 0 changes nothing, 1 denoises fully.
+        strength: 0 changes nothing, 1 denoises fully; up to 2 for models that take a noise level.
         luma: strength for brightness only.
         chroma: strength for color only.
-        sigma: noise level, standard deviation on the 0-255 scale, for models that need one
+        sigma: noise level, standard deviation on the 0-255 scale, for models that take one
             (default: estimated for each picture).
         self_ensemble: average over the eight flips; slightly better and eight times slower.
         tile: side of the tiles of large pictures in pixels, auto or whole; does not change the
@@ -56,7 +56,7 @@ class ResultOptions:
     model: str = "auto"
     runtime: str = option("auto", choices=RUNTIMES)
     precision: str = option("auto", choices=PRECISIONS)
-    strength: float = option(1.0, least=0.0, most=1.0)
+    strength: float = option(1.0, least=0.0, most=2.0)
     luma: float = option(1.0, least=0.0, most=1.0)
     chroma: float = option(1.0, least=0.0, most=1.0)
     sigma: float | None = option(None, least=0.0, most=255.0)
@@ -103,8 +103,8 @@ class ResultOptions:
             denoiser = load_denoiser(
                 model or self.model, precision=self.precision, runtime=self.runtime
             )
-        if self.sigma is not None and not denoiser.needs_sigma:
-            refuse_sigma(self.sigma, denoiser.name)
+        if not denoiser.needs_sigma:
+            self.require_no_level(denoiser.name)
         return functools.partial(
             denoiser,
             strength=self.strength,
@@ -116,16 +116,23 @@ class ResultOptions:
             on_tile=on_tile,
         )
 
+    def require_no_level(self, name: str) -> None:
+        """Raises `UserError` for options that need a noise level; the model `name` takes none."""
+        if self.sigma is not None:
+            raise UserError(
+                f"--sigma={self.sigma:g}: {name} takes no noise level. Leave the flag out."
+            )
+        if self.strength > 1.0:
+            raise UserError(
+                f"--strength={self.strength:g}: more than 1 is for models that take a noise level, "
+                f"and {name} takes none. Expected 0 to 1."
+            )
+
 
 def _quick_start() -> contextlib.AbstractContextManager[None]:
     from gradnet_tf.cli.quick_start import quick_start
 
     return quick_start()
-
-
-def refuse_sigma(sigma: float, name: str) -> None:
-    """Raises the error for a noise level given to the model `name`, which takes none."""
-    raise UserError(f"--sigma={sigma:g}: {name} takes no noise level. Leave the flag out.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -285,14 +292,15 @@ def _check_paths(arguments: argparse.Namespace, is_stream: bool) -> None:
 
 
 def _check_sigma(wanted: ResultOptions, info: "ModelInfo | None") -> None:
-    """Refuses a noise level if the model is known to take none."""
-    if wanted.sigma is not None and info and info.needs_sigma is False:
-        refuse_sigma(wanted.sigma, info.name)
+    """Refuses a noise level, or more than all, if the model is known to take none."""
+    if info and info.needs_sigma is False:
+        wanted.require_no_level(info.name)
 
 
 def _check_unloaded(wanted: ResultOptions, info: "ModelInfo | None", plan: "Plan") -> None:
     """Loads a model that the run would not load, if only loading shows whether the flags fit."""
-    known = info and (wanted.sigma is None or info.needs_sigma is not None)
+    asked = wanted.sigma is not None or wanted.strength > 1.0
+    known = info and (not asked or info.needs_sigma is not None)
     skips_all = not wanted.overwrite and all(os.path.lexists(job.target) for job in plan.jobs)
     if not known and skips_all and not wanted.changes_nothing:
         wanted.load()

@@ -5,6 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from gradnet_tf.degradations import sigma_to_unit
 from gradnet_tf.layers import MSKResnetBody, SobelGradient
 from gradnet_tf.layers.residual import conv3x3
 from gradnet_tf.models.base import DenoisingModel, reconstruction_conv
@@ -37,6 +38,9 @@ class GradNet(DenoisingModel):
         batch_norm: see `ResUnit`; the authors' code has it.
         global_skip: add y to the output, as in the supplement; the authors' code of GradNet does
             not.
+        takes_level: the network is told the noise level: f0 = τ(c(y) + σ·v) with σ on the 0-1 scale
+            and v a trained vector of F numbers, zero at first. It is what a map of the level as a
+            further channel of y does (FFDNet), but the same at the picture's border.
 
     Call arguments:
         images: see `DenoisingModel`.
@@ -44,8 +48,8 @@ class GradNet(DenoisingModel):
             the naive denoiser, if it has any, then those of the main branch.
         return_intermediates: return a dict of `denoised`, `naive` and `gradient` (float32, shaped
             like `images`) and `attention` (a list of (N, 1, 1, ·)).
-        sigma: (N,) noise levels on the 0-255 scale, if the naive denoiser needs them; then
-            `needs_sigma` is true.
+        sigma: (N,) noise levels on the 0-255 scale, for `takes_level` or a naive denoiser that
+            needs them; then `needs_sigma` is true.
 
     Example:
 
@@ -69,6 +73,7 @@ class GradNet(DenoisingModel):
         gradient_layer: Any = None,
         batch_norm: bool = False,
         global_skip: bool = True,
+        takes_level: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(channels, scale, **kwargs)
@@ -81,9 +86,11 @@ class GradNet(DenoisingModel):
         policy = self.dtype_policy
         self.filters = filters
         self.naive_denoiser = naive_denoiser
-        self.needs_sigma = bool(getattr(naive_denoiser, "needs_sigma", False))
+        self.takes_level = takes_level
+        self._naive_needs_sigma = bool(getattr(naive_denoiser, "needs_sigma", False))
+        self.needs_sigma = takes_level or self._naive_needs_sigma
         self.sobel = SobelGradient(name="sobel") if gradient_layer is None else gradient_layer
-        self.features = conv3x3(filters, policy, "relu", "features")
+        self.features = conv3x3(filters, policy, None if takes_level else "relu", "features")
         self.body = MSKResnetBody(
             filters + self.depth,
             num_modules,
@@ -148,6 +155,8 @@ class GradNet(DenoisingModel):
         if not self.sobel.built:
             self.sobel.build((None, None, None, self.channels))
         self.features.build((None, None, None, self.depth))
+        if self.takes_level:
+            self.level = self.add_weight(shape=(self.filters,), initializer="zeros", name="level")
         self.body.build((None, None, None, self.body.filters))
         self.reconstruction.build((None, None, None, self.body.filters))
         self.built = True
@@ -156,7 +165,7 @@ class GradNet(DenoisingModel):
         images = ops.cast(images, "float32")
         count = len(self._naive_widths)
         own = None if attention is None else attention[count:]
-        kwargs = {"sigma": sigma} if self.needs_sigma else {}
+        kwargs = {"sigma": sigma} if self._naive_needs_sigma else {}
         naive_used = []
         if count:
             given = None if attention is None else attention[:count]
@@ -170,7 +179,7 @@ class GradNet(DenoisingModel):
             naive = ops.stop_gradient(naive)
         images = images[..., : self.channels]  # y without a given x̂
         gradient = self.sobel(naive)  # G(x̂); x̂ is not clipped
-        features = self.features(self.to_depth(images))  # f0
+        features = self.shallow_features(images, sigma)
         fused = ops.concatenate([features, self.to_depth(gradient)], axis=-1)  # g0
         fused, used = self.body(fused, attention=own, return_attention=True)
         denoised = self._to_image(self.reconstruction(fused), images)
@@ -181,6 +190,16 @@ class GradNet(DenoisingModel):
         used = [*naive_used, *used]
         return {"denoised": denoised, "naive": naive, "gradient": gradient, "attention": used}
 
+    def shallow_features(self, images, sigma=None):
+        """Returns f0, (N, H / scale, W / scale, F), of y and, with `takes_level`, of σ."""
+        features = self.features(self.to_depth(images))
+        if not self.takes_level:
+            return features
+        if sigma is None:
+            raise ValueError("GradNet with `takes_level`: call it as `model(images, sigma=…)`.")
+        level = sigma_to_unit(ops.reshape(ops.cast(sigma, "float32"), (-1, 1, 1, 1))) * self.level
+        return ops.relu(features + ops.cast(level, features.dtype))
+
     def get_config(self):
         return {
             **super().get_config(),
@@ -189,6 +208,7 @@ class GradNet(DenoisingModel):
             **self.body.settings(),
             "gradient_layer": keras.saving.serialize_keras_object(self.sobel),
             **({} if self.global_skip else {"global_skip": False}),
+            **({"takes_level": True} if self.takes_level else {}),
         }
 
     @classmethod

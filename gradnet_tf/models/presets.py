@@ -125,6 +125,25 @@ _ALL = (
         recipe=replace(_MUON, batch_size=4, steps=100_000, naive_steps=20_000, naive_share=0.1),
     ),
     Preset(
+        "gradnet_small_level",
+        "gradnet_small that is told the noise level",
+        "GradNet",
+        _frozen(
+            {
+                "width": 64,
+                "num_modules": 2,
+                "num_units": 3,
+                "reduction": 2,
+                "scale": 2,
+                "takes_level": True,
+            }
+        ),
+        _frozen({3: 671_216, 1: 658_544}),
+        naive="dncnn_small",
+        recipe=replace(_MUON, batch_size=4, steps=100_000, naive_steps=20_000, naive_share=0.1),
+        needs_sigma=True,
+    ),
+    Preset(
         "gradnet_tiny",
         "for tests, demonstrations and very small devices",
         "GradNet",

@@ -93,7 +93,8 @@ class KerasRunner(TiledRunner):
 
     def _call_naive(self, images, *sigma):
         # Running only the naive denoiser gives the same as "naive" in `return_intermediates`.
-        return self._clipped(self.model.naive_denoiser, images, *sigma)
+        naive = self.model.naive_denoiser
+        return self._clipped(naive, images, *(sigma if naive.needs_sigma else ()))
 
     def _clipped(self, model, images, *sigma):
         more = {"sigma": sigma[0]} if sigma else {}

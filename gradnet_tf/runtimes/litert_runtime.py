@@ -29,6 +29,7 @@ _TRIED_SIDES, _MOST_SECONDS = (64, 80), 120
 #: Largest card that is read; a whole one has 2 kB.
 _MOST_CARD = 2**20
 _SIGNATURE, _TILE, _ATTENTION = "serving_default", "tile", "attention"
+SIGMA = "sigma"
 
 
 class LiteRTFile:
@@ -221,7 +222,6 @@ class TFLiteRunner(TiledRunner):
             size without a card.
     """
 
-    needs_sigma = False
     model = None
     parameters = None
 
@@ -237,6 +237,7 @@ class TFLiteRunner(TiledRunner):
         self._file = path if is_open else _open(path, num_threads, runtime, precision)
         self.path, self.runtime = self._file.path, runtime
         self._vector_names, shape = self._checked_signature()
+        self.needs_sigma = SIGMA in self._file.inputs(_SIGNATURE)
         self.channels = shape[-1]
         self.fixed_size = tuple(side for side in shape[1:3] if side > 0)
         info = self._info(_read_card(self.path) if card is None else card)
@@ -251,18 +252,20 @@ class TFLiteRunner(TiledRunner):
         )
         self.averages_picture = self._tiled.averages_picture
 
-    def run(self, images: np.ndarray, sigma: None = None) -> np.ndarray:
+    def run(self, images: np.ndarray, sigma: np.ndarray | None = None) -> np.ndarray:
         """Returns the denoised images, float32, shaped like `images`."""
+        levels = () if sigma is None else (sigma,)
         if self._is_fixed:
-            return np.stack([self.run_picture(image) for image in images])
+            each = zip(images, *levels, strict=True)
+            return np.stack([self.run_picture(i, *np.reshape(own, (-1, 1))) for i, *own in each])
         if self.fixed_size and self.fixed_size != images.shape[1:3]:
             raise UserError(
                 f"{self.path}: takes images of {self.fixed_size[0]}×{self.fixed_size[1]} "
                 f"pixels only. Received: {images.shape[1]}×{images.shape[2]}."
             )
-        return self._batch(_SIGNATURE, images)
+        return self._batch(_SIGNATURE, images, *levels)
 
-    def naive(self, images: np.ndarray, sigma: None = None) -> None:
+    def naive(self, images: np.ndarray, sigma: np.ndarray | None = None) -> None:
         """A .tflite file does not expose its naive estimate."""
         return None
 
@@ -281,16 +284,19 @@ class TFLiteRunner(TiledRunner):
                 f"signatures: {', '.join(names) or 'none'}; inputs: {'; '.join(shapes)[:150]}."
             )
         graph = _TILE if _TILE in self._file.signatures else _SIGNATURE
-        details, outputs = self._file.inputs(graph), self._file.outputs(graph)
+        details, outputs = dict(self._file.inputs(graph)), self._file.outputs(graph)
+        level = details.pop(SIGMA, None) if len(details) > 1 else None
         vectors = sorted((name for name in details if name != "images"), key=_number)
         images = [details[name] for name in details if name not in vectors or len(details) == 1]
         shape = images[0]["shape_signature"].tolist() if len(images) == 1 else []
         known = all(name.startswith("attention_") for name in vectors) or len(details) == 1
+        known &= level is None or level["shape_signature"].tolist() == [1]
         if len(shape) != 4 or images[0]["dtype"] != np.float32 or len(outputs) != 1 or not known:
             shapes = [item["shape_signature"].tolist() for item in details.values()]
             raise UserError(
-                f"{self.path}: expected one float32 input (1, H, W, C), attention vectors of a "
-                f"tile if any, and one output. Received: inputs {shapes}, {len(outputs)} outputs."
+                f"{self.path}: expected one float32 input (1, H, W, C), the noise level (1,) and "
+                f"attention vectors of a tile if any, and one output. Received: inputs {shapes}, "
+                f"{len(outputs)} outputs."
             )
         return vectors if len(details) > 1 else [], tuple(shape)
 
@@ -311,9 +317,21 @@ class TFLiteRunner(TiledRunner):
             )
         return info
 
-    def _batch(self, graph: str, images: np.ndarray, *vectors: np.ndarray) -> np.ndarray:
-        given = dict(zip(self._vector_names, vectors, strict=False)) if vectors else {}
-        return np.concatenate([self._call(graph, image[None], given) for image in images])
+    def _batch(self, graph: str, images: np.ndarray, *more: np.ndarray) -> np.ndarray:
+        """Runs images one by one; `more` are their noise levels, if taken, and the vectors."""
+        levels, vectors = more[: self.needs_sigma], more[self.needs_sigma :]
+        given = dict(zip(self._vector_names, vectors, strict=False))
+        found = [
+            self._call(graph, image[None], given | level)
+            for image, level in zip(images, self._levels(images, levels), strict=True)
+        ]
+        return np.concatenate(found)
+
+    def _levels(self, images: np.ndarray, levels: tuple) -> list[dict[str, np.ndarray]]:
+        """Returns the further input of each image: its noise level, if the file takes one."""
+        if not levels:
+            return [{}] * len(images)
+        return [{SIGMA: np.float32([level])} for level in levels[0]]
 
     def _call(self, graph: str, image: np.ndarray, given: dict) -> np.ndarray:
         """Runs one image; pads it by mirroring if it is smaller than a file of one size takes."""
@@ -327,10 +345,13 @@ class TFLiteRunner(TiledRunner):
         completed = self._is_fixed and output.shape[1:3] == self.fixed_size
         return output[:, :height, :width] if completed else output
 
-    def _vectors(self, images: np.ndarray) -> list[np.ndarray]:
+    def _vectors(self, images: np.ndarray, *levels: np.ndarray) -> list[np.ndarray]:
         if self._is_fixed:
             images = _completed(images, CROP_SIDE, CROP_SIDE)
-        found = [self._file.call(_ATTENTION, {"images": image[None]}) for image in images]
+        found = [
+            self._file.call(_ATTENTION, {"images": image[None], **level})
+            for image, level in zip(images, self._levels(images, levels), strict=True)
+        ]
         return [np.concatenate([vectors[name] for vectors in found]) for name in self._vector_names]
 
 

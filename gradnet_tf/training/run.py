@@ -195,7 +195,12 @@ def initial_weights(config, given=None) -> list[np.ndarray] | None:
         )
     naive = given.build("float32") if given else None
     fresh = build_model(config.preset, config.channels, naive=naive, joint=config.joint)
-    if _shapes(denoiser.model) != _shapes(fresh):
+    weights = denoiser.model.get_weights()
+    if getattr(fresh, "takes_level", False) and not getattr(denoiser.model, "takes_level", False):
+        # A network that is not told the level is one that ignores it.
+        place = next(i for i, each in enumerate(fresh.weights) if each is fresh.level)
+        weights.insert(place, fresh.get_weights()[place])
+    if [each.shape for each in weights] != [tuple(each.shape) for each in fresh.weights]:
         preset = denoiser.source["preset"]
         received = f"{preset or 'a network'} with {denoiser.model.count_params():,} parameters"
         raise UserError(
@@ -203,11 +208,7 @@ def initial_weights(config, given=None) -> list[np.ndarray] | None:
             f"Expected {config.preset} for --channels={config.channels}, {fresh.count_params():,} "
             f"parameters. Received: {received}, channels={denoiser.channels}."
         )
-    return denoiser.model.get_weights()
-
-
-def _shapes(model) -> list[tuple[int, ...]]:
-    return [tuple(weight.shape) for weight in model.weights]
+    return weights
 
 
 def train(

@@ -152,7 +152,7 @@ def test_running_out_of_memory_fails_the_file_alone(photos, tmp_path, capsys):
             "Did you mean --output? (see: gradnet denoise --help)",
         ),
         (["denoise", "a.png"], "--output: expected a folder for the results. Received: nothing"),
-        (["denoise", "a.png", "--output", "o", "--strength", "2"], r"expected a number in [0, 1]"),
+        (["denoise", "a.png", "--output", "o", "--strength", "3"], r"expected a number in [0, 2]"),
         (["denoise", "a.png", "--output", "o", "--strength", "nan"], "Received: nan"),
         (["sharpen"], "invalid choice: 'sharpen'"),
     ],

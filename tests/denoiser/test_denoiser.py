@@ -129,9 +129,16 @@ def test_strength_blends(denoiser):
     assert np.abs(half - (full + picture) / 2).max() <= 1.0
 
 
-@pytest.mark.parametrize("strength", [-0.1, 1.1, float("nan")])
-def test_strength_outside_its_range_is_refused(denoiser, strength):
-    with pytest.raises(UserError, match=r"strength: expected a number in \[0, 1\]"):
+@pytest.mark.parametrize(
+    ("strength", "words"),
+    [
+        (-0.1, r"expected a number in \[0, 2\]"),
+        (1.1, r"more than 1 is .* takes none. Expected a number in \[0, 1\]"),
+        (float("nan"), r"expected a number in \[0, 2\]"),
+    ],
+)
+def test_strength_outside_its_range_is_refused(denoiser, strength, words):
+    with pytest.raises(UserError, match=f"strength: {words}"):
         denoiser(np.zeros((4, 4, 3), np.uint8), strength=strength)
 
 

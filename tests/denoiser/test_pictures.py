@@ -125,10 +125,16 @@ def test_floats_on_another_scale_are_refused(denoiser, value):
 
 
 @pytest.mark.parametrize("name", ["overall", "luma", "chroma"])
-@pytest.mark.parametrize("value", [-0.1, 1.1, float("nan")])
-def test_a_strength_is_in_the_unit_interval(name, value):
-    with pytest.raises(UserError, match=r"expected a number in \[0, 1\]"):
+@pytest.mark.parametrize("value", [-0.1, 2.1, float("nan")])
+def test_a_strength_is_in_its_interval(name, value):
+    with pytest.raises(UserError, match=r"expected a number in \[0, [12]\]"):
         Strength(**{name: value})
+
+
+@pytest.mark.parametrize("name", ["luma", "chroma"])
+def test_parts_of_the_noise_are_removed_once(name):
+    with pytest.raises(UserError, match=rf"{name}: expected a number in \[0, 1\]"):
+        Strength(**{name: 1.1})
 
 
 def test_an_empty_picture_stays_empty(denoiser):

@@ -143,9 +143,11 @@ def test_a_limit_out_of_range_is_refused_before_anything_is_written(images, tmp_
     assert not (tmp_path / "o").exists()
 
 
-def test_a_network_that_takes_a_level_is_refused_for_tflite_alone(images, tmp_path):
+def test_a_network_that_takes_a_level_is_refused_for_int8_alone(images, tmp_path):
     model = build_model(FFDNet(num_layers=2, filters=16))
     model.save(tmp_path / "ffdnet.keras")
-    config = ExportConfig(str(tmp_path / "o"), str(tmp_path / "ffdnet.keras"))
-    with pytest.raises(UserError, match="tflite_float32 takes only images"):
+    config = ExportConfig(
+        str(tmp_path / "o"), str(tmp_path / "ffdnet.keras"), formats=("tflite_int8",)
+    )
+    with pytest.raises(UserError, match="8-bit files are for blind networks"):
         export(config, images)

@@ -87,6 +87,11 @@ BY_HAND = {
         3: dncnn(12, 5, 32) + gradnet(12, 52, 2, 3),
         1: dncnn(4, 5, 32) + gradnet(4, 60, 2, 3),
     },
+    # The same, and a number for each of the 52 or 60 shallow features.
+    "gradnet_small_level": {
+        3: dncnn(12, 5, 32) + gradnet(12, 52, 2, 3) + 52,
+        1: dncnn(4, 5, 32) + gradnet(4, 60, 2, 3) + 60,
+    },
     # 20 + 12 = 28 + 4 = 32 channels on 2×2 blocks.
     "gradnet_tiny": {
         3: dncnn(12, 4, 16) + gradnet(12, 20, 2, 1),
