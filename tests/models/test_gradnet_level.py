@@ -96,7 +96,9 @@ def test_the_command(told, tmp_path, monkeypatch, capsys):
     assert cli.main([*base, "-o", "two", "--sigma=30"]) == 0
     one, two = (cv2.imread(f"{name}/a.png") for name in ("one", "two"))
     np.testing.assert_array_equal(one, two)
-    assert cli.main(["denoise", "a.png", "-o", "three", "--model=gradnet_tiny", "--strength=1.5"]) == 2
+    assert (
+        cli.main(["denoise", "a.png", "-o", "three", "--model=gradnet_tiny", "--strength=1.5"]) == 2
+    )
     assert "--strength=1.5: more than 1 is for models that take" in capsys.readouterr().err
 
 
