@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from gradnet_tf import weights
-from gradnet_tf.degradations.noise_level import estimate_and_tell, estimate_sigma
+from gradnet_tf.analysis.noise_analysis import estimate_and_tell, estimate_level
 from gradnet_tf.degradations.sampling import orient
 from gradnet_tf.images.channels import (
     PER_CHANNEL,
@@ -444,7 +444,7 @@ class Denoiser:
                 except UserError:
                     return None  # Keras or its backend is not installed.
             return self._in_keras.naive(images, sigma)
-        estimate = self.runner.naive(images, self._levels(images, sigma, estimate_sigma))
+        estimate = self.runner.naive(images, self._levels(images, sigma, estimate_level))
         return None if estimate is None else np.clip(np.asarray(estimate, np.float32), 0.0, 1.0)
 
     def __call__(

@@ -29,7 +29,7 @@ import numpy as np
 
 from datasets.sets.catalog import find_dataset
 from datasets.sets.image_set import ImageSet
-from gradnet_tf.degradations.noise_level import estimate_and_tell
+from gradnet_tf.analysis.noise_analysis import estimate_and_tell
 from gradnet_tf.images.channels import adapt_channels
 from gradnet_tf.images.image_files import to_float, to_uint8
 from gradnet_tf.models.presets import PRECISIONS

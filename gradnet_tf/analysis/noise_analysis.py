@@ -26,7 +26,9 @@ import cv2
 import numpy as np
 
 from gradnet_tf.degradations import unit_to_sigma
+from gradnet_tf.degradations.noise_level import estimate_sigma
 from gradnet_tf.images.channels import is_gray
+from gradnet_tf.utils.console import inform
 from gradnet_tf.utils.errors import UserError
 
 #: Side of the blocks in which noise is measured, and of the places around them, in pixels.
@@ -189,6 +191,26 @@ def analyse_noise(image: np.ndarray) -> NoiseAnalysis:
         blocks=len(chosen),
         flattest=tuple(int(v) for v in corners[chosen[np.argmin(score[chosen])]]),
     )
+
+
+def estimate_level(image: np.ndarray) -> float:
+    """Returns the standard deviation of a picture's noise, 0-255 scale.
+
+    That of `analyse_noise`, and of pictures that are too small for it, of `estimate_sigma`, which
+    takes fine texture for noise and underestimates grain.
+
+    Args:
+        image: (H, W, C) float, nominal range [0, 1].
+    """
+    analysis = analyse_noise(image)
+    return analysis.sigma if analysis.blocks else estimate_sigma(image)
+
+
+def estimate_and_tell(image: np.ndarray, what: str) -> float:
+    """Returns `estimate_level(image)`, and prints it as a notice on standard error."""
+    sigma = estimate_level(image)
+    inform(f"{what}: noise level not given, estimated: sigma={sigma:.1f}")
+    return sigma
 
 
 def _colors(image: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ import functools
 import os
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from gradnet_tf.images import MAX_MEGAPIXELS
 from gradnet_tf.runtimes.choose_runtime import PRECISIONS, RUNTIMES
@@ -79,6 +79,11 @@ class ResultOptions:
         """Whether valid files are copied byte for byte."""
         return self.strength == 0.0 or self.luma == self.chroma == 0.0
 
+    @property
+    def takes_level(self) -> bool:
+        """Whether these options are for models that take a noise level only."""
+        return self.sigma is not None or self.strength > 1.0
+
     def load(
         self,
         on_tile: Callable[[int, int], None] | None = None,
@@ -95,7 +100,7 @@ class ResultOptions:
         """
         from gradnet_tf.denoiser import load_denoiser
 
-        tiles = self.tiles
+        tiles, takes_level = self.tiles, self.takes_level
         if model and model.choice.note:
             inform(model.choice.note)
         # LiteRT imports neither Keras nor TensorFlow, so there is nothing to speed up.
@@ -103,8 +108,8 @@ class ResultOptions:
             denoiser = load_denoiser(
                 model or self.model, precision=self.precision, runtime=self.runtime
             )
-        if not denoiser.needs_sigma:
-            self.require_no_level(denoiser.name)
+        if takes_level and not denoiser.needs_sigma:
+            self.refuse_level(denoiser.name)
         return functools.partial(
             denoiser,
             strength=self.strength,
@@ -116,17 +121,16 @@ class ResultOptions:
             on_tile=on_tile,
         )
 
-    def require_no_level(self, name: str) -> None:
-        """Raises `UserError` for options that need a noise level; the model `name` takes none."""
+    def refuse_level(self, name: str) -> NoReturn:
+        """Raises the error for `takes_level` with the model `name`, which takes no noise level."""
         if self.sigma is not None:
             raise UserError(
                 f"--sigma={self.sigma:g}: {name} takes no noise level. Leave the flag out."
             )
-        if self.strength > 1.0:
-            raise UserError(
-                f"--strength={self.strength:g}: more than 1 is for models that take a noise level, "
-                f"and {name} takes none. Expected 0 to 1."
-            )
+        raise UserError(
+            f"--strength={self.strength:g}: more than 1 is for models that take a noise level, and "
+            f"{name} takes none. Expected 0 to 1."
+        )
 
 
 def _quick_start() -> contextlib.AbstractContextManager[None]:
@@ -293,14 +297,13 @@ def _check_paths(arguments: argparse.Namespace, is_stream: bool) -> None:
 
 def _check_sigma(wanted: ResultOptions, info: "ModelInfo | None") -> None:
     """Refuses a noise level, or more than all, if the model is known to take none."""
-    if info and info.needs_sigma is False:
-        wanted.require_no_level(info.name)
+    if wanted.takes_level and info and info.needs_sigma is False:
+        wanted.refuse_level(info.name)
 
 
 def _check_unloaded(wanted: ResultOptions, info: "ModelInfo | None", plan: "Plan") -> None:
     """Loads a model that the run would not load, if only loading shows whether the flags fit."""
-    asked = wanted.sigma is not None or wanted.strength > 1.0
-    known = info and (not asked or info.needs_sigma is not None)
+    known = info and (not wanted.takes_level or info.needs_sigma is not None)
     skips_all = not wanted.overwrite and all(os.path.lexists(job.target) for job in plan.jobs)
     if not known and skips_all and not wanted.changes_nothing:
         wanted.load()

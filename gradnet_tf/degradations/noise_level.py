@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 
 from gradnet_tf.degradations import unit_to_sigma
-from gradnet_tf.utils.console import inform
 
 #: Median of |x| for x from N(0, 1).
 _NORMAL_MEDIAN = 0.6744897501960817
@@ -33,13 +32,6 @@ def estimate_sigma(image: np.ndarray) -> float:
     # Orthonormal: noise keeps its standard deviation.
     details = (image[::2, ::2] - image[::2, 1::2] - image[1::2, ::2] + image[1::2, 1::2]) / 2
     return float(unit_to_sigma(np.median(np.abs(details)) / _NORMAL_MEDIAN))
-
-
-def estimate_and_tell(image: np.ndarray, what: str) -> float:
-    """Returns `estimate_sigma(image)`, and prints it as a notice on standard error."""
-    sigma = estimate_sigma(image)
-    inform(f"{what}: noise level not given, estimated: sigma={sigma:.1f}")
-    return sigma
 
 
 def levels_text(low: float, high: float) -> str:

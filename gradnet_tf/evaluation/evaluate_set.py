@@ -8,10 +8,11 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from gradnet_tf.analysis.noise_analysis import estimate_and_tell
 from gradnet_tf.degradations import add_gaussian_noise
 from gradnet_tf.degradations.compose import parse_degradation
 from gradnet_tf.degradations.draws import Draws
-from gradnet_tf.degradations.noise_level import estimate_and_tell, scored_untrained
+from gradnet_tf.degradations.noise_level import scored_untrained
 from gradnet_tf.degradations.sampling import evaluation_key, evaluation_noise
 from gradnet_tf.denoiser import self_ensemble
 from gradnet_tf.evaluation.protocol import MAX_PSNR

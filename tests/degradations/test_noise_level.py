@@ -160,8 +160,9 @@ def test_the_command_takes_a_level_for_networks_that_need_one(ffdnet_file, tmp_p
 def test_exporting_such_a_network_is_refused_with_the_reason(ffdnet_file, tmp_path):
     from export.export_command import export
 
-    config = ExportConfig(model=str(ffdnet_file), output=str(tmp_path / "out"))
-    with pytest.raises(UserError, match="needs the noise level, but tflite_float32 takes"):
+    formats = ("tflite_float32", "tflite_int8_tile64")
+    config = ExportConfig(model=str(ffdnet_file), output=str(tmp_path / "out"), formats=formats)
+    with pytest.raises(UserError, match="8-bit files are for blind networks"):
         export(config, None)
     assert not (tmp_path / "out").exists()
 
