@@ -19,7 +19,7 @@ import sys
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 from datasets.sets.catalog import DATASETS
-from gradnet_tf.evaluation.evaluate_set import EvaluateConfig, check_noise
+from gradnet_tf.evaluation.evaluate_set import EvaluateConfig, check_noise, takes_overlap
 from gradnet_tf.utils.command import run_script
 from gradnet_tf.utils.errors import EXIT_NAN, EXIT_OK, UserError
 from gradnet_tf.utils.options import CommandLine, Given
@@ -65,6 +65,7 @@ def main(given: Given) -> int:
 
     from gradnet_tf.denoiser import load_denoiser
     from gradnet_tf.reporting.watch import Watch
+    from gradnet_tf.tiling.tile_config import TileConfig
     from gradnet_tf.utils.backend import backend_name
     from gradnet_tf.utils.console import warn
     from gradnet_tf.utils.quiet import quiet_native_logs
@@ -76,6 +77,8 @@ def main(given: Given) -> int:
     # Loads all models first, to detect wrong names before the evaluation.
     more = {"precision": config.precision, "runtime": config.runtime}
     denoisers = [load_denoiser(spec, **more) for spec in specs]
+    if config.overlap is not None and not any(map(takes_overlap, denoisers)):
+        TileConfig(overlap=config.overlap).refuse_overlap()
     folders = model_folders(specs, [denoiser.name for denoiser in denoisers])
     watch = Watch(len(image_set.names), show_model=len(specs) > 1)
     results = evaluate_into(

@@ -342,6 +342,7 @@ class Denoiser:
         self.channels: int | None = runner.channels
         self.needs_sigma: bool = runner.needs_sigma
         self.averages_picture: bool = getattr(runner, "averages_picture", False)
+        self.takes_overlap: bool = getattr(runner, "takes_overlap", False)
         blank = dict.fromkeys(_SOURCE_KEYS)
         self.source = {**blank, **(source or {})}
         self._for_gray: Denoiser | None = None

@@ -55,7 +55,8 @@ class EvaluateConfig:
             long.
         tile: side of the tiles of large pictures in pixels, auto or whole; does not change the
             result.
-        overlap: pixels that tiles share, for .tflite files of one size from elsewhere.
+        overlap: pixels that tiles share, for .tflite files of one size from elsewhere; not used for
+            other models beside these.
         pooling: what the attention averages over: whole (the whole picture), crops (for pictures
             above 160x160 pixels), or auto (whole up to half a megapixel).
         runtime: runtime of the shipped weights: keras (TensorFlow or JAX), litert, or auto (litert
@@ -96,10 +97,10 @@ class EvaluateConfig:
         choices = ", ".join(RUNTIMES)
         require(self.runtime in RUNTIMES, "runtime", self.runtime, f"one of {choices}")
 
-    @property
-    def tiles(self) -> TileConfig:
-        """The configuration of tiles and pooling."""
-        return TileConfig(self.tile, pooling=self.pooling, overlap=self.overlap)
+    def tiles_of(self, denoiser: "Denoiser") -> TileConfig:
+        """Returns the configuration of tiles and pooling for one of the compared denoisers."""
+        overlap = self.overlap if takes_overlap(denoiser) else None
+        return TileConfig(self.tile, pooling=self.pooling, overlap=overlap)
 
 
 class Denoiser(Protocol):
@@ -139,6 +140,11 @@ class ImageSet(Protocol):
 
     def noisy(self, index: int) -> np.ndarray | None:
         """Returns the image with real noise, uint8, if the set has one."""
+
+
+def takes_overlap(denoiser: Denoiser) -> bool:
+    """Whether it is for the caller to say how far the denoiser's tiles overlap."""
+    return getattr(denoiser, "takes_overlap", False)
 
 
 def has_clean(image_set: ImageSet) -> bool:
@@ -220,7 +226,8 @@ def run_example(
     sigma = config.sigma if real is None else None
     needs_sigma = getattr(denoiser, "needs_sigma", False)
     # Other denoisers need not support tiles.
-    cut = {} if config.tiles == AUTO else {"tiles": config.tiles}
+    tiles = config.tiles_of(denoiser)
+    cut = {} if tiles == AUTO else {"tiles": tiles}
     start = time.perf_counter()
     if sigma is None and needs_sigma:
         # Estimated before channels are replicated or separated.
@@ -320,7 +327,7 @@ def evaluate(
         "clip_noisy": config.clip_noisy,
         "self_ensemble": config.self_ensemble,
         "tile": config.tile,
-        **({} if config.overlap is None else {"overlap": config.overlap}),
+        **({} if (overlap := config.tiles_of(denoiser).overlap) is None else {"overlap": overlap}),
         "pooling": config.pooling,
         "runtime": getattr(denoiser, "runtime", None),
         "conversion": "; ".join(sorted(filter(None, conversions))) or None,

@@ -77,6 +77,8 @@ class TileFileRunner:
     parameters = None
     #: Tiles are run as they are, so nothing is averaged over the picture.
     averages_picture = False
+    #: Whether it is for the caller to say how far tiles overlap.
+    takes_overlap = True
 
     def __init__(self, file: LiteRTFile, layout: TileLayout, card: Mapping[str, Any]):
         self._file, self._layout = file, layout

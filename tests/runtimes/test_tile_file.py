@@ -5,6 +5,7 @@ import json
 import cv2
 import numpy as np
 import pytest
+from script_case import exit_code, loaded_script
 
 from gradnet_tf.cli import main as cli
 from gradnet_tf.denoiser import load_denoiser
@@ -47,6 +48,18 @@ def test_pictures_of_any_size_run_in_tiles_with_an_overlap(file):
     assert denoiser(picture, tiles=OVERLAP).dtype == np.uint8
     # A picture that fits into one tile needs no overlap.
     np.testing.assert_allclose(denoiser.denoise(IMAGE[None, :20, :32])[0], IMAGE[:20, :32] / 2)
+
+
+def test_an_evaluation_beside_other_models(file, capsys, tmp_path):
+    cv2.imwrite(str(tmp_path / "a.png"), np.rint(IMAGE * 255))
+    common = ("--dataset=folder", f"--data_dir={tmp_path}", "--overlap=8")
+    script, output = loaded_script("evaluate"), tmp_path / "out"
+    models = f"--model={file},opencv_nlm"
+    assert exit_code(script, models, f"--output={output}", *common) == 0, capsys.readouterr().err
+    told = [json.loads(p.read_text("utf-8")) for p in sorted(output.glob("*/metrics.json"))]
+    assert [result.get("overlap") for result in told] == [8, None]
+    assert exit_code(script, "--model=opencv_nlm", f"--output={tmp_path}/x", *common) == 2
+    assert "Received: overlap=8. Leave it out." in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
