@@ -36,7 +36,7 @@ def find(info: DatasetInfo, data_dir: str | Path | None, split: str, channels: i
         raise UserError(
             f"dataset {info.name}: the split {split} needs {_FILE}, which is in none of "
             f"{', '.join(map(str, places))}.\nA folder of images is for testing only; "
-            f"{info.how_to_get}."
+            f"{info.how_to_get.partition(', or put')[0]}."
         )
     return folder.image_set(info, split, folder.find_flat(info, places[-1]), channels)
 

@@ -13,6 +13,8 @@ from pathlib import Path
 
 #: Limits of this size or more mean that there is none.
 _NO_LIMIT = 2**60
+#: Bytes of memory where the system does not tell (Windows).
+_ASSUMED = 4 * 10**9
 
 
 def allowed_cores(root: str = "/") -> int:
@@ -48,8 +50,11 @@ def memory_limit(root: str = "/") -> int | None:
 
 
 def available_memory() -> int:
-    """Returns the memory in bytes that this process may use at most."""
-    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    """Returns the memory in bytes that this process may use at most, 4 GB where nothing tells."""
+    try:
+        total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):  # Windows
+        total = _ASSUMED
     return min(total, memory_limit() or total)
 
 

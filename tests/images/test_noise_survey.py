@@ -90,6 +90,24 @@ def test_noise_becomes_alike_where_jpeg_stores_color_at_half_size(framed):
     encoded = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 92])[1]
     survey = survey_noise(cv2.imdecode(encoded, cv2.IMREAD_COLOR))
     np.testing.assert_allclose(survey.tone, 1, atol=0.05)
+    # What is left in color is coarse, and the weights for white noise leave it.
+    assert survey.is_strong_camera
+
+
+@pytest.mark.parametrize("sigma", [10, 25, 40])
+def test_gray_noise_has_a_tone_alone_though_cut_off_at_black_and_white_it_has_color(sigma):
+    colored = photograph(height=240, width=320) + noise((240, 320, 1), sigma)
+    survey = survey_noise(eight_bits(colored))
+    assert survey.tone is not None and not survey.is_camera
+
+
+def test_coarse_color_noise_as_strong_as_brightness_has_no_tone():
+    size = (240, 320, 3)
+    color = cv2.GaussianBlur(noise(size, 150, 3), (0, 0), 1.5)
+    color -= color.mean(-1, keepdims=True)
+    gray = cv2.GaussianBlur(noise(size[:2], 30, 4), (0, 0), 0.4)[..., np.newaxis]
+    survey = survey_noise(eight_bits(photograph(height=240, width=320) + color + gray))
+    assert survey.tone is None and survey.is_strong_camera
 
 
 def test_grass_is_not_noise_though_it_is_alike_in_all_channels():

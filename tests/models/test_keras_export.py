@@ -73,6 +73,18 @@ def test_onnx(model, tmp_path):
 
 
 @pytest.mark.slow
+def test_openvino(model, tmp_path):
+    openvino = pytest.importorskip("openvino")
+    # Keras takes no Path here.
+    model.export(str(tmp_path / "keras.xml"), format="openvino", verbose=False)
+    # Without the hint processors with bfloat16 compute in it.
+    hint = {"INFERENCE_PRECISION_HINT": "f32"}
+    compiled = openvino.Core().compile_model(tmp_path / "keras.xml", "CPU", hint)
+    for images in (IMAGES, np.repeat(IMAGES, 2, axis=0)[:, :10]):
+        np.testing.assert_allclose(compiled(images)[0], model(images), atol=1e-5)
+
+
+@pytest.mark.slow
 def test_a_network_that_takes_the_noise_level(tmp_path):
     import tensorflow as tf
 
