@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from gradnet_tf.images import MAX_MEGAPIXELS
 from gradnet_tf.utils.errors import UserError
 
 #: Note for a manifest that contains the hash of the old pixels.
@@ -21,6 +22,31 @@ CREDENTIALS = "the content credentials (C2PA), which were signed for the old pix
 #: of values in a flat one, the part that is smoothest, and the level below which nobody sees noise;
 #: levels of 255.
 _BLOCK, _MOST_BLOCKS, _FLAT, _SMOOTHEST, _VISIBLE_LEVEL = 8, 2**14, 1.001, 0.2, 2.5
+
+#: The first bytes of formats that are read. The starts of PNM are followed by a blank.
+STARTS = {
+    b"\x89PNG\r\n\x1a\n": "png",
+    b"\xff\xd8\xff": "jpeg",
+    b"II*\0": "tiff",
+    b"MM\0*": "tiff",
+    b"II+\0": "tiff",
+    b"MM\0+": "tiff",
+    b"BM": "bmp",
+}
+PNM_STARTS = (b"P1", b"P2", b"P3", b"P4", b"P5", b"P6", b"P7", b"PF", b"Pf")
+#: The names of others.
+REFUSED = {
+    b"GIF8": "GIF",
+    b"\0\0\0\x0cjP  ": "JPEG 2000",
+    b"\xff\x4f\xff\x51": "JPEG 2000",
+    b"\xff\x0a": "JPEG XL",
+    b"\0\0\0\x0cJXL ": "JPEG XL",
+    b"8BPS": "Photoshop",
+    b"%PDF": "PDF",
+    b"v/1\x01": "OpenEXR",
+    b"#?RADIANCE": "Radiance HDR",
+    b"\x59\xa6\x6a\x95": "Sun raster",
+}
 
 # Where XMP points at a manifest: an attribute or an element, dcterms:provenance.
 _PROVENANCE = re.compile(
@@ -137,12 +163,19 @@ def color_channels(channels: int) -> int:
     return channels - 1 + channels % 2
 
 
-def require_size(width: int, height: int, max_megapixels: float) -> None:
-    """Raises `UserError` if a picture is empty or larger than allowed."""
+def require_size(width: int, height: int, max_megapixels: float | None = None) -> None:
+    """Raises `UserError` if a picture is empty or larger than allowed.
+
+    Args:
+        width: in pixels.
+        height: in pixels.
+        max_megapixels: the limit that somebody may choose; `None`: `MAX_MEGAPIXELS`.
+    """
+    limit = MAX_MEGAPIXELS if max_megapixels is None else max_megapixels
     if width < 1 or height < 1:
         raise UserError(f"has {width}×{height} pixels; expected at least 1×1")
-    if width * height > max_megapixels * 1e6:
+    if width * height > limit * 1e6:
         raise UserError(
-            f"has {width}×{height} pixels, or {width * height / 1e6:.4g} megapixels; "
-            f"expected at most {max_megapixels:g} (see --max-megapixels)"
+            f"has {width}×{height} pixels, or {width * height / 1e6:.4g} megapixels; expected at "
+            f"most {limit:g}" + (" (see --max-megapixels)" if max_megapixels is not None else "")
         )

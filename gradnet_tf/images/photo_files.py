@@ -15,7 +15,7 @@ from PIL import Image, UnidentifiedImageError
 
 from gradnet_tf.images import MAX_MEGAPIXELS, avif, jpeg, pillow_formats, png, tiff
 from gradnet_tf.images.image_files import read_bytes
-from gradnet_tf.images.photo import Photo
+from gradnet_tf.images.photo import PNM_STARTS, REFUSED, STARTS, Photo
 from gradnet_tf.images.raw import raw_photo
 from gradnet_tf.utils.errors import UserError
 from gradnet_tf.utils.files import write_file
@@ -44,24 +44,6 @@ _MODULES = {
     "raw": raw_photo,
     **dict.fromkeys(("webp", "bmp", "pnm"), pillow_formats),
 }
-_STARTS = {
-    b"\x89PNG\r\n\x1a\n": "png",
-    b"\xff\xd8\xff": "jpeg",
-    b"II*\0": "tiff",
-    b"MM\0*": "tiff",
-    b"II+\0": "tiff",
-    b"MM\0+": "tiff",
-    b"BM": "bmp",
-}
-_REFUSED = {
-    b"GIF8": "GIF",
-    b"\0\0\0\x0cjP  ": "JPEG 2000",
-    b"\xff\x4f\xff\x51": "JPEG 2000",
-    b"\xff\x0a": "JPEG XL",
-    b"8BPS": "Photoshop",
-    b"%PDF": "PDF",
-}
-_PNM_STARTS = (b"P1", b"P2", b"P3", b"P4", b"P5", b"P6", b"P7", b"PF", b"Pf")
 _HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
 
 
@@ -82,12 +64,12 @@ def format_of(data: bytes) -> str:
             raise UserError(f"is HEIC; {_EXPECTED}: convert it first")
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "webp"
-    for start, name in _STARTS.items():
+    for start, name in STARTS.items():
         if data.startswith(start):
             return name
-    if data.startswith(_PNM_STARTS) and data[2:3] in (b" ", b"\t", b"\r", b"\n", b"#"):
+    if data.startswith(PNM_STARTS) and data[2:3] in (b" ", b"\t", b"\r", b"\n", b"#"):
         return "pnm"
-    for start, name in _REFUSED.items():
+    for start, name in REFUSED.items():
         if data.startswith(start):
             raise UserError(f"is {name}; {_EXPECTED}")
     raise UserError(f"is not an image: it begins with {data[:12]!r}; {_EXPECTED}")
