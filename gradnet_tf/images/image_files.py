@@ -6,16 +6,14 @@ would not match. OpenCV uses libjpeg-turbo's accurate integer DCT, as Pillow doe
 the same pixels.
 """
 
-import contextlib
 import os
-import stat
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from gradnet_tf.images import MAX_MEGAPIXELS, jpeg, pillow_formats, png, tiff
-from gradnet_tf.images.photo import PNM_STARTS, REFUSED, STARTS
+from gradnet_tf.images.photo_files import EXPECTED, format_of, quiet_decoders, read_bytes
 from gradnet_tf.utils.errors import UserError
 from gradnet_tf.utils.files import atomic_write
 
@@ -181,7 +179,7 @@ def write_image(path: str | os.PathLike, image: np.ndarray) -> None:
     is_jpeg = suffix in _JPEG_SUFFIXES
     options = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY] if is_jpeg else []
     pixels = np.ascontiguousarray(image[..., ::-1])
-    with silent_opencv():
+    with quiet_decoders():
         try:
             done, encoded = cv2.imencode(".jpg" if is_jpeg else suffix, pixels, options)
         except cv2.error as error:
@@ -194,34 +192,19 @@ def write_image(path: str | os.PathLike, image: np.ndarray) -> None:
         raise UserError(f"cannot write {path}: {error.strerror or error}.") from error
 
 
-def read_bytes(path: str | os.PathLike) -> bytes:
-    """Returns the content of an image file; raises `UserError` if it cannot be read."""
-    path = Path(path)
-    if path.is_dir():
-        raise UserError(f"{path} is a folder; expected an image file.")
-    try:
-        # A pipe would wait, and a device such as /dev/zero never ends.
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise UserError(f"{path} is a pipe, a socket or a device; expected an image file.")
-        data = path.read_bytes()
-    except FileNotFoundError:
-        raise UserError(f"image file {path} does not exist.") from None
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror or error}.") from error
-    if not data:
-        raise UserError(f"image file {path} is empty (0 bytes).\nCopy or download it again.")
-    return data
-
-
 def _decode(path: str | os.PathLike, data: bytes) -> np.ndarray:
     reason = ""
-    with silent_opencv():
+    with quiet_decoders():
         try:
-            _CHECKS[_format_of(data)](data)
+            format = format_of(data)
+            if format not in _CHECKS:
+                raise UserError(f"is {format.upper()}")
+            _CHECKS[format](data)
             # UNCHANGED keeps depth and alpha visible and includes IMREAD_IGNORE_ORIENTATION.
             pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
         except UserError as error:
-            raise UserError(f"image file {path} {error}.\n{_EXPECTED}") from error
+            reason = str(error).partition(f"; {EXPECTED}")[0]  # Photographs may be of more formats.
+            raise UserError(f"image file {path} {reason}.\n{_EXPECTED}") from error
         except MemoryError:
             raise
         except Exception as error:
@@ -230,27 +213,3 @@ def _decode(path: str | os.PathLike, data: bytes) -> np.ndarray:
     if pixels is None:
         raise UserError(f"image file {path} is damaged{reason}.\n{_EXPECTED}")
     return pixels
-
-
-def _format_of(data: bytes) -> str:
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        return "webp"
-    for start, name in (*STARTS.items(), *dict.fromkeys(PNM_STARTS, "pnm").items()):
-        if data.startswith(start):
-            return name
-    name = next((name for start, name in REFUSED.items() if data.startswith(start)), None)
-    if data[4:8] == b"ftyp":
-        name = "AVIF or HEIC"
-    raise UserError(f"is {name}" if name else f"is not an image: it begins with {data[:12]!r}")
-
-
-@contextlib.contextmanager
-def silent_opencv():
-    """Silences OpenCV's log lines on standard error; errors are reported by exceptions."""
-    logging = cv2.utils.logging
-    level = logging.getLogLevel()
-    logging.setLogLevel(logging.LOG_LEVEL_SILENT)
-    try:
-        yield
-    finally:
-        logging.setLogLevel(level)

@@ -23,31 +23,6 @@ CREDENTIALS = "the content credentials (C2PA), which were signed for the old pix
 #: levels of 255.
 _BLOCK, _MOST_BLOCKS, _FLAT, _SMOOTHEST, _VISIBLE_LEVEL = 8, 2**14, 1.001, 0.2, 2.5
 
-#: The first bytes of formats that are read. The starts of PNM are followed by a blank.
-STARTS = {
-    b"\x89PNG\r\n\x1a\n": "png",
-    b"\xff\xd8\xff": "jpeg",
-    b"II*\0": "tiff",
-    b"MM\0*": "tiff",
-    b"II+\0": "tiff",
-    b"MM\0+": "tiff",
-    b"BM": "bmp",
-}
-PNM_STARTS = (b"P1", b"P2", b"P3", b"P4", b"P5", b"P6", b"P7", b"PF", b"Pf")
-#: The names of others.
-REFUSED = {
-    b"GIF8": "GIF",
-    b"\0\0\0\x0cjP  ": "JPEG 2000",
-    b"\xff\x4f\xff\x51": "JPEG 2000",
-    b"\xff\x0a": "JPEG XL",
-    b"\0\0\0\x0cJXL ": "JPEG XL",
-    b"8BPS": "Photoshop",
-    b"%PDF": "PDF",
-    b"v/1\x01": "OpenEXR",
-    b"#?RADIANCE": "Radiance HDR",
-    b"\x59\xa6\x6a\x95": "Sun raster",
-}
-
 # Where XMP points at a manifest: an attribute or an element, dcterms:provenance.
 _PROVENANCE = re.compile(
     rb"""\s+[A-Za-z_][\w.-]{0,40}:provenance\s{0,9}=\s{0,9}("[^"]*"|'[^']*')"""
