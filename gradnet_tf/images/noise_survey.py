@@ -138,6 +138,8 @@ def survey_noise(picture: np.ndarray) -> NoiseSurvey:
 
 def _is_camera(blocks: np.ndarray) -> tuple[bool, bool]:
     """Whether the color noise of blocks (N, 8, 8, 3) is that of a camera, and strong."""
+    if len(blocks) < _BRIGHTNESS_GROUPS:
+        return False, False
     gray = blocks.mean(-1)
     color = blocks - gray[..., np.newaxis]
     # What remains without the plane through each block is noise, and texture.
