@@ -31,11 +31,13 @@ class Places:
 
     Attributes:
         model: a path or a name; several, as a,b, are compared.
+        trust_model: run SavedModels although their graphs could read or write files.
         data_dir: folder of the data set, or its parent.
         output: folder to write.
     """
 
     model: tuple[str, ...] = ("auto",)
+    trust_model: bool = False
     data_dir: str | None = None
     output: str = "out/evaluation"
 
@@ -75,7 +77,7 @@ def main(given: Given) -> int:
         import gradnet_tf.evaluation.metrics  # noqa: F401 - silences the backend's startup messages
     # Loads all models first, to detect wrong names before the evaluation.
     more = {"precision": config.precision, "runtime": config.runtime}
-    denoisers = [load_denoiser(spec, **more) for spec in specs]
+    denoisers = [load_denoiser(spec, trust_model=places.trust_model, **more) for spec in specs]
     folders = model_folders(specs, [denoiser.name for denoiser in denoisers])
     watch = Watch(len(image_set.names), show_model=len(specs) > 1)
     results = evaluate_into(
