@@ -77,7 +77,8 @@ def main(given: Given) -> int:
         import gradnet_tf.evaluation.metrics  # noqa: F401 - silences the backend's startup messages
     # Loads all models first, to detect wrong names before the evaluation.
     more = {"precision": config.precision, "runtime": config.runtime}
-    denoisers = [load_denoiser(spec, trust_model=places.trust_model, **more) for spec in specs]
+    more |= {"trust_model": True} if places.trust_model else {}
+    denoisers = [load_denoiser(spec, **more) for spec in specs]
     folders = model_folders(specs, [denoiser.name for denoiser in denoisers])
     watch = Watch(len(image_set.names), show_model=len(specs) > 1)
     results = evaluate_into(
