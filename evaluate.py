@@ -31,11 +31,13 @@ class Places:
 
     Attributes:
         model: a path or a name; several, as a,b, are compared.
+        trust_model: run SavedModels although their graphs could read or write files.
         data_dir: folder of the data set, or its parent.
         output: folder to write.
     """
 
     model: tuple[str, ...] = ("auto",)
+    trust_model: bool = False
     data_dir: str | None = None
     output: str = "out/evaluation"
 
@@ -76,6 +78,7 @@ def main(given: Given) -> int:
         import gradnet_tf.evaluation.metrics  # noqa: F401 - silences the backend's startup messages
     # Loads all models first, to detect wrong names before the evaluation.
     more = {"precision": config.precision, "runtime": config.runtime}
+    more |= {"trust_model": True} if places.trust_model else {}
     denoisers = [load_denoiser(spec, **more) for spec in specs]
     if config.overlap is not None and not any(map(takes_overlap, denoisers)):
         TileConfig(overlap=config.overlap).refuse_overlap()

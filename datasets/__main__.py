@@ -7,7 +7,7 @@
     python -m datasets submit sidd|dnd --model=MODEL --data_dir=DATA --output=DIR
     python -m datasets noisy_photo --sigma=25 --output=noisy.png
     python -m datasets degradations "camera" "jpeg(20)" --output=sheet.png
-    python -m datasets service --role=dispatcher --port=5050
+    python -m datasets service --role=dispatcher --port=5050 --all_interfaces
 
 `check` decodes every image. `check pairs --data_dir=MINE` checks your own noisy and clean images
 for missing partners, different sizes, unreadable files, and pairs that look misaligned.

@@ -305,6 +305,7 @@ class Denoiser:
             with a Keras model or a `Runner`.
         runtime: runtime for shipped weights; see `load_denoiser`.
         precision: precision of the computation; see `load_denoiser`.
+        trust_model: whether a SavedModel may read and write files; see `load_denoiser`.
 
     Attributes:
         channels: channels of the images that `denoise` takes: 3 (RGB) or 1 (gray), or `None` if
@@ -332,10 +333,11 @@ class Denoiser:
         *,
         runtime: str = "auto",
         precision: str = "auto",
+        trust_model: bool = False,
     ):
-        self._made_from: tuple[str, str, str | None, str] | None = None
+        self._made_from: tuple[str, str, str | None, str, bool] | None = None
         if isinstance(model, str | os.PathLike):
-            found = load_denoiser(os.fspath(model), precision, None, runtime)
+            found = load_denoiser(os.fspath(model), precision, None, runtime, trust_model)
             runner: Any = found.runner
             name, source = found.name, found.source
             self._made_from = found._made_from
@@ -738,7 +740,7 @@ def _load_partner(denoiser: Denoiser, name: str) -> Denoiser:
     """Loads other shipped weights as a denoiser was asked for: `auto` means each its fastest."""
     runtime, precision = denoiser.source.get("runtime") or "keras", "auto"
     if denoiser._made_from:
-        _, precision, _, runtime = denoiser._made_from
+        _, precision, _, runtime, _ = denoiser._made_from
     try:
         return load_denoiser(name, precision, runtime=runtime)
     except UserError:  # These weights may not come in that precision.
@@ -750,6 +752,7 @@ def load_denoiser(
     precision: str = "auto",
     flag: str | None = "model",
     runtime: str = "auto",
+    trust_model: bool = False,
 ) -> Denoiser:
     """Returns the denoiser that `--model=spec` means.
 
@@ -770,12 +773,16 @@ def load_denoiser(
             .tflite file, or "auto", which prefers these unless there is a GPU or KERAS_BACKEND is
             set; see `gradnet_tf.runtimes.choose_runtime.choose`. Files and folders determine their
             own runtime, but that a .tflite file may run in OpenVINO.
+        trust_model: whether a SavedModel's graph may read and write files, run scripts and reach
+            other machines. Graphs that could are refused otherwise, before any of it is run.
 
     Raises:
         UserError: there is no model of that name or kind, the file is damaged, or it does not
             support the precision.
     """
-    model = spec if isinstance(spec, Resolved) else resolve(spec, runtime, precision, flag)
+    model = spec
+    if not isinstance(model, Resolved):
+        model = resolve(model, runtime, precision, flag, trust_model)
     spec = model.spec
     loaded = load_runner(model, flag)
     rounded = model.choice.precision != "float32"
@@ -783,5 +790,5 @@ def load_denoiser(
     denoiser = Denoiser(loaded.runner, loaded.name, source)
     # Make the path absolute: another process may have another working directory.
     found = os.path.abspath(spec) if os.path.exists(spec) else spec
-    denoiser._made_from = (found, precision, flag, runtime)
+    denoiser._made_from = (found, precision, flag, runtime, model.trusted)
     return denoiser

@@ -100,6 +100,8 @@ def make_files(seed: int = 0) -> dict[str, bytes]:
         "tiff deflate": tiff(deep, compression="zlib", predictor=2, tile=(16, 16)),
         "tiff float": tiff((deep / 65535).astype(np.float32)),
         "tiff lzw": opencv(deep, ".tiff"),
+        "tiff lzw 8": pillow(color, "TIFF", compression="tiff_lzw"),
+        "tiff jpeg": pillow(color, "TIFF", compression="jpeg"),
         "bmp": pillow(color, "BMP"),
         "ppm": pillow(color, "PPM"),
         "ppm 16": opencv(deep, ".ppm"),

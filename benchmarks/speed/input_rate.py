@@ -76,7 +76,7 @@ def memory_over(batches, count: int) -> list[tuple[int, float]]:
 @contextlib.contextmanager
 def _service():
     """Yields the address of a dispatcher with one worker, each in a separate process."""
-    command = [sys.executable, "-m", "datasets", "service"]
+    command = [sys.executable, "-m", "datasets", "service", "--all_interfaces"]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True}
     with subprocess.Popen([*command, "--role=dispatcher"], **pipes) as dispatcher:
         address = dispatcher.stdout.readline().split()[-1]

@@ -207,11 +207,12 @@ def _check_image(image_set: ImageSet, index: int) -> Iterator[Finding]:
             images.append(load(index))
         except UserError as error:
             yield Finding("unreadable", f"{name}: {_one_line(error)}")
-    if info.training_split and image_set.has_clean and images:
+            images.append(None)
+    if info.training_split and image_set.has_clean and images[0] is not None:
         number = find_test_image(images[0])
         if number is not None:
             yield Finding("test image", f"{image_set.paths[index]} is {number} of BSD68/CBSD68")
-    if len(images) < 2 or images[1] is None:
+    if len(images) < 2 or any(image is None for image in images):
         return
     clean, noisy = images
     if clean.shape != noisy.shape:

@@ -27,6 +27,9 @@ class ServiceOptions:
         dispatcher: worker: the dispatcher, grpc://host:port.
         host: worker: the name by which training reaches this machine.
         timeout: worker: seconds to wait for the dispatcher.
+        all_interfaces: required, because TensorFlow's servers listen on all network interfaces and
+            serve anybody without authentication: start them on a network that you trust, behind a
+            firewall.
     """
 
     role: str | None = option(None, names=ROLES)
@@ -35,6 +38,7 @@ class ServiceOptions:
     dispatcher: str | None = None
     host: str = "localhost"
     timeout: float = 300.0
+    all_interfaces: bool = False
 
 
 # A worker that is silent for this long gets no more work.
@@ -57,6 +61,12 @@ def check_flags(options: ServiceOptions) -> None:
     wrong = "dispatcher" if options.role == "dispatcher" else "work_dir"
     if getattr(options, wrong) is not None:
         raise UserError(f"--{wrong} does not apply to --role={options.role}.")
+    if not options.all_interfaces:
+        # Their address cannot be chosen.
+        raise UserError(
+            "TensorFlow's data service listens on all network interfaces and serves anybody.\n"
+            "Expected --all_interfaces, on a network that you trust and behind a firewall."
+        )
 
 
 def start_server(options: ServiceOptions):

@@ -50,7 +50,7 @@ def wait_for_dispatcher(address: str, timeout: float, flag: str = "data_service"
             raise UserError(
                 f"--{flag}={address}: the dispatcher was not reached within {timeout:.0f} s "
                 f"({reason}).\nStart it with python -m datasets service --role=dispatcher "
-                f"--port={port}, or correct the address."
+                f"--port={port} --all_interfaces, or correct the address."
             )
         time.sleep(_POLL_SECONDS)
 
@@ -87,7 +87,7 @@ def check_service(address: str, prepared: PreparedSet, timeout: float) -> None:
         raise UserError(
             f"--data_service={address}: no worker of the service answered within {timeout:.0f} s.\n"
             f"Start one with python -m datasets service --role=worker "
-            f"--dispatcher={address}, with --host if it runs on another machine."
+            f"--dispatcher={address} --all_interfaces, with --host if it runs on another machine."
         )
     if failure:
         raise _unreadable(address, file, prepared, failure[0])

@@ -13,12 +13,12 @@ from typing import Protocol, TypeVar
 import numpy as np
 
 from gradnet_tf.images.image_files import (
-    read_bytes,
     read_image,
     to_float,
     to_uint8,
     write_image,
 )
+from gradnet_tf.images.photo_files import decode_photo, read_bytes, read_photo
 from gradnet_tf.utils.command import guarded
 from gradnet_tf.utils.errors import EXIT_OK, EXIT_SOME_FAILED, UserError
 from gradnet_tf.utils.files import atomic_write
@@ -53,8 +53,6 @@ def require_result(
     result = answer[0]
     if "images" in inputs:
         return _require_array(np.asarray(result), inputs["images"][0])
-    from gradnet_tf.images.photo_files import decode_photo
-
     if not isinstance(result, bytes):
         raise Refused("the server answered no file")
     try:
@@ -278,8 +276,6 @@ def _denoise(targets: dict[str, Path], requests: dict[str, dict], send) -> int:
 
 
 def _benchmark(arguments, send) -> int:
-    from gradnet_tf.images.photo_files import read_photo
-
     pixels = {path: read_photo(path).pixels[..., 0].size for path in arguments.images}
     load = run_load(send, arguments.images, arguments.benchmark, arguments.concurrency)
     print(summary(load, pixels))

@@ -70,7 +70,7 @@ def make_pipeline(arguments: Sequence[str], own: Sequence[str]):
 _PASSING = re.compile(
     r"\b(Connection\w*Error|BrokenPipeError|TimeoutError|UNAVAILABLE|DEADLINE_EXCEEDED|ABORTED|"
     r"CANCELLED|worker \S+ (was lost|disconnected)|lost contact|heartbeat|preempt\w*|"
-    r"(status|HTTP|code)\W{0,3}(429|500|502|503|504))\b",
+    r"channel closed|(status|HTTP|code)\W{0,3}(429|500|502|503|504))\b",
     re.IGNORECASE,
 )
 _HINT = "Finished results are kept; run the same command again to continue."

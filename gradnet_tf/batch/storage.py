@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Callable
 
 from gradnet_tf.batch.batch_names import is_local
-from gradnet_tf.images.image_files import read_bytes
+from gradnet_tf.images.photo_files import read_bytes
 from gradnet_tf.utils.files import write_file
 
 

@@ -29,6 +29,8 @@ class ResultOptions:
         model: a name, or the path of a run or an exported file; auto is the default weights, or
             those for real noise where a picture has a camera's noise; with a name, gray pictures
             use the gray weights of that name if there are any.
+        trust_model: run a SavedModel although its graph has operations that read or write files,
+            run scripts or reach other machines; parts of a graph run when it is loaded.
         runtime: runtime for the shipped weights: keras (TensorFlow or JAX), litert (needs no
             TensorFlow and starts faster), openvino, or auto (of what is installed; keras where
             there is a GPU).
@@ -54,6 +56,7 @@ class ResultOptions:
     """
 
     model: str = "auto"
+    trust_model: bool = False
     runtime: str = option("auto", choices=RUNTIMES)
     precision: str = option("auto", choices=PRECISIONS)
     strength: float = option(1.0, least=0.0, most=2.0)
@@ -106,7 +109,10 @@ class ResultOptions:
         # LiteRT imports neither Keras nor TensorFlow, so there is nothing to speed up.
         with contextlib.nullcontext() if model and model.choice.file else _quick_start():
             denoiser = load_denoiser(
-                model or self.model, precision=self.precision, runtime=self.runtime
+                model or self.model,
+                precision=self.precision,
+                runtime=self.runtime,
+                trust_model=self.trust_model,
             )
         if takes_level and not denoiser.needs_sigma:
             self.refuse_level(denoiser.name)
@@ -213,7 +219,7 @@ def _denoise(arguments: argparse.Namespace) -> int:
     wanted = make_config(ResultOptions, arguments)
     if not is_stream:
         plan = plan_jobs(arguments.inputs, arguments.output, not arguments.no_recursive)
-    model = resolve(wanted.model, wanted.runtime, wanted.precision)
+    model = resolve(wanted.model, wanted.runtime, wanted.precision, trusted=wanted.trust_model)
     info = model_info(model)
     settings = _settings(wanted, info, model.choice.precision)
     if arguments.detail or arguments.mask:

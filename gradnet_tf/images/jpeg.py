@@ -5,20 +5,21 @@ XMP and the blocks name their sizes, counted from the end of the file, so they a
 as they are. A list of pictures (MPF) counts from its own place, so its offsets are moved.
 """
 
+import contextlib
 import io
+import os
 import re
 import struct
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
 
+import cv2
 import numpy as np
 from PIL import Image
 
 from gradnet_tf.images import tiff_tags
-from gradnet_tf.images.image_files import (
-    JpegSegment,
-    jpeg_notes,
-    jpeg_segments,
-    require_few_scans,
-)
 from gradnet_tf.images.photo import CREDENTIALS, Photo, require_size, without_provenance
 from gradnet_tf.utils.errors import UserError
 
@@ -26,8 +27,27 @@ from gradnet_tf.utils.errors import UserError
 #: not degrade the denoised picture.
 LEAST_QUALITY = 90
 
+#: Programs write about ten; each one costs as much as decoding the picture once.
+_MOST_SCANS = 100
+#: A marker among compressed pixels, where bytes of 255 are followed by 0 or a restart mark.
+_MARKER = re.compile(rb"\xff([^\x00\xff\xd0-\xd7])", re.DOTALL)
+
+#: libjpeg's warnings about pixels.
+_WARNING = re.compile(
+    rb"(?:Corrupt JPEG data: )?(premature end of data segment|bad Huffman code|bad arithmetic code|"
+    rb"Premature end of JPEG file|\d+ extraneous bytes before marker 0x\w\w|"
+    rb"found marker 0x\w\w instead of RST\d+|Invalid SOS parameters for sequential JPEG|"
+    rb"Inconsistent progression sequence for component \d+ coefficient \d+)\s*$"
+)
+#: As libjpeg counts them. Some cameras write a few bytes too many.
+_EXTRANEOUS = re.compile(r"(\d+) extraneous bytes before marker 0x(\w\w)")
+_FEW_BYTES = 4
+#: A segment of a JPEG: its marker without the first byte, and its content.
+JpegSegment = tuple[int, bytes]
+_ONE_AT_A_TIME = threading.Lock()
+
 _FRAMES = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-_PROGRESSIVE = 0xC2
+_SEQUENTIAL, _PROGRESSIVE = (0xC0, 0xC1), 0xC2
 _KINDS = {
     **dict.fromkeys((0xC3, 0xCB), "a lossless JPEG"),
     **dict.fromkeys((0xC5, 0xC6, 0xC7, 0xCD, 0xCE, 0xCF), "a hierarchical JPEG"),
@@ -40,6 +60,7 @@ _ANNOUNCED = re.compile(
     rb"hdr-gain-map|hdrgainmap|urn:iso:std:iso:ts:21496|GainMap|MotionPhoto|MicroVideo|"
     rb"photos/1\.0/container|SEFT$|ftyp(?:mp4|isom|qt  |avc1|M4V)"
 )
+_END = b"\xff\xd9"
 _MPF, _MP_ENTRIES = b"MPF\0", 0xB002
 # Pillow's codes for the sampling factors of luma.
 _SUBSAMPLING = {(1, 1): 0, (2, 1): 1, (2, 2): 2}
@@ -49,20 +70,12 @@ def read(data: bytes, format: str, max_megapixels: float) -> Photo:
     """Reads a JPEG, gray or color; of several pictures in one file the first."""
     segments, scan = jpeg_segments(data)
     end, is_whole = require_few_scans(data, scan)
-    frames = [(marker, content) for marker, content in segments if marker in _FRAMES | {0xF7}]
-    if not frames:
-        raise UserError("is truncated: the JPEG ends before its picture begins")
-    marker, frame = frames[0]
-    precision, height, width, components = struct.unpack_from(">BHHB", frame)
-    require_size(width, height, max_megapixels)
-    if marker in _KINDS:
-        raise UserError(f"is {_KINDS[marker]}; expected baseline or progressive: convert it first")
+    marker, frame = _frame(segments, max_megapixels)
+    _, height, width, components = struct.unpack_from(">BHHB", frame)
     if components == 4:
         raise UserError("is a CMYK JPEG; expected gray or RGB: convert it first")
-    if precision != 8:
-        raise UserError(f"is a JPEG of {precision} bits; expected 8")
     # Without an end mark Pillow would wait for more.
-    complete = data if is_whole else data[:end] + b"\xff\xd9"
+    complete = data if is_whole else data[:end] + _END
     with Image.open(io.BytesIO(complete), formats=["JPEG"]) as image:
         tables = image.quantization
         if image.mode not in ("L", "RGB"):
@@ -82,6 +95,34 @@ def read(data: bytes, format: str, max_megapixels: float) -> Photo:
         "progressive": marker == _PROGRESSIVE,
     }
     return Photo(pixels.reshape(height, width, -1), format, data, metadata, notes, lost)
+
+
+def check(data: bytes) -> None:
+    """Raises `UserError` for a JPEG that `image_files.read_image` must not decode.
+
+    Decoders continue after damage, fill what is missing, and would take minutes for some.
+    """
+    segments, scan = jpeg_segments(data)
+    if data.find(_END, scan) < 0:
+        raise UserError(f"is truncated: its end is missing after {len(data)} bytes")
+    end, is_whole = require_few_scans(data, scan)
+    _frame(segments)
+    jpeg_notes(data[:end] + _END * (not is_whole), segments, scan, is_whole)
+
+
+def _frame(segments: list[JpegSegment], max_megapixels: float | None = None) -> JpegSegment:
+    """Returns the header of the picture, whose size and kind are checked."""
+    found = next((each for each in segments if each[0] in _FRAMES | {0xF7}), None)
+    if found is None:
+        raise UserError("is truncated: the JPEG ends before its picture begins")
+    marker, frame = found
+    precision, height, width, _ = struct.unpack_from(">BHHB", frame)
+    require_size(width, height, max_megapixels)
+    if marker in _KINDS:
+        raise UserError(f"is {_KINDS[marker]}; expected baseline or progressive: convert it first")
+    if precision != 8:
+        raise UserError(f"is a JPEG of {precision} bits; expected 8")
+    return found
 
 
 def write(photo: Photo, quality: int | None) -> bytes:
@@ -206,3 +247,145 @@ def _tables(tables: list[list[int]]) -> list[list[int]]:
         for table, least in zip(tables, standard, strict=False)
     ]
     return finer[:2] if len(finer) == 3 and finer[1] == finer[2] else finer
+
+
+def require_few_scans(data: bytes, start: int) -> tuple[int, bool]:
+    """Raises `UserError` for a JPEG of so many scans that decoding would take minutes.
+
+    Args:
+        data: the file.
+        start: where the first scan begins, or a segment before it.
+
+    Returns:
+        Where the picture ends in the file, and whether there is an end mark.
+    """
+    count, position = 0, start
+    while found := _MARKER.search(data, position):
+        marker = found[1][0]
+        if marker == 0xD9:
+            return found.end(), True
+        if marker == 0xD8:  # Another picture begins here.
+            return found.start(), False
+        count += marker == 0xDA
+        if count > _MOST_SCANS:
+            raise UserError(f"is a JPEG of more than {_MOST_SCANS} scans; expected about ten")
+        position = found.end() + int.from_bytes(data[found.end() : found.end() + 2], "big")
+    return len(data), False
+
+
+def jpeg_warning(data: bytes) -> str:
+    """Returns the decoder's first warning about a JPEG's pixels, "" if there is none.
+
+    libjpeg continues after damage and fills the rest with gray, or with pixels at wrong places.
+    Pillow discards its warnings, and OpenCV lets it write them to standard error. OpenCV decodes at
+    an eighth of the size here, which needs a fraction of the time.
+
+    Args:
+        data: a JPEG without the segments of metadata, which it may warn about as well.
+    """
+    with decoder_lines(_WARNING) as found, contextlib.suppress(cv2.error):
+        cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_REDUCED_GRAYSCALE_8)
+    return found[0][1].decode() if found else ""
+
+
+@contextlib.contextmanager
+def decoder_lines(pattern: re.Pattern[bytes]) -> Iterator[list[re.Match[bytes]]]:
+    """Takes lines of a decoder written in C from standard error (file descriptor 2).
+
+    Whatever other threads write meanwhile is passed on at the end.
+
+    Yields:
+        A list, which at the end gets the matches of the lines that match `pattern`.
+    """
+    found: list[re.Match[bytes]] = []
+    with _ONE_AT_A_TIME, tempfile.TemporaryFile() as held:
+        try:
+            screen = os.dup(2)
+        except OSError:
+            screen = None  # No standard error stream.
+        else:
+            if sys.__stderr__ is None:  # The number belongs to another file.
+                os.close(screen)
+                yield found
+                return
+        try:
+            os.dup2(held.fileno(), 2)
+            yield found
+        finally:
+            if screen is None:
+                os.close(2)
+            else:
+                os.dup2(screen, 2)
+                os.close(screen)
+            if held.tell():
+                held.seek(0)
+                lines = held.read().splitlines(keepends=True)
+                found += filter(None, map(pattern.match, lines))
+                with contextlib.suppress(OSError):
+                    os.write(2, b"".join(line for line in lines if not pattern.match(line)))
+
+
+def jpeg_notes(
+    data: bytes, segments: list[JpegSegment], scan: int, is_whole: bool
+) -> tuple[str, ...]:
+    """Returns what is wrong with a JPEG whose pixels are in order.
+
+    Args:
+        data: the picture, with an end mark.
+        segments: from `jpeg_segments`.
+        scan: from `jpeg_segments`.
+        is_whole: whether the end mark was in the file.
+
+    Raises:
+        UserError: part of its pixels are destroyed or missing.
+    """
+    # The decoder prints its first warning only, and metadata may be odd as well.
+    bare = [(kind, content) for kind, content in segments if not _APP0 <= kind <= _COMMENT]
+    heads = [struct.pack(">BBH", 0xFF, kind, len(content) + 2) + content for kind, content in bare]
+    pixels = data[scan:]
+    if any(kind in _SEQUENTIAL for kind, _ in segments):
+        # The range of coefficients: some programs write it wrongly, and decoders ignore it.
+        place = 2 + int.from_bytes(pixels[2:4], "big")
+        pixels = pixels[: place - 3] + b"\0\x3f\0" + pixels[place:]
+    warning = jpeg_warning(b"".join([b"\xff\xd8", *heads, pixels]))
+    found = _EXTRANEOUS.fullmatch(warning)
+    if found:
+        count = int(found[1])
+        # Fill bytes before the end mark are no pixels.
+        padding = data[-2 - count : -2] if found[2] == "d9" else b""
+        if count <= _FEW_BYTES or (padding and not padding.strip(padding[:1])):
+            return (f"has {count} unnecessary bytes before a mark of the JPEG",)
+    if warning.startswith(("Inconsistent", "Invalid")):
+        return (f"an odd order of its JPEG scans ({warning}); check the result",)
+    if warning and is_whole:
+        raise UserError(f"is damaged: part of its picture is destroyed ({warning})")
+    if warning:
+        raise UserError(f"is truncated: part of its picture is missing ({warning})")
+    return () if is_whole else ("the end mark of the JPEG is missing; its pixels are complete",)
+
+
+def jpeg_segments(data: bytes) -> tuple[list[JpegSegment], int]:
+    """Returns the segments before the first scan as (marker, content), and the scan's position.
+
+    Raises:
+        UserError: there is no scan.
+    """
+    found, position = [], 2
+    while position + 4 <= len(data):
+        if data[position] != 0xFF:  # Stray bytes between segments, which decoders pass over.
+            position = data.find(b"\xff", position)
+            if position < 0:
+                break
+            continue
+        marker = data[position + 1]
+        if marker == 0xDA:
+            return found, position
+        if marker in (0x00, 0x01, 0xFF) or 0xD0 <= marker <= 0xD8:
+            position += 1 if marker == 0xFF else 2
+            continue
+        length = int.from_bytes(data[position + 2 : position + 4], "big")
+        if marker == 0xD9 or length < 2 or position + 2 + length > len(data):
+            break
+        found.append((marker, data[position + 4 : position + 2 + length]))
+        position += 2 + length
+    raise UserError(f"is truncated: the JPEG's picture is missing after {len(data)} bytes")

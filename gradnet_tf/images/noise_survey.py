@@ -147,6 +147,8 @@ def _is_camera(blocks: np.ndarray) -> tuple[bool, bool, float]:
 
     The third result is the color noise as a multiple of the brightness noise.
     """
+    if len(blocks) < _BRIGHTNESS_GROUPS:
+        return False, False, 0.0
     gray = blocks.mean(-1)
     color = blocks - gray[..., np.newaxis]
     # What remains without the plane through each block is noise, and texture.

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from gradnet_tf.images import MAX_MEGAPIXELS
 from gradnet_tf.utils.errors import UserError
 
 #: Note for a manifest that contains the hash of the old pixels.
@@ -137,12 +138,19 @@ def color_channels(channels: int) -> int:
     return channels - 1 + channels % 2
 
 
-def require_size(width: int, height: int, max_megapixels: float) -> None:
-    """Raises `UserError` if a picture is empty or larger than allowed."""
+def require_size(width: int, height: int, max_megapixels: float | None = None) -> None:
+    """Raises `UserError` if a picture is empty or larger than allowed.
+
+    Args:
+        width: in pixels.
+        height: in pixels.
+        max_megapixels: the limit that somebody may choose; `None`: `MAX_MEGAPIXELS`.
+    """
+    limit = MAX_MEGAPIXELS if max_megapixels is None else max_megapixels
     if width < 1 or height < 1:
         raise UserError(f"has {width}×{height} pixels; expected at least 1×1")
-    if width * height > max_megapixels * 1e6:
+    if width * height > limit * 1e6:
         raise UserError(
-            f"has {width}×{height} pixels, or {width * height / 1e6:.4g} megapixels; "
-            f"expected at most {max_megapixels:g} (see --max-megapixels)"
+            f"has {width}×{height} pixels, or {width * height / 1e6:.4g} megapixels; expected at "
+            f"most {limit:g}" + (" (see --max-megapixels)" if max_megapixels is not None else "")
         )

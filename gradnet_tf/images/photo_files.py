@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import os
+import stat
 import threading
 import time
 import warnings
@@ -14,7 +15,6 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from gradnet_tf.images import MAX_MEGAPIXELS, avif, jpeg, pillow_formats, png, tiff
-from gradnet_tf.images.image_files import read_bytes
 from gradnet_tf.images.photo import Photo
 from gradnet_tf.images.raw import raw_photo
 from gradnet_tf.utils.errors import UserError
@@ -35,7 +35,7 @@ _SUFFIXES = {
 }
 #: Suffixes by which photographs are found in folders.
 PHOTO_SUFFIXES = tuple(suffix for suffixes in _SUFFIXES.values() for suffix in suffixes)
-_EXPECTED = "expected JPEG, PNG, TIFF, WebP, AVIF, BMP or PNM"
+EXPECTED = "expected JPEG, PNG, TIFF, WebP, AVIF, BMP or PNM"
 _MODULES = {
     "png": png,
     "jpeg": jpeg,
@@ -44,6 +44,7 @@ _MODULES = {
     "raw": raw_photo,
     **dict.fromkeys(("webp", "bmp", "pnm"), pillow_formats),
 }
+# The first bytes of formats that are read. The starts of PNM are followed by a blank.
 _STARTS = {
     b"\x89PNG\r\n\x1a\n": "png",
     b"\xff\xd8\xff": "jpeg",
@@ -53,15 +54,20 @@ _STARTS = {
     b"MM\0+": "tiff",
     b"BM": "bmp",
 }
+_PNM_STARTS = (b"P1", b"P2", b"P3", b"P4", b"P5", b"P6", b"P7", b"PF", b"Pf")
+# The names of others.
 _REFUSED = {
     b"GIF8": "GIF",
     b"\0\0\0\x0cjP  ": "JPEG 2000",
     b"\xff\x4f\xff\x51": "JPEG 2000",
     b"\xff\x0a": "JPEG XL",
+    b"\0\0\0\x0cJXL ": "JPEG XL",
     b"8BPS": "Photoshop",
     b"%PDF": "PDF",
+    b"v/1\x01": "OpenEXR",
+    b"#?RADIANCE": "Radiance HDR",
+    b"\x59\xa6\x6a\x95": "Sun raster",
 }
-_PNM_STARTS = (b"P1", b"P2", b"P3", b"P4", b"P5", b"P6", b"P7", b"PF", b"Pf")
 _HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
 
 
@@ -79,7 +85,7 @@ def format_of(data: bytes) -> str:
         if b"avif" in brands or b"avis" in brands:
             return "avif"
         if data[8:12] in _HEIF_BRANDS:
-            raise UserError(f"is HEIC; {_EXPECTED}: convert it first")
+            raise UserError(f"is HEIC; {EXPECTED}: convert it first")
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "webp"
     for start, name in _STARTS.items():
@@ -89,8 +95,8 @@ def format_of(data: bytes) -> str:
         return "pnm"
     for start, name in _REFUSED.items():
         if data.startswith(start):
-            raise UserError(f"is {name}; {_EXPECTED}")
-    raise UserError(f"is not an image: it begins with {data[:12]!r}; {_EXPECTED}")
+            raise UserError(f"is {name}; {EXPECTED}")
+    raise UserError(f"is not an image: it begins with {data[:12]!r}; {EXPECTED}")
 
 
 def decode_photo(data: bytes, name: str, max_megapixels: float = MAX_MEGAPIXELS) -> Photo:
@@ -133,6 +139,25 @@ def _reason(error: Exception) -> str:
     if not text or isinstance(error, KeyError):  # The text of a KeyError is a key alone.
         text = f"{type(error).__name__} {text}".strip()
     return text[:150]
+
+
+def read_bytes(path: str | os.PathLike) -> bytes:
+    """Returns the content of an image file; raises `UserError` if it cannot be read."""
+    path = Path(path)
+    if path.is_dir():
+        raise UserError(f"{path} is a folder; expected an image file.")
+    try:
+        # A pipe would wait, and a device such as /dev/zero never ends.
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise UserError(f"{path} is a pipe, a socket or a device; expected an image file.")
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise UserError(f"image file {path} does not exist.") from None
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or error}.") from error
+    if not data:
+        raise UserError(f"image file {path} is empty (0 bytes).\nCopy or download it again.")
+    return data
 
 
 def read_photo(path: str | os.PathLike, max_megapixels: float = MAX_MEGAPIXELS) -> Photo:

@@ -31,6 +31,30 @@ def read(data: bytes, format: str, max_megapixels: float) -> Photo:
     return reader(data, max_megapixels)
 
 
+def check(data: bytes) -> None:
+    """Raises `UserError` for a WebP, BMP or PNM whose header claims too large a picture."""
+    if data.startswith(b"BM"):
+        header = struct.unpack_from("<I", data, 14)[0]
+        width, height = struct.unpack_from("<HH" if header == 12 else "<ii", data, 18)
+    elif data.startswith(b"RIFF"):
+        width, height = _webp_size(data)
+    elif data.startswith((b"PF", b"Pf")):
+        raise UserError("is a PFM of floating-point values; expected 8 bits per channel")
+    else:
+        _, _, width, height, *_ = _pnm_header(data[:_LONGEST_HEADER])
+    require_size(width, abs(height))
+
+
+def _webp_size(data: bytes) -> tuple[int, int]:
+    """Returns the width and height in the first chunk of a WebP."""
+    if data[12:16] == b"VP8X":
+        return tuple(1 + int.from_bytes(data[at : at + 3], "little") for at in (24, 27))
+    if data[12:16] == b"VP8L":
+        bits = struct.unpack_from("<I", data, 21)[0]
+        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    return tuple(side & 0x3FFF for side in struct.unpack_from("<HH", data, 26))
+
+
 def write(photo: Photo, quality: int | None) -> bytes:
     """Writes the input's format; lossless WebP stays lossless, lossy WebP uses `quality`."""
     if photo.format == "bmp":
@@ -213,15 +237,7 @@ def _read_pnm(data: bytes, max_megapixels: float) -> Photo:
     start = data[:_LONGEST_HEADER]
     if start.startswith((b"PF", b"Pf")):
         return _read_pfm(data, max_megapixels)
-    if start.startswith(b"P7"):
-        kind, channels, width, height, largest, place = _pam_header(start)
-    else:
-        header = _PBM_HEADER.match(start) or _PNM_HEADER.match(start)
-        if not header:
-            raise UserError("is damaged: a PNM begins with width, height and its largest value")
-        kind, place = header[1].decode(), header.end()
-        width, height, largest = (*map(int, header.groups()[1:]), 1)[:3]
-        channels = 3 if kind in "36" else 1
+    kind, channels, width, height, largest, place = _pnm_header(start)
     require_size(width, height, max_megapixels)
     if not 1 <= largest <= 65535:
         raise UserError(f"is a PNM with values up to {largest}; expected 1 to 65535")
@@ -245,6 +261,18 @@ def _read_pnm(data: bytes, max_megapixels: float) -> Photo:
     array = _rescaled(values, largest, 255 if largest < 256 else 65535)
     metadata = {"kind": kind, "largest": largest if kind not in "14" else 255}
     return Photo(array, "pnm", data, metadata)
+
+
+def _pnm_header(start: bytes) -> tuple[str, int, int, int, int, int]:
+    """Returns the kind, channels, width, height, largest value, and where the pixels begin."""
+    if start.startswith(b"P7"):
+        return _pam_header(start)
+    header = _PBM_HEADER.match(start) or _PNM_HEADER.match(start)
+    if not header:
+        raise UserError("is damaged: a PNM begins with width, height and its largest value")
+    kind = header[1].decode()
+    width, height, largest = (*map(int, header.groups()[1:]), 1)[:3]
+    return kind, 3 if kind in "36" else 1, width, height, largest, header.end()
 
 
 def _pam_header(start: bytes) -> tuple[str, int, int, int, int, int]:

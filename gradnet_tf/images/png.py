@@ -18,6 +18,7 @@ from gradnet_tf.images.photo import CREDENTIALS, Photo, require_size, without_pr
 from gradnet_tf.utils.errors import UserError
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_LAST_BYTES = b"IEND\xaeB\x60\x82"
 _COLOR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}
 _PALETTE = 3
 _CRITICAL = (b"IHDR", b"PLTE", b"IDAT", b"IEND")
@@ -84,6 +85,16 @@ def read(data: bytes, format: str, max_megapixels: float) -> Photo:
         f"the checksum of its {kind.decode()} chunk is wrong, so it is ignored" for kind in wrong
     ]
     return Photo(array, format, data, metadata, tuple(notes), _lost(rest, len(data) - end))
+
+
+def check(data: bytes) -> None:
+    """Raises `UserError` for a PNG that `image_files.read_image` must not decode.
+
+    The decoder checks the rest; some versions fill what is missing with gray.
+    """
+    if _LAST_BYTES not in data:
+        raise UserError(f"is truncated: its end is missing after {len(data)} bytes")
+    require_size(*struct.unpack_from(">II", data, len(_SIGNATURE) + 8))
 
 
 def write(photo: Photo, quality: int | None) -> bytes:

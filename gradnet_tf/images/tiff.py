@@ -34,6 +34,8 @@ _DIRECTORY_TYPES = (13, 18)  # Offsets of directories, which move.
 _WHITE_IS_0, _BLACK_IS_0, _RGB, _COLOR_MAP, _YCBCR = 0, 1, 2, 3, 6
 _PHOTOMETRICS = {5: "CMYK", 8: "Lab", 9: "Lab", 32803: "camera raw", 34892: "camera raw"}
 _NONE, _DEFLATE = 1, 8
+# None, three kinds of fax, LZW, two of JPEG, two of Deflate, PackBits.
+_OPENCV_READS = (1, 2, 3, 4, 5, 6, 7, 8, 32946, 32773)
 _UINT, _FLOAT = 1, 3
 _STRIP_BYTES = 1 << 20
 _MOST_DIRECTORIES = 100
@@ -41,16 +43,12 @@ _MOST_DIRECTORIES = 100
 
 def read(data: bytes, format: str, max_megapixels: float) -> Photo:
     """Reads a TIFF of one picture; reduced versions that follow it are ignored."""
-    layout, start = tiff_tags.read_layout(data)
-    entries, following = tiff_tags.read_directory(data, layout, start)
+    layout, entries, following = _directory(data, max_megapixels)
 
     def number(tag, default):
         return layout.integers(entries[tag])[0] if tag in entries else default
 
-    if _WIDTH not in entries or _HEIGHT not in entries:
-        raise UserError("is damaged: the TIFF has no width or height")
     width, height = number(_WIDTH, 0), number(_HEIGHT, 0)
-    require_size(width, height, max_megapixels)
     photometric, samples = number(_PHOTOMETRIC, _BLACK_IS_0), number(_SAMPLES, 1)
     if photometric not in (_WHITE_IS_0, _BLACK_IS_0, _RGB, _COLOR_MAP, _YCBCR):
         name = _PHOTOMETRICS.get(photometric, f"of color space {photometric}")
@@ -58,8 +56,6 @@ def read(data: bytes, format: str, max_megapixels: float) -> Photo:
     previews = _require_one_page(data, layout, entries, following)
     if any(number(tag, 1) != 1 for tag in _DEPTHS):
         raise UserError("is a TIFF of a volume; expected one picture")
-    # Tile sizes can lie as well.
-    require_size(number(_TILE_WIDTH, 1), number(_TILE_HEIGHT, 1), max_megapixels + 1)
     extra = samples - (3 if photometric in (_RGB, _YCBCR) else 1)
     if extra not in (0, 1):
         raise UserError(f"is a TIFF of {samples} channels; expected gray or RGB, with alpha or not")
@@ -96,6 +92,40 @@ def read(data: bytes, format: str, max_megapixels: float) -> Photo:
         "compressed": compression != _NONE,
     }
     return Photo(array, format, data, metadata, lost=lost)
+
+
+def check(data: bytes) -> None:
+    """Raises `UserError` for a TIFF that `image_files.read_image` must not decode with OpenCV.
+
+    OpenCV returns something for damaged strips and for compressions that it does not know.
+    """
+    layout, entries, _ = _directory(data)
+    width, height, samples, compression = (
+        layout.integers(entries[tag])[0] if tag in entries else 1
+        for tag in (_WIDTH, _HEIGHT, _SAMPLES, _COMPRESSION)
+    )
+    if compression not in _OPENCV_READS:
+        raise UserError(
+            f"is a TIFF in compression {compression}; expected none, LZW, Deflate, PackBits or JPEG"
+        )
+    if compression != _NONE:
+        decode(data, layout, entries, height * width * samples)
+
+
+def _directory(
+    data: bytes, max_megapixels: float | None = None
+) -> tuple[Layout, dict[int, Entry], int]:
+    """Returns the first picture's tags, whose sizes are checked, and the offset of the next."""
+    layout, start = tiff_tags.read_layout(data)
+    entries, following = tiff_tags.read_directory(data, layout, start)
+    if _WIDTH not in entries or _HEIGHT not in entries:
+        raise UserError("is damaged: the TIFF has no width or height")
+    # Tile sizes can lie as well; small pictures have larger tiles.
+    more = None if max_megapixels is None else max_megapixels + 1
+    for tags, most in (((_WIDTH, _HEIGHT), max_megapixels), ((_TILE_WIDTH, _TILE_HEIGHT), more)):
+        sizes = [layout.integers(entries[tag])[0] if tag in entries else 1 for tag in tags]
+        require_size(*sizes, most)
+    return layout, entries, following
 
 
 def write(photo: Photo, quality: int | None) -> bytes:

@@ -8,16 +8,17 @@ Rare compressions are left to imagecodecs, the extra `tiff`, which is given that
 
 import importlib.util
 import io
+import re
 import zlib
 from collections.abc import Mapping
 
 import cv2
 import numpy as np
 import tifffile
-from PIL import Image, UnidentifiedImageError
+from PIL import TiffImagePlugin
 
 from gradnet_tf.images import tiff_tags
-from gradnet_tf.images.image_files import jpeg_warning, require_few_scans
+from gradnet_tf.images.jpeg import decoder_lines, jpeg_warning, require_few_scans
 from gradnet_tf.images.tiff_tags import Entry, Layout
 from gradnet_tf.utils.errors import UserError, install_command
 
@@ -32,6 +33,10 @@ _OPENCV_DECODES = (*_TIFFFILE_DECODES, 5)
 _DEFLATE, _JPEG = (8, 32946), (6, 7)
 _NONE, _HORIZONTAL, _OF_FLOATS, _SEPARATE = 1, 2, 3, 2
 _COLOR_MAP, _YCBCR = 3, 6
+#: libtiff's complaints, which go to standard error. Pillow raises for those about pixels.
+_LIBTIFF = re.compile(
+    rb"(?:tempfile\.tif|_?(?:TIFF|JPEG|OJPEG|LZW|Fax|ZIP|Packbits|Pixar|SGILog|LogLuv|Dump)\w*): "
+)
 _UNDECODED = "is damaged, or a kind of TIFF that cannot be decoded here: save it uncompressed"
 _CONTRADICTION = "is damaged: the tags of the TIFF contradict each other"
 # Tags that describe the pixels and remain valid after decompression.
@@ -88,11 +93,13 @@ def _by_pillow(
     data: bytes, layout: Layout, entries: Mapping[int, Entry], photometric: int
 ) -> np.ndarray:
     try:
-        image = Image.open(io.BytesIO(data), formats=["TIFF"])
-    except UnidentifiedImageError as error:
+        # `Image.open` would have a limit of its own on the number of pixels.
+        image = TiffImagePlugin.TiffImageFile(io.BytesIO(data))
+    except SyntaxError as error:  # How it says that a file is none of its own.
         raise UserError(_UNDECODED) from error
     with image:
-        image.load()
+        with decoder_lines(_LIBTIFF):
+            image.load()
         if image.mode == "P" and _COLORS in entries:
             return _mapped(np.asarray(image), layout.integers(entries[_COLORS]))
         if photometric in (_COLOR_MAP, _YCBCR):

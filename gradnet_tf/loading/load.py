@@ -41,6 +41,7 @@ class Resolved:
         camera: name of the weights that pictures with a camera's noise go through; only `auto`
             has them.
         choice: what runs it, and in which precision.
+        trusted: whether a SavedModel's graph may read and write files.
     """
 
     spec: str
@@ -50,6 +51,7 @@ class Resolved:
     gray: str | None = None
     camera: str | None = None
     choice: Choice = Choice("keras", "float32")
+    trusted: bool = False
 
     @property
     def litert(self) -> Path | None:
@@ -58,7 +60,11 @@ class Resolved:
 
 
 def resolve(
-    spec: str, runtime: str = "auto", precision: str = "auto", flag: str | None = "model"
+    spec: str,
+    runtime: str = "auto",
+    precision: str = "auto",
+    flag: str | None = "model",
+    trusted: bool = False,
 ) -> Resolved:
     """Returns what a name or a path means: a path if it exists, otherwise a name.
 
@@ -67,6 +73,7 @@ def resolve(
         runtime: what runs shipped weights; see `choose`.
         precision: of the computation; see `choose`.
         flag: name of the flag that gave `spec`; `None`: an argument of Python's did.
+        trusted: whether a SavedModel's graph may read and write files.
 
     Raises:
         UserError: another runtime or precision, or one that needs a shipped .tflite file for a
@@ -100,7 +107,7 @@ def resolve(
             f"{spec}.\nExport one (python -m export --formats=tflite_float16) and give its path, "
             f"or leave the {'flag' if flag else 'argument'} out."
         )
-    return Resolved(spec, kind, path, card, gray, camera, choice)
+    return Resolved(spec, kind, path, card, gray, camera, choice, trusted)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -220,7 +227,7 @@ def _load_folder(model: Resolved, precision: str) -> Loaded:
         return _load_run(path, precision)
     for folder in (path, _newest_version(path), _newest_version(path / "saved_model")):
         if folder is not None and (folder / "saved_model.pb").is_file():
-            return _load_saved_model(folder, precision)
+            return _load_saved_model(folder, precision, model.trusted)
     raise UserError(
         f"{path}: this folder contains neither config.json (a run) nor saved_model.pb.\n"
         f"Expected {READABLE}."
@@ -393,7 +400,7 @@ def _load_published(path: Path, precision: str) -> Loaded:
     return Loaded(KerasRunner(model), path.stem, {**source, "reading": reading})
 
 
-def _load_saved_model(folder: Path, precision: str) -> Loaded:
+def _load_saved_model(folder: Path, precision: str, trusted: bool) -> Loaded:
     _require_float32(folder, precision)
     from gradnet_tf.runtimes.saved_model_runtime import SavedModelRunner
 
@@ -404,7 +411,7 @@ def _load_saved_model(folder: Path, precision: str) -> Loaded:
     # Every export names its folder "saved_model", so prefix the name of the card or the parent.
     name = f"{card.get('name', folder_named.parent.name)}_{folder_named.name}"
     source = {"kind": "saved_model", "path": str(folder), "sha256": card.get("sha256")}
-    return Loaded(SavedModelRunner(folder), name, source | _from_card(card))
+    return Loaded(SavedModelRunner(folder, trusted), name, source | _from_card(card))
 
 
 def _load_tflite(path: Path, precision: str, runtime: str) -> Loaded:

@@ -1,5 +1,6 @@
 """Runs a SavedModel through TensorFlow."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -10,16 +11,34 @@ from gradnet_tf.utils.files import without_wildcards
 SIGNATURE = "serving_default"
 SIGMA = "sigma"
 
+#: Operations with a state that stays within the graph; others may write files or open sockets.
+_INSIDE = re.compile(
+    r"VarHandleOp|VariableV2|VarIsInitializedOp|(Read|Assign(Add|Sub)?)Variable\w*|Assign|"
+    r"DisableCopyOnRead|(Stateful)?PartitionedCall|(Stateless)?(If|While|Case)|Assert|ResourceGather|"
+    r"(Stateful)?(Random|Truncated|StandardNormal|Uniform|Rng)\w*|XlaCallModule"
+)
+#: Operations without a state that reach outside nevertheless.
+_OUTSIDE = re.compile(
+    r"File|Dataset|Reader|PyFunc|Proto|Checkpoint|Remap|Vocab|Socket|Rpc|Save|Restore|Dump|Debug|"
+    r"^Copy(Host)?$|Send$|Recv$"
+)
+#: What writes and reads the variables, in each SavedModel, but runs only if a program asks for it.
+_SAVERS = re.compile(r"__inference__traced_(save|restore)_\d+")
+_SAVING = ("SaveV2", "RestoreV2", "MergeV2Checkpoints", "ShardedFilename")
+
 
 class SavedModelRunner:
     """The float signature of a SavedModel as a function from arrays to arrays.
 
     Args:
         folder: holds saved_model.pb.
+        trusted: whether its graph may read and write files and reach other machines: parts of a
+            graph run when it is loaded.
 
     Raises:
-        UserError: the folder does not load, or its signature does not have one float32 image
-            batch, an optional noise level per image, and one output.
+        UserError: the graph could do that and is not trusted, the folder does not load, or its
+            signature does not have one float32 image batch, an optional noise level per image, and
+            one output.
     """
 
     runtime = "saved_model"
@@ -28,13 +47,17 @@ class SavedModelRunner:
     model = None
     parameters = None
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, trusted: bool = False):
         import tensorflow as tf
 
         try:
             # The signature has only weak references to its variables, so keep the loaded object.
             with without_wildcards(folder) as plain:
+                if not trusted:
+                    _require_harmless(folder, str(plain))
                 self._loaded = tf.saved_model.load(str(plain))
+        except UserError:
+            raise
         except (OSError, ValueError, tf.errors.OpError) as error:
             reason = str(error).splitlines()[0][:200]
             raise UserError(f"{folder}: the SavedModel does not load: {reason}") from error
@@ -70,6 +93,37 @@ class SavedModelRunner:
     def naive(self, images: np.ndarray, sigma: np.ndarray | None = None) -> None:
         """A SavedModel does not expose its naive estimate."""
         return None
+
+
+def _require_harmless(folder: Path, plain: str) -> None:
+    """Raises `UserError` for a graph with operations that reach outside of it."""
+    from tensorflow.python.framework import op_def_registry
+    from tensorflow.python.saved_model.loader_impl import parse_saved_model
+
+    found = set()
+    for graph in (meta.graph_def for meta in parse_saved_model(plain).meta_graphs):
+        parts = [("", graph.node, None), *(
+            (each.signature.name, each.node_def, each.signature) for each in graph.library.function
+        )]  # fmt: skip
+        for name, nodes, signature in parts:
+            # A saver is told the file by whoever calls it, and a graph must not.
+            is_saver = _SAVERS.fullmatch(name) and [
+                each.name for each in signature.input_arg[:1]
+            ] == ["file_prefix"]
+            for node in nodes:
+                definition = op_def_registry.get(node.op)
+                stateful = definition is not None and definition.is_stateful
+                if _INSIDE.fullmatch(node.op) if stateful else not _OUTSIDE.search(node.op):
+                    calls = [each.func.name for each in node.attr.values() if each.func.name]
+                    found |= {each for each in calls if name and _SAVERS.fullmatch(each)}
+                elif not (is_saver and node.op in _SAVING):
+                    found.add(node.op)
+    if found:
+        raise UserError(
+            f"{folder}: the SavedModel has operations that read or write files, run scripts or "
+            f"reach other machines: {', '.join(sorted(found)[:5])}.\nExpected a network alone; "
+            "--trust-model (trust_model=True in Python) runs it nevertheless."
+        )
 
 
 def reason_of(error) -> str:

@@ -169,3 +169,19 @@ def test_without_beam_the_extra_is_named(tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "apache_beam", None)
     assert command.main([f"--input={tmp_path}", f"--output={tmp_path / 'out'}"]) == 2
     assert 'pip install ".[batch]"' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (ConnectionError("refused"), 75),
+        (RuntimeError("Channel closed prematurely."), 75),
+        (RuntimeError("Traceback …\ngradnet_tf.utils.errors.UserError: a.keras: no model"), 2),
+        (ValueError("a fault that every run would meet"), 2),
+        (PermissionError(13, "Permission denied"), 2),
+    ],
+)
+def test_only_errors_that_pass_say_that_the_same_command_continues(error, code):
+    from gradnet_tf.batch.beam_engine import error_of
+
+    assert error_of(error).exit_code == code

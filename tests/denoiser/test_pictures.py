@@ -80,6 +80,17 @@ def test_strengths_of_nothing_return_the_picture(denoiser):
     np.testing.assert_array_equal(denoiser(grey, chroma=0.0), denoiser(grey))
 
 
+@pytest.mark.parametrize("channels", [1, 3, 4])
+@pytest.mark.parametrize(
+    "strengths", [{"strength": 0.5}, {"luma": 0.3}, {"chroma": 0.2}, {"strength": 0.7, "luma": 0.2}]
+)
+def test_floats_stay_in_the_unit_interval_between_the_strengths(denoiser, channels, strengths):
+    # Black and white pixels, whose denoised colors are blended along turned axes.
+    image = np.random.default_rng(0).choice([0.0, 1.0, 0.02, 0.98], (30, 40, channels))
+    found = denoiser(image.astype(np.float32), **strengths)
+    assert 0.0 <= found.min() and found.max() <= 1.0
+
+
 def test_the_self_ensemble_is_the_mean_over_eight_flips(denoiser):
     image = picture(12, 9, 3, dtype=np.float32)
     wanted = []

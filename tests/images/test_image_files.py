@@ -19,6 +19,7 @@ from gradnet_tf.images.image_files import (
     to_uint8,
     write_image,
 )
+from gradnet_tf.images.photo_files import decode_photo
 from gradnet_tf.utils.errors import UserError
 
 RAMP = np.arange(20 * 30 * 3, dtype=np.uint32).reshape(20, 30, 3).astype(np.uint8)
@@ -179,6 +180,102 @@ def test_truncated_files_of_other_formats_are_refused(tmp_path, kind):
         read_image(path)
 
 
+DAMAGED = {
+    **{f"TIFF {name}": ("TIFF", {"compression": name}) for name in ("tiff_lzw", "jpeg")},
+    "TIFF deflate": ("TIFF", {"compression": "tiff_adobe_deflate"}),
+    "TIFF packbits": ("TIFF", {"compression": "packbits"}),
+    "TIFF": ("TIFF", {}),
+    "PNG": ("PNG", {}),
+    "JPEG": ("JPEG", {}),
+    "JPEG progressive": ("JPEG", {"progressive": True}),
+    "WEBP": ("WEBP", {}),
+    "BMP": ("BMP", {}),
+    "PPM": ("PPM", {}),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGED)
+def test_damage_that_photographs_are_refused_for_is_refused_in_data_sets(tmp_path, capfd, name):
+    kind, options = DAMAGED[name]
+    picture = Image.open(_photo()).convert("RGB").resize((96, 80))
+    data = _pillow_bytes(picture, kind, **options)
+    path = tmp_path / "a.png"
+    path.write_bytes(data)
+    assert read_image(path).shape == (80, 96, 3)
+    random = np.random.default_rng(5)
+    refused = 0
+    for _ in range(60):
+        mutant = bytearray(data)
+        mutant[random.integers(len(data))] ^= random.integers(1, 256)
+        path.write_bytes(mutant)
+        try:
+            decode_photo(bytes(mutant), "x")
+        except UserError:
+            refused += 1
+            with pytest.raises(UserError, match=r"^image file .*a\.png (is|has|cannot) "):
+                read_image(path)
+    assert refused >= (kind == "PNG") + 5 * ("lzw" in name or "jpeg" in name or "deflate" in name)
+    lines = capfd.readouterr().err.splitlines()
+    assert [line for line in lines if not line.startswith("libpng ")] == []
+
+
+@pytest.mark.parametrize("compression", ["lzma", "zstd", "tiff_raw_16"])
+def test_tiffs_in_compressions_that_opencv_lacks_are_named(tmp_path, compression):
+    path = tmp_path / "a.tif"
+    path.write_bytes(_pillow_bytes(Image.new("1", (96, 80), 1), "TIFF", compression=compression))
+    with pytest.raises(UserError, match=r"a\.tif is a TIFF in compression \d+; expected none, LZW"):
+        read_image(path)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA", "CMYK"])
+@pytest.mark.parametrize("compression", [None, "tiff_lzw", "tiff_adobe_deflate", "packbits"])
+def test_intact_tiffs_of_every_kind_are_read(tmp_path, mode, compression):
+    path = tmp_path / "a.tif"
+    picture = Image.open(_photo()).convert("RGB").resize((96, 80)).convert(mode)
+    options = {"compression": compression} if compression else {}
+    path.write_bytes(_pillow_bytes(picture, "TIFF", **options))
+    np.testing.assert_array_equal(read_image(path), np.asarray(picture.convert("RGB")))
+    several = _pillow_bytes(picture, "TIFF", save_all=True, append_images=[picture], **options)
+    path.write_bytes(several)
+    np.testing.assert_array_equal(read_image(path), np.asarray(picture.convert("RGB")))
+
+
+@pytest.mark.parametrize(
+    ("content", "name"),
+    [
+        (("GIF", {}), "is GIF"),
+        (("JPEG2000", {}), "is JPEG 2000"),
+        (("AVIF", {}), "is AVIF"),
+        (".sr", "is Sun raster"),
+        (".hdr", "is Radiance HDR"),
+        (".pfm", "is a PFM of floating-point values"),
+    ],
+)
+def test_formats_that_are_decoded_in_silence_if_damaged_are_named(tmp_path, content, name):
+    if isinstance(content, str):
+        pixels = RAMP if content == ".sr" else RAMP.astype(np.float32)
+        data = cv2.imencode(content, pixels)[1].tobytes()
+    else:
+        data = _pillow_bytes(Image.fromarray(RAMP), content[0])
+    (tmp_path / "a.png").write_bytes(data)
+    with pytest.raises(UserError) as error:
+        read_image(tmp_path / "a.png")
+    first, second = str(error.value).splitlines()
+    assert first.startswith(f"image file {tmp_path / 'a.png'} {name}")
+    assert second.startswith("Expected an image file (png, jpg")
+
+
+def test_jpegs_that_no_decoder_reads_are_named(tmp_path):
+    data = _pillow_bytes(Image.fromarray(RAMP), "JPEG")
+    place = data.index(b"\xff\xc0")
+    (tmp_path / "a.jpg").write_bytes(data[:place] + b"\xff\xc3" + data[place + 2 :])
+    with pytest.raises(UserError, match=r"a\.jpg is a lossless JPEG; expected baseline"):
+        read_image(tmp_path / "a.jpg")
+    (tmp_path / "a.jpg").write_bytes(data[: place + 4] + b"\x0c" + data[place + 5 :])
+    with pytest.raises(UserError, match=r"a\.jpg is a JPEG of 12 bits; expected 8"):
+        read_image(tmp_path / "a.jpg")
+
+
 def test_a_picture_of_absurd_size_is_refused_not_allocated(tmp_path):
     def chunk(kind, body):
         return (
@@ -188,7 +285,9 @@ def test_a_picture_of_absurd_size_is_refused_not_allocated(tmp_path):
     header = struct.pack(">IIBBBBB", 100_000, 100_000, 8, 2, 0, 0, 0)
     data = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 99))
     (tmp_path / "huge.png").write_bytes(data + chunk(b"IEND", b""))
-    with pytest.raises(UserError, match=r"huge\.png is damaged"):
+    with pytest.raises(
+        UserError, match=r"huge\.png has 100000×100000 pixels.* expected at most 200\."
+    ):
         read_image(tmp_path / "huge.png")
 
 

@@ -171,3 +171,11 @@ def test_only_color_pictures_are_asked_for_a_cameras_noise():
     gray = eight_bits(clean + noise((240, 320, 1), 20))
     assert survey_noise(gray).tone is not None and not survey_noise(gray).is_camera
     assert not survey_noise(text_page()).is_camera
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("still_rows", range(0, 25, 4))
+def test_pictures_of_few_blocks_are_surveyed_without_warnings(still_rows):
+    picture = np.random.default_rng(0).integers(0, 256, (24, 20, 3), np.uint8)
+    picture[:still_rows] = 0
+    assert not survey_noise(picture).is_camera

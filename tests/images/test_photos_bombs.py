@@ -6,6 +6,7 @@ import os
 import struct
 import subprocess
 import sys
+import tempfile
 import zlib
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import photo_samples as files
 import pytest
 from PIL import Image
 
+from gradnet_tf.images.image_files import read_image
 from gradnet_tf.images.photo_files import decode_photo, encode_photo
 from gradnet_tf.utils.errors import UserError
 
@@ -143,7 +145,21 @@ def measure():
         except UserError as error:
             message = str(error)
         found[name] = (message, peak() - before)
+        found[f"{name}, data set"] = _read_as_data(data, peak)
     print(json.dumps(found))
+
+
+def _read_as_data(data, peak):
+    """The same by the reader of data sets."""
+    before = peak()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "a.png")
+        path.write_bytes(data)
+        try:
+            message = str(read_image(path).shape)
+        except UserError as error:
+            message = str(error).replace(str(path), "FILE")
+    return message, peak() - before
 
 
 @pytest.fixture(scope="module")
@@ -167,6 +183,20 @@ def test_a_bomb_is_refused_in_one_line_and_without_memory(name, measured):
     message, grown = measured[name]
     assert message.startswith(f"{name} ") and len(message.splitlines()) == 1
     assert "megapixels; expected at most" in message or "is damaged" in message, message
+    assert grown < 30, f"{grown:.0f} MB were taken"
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_data_sets_refuse_bombs_as_well(name, measured):
+    message, grown = measured[f"{name}, data set"]
+    first, second = message.splitlines()
+    assert first.startswith("image file FILE ") and "--max-megapixels" not in first
+    if name == "avif":
+        assert first.endswith(" is AVIF.")
+    else:
+        assert "megapixels; expected at most 200." in first or "is damaged" in first, message
+    assert second.startswith("Expected an image file (png, ")
+    assert second.endswith("of at most 200 megapixels.")
     assert grown < 30, f"{grown:.0f} MB were taken"
 
 

@@ -14,7 +14,8 @@ import photo_samples as files
 import pytest
 from PIL import Image
 
-from gradnet_tf.images.image_files import jpeg_warning, read_image
+from gradnet_tf.images.image_files import read_image
+from gradnet_tf.images.jpeg import jpeg_warning
 from gradnet_tf.images.photo_files import decode_photo, encode_photo
 from gradnet_tf.utils.errors import UserError
 
@@ -182,7 +183,7 @@ def test_damage_is_found_without_a_standard_error_stream(tmp_path):
     (tmp_path / "a.jpg").write_bytes(DAMAGE["half, then the end mark"](target.getvalue()))
     code = (
         "import os; os.close(2)\n"
-        "from gradnet_tf.images.image_files import jpeg_warning\n"
+        "from gradnet_tf.images.jpeg import jpeg_warning\n"
         "text = jpeg_warning(open('a.jpg', 'rb').read())\n"
         "print(text); print(os.open('a.jpg', os.O_RDONLY) < 3)"
     )

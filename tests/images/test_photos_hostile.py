@@ -13,7 +13,8 @@ import numpy as np
 import photo_samples
 import pytest
 
-from gradnet_tf.images.image_files import read_image, require_few_scans
+from gradnet_tf.images.image_files import read_image
+from gradnet_tf.images.jpeg import require_few_scans
 from gradnet_tf.images.photo_files import decode_photo
 from gradnet_tf.utils.errors import UserError
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gradnet_tf.utils.files import atomic_path, atomic_write, sha256_of, write_json
+from gradnet_tf.utils.files import atomic_path, atomic_write, make_folder, sha256_of, write_json
 
 
 def test_text_and_bytes_are_written_into_new_folders(tmp_path):
@@ -94,3 +94,33 @@ def test_threads_leave_the_permissions_and_the_umask_as_they_are(tmp_path, monke
         umask(before)
     assert after == 0o027
     assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o640}
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["a" * 234 + ".png", "a" * 251 + ".png", "夏" * 82 + ".png", "a." + "b" * 253, "a" * 255],
+)
+def test_names_as_long_as_the_system_allows_are_written(tmp_path, name):
+    atomic_write(tmp_path / name, b"x")
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_folders_are_made_1500_levels_deep(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    deep = os.path.join("out", *["d"] * 1500)
+    make_folder(deep)
+    atomic_write(Path(deep) / "a", "x")
+    assert Path(deep, "a").read_text() == "x"
+    for _ in range(1500):  # Python's own removal of trees may end at its recursion limit.
+        deep, (name, *_) = os.path.dirname(deep), os.listdir(deep)
+        path = os.path.join(deep, "d", name)
+        (os.unlink if os.path.isfile(path) else os.rmdir)(path)
+
+
+def test_drives_that_refuse_permissions_are_written(tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "chmod", refuse)
+    atomic_write(tmp_path / "a", b"x")
+    assert (tmp_path / "a").read_bytes() == b"x" and len(list(tmp_path.iterdir())) == 1

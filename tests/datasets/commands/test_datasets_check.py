@@ -90,6 +90,17 @@ def test_each_defect_is_found_alone(mine, capsys, defect, words):
     assert lines[-1].endswith(f"checked, {wrong} problem{'s' if wrong > 1 else ''}")
 
 
+@pytest.mark.parametrize("content", [b"<html>", b"", b"P6 18000 18000 255\n"])
+def test_clean_images_that_cannot_be_read_are_findings(mine, capsys, content):
+    for folder, name in ((mine / "clean", "pairs"), (mine / "clean", "folder")):
+        (folder / "b.png").write_bytes(content)
+        root = mine if name == "pairs" else folder
+        code, printed, error = check(capsys, root, name)
+        assert code == 1 and "Traceback" not in error
+        assert re.match(r"unreadable: b\.png: .*clean/b\.png ", printed), printed
+        assert printed.splitlines()[-1].endswith(" 1 problem")
+
+
 def test_what_cannot_be_looked_at_is_an_error(tmp_path, capsys, make_images):
     code, printed, error = check(capsys, tmp_path / "nowhere")
     assert (code, printed) == (2, "") and "nowhere does not exist" in error

@@ -115,6 +115,11 @@ def run_service(capsys, *arguments):
         (["--role=worker"], "--dispatcher must be the address of the dispatcher"),
         (["--role=worker", "--dispatcher=localhost:5"], "grpc://host:port"),
         (["--role=dispatcher", "--dispatcher=grpc://a:5"], "does not apply to --role=dispatcher"),
+        (
+            ["--role=dispatcher"],
+            "listens on all network interfaces and serves anybody.\nExpected --all_i",
+        ),
+        (["--role=worker", "--dispatcher=grpc://a:5"], "Expected --all_interfaces"),
         (["--role=dispatcher", "--port=70000"], "`port` must be in [0, 65535]"),
     ],
 )
@@ -136,12 +141,11 @@ def start(*arguments):
 @contextmanager
 def service_processes():
     """Yields the address of a dispatcher with a worker, as a person starts them; ends both."""
-    started = [start("-m", "datasets", "service", "--role=dispatcher")]
+    command = ["-m", "datasets", "service", "--all_interfaces"]
+    started = [start(*command, "--role=dispatcher")]
     try:
         address = started[0].stdout.readline().split()[-1]
-        started.append(
-            start("-m", "datasets", "service", "--role=worker", f"--dispatcher={address}")
-        )
+        started.append(start(*command, "--role=worker", f"--dispatcher={address}"))
         assert "worker ready" in started[1].stdout.readline()
         yield address
         for server in started:  # The dispatcher first: its worker must end all the same.
