@@ -77,7 +77,7 @@ def test_flags_are_those_of_gradnet_denoise(capsys):
 
 @pytest.mark.parametrize(
     "flag",
-    ["--strength=2", "--luma=nan", "--sigma=-1", "--quality=9.5", "--tile=3", "--max_memory=x"],
+    ["--strength=3", "--luma=nan", "--sigma=-1", "--quality=9.5", "--tile=3", "--max_memory=x"],
 )
 def test_wrong_values_are_refused_at_once(flag, capsys):
     with pytest.raises(SystemExit) as leave:

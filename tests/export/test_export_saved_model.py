@@ -85,7 +85,7 @@ def test_the_check_fails_for_another_network(folder):
 def compare_as_tflite(what, function):
     """Judges a function of images as a float32 file, against the identity."""
     runner = SimpleNamespace(run=function)
-    denoiser = SimpleNamespace(channels=3, denoise=lambda images: images)
+    denoiser = SimpleNamespace(channels=3, needs_sigma=False, denoise=lambda images, *_: images)
     checks.check_tflite(what, runner, denoiser, TFLiteFormat("float32"))
 
 
