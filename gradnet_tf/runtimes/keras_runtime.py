@@ -94,7 +94,8 @@ class KerasRunner(TiledRunner):
     def _call_naive(self, images, *sigma):
         # Running only the naive denoiser gives the same as "naive" in `return_intermediates`.
         naive = self.model.naive_denoiser
-        return self._clipped(naive, images, *(sigma if getattr(naive, "needs_sigma", False) else ()))
+        taken = sigma if getattr(naive, "needs_sigma", False) else ()
+        return self._clipped(naive, images, *taken)
 
     def _clipped(self, model, images, *sigma):
         more = {"sigma": sigma[0]} if sigma else {}
