@@ -78,8 +78,7 @@ def main(given: Given) -> int:
         import gradnet_tf.evaluation.metrics  # noqa: F401 - silences the backend's startup messages
     # Loads all models first, to detect wrong names before the evaluation.
     more = {"precision": config.precision, "runtime": config.runtime}
-    more |= {"trust_model": True} if places.trust_model else {}
-    denoisers = [load_denoiser(spec, **more) for spec in specs]
+    denoisers = [load_denoiser(spec, **more, trust_model=places.trust_model) for spec in specs]
     if config.overlap is not None and not any(map(takes_overlap, denoisers)):
         TileConfig(overlap=config.overlap).refuse_overlap()
     folders = model_folders(specs, [denoiser.name for denoiser in denoisers])

@@ -36,8 +36,6 @@ _DTYPES = "uint8, uint16 or float"
 _STILL_SHARE, _STILL_SHARE_OF_CAMERAS = 0.05, 0.2
 #: Limit on float values: far beyond [0, 1] plus noise, and below pictures on the 0-255 scale.
 _MOST = 16.0
-
-
 #: The largest strength, for networks that take the noise level.
 MOST_STRENGTH = 2.0
 
@@ -53,7 +51,7 @@ class Strength:
 
     Attributes:
         overall: 1 returns the network's result, 0 the input, values in between a blend. Above 1, at
-            most `MOST_STRENGTH`, a network that takes the noise level is told as much more.
+            most `MOST_STRENGTH`, a network that takes the noise level is told that many times it.
         luma: the same for luma only; multiplies `overall`.
         chroma: the same for chroma only; gray pictures have none.
 

@@ -34,8 +34,9 @@ from export.verify.artifact import (
     require_own_artifact,
     write_card,
 )
-from export.verify.formats import INPUT, OUTPUT, SIGMA, TFLiteFormat
+from export.verify.formats import INPUT, OUTPUT, TFLiteFormat
 from gradnet_tf.denoiser import Denoiser
+from gradnet_tf.runtimes import SIGMA
 from gradnet_tf.runtimes.litert_runtime import TFLiteRunner
 from gradnet_tf.tiling.tiler import CROP_SIDE, info_of
 from gradnet_tf.utils.files import atomic_path, sha256_of

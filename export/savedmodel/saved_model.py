@@ -9,7 +9,8 @@ from keras import ops
 
 from export.savedmodel.encoded import denoise_encoded
 from export.savedmodel.limits import Limits, checked_images, checked_sigma, limits_for
-from export.verify.formats import INPUT, INPUT_BYTES, OUTPUT, OUTPUT_BYTES, SIGMA
+from export.verify.formats import INPUT, INPUT_BYTES, OUTPUT, OUTPUT_BYTES
+from gradnet_tf.runtimes import SIGMA
 
 
 def write_saved_model(model, folder: str | os.PathLike, limits: Limits | None = None) -> None:

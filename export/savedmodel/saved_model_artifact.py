@@ -33,8 +33,9 @@ from export.verify.artifact import (
 )
 from export.verify.checks import encode_png, probe_image, probe_sigma
 from export.verify.cpp_loader import run_saved_model
-from export.verify.formats import INPUT, INPUT_BYTES, OUTPUT, OUTPUT_BYTES, SIGMA
+from export.verify.formats import INPUT, INPUT_BYTES, OUTPUT, OUTPUT_BYTES
 from gradnet_tf.denoiser import load_denoiser
+from gradnet_tf.runtimes import SIGMA
 from gradnet_tf.runtimes.keras_file import describe, rebuild
 from gradnet_tf.runtimes.keras_runtime import KerasRunner
 from gradnet_tf.utils.files import without_wildcards

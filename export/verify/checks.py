@@ -7,7 +7,8 @@ import cv2
 import numpy as np
 
 from export.verify.cpp_loader import run_saved_model
-from export.verify.formats import INPUT, INPUT_BYTES, OUTPUT, OUTPUT_BYTES, SIGMA
+from export.verify.formats import INPUT, INPUT_BYTES, OUTPUT, OUTPUT_BYTES
+from gradnet_tf.runtimes import SIGMA
 from gradnet_tf.tiling.tile_config import AUTO, TileConfig
 
 #: One pixel, two odd sides, and the size of a photograph (CBSD68).

@@ -11,7 +11,7 @@ BFLOAT16 = "saved_model_bfloat16"
 PRECISIONS = ("float32", "float16", "dynamic", "int8")
 #: Inputs and outputs of all formats; TF Serving's REST interface encodes names that end in
 #: "_bytes" as base64.
-INPUT, OUTPUT, SIGMA = "images", "denoised", "sigma"
+INPUT, OUTPUT = "images", "denoised"
 INPUT_BYTES, OUTPUT_BYTES = "image_bytes", "denoised_bytes"
 #: The default of `--formats`.
 DEFAULT = (SAVED_MODEL, "tflite_float32")

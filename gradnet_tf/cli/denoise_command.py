@@ -84,7 +84,7 @@ class ResultOptions:
 
     @property
     def takes_level(self) -> bool:
-        """Whether these options are for models that take a noise level only."""
+        """Whether these options need a model that takes the noise level."""
         return self.sigma is not None or self.strength > 1.0
 
     def load(
@@ -302,7 +302,7 @@ def _check_paths(arguments: argparse.Namespace, is_stream: bool) -> None:
 
 
 def _check_sigma(wanted: ResultOptions, info: "ModelInfo | None") -> None:
-    """Refuses a noise level, or more than all, if the model is known to take none."""
+    """Refuses options that need a noise level if the model is known to take none."""
     if wanted.takes_level and info and info.needs_sigma is False:
         wanted.refuse_level(info.name)
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from gradnet_tf.runtimes import SIGMA
 from gradnet_tf.runtimes.choose_runtime import is_installed
 from gradnet_tf.tiling.machine import allowed_cores
 from gradnet_tf.tiling.tiler import (
@@ -29,7 +30,6 @@ _TRIED_SIDES, _MOST_SECONDS = (64, 80), 120
 #: Largest card that is read; a whole one has 2 kB.
 _MOST_CARD = 2**20
 _SIGNATURE, _TILE, _ATTENTION = "serving_default", "tile", "attention"
-SIGMA = "sigma"
 
 
 class LiteRTFile:
@@ -254,16 +254,16 @@ class TFLiteRunner(TiledRunner):
 
     def run(self, images: np.ndarray, sigma: np.ndarray | None = None) -> np.ndarray:
         """Returns the denoised images, float32, shaped like `images`."""
-        levels = () if sigma is None else (sigma,)
         if self._is_fixed:
-            each = zip(images, *levels, strict=True)
-            return np.stack([self.run_picture(i, *np.reshape(own, (-1, 1))) for i, *own in each])
+            levels = [None] * len(images) if sigma is None else np.reshape(sigma, (-1, 1))
+            pairs = zip(images, levels, strict=True)
+            return np.stack([self.run_picture(image, level) for image, level in pairs])
         if self.fixed_size and self.fixed_size != images.shape[1:3]:
             raise UserError(
                 f"{self.path}: takes images of {self.fixed_size[0]}×{self.fixed_size[1]} "
                 f"pixels only. Received: {images.shape[1]}×{images.shape[2]}."
             )
-        return self._batch(_SIGNATURE, images, *levels)
+        return self._batch(_SIGNATURE, images, *(() if sigma is None else (sigma,)))
 
     def naive(self, images: np.ndarray, sigma: np.ndarray | None = None) -> None:
         """A .tflite file does not expose its naive estimate."""

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
+from gradnet_tf.runtimes import SIGMA
 from gradnet_tf.utils.errors import UserError
 from gradnet_tf.utils.files import without_wildcards
 
 SIGNATURE = "serving_default"
-SIGMA = "sigma"
 
 #: Operations with a state that stays within the graph; others may write files or open sockets.
 _INSIDE = re.compile(
@@ -102,14 +102,13 @@ def _require_harmless(folder: Path, plain: str) -> None:
 
     found = set()
     for graph in (meta.graph_def for meta in parse_saved_model(plain).meta_graphs):
-        parts = [("", graph.node, None), *(
-            (each.signature.name, each.node_def, each.signature) for each in graph.library.function
-        )]  # fmt: skip
-        for name, nodes, signature in parts:
+        parts = [("", graph.node, [])]
+        for function in graph.library.function:
+            arguments = [each.name for each in function.signature.input_arg]
+            parts.append((function.signature.name, function.node_def, arguments))
+        for name, nodes, arguments in parts:
             # A saver is told the file by whoever calls it, and a graph must not.
-            is_saver = _SAVERS.fullmatch(name) and [
-                each.name for each in signature.input_arg[:1]
-            ] == ["file_prefix"]
+            is_saver = _SAVERS.fullmatch(name) and arguments[:1] == ["file_prefix"]
             for node in nodes:
                 definition = op_def_registry.get(node.op)
                 stateful = definition is not None and definition.is_stateful

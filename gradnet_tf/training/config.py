@@ -186,8 +186,7 @@ class TrainConfig:
         validate_every: steps between validations; each may update the best weights.
         workers: threads of the input pipeline; their number does not affect the examples.
         init_from: trained weights of the same preset to start from (gradnet_small's also for
-            gradnet_small_level); anything that evaluate.py's
-            --model takes.
+            gradnet_small_level); anything that evaluate.py's --model takes.
         data_service: true if a tf.data service makes the examples, which differ from those made
             locally; its address may change within a run. `None` means no.
         real_noise: true if all training images have real noise, for which σ has no meaning: both

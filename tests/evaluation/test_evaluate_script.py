@@ -20,8 +20,8 @@ def models(monkeypatch):
     known = {"good": Fake(blur, name="good"), "poor": Fake(name="poor")}
     asked = []
 
-    def load(spec, precision, runtime):
-        asked.append((spec, precision, runtime))
+    def load(spec, precision, runtime, trust_model):
+        asked.append((spec, precision, runtime, trust_model))
         if spec not in known:
             raise UserError(f"--model={spec}: no such file, folder or name.")
         return known[spec]
@@ -107,9 +107,12 @@ def test_every_flag_changes_the_outcome(run, models, photos, tmp_path):
     assert mean("--self_ensemble")["self_ensemble"] is True
     assert len(models["poor"].given) == 3 * 8
     assert mean("--precision=mixed_bfloat16")["precision"] == "mixed_bfloat16"
-    assert models["asked"][-1] == ("poor", "mixed_bfloat16", "auto")
+    assert models["asked"][-1] == ("poor", "mixed_bfloat16", "auto", False)
     mean("--runtime=keras")
-    assert models["asked"][-1] == ("poor", "auto", "keras")  # as Denoiser and `gradnet denoise`
+    # As Denoiser and `gradnet denoise`.
+    assert models["asked"][-1] == ("poor", "auto", "keras", False)
+    mean("--trust_model")
+    assert models["asked"][-1] == ("poor", "auto", "auto", True)
     same = mean("--degradation=gaussian(25)")
     assert same["mean"]["psnr"] == pytest.approx(plain["mean"]["psnr"], abs=1e-4)
     assert (same["sigma"], same["degradation"]) == (25, "gaussian(25)")
