@@ -75,13 +75,13 @@ def _write_picture(output: str, images, picture: np.ndarray) -> None:
 
 EXAMPLES = (
     "gaussian(25)",
-    "gaussian(0,55)",
     "poisson_gaussian(shot=0.02)",
     "poisson_gaussian(shot=0.01,read=5)+jpeg(60)",
     "correlated(sigma=25,length=1.5)",
+    "correlated(sigma=25,length=0,common=1)",
     "camera",
     "photograph(iso=51200,push=3)",
-    "jpeg(20)",
+    "gaussian(25)+jpeg(30)",
     "gaussian(25)+round",
 )
 _COLUMNS = 5

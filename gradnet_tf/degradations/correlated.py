@@ -1,4 +1,9 @@
-"""Gaussian noise that is correlated between neighbors, as in resized or demosaicked photographs."""
+"""Gaussian noise that is correlated between neighbors, as in resized or demosaicked photographs.
+
+It may be correlated between channels as well, as in scanned film and toned black-and-white.
+"""
+
+import math
 
 import cv2
 import numpy as np
@@ -10,20 +15,29 @@ from gradnet_tf.degradations.gaussian import add_gaussian_noise
 _REACH = 4
 
 
-def correlated_noise(shape: tuple[int, int, int], draws: Draws, length: float) -> np.ndarray:
+def correlated_noise(
+    shape: tuple[int, int, int], draws: Draws, length: float, common: float = 0.0
+) -> np.ndarray:
     """Draws noise of variance 1: white noise, blurred by a Gaussian and scaled.
 
-    The correlation of two pixels at distance d is `exp(−d² / (4 · length²))`, also at the borders;
-    channels are independent.
+    The correlation of two pixels at distance d is `exp(−d² / (4 · length²))`, also at the borders.
+    A color image's noise is `√(1 − common²) · own + common · shared`, where `own` is independent in
+    each channel and `shared` is one field for all, so that two channels correlate by `common²`.
 
     Args:
         shape: (height, width, channels).
         draws: the image's random numbers.
         length: standard deviation of the blur in pixels; 0 for white noise.
+        common: 0 (independent channels) to 1 (the same noise in all channels); without effect on
+            a single channel.
 
     Returns:
         float32 array of `shape`.
     """
+    if common > 0 and shape[2] > 1:
+        own = correlated_noise(shape, draws, length)
+        shared = correlated_noise((*shape[:2], 1), draws, length)
+        return np.float32(math.sqrt(1 - common**2)) * own + np.float32(common) * shared
     reach = int(np.ceil(_REACH * length))
     if reach == 0:
         return draws.normal(shape)
@@ -38,7 +52,7 @@ def correlated_noise(shape: tuple[int, int, int], draws: Draws, length: float) -
 
 
 def add_correlated_noise(
-    clean: np.ndarray, draws: Draws, sigma: float, length: float
+    clean: np.ndarray, draws: Draws, sigma: float, length: float, common: float = 0.0
 ) -> np.ndarray:
     """Adds `correlated_noise` of standard deviation σ (0-255 scale); never clipped.
 
@@ -47,10 +61,11 @@ def add_correlated_noise(
         draws: the image's random numbers.
         sigma: standard deviation of each pixel, 0-255 scale.
         length: see `correlated_noise`, in pixels.
+        common: see `correlated_noise`, 0 to 1.
 
     Returns:
         float32 image of the same shape.
     """
     return add_gaussian_noise(
-        clean, correlated_noise(clean.shape, draws, length), np.float32(sigma)
+        clean, correlated_noise(clean.shape, draws, length, common), np.float32(sigma)
     )

@@ -88,18 +88,22 @@ class PoissonGaussian:
 class Correlated:
     """Gaussian noise, correlated `exp(−d² / (4 · length²))` between pixels d apart.
 
+    Two channels correlate by `common²`, as in film grain and toned black-and-white photographs.
+
     Attributes:
         sigma: standard deviation of a pixel, 0-255 scale.
         length: pixels; 0 is white noise.
+        common: share of the standard deviation that is one field for all channels.
     """
 
     sigma: Range = _parameter(0, 255)
     length: Range = _parameter(0, 16)
+    common: Range = _parameter(0, 1, (0, 0))
 
     def apply(self, image: np.ndarray, draws: Draws) -> np.ndarray:
         """Returns the noisy image: float32 (H, W, C), not clipped."""
         sigma, length = self.sigma.draw(draws), self.length.draw(draws)
-        return add_correlated_noise(image, draws, sigma, length)
+        return add_correlated_noise(image, draws, sigma, length, self.common.draw(draws))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -22,6 +22,12 @@ LONG = "3*gaussian(0,55)+round | camera(read=2) | poisson_gaussian(shot=1e-2,rea
         ("gaussian(0,50)", "gaussian(0..50)"),
         ("gaussian(sigma=0..50)", "gaussian(0..50)"),
         ("correlated(sigma=1e+1,length=1.5)", "correlated(sigma=10,length=1.5)"),
+        (
+            "correlated(sigma=0..40, length=0, common=0.5..1)",
+            "correlated(sigma=0..40,length=0,common=0.5..1)",
+        ),
+        ("correlated(sigma=5,length=1,common=0)", "correlated(sigma=5,length=1)"),
+        ("gaussian(0,30)+jpeg(30..90)", "gaussian(0..30)+jpeg(30..90)"),
         ("camera", "camera"),
         ("camera(mosaic=1)", "camera"),
         ("1*round|2*jpeg(70)", "round|2*jpeg(70)"),
@@ -53,6 +59,11 @@ def test_texts_are_read_and_written_in_one_form(text, canonical):
         ("gaussian(1,2,3)", "gaussian takes sigma=…, each once; found '2'"),
         ("poisson_gaussian(0.1)", "takes shot=… and read=…, each once; found '0.1'"),
         ("correlated(sigma=3)", "correlated needs length"),
+        (
+            "correlated(sigma=3,length=0,common=2)",
+            r"`common` of correlated .* within \[0, 1\]; found '2'",
+        ),
+        ("gaussian(25,common=1)", "gaussian takes sigma=…, each once; found 'common=1'"),
         ("jpeg(0)", r"`quality` of jpeg .* within \[1, 100\]; found '0'"),
         ("round(3)", "round takes nothing"),
         ("camera(iso=800)", "each once; found 'iso=800'"),
@@ -96,7 +107,11 @@ def test_known_levels():
 
 
 @pytest.mark.parametrize(
-    "text", ["round", LONG, "camera|gaussian(0,30)+correlated(sigma=5,length=1)"]
+    "text",
+    [
+        *("round", LONG, "camera|gaussian(0,30)+correlated(sigma=5,length=1)"),
+        "correlated(sigma=5..9,length=0..1,common=0.5..1)",
+    ],
 )
 @pytest.mark.parametrize("channels", [1, 3])
 def test_the_key_fixes_everything(text, channels):
@@ -115,6 +130,49 @@ def test_stages_follow_each_other():
     noisy = parse_degradation("gaussian(25)").apply(CLEAN, Draws((1, 2)))
     both = parse_degradation(text).apply(CLEAN, Draws((1, 2)))
     np.testing.assert_array_equal(both, jpeg(noisy, 70))
+
+
+def test_strong_compression_after_noise_draws_each_images_level_and_quality():
+    flat = np.full((64, 64, 3), 0.5, np.float32)
+    chain = parse_degradation("gaussian(0,30)+jpeg(30..90)")
+    noise, quality = chain.chains[0].stages
+    drawn = set()
+    for number in range(20):
+        draws = Draws((1, number))
+        noisy = noise.apply(flat, draws)
+        drawn.add(round(quality.quality.draw(draws)))
+        results = [jpeg(noisy, each) for each in range(30, 91)]
+        made = chain.apply(flat, Draws((1, number)))
+        assert any(np.array_equal(made, result) for result in results)
+    assert len(drawn) > 10 and min(drawn) >= 30 and max(drawn) <= 90
+    # Far below σ: most of the noise's fine part is gone, and what is left lies in blocks of 8×8.
+    strong = parse_degradation("gaussian(20)+jpeg(30)").apply(flat, Draws((1, 2))) - flat
+    assert strong.std() < 0.7 * 20 / 255
+    inside = np.abs(np.diff(strong[..., 1], axis=1)).mean(axis=0)
+    assert inside[7::8].mean() > inside[3::8].mean()
+
+
+def test_the_noise_of_before_stays_the_noise_of_now():
+    """Parameters that were added later draw nothing where they are not given."""
+    expected = {
+        "gaussian(0,50)": (
+            (0.39874545, 0.42061216, 0.40069509),
+            (0.41078278, 0.43058118, 0.42813784),
+        ),
+        "correlated(sigma=25,length=1.5)": (
+            (0.43344852, 0.43126059, 0.54932040),
+            (0.26863194, 0.26774967, 0.44971520),
+        ),
+        "correlated(sigma=5..30,length=0..2)+gaussian(5)": (
+            (0.38861051, 0.42919570, 0.38278547),
+            (0.39239610, 0.47081902, 0.38943437),
+        ),
+    }
+    for text, values in expected.items():
+        draws = [Draws((3, 4)), Draws((3, 4), fast=True)]
+        for drawn, value in zip(draws, values, strict=True):
+            made = parse_degradation(text).apply(CLEAN, drawn)[5, 7]
+            np.testing.assert_allclose(made, value, atol=1e-5)
 
 
 def test_chains_are_chosen_by_weight():

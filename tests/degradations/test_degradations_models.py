@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from gradnet_tf.degradations.camera import PATTERNS, Response, camera, demosaic, mosaic
-from gradnet_tf.degradations.correlated import correlated_noise
+from gradnet_tf.degradations.correlated import add_correlated_noise, correlated_noise
 from gradnet_tf.degradations.draws import Draws
 from gradnet_tf.degradations.eight_bits import jpeg, round_to_8_bits
 from gradnet_tf.degradations.sensor import add_poisson_gaussian_noise, add_signal_dependent_noise
@@ -74,6 +74,28 @@ def test_correlation_falls_as_documented_and_variance_is_one_everywhere(length, 
 def test_no_length_is_white_noise():
     white = correlated_noise((50, 60, 3), Draws((0, 0)), 0)
     np.testing.assert_array_equal(white, Draws((0, 0)).normal((50, 60, 3)))
+
+
+@pytest.mark.parametrize("length", [0, 1.5])
+@pytest.mark.parametrize("common", [0.3, 0.7, 1.0])
+def test_common_noise_keeps_the_variance_and_correlates_the_channels(length, common):
+    clean = np.full((300, 400, 3), 0.5, np.float32)
+    noisy = add_correlated_noise(clean, Draws((3, 1)), 25, length, common)
+    noise = (noisy - clean).astype(np.float64) * 255
+    matrix = np.cov(noise.reshape(-1, 3).T)
+    np.testing.assert_allclose(np.diag(matrix), 25**2, rtol=0.05)
+    pairs = np.corrcoef(noise.reshape(-1, 3).T)[np.triu_indices(3, 1)]
+    np.testing.assert_allclose(pairs, common**2, atol=0.03)
+    # The shared field has the correlation between neighbors that the others have.
+    neighbors = np.corrcoef(noise[:, 1:].ravel(), noise[:, :-1].ravel())[0, 1]
+    assert abs(neighbors - (np.exp(-1 / (4 * length**2)) if length else 0)) < 0.03
+
+
+def test_common_noise_of_gray_images_and_of_no_share_is_the_plain_one():
+    for channels, common in ((1, 0.8), (3, 0.0)):
+        shape = (20, 30, channels)
+        plain = correlated_noise(shape, Draws((3, 1)), 1.0)
+        np.testing.assert_array_equal(correlated_noise(shape, Draws((3, 1)), 1.0, common), plain)
 
 
 @pytest.mark.parametrize("channels", [1, 3])

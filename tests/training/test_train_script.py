@@ -176,6 +176,7 @@ def test_help_lists_the_sets_there_are(command, names):
 
 def test_a_mixture_of_noise_trains_and_is_recorded(tmp_path):
     noise = "3*gaussian(0,55)|camera|poisson_gaussian(shot=0.01,read=5)+jpeg(60,95)"
+    noise += "|correlated(sigma=0..40,length=0,common=0.5..1)+jpeg(30..90)"
     short = ("--steps=2", "--naive_steps=1", f"--degradation={noise}", "--eval_sets=sample")
     finish(tmp_path / "run", *short)
     config = json.loads((tmp_path / "run" / "config.json").read_text())
