@@ -6,6 +6,7 @@ would not match. OpenCV uses libjpeg-turbo's accurate integer DCT, as Pillow doe
 the same pixels.
 """
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -29,6 +30,7 @@ _EXPECTED = (
     f"Expected an image file ({_SUFFIX_LIST}), whole and of at most {MAX_MEGAPIXELS:g} megapixels."
 )
 #: What OpenCV would not refuse. Formats that are not listed here it may read in silence if damaged.
+#: That of JPEG returns whether libjpeg will print a warning.
 _CHECKS = {
     "png": png.check,
     "jpeg": jpeg.check,
@@ -199,9 +201,12 @@ def _decode(path: str | os.PathLike, data: bytes) -> np.ndarray:
             format = format_of(data)
             if format not in _CHECKS:
                 raise UserError(f"is {format.upper()}")
-            _CHECKS[format](data)
+            warns = _CHECKS[format](data)
+            if format == "png":
+                data = png.without_metadata(data)
             # UNCHANGED keeps depth and alpha visible and includes IMREAD_IGNORE_ORIENTATION.
-            pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+            with jpeg.quiet_decoder() if warns else contextlib.nullcontext():
+                pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
         except UserError as error:
             reason = str(error).partition(f"; {EXPECTED}")[0]  # Photographs may be of more formats.
             raise UserError(f"image file {path} {reason}.\n{_EXPECTED}") from error

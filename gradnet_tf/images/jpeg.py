@@ -32,7 +32,8 @@ _MOST_SCANS = 100
 #: A marker among compressed pixels, where bytes of 255 are followed by 0 or a restart mark.
 _MARKER = re.compile(rb"\xff([^\x00\xff\xd0-\xd7])", re.DOTALL)
 
-#: libjpeg's warnings about pixels.
+#: libjpeg's warnings about metadata, and about pixels.
+_ABOUT_METADATA = rb"Warning: unknown JFIF revision|Unknown Adobe color transform code"
 _WARNING = re.compile(
     rb"(?:Corrupt JPEG data: )?(premature end of data segment|bad Huffman code|bad arithmetic code|"
     rb"Premature end of JPEG file|\d+ extraneous bytes before marker 0x\w\w|"
@@ -97,17 +98,29 @@ def read(data: bytes, format: str, max_megapixels: float) -> Photo:
     return Photo(pixels.reshape(height, width, -1), format, data, metadata, notes, lost)
 
 
-def check(data: bytes) -> None:
+def check(data: bytes) -> bool:
     """Raises `UserError` for a JPEG that `image_files.read_image` must not decode.
 
     Decoders continue after damage, fill what is missing, and would take minutes for some.
+
+    Returns:
+        Whether libjpeg writes a warning to standard error when the JPEG is decoded.
     """
     segments, scan = jpeg_segments(data)
     if data.find(_END, scan) < 0:
         raise UserError(f"is truncated: its end is missing after {len(data)} bytes")
     end, is_whole = require_few_scans(data, scan)
     _frame(segments)
-    jpeg_notes(data[:end] + _END * (not is_whole), segments, scan, is_whole)
+    notes = jpeg_notes(data[:end] + _END * (not is_whole), segments, scan, is_whole)
+    odd = (_is_odd(*segment) for segment in segments)
+    return bool(notes) or any(odd)
+
+
+def _is_odd(kind: int, content: bytes) -> bool:
+    """Whether libjpeg warns about a segment of metadata."""
+    if content[:5] == b"JFIF\0":
+        return kind == _APP0 and content[5:6] != b"\x01"
+    return kind == _APP14 and content[:5] == b"Adobe" and content[11:12] > b"\x01"
 
 
 def _frame(segments: list[JpegSegment], max_megapixels: float | None = None) -> JpegSegment:
@@ -286,6 +299,11 @@ def jpeg_warning(data: bytes) -> str:
     with decoder_lines(_WARNING) as found, contextlib.suppress(cv2.error):
         cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_REDUCED_GRAYSCALE_8)
     return found[0][1].decode() if found else ""
+
+
+def quiet_decoder() -> contextlib.AbstractContextManager[list]:
+    """Takes libjpeg's warnings from standard error, of JPEGs that `check` has accepted."""
+    return decoder_lines(re.compile(_WARNING.pattern + b"|" + _ABOUT_METADATA))
 
 
 @contextlib.contextmanager

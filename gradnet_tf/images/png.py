@@ -97,6 +97,15 @@ def check(data: bytes) -> None:
     require_size(*struct.unpack_from(">II", data, len(_SIGNATURE) + 8))
 
 
+def without_metadata(data: bytes) -> bytes:
+    """Returns a PNG without the chunks about which libpng would print warnings.
+
+    Raises:
+        UserError: it is truncated, or the checksum of a chunk of its pixels is wrong.
+    """
+    return _join([chunk for chunk in _chunks(data)[0] if chunk[0] in (*_CRITICAL, b"tRNS")])
+
+
 def write(photo: Photo, quality: int | None) -> bytes:
     """Writes a PNG with the ancillary chunks of the input, in their original order."""
     array = photo.array
