@@ -11,6 +11,7 @@ from PIL import Image, ImageCms
 from gradnet_tf.degradations.noise_level import estimate_sigma
 from gradnet_tf.denoiser import to_unit
 from gradnet_tf.images.photo import Photo
+from gradnet_tf.images.photo_files import quiet_decoders
 from gradnet_tf.reporting.figures import Box, encode
 
 _ORIENTATION = 274
@@ -81,7 +82,7 @@ def shrink(array: np.ndarray, largest: int) -> np.ndarray:
 def _tags(encoded: bytes) -> tuple[int, bytes | None]:
     """Returns orientation and color profile; defaults if they cannot be read."""
     try:
-        with Image.open(io.BytesIO(encoded)) as image:
+        with quiet_decoders(), Image.open(io.BytesIO(encoded)) as image:
             profile = image.info.get("icc_profile")
             orientation = image.getexif().get(_ORIENTATION, 1)
     except Exception:

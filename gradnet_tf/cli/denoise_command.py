@@ -17,7 +17,7 @@ from gradnet_tf.utils.errors import UserError
 from gradnet_tf.utils.options import add_options, make_config, option
 
 if TYPE_CHECKING:
-    from gradnet_tf.cli.denoise_plan import Plan
+    from gradnet_tf.cli.denoise_plan import FileOptions, Plan
     from gradnet_tf.loading.load import ModelInfo, Resolved
 
 
@@ -241,14 +241,14 @@ def _denoise(arguments: argparse.Namespace) -> int:
         if arguments.preview:
             # The sheet blends itself.
             load = functools.partial(dataclasses.replace(wanted, strength=1.0).load, model=model)
-        load = steered(load, arguments.detail, arguments.mask)
+        load = steered(load, arguments.detail, arguments.mask, wanted.max_megapixels)
     if arguments.preview:
         from gradnet_tf.steering.preview_sheet import write_previews
 
         return write_previews(plan.jobs, load, wanted.overwrite, wanted.max_megapixels)
     if is_stream:
         return denoise_stream(sys.stdin.buffer, sys.stdout.buffer, load, options)
-    report = _report(arguments, plan, settings, info)
+    report = _report(arguments, plan, options, info)
     if arguments.dry_run:
         return dry_run(plan, wanted.overwrite)
     _check_unloaded(wanted, info, plan)
@@ -315,11 +315,12 @@ def _check_unloaded(wanted: ResultOptions, info: "ModelInfo | None", plan: "Plan
         wanted.load()
 
 
-def _report(arguments, plan: "Plan", settings, info: "ModelInfo | None"):
+def _report(arguments, plan: "Plan", options: "FileOptions", info: "ModelInfo | None"):
     if arguments.report is None:
         return None
     from gradnet_tf.cli.folder_report import DenoiseReport, check_report_path
 
-    path = check_report_path(arguments.report, plan)
+    path, settings = check_report_path(arguments.report, plan), options.settings
     names = settings["model"], (info.gray if info else None) or settings["model"]
-    return DenoiseReport(path, plan, settings, names, ["gradnet", *sys.argv[1:]])
+    command = ["gradnet", *sys.argv[1:]]
+    return DenoiseReport(path, plan, settings, names, command, options.max_megapixels)

@@ -12,6 +12,7 @@ import numpy as np
 from gradnet_tf.cli.before_after import LARGEST, Comparison, compare
 from gradnet_tf.cli.denoise_plan import Job, Plan
 from gradnet_tf.cli.file_stages import FAILURES
+from gradnet_tf.images import MAX_MEGAPIXELS
 from gradnet_tf.images.channels import is_gray
 from gradnet_tf.images.photo import Photo
 from gradnet_tf.images.photo_files import read_photo
@@ -87,6 +88,7 @@ class DenoiseReport:
         settings: settings of this run, by name.
         names: names of the models for color and for gray pictures.
         command: the command line.
+        max_megapixels: larger skipped photographs are not read, and only listed.
     """
 
     def __init__(
@@ -96,8 +98,9 @@ class DenoiseReport:
         settings: Mapping[str, Any],
         names: tuple[str, str],
         command: Sequence[str] = (),
+        max_megapixels: float = MAX_MEGAPIXELS,
     ):
-        self.path = path
+        self.path, self._max_megapixels = path, max_megapixels
         self._order = {job: number for number, job in enumerate(plan.jobs)}
         self._settings, self._names, self._command = settings, names, command
         self._rows: list[tuple[int, Row]] = []
@@ -144,8 +147,24 @@ class DenoiseReport:
             known = settings_of(job.target) or {}
             text = settings_text(known) if known else ""
             names = known.get("model", ""), known.get("gray") or known.get("model", "")
-            row = Row(str(job.source), "skipped", "", str(names[_looks_gray(job.source)]), text)
-            self._add(job, row, lambda job=job: _from_disk(job))
+            row = Row(str(job.source), "skipped", "", str(names[self._looks_gray(job)]), text)
+            self._add(job, row, lambda job=job: self._from_disk(job))
+
+    def _from_disk(self, job: Job) -> Comparison | None:
+        before, after = self._read(job.source), self._read(job.target)
+        if before.pixels.shape != after.pixels.shape or before.pixels.dtype != after.pixels.dtype:
+            return None
+        return compare(before, after.pixels)
+
+    def _looks_gray(self, job: Job) -> bool:
+        """Whether a file holds a gray picture; `False` if it cannot be read any more."""
+        try:
+            return is_gray(self._read(job.source).pixels)
+        except FAILURES:
+            return False
+
+    def _read(self, path: Path) -> Photo:
+        return read_photo(path, self._max_megapixels)
 
     def write(self, summary: str) -> None:
         """Writes the page atomically.
@@ -200,21 +219,6 @@ def settings_text(settings: Mapping[str, Any]) -> str:
             else f"{name} {value}"
         )
     return ", ".join(shown)
-
-
-def _from_disk(job: Job) -> Comparison | None:
-    before, after = read_photo(job.source), read_photo(job.target)
-    if before.pixels.shape != after.pixels.shape or before.pixels.dtype != after.pixels.dtype:
-        return None
-    return compare(before, after.pixels)
-
-
-def _looks_gray(source: Path) -> bool:
-    """Whether a file holds a gray picture; `False` if it cannot be read any more."""
-    try:
-        return is_gray(read_photo(source).pixels)
-    except FAILURES:
-        return False
 
 
 def report_page(

@@ -17,7 +17,7 @@ import numpy as np
 from gradnet_tf.degradations.noise_level import estimate_sigma
 from gradnet_tf.denoiser import Denoiser, Strength, finished
 from gradnet_tf.images.photo import Photo
-from gradnet_tf.images.photo_files import read_photo, write_photo
+from gradnet_tf.images.photo_files import quiet_decoders, read_photo, write_photo
 from gradnet_tf.steering.preview_sheet import blended, choose_crop
 from gradnet_tf.steering.texture import Steering
 from gradnet_tf.tiling.tiler import to_unit
@@ -158,7 +158,7 @@ def _orientation(path: str | os.PathLike) -> int:
     from PIL import Image
 
     try:
-        with Image.open(path) as image:
+        with quiet_decoders(), Image.open(path) as image:
             return int(image.getexif().get(0x0112, 1))
     except Exception:  # Formats without tags, and tags that are no numbers.
         return 1

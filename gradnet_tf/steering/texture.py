@@ -7,6 +7,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from gradnet_tf.images import MAX_MEGAPIXELS
 from gradnet_tf.images.photo import color_channels
 from gradnet_tf.images.photo_files import read_photo
 from gradnet_tf.tiling.tiler import to_unit
@@ -86,32 +87,39 @@ class Steering:
         return result
 
 
-def read_mask(path: str, option: str) -> np.ndarray:
+def read_mask(path: str, option: str, max_megapixels: float = MAX_MEGAPIXELS) -> np.ndarray:
     """Returns a picture as a mask, float32 (H, W) in [0, 1]; colors are averaged.
 
     Raises:
-        UserError: it is not a readable picture.
+        UserError: it is not a readable picture, or larger than `max_megapixels`.
     """
     try:
-        pixels = to_unit(read_photo(path).pixels)
+        pixels = to_unit(read_photo(path, max_megapixels).pixels)
     except (OSError, UserError) as error:
         raise UserError(f"{option}: {getattr(error, 'strerror', None) or error}.") from error
     return np.clip(pixels.mean(axis=-1, dtype=np.float32), 0.0, 1.0)
 
 
-def steered(load: Callable[..., Any], detail: float, mask: str | None) -> Callable[..., Any]:
+def steered(
+    load: Callable[..., Any],
+    detail: float,
+    mask: str | None,
+    max_megapixels: float = MAX_MEGAPIXELS,
+) -> Callable[..., Any]:
     """Returns a loader like `load` whose denoiser applies `--detail` and `--mask`.
 
     Args:
         load: returns a function from a photograph's pixels to denoised pixels.
         detail: see `Steering`.
         mask: path of a picture: white is denoised, black is kept.
+        max_megapixels: a larger mask is refused.
 
     Raises:
         UserError: the mask cannot be read.
     """
     name = f"--mask={mask}"
-    steering = Steering(detail, None if mask is None else read_mask(mask, name), name)
+    read = None if mask is None else read_mask(mask, name, max_megapixels)
+    steering = Steering(detail, read, name)
 
     def load_steered(*arguments: Any, **more: Any) -> Callable[[np.ndarray], np.ndarray]:
         denoise = load(*arguments, **more)

@@ -21,7 +21,7 @@ from gradnet_tf.cli.before_after import (
     upright,
     view_of,
 )
-from gradnet_tf.images.photo_files import decode_photo
+from gradnet_tf.images.photo_files import decode_photo, read_photo
 
 
 def decoded(data):
@@ -194,6 +194,28 @@ def test_skipped_files_are_shown_from_disk(photos, tmp_path, run, monkeypatch):
     assert len(page.all("img")) == 8
     assert (tmp_path / "out" / "sub" / "grey.png").read_bytes() == before
     assert len(names(tmp_path / "out")) == 2
+
+
+def test_skipped_files_have_the_limit_of_the_others(photos, tmp_path, run, monkeypatch):
+    flags = ["denoise", photos, "--output", tmp_path / "out", "--model", run, "--strength=0.5"]
+    flags += ["--report", tmp_path / "r.html"]
+    assert gradnet(*flags) == 1
+    monkeypatch.setattr(read_photo, "__defaults__", (0.0001,))  # In place of 200 megapixels.
+    assert gradnet(*flags, "--max-megapixels=1") == 1
+    assert len(read_page(tmp_path / "r.html").all("section")) == 2
+    assert gradnet(*flags, "--max-megapixels=0.0001") == 1
+    page = read_page(tmp_path / "r.html")
+    assert not page.all("section") and page.text.count("skipped") >= 2
+
+
+def test_pictures_beyond_pillows_own_limit_stand_upright_too(monkeypatch, recwarn):
+    tags = Image.Exif()
+    tags[files.ORIENTATION] = 6
+    data = files.by_pillow(smooth(40, 60), "PNG", exif=tags.tobytes())
+    for limit in (1500, 100):  # Pillow warns above its limit and refuses twice as much.
+        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
+        assert view_of(decode_photo(data, "x")).orientation == 6
+    assert not recwarn.list
 
 
 def test_hundreds_of_pictures_are_a_table(photos, tmp_path, run, monkeypatch):

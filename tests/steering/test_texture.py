@@ -6,6 +6,7 @@ import pytest
 
 from gradnet_tf.cli.main import main
 from gradnet_tf.images.image_files import read_image, write_image
+from gradnet_tf.images.photo_files import read_photo
 from gradnet_tf.steering.preview_sheet import SIDE, WIDTH, choose_crop, draw_sheet
 from gradnet_tf.steering.texture import Steering, texture_weight
 
@@ -95,6 +96,16 @@ def test_a_mask_of_another_size_or_none_is_refused(photo, capsys):
     assert run("-o", "out", "--mask=nothing.png") == 2
     assert "--mask=nothing.png" in capsys.readouterr().err
     assert not (photo / "out" / "a.png").exists()
+
+
+def test_a_mask_has_the_limit_of_the_photographs(photo, capsys, monkeypatch):
+    write_image(photo / "mask.png", np.full((64, 96, 3), 255, np.uint8))
+    monkeypatch.setattr(read_photo, "__defaults__", (0.001,))
+    assert run("-o", "out", "--strength=0.5", "--mask=mask.png", "--max-megapixels=1") == 0
+    assert (photo / "out" / "a.png").exists()
+    assert run("-o", "none", "--mask=mask.png", "--max-megapixels=0.002") == 2
+    assert "--mask=mask.png: mask.png has 96×64 pixels" in (said := capsys.readouterr().err)
+    assert "expected at most 0.002 (see --max-megapixels)" in said
 
 
 def test_a_preview_is_one_sheet_and_no_result(photo, capsys):
