@@ -14,6 +14,7 @@ from gradnet_tf.runtimes.choose_runtime import PRECISIONS, RUNTIMES
 from gradnet_tf.tiling.tile_config import POOLINGS, TileConfig, parse_memory, parse_tile
 from gradnet_tf.utils.console import inform, quiet
 from gradnet_tf.utils.errors import UserError
+from gradnet_tf.utils.files import sha256_of
 from gradnet_tf.utils.options import add_options, make_config, option
 
 if TYPE_CHECKING:
@@ -222,17 +223,6 @@ def _denoise(arguments: argparse.Namespace) -> int:
     model = resolve(wanted.model, wanted.runtime, wanted.precision, trusted=wanted.trust_model)
     info = model_info(model)
     settings = _settings(wanted, info, model.choice.precision)
-    if arguments.detail or arguments.mask:
-        settings |= {"detail": arguments.detail, "mask": arguments.mask}
-    options = FileOptions(
-        changes_nothing=wanted.changes_nothing,
-        quality=wanted.quality,
-        overwrite=wanted.overwrite,
-        max_megapixels=wanted.max_megapixels,
-        jobs=arguments.jobs,
-        waiting_memory=wanted.max_memory and wanted.max_memory / 4,
-        settings=settings,
-    )
     load = functools.partial(wanted.load, model=model)
     _check_sigma(wanted, info)
     if arguments.preview or arguments.detail or arguments.mask:
@@ -242,6 +232,18 @@ def _denoise(arguments: argparse.Namespace) -> int:
             # The sheet blends itself.
             load = functools.partial(dataclasses.replace(wanted, strength=1.0).load, model=model)
         load = steered(load, arguments.detail, arguments.mask, wanted.max_megapixels)
+        settings |= {"detail": arguments.detail, "mask": arguments.mask}
+    if arguments.mask:
+        settings["mask_sha256"] = sha256_of(arguments.mask)
+    options = FileOptions(
+        changes_nothing=wanted.changes_nothing,
+        quality=wanted.quality,
+        overwrite=wanted.overwrite,
+        max_megapixels=wanted.max_megapixels,
+        jobs=arguments.jobs,
+        waiting_memory=wanted.max_memory and wanted.max_memory / 4,
+        settings=settings,
+    )
     if arguments.preview:
         from gradnet_tf.steering.preview_sheet import write_previews
 
@@ -264,6 +266,9 @@ def _settings(wanted: ResultOptions, info: "ModelInfo | None", precision: str) -
     }
     if info and info.camera:
         model["camera"] = info.camera
+        model["camera_sha256"] = info.sums.get(info.camera)
+    if info and info.gray:
+        model["gray_sha256"] = info.sums.get(info.gray)
     names = ("strength", "luma", "chroma", "sigma", "self_ensemble", "pooling", "quality")
     names += ("overlap",) if wanted.overlap is not None else ()
     settings = model | {name: getattr(wanted, name) for name in names}

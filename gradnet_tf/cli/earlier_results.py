@@ -26,6 +26,8 @@ NAME = ".gradnet.json"
 #: Results of runs that have not ended, one JSON object per line.
 JOURNAL = ".gradnet-unfinished.jsonl"
 _ENTRY = ("name", "sha256", "settings")
+#: How settings end that are the sha256 of a file that another setting names.
+_HASH = "_sha256"
 #: A larger journal is not ours: an entry takes some 400 bytes.
 _MOST_JOURNAL = 2**28
 
@@ -74,12 +76,19 @@ class EarlierResults:
         return False
 
     def differences(self, target: Path) -> dict[str, tuple[Any, Any]]:
-        """Returns the settings that differ, as {setting: (then, now)}; empty if unknown."""
-        then = self.settings_of(target)
+        """Returns the settings that differ, as {setting: (then, now)}; empty if unknown.
+
+        A hash that one of the two lacks, as in folders of earlier versions, is no difference.
+        """
+        then, now = self.settings_of(target), self.settings
         if then is None:
             return {}
-        keys = [key for key in self.settings if then.get(key) != self.settings[key]]
-        return {key: (then.get(key), self.settings[key]) for key in keys}
+        both = {key: (then.get(key), now.get(key)) for key in {**now, **then}}
+        return {
+            key: (old, new)
+            for key, (old, new) in both.items()
+            if old != new and not (key.endswith(_HASH) and None in (old, new))
+        }
 
     def note_differences(self, skipped: Iterable[Path]) -> None:
         """Prints a note if skipped results were made with other settings."""
@@ -88,7 +97,8 @@ class EarlierResults:
             return
         # Report only the first difference, to keep the note on one line.
         shown = ", ".join(
-            f"{key}={_shown(then)} and not {_shown(now)}" for key, (then, now) in found[0].items()
+            f"{_shown(key)}={_shown(then)} and not {_shown(now)}"
+            for key, (then, now) in found[0].items()
         )
         some = "1 skipped result was" if len(found) == 1 else f"{len(found)} skipped results were"
         note(f"{some} made with other settings ({shown}); use --overwrite to replace them")

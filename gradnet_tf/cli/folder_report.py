@@ -208,7 +208,8 @@ def settings_text(settings: Mapping[str, Any]) -> str:
     }
     shown = []
     for key, value in settings.items():
-        if key in ("model", "sha256", "gray") or value is None or value == usual.get(key):
+        is_usual = value is None or value == usual.get(key)
+        if is_usual or key in ("model", "gray") or key.endswith("sha256"):
             continue
         name = key.replace("_", "-")
         shown.append(

@@ -42,6 +42,7 @@ class Resolved:
             has them.
         choice: what runs it, and in which precision.
         trusted: whether a SavedModel's graph may read and write files.
+        sums: sha256 of the weights `gray` and `camera`, by name.
     """
 
     spec: str
@@ -52,6 +53,7 @@ class Resolved:
     camera: str | None = None
     choice: Choice = Choice("keras", "float32")
     trusted: bool = False
+    sums: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     @property
     def litert(self) -> Path | None:
@@ -79,7 +81,7 @@ def resolve(
         UserError: another runtime or precision, or one that needs a shipped .tflite file for a
             model without one.
     """
-    path, card, gray, camera, tflite = None, None, None, None, None
+    path, card, gray, camera, tflite, sums = None, None, None, None, None, {}
     if spec.startswith(weights.ADDRESSES):
         from gradnet_tf.weights.hub import fetch
 
@@ -94,6 +96,7 @@ def resolve(
         tflite = weights.tflite_path(card)
         gray = weights.gray_partner(card["name"], {"kind": kind})
         camera = weights.camera_partner(spec)
+        sums = weights.sums_of(gray, camera)
     else:
         kind = "unknown"
     choice = choose(runtime, precision, tflite)
@@ -107,7 +110,7 @@ def resolve(
             f"{spec}.\nExport one (python -m export --formats=tflite_float16) and give its path, "
             f"or leave the {'flag' if flag else 'argument'} out."
         )
-    return Resolved(spec, kind, path, card, gray, camera, choice, trusted)
+    return Resolved(spec, kind, path, card, gray, camera, choice, trusted, sums)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,6 +123,7 @@ class ModelInfo:
         needs_sigma: whether it takes a noise level, `None` if unknown.
         gray: name of the weights that gray pictures go through, if any.
         camera: name of the weights that pictures with a camera's noise go through, if any.
+        sums: sha256 of the weights `gray` and `camera`, by name.
     """
 
     name: str
@@ -127,6 +131,7 @@ class ModelInfo:
     needs_sigma: bool | None = None
     gray: str | None = None
     camera: str | None = None
+    sums: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 def model_info(found: Resolved) -> ModelInfo | None:
@@ -147,7 +152,8 @@ def model_info(found: Resolved) -> ModelInfo | None:
     preset = PRESETS.get(card["preset"])
     needs_sigma = preset and preset.needs_sigma
     name = weights.AUTO if found.camera else card["name"]
-    return ModelInfo(name, card.get("sha256"), needs_sigma, found.gray, found.camera)
+    partners = found.gray, found.camera, found.sums
+    return ModelInfo(name, card.get("sha256"), needs_sigma, *partners)
 
 
 def _folder_info(folder: Path) -> ModelInfo:

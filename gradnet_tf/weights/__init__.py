@@ -111,6 +111,12 @@ def camera_partner(spec: str) -> str | None:
     return CAMERA if spec == AUTO and read_card(CAMERA) is not None else None
 
 
+def sums_of(*names: str | None) -> dict[str, str]:
+    """Returns the sha256 of weights by name, according to their cards; `None` is passed over."""
+    cards = [card for name in names if name and (card := read_card(name))]
+    return {card["name"]: card["sha256"] for card in cards}
+
+
 def verified_path(card: dict[str, Any]) -> Path:
     """Returns the file that `card` describes.
 

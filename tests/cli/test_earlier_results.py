@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import cv2
+import numpy as np
 import pytest
 from denoise_case import gradnet, names
 from hypothesis import HealthCheck, given, settings
@@ -15,7 +16,9 @@ from hypothesis import strategies as st
 from photo_samples import noise
 
 from gradnet_tf.cli.earlier_results import JOURNAL, NAME, EarlierResults
+from gradnet_tf.utils.files import sha256_of
 from gradnet_tf.utils.ownership import Inputs
+from gradnet_tf.weights import read_card
 
 NOW = {"model": "m", "strength": 1.0}
 
@@ -31,6 +34,19 @@ def test_what_differs_is_known_result_by_result(tmp_path):
     assert found.differences(tmp_path / "unknown.png") == {}
     assert found.settings_of(tmp_path / "b.png") == NOW
     assert found.settings_of(tmp_path / "unknown.png") is None
+
+
+def test_a_setting_that_is_gone_differs_and_a_hash_that_is_missing_does_not(tmp_path):
+    def differences(then, now):
+        EarlierResults(tmp_path, {**NOW, **then}).save([tmp_path / "a.png"])
+        return EarlierResults(tmp_path, {**NOW, **now}).differences(tmp_path / "a.png")
+
+    assert differences({"detail": 0.5}, {}) == {"detail": (0.5, None)}
+    assert differences({}, {"detail": 0.5}) == {"detail": (None, 0.5)}
+    first, second = {"gray_sha256": "1" * 64}, {"gray_sha256": "2" * 64}
+    assert differences(first, second) == {"gray_sha256": ("1" * 64, "2" * 64)}
+    # Folders of earlier versions have none.
+    assert differences({}, second) == differences(first, {}) == differences(first, first) == {}
 
 
 def test_what_another_process_added_stays(tmp_path):
@@ -95,6 +111,29 @@ def test_the_command_says_that_old_results_stand(photos, tmp_path, run, capsys):
     assert gradnet(*arguments, run, "--strength", "0.25") == 0
     assert "note:" not in capsys.readouterr().err
     assert json.loads((output / NAME).read_text())["settings"][-1]["strength"] == 0.25
+
+
+def test_a_changed_mask_and_changed_partners_are_other_settings(photos, tmp_path, capsys):
+    output, mask = tmp_path / "out", tmp_path / "mask.png"
+    arguments = ["denoise", photos, "--output", output, "--model=auto", "--mask", mask]
+    cv2.imwrite(str(mask), np.full((9, 8), 255, np.uint8))
+    assert gradnet(*arguments, "--strength=0") == gradnet(*arguments, "--strength=0") == 0
+    said = capsys.readouterr()
+    assert "note:" not in said.err and "0 written, 3 skipped" in said.out
+    recorded = json.loads((output / NAME).read_text())
+    (stored,) = recorded["settings"]
+    for kind in ("gray", "camera"):
+        assert stored[f"{kind}_sha256"] == read_card(stored[kind])["sha256"]
+    assert stored["mask_sha256"] == sha256_of(mask)
+    cv2.imwrite(str(mask), np.zeros((9, 8), np.uint8))
+    assert gradnet(*arguments, "--strength=0") == 0
+    assert (
+        "3 skipped results were made with other settings (mask_sha256=" in capsys.readouterr().err
+    )
+    stored |= {"camera_sha256": "0" * 64, "mask_sha256": sha256_of(mask)}
+    (output / NAME).write_text(json.dumps(recorded))
+    assert gradnet(*arguments, "--strength=0") == 0
+    assert "other settings (camera_sha256=00000000 and not " in capsys.readouterr().err
 
 
 ODD = st.recursive(
