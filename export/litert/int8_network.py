@@ -4,8 +4,8 @@ Most of the computation has 8 bits: the naive denoiser and the convolutions of t
 remains where 8 bits would cost quality: the image, the gradient magnitude, the attention vectors,
 the convolutions that read or write the image, the sums of the residual units, and the fusion at the
 end of a module, through which all features pass. What is rounded then only changes what a unit adds
-to its input. The activation ranges minimize the squared error on noisy photographs and drawings.
-docs/precision.md has the effect of each choice.
+to its input. Activation ranges and rounded kernels minimize the squared error on noisy photographs
+and drawings. docs/results.md has the effect of each choice.
 """
 
 import keras
@@ -22,10 +22,16 @@ _KEPT = 20_000
 _PARTS = np.linspace(0.15, 1.0, 35)
 #: The smallest magnitude of a channel that is looked at, as a fraction of the largest one.
 _LEAST_SCALE = 1e-4
+#: The same of a tensor that no 8-bit kernel reads: smaller channels hardly matter to a sum.
+_LEAST_OWN_SCALE = 1e-3
 #: Tensors whose values are all smaller count as zero.
 _LEAST_RANGE = 1e-6
 #: The smallest range of a channel's kernel, as a fraction of the largest one.
 _LEAST_KERNEL = 1e-2
+#: Places per crop from which the statistics of a convolution's inputs are taken.
+_PLACES = 300
+#: What is added to the diagonal of these statistics, as a fraction of its mean.
+_DAMPING = 0.01
 
 
 @keras.saving.register_keras_serializable(package="gradnet_tf_export")
@@ -96,15 +102,39 @@ def least_error_range(values: np.ndarray) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def rounded_kernel(kernel):
-    """Rounds a kernel (h, w, in, out) to 8 bits, with one range per output channel."""
-    top = ops.max(ops.abs(kernel), axis=(0, 1, 2))
+def kernel_range(kernel: np.ndarray) -> np.ndarray:
+    """Returns the largest magnitude of each output channel of a kernel (h, w, in, out)."""
+    top = np.abs(kernel).max(axis=(0, 1, 2))
     # Weight decay brings the kernels of dead channels to zero. Their bias is stored in steps of the
     # kernel and of the input, and would not fit into its 32 bits.
-    top = ops.maximum(top, ops.maximum(_LEAST_KERNEL * ops.max(top), 1e-6))
-    return keras.quantizers.fake_quant_with_min_max_vars(
-        kernel, -top, top, narrow_range=True, axis=-1
-    )
+    return np.maximum(top, max(_LEAST_KERNEL * top.max(), 1e-6))
+
+
+def least_error_kernel(kernel: np.ndarray, moments: np.ndarray) -> np.ndarray:
+    """Rounds a kernel to 8 bits so that the convolution's outputs change least.
+
+    The weights of an output channel are rounded one after the other; those that follow make up for
+    the error so far, as far as the inputs are correlated. Frantar et al.: GPTQ, ICLR 2023.
+
+    Args:
+        kernel: (h, w, in, out).
+        moments: mean products of the inputs of one position, (h·w·in, h·w·in).
+
+    Returns:
+        float array like `kernel`, of multiples of `kernel_range(kernel) / 127`.
+    """
+    step = kernel_range(kernel) / 127.0
+    weights = kernel.reshape(-1, kernel.shape[-1]).astype(np.float64)
+    order = np.argsort(-np.diag(moments), kind="stable")
+    damping = _DAMPING * np.mean(np.diag(moments)) + 1e-9
+    ordered = moments[np.ix_(order, order)] + damping * np.eye(len(moments))
+    upper = np.linalg.cholesky(np.linalg.inv(ordered)).T
+    left, rounded = weights[order], np.zeros_like(weights)
+    for row, place in enumerate(order):
+        rounded[place] = np.clip(np.round(left[row] / step), -127, 127) * step
+        error = (left[row] - rounded[place]) / upper[row, row]
+        left[row + 1 :] -= np.outer(upper[row, row + 1 :], error)
+    return rounded.reshape(kernel.shape).astype(np.float32)
 
 
 def channel_scales(top: np.ndarray, *kernels: np.ndarray) -> np.ndarray:
@@ -115,9 +145,13 @@ def channel_scales(top: np.ndarray, *kernels: np.ndarray) -> np.ndarray:
 
     Args:
         top: largest magnitudes of the channels.
-        *kernels: kernels (h, w, in, out) that read the tensor.
+        *kernels: 8-bit kernels (h, w, in, out) that read the tensor; without any, the scales are
+            what suits the tensor.
     """
-    relative = np.maximum(top / max(top.max(), 1e-6), _LEAST_SCALE)
+    relative = top / max(top.max(), 1e-6)
+    if not kernels:
+        return np.maximum(relative, _LEAST_OWN_SCALE).astype(np.float32)
+    relative = np.maximum(relative, _LEAST_SCALE)
     reading = np.zeros_like(relative)
     for kernel in kernels:
         sizes = np.abs(np.asarray(kernel)).max(axis=(0, 1))
@@ -127,6 +161,8 @@ def channel_scales(top: np.ndarray, *kernels: np.ndarray) -> np.ndarray:
 
 class Int8Conv(keras.layers.Layer):
     """A `keras.layers.Conv2D` of the float network with 8-bit kernel and outputs.
+
+    Until `settle` is called, the kernel is exact, and statistics of the inputs are collected.
 
     Attributes:
         takes: scales of the input's channels; see `channel_scales`.
@@ -139,13 +175,54 @@ class Int8Conv(keras.layers.Layer):
         self.conv = conv
         self.range = ActivationRange()
         self.takes, self.gives = np.float32(1), np.float32(1)
+        self._rounded: tuple[np.ndarray, ...] | None = None
+        self.forget()
         self.built = True
 
     def call(self, features):
+        if self._rounded is None:
+            kernel, bias = self._scaled()
+            self._collect(ops.convert_to_numpy(features), kernel.shape[0])
+        else:
+            kernel, bias, top = self._rounded
+            # The converter takes 8-bit values and their step from this operation.
+            kernel = keras.quantizers.fake_quant_with_min_max_vars(
+                kernel, -top, top, narrow_range=True, axis=-1
+            )
+        output = ops.conv(features, kernel, padding="same")
+        return self.range(self.conv.activation(output + bias))
+
+    def forget(self):
+        """Discards what was collected so far."""
+        self._products, self._sums, self._count, self._calls = 0.0, 0.0, 0, 0
+
+    def settle(self):
+        """Rounds the kernel, and corrects the bias by what this changes in the mean output."""
+        kernel, bias = self._scaled()
+        rounded = least_error_kernel(kernel, self._products / self._count)
+        means = np.reshape(self._sums / self._count, (-1, 1))
+        change = (means * (rounded - kernel).reshape(-1, kernel.shape[-1])).sum(axis=0)
+        bias = (bias - change).astype(np.float32)
+        self._rounded = rounded, bias, kernel_range(kernel).astype(np.float32)
+        self.forget()
+
+    def _scaled(self) -> tuple[np.ndarray, np.ndarray]:
+        """Returns kernel and bias between scaled tensors."""
         takes = np.reshape(self.takes, (-1, 1))
-        kernel = self.conv.kernel * (takes / self.gives)
-        output = ops.conv(features, rounded_kernel(kernel), padding="same")
-        return self.range(self.conv.activation(output + self.conv.bias / self.gives))
+        kernel = ops.convert_to_numpy(self.conv.kernel) * (takes / self.gives)
+        return kernel, ops.convert_to_numpy(self.conv.bias) / self.gives
+
+    def _collect(self, features: np.ndarray, side: int) -> None:
+        """Adds the inputs of some output pixels, (n, side·side·in), to the statistics."""
+        draw = np.random.default_rng(self._calls)
+        rows, columns = (draw.integers(0, n, _PLACES) for n in features.shape[1:3])
+        border = (side // 2, (side - 1) // 2)
+        padded = np.pad(features[0], (border, border, (0, 0)))
+        places = [padded[rows + i, columns + j] for i in range(side) for j in range(side)]
+        inputs = np.concatenate(places, axis=-1).astype(np.float64)
+        self._products = self._products + inputs.T @ inputs
+        self._sums = self._sums + inputs.sum(axis=0)
+        self._count, self._calls = self._count + _PLACES, self._calls + 1
 
 
 class Int8Chain(keras.layers.Layer):
@@ -225,7 +302,7 @@ class Int8Module(keras.layers.Layer):
             if convs is None:
                 change = unit.conv2.bias / self.takes
             else:
-                change = convs[1](convs[0](rounded(output)))
+                change = convs[1](convs[0](rounded(output))) * (convs[1].gives / self.takes)
             output = ops.relu(change + output)
         if attention is None:
             pooled = [
@@ -246,7 +323,9 @@ class Int8Module(keras.layers.Layer):
         tops = np.max([each.tops() for each in self.inputs if each], axis=0)
         self.takes = channel_scales(tops, *(conv1.conv.kernel for conv1, _ in convs))
         for conv1, conv2 in convs:
-            conv1.takes = conv2.gives = self.takes
+            conv1.takes = self.takes
+            # Nothing 8-bit reads the second output, so its channels can have ranges of their own.
+            conv2.gives = channel_scales(conv2.range.tops())
             conv1.gives = conv2.takes = channel_scales(conv1.range.tops(), conv2.conv.kernel)
 
 
@@ -324,17 +403,17 @@ class Int8Network(keras.Model):
             self.chain.equalize()
         for module in self.body_modules:
             module.equalize()
-        for layer in self._ranges():
+        for layer in self._calibrated():
             layer.forget()
 
     def settle(self):
-        """Ends the calibration: from now on every `ActivationRange` rounds."""
-        for layer in self._ranges():
+        """Ends the calibration: from now on all activations and kernels are rounded."""
+        for layer in self._calibrated():
             layer.settle()
 
-    def _ranges(self):
+    def _calibrated(self):
         layers = self._flatten_layers(include_self=False)
-        return [layer for layer in layers if isinstance(layer, ActivationRange)]
+        return [layer for layer in layers if isinstance(layer, (ActivationRange, Int8Conv))]
 
 
 def is_plain_chain(model) -> bool:
