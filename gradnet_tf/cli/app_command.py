@@ -23,7 +23,12 @@ def run_app(arguments: argparse.Namespace) -> int:
 
     denoiser = Denoiser(arguments.model)
     try:
-        start(denoiser, arguments.port, not arguments.no_browser)
+        start(
+            denoiser,
+            arguments.port,
+            not arguments.no_browser,
+            max_megapixels=arguments.max_megapixels,
+        )
     except OSError as error:  # Gradio's own message names the ports it tried.
         raise UserError(
             f"--port={arguments.port}: {error}\nGive another port, or leave the flag out."

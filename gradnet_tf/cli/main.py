@@ -7,6 +7,7 @@ import gradnet_tf
 from gradnet_tf import weights
 from gradnet_tf.cli.denoise_command import add_denoise, denoise
 from gradnet_tf.cli.noise_command import NoiseOptions, noise
+from gradnet_tf.images import MAX_MEGAPIXELS
 from gradnet_tf.utils.command import guarded
 from gradnet_tf.utils.errors import EXIT_OK, UserError, install_command
 from gradnet_tf.utils.options import ArgumentParser, add_options
@@ -58,6 +59,12 @@ def _parser() -> argparse.ArgumentParser:
     app.add_argument("--model", default="auto", help="a name or a path (default: auto)")
     app.add_argument("--port", type=int, help="port of the page (default: from 7860 on)")
     app.add_argument("--no-browser", action="store_true", help="do not open the browser")
+    app.add_argument(
+        "--max-megapixels",
+        type=float,
+        default=MAX_MEGAPIXELS,
+        help=f"refuse larger pictures (default: {MAX_MEGAPIXELS:g})",
+    )
     app.set_defaults(run=_app)
 
     models = commands.add_parser(

@@ -16,6 +16,7 @@ import numpy as np
 
 from gradnet_tf.degradations.noise_level import estimate_sigma
 from gradnet_tf.denoiser import Denoiser, Strength, finished
+from gradnet_tf.images import MAX_MEGAPIXELS
 from gradnet_tf.images.photo import Photo
 from gradnet_tf.images.photo_files import quiet_decoders, read_photo, write_photo
 from gradnet_tf.steering.preview_sheet import blended, choose_crop
@@ -164,8 +165,8 @@ def _orientation(path: str | os.PathLike) -> int:
         return 1
 
 
-def build_page(denoiser: Denoiser) -> Any:
-    """Returns the page as Gradio's `Blocks`, not started yet."""
+def build_page(denoiser: Denoiser, max_megapixels: float = MAX_MEGAPIXELS) -> Any:
+    """Returns the page as Gradio's `Blocks`, not started yet; see `start`."""
     import gradio as gr
 
     hidden = gr.File(None, visible=False)
@@ -175,7 +176,7 @@ def build_page(denoiser: Denoiser) -> Any:
         if path is None:
             return None, None, "Drop a photograph to begin.", None, None, hidden
         try:
-            photo = read_photo(path)
+            photo = read_photo(path, max_megapixels)
             small = overview(photo, _orientation(path))
         except (OSError, UserError, MemoryError) as error:
             raise gr.Error(str(error) or "there is not enough memory", duration=None) from error
@@ -276,7 +277,13 @@ def _wanted(sliders: tuple[float, ...]) -> tuple[Strength, float]:
     return Strength(strength, luma, chroma), detail
 
 
-def start(denoiser: Denoiser, port: int | None, open_browser: bool, wait: bool = True) -> Any:
+def start(
+    denoiser: Denoiser,
+    port: int | None,
+    open_browser: bool,
+    wait: bool = True,
+    max_megapixels: float = MAX_MEGAPIXELS,
+) -> Any:
     """Serves the page on this computer only; returns Gradio's `Blocks`.
 
     Args:
@@ -284,11 +291,12 @@ def start(denoiser: Denoiser, port: int | None, open_browser: bool, wait: bool =
         port: `None`: the first free one from 7860.
         open_browser: open the page in the default browser.
         wait: return only when the server is stopped (Ctrl-C).
+        max_megapixels: larger photographs are refused.
     """
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     import gradio as gr
 
-    page = build_page(denoiser)
+    page = build_page(denoiser, max_megapixels)
     # Fonts of the system: others would come from a server.
     fonts = ["system-ui", "sans-serif"]
     theme = gr.themes.Default(font=fonts, font_mono=["ui-monospace", "monospace"])

@@ -6,6 +6,7 @@ skipped.
 
 import shutil
 import sys
+import types
 import urllib.request
 
 import cv2
@@ -16,6 +17,7 @@ from PIL import Image
 from gradnet_tf.cli.main import main
 from gradnet_tf.denoiser import Denoiser, Strength
 from gradnet_tf.images.photo_files import read_photo
+from gradnet_tf.steering import app_page
 from gradnet_tf.steering.app_page import CROP, OVERVIEW, open_photo, orient, overview, start
 
 SIZES = ((1400, 900), (820, 1100), (390, 844))
@@ -101,6 +103,24 @@ def test_without_gradio_the_extra_is_named(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "gradio", None)
     assert main(["app"]) == 2
     assert '".[app]"' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("flags", "most"), [([], 200.0), (["--max-megapixels=0.1"], 0.1)])
+def test_the_command_hands_on_how_large_photographs_may_be(monkeypatch, flags, most):
+    given = {}
+    monkeypatch.setitem(sys.modules, "gradio", types.ModuleType("gradio"))
+    monkeypatch.setattr(app_page, "start", lambda *_, **options: given.update(options))
+    assert main(["app", "--model=gradnet_tiny", *flags]) == 0
+    assert given == {"max_megapixels": most}
+
+
+@pytest.mark.filterwarnings("default")
+def test_a_photograph_above_the_limit_is_refused(denoiser, photo):
+    gradio = pytest.importorskip("gradio")
+    functions = app_page.build_page(denoiser, 0.1).fns.values()
+    (seen,) = (each.fn for each in functions if getattr(each.fn, "__name__", "") == "seen")
+    with pytest.raises(gradio.Error, match="--max-megapixels"):
+        seen(photo)
 
 
 @pytest.fixture(scope="module")
