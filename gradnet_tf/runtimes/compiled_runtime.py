@@ -147,8 +147,8 @@ class CompiledFile:
             UserError: another shape, or the accelerator fails.
         """
         if os.getpid() != self._process:
-            # A forked process lacks LiteRT's threads. The old model is kept, because deleting it
-            # would wait for these threads.
+            # A forked process lacks LiteRT's threads, so it compiles a model of its own. The old
+            # one is kept, because deleting it could wait for these threads.
             self._of_parent = self._graphs
             self._lock, self._process = threading.Lock(), os.getpid()
             self._open([self._choice])
