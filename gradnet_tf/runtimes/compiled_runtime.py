@@ -65,7 +65,7 @@ class CompiledFile:
             raise UserError(
                 f"{self.path}: has no graph {_SIGNATURE}; graphs: {names}.\n{EXPECTED_TILE_FILE}"
             )
-        # CompiledModel itself would report open sides as 1, and resize them without a word.
+        # The file is read for this, because CompiledModel reports open sides as 1.
         for graph in self._described.values():
             for name, item in graph["inputs"].items():
                 shape = item["shape_signature"].tolist()
@@ -83,7 +83,7 @@ class CompiledFile:
                 try:
                     self._graphs = self._compiled(names)
                 except RuntimeError as error:
-                    reason = str(error).strip().splitlines()[-1][:200].lstrip("└ ")
+                    reason = str(error).strip().rpartition("\n")[2][:200].lstrip("└ ")
                     continue
                 except ImportError as error:
                     if error.name == "ai_edge_litert":  # not installed, which the caller reports
@@ -161,7 +161,7 @@ class CompiledFile:
             try:
                 return self._graphs[signature](inputs)
             except RuntimeError as error:
-                reason = str(error).strip().splitlines()[0][:200]
+                reason = str(error).strip().partition("\n")[0][:200]
                 raise UserError(
                     f"{self.path}: LiteRT failed on the {self.accelerator}: {reason}\n"
                     "Use the runtime litert, which runs on the processor."
