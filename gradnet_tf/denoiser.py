@@ -369,7 +369,7 @@ class Denoiser:
 
     @property
     def runtime(self) -> str:
-        """The runtime: "keras", "litert", "openvino", "saved_model", "classical", or a class."""
+        """One of `runtimes.choose_runtime.RUNTIMES`, "saved_model", "classical", or a class."""
         return getattr(self.runner, "runtime", type(self.runner).__name__)
 
     @property
@@ -770,7 +770,9 @@ def load_denoiser(
         runtime: runtime for shipped weights: "keras", "litert" or "openvino" with the shipped
             .tflite file, or "auto", which prefers these unless there is a GPU or KERAS_BACKEND is
             set; see `gradnet_tf.runtimes.choose_runtime.choose`. Files and folders determine their
-            own runtime, but that a .tflite file may run in OpenVINO.
+            own runtime, but that a .tflite file may run in OpenVINO and one of tiles of one size in
+            "compiled": LiteRT's CompiledModel on an NPU, a GPU or, where it can use neither, the
+            processor. `source["accelerator"]` says which.
         trust_model: whether a SavedModel's graph may read and write files, run scripts and reach
             other machines. Graphs that could are refused otherwise, before any of it is run.
 

@@ -33,8 +33,9 @@ class ResultOptions:
         trust_model: run a SavedModel although its graph has operations that read or write files,
             run scripts or reach other machines; parts of a graph run when it is loaded.
         runtime: runtime for the shipped weights: keras (TensorFlow or JAX), litert (needs no
-            TensorFlow and starts faster), openvino, or auto (of what is installed; keras where
-            there is a GPU).
+            TensorFlow and starts faster), openvino, compiled (LiteRT on an NPU or a GPU, for
+            exported files of one tile size only), or auto (of what is installed; keras where there
+            is a GPU).
         precision: float32, bfloat16 (openvino, keras), int8 (litert), or auto: the fastest that is
             installed, that the processor does well, and that costs at most 0.1 dB.
         strength: 0 changes nothing, 1 denoises fully; up to 2 for models that take a noise level.

@@ -60,8 +60,9 @@ class EvaluateConfig:
             other models beside these.
         pooling: what the attention averages over: whole (the whole picture), crops (for pictures
             above 160x160 pixels), or auto (whole up to half a megapixel).
-        runtime: runtime of the shipped weights: keras (TensorFlow or JAX), litert, or auto (litert
-            if it is installed and there is no GPU).
+        runtime: runtime of the shipped weights, as for `gradnet denoise`: keras (TensorFlow or
+            JAX), litert, openvino, compiled, or auto (litert if it is installed and there is no
+            GPU).
         precision: of the computation, as for `gradnet denoise`, or a dtype policy of Keras; the
             metrics record what auto chose, and float32 does not depend on the machine.
     """

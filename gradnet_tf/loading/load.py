@@ -9,10 +9,10 @@ from gradnet_tf import weights
 from gradnet_tf.loading.run_folder import MOST_CONFIG, best_weights
 from gradnet_tf.models.classical import CLASSICAL
 from gradnet_tf.models.presets import PRESETS, train_command
-from gradnet_tf.runtimes.choose_runtime import Choice, choose
+from gradnet_tf.runtimes.choose_runtime import EXPECTED_TILE_FILE, Choice, choose
 from gradnet_tf.tiling.machine import allowed_cores
 from gradnet_tf.utils.backend import backend_name
-from gradnet_tf.utils.console import note
+from gradnet_tf.utils.console import inform, note
 from gradnet_tf.utils.containers import read_json
 from gradnet_tf.utils.errors import UserError, install_command
 from gradnet_tf.utils.files import sha256_of
@@ -99,9 +99,12 @@ def resolve(
         sums = weights.sums_of(gray, camera)
     else:
         kind = "unknown"
+    if runtime == "compiled" and not (path and path.suffix == ".tflite"):
+        given = given_as(flag and "runtime", runtime, "runtime")
+        raise UserError(f"{given}: does not run the model {spec}.\n{EXPECTED_TILE_FILE}")
     choice = choose(runtime, precision, tflite)
     # A .tflite file that is given by its path runs in LiteRT anyway.
-    if runtime in ("litert", "openvino") and tflite is None:
+    if runtime in ("litert", "openvino", "compiled") and tflite is None:
         if path and path.suffix == ".tflite":
             choice = dataclasses.replace(choice, runtime=runtime)
             return Resolved(spec, kind, path, card, gray, None, choice)
@@ -209,6 +212,8 @@ def load_runner(model: Resolved, flag: str | None) -> Loaded:
         else:
             with quiet_native_logs():
                 loaded = _LOADERS[model.kind](model, model.choice.policy)
+            if accelerator := loaded.source.get("accelerator"):
+                inform(f"runtime compiled on the {accelerator}: {loaded.name}")
         if model.camera:
             source = loaded.source | {"camera": model.camera}
             return Loaded(loaded.runner, weights.AUTO, source)
@@ -436,10 +441,12 @@ def _load_tflite(path: Path, precision: str, runtime: str) -> Loaded:
             "was exchanged: copy both files of one export, or move another file's card away."
         )
     if "sha256" not in card:
-        require_no_crash(path)
-    if runtime == "openvino":
+        require_no_crash(path, "compiled" if runtime == "compiled" else "litert")
+    if runtime in ("openvino", "compiled"):
         precision = "bfloat16" if precision == "mixed_bfloat16" else precision
         runner = TFLiteRunner(path, None, card, runtime, precision)
+        if runtime == "compiled":
+            source |= {"runtime": runtime, "accelerator": runner.accelerator}
         return Loaded(runner, path.stem, source | _from_card(card))
     file = LiteRTFile(path)
     layout = tile_layout(file)

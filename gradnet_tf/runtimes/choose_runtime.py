@@ -15,7 +15,7 @@ from typing import Any
 from gradnet_tf.utils.errors import UserError
 
 #: The values of `--runtime`.
-RUNTIMES = ("auto", "keras", "litert", "openvino")
+RUNTIMES = ("auto", "keras", "litert", "openvino", "compiled")
 #: The values of `--precision`.
 PRECISIONS = ("auto", "float32", "bfloat16", "int8")
 #: Keras' dtype policies, which Python programs may give as well.
@@ -26,6 +26,12 @@ COMPUTES = {
     "litert": ("float32", "int8"),
     "openvino": ("float32", "bfloat16"),
 }
+#: What the runtime "compiled" asks for where it is given something else.
+EXPECTED_TILE_FILE = (
+    "Expected a .tflite file for tiles of one size, with its card beside it.\nExport "
+    "one (python -m export --formats=tflite_float32_tile256) and give its path, or leave "
+    "the runtime out."
+)
 #: What `auto` tries first. Without AMX, 8-bit products are faster than those of bfloat16 by more
 #: than LiteRT's convolutions are slower than OpenVINO's (docs/precision.md).
 _FAST_WITH_AMX = (("openvino", "bfloat16"), ("litert", "int8"))

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from gradnet_tf.runtimes import SIGMA
-from gradnet_tf.runtimes.choose_runtime import is_installed
+from gradnet_tf.runtimes.choose_runtime import EXPECTED_TILE_FILE, is_installed
 from gradnet_tf.tiling.machine import allowed_cores
 from gradnet_tf.tiling.tiler import (
     CROP_SIDE,
@@ -133,18 +133,22 @@ class _PlainGraph:
         return {name: self._interpreter.get_tensor(i["index"]) for name, i in outputs.items()}
 
 
-def require_no_crash(path: Path) -> None:
+def require_no_crash(path: Path, runtime: str = "litert") -> None:
     """Runs a file of unknown origin on small pictures in another process.
 
     LiteRT trusts the indices in a file: one changed byte can make it write outside its memory,
     which would end this process without a message.
 
+    Args:
+        path: the file.
+        runtime: "litert" or "compiled".
+
     Raises:
         UserError: it crashes, or does not end.
     """
-    code = f"from {__name__} import run_small; import sys; run_small(sys.argv[1])"
+    code = f"from {__name__} import run_small; import sys; run_small(*sys.argv[1:])"
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    command = [sys.executable, "-c", code, os.fspath(path)]
+    command = [sys.executable, "-c", code, os.fspath(path), runtime]
     quiet = {
         "stdin": subprocess.DEVNULL,
         "stdout": subprocess.DEVNULL,
@@ -161,17 +165,16 @@ def require_no_crash(path: Path) -> None:
     raise UserError(f"{path}: the file {why}.\nIt is damaged: copy, download or export it again.")
 
 
-def run_small(path: str) -> None:
+def run_small(path: str, runtime: str = "litert") -> None:
     """Runs all graphs of a file on small arrays of zeros."""
-    file = LiteRTFile(Path(path), 1)
+    file = _open(Path(path), 1, runtime, "float32")
     for side in _TRIED_SIDES:
         for name in file.signatures:
             inputs = {}
             for key, item in file.inputs(name).items():
-                shape = item.get("shape_signature", item["shape"])
                 full = [
                     1 if index == 0 and n < 0 else side if n < 0 else n
-                    for index, n in enumerate(shape)
+                    for index, n in enumerate(item["shape_signature"])
                 ]
                 inputs[key] = np.zeros(full, item["dtype"])
             file.call(name, inputs)
@@ -189,6 +192,10 @@ def _source(path: Path) -> dict[str, Any]:
 def _open(path: Path, num_threads: int | None, runtime: str, precision: str):
     if runtime == "litert":
         return LiteRTFile(path, num_threads)
+    if runtime == "compiled":
+        from gradnet_tf.runtimes.compiled_runtime import CompiledFile
+
+        return CompiledFile(path, num_threads)
     from gradnet_tf.runtimes.openvino_runtime import OpenVINOFile
 
     # Graphs are compiled only when they are needed, which is too late to report that it is missing.
@@ -200,7 +207,7 @@ def _open(path: Path, num_threads: int | None, runtime: str, precision: str):
 class TFLiteRunner(TiledRunner):
     """A .tflite file as a function from arrays to arrays; processes one image at a time.
 
-    LiteRT or OpenVINO runs it.
+    LiteRT (its interpreter or its CompiledModel) or OpenVINO runs it.
 
     A file of one size runs a picture in tiles, with attention vectors from crops of 80×80 pixels.
     Parts smaller than a window are padded by mirroring, as is the last row or column of an
@@ -213,13 +220,16 @@ class TFLiteRunner(TiledRunner):
         card: the export's card, with the margin of tiles; by default it is read from the .json
             file of the same name. Required for a file of one size; without it, other files only
             run whole pictures.
-        runtime: "litert" or "openvino".
+        runtime: "litert", "openvino" or, for files of one size with a card, "compiled".
         precision: what OpenVINO computes in, "float32" or "bfloat16". LiteRT computes as the file
             is.
 
+    Attributes:
+        accelerator: what the runtime "compiled" runs on, such as "GPU"; `None` for others.
+
     Raises:
-        UserError: the file does not load, has unexpected inputs or outputs, or is a file of one
-            size without a card.
+        UserError: the file does not load, has unexpected inputs or outputs, is a file of one size
+            without a card, or is not what "compiled" takes.
     """
 
     model = None
@@ -236,12 +246,18 @@ class TFLiteRunner(TiledRunner):
         is_open = isinstance(path, LiteRTFile)
         self._file = path if is_open else _open(path, num_threads, runtime, precision)
         self.path, self.runtime = self._file.path, runtime
+        self.accelerator = getattr(self._file, "accelerator", None)
         self._vector_names, shape = self._checked_signature()
         self.needs_sigma = SIGMA in self._file.inputs(_SIGNATURE)
         self.channels = shape[-1]
         self.fixed_size = tuple(side for side in shape[1:3] if side > 0)
         info = self._info(_read_card(self.path) if card is None else card)
         self._is_fixed = isinstance(info, TileInfo) and info.side is not None
+        if runtime == "compiled" and not self._is_fixed:
+            raise UserError(
+                f"{self.path}: {_card_name(self.path)} is missing or does not hold `tile` and "
+                f"`halo`.\n{EXPECTED_TILE_FILE}"
+            )
         given = _SIGNATURE if self._is_fixed else _TILE
         self._tiled = TiledNetwork(
             info,

@@ -46,7 +46,7 @@ class OpenVINOFile:
         self._process = os.getpid()
         try:
             self._content = path.read_bytes()
-            self._graphs = _read_graphs(self._content)
+            self._graphs = read_graphs(self._content)
         except (OSError, struct.error, IndexError, ValueError) as error:
             raise UserError(f"{path}: the file does not load: {error}") from error
         self._compiled: dict = {}
@@ -163,8 +163,15 @@ _MAP_NAME, _MAP_TENSOR = 0, 1
 _TENSOR_SHAPE, _TENSOR_TYPE, _TENSOR_NAME, _TENSOR_SIGNATURE = 0, 1, 3, 7
 
 
-def _read_graphs(data: bytes) -> dict[str, dict]:
-    """Returns each signature's graph: its index, and its inputs and outputs by name."""
+def read_graphs(data: bytes) -> dict[str, dict]:
+    """Returns each signature's graph: its index, and its inputs and outputs by name.
+
+    An input or output has `shape_signature` (-1 for open sides), `dtype` (float32 or `None`) and
+    the name of its tensor.
+
+    Raises:
+        struct.error, IndexError, ValueError: the file is damaged.
+    """
     model = _u32(data, 0)
     graphs = _tables(data, model, _MODEL_GRAPHS)
     found = {}

@@ -8,7 +8,7 @@ import pytest
 from gradnet_tf import weights
 from gradnet_tf.denoiser import load_denoiser
 from gradnet_tf.runtimes.litert_runtime import LiteRTFile
-from gradnet_tf.runtimes.openvino_runtime import OpenVINOFile, _read_graphs, _with_first
+from gradnet_tf.runtimes.openvino_runtime import OpenVINOFile, _with_first, read_graphs
 from gradnet_tf.tiling.tile_config import TileConfig
 from gradnet_tf.utils.errors import UserError
 
@@ -33,12 +33,12 @@ def test_the_graphs_are_read_as_litert_reads_them():
 
 def test_any_graph_can_be_the_first():
     content = PATH.read_bytes()
-    graphs = _read_graphs(content)
+    graphs = read_graphs(content)
     for name, graph in graphs.items():
         changed = _with_first(content, graph["index"])
         # The signatures still count the old places, so the first one is now read for this graph.
         first = next(each for each in graphs if graphs[each]["index"] == 0)
-        found = _read_graphs(changed)[first]["inputs"] if name == first else None
+        found = read_graphs(changed)[first]["inputs"] if name == first else None
         assert len(changed) == len(content)
         assert found is None or found.keys() == graph["inputs"].keys()
         assert _with_first(changed, graph["index"]) == content
