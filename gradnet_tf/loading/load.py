@@ -188,11 +188,13 @@ class Loaded:
         runner: runs the network; see `gradnet_tf.denoiser.Runner`.
         name: the name used in reports and folders.
         source: the origin of the model; see `Denoiser`.
+        notes: what the user should know about the file.
     """
 
     runner: Any
     name: str
     source: dict[str, Any]
+    notes: tuple[str, ...] = ()
 
 
 def given_as(flag: str | None, value: str, argument: str = "model") -> str:
@@ -212,6 +214,8 @@ def load_runner(model: Resolved, flag: str | None) -> Loaded:
         else:
             with quiet_native_logs():
                 loaded = _LOADERS[model.kind](model, model.choice.policy)
+            for text in loaded.notes:  # they would be lost among the native messages
+                note(text)
             if accelerator := loaded.source.get("accelerator"):
                 inform(f"runtime compiled on the {accelerator}: {loaded.name}")
         if model.camera:
@@ -396,19 +400,20 @@ def _load_published(path: Path, precision: str) -> Loaded:
     network = read_published(path)
     found = probe(network)
     reading = found.reading.describe(network.channels)
+    notes = []
     if found.reading != network.reading:
         usual = network.reading.describe(network.channels)
-        note(
+        notes.append(
             f"{path.name} denoises only if it is read so: {reading}; usual for such files: {usual}"
         )
     if found.best_gain < DENOISES:
-        note(
+        notes.append(
             f"{path.name} hardly denoises white noise: {found.best_gain:+.2f} dB at its best level"
         )
     is_float32 = precision == "float32"
     model = found.model if is_float32 else network.build(found.reading, precision)
     source = {**_file_source("published", path), "network": describe_network(model)}
-    return Loaded(KerasRunner(model), path.stem, {**source, "reading": reading})
+    return Loaded(KerasRunner(model), path.stem, {**source, "reading": reading}, tuple(notes))
 
 
 def _load_saved_model(folder: Path, precision: str, trusted: bool) -> Loaded:
