@@ -105,7 +105,7 @@ class ResultOptions:
         """
         from gradnet_tf.denoiser import load_denoiser
 
-        tiles, takes_level = self.tiles, self.takes_level
+        takes_level, tiles = self.takes_level, self.tiles
         if model and model.choice.note:
             inform(model.choice.note)
         # LiteRT imports neither Keras nor TensorFlow, so there is nothing to speed up.

@@ -94,9 +94,7 @@ def resolve(
     elif spec and (card := weights.find_card(spec)):
         kind = "weights"
         tflite = weights.tflite_path(card)
-        gray = weights.gray_partner(card["name"], {"kind": kind})
-        camera = weights.camera_partner(spec)
-        sums = weights.sums_of(gray, camera)
+        gray, camera, sums = weights.partners(card["name"], spec)
     else:
         kind = "unknown"
     if runtime == "compiled" and not (path and path.suffix == ".tflite"):

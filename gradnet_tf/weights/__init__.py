@@ -103,18 +103,21 @@ def gray_partner(name: str, source: Mapping[str, Any] | None) -> str | None:
     return gray if read_card(gray) is not None else None
 
 
-def camera_partner(spec: str) -> str | None:
-    """Returns the name of the weights for pictures with a camera's noise.
+def partners(name: str, spec: str) -> tuple[str | None, str | None, dict[str, str]]:
+    """Returns what stands in for weights where they do not suit a picture.
 
-    `None` unless `spec`, the model's name as given, is `auto`, and if there are no such weights.
+    Args:
+        name: name of the weights.
+        spec: the model's name as given; only `auto` has weights for a camera's noise.
+
+    Returns:
+        The names of the gray weights and of those for pictures with a camera's noise, `None` if
+        there are none, and the sha256 of both by name, according to their cards.
     """
-    return CAMERA if spec == AUTO and read_card(CAMERA) is not None else None
-
-
-def sums_of(*names: str | None) -> dict[str, str]:
-    """Returns the sha256 of weights by name, according to their cards; `None` is passed over."""
-    cards = [card for name in names if name and (card := read_card(name))]
-    return {card["name"]: card["sha256"] for card in cards}
+    gray = gray_partner(name, {"kind": "weights"})
+    camera = CAMERA if spec == AUTO and read_card(CAMERA) is not None else None
+    cards = [card for each in (gray, camera) if each and (card := read_card(each))]
+    return gray, camera, {card["name"]: card["sha256"] for card in cards}
 
 
 def verified_path(card: dict[str, Any]) -> Path:

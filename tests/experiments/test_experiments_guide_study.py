@@ -58,7 +58,7 @@ def test_each_guide_is_what_it_is_called():
             np.testing.assert_array_equal(parts["naive"], clean)
             np.testing.assert_allclose(parts["gradient"], SobelGradient()(clean), atol=1e-5)
     better = guides.build_guided(TINY_GRADNET, {"naive": guide_study.BETTER})
-    expected = load_denoiser(guide_study.BETTER).denoise(noisy)
+    expected = load_denoiser(guide_study.BETTER, "float32").denoise(noisy)
     parts = better(noisy, return_intermediates=True)
     np.testing.assert_allclose(np.clip(parts["naive"], 0, 1), expected, atol=1e-5)
 
