@@ -311,6 +311,8 @@ class Denoiser:
         needs_sigma: whether the network takes the noise level as a second input.
         model: the Keras model, or `None` (SavedModel, TFLite).
         parameters: number of weights, or `None` if unknown.
+        used: the `label` of each network that the last `__call__` went through, of this denoiser
+            and those that stand in for it; empty where there was nothing to remove.
 
     Raises:
         UserError: there is no model of that name or path.
@@ -351,6 +353,7 @@ class Denoiser:
         self.takes_overlap: bool = getattr(runner, "takes_overlap", False)
         blank = dict.fromkeys(_SOURCE_KEYS)
         self.source = {**blank, **(source or {})}
+        self.used: list[str] = []
         self._for_gray: Denoiser | None = None
         self._for_camera: Denoiser | None = None
         self._in_keras: Denoiser | None = None
@@ -371,6 +374,14 @@ class Denoiser:
     def runtime(self) -> str:
         """One of `runtimes.choose_runtime.RUNTIMES`, "saved_model", "classical", or a class."""
         return getattr(self.runner, "runtime", type(self.runner).__name__)
+
+    @property
+    def label(self) -> str:
+        """Weights, runtime and precision: "gradnet_small_gray_blind (litert int8)"."""
+        name = weights.DEFAULT if self.name == weights.AUTO else self.name
+        # Other exported files than the shipped ones do not tell in what they compute.
+        precision = self.source["precision"] or ("float32" if self.runtime == "keras" else "")
+        return f"{name} ({f'{self.runtime} {precision}'.strip()})"
 
     @property
     def model(self) -> Any:
@@ -414,6 +425,7 @@ class Denoiser:
         sigma = self._levels(images, sigma, lambda image: estimate_and_tell(image, self.name))
         if tiles == AUTO and len(images) > 1 and self._run_whole(images):
             # Each image would be run and pooled whole, so a single batch is faster.
+            self._note_use()
             result = np.asarray(self.runner.run(images, sigma), np.float32)
             self._require_valid(result, images.shape)
             return np.clip(result, 0.0, 1.0)
@@ -492,6 +504,7 @@ class Denoiser:
             MemoryError: there is not enough memory for the smallest tiles.
         """
         wanted = Strength(strength, luma, chroma)
+        self.used.clear()
         if strength > 1.0 and not self.needs_sigma:
             raise UserError(
                 f"strength: more than 1 is for models that take a noise level, and {self.name} "
@@ -605,6 +618,7 @@ class Denoiser:
 
     def _run(self, image, level, tiles, pixels, on_tile=None) -> np.ndarray:
         """Runs the network on a picture as it is; see `run_picture`."""
+        self._note_use()
         if hasattr(self.runner, "run_picture"):
             return self.runner.run_picture(image, level, tiles, pixels, on_tile)
 
@@ -616,6 +630,10 @@ class Denoiser:
 
         reason = f"{self.name} runs whole pictures only"
         return run_whole(clipped, image, level, tiles, pixels, on_tile, reason)
+
+    def _note_use(self) -> None:
+        if self.label not in self.used:
+            self.used.append(self.label)
 
     def _require_valid(self, result: np.ndarray, shape: tuple[int, ...]) -> None:
         """Checks the result of a runner.
@@ -740,9 +758,11 @@ def _load_partner(denoiser: Denoiser, name: str) -> Denoiser:
     if denoiser._made_from:
         _, precision, _, runtime, _ = denoiser._made_from
     try:
-        return load_denoiser(name, precision, runtime=runtime)
+        partner = load_denoiser(name, precision, runtime=runtime)
     except UserError:  # These weights may not come in that precision.
-        return load_denoiser(name, runtime=runtime)
+        partner = load_denoiser(name, runtime=runtime)
+    partner.used = denoiser.used
+    return partner
 
 
 def load_denoiser(

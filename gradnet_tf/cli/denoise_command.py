@@ -96,6 +96,8 @@ class ResultOptions:
     ) -> Callable[[Any], Any]:
         """Loads the model; returns a function from a photograph's pixels to denoised pixels.
 
+        Its attribute `used` is that of the `Denoiser`.
+
         Args:
             on_tile: see `Denoiser.__call__`.
             model: what `self.model` means, if it has been resolved already.
@@ -118,7 +120,7 @@ class ResultOptions:
             )
         if takes_level and not denoiser.needs_sigma:
             self.refuse_level(denoiser.name)
-        return functools.partial(
+        denoise = functools.partial(
             denoiser,
             strength=self.strength,
             sigma=self.sigma,
@@ -128,6 +130,8 @@ class ResultOptions:
             tiles=tiles,
             on_tile=on_tile,
         )
+        denoise.used = denoiser.used
+        return denoise
 
     def refuse_level(self, name: str) -> NoReturn:
         """Raises the error for `takes_level` with the model `name`, which takes no noise level."""
@@ -251,7 +255,7 @@ def _denoise(arguments: argparse.Namespace) -> int:
         return write_previews(plan.jobs, load, wanted.overwrite, wanted.max_megapixels)
     if is_stream:
         return denoise_stream(sys.stdin.buffer, sys.stdout.buffer, load, options)
-    report = _report(arguments, plan, options, info)
+    report = _report(arguments, plan, options)
     if arguments.dry_run:
         return dry_run(plan, wanted.overwrite)
     _check_unloaded(wanted, info, plan)
@@ -321,12 +325,10 @@ def _check_unloaded(wanted: ResultOptions, info: "ModelInfo | None", plan: "Plan
         wanted.load()
 
 
-def _report(arguments, plan: "Plan", options: "FileOptions", info: "ModelInfo | None"):
+def _report(arguments, plan: "Plan", options: "FileOptions"):
     if arguments.report is None:
         return None
     from gradnet_tf.cli.folder_report import DenoiseReport, check_report_path
 
-    path, settings = check_report_path(arguments.report, plan), options.settings
-    names = settings["model"], (info.gray if info else None) or settings["model"]
-    command = ["gradnet", *sys.argv[1:]]
-    return DenoiseReport(path, plan, settings, names, command, options.max_megapixels)
+    path, command = check_report_path(arguments.report, plan), ["gradnet", *sys.argv[1:]]
+    return DenoiseReport(path, plan, options.settings, command, options.max_megapixels)

@@ -24,7 +24,7 @@ from gradnet_tf.images.photo_files import (
 )
 from gradnet_tf.tiling.machine import available_memory
 from gradnet_tf.tiling.tiler import OnTile
-from gradnet_tf.utils.console import NAME_ESCAPES, Pace, ProgressLine, duration_text, note
+from gradnet_tf.utils.console import NAME_ESCAPES, Pace, ProgressLine, duration_text, inform, note
 from gradnet_tf.utils.errors import (
     EXIT_OK,
     EXIT_SOME_FAILED,
@@ -160,6 +160,7 @@ class Written:
         megapixels: size of the picture.
         seconds: time for denoising, encoding and writing.
         lost: what of the input is not in it; see `Photo.lost`.
+        weights: what denoised it, with runtime and precision; see `Denoiser.label`.
         status: its status right after it was written.
         remaining: noise levels before and after if most of the noise remains.
     """
@@ -167,6 +168,7 @@ class Written:
     megapixels: float
     seconds: float
     lost: tuple[str, ...] = ()
+    weights: str = ""
     status: os.stat_result | None = None
     remaining: tuple[float, float] | None = None
 
@@ -212,7 +214,8 @@ class Results:
             self._noisy.append(job.source)
         self._progress.clear()
         rate = f"{outcome.megapixels / max(outcome.seconds, 1e-9):.3g} megapixels/s"
-        print(f"{job.source} -> {job.target}  {rate}".translate(NAME_ESCAPES), flush=True)
+        line = f"{job.source} -> {job.target}  {rate}  {outcome.weights}".rstrip()
+        print(line.translate(NAME_ESCAPES), flush=True)
 
     def skip(self, job: Job) -> None:
         self.skipped += 1
@@ -252,6 +255,8 @@ def _named(sources: Sequence[object]) -> str:
 
 
 _MOST_NAMED = 3
+#: Stands for the weights where the picture went through no network.
+_UNTOUCHED = "no weights: nothing to remove"
 _REMAINS = "most of the estimated noise remains"
 _WHY_IT_REMAINS = "fine texture, or noise that the model does not remove, such as coarse grain"
 
@@ -400,7 +405,7 @@ class _Run:
         )
 
     def _work(self, job: Job, photo: Photo):
-        """Returns (photo, pixels, seconds), or the exception if this file failed."""
+        """Returns (photo, pixels, weights, seconds), or the exception if this file failed."""
         self._results.readable += 1
         if self._denoise is None and not self._options.changes_nothing:
             _make_folder(self._plan.folder)
@@ -410,21 +415,23 @@ class _Run:
         self._progress.start(job.source.name, self._ahead.pop(job), _megapixels(photo))
         for text in photo.notes:
             note(f"{job.source}: {text}")
-        start = time.perf_counter()
+        start, used = time.perf_counter(), None
         try:
             pixels = photo.pixels
             if self._denoise is not None:
                 if photo.is_dark:
                     note(f"{job.source}: {_DARK}")
                 pixels = photo.denoised(self._denoise)
+                used = getattr(self._denoise, "used", None)
         except FAILURES as error:
             return error
         finally:
             self._progress.worked()
-        return photo, pixels, time.perf_counter() - start
+        weights = "" if used is None else ", ".join(used) or _UNTOUCHED
+        return photo, pixels, weights, time.perf_counter() - start
 
     def _write(self, job: Job, worked) -> Written:
-        photo, pixels, seconds = worked
+        photo, pixels, weights, seconds = worked
         start = time.perf_counter()
         remaining = _remaining_noise(photo, pixels) if _removes_all(self._options) else None
         data, lost = photo.encoded, ()
@@ -434,14 +441,15 @@ class _Run:
         modified = None
         with contextlib.suppress(OSError):  # Scans and screenshots have no other date.
             modified = os.stat(job.source).st_mtime_ns
-        announce = functools.partial(self._earlier.announce, job.target, data, self._inputs)
+        announce = functools.partial(
+            self._earlier.announce, job.target, data, self._inputs, weights
+        )
         status = write_file(job.target, data, announce, modified)
         seconds += time.perf_counter() - start
         if self._report:
-            self._report.add_written(
-                job, photo, pixels, seconds, self._notes(photo, lost, remaining)
-            )
-        return Written(_megapixels(photo), seconds, lost, status, remaining)
+            notes = self._notes(photo, lost, remaining)
+            self._report.add_written(job, photo, pixels, seconds, notes, weights)
+        return Written(_megapixels(photo), seconds, lost, weights, status, remaining)
 
     def _notes(self, photo: Photo, lost: Sequence[str], remaining) -> tuple[str, ...]:
         """Returns what the report says about a result; see `Written` for the arguments."""
@@ -537,7 +545,9 @@ def denoise_stream(
     if not options.changes_nothing:
         for what in photo.lost:
             note(lost_note(what, ["standard input"]))
-        pixels = photo.denoised(load())
+        denoise = load()
+        pixels = photo.denoised(denoise)
+        inform(f"standard input: {', '.join(getattr(denoise, 'used', ())) or _UNTOUCHED}")
         if _removes_all(options) and _remaining_noise(photo, pixels):
             note(f"{_REMAINS} in standard input: {_WHY_IT_REMAINS}")
         data = encode_photo(photo.with_pixels(pixels), options.quality)

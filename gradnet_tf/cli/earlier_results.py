@@ -26,6 +26,8 @@ NAME = ".gradnet.json"
 #: Results of runs that have not ended, one JSON object per line.
 JOURNAL = ".gradnet-unfinished.jsonl"
 _ENTRY = ("name", "sha256", "settings")
+#: The setting that says which weights a picture got, and on what they ran.
+WEIGHTS = "weights"
 #: How settings end that are the sha256 of a file that another setting names.
 _HASH = "_sha256"
 #: A larger journal is not ours: an entry takes some 400 bytes.
@@ -41,12 +43,13 @@ class EarlierResults:
 
     Attributes:
         folder: the output folder.
-        settings: the settings of this run: strings, numbers and `None`.
+        settings: the settings of this run: strings, numbers and `None`. Each result adds its
+            `WEIGHTS`, which depend on the picture.
     """
 
     folder: Path
     settings: Settings
-    _announced: set[str] = dataclasses.field(default_factory=set, init=False, compare=False)
+    _announced: dict[str, dict] = dataclasses.field(default_factory=dict, init=False, compare=False)
 
     @functools.cached_property
     def _recorded(self) -> tuple[list[dict], dict[str, int]]:
@@ -87,7 +90,7 @@ class EarlierResults:
         return {
             key: (old, new)
             for key, (old, new) in both.items()
-            if old != new and not (key.endswith(_HASH) and None in (old, new))
+            if old != new and key != WEIGHTS and not (key.endswith(_HASH) and None in (old, new))
         }
 
     def note_differences(self, skipped: Iterable[Path]) -> None:
@@ -103,7 +106,7 @@ class EarlierResults:
         some = "1 skipped result was" if len(found) == 1 else f"{len(found)} skipped results were"
         note(f"{some} made with other settings ({shown}); use --overwrite to replace them")
 
-    def announce(self, target: Path, data: bytes, inputs: Inputs) -> None:
+    def announce(self, target: Path, data: bytes, inputs: Inputs, weights: str = "") -> None:
         """Prepares the renaming of a complete file to the name of a result.
 
         Records the result in the journal, in case the run is killed before `save`.
@@ -113,18 +116,19 @@ class EarlierResults:
             data: its content.
             inputs: files that are never replaced. The plan of the run respects them, but a folder
                 may have been replaced by a link to them meanwhile.
+            weights: what denoised the picture, if known.
 
         Raises:
             UserError: the target is one of the inputs.
         """
         if self.settings:
-            self._enter(target, data)
+            self._enter(target, data, {WEIGHTS: weights} if weights else {})
         require_no_input(target, inputs)
 
-    def _enter(self, target: Path, data: bytes) -> None:
-        self._announced.add(self._name(target))
+    def _enter(self, target: Path, data: bytes, more: dict[str, str]) -> None:
+        settings = self._announced[self._name(target)] = {**self.settings, **more}
         sha256 = hashlib.sha256(data).hexdigest()
-        entry = dict(zip(_ENTRY, (self._name(target), sha256, dict(self.settings)), strict=True))
+        entry = dict(zip(_ENTRY, (self._name(target), sha256, settings), strict=True))
         # Without an entry, a killed run's result cannot be replaced by --overwrite; no more.
         with contextlib.suppress(OSError), _locked(self.folder):
             path = self.folder / JOURNAL
@@ -150,14 +154,14 @@ class EarlierResults:
             with _locked(self.folder):
                 # Another process may have added entries since the file was read.
                 stored, results = _read(path)
-                names = self._announced.union(map(self._name, known))
-                if known and self.settings not in stored:
-                    stored.append(dict(self.settings))
-                number = stored.index(self.settings) if known else None
+                names = {*self._announced, *map(self._name, known)}
                 others = [each for each in _journal(self.folder / JOURNAL) if each[0] not in names]
                 for target, status in known.items():
+                    settings = self._announced.get(self._name(target), dict(self.settings))
+                    if settings not in stored:
+                        stored.append(settings)
                     if status is None or _is_still(target, status):
-                        results[self._name(target)] = number
+                        results[self._name(target)] = stored.index(settings)
                 # Never replace something that is not a regular file.
                 if os.path.lexists(path) and not stat.S_ISREG(os.lstat(path).st_mode):
                     raise OSError("something else has its name")

@@ -11,9 +11,9 @@ import numpy as np
 
 from gradnet_tf.cli.before_after import LARGEST, Comparison, compare
 from gradnet_tf.cli.denoise_plan import Job, Plan
+from gradnet_tf.cli.earlier_results import WEIGHTS
 from gradnet_tf.cli.file_stages import FAILURES
 from gradnet_tf.images import MAX_MEGAPIXELS
-from gradnet_tf.images.channels import is_gray
 from gradnet_tf.images.photo import Photo
 from gradnet_tf.images.photo_files import read_photo
 from gradnet_tf.reporting.page import MADE_BY, embedded, frame_style, picture_style, render
@@ -24,6 +24,8 @@ from gradnet_tf.utils.files import atomic_write
 #: display the page. The other photographs appear only in its table.
 MOST_SHOWN = 40
 MOST_BYTES = 48_000_000
+#: Settings that say what may run; which weights a picture got, in which precision, is in its row.
+_OF_MODEL = ("model", "gray", "camera", "precision", WEIGHTS)
 _SHOWN_WIDTH, _SHOWN_HEIGHT = 1080, 720
 
 
@@ -35,7 +37,7 @@ class Row:
         name: path of the input file.
         state: "written", "skipped" or "failed".
         reason: why it failed.
-        model: name of the model that denoised it.
+        model: the weights that denoised it, with runtime and precision.
         settings: such as "strength 0.7".
         seconds: time for denoising, encoding and writing.
         comparison: the pictures to show, if any.
@@ -86,7 +88,6 @@ class DenoiseReport:
         path: where to write the page.
         plan: the files, in the order of the rows.
         settings: settings of this run, by name.
-        names: names of the models for color and for gray pictures.
         command: the command line.
         max_megapixels: larger skipped photographs are not read, and only listed.
     """
@@ -96,13 +97,12 @@ class DenoiseReport:
         path: Path,
         plan: Plan,
         settings: Mapping[str, Any],
-        names: tuple[str, str],
         command: Sequence[str] = (),
         max_megapixels: float = MAX_MEGAPIXELS,
     ):
         self.path, self._max_megapixels = path, max_megapixels
         self._order = {job: number for number, job in enumerate(plan.jobs)}
-        self._settings, self._names, self._command = settings, names, command
+        self._settings, self._command = settings, command
         self._rows: list[tuple[int, Row]] = []
         self._shown = self._bytes = 0
         self._lock = threading.Lock()
@@ -114,6 +114,7 @@ class DenoiseReport:
         pixels: np.ndarray,
         seconds: float,
         notes: tuple[str, ...] = (),
+        weights: str = "",
     ) -> None:
         """Adds a result that was written.
 
@@ -123,10 +124,10 @@ class DenoiseReport:
             pixels: the denoised pixels, before any lossy encoding.
             seconds: time taken.
             notes: what to know about the result, one line each.
+            weights: what denoised it, with runtime and precision.
         """
-        model = self._names[is_gray(photo.pixels)]
         settings = settings_text(self._settings)
-        row = Row(str(job.source), "written", "", model, settings, seconds, notes=notes)
+        row = Row(str(job.source), "written", "", weights, settings, seconds, notes=notes)
         self._add(job, row, lambda: compare(photo, pixels))
 
     def add_failed(self, job: Job | None, reason: str) -> None:
@@ -145,9 +146,8 @@ class DenoiseReport:
         """
         for job in jobs:
             known = settings_of(job.target) or {}
-            text = settings_text(known) if known else ""
-            names = known.get("model", ""), known.get("gray") or known.get("model", "")
-            row = Row(str(job.source), "skipped", "", str(names[self._looks_gray(job)]), text)
+            model = str(known.get(WEIGHTS) or known.get("model", ""))
+            row = Row(str(job.source), "skipped", "", model, settings_text(known))
             self._add(job, row, lambda job=job: self._from_disk(job))
 
     def _from_disk(self, job: Job) -> Comparison | None:
@@ -155,13 +155,6 @@ class DenoiseReport:
         if before.pixels.shape != after.pixels.shape or before.pixels.dtype != after.pixels.dtype:
             return None
         return compare(before, after.pixels)
-
-    def _looks_gray(self, job: Job) -> bool:
-        """Whether a file holds a gray picture; `False` if it cannot be read any more."""
-        try:
-            return is_gray(self._read(job.source).pixels)
-        except FAILURES:
-            return False
 
     def _read(self, path: Path) -> Photo:
         return read_photo(path, self._max_megapixels)
@@ -173,7 +166,7 @@ class DenoiseReport:
             UserError: the page cannot be written.
         """
         rows = [row for _, row in sorted(self._rows, key=lambda pair: pair[0])]
-        text = report_page(rows, summary, self._settings, self._names, self._command)
+        text = report_page(rows, summary, self._settings, self._command)
         try:
             atomic_write(self.path, text)
         except OSError as error:
@@ -198,7 +191,7 @@ class DenoiseReport:
 
 
 def settings_text(settings: Mapping[str, Any]) -> str:
-    """Formats the settings for readers, without the model and without default values."""
+    """Formats the settings for readers, without what chose the model and without defaults."""
     usual = {
         "strength": None,
         "luma": 1.0,
@@ -209,7 +202,7 @@ def settings_text(settings: Mapping[str, Any]) -> str:
     shown = []
     for key, value in settings.items():
         is_usual = value is None or value == usual.get(key)
-        if is_usual or key in ("model", "gray") or key.endswith("sha256"):
+        if is_usual or key in _OF_MODEL or key.endswith("sha256"):
             continue
         name = key.replace("_", "-")
         shown.append(
@@ -226,7 +219,6 @@ def report_page(
     rows: Sequence[Row],
     summary: str,
     settings: Mapping[str, Any],
-    names: tuple[str, str],
     command: Sequence[str] = (),
 ) -> str:
     """Returns the page as HTML text, without external resources.
@@ -235,17 +227,15 @@ def report_page(
         rows: one for each file.
         summary: the last line of the command's output.
         settings: settings of the run.
-        names: names of the models for color and for gray pictures.
         command: the command line.
     """
     states = [row.state for row in rows]
     photos = [_photo_values(row) for row in rows if row.comparison]
-    color, gray = names
-    model = color if gray == color else f"{color}, gray pictures {gray}"
+    used = "; ".join(dict.fromkeys(row.model for row in rows if row.model))
     return render(
         "denoised.html",
         title="Denoised photographs",
-        subtitle=f"{model} · {settings_text(settings)}",
+        subtitle=" · ".join(filter(None, [used or settings["model"], settings_text(settings)])),
         numbers=[(str(states.count(state)), state) for state in ("written", "skipped", "failed")],
         summary=summary,
         largest=LARGEST,
@@ -254,12 +244,9 @@ def report_page(
         rows=[_row_values(row) for row in rows],
         command=shlex.join(command),
         settings=[
-            ("model", model),
-            *(
-                (key.replace("_", "-"), str(value))
-                for key, value in settings.items()
-                if key != "model" and value is not None
-            ),
+            (key.replace("_", "-"), str(value))
+            for key, value in {**settings, "precision": None, WEIGHTS: used or None}.items()
+            if value is not None
         ],
     )
 

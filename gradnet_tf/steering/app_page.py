@@ -23,7 +23,6 @@ from gradnet_tf.steering.preview_sheet import blended, choose_crop
 from gradnet_tf.steering.texture import Steering
 from gradnet_tf.tiling.tiler import to_unit
 from gradnet_tf.utils.errors import UserError
-from gradnet_tf.weights import AUTO, DEFAULT
 
 #: Side of the crop at 100% and of the overview, in pixels.
 CROP, OVERVIEW = 512, 320
@@ -137,7 +136,7 @@ def open_photo(
     text = (
         f"**{Path(path).name}**, {width} × {height} pixels, {photo.array.dtype}\n\n"
         f"Noise: σ ≈ {before:.1f} before, {after:.1f} after, on the 0–255 scale\n\n"
-        f"Model: `{_weights_for(denoiser, photo)}` on {denoiser.runtime}"
+        f"Model: `{', '.join(denoiser.used) or 'none: nothing to remove'}`"
     )
     if before > _LITTLE and after > _STAYS * before:
         text += (
@@ -145,14 +144,6 @@ def open_photo(
             f"not remove, such as coarse grain. `gradnet noise {Path(path).name}` says more."
         )
     return Opened(Path(path), photo, pixels, tag, center), text
-
-
-def _weights_for(denoiser: Denoiser, photo: Photo) -> str:
-    """Returns the name of the weights that a photograph goes through."""
-    if photo.pixels.shape[-1] == 1:
-        return denoiser.for_gray().name
-    chosen = denoiser.chosen_for(photo.pixels)
-    return chosen.name if chosen.name != AUTO else DEFAULT
 
 
 def _orientation(path: str | os.PathLike) -> int:

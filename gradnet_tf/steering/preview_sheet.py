@@ -119,5 +119,6 @@ def write_previews(
             reason = " ".join(str(error).split()) or type(error).__name__
             print(f"failed: {job.source}: {reason}".translate(NAME_ESCAPES), file=sys.stderr)
             continue
-        print(f"{job.source} -> {target}".translate(NAME_ESCAPES), flush=True)
+        line = f"{job.source} -> {target}  {', '.join(getattr(denoise, 'used', ()))}".rstrip()
+        print(line.translate(NAME_ESCAPES), flush=True)
     return EXIT_SOME_FAILED if failed else EXIT_OK

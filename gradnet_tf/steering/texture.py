@@ -123,6 +123,11 @@ def steered(
 
     def load_steered(*arguments: Any, **more: Any) -> Callable[[np.ndarray], np.ndarray]:
         denoise = load(*arguments, **more)
-        return lambda pixels: steering(pixels, denoise(pixels))
+
+        def steered_denoise(pixels: np.ndarray) -> np.ndarray:
+            return steering(pixels, denoise(pixels))
+
+        steered_denoise.used = getattr(denoise, "used", None)
+        return steered_denoise
 
     return load_steered

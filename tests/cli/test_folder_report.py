@@ -190,7 +190,8 @@ def test_skipped_files_are_shown_from_disk(photos, tmp_path, run, monkeypatch):
     monkeypatch.setattr("gradnet_tf.denoiser.load_denoiser", None)  # No model is needed.
     assert gradnet(*flags, "--report", tmp_path / "r.html") == 1
     page = read_page(tmp_path / "r.html")
-    assert "made earlier" in page.text and "run · strength 0.5 · estimated" in page.text
+    assert "made earlier" in page.text
+    assert "run (keras float32) · strength 0.5 · estimated" in page.text
     assert len(page.all("img")) == 8
     assert (tmp_path / "out" / "sub" / "grey.png").read_bytes() == before
     assert len(names(tmp_path / "out")) == 2

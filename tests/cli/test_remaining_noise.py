@@ -71,7 +71,7 @@ def smooth(array):
 
 def test_files_whose_noise_remains_are_named_in_one_line(photos, tmp_path, capsys):
     plan = plan_jobs([str(photos)], str(tmp_path / "out"))
-    report = DenoiseReport(tmp_path / "r.html", plan, {"model": "m"}, ("m", "m"))
+    report = DenoiseReport(tmp_path / "r.html", plan, {"model": "m"})
     results = iter([smooth] + [lambda array: array] * 4)
 
     def denoise(array):
@@ -104,7 +104,7 @@ def test_clean_texture_is_no_news_but_noise_on_it_is(tmp_path, capsys):
     added = np.rint(np.clip(clean + white, 0, 255)).astype(np.uint8)
     cv2.imwrite(str(tmp_path / "in" / "noisy.png"), added)
     plan = plan_jobs([str(tmp_path / "in")], str(tmp_path / "out"))
-    report = DenoiseReport(tmp_path / "r.html", plan, {"model": "m"}, ("m", "m"))
+    report = DenoiseReport(tmp_path / "r.html", plan, {"model": "m"})
     assert denoise_files(plan, lambda _: lambda array: array, report=report) == 0
     (line,) = [line for line in capsys.readouterr().err.splitlines() if WORDS in line]
     assert "noisy.png" in line and "clean.png" not in line
@@ -143,7 +143,7 @@ def test_the_report_shows_the_notes_of_each_file(tmp_path, capsys):
     (tmp_path / "in" / "open.jpg").write_bytes(jpeg[:-2])
     (tmp_path / "in" / "more.jpg").write_bytes(jpeg + b"something else")
     plan = plan_jobs([str(tmp_path / "in")], str(tmp_path / "out"))
-    report = DenoiseReport(tmp_path / "r.html", plan, {"model": "m"}, ("m", "m"))
+    report = DenoiseReport(tmp_path / "r.html", plan, {"model": "m"})
     assert denoise_files(plan, lambda _: lambda array: array, report=report) == 0
     page, told = (tmp_path / "r.html").read_text(), capsys.readouterr().err
     for text in (

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pytest
 from denoise_case import gradnet
+from page_reader import read_page
 
 from gradnet_tf import Denoiser, weights
 from gradnet_tf.degradations.compose import parse_degradation
@@ -74,13 +75,36 @@ def test_the_command_writes_the_same_pixels_says_its_choice_and_records_it(tmp_p
     for name, noisy in (("camera", camera), ("white", white)):
         cv2.imwrite(str(tmp_path / f"{name}.png"), noisy()[..., ::-1])
     files = [tmp_path / "camera.png", tmp_path / "white.png"]
-    assert gradnet("denoise", *files, "-o", tmp_path / "out") == 0
-    assert f"camera's noise are denoised by {weights.CAMERA}" in capsys.readouterr().err
+    page = ["--report", tmp_path / "r.html"]
+    assert gradnet("denoise", *files, "-o", tmp_path / "out", *page) == 0
+    printed = capsys.readouterr()
+    assert f"camera's noise are denoised by {weights.CAMERA}" in printed.err
     for path, noisy in zip(files, (camera, white), strict=True):
         written = cv2.imread(str(tmp_path / "out" / path.name))[..., ::-1]
         np.testing.assert_array_equal(written, auto(noisy()))
     recorded = json.loads((tmp_path / "out" / ".gradnet.json").read_text())
-    assert weights.CAMERA in json.dumps(recorded)
+    used = {"camera.png": auto.for_camera().label, "white.png": auto.label}
+    assert weights.CAMERA in used["camera.png"] and weights.DEFAULT in used["white.png"]
+    settings = {name: recorded["settings"][each] for name, each in recorded["results"].items()}
+    assert {name: each["weights"] for name, each in settings.items()} == used
+    for path, line in zip(files, printed.out.splitlines(), strict=False):
+        assert line.endswith(f"megapixels/s  {used[path.name]}")
+    subtitle = "; ".join(used.values())
+    for _ in range(2):  # Of the results, and of the same ones when they are skipped.
+        text = read_page(tmp_path / "r.html").text
+        assert f"{subtitle} · strength 1" in text and "auto ·" not in text
+        assert all(f"{label} · strength 1 · estimated" in text for label in used.values())
+        assert gradnet("denoise", *files, "-o", tmp_path / "out", *page) == 0
+        assert "made with other settings" not in capsys.readouterr().err
+
+
+def test_the_weights_of_each_call_are_known(auto):
+    auto(camera())
+    assert auto.used == [auto.for_camera().label]
+    auto(np.full((40, 40, 3), 200, np.uint8))
+    assert auto.used == []
+    auto(white(), self_ensemble=True)
+    assert auto.used == [auto.label]
 
 
 def test_gray_pictures_and_drawings_keep_their_own_ways(auto):

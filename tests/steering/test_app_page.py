@@ -96,7 +96,7 @@ def test_the_page_names_the_weights_that_were_used(photo, tmp_path, denoiser, ki
     Image.fromarray(pixels[..., 0] if kind == "gray" else pixels).save(tmp_path / "a.png")
     auto = denoiser if kind == "given" else Denoiser("auto")
     _, text = open_photo(tmp_path / "a.png", auto)
-    assert f"Model: `{weights}` on " in text
+    assert f"Model: `{weights} (" in text
 
 
 def test_without_gradio_the_extra_is_named(monkeypatch, capsys):
