@@ -11,7 +11,7 @@ from export.verify.formats import BFLOAT16, SAVED_MODEL, parse_tflite
 from gradnet_tf.utils.backend import backend_name
 from gradnet_tf.utils.command import remembered_interrupt
 from gradnet_tf.utils.errors import EXIT_OK, EXIT_SOME_FAILED, NotFiniteOutputError, UserError
-from gradnet_tf.utils.files import require_free_space
+from gradnet_tf.utils.files import require_free_space, require_writable
 from gradnet_tf.utils.quiet import quiet_native_logs
 
 
@@ -134,7 +134,7 @@ def _require_exportable(denoiser, config: ExportConfig) -> None:
 def _require_space(output: Path, parameters: int) -> None:
     """Raises if the disk is nearly full, because TensorFlow's writers would end in tracebacks."""
     try:
-        output.mkdir(parents=True, exist_ok=True)
+        require_writable(output, f"--output={output}")
         require_free_space(output, 5 * 4 * parameters + 2**20, "the export")
     except OSError as error:
         raise UserError(f"--output={output}: cannot write: {error.strerror or error}") from error

@@ -36,7 +36,7 @@ from gradnet_tf.models.presets import PRECISIONS
 from gradnet_tf.utils.console import Pace, ProgressLine, note
 from gradnet_tf.utils.containers import read_json
 from gradnet_tf.utils.errors import Interrupted, NotFiniteError, NotFiniteOutputError, UserError
-from gradnet_tf.utils.files import atomic_path, require_free_space, write_json
+from gradnet_tf.utils.files import atomic_path, require_free_space, require_writable, write_json
 from gradnet_tf.utils.matlab_arrays import read_array, require_scipy
 from gradnet_tf.utils.ownership import Inputs, is_json_with, require_replaceable
 
@@ -338,8 +338,8 @@ def make_submission(options, command: Sequence[str]) -> None:
     denoiser = load_denoiser(options.model, precision)
     _require_own_folder(output, options.benchmark, image_set)
     about = {"command": [shlex.quote(part) for part in command], "versions": installed_versions()}
+    require_writable(output, f"--output={output}")
     try:
-        output.mkdir(parents=True, exist_ok=True)
         submission = Submission(denoiser, image_set, output, precision, about)
         if options.benchmark == "sidd":
             files = submit_sidd(submission, vars(options))

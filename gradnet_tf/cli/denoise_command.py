@@ -14,7 +14,7 @@ from gradnet_tf.runtimes.choose_runtime import PRECISIONS, RUNTIMES
 from gradnet_tf.tiling.tile_config import POOLINGS, TileConfig, parse_memory, parse_tile
 from gradnet_tf.utils.console import inform, quiet
 from gradnet_tf.utils.errors import UserError
-from gradnet_tf.utils.files import sha256_of
+from gradnet_tf.utils.files import require_writable, sha256_of
 from gradnet_tf.utils.options import add_options, make_config, option
 
 if TYPE_CHECKING:
@@ -252,6 +252,7 @@ def _denoise(arguments: argparse.Namespace) -> int:
     if arguments.preview:
         from gradnet_tf.steering.preview_sheet import write_previews
 
+        require_writable(plan.folder, f"--output={plan.folder}")
         return write_previews(plan.jobs, load, wanted.overwrite, wanted.max_megapixels)
     if is_stream:
         return denoise_stream(sys.stdin.buffer, sys.stdout.buffer, load, options)

@@ -32,7 +32,7 @@ from gradnet_tf.utils.errors import (
     Stopped,
     UserError,
 )
-from gradnet_tf.utils.files import write_file
+from gradnet_tf.utils.files import require_writable, write_file
 from gradnet_tf.utils.ownership import Inputs
 
 #: Seconds of work that needs no progress lines in a log file.
@@ -293,7 +293,7 @@ def denoise_files(
         image, otherwise 1.
 
     Raises:
-        UserError: `load` raised it, or the output folder cannot be created.
+        UserError: `load` raised it, or the output folder cannot be created or written.
         Interrupted: Ctrl-C was pressed; raised after the summary.
     """
     changed = _handle_as_ctrl_c()
@@ -406,9 +406,10 @@ class _Run:
 
     def _work(self, job: Job, photo: Photo):
         """Returns (photo, pixels, weights, seconds), or the exception if this file failed."""
+        if not self._results.readable:
+            require_writable(self._plan.folder, f"--output={self._plan.folder}")
         self._results.readable += 1
         if self._denoise is None and not self._options.changes_nothing:
-            _make_folder(self._plan.folder)
             self._progress.loading()
             self._denoise = self._load(self._progress.on_tile)
         self._results.start()
@@ -507,16 +508,6 @@ def _removes_all(options: FileOptions) -> bool:
     settings = options.settings or {}
     weaker = any(settings.get(key, 1.0) < 1.0 for key in ("strength", "luma", "chroma"))
     return not weaker and not options.changes_nothing
-
-
-def _make_folder(folder: Path) -> None:
-    """Creates the output folder before the model is loaded, so that errors show up early."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(
-            f"--output={folder}: cannot be created: {error.strerror}. Give another folder."
-        ) from error
 
 
 def _megapixels(photo: Photo) -> float:

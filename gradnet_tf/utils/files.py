@@ -95,6 +95,26 @@ def make_folder(path: str | os.PathLike) -> None:
                 raise
 
 
+def require_writable(folder: str | os.PathLike, given: str) -> None:
+    """Creates an output folder and checks that files can be created in it.
+
+    Args:
+        folder: the folder.
+        given: the option that named it, such as "--output=out"; begins the message.
+
+    Raises:
+        UserError: it cannot be created, or no file in it can.
+    """
+    try:
+        make_folder(folder)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        what = "no file can be created there" if os.path.isdir(folder) else "cannot be created"
+        reason = error.strerror or error
+        raise UserError(f"{given}: {what}: {reason}. Give another folder.") from error
+
+
 def atomic_write(
     path: str | os.PathLike,
     data: bytes | str,

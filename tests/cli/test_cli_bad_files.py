@@ -131,11 +131,19 @@ def test_a_full_disk_fails_what_does_not_fit(tmp_path, jobs, monkeypatch, capsys
     assert names(tmp_path / "out") == ["0.png", "2.png"]
 
 
+def other_user(folder):
+    """Returns how a command begins that has no special rights, and opens the way to a folder."""
+    if os.geteuid() == 0 and not os.path.exists("/usr/bin/setpriv"):
+        pytest.skip("the superuser may read and write everything, and there is no setpriv")
+    for each in (folder, *folder.parents):
+        if each.name.startswith(("test_", "popen-", "pytest-")):
+            each.chmod(0o755)
+    return ["setpriv", "--reuid=65534", "--clear-groups"] if os.geteuid() == 0 else []
+
+
 @pytest.mark.skipif(os.name != "posix", reason="needs the permissions of POSIX")
 def test_what_may_not_be_read_fails_alone(photos, tmp_path):
     """As a user without rights, where the tests run as one who may read all."""
-    if os.geteuid() == 0 and not os.path.exists("/usr/bin/setpriv"):
-        pytest.skip("the superuser may read everything, and there is no setpriv")
     closed = tmp_path / "in" / "closed"
     closed.mkdir()
     (closed / "a.png").write_bytes(GOOD["pixel.png"]())
@@ -143,9 +151,7 @@ def test_what_may_not_be_read_fails_alone(photos, tmp_path):
     closed.chmod(0)
     (tmp_path / "out").mkdir()
     (tmp_path / "out").chmod(0o777)
-    for folder in (tmp_path, *list(tmp_path.parents)[:2]):
-        folder.chmod(0o755)
-    become = ["setpriv", "--reuid=65534", "--clear-groups"] if os.geteuid() == 0 else []
+    become = other_user(tmp_path)
     command = [sys.executable, "-m", "gradnet_tf", "denoise", str(photos), "--strength=0"]
     done = subprocess.run(
         [*become, *command, "--output", str(tmp_path / "out")],
@@ -161,6 +167,23 @@ def test_what_may_not_be_read_fails_alone(photos, tmp_path):
     assert f"failed: cannot read {photos / 'pixel.png'}: Permission denied" in done.stderr
     assert len(done.stderr.splitlines()) == len(BAD) + 2
     assert names(tmp_path / "out") == sorted(set(GOOD) - {"pixel.png"})
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs the permissions of POSIX")
+@pytest.mark.parametrize("flags", [[], ["--strength=0"], ["--preview"]])
+def test_a_folder_that_may_not_be_written_is_refused_first(photos, tmp_path, flags):
+    """The model named here does not exist, which only loading it would tell."""
+    (tmp_path / "out").mkdir(mode=0o755)
+    (tmp_path / "out").chmod(0o555)
+    become = other_user(tmp_path)
+    command = [sys.executable, "-m", "gradnet_tf", "denoise", str(photos / "pixel.png")]
+    flags = [*flags, "--model=runs/absent", "--output", str(tmp_path / "out")]
+    done = subprocess.run([*become, *command, *flags], capture_output=True, text=True, check=False)
+    if "--output=" not in done.stderr and "absent" not in done.stderr:
+        pytest.skip(f"another user cannot run this Python: {done.stderr[-200:]}")
+    said = "no file can be created there: Permission denied. Give another folder."
+    assert done.stderr == f"error: --output={tmp_path / 'out'}: {said}\n"
+    assert done.returncode == 2
 
 
 def test_what_is_no_file_is_refused_and_not_waited_for(tmp_path, capsys):

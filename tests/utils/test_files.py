@@ -1,15 +1,19 @@
 """Files are whole or absent, and JSON is strict."""
 
+import errno
 import hashlib
 import json
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 
+from gradnet_tf.utils import files
+from gradnet_tf.utils.errors import UserError
 from gradnet_tf.utils.files import atomic_path, atomic_write, make_folder, sha256_of, write_json
 
 
@@ -124,3 +128,15 @@ def test_drives_that_refuse_permissions_are_written(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "chmod", refuse)
     atomic_write(tmp_path / "a", b"x")
     assert (tmp_path / "a").read_bytes() == b"x" and len(list(tmp_path.iterdir())) == 1
+
+
+def test_an_output_folder_is_tried_and_left_empty(tmp_path, monkeypatch):
+    files.require_writable(tmp_path / "new" / "out", "--output=x")
+    assert not list((tmp_path / "new" / "out").iterdir())
+    with pytest.raises(UserError, match=r"--output=x: cannot be created: File exists\. Give"):
+        (tmp_path / "file").write_text("")
+        files.require_writable(tmp_path / "file" / "out", "--output=x")
+    refusal = PermissionError(errno.EACCES, "Permission denied")
+    monkeypatch.setattr(files.tempfile, "TemporaryFile", Mock(side_effect=refusal))
+    with pytest.raises(UserError, match="no file can be created there: Permission denied"):
+        files.require_writable(tmp_path, "--output=x")

@@ -212,7 +212,7 @@ def test_mistakes_are_reported_without_a_traceback(tmp_path, capsys, monkeypatch
     common = ("sidd", f"--data_dir={tmp_path / 'D'}", "--model=opencv_nlm")
     (tmp_path / "file").write_text("")
     assert run(*common, f"--output={tmp_path / 'file'}") == 2
-    assert "cannot be written" in capsys.readouterr().err
+    assert "cannot be created" in capsys.readouterr().err
     assert run("sidd", f"--data_dir={tmp_path}/none", "--model=default", "--output=x") == 2
     assert "does not exist" in capsys.readouterr().err
     assert run(*common, "--output=x", "--precision=float8") == 2
