@@ -48,6 +48,19 @@ def without_levels(given: Given, config: TrainConfig) -> TrainConfig:
     return dataclasses.replace(config, real_noise=True)
 
 
+def result_text(config: TrainConfig, result: dict) -> str:
+    """Returns the last lines: what `train` returned, and what to do next."""
+    spent = duration_text(result["elapsed"])
+    if budget := config.time_budget:
+        over = ", the last step, validation and checkpoint included" * (result["elapsed"] > budget)
+        spent += f" (--time_budget={duration_text(budget)}{over})"
+    return (
+        f"{config.preset}: {result['step']} steps in {spent}, "
+        f"validation PSNR {result['psnr']:.2f} dB\n"
+        f"The run is in {config.workdir}; next: python evaluate.py --model={config.workdir}"
+    )
+
+
 def main(given: Given) -> None:
     """Finds the data, trains, and prints where the result is."""
     config = make_config(given)
@@ -71,11 +84,7 @@ def main(given: Given) -> None:
     result = train(config, make_batches, validation, source.info())
     if not cluster.chief:
         return
-    print(
-        f"{config.preset}: {result['step']} steps in {duration_text(result['elapsed'])}, "
-        f"validation PSNR {result['psnr']:.2f} dB\n"
-        f"The run is in {config.workdir}; next: python evaluate.py --model={config.workdir}"
-    )
+    print(result_text(config, result))
 
 
 if __name__ == "__main__":

@@ -70,7 +70,7 @@ def sigma_range(
 
 
 def parse_duration(name: str, text: str | None) -> float | None:
-    """Parses "90s", "12m", "1.5h" or plain seconds.
+    """Parses "90s", "12m" or "1.5h".
 
     Returns:
         Seconds, or `None` for `None` or an empty text.
@@ -80,9 +80,9 @@ def parse_duration(name: str, text: str | None) -> float | None:
     """
     if not text:
         return None
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text.strip())
-    require(match is not None, name, text, 'a duration such as "90s", "12m" or "1.5h"')
-    seconds = float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh])", text.strip())
+    require(match is not None, name, text, 'a duration with its unit, such as "90s", "12m", "1.5h"')
+    seconds = float(match[1]) * {"s": 1, "m": 60, "h": 3600}[match[2]]
     require(seconds > 0, name, text, "longer than zero")
     return seconds
 
@@ -177,8 +177,8 @@ class TrainConfig:
             validated and saved as best weights. 0 for none.
         nan_limit: the run stops after more consecutive steps than this whose loss or gradient is
             not finite; such steps are skipped.
-        time_budget: time for both stages over all invocations, such as 90s, 12m or 1.5h; as a
-            number, seconds.
+        time_budget: time for both stages over all invocations, such as 90s, 12m or 1.5h; the same
+            command with more of it continues the run.
         workdir: folder of the run; an interrupted run resumes from it.
         seed: determines the initial values and every training example.
         log_every: steps between rows of log.jsonl.

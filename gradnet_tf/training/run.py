@@ -13,12 +13,14 @@ import numpy as np
 
 from gradnet_tf.loading.run_folder import MOST_CONFIG, best_weights, has_weights, held
 from gradnet_tf.models.presets import build_model, get_preset
+from gradnet_tf.training.checkpoints import CheckpointStore
 from gradnet_tf.training.config import TrainConfig
 from gradnet_tf.training.engines.choose_engine import make_engine
 from gradnet_tf.training.loop import run_stage
 from gradnet_tf.training.naive import given_naive, with_estimates
+from gradnet_tf.training.stage import warn_of_warmup
 from gradnet_tf.training.workers.cluster import cluster_for
-from gradnet_tf.utils.console import note, warn
+from gradnet_tf.utils.console import note
 from gradnet_tf.utils.containers import read_json
 from gradnet_tf.utils.errors import UserError
 from gradnet_tf.utils.files import write_json
@@ -35,8 +37,12 @@ _FREE_FIELDS = {
     "worker_timeout",
     "nan_limit",
 }
+# Fields that may grow when a run is continued; the schedule then stretches.
+_GROWING_FIELDS = ("steps", "time_budget")
 # Files and folders that training replaces or removes.
 _PARTS = ("config.json", "log.jsonl", "checkpoints", "best", "naive")
+# A time budget that every stage has used up.
+_SPENT = 1e-9
 # Values of runs from before a field was added, if its default is that of the preset's recipe.
 _BEFORE = {"optimizer": "adam"}
 
@@ -117,12 +123,15 @@ def prepare_workdir(
             for name, value in _as_given(fields).items()
             if name not in _FREE_FIELDS and there.get(name) != value
         ]
+        names = [each.partition(":")[0] for each in different]
+        if different and has_weights(workdir) and all(_grows(config, there, n) for n in names):
+            return _continue(path, fields, different)
         if different and has_weights(workdir):
             raise UserError(
                 f"--workdir={config.workdir} has a run with another configuration "
                 f"({'; '.join(different)}).\n"
-                "Use the same flags to resume, or another --workdir (and --init_from="
-                f"{config.workdir} to train its weights further)."
+                "Use the same flags to resume (--steps or --time_budget may be larger), or another "
+                f"--workdir (and --init_from={config.workdir} to train its weights further)."
             )
         if not different:
             return workdir
@@ -149,6 +158,29 @@ def prepare_workdir(
     return workdir
 
 
+def _grows(config: TrainConfig, there: dict, name: str) -> bool:
+    """Whether a run may be continued with another value of a field.
+
+    Epochs fix the steps, and only the chief of several workers knows what a run had before.
+    """
+    if name not in _GROWING_FIELDS or config.epochs or config.strategy == "multiworker":
+        return False
+    before, now = there.get(name), getattr(config, name)
+    return now is None or (before is not None and now > before)
+
+
+def _continue(path: Path, fields: dict, different: list[str]) -> Path:
+    """Records that a run is continued for longer; returns its folder."""
+    content = read_json(path, MOST_CONFIG)
+    commands = [*content.get("continued", []), [os.path.basename(sys.argv[0]), *sys.argv[1:]]]
+    write_json(path, content | {"train": fields, "continued": commands})
+    note(
+        f"the run is continued ({'; '.join(different)}); the learning rate follows the longer "
+        "schedule, so that it may rise again"
+    )
+    return path.parent
+
+
 def _naive_stage(config, make_batches, validation, workdir) -> tuple[Path | None, float]:
     """Trains the naive denoiser in RUN/naive; returns its best weights and the seconds spent."""
     preset = get_preset(config.preset)
@@ -166,6 +198,8 @@ def _naive_stage(config, make_batches, validation, workdir) -> tuple[Path | None
         stage_config, lambda: build_model(preset.naive, config.channels, config.precision)
     )
     budget = config.time_budget * config.naive_share if config.time_budget else None
+    if budget and CheckpointStore(workdir).last_path():
+        budget = _SPENT  # The main stage has begun with this naive denoiser; more time is for it.
     result = run_stage(
         stage_config, engine, make_batches, validation, workdir / "naive", budget, "naive"
     )
@@ -246,23 +280,12 @@ def train(
     if chief and given:
         note(given.note)
     if chief:
-        _warn_of_warmup(config, config.steps)
+        warn_of_warmup(config.warmup_steps, config.steps)
     with _folder(config, info, naive_model) if chief else contextlib.nullcontext():
         if chief and given and given.weights:
             given.keep(workdir)
         result = _stages(config, make_batches, validation, given, start, workdir, not chief)
-    if chief and config.time_budget and result["step"] < config.steps:
-        _warn_of_warmup(config, result["step"])
     return result
-
-
-def _warn_of_warmup(config: TrainConfig, steps: int) -> None:
-    """Warns of a run of `steps` steps most of which have less than the peak learning rate."""
-    if config.warmup_steps > steps // 2:
-        warn(
-            f"the learning rate grows over the first {config.warmup_steps} steps, and the run has "
-            f"{steps}: little or nothing of it is at the peak; give --warmup_steps={steps // 10}"
-        )
 
 
 @contextlib.contextmanager

@@ -12,10 +12,12 @@ from gradnet_tf.training.engines.step_result import StepResult
 from gradnet_tf.training.records import NoRecords, RunLog, TensorBoardLog
 from gradnet_tf.training.validation import image_panel, mean_psnr, naive_gain, psnr_by_sigma
 from gradnet_tf.training.workers.team import Team
-from gradnet_tf.utils.console import ProgressLine, TimeLeft
+from gradnet_tf.utils.console import ProgressLine, TimeLeft, warn
 from gradnet_tf.utils.errors import Interrupted, NotFiniteError
 from gradnet_tf.utils.files import require_free_space
 
+#: Share of a time budget in which the pace is measured, to tell how many steps it will have.
+_SHARE_TIMED = 0.02
 _DISK_POLL_SECONDS = 2.0
 # A naive denoiser that gains less, in dB, after so many steps does not work.
 _LEAST_NAIVE_GAIN, _STEPS_TO_LEARN = 0.1, 500
@@ -24,6 +26,21 @@ _LEAST_NAIVE_GAIN, _STEPS_TO_LEARN = 0.1, 500
 def _ordinal(number: int) -> str:
     special = 10 <= number % 100 <= 20
     return f"{number}{'th' if special else {1: 'st', 2: 'nd', 3: 'rd'}.get(number % 10, 'th')}"
+
+
+def warn_of_warmup(warmup_steps: int, steps: int, about: str = "") -> None:
+    """Warns of a stage of `steps` steps most of which have less than the peak learning rate.
+
+    Args:
+        warmup_steps: steps over which the rate grows.
+        steps: length of the stage.
+        about: "about " if the length is an estimate.
+    """
+    if warmup_steps > steps // 2:
+        warn(
+            f"the learning rate grows over the first {warmup_steps} steps, and the run has {about}"
+            f"{steps}: little or nothing of it is at the peak; give --warmup_steps={steps // 10}"
+        )
 
 
 class Stage:
@@ -57,6 +74,9 @@ class Stage:
         self._skipped_in_a_row = 0
         self._warned = False
         self._left = TimeLeft(self.step)
+        # Set when the length of the warm-up has been compared with that of the stage.
+        self._compared = not self.budget or self.step >= config.warmup_steps
+        self._first: tuple[int, float] | None = None
         self._before = state["elapsed"] if state else 0.0
         self._started = time.monotonic()
         self._saved = self.step if state else None
@@ -65,7 +85,7 @@ class Stage:
         self.line = ProgressLine() if chief else NoRecords()
         if state:
             what = "is complete" if complete else "resumes"
-            self.say(f"{label}: {what} at step {self.step} of {workdir}")
+            self.say(f"{label}: {what} at step {self.step} of {workdir}{self._more(complete)}")
         # A complete stage writes nothing, so that rerunning a command does not change its records.
         writes = chief and not complete
         self.log = RunLog(workdir, self.step if state else None) if writes else NoRecords()
@@ -85,6 +105,26 @@ class Stage:
         by_time = elapsed / self.budget if self.budget else 0.0
         return max(self.step / self.config.steps, by_time)
 
+    def _more(self, complete: bool) -> str:
+        """Returns how a complete run is continued."""
+        if not complete or self.label == "naive" or self.config.epochs:
+            return ""
+        by_time = self.step < self.config.steps
+        return f"; {'a larger --time_budget' if by_time else 'a larger --steps'} continues it"
+
+    def _compare_warmup(self, step: int) -> None:
+        """Warns early in a stage of a time budget that will be too short for the warm-up."""
+        if self._first is None:
+            self._first = step, self.elapsed  # What was before may have compiled the step.
+        steps, seconds = step - self._first[0], self.elapsed - self._first[1]
+        ends = self.progress >= 1
+        if ends or (steps and seconds >= _SHARE_TIMED * self.budget):
+            self._compared = True
+            total = step if ends else step + int((self.budget - self.elapsed) * steps / seconds)
+            if self.team.chief:
+                self.line.clear()
+                warn_of_warmup(self.config.warmup_steps, total, "" if ends else "about ")
+
     def agree(self) -> bool:
         """Takes over the chief's clock; returns whether any worker got a stop signal."""
         self._agreed, stop = self.team.agree(self.elapsed, bool(self.asked))
@@ -97,6 +137,8 @@ class Stage:
             NotFiniteError: when more than `nan_limit` steps in a row were skipped.
         """
         self.loss = result["loss"]
+        if not self._compared:
+            self._compare_warmup(step)
         if result["finite"]:
             self._skipped_in_a_row = 0
             return

@@ -246,3 +246,38 @@ def test_the_authors_schedule_needs_epochs():
     assert TrainConfig(recipe="paper", schedule="plateau", epochs=9).decay_epoch == 9
     with pytest.raises(UserError, match="cosine, step or constant without --epochs"):
         TrainConfig(schedule="plateau", steps=5)
+
+
+@pytest.mark.parametrize(
+    ("budget", "warmup", "words", "at"),
+    [
+        (100.0, 60, "the run has about 100: ", 3),
+        (100.0, 40, "", None),
+        (1.0, 60, "the run has 1: ", 1),
+        (1000.0, 2000, "the run has about 1000: ", 21),
+    ],
+)
+def test_a_budget_too_short_for_the_warm_up_is_told_early(
+    tmp_path, monkeypatch, capsys, budget, warmup, words, at
+):
+    clock, seen = types.SimpleNamespace(now=0.0), []
+    monkeypatch.setattr(stage, "time", types.SimpleNamespace(monotonic=lambda: clock.now))
+    monkeypatch.setattr(stage, "warn", lambda text: seen.append((engine_steps(), text)))
+
+    def tick(engine):
+        clock.now += 1.0
+
+    engine = FakeEngine(on_step=tick)
+
+    def engine_steps():
+        return len(engine.rates)
+
+    run(tmp_path, engine, budget=budget, steps=10**6, warmup_steps=warmup)
+    assert [(number, words in text) for number, text in seen] == ([(at, True)] if words else [])
+    # A larger budget continues the run, and the rate follows it.
+    capsys.readouterr()
+    run(tmp_path, FakeEngine(on_step=tick), budget=budget, steps=10**6, warmup_steps=warmup)
+    assert "; a larger --time_budget continues it" in capsys.readouterr().err
+    again = FakeEngine(on_step=tick)
+    assert run(tmp_path, again, budget=budget + 5, steps=10**6, warmup_steps=0)["step"] > budget
+    assert len(again.rates) == 5

@@ -194,13 +194,13 @@ def test_tensorboard_reads_what_is_written(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "seconds"), [(None, None), ("", None), ("90", 90), ("12m", 720), ("1.5h", 5400)]
+    ("text", "seconds"), [(None, None), ("", None), ("90s", 90), ("12m", 720), ("1.5h", 5400)]
 )
 def test_durations(text, seconds):
     assert parse_duration("time_budget", text) == seconds
 
 
-@pytest.mark.parametrize("text", ["soon", "-3m", "0s", "3 days"])
+@pytest.mark.parametrize("text", ["soon", "-3m", "0s", "3 days", "1", "90"])
 def test_bad_durations(text):
     with pytest.raises(UserError, match=f"`time_budget` must be .*time_budget={text!r}"):
         parse_duration("time_budget", text)
@@ -301,3 +301,17 @@ def test_half_a_noise_range_is_refused():
         sigma_range(25, 5, None)
     with pytest.raises(UserError, match=r"`sigma` must be in \[0, 255\]. Received: sigma=-3"):
         sigma_range(-3, None, None)
+
+
+def test_the_last_line_tells_the_time_from_the_budget():
+    import train as script
+
+    config = TrainConfig(preset="gradnet_tiny", time_budget=60.0)
+    result = {"step": 9, "psnr": 20.0}
+    text = script.result_text(config, result | {"elapsed": 50.0})
+    assert "9 steps in 50.0 s (--time_budget=1 min 0 s), validation" in text
+    text = script.result_text(config, result | {"elapsed": 65.0})
+    included = "the last step, validation and checkpoint included"
+    assert f"in 1 min 5 s (--time_budget=1 min 0 s, {included}), validation" in text
+    config = dataclasses.replace(config, time_budget=None)
+    assert "in 50.0 s, validation" in script.result_text(config, result | {"elapsed": 50.0})

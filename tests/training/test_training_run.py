@@ -229,8 +229,6 @@ def test_a_lock_that_is_somebodys_own_file_is_not_emptied(tmp_path):
         ({"steps": 199}, "over the first 100 steps, and the run has 199: "),
         ({"steps": 200}, ""),
         ({"steps": 60, "warmup_steps": 6}, ""),
-        # A budget decides about the number of steps: one step here, see `stages`.
-        ({"steps": 1000, "time_budget": 60.0}, "and the run has 1: "),
     ],
 )
 def test_a_warm_up_longer_than_half_the_run_is_warned_of(tmp_path, stages, capsys, changes, words):
@@ -238,5 +236,33 @@ def test_a_warm_up_longer_than_half_the_run_is_warned_of(tmp_path, stages, capsy
     printed = capsys.readouterr().err
     assert printed.count("warning: the learning rate grows") == bool(words)
     assert words in printed
-    if words and "time_budget" not in changes:
+    if words:
         assert printed.endswith(f"give --warmup_steps={changes['steps'] // 10}\n")
+
+
+def test_a_run_goes_on_with_more_steps_or_time_and_nothing_else(tmp_path, stages, capsys):
+    train(tmp_path, time_budget=60.0, naive_steps=4)
+    CheckpointStore(tmp_path / "out").save(stages[-1]["model"], {}, {"step": 1})
+    path = tmp_path / "out" / "config.json"
+    for more in ({"time_budget": 90.0}, {"time_budget": 90.0, "steps": 10**6}, {"steps": 10**6}):
+        train(tmp_path, naive_steps=4, **more)
+        naive, main = stages[-2:]
+        assert "is continued" in capsys.readouterr().err
+        found = json.loads(path.read_text())
+        assert found["train"] == json.loads(json.dumps(main["config"].to_dict()))
+        assert found["train"]["time_budget"] == more.get("time_budget")
+        # The main stage has begun, so that the additional time is for it alone.
+        assert main["budget"] == (83.0 if "time_budget" in more else None)
+        assert naive["budget"] == (1e-9 if "time_budget" in more else None)
+    assert len(found["continued"]) == 3
+    for less in ({"steps": 10}, {"steps": 10**7, "seed": 1}, {"steps": 10**6, "time_budget": 99.0}):
+        with pytest.raises(UserError, match=r"may be larger\), or another --workdir \(and --init"):
+            train(tmp_path, naive_steps=4, **less)
+    assert json.loads(path.read_text()) == found
+
+
+def test_epochs_and_workers_keep_their_length(tmp_path):
+    config = TrainConfig(preset="gradnet_tiny", steps=20)
+    assert run._grows(config, {"steps": 10}, "steps")
+    for changes in ({"strategy": "multiworker"}, {"epochs": 2}):
+        assert not run._grows(dataclasses.replace(config, **changes), {"steps": 10}, "steps")
