@@ -205,6 +205,19 @@ def plan_jobs(inputs: Sequence[str], output: str, recursive: bool = True) -> Pla
     )
 
 
+def photos_in(folder: str) -> list[str]:
+    """Lists the photographs that `plan_jobs` finds in a folder, and prints what may be missed.
+
+    Raises:
+        UserError: there are none.
+    """
+    findings = _Findings()
+    found = [str(file) for file, _ in _sources([folder], Path(os.devnull), True, findings)]
+    for text in (*findings.failures, *findings.notes()):
+        note(text)
+    return found
+
+
 def _sources(
     inputs: Sequence[str], output: Path, recursive: bool, findings: _Findings
 ) -> Iterator[tuple[Path, Path]]:

@@ -18,7 +18,7 @@ class NoiseOptions:
     """Options of `gradnet noise`.
 
     Attributes:
-        photos: the photographs.
+        photos: the photographs, or folders of them.
         json: print one line of JSON per photograph instead of text.
         output: draw a page per photograph; of several, the photograph's name is added.
         max_megapixels: refuse larger pictures.
@@ -41,12 +41,18 @@ def noise(arguments: argparse.Namespace) -> int:
     """
     from gradnet_tf.analysis.noise_analysis import analyse_noise
     from gradnet_tf.analysis.noise_verdict import judge_noise
+    from gradnet_tf.cli.denoise_plan import photos_in
     from gradnet_tf.images.photo_files import read_photo
 
     options = make_config(NoiseOptions, arguments)
-    pages = _page_paths(options.output, options.photos)
+    photos = [
+        path
+        for given in options.photos
+        for path in (photos_in(given) if os.path.isdir(given) else [given])
+    ]
+    pages = _page_paths(options.output, photos)
     failed = 0
-    for path, page in zip(options.photos, pages, strict=True):
+    for path, page in zip(photos, pages, strict=True):
         try:
             photo = read_photo(path, options.max_megapixels)
             analysis = analyse_noise(photo.array)

@@ -33,6 +33,18 @@ def test_it_says_what_each_photograph_has(photos, capsys):
     ]
 
 
+def test_a_folder_means_its_photographs(photos, tmp_path, capsys):
+    (tmp_path / "sub").mkdir()
+    deep = photo(tmp_path / "sub" / "deep.png", 20)
+    (tmp_path / "notes.txt").write_text("none")
+    assert cli.main(["noise", "--json", str(tmp_path), photos[0]]) == 0
+    found = [json.loads(line)["file"] for line in capsys.readouterr().out.splitlines()]
+    assert found == [photos[1], photos[0], deep, photos[0]]
+    (tmp_path / "none").mkdir()
+    assert cli.main(["noise", str(tmp_path / "none")]) == 2
+    assert "no images in this folder" in capsys.readouterr().err
+
+
 def test_json_has_everything_one_line_per_photograph(photos, capsys):
     assert cli.main(["noise", "--json", *photos]) == 0
     noisy, clean = map(json.loads, capsys.readouterr().out.splitlines())
