@@ -12,7 +12,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from gradnet_tf.utils.errors import UserError
+from gradnet_tf.utils.errors import UserError, install_command
 
 #: The values of `--runtime`.
 RUNTIMES = ("auto", "keras", "litert", "openvino", "compiled")
@@ -124,11 +124,24 @@ def choose(runtime: str, precision: str, file: Path | None) -> Choice:
         why = ", measured by `gradnet bench`" if found == kept else why
         said = f"runtime {' '.join(found)}{why}; --precision=float32 for exact results"
         return Choice(*found, path, "" if exact else said)
-    possible = ", ".join(f"{each} {' or '.join(COMPUTES[each][:2])}" for each in COMPUTES)
     raise UserError(
-        f"runtime={runtime}, precision={precision}: {file.stem} does not run so.\nExpected one of "
-        f"{possible}; int8 only of weights that ship an 8-bit file."
+        f"runtime={runtime}, precision={precision}: {file.stem} does not run so.\n{_possible(file)}"
     )
+
+
+def _possible(file: Path) -> str:
+    """Returns what runs the weights here, and what has to be installed for more."""
+    here, more = [], []
+    for runtime, known in COMPUTES.items():
+        precisions = [each for each in known[:2] if file_for(each, file)]
+        pairs = f"{runtime} with {' or '.join(precisions)}"
+        if is_installed(runtime) and (runtime != "keras" or has_backend()):
+            here.append(pairs)
+        else:
+            package = _PACKAGES.get(runtime, "tensorflow")
+            more.append(f"{pairs} ({install_command(package)})")
+    expected = f"Expected {', '.join(here)}." if here else "Nothing that runs it is installed."
+    return expected + (f"\nTo be installed: {', '.join(more)}." if more else "")
 
 
 def file_for(precision: str, file: Path | None) -> Path | None:

@@ -88,7 +88,7 @@ def test_a_graphics_card_leaves_it_to_keras(machine, file, monkeypatch):
     ("runtime", "precision"), [("keras", "int8"), ("litert", "bfloat16"), ("openvino", "int8")]
 )
 def test_a_runtime_that_lacks_the_precision_is_an_error(machine, file, runtime, precision):
-    with pytest.raises(UserError, match=f"precision={precision}.*\nExpected one of keras float32"):
+    with pytest.raises(UserError, match=f"precision={precision}.*\nExpected keras with float32"):
         choose(runtime, precision, file)
 
 
@@ -96,8 +96,22 @@ def test_8_bits_of_weights_that_do_not_ship_for_it(machine, file):
     with pytest.raises(UserError, match="no 8-bit file"):
         choose("auto", "int8", None)
     file.with_name("net_int8.tflite").unlink()
-    with pytest.raises(UserError, match="int8 only of weights that ship an 8-bit file"):
+    with pytest.raises(UserError) as caught:
         choose("auto", "int8", file)
+    assert "int8" not in str(caught.value).partition("\n")[2]
+
+
+def test_an_error_lists_what_runs_here_and_what_to_install(machine, file, monkeypatch):
+    monkeypatch.setattr(choose_runtime, "has_backend", lambda: False)
+    with pytest.raises(UserError) as caught:
+        choose("openvino", "int8", file)
+    said = str(caught.value).splitlines()
+    assert said[1] == "Expected litert with float32 or int8."
+    assert said[2].startswith("To be installed: keras with float32 or bfloat16 (pip install ")
+    assert 'openvino with float32 or bfloat16 (pip install ".[openvino]"' in said[2]
+    machine(installed=())
+    with pytest.raises(UserError, match="\nNothing that runs it is installed.\nTo be installed"):
+        choose("openvino", "int8", file)
 
 
 def test_an_unknown_precision_is_an_error(machine, file):
