@@ -1,6 +1,8 @@
 """Resolves `--model=`, in this one place: an existing path by its content, otherwise a name."""
 
 import dataclasses
+import difflib
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,8 @@ READABLE = (
     ".safetensors)"
 )
 _PUBLISHED = (".mat", ".pth", ".pt", ".safetensors")
+#: What ends so is the path of a file, and no name.
+_FILES = (".tflite", ".keras", ".h5", ".hdf5", *_PUBLISHED)
 _MATLAB, _ZIP, _PICKLE, _HDF5 = b"MATLAB", b"PK\x03\x04", b"\x80", b"\x89HDF"
 
 
@@ -338,7 +342,25 @@ def _refuse_unknown(model: Resolved, precision: str) -> Loaded:
             f"{model.spec}: the weights {name} are not shipped with this version. Train them:\n"
             f"  {command}\nand give runs/{name}. Shipped weights: {weights.shipped_names()}."
         )
+    path = Path(model.spec)
+    if len(path.parts) > 1 or path.suffix in _FILES:
+        raise UserError(f"{model.spec}: no such file or folder.\n{_near(path)}")
     raise UserError(f"{model.spec}: no such file, folder or name.\n{_choices()}")
+
+
+def _near(path: Path) -> str:
+    """Returns what in the folder of a missing path has a similar name."""
+    if not path.parent.is_dir():
+        return f"There is no folder {path.parent} either: give an existing path."
+    try:
+        names = sorted(os.listdir(path.parent))
+    except OSError as error:
+        return f"{path.parent} cannot be listed: {error.strerror}."
+    near = difflib.get_close_matches(path.name, names, 4)
+    near = near or [name for name in names if path.suffix and name.endswith(path.suffix)][:4]
+    if not near:
+        return f"Nothing in {path.absolute().parent} has a similar name."
+    return f"Similar names there: {', '.join(str(path.parent / name) for name in near)}."
 
 
 _LOADERS = {

@@ -172,11 +172,28 @@ def test_weights_that_do_not_ship_name_the_command_that_trains_them(shipped, spe
     assert "Shipped weights: gradnet_tiny_color_blind." in fails(spec, words)
 
 
-@pytest.mark.parametrize("spec", ["gradnet_huge", "opencv_nlm2", "no/such/folder"])
+@pytest.mark.parametrize("spec", ["gradnet_huge", "opencv_nlm2"])
 def test_unknown_names_list_the_choices(shipped, spec):
     message = fails(spec, f"--model={spec}: no such file, folder or name")
     assert "gradnet_tiny_color_blind" in message and "gradnet_small" in message
     assert "Classical: bm3d, opencv_nlm." in message
+
+
+def test_a_path_that_is_wrong_has_its_neighbours_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("net_float32.tflite", "net_int8.tflite", "run_1/config.json"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("")
+    for spec, near in (
+        ("net_float23.tflite", "net_float32.tflite"),
+        (f"{tmp_path}/other.tflite", f"{tmp_path}/net_float32.tflite, {tmp_path}/net_int8.tflite"),
+        (f"{tmp_path}/run_2", f"{tmp_path}/run_1."),
+    ):
+        message = fails(spec, f"--model={spec}: no such file or folder.\nSimilar names there: ")
+        assert near in message and "Architectures" not in message
+    message = fails("no/such/run", "no such file or folder")
+    assert message.endswith("There is no folder no/such either: give an existing path.")
+    assert "has a similar name" in fails(f"{tmp_path}/xyz.mat", "no such file or folder")
 
 
 def test_an_empty_model_is_refused():

@@ -95,7 +95,7 @@ def test_weights_of_another_network_are_refused_before_any_stage(
 
 @pytest.mark.parametrize("flag", ["init_from", "naive"])
 def test_a_model_that_is_not_there_is_named_by_its_flag_before_any_stage(tmp_path, stages, flag):
-    with pytest.raises(UserError, match=f"^--{flag}=runs/gone: no such file, folder or name"):
+    with pytest.raises(UserError, match=f"^--{flag}=runs/gone: no such file or folder"):
         train(tmp_path, **{flag: "runs/gone"})
     assert stages == [] and not (tmp_path / "out").exists()
 
