@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 import gradnet_tf
 from gradnet_tf import weights
+from gradnet_tf.cli.app_command import AppOptions, run_app
 from gradnet_tf.cli.denoise_command import add_denoise, denoise
 from gradnet_tf.cli.noise_command import NoiseOptions, noise
-from gradnet_tf.images import MAX_MEGAPIXELS
 from gradnet_tf.utils.command import guarded
 from gradnet_tf.utils.errors import EXIT_OK, UserError, install_command
 from gradnet_tf.utils.options import ArgumentParser, add_options
@@ -56,16 +56,8 @@ def _parser() -> argparse.ArgumentParser:
         description="Serves a page on this computer: drop a photograph, move strength, luma, "
         "chroma and detail, and save the result at full size with its metadata.",
     )
-    app.add_argument("--model", default="auto", help="a name or a path (default: auto)")
-    app.add_argument("--port", type=int, help="port of the page (default: from 7860 on)")
-    app.add_argument("--no-browser", action="store_true", help="do not open the browser")
-    app.add_argument(
-        "--max-megapixels",
-        type=float,
-        default=MAX_MEGAPIXELS,
-        help=f"refuse larger pictures (default: {MAX_MEGAPIXELS:g})",
-    )
-    app.set_defaults(run=_app)
+    add_options(app, AppOptions, dashes=True)
+    app.set_defaults(run=run_app)
 
     models = commands.add_parser(
         "models",
@@ -92,13 +84,6 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("--no-keep", action="store_true", help="do not keep the fastest")
     bench.set_defaults(run=_bench)
     return parser
-
-
-def _app(arguments: argparse.Namespace) -> int:
-    # The page's module is imported only here: the other commands have no use for it.
-    from gradnet_tf.cli.app_command import run_app
-
-    return run_app(arguments)
 
 
 def _bench(arguments: argparse.Namespace) -> int:

@@ -114,6 +114,13 @@ def test_the_command_hands_on_how_large_photographs_may_be(monkeypatch, flags, m
     assert given == {"max_megapixels": most}
 
 
+@pytest.mark.parametrize("flag", ["--max-megapixels=-1", "--max-megapixels=0", "--port=-5"])
+def test_numbers_that_cannot_be_are_refused(flag, capsys):
+    with pytest.raises(SystemExit) as left:
+        main(["app", flag])
+    assert left.value.code == 2 and flag.partition("=")[0] in capsys.readouterr().err
+
+
 @pytest.mark.filterwarnings("default")
 def test_a_photograph_above_the_limit_is_refused(denoiser, photo):
     gradio = pytest.importorskip("gradio")
