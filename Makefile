@@ -67,7 +67,8 @@ $(INSTALLED): requirements.txt requirements-dev.txt pyproject.toml
 	  echo "Name a newer one: make PYTHON=python3.12 venv" >&2; exit 2; }
 	$(PYTHON) -m venv $(VENV)
 	@for attempt in 1 2 3; do \
-	  echo "installing into $(VENV) (attempt $$attempt of 3)"; \
+	  echo "installing requirements-dev.txt and all that it needs into $(VENV) (attempt $$attempt of 3):"; \
+	  echo "about 3.3 GB, which takes some minutes; pip prints only warnings and errors"; \
 	  $(BIN)/python -m pip install --quiet -r requirements-dev.txt && exit 0; \
 	  sleep 5; \
 	done; echo "error: pip could not install requirements-dev.txt; see its messages above" >&2; exit 1

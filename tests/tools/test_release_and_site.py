@@ -1,6 +1,8 @@
 """`make release-check` tries every extra, and `make docs` shows every page once."""
 
 import re
+import shutil
+import subprocess
 import tomllib
 from pathlib import Path
 
@@ -62,3 +64,25 @@ def test_links_of_the_readme_stay_on_the_site(docs_site):
     text = docs_site.site_links((ROOT / "README.md").read_text("utf-8"))
     for target in re.findall(r"\]\(([^)#:]+)[)#]", text):
         assert (ROOT / "docs" / target).is_file() or target == "changelog.md", target
+
+
+def test_make_venv_says_that_it_takes_minutes(tmp_path):
+    """With a Python that makes an environment with itself in it, and installs nothing."""
+    if shutil.which("make") is None:
+        pytest.skip("there is no make")
+    for name in ("Makefile", "requirements.txt", "requirements-dev.txt", "pyproject.toml"):
+        shutil.copy(ROOT / name, tmp_path)
+    python = tmp_path / "python"
+    python.write_text(
+        '#!/bin/sh\n[ "$2" = venv ] && mkdir -p "$3/bin" && cp "$0" "$3/bin/python"\nexit 0\n'
+    )
+    python.chmod(0o755)
+    done = subprocess.run(
+        ["make", "venv", f"PYTHON={python}"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    before = done.stdout.partition("pip install")[0]
+    assert "attempt 1 of 3" in before and "takes some minutes" in before
