@@ -35,6 +35,14 @@ def test_the_windows_are_the_librarys(client, halo):
         assert client.spans(length, 256, halo) == [(s.start, s.first, s.last) for s in expected]
 
 
+def test_a_file_without_its_card_is_one_line(client, tmp_path):
+    with pytest.raises(SystemExit) as left:
+        client.denoise(np.zeros((8, 8, 3), np.float32), str(tmp_path / "a.tflite.v2.tflite"))
+    assert left.value.code == (
+        f"{tmp_path / 'a.tflite.v2.json'} is missing: copy the card that the export wrote there"
+    )
+
+
 @pytest.fixture(scope="module")
 def tile_file(tmp_path_factory):
     """A tile file with its card, as `python -m export` writes it."""
