@@ -3,9 +3,13 @@
 TensorFlow and Keras are not needed.
 """
 
+import contextlib
+import ctypes
+import functools
 import os
 import struct
 import threading
+import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -93,6 +97,8 @@ class CompiledFile:
                         "Upgrade it: pip install --upgrade ai-edge-litert, or choose litert."
                     ) from error
                 self._choice, self.accelerator = names, " and ".join(names)
+                _silence_exit()
+                weakref.finalize(self, _destroy, self._graphs, os.getpid()).atexit = False
                 return
         raise UserError(f"{self.path}: the file does not load: {reason}")
 
@@ -166,6 +172,21 @@ class CompiledFile:
                     f"{self.path}: LiteRT failed on the {self.accelerator}: {reason}\n"
                     "Use the runtime litert, which runs on the processor."
                 ) from error
+
+
+def _destroy(graphs: dict[str, "_Graph"], process: int) -> None:
+    """Destroys the graphs of this process in silence: LiteRT reports each accelerator."""
+    if os.getpid() == process:
+        with quiet_native_logs():
+            graphs.clear()
+
+
+@functools.cache
+def _silence_exit() -> None:
+    """Closes standard error after Python's own end, when LiteRT reports what it destroys."""
+    with contextlib.suppress(AttributeError, OSError, TypeError):  # Windows has no such function.
+        libc = ctypes.CDLL(None)
+        libc.__cxa_atexit(libc.close, ctypes.c_void_p(2), None)
 
 
 class _Graph:

@@ -3,10 +3,12 @@
 No GPU or NPU is at hand: how one is chosen is tested with stand-ins.
 """
 
+import gc
 import json
 import multiprocessing
 import os
 import pickle
+import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
@@ -240,6 +242,22 @@ def test_the_command(file, tmp_path, capsys):
     arguments += [str(tmp_path / "x"), "--runtime=compiled", "--precision=bfloat16"]
     assert cli.main(arguments) == 2
     assert "bfloat16" in capsys.readouterr().err
+
+
+def test_the_end_of_the_command_is_silent(file, tmp_path):
+    """LiteRT reports what it destroys, after the command's last line."""
+    cv2.imwrite(str(tmp_path / "photo.png"), np.full((40, 40, 3), 90, np.uint8))
+    command = [sys.executable, "-m", "gradnet_tf", "denoise", str(tmp_path / "photo.png")]
+    command += ["--model", str(file), "--runtime=compiled", "--output", str(tmp_path / "out")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("runtime compiled on the ")
+
+
+def test_a_file_that_is_no_longer_needed_goes_in_silence(file, capfd):
+    CompiledFile(file)
+    gc.collect()
+    assert "DestroyAccelerator" not in capfd.readouterr().err
 
 
 @pytest.mark.parametrize("spec", ["auto", "gradnet_tiny", "opencv_nlm", "no_such", "folder"])
