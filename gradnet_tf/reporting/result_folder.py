@@ -36,7 +36,7 @@ from gradnet_tf.reporting.result_names import IMAGE_KINDS, file_stems
 from gradnet_tf.utils.console import note
 from gradnet_tf.utils.errors import UserError
 from gradnet_tf.utils.files import atomic_write, write_json
-from gradnet_tf.utils.ownership import Inputs
+from gradnet_tf.utils.ownership import Inputs, read_object
 
 _FIRST_IMAGES = 3
 #: How the names of temporary folders begin; the file in it that a running evaluation locks.
@@ -185,6 +185,8 @@ def evaluate_into(
     results = []
     inputs = Inputs(_files_of(image_set))
     require_room(Path(output), _names(folders, stems), inputs)
+    names = [denoiser.name for denoiser in denoisers.values()]
+    note(_replaced(Path(output), names, image_set.name))
     with staged_folder(output, inputs) as stage:
         for folder, denoiser in denoisers.items():
             place = stage if single else stage / folder
@@ -210,6 +212,19 @@ def evaluate_into(
         if not single:
             _write_comparison(stage, folders, results, image_set, stems)
     return results
+
+
+def _replaced(output: Path, names: Sequence[str], dataset: str) -> str:
+    """Returns a note if the evaluation of other models, or on another set, is replaced."""
+    one, several = (read_object(output / name) for name in ("metrics.json", "ranking.json"))
+    found, ranking = several or one, several.get("ranking")
+    entries = ranking if isinstance(ranking, list) else [one]
+    models = [str(each.get("model")) for each in entries if isinstance(each, dict)]
+    there = sorted(models), found.get("dataset")
+    if not found or there == (sorted(names), dataset):
+        return ""
+    what = f"{', '.join(models)} on {found.get('dataset')}"
+    return f"{output} has the evaluation of {what}, which is replaced; --output=DIR keeps both"
 
 
 def _names(folders: Sequence[str], stems: Sequence[str]) -> list[str]:

@@ -72,6 +72,24 @@ def test_one_model_prints_the_table_and_writes_the_folder(run, models, photos, t
     assert (output / "report.html").is_file() and (output / "metrics.csv").is_file()
 
 
+def test_the_evaluation_of_another_model_is_not_replaced_without_a_word(
+    run, models, photos, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)  # Without --output, all go to out/evaluation.
+    common = ("--dataset=folder", f"--data_dir={photos}")
+    notes = []
+    for spec in ("good", "good", "poor", "poor,good", "good,poor", "good"):
+        code, _, error = run(f"--model={spec}", *common)
+        assert code == 0, error
+        notes.append([line for line in error.splitlines() if "has the evaluation of" in line])
+    (after_good,), (after_poor,), (after_both,) = notes[2], notes[3], notes[5]
+    assert notes[0] == notes[1] == notes[4] == []
+    end = "on folder, which is replaced; --output=DIR keeps both"
+    assert after_good == f"note: out/evaluation has the evaluation of good {end}"
+    assert after_poor == f"note: out/evaluation has the evaluation of poor {end}"
+    assert after_both == f"note: out/evaluation has the evaluation of good, poor {end}"
+
+
 def test_several_models_are_ranked(run, models, photos, tmp_path):
     output = tmp_path / "out"
     code, shown, error = run(
