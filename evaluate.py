@@ -19,6 +19,7 @@ import sys
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 from datasets.sets.catalog import DATASETS
+from datasets.sets.sample import require_packages
 from gradnet_tf.evaluation.evaluate_set import EvaluateConfig, check_noise, takes_overlap
 from gradnet_tf.utils.command import run_script
 from gradnet_tf.utils.errors import EXIT_NAN, EXIT_OK, UserError
@@ -55,6 +56,7 @@ def main(given: Given) -> int:
         raise UserError(
             f"`model` must be one or more different models. Received: {list(places.model)}"
         )
+    require_packages(config.dataset)
     from datasets.sets.catalog import find_dataset
     from gradnet_tf.evaluation.protocol import protocol_lines
     from gradnet_tf.evaluation.tables import rank, ranking_table, result_table, worse_note

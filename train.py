@@ -10,6 +10,7 @@ import dataclasses
 
 from datasets.pipeline.pipeline_config import InputConfig
 from datasets.sets.catalog import TRAINING_SETS
+from datasets.sets.sample import require_packages
 from gradnet_tf.training.config import NoiseLevel, TrainConfig, epoch_text, sigma_range
 from gradnet_tf.training.workers.cluster import cluster_for
 from gradnet_tf.utils.command import run_script
@@ -64,6 +65,7 @@ def result_text(config: TrainConfig, result: dict) -> str:
 def main(given: Given) -> None:
     """Finds the data, trains, and prints where the result is."""
     config = make_config(given)
+    require_packages(config.dataset)
     from datasets.pipeline.stream import TrainingInput
 
     source = TrainingInput(config, **dataclasses.asdict(given.make(InputConfig)))

@@ -12,6 +12,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 
 from datasets.sets.catalog import DATASETS  # noqa: E402
+from datasets.sets.sample import require_packages  # noqa: E402
 from export.export_config import ExportConfig  # noqa: E402
 from gradnet_tf.utils.command import run_script  # noqa: E402
 from gradnet_tf.utils.errors import UserError  # noqa: E402
@@ -26,6 +27,7 @@ def main(given: Given) -> int:
     output = Path(config.output)
     if output.exists() and not output.is_dir():
         raise UserError(f"--output={output}: expected a folder. Received: a file.")
+    require_packages(config.dataset)
     from datasets.sets.catalog import find_calibration_sets, find_dataset
     from export.export_command import export
 

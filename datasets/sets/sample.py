@@ -7,10 +7,12 @@ by name, and no two splits show the same scene: both views of the motorcycle are
 
 import dataclasses
 import importlib.util
+import re
 from pathlib import Path
 
 from datasets.sets import folder_sets as folder
 from datasets.sets.image_set import DatasetInfo, ImageSet, Protocol
+from gradnet_tf.runtimes.choose_runtime import has_backend
 from gradnet_tf.utils.errors import UserError
 
 
@@ -59,6 +61,26 @@ _PACKAGES = {
 def find(info: DatasetInfo, data_dir: str | Path | None, split: str, channels: int) -> ImageSet:
     """Finds the photographs in the installed packages; see `Find`."""
     return folder.image_set(info, split, list_split(split, gray=channels == 1), channels)
+
+
+def require_packages(dataset: str) -> None:
+    """Raises for all at once that a program of this checkout lacks, before its work begins.
+
+    Args:
+        dataset: the value of --dataset; the sample photographs are in packages.
+
+    Raises:
+        UserError: names what is not installed, and the one command that installs it.
+    """
+    missing = [] if has_backend() else ["tensorflow"]
+    if "sample" in re.split("[:,]", dataset):
+        found = {each: importlib.util.find_spec(each) for each in _PACKAGES}
+        missing += [_PACKAGES[each][0] for each in found if found[each] is None]
+    if missing:
+        raise UserError(
+            f"not installed: {', '.join(missing)}.\n"
+            "Run: pip install -r requirements.txt in this environment (or `make venv`)."
+        )
 
 
 def list_split(split: str, gray: bool) -> list[tuple[str, Path]]:

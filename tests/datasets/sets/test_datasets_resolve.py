@@ -5,6 +5,7 @@ import re
 
 import numpy as np
 import pytest
+from script_case import exit_code, loaded_script
 
 from datasets.sets import bsds500, sample
 from datasets.sets.bsds500 import BSD68_IMAGES
@@ -202,6 +203,26 @@ def test_a_missing_sample_package_is_named(monkeypatch):
     monkeypatch.setattr(sample.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UserError, match="ships inside scikit-image, which is not installed"):
         find_dataset("sample", split="test")
+
+
+@pytest.mark.parametrize(
+    ("name", "flags"),
+    [("train", []), ("evaluate", []), ("export/__main__", ["--model=x", "--output=x"])],
+)
+def test_all_that_is_missing_is_told_at_once(name, flags, monkeypatch, capsys):
+    absent, find = ("tensorflow", "jax", "skimage", "sklearn"), sample.importlib.util.find_spec
+    script = loaded_script(name)
+    monkeypatch.setattr(
+        sample.importlib.util, "find_spec", lambda name: None if name in absent else find(name)
+    )
+    for dataset, missing in (
+        ("sample", "tensorflow, scikit-image, scikit-learn"),
+        ("bsds500", "tensorflow"),
+    ):
+        assert exit_code(script, f"--dataset={dataset}", *flags) == 2
+        said = capsys.readouterr().err
+        assert said.startswith(f"error: not installed: {missing}.\nRun: pip install -r requirem")
+        assert len(said.splitlines()) == 2
 
 
 def test_validation_images_follow_their_rule(data_dir):
