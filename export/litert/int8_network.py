@@ -2,10 +2,10 @@
 
 Most of the computation has 8 bits: the naive denoiser and the convolutions of the ResUnits. Float
 remains where 8 bits would cost quality: the image, the gradient magnitude, the attention vectors,
-the convolutions that read or write the image, and the sums of the residual units. The fusion at the
-end of a module, through which all features pass, multiplies 8-bit numbers, but returns float, and
-rounds its input by the range of the picture at hand. Activation ranges and rounded kernels minimize
-the squared error on noisy photographs and drawings. docs/results.md has the effect of each choice.
+the convolutions that read or write the image, the sums of the residual units, and the fusion at the
+end of a module, through which all features pass. What is rounded then only changes what a unit adds
+to its input. Activation ranges and rounded kernels minimize the squared error on noisy photographs
+and drawings. docs/results.md has the effect of each choice.
 """
 
 import keras
@@ -159,13 +159,12 @@ def channel_scales(top: np.ndarray, *kernels: np.ndarray) -> np.ndarray:
     return np.sqrt(relative / np.maximum(reading, _LEAST_SCALE)).astype(np.float32)
 
 
-class _RoundedConv(keras.layers.Layer):
-    """Base of the convolutions with an 8-bit kernel.
+class Int8Conv(keras.layers.Layer):
+    """A `keras.layers.Conv2D` of the float network with 8-bit kernel and outputs.
 
     Until `settle` is called, the kernel is exact, and statistics of the inputs are collected.
 
     Attributes:
-        conv: the `keras.layers.Conv2D` of the float network.
         takes: scales of the input's channels; see `channel_scales`.
         gives: scales of the output's channels. ReLU commutes with them, so the network computes
             the same, but for rounding.
@@ -174,10 +173,24 @@ class _RoundedConv(keras.layers.Layer):
     def __init__(self, conv):
         super().__init__(dtype="float32")
         self.conv = conv
+        self.range = ActivationRange()
         self.takes, self.gives = np.float32(1), np.float32(1)
         self._rounded: tuple[np.ndarray, ...] | None = None
         self.forget()
         self.built = True
+
+    def call(self, features):
+        if self._rounded is None:
+            kernel, bias = self._scaled()
+            self._collect(ops.convert_to_numpy(features), kernel.shape[0])
+        else:
+            kernel, bias, top = self._rounded
+            # The converter takes 8-bit values and their step from this operation.
+            kernel = keras.quantizers.fake_quant_with_min_max_vars(
+                kernel, -top, top, narrow_range=True, axis=-1
+            )
+        output = ops.conv(features, kernel, padding="same")
+        return self.range(self.conv.activation(output + bias))
 
     def forget(self):
         """Discards what was collected so far."""
@@ -210,59 +223,6 @@ class _RoundedConv(keras.layers.Layer):
         self._products = self._products + inputs.T @ inputs
         self._sums = self._sums + inputs.sum(axis=0)
         self._count, self._calls = self._count + _PLACES, self._calls + 1
-
-
-class Int8Conv(_RoundedConv):
-    """A `keras.layers.Conv2D` of the float network with 8-bit kernel and outputs."""
-
-    def __init__(self, conv):
-        super().__init__(conv)
-        self.range = ActivationRange()
-
-    def call(self, features):
-        if self._rounded is None:
-            kernel, bias = self._scaled()
-            self._collect(ops.convert_to_numpy(features), kernel.shape[0])
-        else:
-            kernel, bias, top = self._rounded
-            # The converter takes 8-bit values and their step from this operation.
-            kernel = keras.quantizers.fake_quant_with_min_max_vars(
-                kernel, -top, top, narrow_range=True, axis=-1
-            )
-        output = ops.conv(features, kernel, padding="same")
-        return self.range(self.conv.activation(output + bias))
-
-
-class DynamicConv(_RoundedConv):
-    """A `keras.layers.Conv2D` with an 8-bit kernel that takes and returns float.
-
-    A .tflite file rounds its input to 8 bits between the least and the largest value of the picture
-    at hand. This layer does not, because TFLite's converter has no operation for it: `write_tflite`
-    stores the kernel in 8 bits, and the interpreter does the rest.
-    """
-
-    def call(self, features):
-        if self._rounded is None:
-            kernel, bias = self._scaled()
-            values = ops.convert_to_numpy(features)
-            self._tops = np.maximum(self._tops, np.abs(values).max(axis=(0, 1, 2)))
-            self._collect(values, kernel.shape[0])
-        else:
-            kernel, bias, _ = self._rounded
-        return self.conv.activation(ops.conv(features, kernel, padding="same") + bias)
-
-    def forget(self):
-        super().forget()
-        self._tops = np.float32(0)
-
-    def equalize(self):
-        """Chooses the scales of the input's channels: each gets all levels."""
-        self.takes = channel_scales(self._tops)
-
-    def stored_kernel(self) -> tuple[np.ndarray, np.ndarray]:
-        """Returns the kernel as in the graph, float32, and the step of each output channel."""
-        kernel, _, top = self._rounded
-        return kernel, top / np.float32(127)
 
 
 class Int8Chain(keras.layers.Layer):
@@ -307,7 +267,7 @@ def _is_int8(layer) -> bool:
 class Int8Module(keras.layers.Layer):
     """A `gradnet_tf.layers.residual.ResidualModule` with the attention before the fusion.
 
-    The convolutions have 8 bits; the sums of the units and the attention are float.
+    The convolutions of its units have 8 bits; their sums, the attention and the fusion are float.
     Returns the output and the attention.
 
     Args:
@@ -326,7 +286,7 @@ class Int8Module(keras.layers.Layer):
                 "`attention_position` must be before_fusion. "
                 f"Received: {module.attention_position!r}"
             )
-        self.squeeze_excitation, self.fusion = module.squeeze_excitation, DynamicConv(module.fusion)
+        self.squeeze_excitation, self.fusion = module.squeeze_excitation, module.fusion
         self.units = list(module.units)
         self.convs = [
             None if id(unit) in silent else (Int8Conv(unit.conv1), Int8Conv(unit.conv2))
@@ -350,14 +310,13 @@ class Int8Module(keras.layers.Layer):
             ]
             squeeze = self.squeeze_excitation
             attention = squeeze.expand(squeeze.shrink(ops.concatenate(pooled, axis=-1)))
-        scaled = attention * (np.tile(self.takes, 2) / self.fusion.takes)
+        scaled = attention * np.tile(self.takes, 2)
         parts = zip((first, output), ops.split(scaled, 2, axis=-1), strict=True)
         weighted = ops.concatenate([part * weights for part, weights in parts], axis=-1)
         return self.fusion(weighted), attention
 
     def equalize(self):
         """Chooses the scales of the module's tensors."""
-        self.fusion.equalize()
         convs = [pair for pair in self.convs if pair]
         if not convs:
             return
@@ -452,13 +411,9 @@ class Int8Network(keras.Model):
         for layer in self._calibrated():
             layer.settle()
 
-    def dynamic_kernels(self) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Returns what `write_tflite` stores in 8 bits: `DynamicConv.stored_kernel` of each."""
-        return [module.fusion.stored_kernel() for module in self.body_modules]
-
     def _calibrated(self):
         layers = self._flatten_layers(include_self=False)
-        return [layer for layer in layers if isinstance(layer, (ActivationRange, _RoundedConv))]
+        return [layer for layer in layers if isinstance(layer, (ActivationRange, Int8Conv))]
 
 
 def is_plain_chain(model) -> bool:

@@ -21,7 +21,6 @@ from pathlib import Path
 
 import flatbuffers
 import keras
-import numpy as np
 import tensorflow as tf
 from keras import ops
 from tensorflow.lite.python import schema_py_generated as schema
@@ -44,8 +43,6 @@ from gradnet_tf.utils.files import atomic_path, sha256_of
 from gradnet_tf.utils.quiet import quiet_native_logs
 
 MAIN = "serving_default"
-#: Of TFLite's CONV_2D with a float input and a kernel of 8 bits with a step per output channel.
-_FIRST_VERSION_WITH_CHANNEL_STEPS = 5
 
 
 def _write_graphs(model, folder: str | os.PathLike, side: int | None = None) -> list[str]:
@@ -117,68 +114,24 @@ def write_tflite(
         if precision == "float16":
             converter.target_spec.supported_types = [tf.float16]
         content = converter.convert()
-    content = schema.ModelT.InitFromPackedBuf(content, 0)
-    if precision == "int8":
-        _round_kernels(content, model.dynamic_kernels())
-    _place_first(content, MAIN)
-    builder = flatbuffers.Builder(0)
-    builder.Finish(content.Pack(builder), b"TFL3")
-    Path(path).write_bytes(bytes(builder.Output()))
+    Path(path).write_bytes(content if len(signatures) == 1 else _with_first(content, MAIN))
 
 
-def _place_first(model: schema.ModelT, name: str) -> None:
-    """Moves the graph of a signature to the first place.
+def _with_first(content: bytes, name: str) -> bytes:
+    """Reorders a .tflite file so that the graph of a signature comes first.
 
     The converter sorts signatures by name, and runtimes without signatures use the first graph.
     """
+    model = schema.ModelT.InitFromPackedBuf(content, 0)
     key = name.encode()
     first = next(s.subgraphIndex for s in model.signatureDefs if s.signatureKey == key)
     order = sorted(range(len(model.subgraphs)), key=lambda index: index != first)
     model.subgraphs = [model.subgraphs[index] for index in order]
     for signature in model.signatureDefs:
         signature.subgraphIndex = order.index(signature.subgraphIndex)
-
-
-def _round_kernels(model: schema.ModelT, kernels: list[tuple[np.ndarray, np.ndarray]]) -> None:
-    """Stores float kernels of convolutions in 8 bits; the interpreter then rounds their inputs.
-
-    Args:
-        model: content of a .tflite file.
-        kernels: float32 (h, w, in, out), with the step of each output channel. The file's may
-            differ by a factor per output channel: the converter multiplies kernels by what their
-            result is multiplied by.
-
-    Raises:
-        RuntimeError: a kernel is not in the file.
-    """
-    steps = {}
-    for kernel, step in kernels:
-        kernel = np.ascontiguousarray(kernel.transpose(3, 0, 1, 2)).reshape(len(step), -1)
-        found = {}
-        for index, buffer in enumerate(model.buffers):
-            if buffer.data is None or len(buffer.data) != kernel.nbytes:
-                continue
-            values = np.frombuffer(bytes(buffer.data), np.float32).reshape(kernel.shape)
-            factors = np.abs(values).max(axis=1) / np.abs(kernel).max(axis=1)
-            if np.allclose(values, kernel * factors[:, None], rtol=1e-4, atol=1e-9):
-                found[index] = (factors * step).astype(np.float32)
-                levels = np.rint(values / found[index][:, None]).astype(np.int8)
-                buffer.data = levels.view(np.uint8).ravel()
-        if not found:
-            raise RuntimeError(f"the file has no kernel of {kernel.shape[1]}×{len(step)} as given")
-        steps |= found
-    for graph in model.subgraphs:
-        for operation in graph.operators:
-            code = model.operatorCodes[operation.opcodeIndex]
-            if code.builtinCode != schema.BuiltinOperator.CONV_2D:
-                continue
-            kernel = graph.tensors[operation.inputs[1]]
-            if kernel.buffer in steps:
-                code.version = max(code.version, _FIRST_VERSION_WITH_CHANNEL_STEPS)
-                kernel.type = schema.TensorType.INT8
-                kernel.quantization = schema.QuantizationParametersT()
-                kernel.quantization.scale = steps[kernel.buffer]
-                kernel.quantization.zeroPoint = np.zeros(len(steps[kernel.buffer]), np.int64)
+    builder = flatbuffers.Builder(len(content))
+    builder.Finish(model.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
 
 
 def list_operations(path: str | os.PathLike) -> list[str]:
