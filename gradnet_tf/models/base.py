@@ -154,8 +154,12 @@ class DenoisingModel(keras.Model):
         """Converts a residual at working resolution to float32 pixels, cropped to `images`."""
         residual = self.to_space(ops.cast(features, "float32"))
         if self.scale > 1:
-            shape = ops.shape(images)
-            residual = residual[:, : shape[1], : shape[2], :]
+            # Cropped as rows of numbers: LiteRT copies those whole, but pixels one by one.
+            _, height, width, _ = ops.shape(images)
+            rows, columns = ops.shape(residual)[1:3]
+            residual = ops.reshape(residual, (-1, rows, columns * self.channels))
+            residual = residual[:, :height, : width * self.channels]
+            residual = ops.reshape(residual, (-1, height, width, self.channels))
         return residual
 
     def compute_output_shape(self, input_shape, *args, **kwargs):

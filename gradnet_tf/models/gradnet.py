@@ -177,7 +177,8 @@ class GradNet(DenoisingModel):
             naive = self.naive_denoiser(images, **kwargs)
         if not self.naive_denoiser.trainable:
             naive = ops.stop_gradient(naive)
-        images = images[..., : self.channels]  # y without a given x̂
+        if self.input_channels > self.channels:
+            images = images[..., : self.channels]  # y without a given x̂
         gradient = self.sobel(naive)  # G(x̂); x̂ is not clipped
         features = self.shallow_features(images, sigma)
         fused = ops.concatenate([features, self.to_depth(gradient)], axis=-1)  # g0

@@ -9,6 +9,7 @@ import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 from tiny_run import tiny_model
 
+from benchmarks.speed.layers import operations_of
 from export.litert.tflite import list_operations, write_tflite
 from gradnet_tf.denoiser import load_denoiser
 from gradnet_tf.images.image_files import write_image
@@ -40,6 +41,14 @@ def test_litert_agrees_with_keras_at_odd_sizes(model, path, size):
     found = runner(images=images)["denoised"]
     assert found.shape == images.shape
     assert np.abs(found - np.clip(np.asarray(model(images)), 0, 1)).max() <= 1e-5
+
+
+def test_the_result_is_cropped_by_rows(path):
+    """LiteRT copies whole rows, but the pixels of a cropped picture one by one."""
+    names = [each.name for each in operations_of(path.read_bytes(), 33)]
+    crops = [name for name in names if name.startswith("strided_slice")]
+    assert crops.count("strided_slice float32: 34×102 → 33×99") == 2
+    assert not any(name.endswith("33×33×3") for name in crops)
 
 
 def test_who_names_no_signature_gets_the_denoiser(model, path):
