@@ -232,7 +232,7 @@ def is_installed(runtime: str) -> bool:
 
 def has_backend() -> bool:
     """Whether there is something that Keras can run on."""
-    return any(importlib.util.find_spec(name) is not None for name in ("tensorflow", "jax"))
+    return any(importlib.util.find_spec(name) is not None for name in ("jax", "tensorflow"))
 
 
 def _has_gpu() -> bool:

@@ -18,6 +18,7 @@ def make_stage(monkeypatch):
         stage = Stage.__new__(Stage)
         stage.config = types.SimpleNamespace(nan_limit=limit)
         stage.loss, stage.skipped, stage._skipped_in_a_row, stage.label = None, 0, 0, "train"
+        stage._compared = True  # with the warm-up: nothing to say about it
         monkeypatch.setattr(stage, "say", lambda text: None)
         monkeypatch.setattr(stage, "_not_finite", lambda step: f"stopped at step {step}")
         return stage
