@@ -1,11 +1,12 @@
-"""Helpers of several benchmarks: generated photographs, memory of a process, child processes."""
+"""Helpers of several benchmarks: photographs, memory of a process, child processes, times."""
 
 import json
 import os
 import re
 import subprocess
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,17 @@ def in_own_process(
         errors = [line for line in lines if re.match(r"[\w.]*Error\b", line)]
         raise UserError(f"{name} failed: {(errors or lines)[-1][:200]}")
     return json.loads(done.stdout.splitlines()[-1])
+
+
+def best_times(calls: Sequence[Callable[[], object]], rounds: int) -> list[float]:
+    """Returns the best time of each call in seconds; all take turns, round after round."""
+    best = [float("inf")] * len(calls)
+    for _ in range(rounds):
+        for index, call in enumerate(calls):
+            start = time.perf_counter()
+            call()
+            best[index] = min(best[index], time.perf_counter() - start)
+    return best
 
 
 def process_memory(pid: int | str = "self", peak: bool = False) -> int:

@@ -12,7 +12,6 @@ what this machine does at best: a matrix product of 2048³ in float32, and a cop
 import copy
 import dataclasses
 import os
-import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +19,7 @@ from pathlib import Path
 import flatbuffers
 import numpy as np
 
+from benchmarks.measuring import best_times
 from gradnet_tf.utils.command import run_script
 from gradnet_tf.utils.errors import UserError
 from gradnet_tf.utils.options import CommandLine, Given, option
@@ -48,6 +48,8 @@ class Options:
 COMMAND_LINE = CommandLine(Options)
 _PRODUCT_SIDE, _COPIED = 2048, 64_000_000
 _CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D")
+#: Bytes of a value by the name of its type.
+_SIZES = {"float32": 4, "float16": 2, "int8": 1, "int32": 4, "int64": 8, "bool": 1}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,9 +135,6 @@ def operations_of(content: bytes, side: int) -> list[Operation]:
     return found
 
 
-_SIZES = {"float32": 4, "float16": 2, "int8": 1, "int32": 4, "int64": 8, "bool": 1}
-
-
 def _sides(shape) -> str:
     return "×".join(map(str, shape))
 
@@ -158,9 +157,10 @@ def _shapes(content: bytes, side: int) -> tuple[dict[int, np.ndarray], dict[int,
         experimental_preserve_all_tensors=True,
     )
     details = interpreter.get_input_details()[0]
-    interpreter.resize_tensor_input(details["index"], [1, side, side, details["shape"][-1]])
+    picture = np.zeros([1, side, side, details["shape"][-1]], np.float32)
+    interpreter.resize_tensor_input(details["index"], picture.shape)
     interpreter.allocate_tensors()
-    interpreter.set_tensor(details["index"], np.zeros([1, side, side, details["shape"][-1]], "f4"))
+    interpreter.set_tensor(details["index"], picture)
     # Sizes that a file computes are known only afterwards.
     interpreter.invoke()
     tensors = [each for each in interpreter.get_tensor_details() if each["name"]]
@@ -195,17 +195,6 @@ def runner(content: bytes, side: int, threads: int) -> Callable[[], None]:
         interpreter.set_tensor(details["index"], values.astype(details["dtype"]))
     interpreter.invoke()
     return interpreter.invoke
-
-
-def best_times(calls: list[Callable[[], None]], rounds: int) -> list[float]:
-    """Returns the best time of each call in seconds; all take turns."""
-    best = [float("inf")] * len(calls)
-    for _ in range(rounds):
-        for index, call in enumerate(calls):
-            start = time.perf_counter()
-            call()
-            best[index] = min(best[index], time.perf_counter() - start)
-    return best
 
 
 def _find(model: str) -> Path:

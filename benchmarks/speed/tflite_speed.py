@@ -12,10 +12,12 @@ an image of 256×256, files of tiles a whole window.
 """
 
 import dataclasses
+import functools
 import json
-import time
+from collections.abc import Callable
 from pathlib import Path
 
+from benchmarks.measuring import best_times
 from gradnet_tf.utils.command import run_script
 from gradnet_tf.utils.errors import UserError
 from gradnet_tf.utils.options import CommandLine, Given, option
@@ -59,8 +61,8 @@ def precision(card: dict) -> str:
     return card["format"].split("_")[1]
 
 
-def best_times(paths: list[Path], threads: int, rounds: int) -> list[float]:
-    """Returns the best time of each file's `serving_default` in seconds, timed in turn."""
+def load_runs(paths: list[Path], threads: int) -> list[Callable[[], object]]:
+    """Returns a function for each file that runs its `serving_default` on a picture of noise."""
     import numpy as np
     from ai_edge_litert.interpreter import Interpreter
 
@@ -75,15 +77,9 @@ def best_times(paths: list[Path], threads: int, rounds: int) -> list[float]:
             for name, details in run.get_input_details().items():
                 shape = [side if side > 0 else _SIDE for side in details["shape_signature"]]
                 inputs[name] = draw.random(shape, np.float32)
-            run(**inputs)
-            calls.append((run, inputs))
-    best = [float("inf")] * len(calls)
-    for _ in range(rounds):
-        for index, (run, inputs) in enumerate(calls):
-            start = time.perf_counter()
-            run(**inputs)
-            best[index] = min(best[index], time.perf_counter() - start)
-    return best
+            calls.append(functools.partial(run, **inputs))
+            calls[-1]()
+    return calls
 
 
 def main(given: Given) -> None:
@@ -102,7 +98,8 @@ def main(given: Given) -> None:
     for tile in dict.fromkeys(card["tile"] for card in cards):
         group = [card for card in cards if card["tile"] == tile]
         for count in threads:
-            found = best_times([folder / card["file"] for card in group], count, options.rounds)
+            calls = load_runs([folder / card["file"] for card in group], count)
+            found = best_times(calls, options.rounds)
             times |= {(card["file"], count): t for card, t in zip(group, found, strict=True)}
     for card in cards:
         first = next(other for other in cards if other["tile"] == card["tile"])

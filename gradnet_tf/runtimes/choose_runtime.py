@@ -232,6 +232,7 @@ def is_installed(runtime: str) -> bool:
 
 def has_backend() -> bool:
     """Whether there is something that Keras can run on."""
+    # JAX first: where it trains, nothing may depend on TensorFlow, not even on looking for it.
     return any(importlib.util.find_spec(name) is not None for name in ("jax", "tensorflow"))
 
 

@@ -5,7 +5,8 @@ import json
 import pytest
 from tiny_run import tiny_model
 
-from benchmarks.speed.tflite_speed import best_times, find_cards, precision
+from benchmarks.measuring import best_times
+from benchmarks.speed.tflite_speed import find_cards, load_runs, precision
 from export.litert.tflite import write_tflite
 from gradnet_tf.utils.errors import UserError
 
@@ -29,5 +30,5 @@ def test_every_file_is_timed(tmp_path):
     paths = [tmp_path / "a.tflite", tmp_path / "b.tflite"]
     for path, side in zip(paths, (None, 40), strict=True):
         write_tflite(tiny_model("dncnn_tiny"), path, "float32", side)
-    times = best_times(paths, 1, 2)
+    times = best_times(load_runs(paths, 1), 2)
     assert len(times) == 2 and all(0 < value < 60 for value in times)
