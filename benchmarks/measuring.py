@@ -88,20 +88,28 @@ def process_memory(pid: int | str = "self", peak: bool = False) -> int:
     return 1024 * int(found[1]) if found else 0
 
 
+#: A dark scene at ISO 204,800 as a camera stores it; white noise is rare in photographs.
+_CAMERA = (
+    "photograph(iso=204800,push=2,row=0.1,bits=14,bilinear=0,balance=1,matrix=1,gamma=2.2,"
+    "contrast=0.2,size=1,smoothing=0.6,reach=1.5,chroma=0.8,sharpen=0.3,quality=95)"
+)
+
+
 def write_photograph(path: str, megapixels: float) -> None:
-    """Writes a generated 3:2 picture with details of all scales and noise, like a photograph."""
+    """Writes a generated 3:2 picture with details of all scales and a camera's noise."""
     import cv2
     import numpy as np
 
+    from gradnet_tf.degradations.compose import parse_degradation
+    from gradnet_tf.degradations.draws import Draws
     from gradnet_tf.images.image_files import write_image
 
     width = max(2, round((1.5e6 * megapixels) ** 0.5))
     height = max(1, round(width / 1.5))
     draw = np.random.default_rng(0)
-    picture = np.full((height, width, 3), 110, np.float32)
+    picture = np.full((height, width, 3), 0.43, np.float32)
     for octave in range(1, 9):
-        coarse = draw.normal(0, 30 / octave, (2**octave + 1, 2**octave + 1, 3)).astype(np.float32)
+        coarse = draw.normal(0, 0.12 / octave, (2**octave + 1,) * 2 + (3,)).astype(np.float32)
         picture += cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR)
-    for row in picture:
-        row += draw.normal(0, 15, row.shape)
-    write_image(Path(path), np.clip(picture, 0, 255).astype(np.uint8))
+    noisy = parse_degradation(_CAMERA).apply(picture, Draws((0, 0), fast=True))
+    write_image(Path(path), np.rint(noisy * 255).astype(np.uint8))

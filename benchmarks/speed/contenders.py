@@ -9,6 +9,7 @@ import numpy as np
 
 from gradnet_tf.denoiser import load_denoiser
 from gradnet_tf.runtimes.choose_runtime import COMPUTES, is_installed
+from gradnet_tf.tiling.machine import allowed_cores
 from gradnet_tf.tiling.tile_config import TileConfig
 from gradnet_tf.utils.console import note
 from gradnet_tf.utils.errors import UserError
@@ -147,7 +148,9 @@ def _onnx(model: str, keras) -> Iterator[Contender]:
         dynamo=False,
         opset_version=17,
     )
-    session = onnxruntime.InferenceSession(file.getvalue())
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = allowed_cores()  # It would use all of the machine's.
+    session = onnxruntime.InferenceSession(file.getvalue(), options)
 
     def run(images):
         given = {"images": np.ascontiguousarray(images.transpose(0, 3, 1, 2))}

@@ -54,6 +54,8 @@ _COARSE_COLOR = 0.2
 _WEAK_COLOR, _HALF_SIZE_COLOR = 1.0, 0.24
 #: From this level on no clean photograph was met.
 _STRONG_COLOR = 2.0
+#: Less, in levels of 255, is what rounding leaves of a gray picture of three channels.
+_LEAST_COLOR = 1e-3
 #: Color noise over brightness noise: in noise that is alike in all channels at most 0.23, in white
 #: noise after JPEG at half color size 0.16 to 0.42, in RENOIR's JPEGs 0.74 to 0.83. The second kind
 #: has both treatments, the third is not alike in all channels, however much of it is brightness.
@@ -125,15 +127,16 @@ def survey_noise(picture: np.ndarray) -> NoiseSurvey:
         return NoiseSurvey(box, np.zeros_like(still), flat_share, False, None)
     places = places[:: -(-len(places) // _MOST_BLOCKS)]
     blocks = _cut(picture, places).astype(np.float32) * np.float32(scale)
-    half = _half_size(blocks)
-    calm, calm_half = (_calm_share(_haar_details(part)) for part in (blocks, half))
+    details = _haar_details(blocks)
+    calm, calm_half = (_calm_share(part) for part in (details, _haar_details(_half_size(blocks))))
     drawing = flat_share >= _DRAWING_STILL and calm >= _DRAWING_CALM
     noise_free = drawing or min(calm, calm_half) >= 0.5
     tone, is_camera, is_strong = None, False, False
     if picture.shape[2] == 3 and not drawing:
         core = _far_from_still(still, box != everything)[tuple(places.T)]
-        blocks = blocks[core] if np.count_nonzero(core) >= _FEWEST_BLOCKS else blocks
-        tone = None if noise_free else _shared_tone(_haar_details(blocks))
+        if _FEWEST_BLOCKS <= np.count_nonzero(core) < len(core):
+            blocks, details = blocks[core], details[core]
+        tone = None if noise_free else _shared_tone(details)
         # A camera's smoothing and JPEG leave many details at zero, so this holds for calm ones too.
         is_camera, is_strong, color = _is_camera(blocks)
         if tone is not None:
@@ -149,36 +152,35 @@ def _is_camera(blocks: np.ndarray) -> tuple[bool, bool, float]:
     """
     if len(blocks) < _BRIGHTNESS_GROUPS:
         return False, False, 0.0
-    gray = blocks.mean(-1)
-    color = blocks - gray[..., np.newaxis]
+    gray = (blocks[..., 0] + blocks[..., 1] + blocks[..., 2]) / 3
     # What remains without the plane through each block is noise, and texture.
-    gray, color = _without_plane(gray[..., np.newaxis]), _without_plane(color)
-    texture = np.square(gray).mean((1, 2, 3))
+    texture = np.square(_without_plane(gray)).mean((1, 2))
     measured = []
-    for group in np.array_split(np.argsort(blocks.mean((1, 2, 3))), _BRIGHTNESS_GROUPS):
+    for group in np.array_split(np.argsort(gray.mean((1, 2))), _BRIGHTNESS_GROUPS):
         smooth = group[np.argsort(texture[group])[: max(_FEWEST_BLOCKS // 2, len(group) // 10)]]
-        part = color[smooth]
-        energy = float(np.square(part).mean())
+        color = blocks[smooth] - gray[smooth, ..., np.newaxis]
+        color = np.stack([_without_plane(color[..., channel]) for channel in range(3)], -1)
+        energy = float(np.square(color).mean())
         if energy:
-            first, second = (_neighbor_product(part, lag) / energy for lag in (1, 2))
+            first, second = (_neighbor_product(color, lag) / energy for lag in (1, 2))
             share = math.sqrt(energy / max(float(texture[smooth].mean()), energy / 100))
             measured.append((math.sqrt(energy) * 255, first, second, share))
     if not measured:
         return False, False, 0.0
     level, first, second, share = np.median(measured, axis=0)
+    if level < _LEAST_COLOR:
+        return False, False, 0.0
     found = first > _COARSE_COLOR and (level >= _WEAK_COLOR or second >= _HALF_SIZE_COLOR)
     return bool(found), bool(found and level >= _STRONG_COLOR), float(share)
 
 
 def _without_plane(blocks: np.ndarray) -> np.ndarray:
-    """Subtracts from each block (N, 8, 8, C) the plane that fits it best."""
-    steps = (np.arange(BLOCK, dtype=np.float32) - (BLOCK - 1) / 2).reshape(-1, 1, 1)
-    across = steps.swapaxes(0, 1)
-    scale = np.float32(BLOCK / np.square(steps).sum())
-    rest = blocks - blocks.mean((1, 2), keepdims=True)
-    for slope in (steps, across):
-        rest = rest - slope * ((rest * slope).mean((1, 2), keepdims=True) * scale)
-    return rest
+    """Subtracts from each block (N, 8, 8) the plane that fits it best."""
+    steps = np.arange(BLOCK, dtype=np.float32) - (BLOCK - 1) / 2
+    planes = np.stack([np.ones((BLOCK, BLOCK)), *np.meshgrid(steps, steps)]).reshape(3, -1)
+    planes = (planes / np.linalg.norm(planes, axis=1, keepdims=True)).astype(np.float32)
+    values = blocks.reshape(len(blocks), -1)
+    return (values - values @ planes.T @ planes).reshape(blocks.shape)
 
 
 def _neighbor_product(values: np.ndarray, lag: int) -> float:

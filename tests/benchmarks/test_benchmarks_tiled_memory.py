@@ -5,6 +5,7 @@ import pytest
 
 from benchmarks.measuring import in_own_process, write_photograph
 from benchmarks.memory import tiled_memory
+from gradnet_tf.images.noise_survey import survey_noise
 
 
 def test_the_line_is_that_of_the_points_and_its_largest_deviation():
@@ -21,6 +22,9 @@ def test_the_picture_has_the_size_and_the_noise(tmp_path):
     picture = cv2.imread(str(tmp_path / "a.png"))
     assert picture.shape == (127, 190, 3)
     assert 60 < picture.mean() < 160 and picture.std() > 15
+    survey = survey_noise(picture[..., ::-1])
+    # So `auto` takes the weights for cameras' noise, and only these.
+    assert survey.is_strong_camera and survey.tone is None
 
 
 def test_a_separate_process_measures_itself(tmp_path):

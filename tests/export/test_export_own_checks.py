@@ -56,6 +56,18 @@ def test_a_file_of_fewer_bits_must_agree_with_keras(precision, least):
         judge(lambda images: images * np.nan, precision)
 
 
+@pytest.mark.parametrize("size", checks.SIZES[1:])
+def test_no_picture_makes_up_for_another_that_agrees_less(size):
+    off = off_by(10 ** (-34 / 20), lambda images: images.shape[1:3] == size)
+    with pytest.raises(checks.CheckFailed, match="agrees with Keras to 34.0 dB"):
+        judge(off, "int8")
+
+
+def test_a_picture_of_one_pixel_does_not_decide_about_8_bits():
+    off = off_by(0.3, lambda images: images.shape[1:3] == (1, 1))
+    assert judge(off, "int8")["1x1"] == pytest.approx(0.3)
+
+
 @pytest.fixture
 def served(monkeypatch):
     """Stands in for the C++ loader: what a signature gives is decided by a function of images."""

@@ -6,6 +6,7 @@ import pytest
 
 from gradnet_tf.degradations.compose import parse_degradation
 from gradnet_tf.degradations.draws import Draws
+from gradnet_tf.images import noise_survey
 from gradnet_tf.images.noise_survey import survey_noise
 
 
@@ -173,8 +174,22 @@ def test_only_color_pictures_are_asked_for_a_cameras_noise():
     assert not survey_noise(text_page()).is_camera
 
 
-@pytest.mark.filterwarnings("error")
+def test_gray_pictures_of_three_channels_have_no_color_noise_not_even_by_rounding():
+    gray = np.random.default_rng(3).random((500, 8, 8, 1), dtype=np.float32)
+    assert noise_survey._is_camera(gray.repeat(3, -1)) == (False, False, 0.0)
+
+
+def test_what_is_left_of_blocks_is_what_a_fitted_plane_does_not_explain():
+    blocks = np.random.default_rng(4).random((5, 8, 8), dtype=np.float32)
+    rows, columns = np.indices((8, 8)).reshape(2, -1)
+    design = np.stack([np.ones(64), rows, columns], 1)
+    fits, *_ = np.linalg.lstsq(design, blocks.reshape(5, -1).T, rcond=None)
+    rest = blocks - (design @ fits).T.reshape(blocks.shape)
+    np.testing.assert_allclose(noise_survey._without_plane(blocks), rest, atol=1e-6)
+
+
 @pytest.mark.parametrize("still_rows", range(0, 25, 4))
+@pytest.mark.filterwarnings("error")
 def test_pictures_of_few_blocks_are_surveyed_without_warnings(still_rows):
     picture = np.random.default_rng(0).integers(0, 256, (24, 20, 3), np.uint8)
     picture[:still_rows] = 0
