@@ -99,7 +99,8 @@ def _int8_network(denoiser, image_sets, config: ExportConfig):
     from export.litert.int8_network import calibrated
 
     try:
-        return calibrated(denoiser.model, image_sets, denoiser.source["trained_sigma"], config.seed)
+        levels = denoiser.source["trained_sigma"]
+        return calibrated(denoiser.model, image_sets, levels, config.seed, config.int8_naive)
     except ValueError as error:
         raise UserError(f"--formats: {error}. Leave int8 out.") from error
 

@@ -338,15 +338,16 @@ class Int8Network(keras.Model):
     Args:
         model: a GradNet, MSKResnet or DnCNN of `gradnet_tf.models`, float32. The naive denoiser of
             a GradNet stays in float unless it is a DnCNN without normalization.
+        silent: units to leave out; see `export.litert.silent_units`.
+        int8_naive: whether such a DnCNN has 8 bits.
 
     Raises:
         ValueError: for another network.
-        silent: units to leave out; see `export.litert.silent_units`.
     """
 
     needs_sigma = False
 
-    def __init__(self, model, silent=()):
+    def __init__(self, model, silent=(), int8_naive=True):
         super().__init__()
         self.model = model
         self.channels, self.attention_widths = model.channels, model.attention_widths
@@ -356,7 +357,7 @@ class Int8Network(keras.Model):
                 "8-bit files support GradNet, MSKResnet and DnCNN without normalization. "
                 f"Received: {type(model).__name__}"
             )
-        chain = model if is_plain_chain(model) else naive
+        chain = model if is_plain_chain(model) else naive if int8_naive else None
         self.chain = Int8Chain(chain, chain is model) if is_plain_chain(chain) else None
         body = getattr(model, "body", None)
         skipped = frozenset(map(id, silent))
@@ -421,7 +422,13 @@ def is_plain_chain(model) -> bool:
     return getattr(model, "is_plain_chain", False)
 
 
-def calibrated(model, image_sets, levels: tuple[float, float] | None, seed: int = 0) -> Int8Network:
+def calibrated(
+    model,
+    image_sets,
+    levels: tuple[float, float] | None,
+    seed: int = 0,
+    int8_naive: bool = True,
+) -> Int8Network:
     """Returns the 8-bit network, calibrated on noisy crops.
 
     Args:
@@ -429,11 +436,12 @@ def calibrated(model, image_sets, levels: tuple[float, float] | None, seed: int 
         image_sets: sets of clean images.
         levels: lowest and highest noise level of the training, on the 0-255 scale.
         seed: seed of crops, levels and noise.
+        int8_naive: see `Int8Network`.
     """
     crops = [
         crop for images in image_sets for crop in noisy_crops(images, levels or NOISE_LEVELS, seed)
     ]
-    network = Int8Network(model, silent_units(model, crops))
+    network = Int8Network(model, silent_units(model, crops), int8_naive)
     for end_of_pass in (network.equalize, network.settle):
         for crop in crops:
             network(crop)

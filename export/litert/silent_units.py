@@ -6,6 +6,7 @@ unit computes, to the bit, without its two convolutions.
 """
 
 import contextlib
+import itertools
 from collections.abc import Iterable, Iterator
 
 import numpy as np
@@ -17,6 +18,8 @@ from gradnet_tf.layers.residual import ResUnit
 
 #: Largest number of calibration images, and the side of the crop from each.
 IMAGES, CROP = 64, 160
+#: Every second crop is also shown darkened, by these factors in turn.
+_EXPOSURES = (0.25, 0.06)
 #: Noise levels if those of the training are unknown, on the 0-255 scale.
 LEVELS = (0.0, 55.0)
 
@@ -92,13 +95,21 @@ def without_silent_units(model, images, levels: tuple[float, float] | None, seed
 
 
 def noisy_crops(images, levels: tuple[float, float], seed: int) -> Iterator[np.ndarray]:
-    """Yields float32 (1, h, w, C) crops spread over the set and the range of levels."""
+    """Yields float32 (1, h, w, C) crops spread over the set and the range of levels.
+
+    Every second one comes once more as in the dark, with the same noise.
+    """
     count = min(IMAGES, len(images.names))
     places = np.linspace(0, len(images.names) - 1, count).astype(int)
     draw = np.random.default_rng(seed)
-    for place, level in zip(places, draw.permutation(np.linspace(*levels, count)), strict=True):
+    exposures = itertools.cycle(_EXPOSURES)
+    drawn = draw.permutation(np.linspace(*levels, count))
+    for index, (place, level) in enumerate(zip(places, drawn, strict=True)):
         clean = to_float(images.load(int(place)))
         top, left = (draw.integers(0, max(side - CROP, 0) + 1) for side in clean.shape[:2])
         clean = clean[top : top + CROP, left : left + CROP]
         noise = draw.standard_normal(clean.shape).astype(np.float32)
         yield add_gaussian_noise(clean, noise, level).astype(np.float32)[None]
+        if index % 2:
+            dark = clean * np.float32(next(exposures))
+            yield add_gaussian_noise(dark, noise, level).astype(np.float32)[None]

@@ -171,7 +171,7 @@ def keeps_quality(scores: dict[str, Any]) -> bool:
 
     Args:
         scores: {σ: {"psnr": dB, "drop_db": dB}}, of which σ "0" is of clean pictures; "drawings"
-            instead of σ is of noisy drawings.
+            instead of σ is of noisy drawings, the name of a set of its noisy photographs.
     """
     clean = scores.get("0", {"psnr": 0.0, "drop_db": math.inf})
     noisy = [row["drop_db"] for sigma, row in scores.items() if sigma not in ("0", "drawings")]

@@ -65,6 +65,22 @@ def test_auto_takes_what_the_processor_and_the_card_allow(machine, file):
     assert chosen("auto", "auto", file) == ("openvino", "float32")
 
 
+def test_what_real_noise_loses_counts_as_other_noise_does():
+    assert choose_runtime.keeps_quality({**GOOD, "renoir": {"psnr": 39.8, "drop_db": 0.09}})
+    assert not choose_runtime.keeps_quality({**GOOD, "renoir": {"psnr": 39.6, "drop_db": 0.22}})
+
+
+def test_cards_of_weights_for_real_noise_say_what_they_lose_there():
+    found = 0
+    for path in sorted((weights.FOLDER / "litert").glob("*.json")):
+        card = json.loads(path.read_text("utf-8"))
+        name = path.stem.removesuffix("_int8")
+        if weights.find_card(name).get("noise"):
+            found += 1
+            assert all("renoir" in each["scores"] for each in card["precisions"].values()), path
+    assert found >= 2
+
+
 def test_what_is_given_is_taken(machine, file):
     machine("avx512_vnni avx512_bf16", ("litert", "openvino"))
     assert chosen("auto", "float32", file) == ("litert", "float32")

@@ -4,8 +4,8 @@ Example:
   python -m export.weights.litert --model=gradnet_small_color_blind --dataset=cbsd68 --data_dir=DATA
 Two files that accept any size: NAME.tflite with float16 weights and float32 arithmetic, and
 NAME_int8.tflite with 8-bit arithmetic. Their cards state the quality on --dataset, without noise
-and at three levels, and on generated drawings; that of NAME.tflite also for bfloat16 arithmetic.
-`--precision=auto` goes by these figures.
+and at three levels, on generated drawings, and on a set of real noise for weights that learned it;
+that of NAME.tflite also for bfloat16 arithmetic. `--precision=auto` goes by these figures.
 """
 
 import dataclasses
@@ -34,7 +34,10 @@ class Options:
         dataset: images for the quality figures.
         data_dir: folder of the data set, or its parent.
         max_images: use only this many images.
+        real_noise: set of noisy photographs for the figures of weights that were trained with a
+            camera's noise; all of its test images are used.
         calibration: free photographs whose training images determine the ranges of the 8-bit file.
+        int8_naive: as for `python -m export`.
         max_psnr_drop: an 8-bit file that loses more decibels is not shipped.
     """
 
@@ -42,7 +45,9 @@ class Options:
     dataset: str = "sample"
     data_dir: str | None = None
     max_images: int | None = None
+    real_noise: str = "renoir"
     calibration: str = "free_photos_cc_by"
+    int8_naive: bool = True
     max_psnr_drop: float = 0.5
 
 
@@ -89,6 +94,7 @@ def main(given: Given) -> int:
             model=name,
             output=output,
             formats=tuple(_FORMATS),
+            int8_naive=options.int8_naive,
             max_psnr_drop=options.max_psnr_drop,
         )
         export(config, images_of(options.max_images), calibration_images)
@@ -99,7 +105,10 @@ def main(given: Given) -> int:
         if not found["tflite_float16"]:
             return EXIT_SOME_FAILED
         count = min(options.max_images or _IMAGES, _IMAGES)
-        scores = _scores(name, Path(output), found, images_of(count))
+        real = card.get("noise") and find_dataset(
+            options.real_noise, options.data_dir, channels=card["channels"]
+        )
+        scores = _scores(name, Path(output), found, images_of(count), real)
         for format, suffix in _FORMATS.items():
             target, told = folder / f"{name}{suffix}.tflite", found[format]
             if not told:  # An older 8-bit file would be of other weights.
@@ -117,11 +126,12 @@ def main(given: Given) -> int:
     return EXIT_OK
 
 
-def _scores(name: str, output: Path, cards: dict, images) -> dict[str, dict]:
+def _scores(name: str, output: Path, cards: dict, images, real=None) -> dict[str, dict]:
     """Returns the quality of each precision of each format: "dataset", "images", "scores".
 
     `scores` has {σ: {"psnr": dB, "drop_db": dB lost to float32}}; σ 0 compares clean pictures with
-    themselves, and "drawings" instead of σ is of drawings with noise.
+    themselves, "drawings" instead of σ is of drawings with noise, and the name of `real`, if it is
+    given, of its noisy photographs.
     """
     from datasets.sets.catalog import find_dataset
     from gradnet_tf.denoiser import load_denoiser
@@ -144,7 +154,10 @@ def _scores(name: str, output: Path, cards: dict, images) -> dict[str, dict]:
         found[format][precision] = {**facts, "scores": {}}
     drawings = find_dataset("drawings", max_images=len(images.names), channels=images.channels)
     measured = [(f"{sigma:g}", images, sigma) for sigma in _SIGMAS]
-    for key, pictures, sigma in (*measured, ("drawings", drawings, _DRAWINGS_SIGMA)):
+    measured.append(("drawings", drawings, _DRAWINGS_SIGMA))
+    if real:
+        measured.append((real.name, real, 0.0))
+    for key, pictures, sigma in measured:
         psnr = psnr_of(exact, pictures, sigma)
         for (format, precision), denoiser in rounded.items():
             own = psnr_of(denoiser, pictures, sigma)
