@@ -65,6 +65,16 @@ def test_auto_takes_what_the_processor_and_the_card_allow(machine, file):
     assert chosen("auto", "auto", file) == ("openvino", "float32")
 
 
+def test_float32_runs_where_it_is_fastest(machine, file):
+    machine("avx2", ("litert", "openvino"))
+    assert chosen("auto", "auto", file) == ("openvino", "float32")
+    assert chosen("auto", "float32", file) == ("openvino", "float32")
+    machine("avx2", ("litert",))
+    assert chosen("auto", "auto", file) == ("litert", "float32")
+    machine("avx2 avx512f", ("litert", "openvino"))
+    assert chosen("auto", "auto", file) == ("litert", "float32")
+
+
 def test_what_real_noise_loses_counts_as_other_noise_does():
     assert choose_runtime.keeps_quality({**GOOD, "renoir": {"psnr": 39.8, "drop_db": 0.09}})
     assert not choose_runtime.keeps_quality({**GOOD, "renoir": {"psnr": 39.6, "drop_db": 0.22}})
