@@ -68,8 +68,12 @@ def ship(
             "Use the run's folder as --model; it can be shared as it is."
         )
     expected = f"{config['preset']}_{'color' if channels == 3 else 'gray'}_{level}"
-    if name != expected:
-        raise UserError(f"--name={name}: expected {expected} for this run.")
+    # Weights under other terms than those of the same name say so.
+    known = {expected} | (
+        {f"{expected}_bsds500"} if "bsds500" in _names(train["dataset"]) else set()
+    )
+    if name not in known:
+        raise UserError(f"--name={name}: expected {' or '.join(sorted(known))} for this run.")
     scores, measured = read_metrics(metrics, sha256_of(source))
     sets = {} if find_images is None else {each: find_images(each) for each in scores}
     target = output / f"{name}.weights.h5"
@@ -302,12 +306,19 @@ RENOIR_LICENCE = (
 
 def licence_of(dataset: str) -> str:
     """Returns the licence of weights by the `--dataset` of their training."""
-    names = {part.split(":")[0] for part in dataset.split(",")}
+    names = _names(dataset)
     if names <= FREE_SETS and "free_photos_cc_by" in names:
         return FREE_LICENCE
     if {"renoir", "free_photos_cc_by"} <= names <= FREE_SETS | {"renoir"}:
         return RENOIR_LICENCE
-    return LICENCES.get(dataset, "the terms of the training images")
+    restricted = names - FREE_SETS
+    only = restricted.pop() if len(restricted) == 1 else None
+    return LICENCES.get(only, "the terms of the training images")
+
+
+def _names(dataset: str) -> set[str]:
+    """Returns the names of the sets in a value of `--dataset`."""
+    return {part.split(":")[0] for part in dataset.split(",")}
 
 
 def limits(

@@ -194,11 +194,23 @@ def test_only_weights_of_free_photographs_are_free():
     mixed = licence_of("free_photos_cc_by:10,drawings:1,renoir:3")
     assert mixed.startswith("Apache-2.0 for what this project contributes") and "RENOIR" in mixed
     assert "Apache" not in licence_of("bsds500,renoir")
+    assert licence_of("bsds500:16,drawings:1") == licence_of("bsds500")
+
+
+def test_weights_of_bsds500_may_say_so_in_their_name(run, tmp_path):
+    folder, _ = run
+    metrics = [metrics_file(tmp_path, sha256_of(best_weights(folder)))]
+    card = ship(folder, f"{NAME}_bsds500", metrics, tmp_path / "weights", terms_of)
+    assert card["name"] == f"{NAME}_bsds500"
+    config = (folder / "config.json").read_text().replace('"bsds500"', '"free_photos_cc_by"')
+    (folder / "config.json").write_text(config)
+    with pytest.raises(UserError, match=f"expected {NAME} for this run"):
+        ship(folder, f"{NAME}_bsds500", metrics, tmp_path / "weights", terms_of)
 
 
 def test_another_name_or_other_weights_scores_are_refused(run, tmp_path):
     folder, _ = run
-    with pytest.raises(UserError, match="expected gradnet_tiny_color_s25 for this run"):
+    with pytest.raises(UserError, match="expected gradnet_tiny_color_s25 or .*_bsds500 for this run"):
         ship(folder, "gradnet_tiny_color_blind", [], tmp_path, terms_of)
     with pytest.raises(UserError, match="measured on other weights"):
         ship(folder, NAME, [metrics_file(tmp_path, "0" * 64)], tmp_path, terms_of)
