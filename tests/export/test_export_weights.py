@@ -210,7 +210,9 @@ def test_weights_of_bsds500_may_say_so_in_their_name(run, tmp_path):
 
 def test_another_name_or_other_weights_scores_are_refused(run, tmp_path):
     folder, _ = run
-    with pytest.raises(UserError, match="expected gradnet_tiny_color_s25 or .*_bsds500 for this run"):
+    with pytest.raises(
+        UserError, match="expected gradnet_tiny_color_s25 or .*_bsds500 for this run"
+    ):
         ship(folder, "gradnet_tiny_color_blind", [], tmp_path, terms_of)
     with pytest.raises(UserError, match="measured on other weights"):
         ship(folder, NAME, [metrics_file(tmp_path, "0" * 64)], tmp_path, terms_of)
