@@ -29,8 +29,8 @@ class ExportConfig:
         sigma: noise level of the quality figures, on the 0-255 scale.
         seed: seed of their noise.
         calibration: set whose training images determine the ranges of int8 files.
-        int8_naive: the naive denoiser has 8 bits in int8 files, too. In float it makes them slower
-            by a tenth; some networks need it exact, to see where a dark picture is flat.
+        int8_naive: the naive denoiser has 8 bits in int8 files, too. In float it is slower; some
+            networks need it exact, to see where a dark picture is flat.
         max_psnr_drop: reject artifacts that lose more decibels than this on those images.
         max_pixels: largest number of pixels in a request to the SavedModel (default: what fits
             into 8 GB of memory).

@@ -188,8 +188,8 @@ def test_what_is_left_of_blocks_is_what_a_fitted_plane_does_not_explain():
     np.testing.assert_allclose(noise_survey._without_plane(blocks), rest, atol=1e-6)
 
 
-@pytest.mark.parametrize("still_rows", range(0, 25, 4))
 @pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("still_rows", range(0, 25, 4))
 def test_pictures_of_few_blocks_are_surveyed_without_warnings(still_rows):
     picture = np.random.default_rng(0).integers(0, 256, (24, 20, 3), np.uint8)
     picture[:still_rows] = 0
