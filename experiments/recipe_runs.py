@@ -82,7 +82,12 @@ class CheckedImages(KeptImages):
 
 
 class RecipeSources:
-    """Finds the image sets of the study and the teacher, and caches decoded images."""
+    """Finds the image sets of the study and the teacher, and caches decoded images.
+
+    Attributes:
+        tests: the test pairs, see `scored_at`.
+        teacher: file of the network to distill from; `None` without --peers.
+    """
 
     def __init__(self, form: RecipeForm, data_dir: str | None, peers: str | None):
         """Args:
@@ -99,8 +104,8 @@ class RecipeSources:
         self._training: dict = {}
         found = [find_dataset(name, data_dir, *rest) for name, *rest in form.test_sets]
         self.tests = scored_at(found, form)
-        self._teacher_file = Path(peers) / TEACHER_FILE if peers else None
-        if self._teacher_file and not self._teacher_file.is_file():
+        self.teacher = str(Path(peers) / TEACHER_FILE) if peers else None
+        if self.teacher and not Path(self.teacher).is_file():
             raise UserError(f"--peers={peers} has no {TEACHER_FILE}, the network to distill from.")
 
     def training(self, variant: Variant) -> CheckedImages:
@@ -114,15 +119,6 @@ class RecipeSources:
             self._training[key] = CheckedImages(at_scales(images, key[1]))
         return self._training[key]
 
-    @functools.cached_property
-    def teacher(self):
-        """The published network, a Keras model; `None` without --peers."""
-        if self._teacher_file is None:
-            return None
-        from gradnet_tf.denoiser import load_denoiser
-
-        return load_denoiser(str(self._teacher_file)).model
-
 
 def scored_at(image_sets: Sequence, form: RecipeForm) -> dict[str, list]:
     """Returns the test pairs by "SET σ = LEVEL"."""
@@ -131,28 +127,6 @@ def scored_at(image_sets: Sequence, form: RecipeForm) -> dict[str, list]:
         for images in image_sets
         for sigma in form.sigmas
     }
-
-
-def distilled(dataset, teacher: Callable, start_step: int, steps: int):
-    """Returns batches with the teacher's outputs as targets in the first `steps` steps.
-
-    Args:
-        dataset: a `tf.data.Dataset` of (noisy, clean).
-        teacher: from noisy images to denoised ones.
-        start_step: number of the first batch.
-        steps: number of steps with the teacher's targets, counted from step 0.
-    """
-    from keras import ops
-
-    def change(step, batch):
-        noisy, clean = batch
-        # Clipped, since a clean image is in [0, 1].
-        target = ops.cond(
-            step < steps, lambda: ops.clip(ops.stop_gradient(teacher(noisy)), 0, 1), lambda: clean
-        )
-        return noisy, ops.reshape(target, clean.shape)
-
-    return dataset.enumerate(start_step).map(change)
 
 
 def build_network(form: RecipeForm, variant: Variant):
@@ -215,18 +189,19 @@ class StepTimes:
     def _runner(self, variant: Variant) -> Callable[[], None]:
         """Returns a function that runs a block of steps on random images."""
         from gradnet_tf.training.engines.choose_engine import make_engine
+        from gradnet_tf.training.teacher import teacher_of
 
-        config = self._form.train_config(variant, self._form.steps, 0)
+        config = self._form.train_config(variant, self._form.steps, 0, self._sources.teacher)
+        teacher = teacher_of(config) if variant.teacher else None
         engine = make_engine(config, functools.partial(build_network, self._form, variant))
         generator = np.random.default_rng(0)
         shape = (config.batch_size, config.crop_size, config.crop_size, config.channels)
         batch = [generator.random(shape, np.float32) for _ in range(2)]
 
         def run():
-            for step in range(_BLOCK_STEPS):
-                if variant.teacher and step % 2:  # the teacher runs in half of the steps
-                    self._sources.teacher(batch[0])
-                engine.step(batch, 1e-3)["loss"]
+            for _ in range(_BLOCK_STEPS):
+                target = teacher.targets(*batch) if teacher else batch[1]
+                engine.step((batch[0], target), 1e-3)["loss"]
 
         return run
 
@@ -263,17 +238,13 @@ def run_recipes(
             plan.append((variant, EQUAL_TIME, steps))
 
     def make(job: RecipeJob, variant: Variant, steps: int, label: str) -> dict:
-        def distill(dataset, start_step):
-            return distilled(dataset, sources.teacher, start_step, steps // 2)
-
         return train_and_score(
             Path(output) / job.folder,
-            form.train_config(variant, steps, job.seed),
+            form.train_config(variant, steps, job.seed, sources.teacher),
             functools.partial(build_network, form, variant),
             sources.training(variant),
             sources.tests,
             label,
-            change_batches=distill if variant.teacher else None,
         )
 
     runs = []

@@ -25,8 +25,7 @@ class Variant:
         train: fields of `TrainConfig` that differ from the form's.
         train_set: the training set.
         biases: whether the network learns biases; if not, they stay at zero.
-        teacher: whether the targets in the first half of the steps are a published DnCNN's
-            outputs instead of the clean images.
+        teacher: whether a published DnCNN is the teacher; see `TrainConfig`.
     """
 
     name: str
@@ -68,7 +67,7 @@ VARIANTS = (
     _changed("L2 for the last tenth", "objective", l2_share=0.1),
     _changed("EMA 0.999", "objective", ema=0.999),
     _changed("EMA 0.999, constant rate", "objective", ema=0.999, schedule="constant"),
-    Variant("distilled from DnCNN", "objective", teacher=True),
+    Variant("DnCNN as teacher", "objective", teacher=True),
     _changed("weight decay 0.3", "weight decay", weight_decay=0.3),
     _changed("weight decay 1", "weight decay", weight_decay=1.0),
     Variant("no biases", "network", biases=False),
@@ -103,8 +102,10 @@ class RecipeForm:
     sigmas: Sequence[float]
     test_crop: int
 
-    def train_config(self, variant: Variant, steps: int, seed: int) -> TrainConfig:
-        """Returns the configuration of one run."""
+    def train_config(
+        self, variant: Variant, steps: int, seed: int, teacher: str | None = None
+    ) -> TrainConfig:
+        """Returns the configuration of one run; `teacher` is the file for variants with one."""
         return TrainConfig(
             **{
                 "preset": self.preset,
@@ -112,6 +113,7 @@ class RecipeForm:
                 "steps": steps,
                 "seed": seed,
                 "validate_every": steps,  # the last weights are scored
+                "teacher": teacher if variant.teacher else None,
                 **self.train,
                 **variant.train,
             }

@@ -526,7 +526,6 @@ def train_and_score(
     tests: Mapping[str, Sequence],
     label: str,
     regions: bool = False,
-    change_batches: Callable | None = None,
     validation: Sequence | None = None,
 ) -> dict:
     """Trains a model, or resumes its training, and returns its row of results.
@@ -539,8 +538,6 @@ def train_and_score(
         tests: test pairs by set, see `scored_pairs`.
         label: name of the run in the progress line.
         regions: score the flat and the textured regions of each set too.
-        change_batches: function from the batches and the number of the first one to the batches
-            to train on.
         validation: pairs that choose the weights to score; `None` to score the last ones.
 
     Returns:
@@ -571,8 +568,7 @@ def train_and_score(
         watched = [(with_guide(noisy, clean, guided), clean) for _, noisy, clean in validation]
 
     def batches(start_step):
-        made = training_batches(images, config, guided, start_step)
-        return change_batches(made, start_step) if change_batches else made
+        return training_batches(images, config, guided, start_step)
 
     result = run_stage(config, engine, batches, watched, folder, label=label)
     if validation is not None:

@@ -21,7 +21,15 @@ GROUPS = {
     "Denoise": ["denoise", "noise", "steering", "photo_files", "batch"],
     "Python": ["python", "api"],
     "Train": [
-        *("training", "datasets", "dataset_sources", "free_photos", "degradations", "recipes"),
+        *(
+            "training",
+            "watching",
+            "datasets",
+            "dataset_sources",
+            "free_photos",
+            "degradations",
+            "recipes",
+        ),
         "input",
     ],
     "Several machines": ["scale", "scale_costs", "jax", "reliability"],

@@ -147,7 +147,7 @@ class TrainingInput:
             fields["degradation"] = self.degradation
             pipeline = PipelineConfig(**fields)
             if not service:
-                return training_stream(images, pipeline, self.guard)
+                return training_stream(images, pipeline, self.guard, bool(config.teacher))
             from datasets.pipeline.service_pipeline import Epochs, service_dataset
 
             epochs = Epochs.of(images, pipeline.crop_size, self.guard)
@@ -168,7 +168,12 @@ def require_tensorflow() -> None:
         )
 
 
-def training_stream(image_set: ImageSet, config: PipelineConfig, guard: LeakGuard | None = None):
+def training_stream(
+    image_set: ImageSet,
+    config: PipelineConfig,
+    guard: LeakGuard | None = None,
+    on_host: bool = False,
+):
     """Returns the argument of the backend engine's `batches`.
 
     On TensorFlow this is a `tf.data.Dataset`. On JAX the images are moved to the device, which
@@ -179,6 +184,7 @@ def training_stream(image_set: ImageSet, config: PipelineConfig, guard: LeakGuar
         image_set: clean images; all are decoded once before this returns, unless prepared.
         config: see `PipelineConfig`; on JAX only `host_batches` uses `workers`.
         guard: see `usable_images`.
+        on_host: make arrays on JAX, too, for a teacher.
 
     Raises:
         UserError: as `TrainingBatches` and `DeviceBatches` do.
@@ -187,7 +193,7 @@ def training_stream(image_set: ImageSet, config: PipelineConfig, guard: LeakGuar
 
     if keras.backend.backend() == "jax":
         made_here = config.estimator or config.degradation or real_sets(image_set)
-        if made_here or config.color_jitter or config.frame_share:
+        if on_host or made_here or config.color_jitter or config.frame_share:
             return host_batches(image_set, config, guard)
         return device_batches(image_set, config, guard)
     from datasets.pipeline.tf_pipeline import training_dataset

@@ -19,6 +19,7 @@ from gradnet_tf.utils.errors import UserError
 from gradnet_tf.utils.files import atomic_path, atomic_write, sha256_of, write_json
 from gradnet_tf.utils.ownership import is_json_with, read_object, require_replaceable
 from gradnet_tf.utils.quiet import quiet_native_logs
+from gradnet_tf.weights import find_card
 from gradnet_tf.weights.hub_card import hub_card
 
 
@@ -115,7 +116,8 @@ def ship(
         "noise": (train.get("degradation") or "real") if level == REAL else None,
         "data": train["dataset"],
         "terms": terms_of(train["dataset"]),
-        "licence": licence_of(train["dataset"]),
+        **({"teachers": ", ".join(_teachers(train))} if train.get("teacher") else {}),
+        "licence": licence_of(train),
         "recipe": {
             "command": shlex.join(["python", *config["command"]]),
             "steps": manifest["step"],
@@ -293,20 +295,39 @@ LICENCES = {
 
 #: Sets without restrictions for weights: CC0 and CC-BY photographs, and generated drawings.
 FREE_SETS = {"free_photos_cc_by", "drawings"}
+_ALL_FREE = "Apache-2.0, like the code; commercial use is allowed."
+_OURS_FREE = "Apache-2.0 for what this project contributes."
 FREE_LICENCE = (
-    "Apache-2.0, like the code; commercial use is allowed. Trained on photographs under CC0 and "
-    "CC-BY, whose authors docs/free_photos.md credits: pass that page on"
+    f"{_ALL_FREE} Trained on photographs under CC0 and CC-BY, whose authors docs/free_photos.md "
+    "credits: pass that page on"
 )
 RENOIR_LICENCE = (
-    "Apache-2.0 for what this project contributes. Trained on photographs under CC0 and CC-BY, "
-    "whose authors docs/free_photos.md credits (pass that page on), and on 29 scenes of RENOIR, "
-    "for whose photographs no terms are stated: whether these reach the weights is yours to judge"
+    f"{_OURS_FREE} Trained on photographs under CC0 and CC-BY, whose authors docs/free_photos.md "
+    "credits (pass that page on), and on 29 scenes of RENOIR, for whose photographs no terms are "
+    "stated: whether these reach the weights is yours to judge"
+)
+_TEACHERS = (
+    ". Trained on estimates of other networks, too ({}): whether their terms reach the weights is "
+    "yours to judge"
 )
 
 
-def licence_of(dataset: str) -> str:
-    """Returns the licence of weights by the `--dataset` of their training."""
-    names = _names(dataset)
+def licence_of(train: Mapping[str, Any]) -> str:
+    """Returns the licence of weights.
+
+    Args:
+        train: `dataset`, `teacher` and `init_from` of their training. What the weights started
+            from and what taught them counts, too, if it is known here: shipped weights, and the
+            folders of runs.
+    """
+    names, teachers = _origin(train)
+    if teachers:
+        licence = _licence_of_sets(names).replace(_ALL_FREE, _OURS_FREE)
+        return licence + _TEACHERS.format(", ".join(sorted(teachers)))
+    return _licence_of_sets(names)
+
+
+def _licence_of_sets(names: set[str]) -> str:
     if names <= FREE_SETS and "free_photos_cc_by" in names:
         return FREE_LICENCE
     if {"renoir", "free_photos_cc_by"} <= names <= FREE_SETS | {"renoir"}:
@@ -314,6 +335,38 @@ def licence_of(dataset: str) -> str:
     restricted = names - FREE_SETS
     only = restricted.pop() if len(restricted) == 1 else None
     return LICENCES.get(only, "the terms of the training images")
+
+
+def _origin(train: Mapping[str, Any]) -> tuple[set[str], set[str]]:
+    """Returns the training sets of weights, and the networks of others that taught them.
+
+    The first set has what the weights started from, too, where nothing is known of it.
+    """
+    names, teachers = _names(train["dataset"]), set()
+    for source in filter(None, [train.get("init_from"), *_split(train.get("teacher"))]):
+        card = find_card(source)
+        if card:
+            earlier = {"dataset": card["data"]}
+            teachers |= set(_split(card.get("teachers")))
+        else:
+            earlier = read_object(Path(source) / "config.json").get("train")
+        if earlier:
+            more_names, more_teachers = _origin(earlier)
+            names, teachers = names | more_names, teachers | more_teachers
+        elif source == train.get("init_from"):
+            names = names | {source}
+        else:
+            teachers.add(Path(source).name)
+    return names, teachers
+
+
+def _split(text: str | None) -> list[str]:
+    return [part.strip() for part in (text or "").split(",") if part.strip()]
+
+
+def _teachers(train: Mapping[str, Any]) -> list[str]:
+    """Returns the teachers of a run: the names of weights or files, without folders."""
+    return [Path(source).name for source in _split(train.get("teacher"))]
 
 
 def _names(dataset: str) -> set[str]:

@@ -187,6 +187,12 @@ class TrainConfig:
         workers: threads of the input pipeline; their number does not affect the examples.
         init_from: trained weights of the same preset to start from (gradnet_small's also for
             gradnet_small_level); anything that evaluate.py's --model takes.
+        teacher: trained denoisers, separated by commas, whose mean estimate of each noisy crop
+            becomes a part of its target in the main stage, where it surpasses the weights of
+            --init_from; published weights too, anything that evaluate.py's --model takes.
+        teacher_share: share of the teachers' estimate in the target; the rest is the clean crop.
+        teacher_crops: number of crops, in the same noise each time, that are shown again and again,
+            so that the teachers run only once for each; by default all crops are new.
         data_service: true if a tf.data service makes the examples, which differ from those made
             locally; its address may change within a run. `None` means no.
         real_noise: true if all training images have real noise, for which σ has no meaning: both
@@ -241,6 +247,9 @@ class TrainConfig:
     validate_every: int = 1000
     workers: int = 2
     init_from: str | None = None
+    teacher: str | None = None
+    teacher_share: float = 0.75
+    teacher_crops: int | None = None
     data_service: bool | None = option(None, no_flag="set when the flag of that name is given")
     real_noise: bool | None = option(None, no_flag="follows from the training set")
     scales: tuple[float, ...] = (1.0,)
@@ -310,6 +319,7 @@ class TrainConfig:
         require(0 <= self.naive_share < 1, "naive_share", self.naive_share, "in [0, 1)")
         own_loss = get_preset(self.preset).architecture == "CBDNet"
         require(not (self.l2_share and own_loss), "l2_share", self.l2_share, "0 for this preset")
+        self._check_teacher()
         has_naive = get_preset(self.preset).naive is not None
         require(has_naive or not self.naive, "naive", self.naive, "absent for this preset")
         # Refused instead of ignored; the preset's value looks like an absent flag.
@@ -376,6 +386,23 @@ class TrainConfig:
         require_sigma("sigma_min", low)
         require_sigma("sigma_max", high)
         require(low <= high, "sigma_min", low, f"at most sigma_max={high}")
+
+    def _check_teacher(self) -> None:
+        require(0 < self.teacher_share <= 1, "teacher_share", self.teacher_share, "in (0, 1]")
+        crops, default = self.teacher_crops, type(self).teacher_share
+        if self.teacher is None:
+            # Refused instead of ignored.
+            require(crops is None, "teacher_crops", crops, "absent without --teacher")
+            given = self.teacher_share != default
+            require(not given, "teacher_share", self.teacher_share, "absent without --teacher")
+            return
+        valid = crops is None or (crops > 0 and crops % self.batch_size == 0)
+        require(valid, "teacher_crops", crops, f"a multiple of batch_size={self.batch_size}")
+        for name, without in (("strategy", "none"), ("estimator", None), ("data_service", None)):
+            value = getattr(self, name)
+            flag = "naive" if name == "estimator" else name
+            expected = "none" if without else "absent"
+            require(value == without, flag, value, f"{expected} with --teacher")
 
     @property
     def estimator(self) -> str | None:

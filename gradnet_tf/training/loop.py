@@ -8,7 +8,7 @@ import contextlib
 import signal
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -66,6 +66,7 @@ def run_stage(
     Raises:
         NotFiniteError: the loss or its gradient is not finite for more than `config.nan_limit`
             consecutive steps.
+        UserError: a teacher cannot be used.
         Interrupted: after SIGTERM or Ctrl-C, once a checkpoint is written; another worker of the
             run was lost; or the folder cannot be written.
     """
@@ -73,7 +74,7 @@ def run_stage(
         stage = Stage(config, engine, validation, workdir, budget, label, asked)
         try:
             if stage.progress < 1:
-                _steps(stage, engine.batches(make_batches(stage.step)))
+                _steps(stage, _batches(config, engine, make_batches, stage))
             return {"step": stage.step, "psnr": stage.best, "elapsed": stage.elapsed}
         except OSError as error:
             raise Interrupted(
@@ -112,6 +113,17 @@ class _Meter:
             steps = self._stage.step - self._step
             self.speed = steps * self._stage.config.batch_size / seconds
             self.input_wait = min(self._waited / seconds, 1.0)
+
+
+def _batches(config, engine, make_batches: Callable[[int], Iterable], stage: Stage) -> Iterator:
+    def open_batches(step):
+        return engine.batches(make_batches(step))
+
+    if not config.teacher:
+        return open_batches(stage.step)
+    from gradnet_tf.training.teacher import taught_batches
+
+    return taught_batches(config, open_batches, stage.step, stage.workdir)
 
 
 def _steps(stage: Stage, batches) -> None:

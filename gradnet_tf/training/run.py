@@ -5,6 +5,7 @@ import dataclasses
 import datetime
 import json
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -40,7 +41,7 @@ _FREE_FIELDS = {
 # Fields that may grow when a run is continued; the schedule then stretches.
 _GROWING_FIELDS = ("steps", "time_budget")
 # Files and folders that training replaces or removes.
-_PARTS = ("config.json", "log.jsonl", "checkpoints", "best", "naive")
+_PARTS = ("config.json", "log.jsonl", "checkpoints", "best", "naive", "teacher")
 # A time budget that every stage has used up.
 _SPENT = 1e-9
 # Values of runs from before a field was added, if its default is that of the preset's recipe.
@@ -136,6 +137,7 @@ def prepare_workdir(
         if not different:
             return workdir
         # A run that never started left this file.
+    shutil.rmtree(workdir / "teacher", ignore_errors=True)  # targets of such a run
     try:
         write_json(
             path,
@@ -193,6 +195,9 @@ def _naive_stage(config, make_batches, validation, workdir) -> tuple[Path | None
         gradient_loss_weight=0.0,  # the naive denoiser is trained with plain L1
         joint=False,
         init_from=None,
+        teacher=None,
+        teacher_share=TrainConfig.teacher_share,
+        teacher_crops=None,
     )
     engine = make_engine(
         stage_config, lambda: build_model(preset.naive, config.channels, config.precision)

@@ -41,7 +41,8 @@ def read_card(name: str) -> dict[str, Any] | None:
     (of the file beside it), `dtype` (of its arrays), `parameters`, `bytes`, `scores`
     ({set: {sigma: dB}}, sigma is "real" for real noise), `clean` ({set: dB}), `limits`
     (sentences), `data`, `terms`, `licence` and `recipe`. Weights for real noise have no
-    `sigma_min` and `sigma_max` (`None`) but `noise`, the degradation of their training.
+    `sigma_min` and `sigma_max` (`None`) but `noise`, the degradation of their training; weights
+    that other networks taught name these in `teachers`.
     """
     card = FOLDER / f"{name}.json"
     # A name with a separator is a path.

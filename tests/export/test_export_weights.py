@@ -187,14 +187,37 @@ def test_a_run_with_a_cameras_noise_ships_as_real_with_scores_on_real_noise(run,
 
 def test_only_weights_of_free_photographs_are_free():
     for dataset in ("free_photos_cc_by", "free_photos_cc_by:16,drawings:1"):
-        assert licence_of(dataset).startswith("Apache-2.0")
+        assert licence(dataset).startswith("Apache-2.0, like the code")
     for dataset in ("bsds500", "free_photos", "free_photos_cc_by,bsds500", "drawings", "renoir"):
-        assert "Apache" not in licence_of(dataset)
+        assert "Apache" not in licence(dataset)
     # Scenes without stated terms are named.
-    mixed = licence_of("free_photos_cc_by:10,drawings:1,renoir:3")
+    mixed = licence("free_photos_cc_by:10,drawings:1,renoir:3")
     assert mixed.startswith("Apache-2.0 for what this project contributes") and "RENOIR" in mixed
-    assert "Apache" not in licence_of("bsds500,renoir")
-    assert licence_of("bsds500:16,drawings:1") == licence_of("bsds500")
+    assert "Apache" not in licence("bsds500,renoir")
+    assert licence("bsds500:16,drawings:1") == licence("bsds500")
+
+
+def licence(dataset, **train):
+    return licence_of({"dataset": dataset, **train})
+
+
+def test_the_licence_knows_what_weights_started_from_and_who_taught_them(tmp_path):
+    free, restricted = "free_photos_cc_by", "gradnet_small_color_blind_bsds500"
+    assert licence(free, init_from="gradnet_small_color_blind") == licence(free)
+    assert licence(free, teacher="gradnet_small_color_blind") == licence(free)
+    for source in ({"init_from": restricted}, {"teacher": restricted}):
+        assert licence(free, **source).startswith("non-commercial")
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "config.json").write_text(json.dumps({"train": {"dataset": "bsds500"}}))
+    assert licence(free, init_from=str(run)) == licence("bsds500")
+    assert "Apache" not in licence(free, init_from=str(tmp_path / "unknown.keras"))
+    taught = licence(free, teacher="peers/dncnn.mat, peers/ffdnet.pth")
+    assert taught.startswith("Apache-2.0 for what this project contributes")
+    assert "(dncnn.mat, ffdnet.pth): whether their terms reach the weights" in taught
+    own = {"dataset": free, "teacher": "peers/dncnn.mat"}
+    (run / "config.json").write_text(json.dumps({"train": own}))
+    assert licence(free, init_from=str(run)) == licence_of(own)
 
 
 def test_weights_of_bsds500_may_say_so_in_their_name(run, tmp_path):

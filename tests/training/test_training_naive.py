@@ -64,7 +64,8 @@ def config_for(workdir, naive, **changes):
 def run_training(config, image_set):
     def make_batches(start_step):
         fields = {name: getattr(config, name) for name in FIELDS}
-        return training_stream(image_set, PipelineConfig(**fields, start_step=start_step))
+        pipeline = PipelineConfig(**fields, start_step=start_step)
+        return training_stream(image_set, pipeline, on_host=bool(config.teacher))
 
     return train(config, make_batches, validation_pairs(image_set, config.sigma_min, 0, crop=32))
 
