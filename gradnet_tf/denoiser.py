@@ -312,7 +312,8 @@ class Denoiser:
         model: the Keras model, or `None` (SavedModel, TFLite).
         parameters: number of weights, or `None` if unknown.
         used: the `label` of each network that the last `__call__` went through, of this denoiser
-            and those that stand in for it; empty where there was nothing to remove.
+            and those that stand in for it; empty where there was nothing to remove. `denoise` adds
+            to it.
 
     Raises:
         UserError: there is no model of that name or path.

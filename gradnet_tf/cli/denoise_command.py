@@ -259,6 +259,8 @@ def _denoise(arguments: argparse.Namespace) -> int:
     report = _report(arguments, plan, options)
     if arguments.dry_run:
         return dry_run(plan, wanted.overwrite)
+    if report:
+        require_writable(os.path.dirname(arguments.report) or ".", f"--report={arguments.report}")
     _check_unloaded(wanted, info, plan)
     return denoise_files(plan, load, options, report)
 

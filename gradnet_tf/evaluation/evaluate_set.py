@@ -230,6 +230,8 @@ def run_example(
     # Other denoisers need not support tiles.
     tiles = config.tiles_of(denoiser)
     cut = {} if tiles == AUTO else {"tiles": tiles}
+    used = getattr(denoiser, "used", [])
+    used.clear()
     start = time.perf_counter()
     if sigma is None and needs_sigma:
         # Estimated before channels are replicated or separated.
@@ -248,6 +250,7 @@ def run_example(
     images = noisy[None]
     denoised = (self_ensemble(run, images) if config.self_ensemble else run(images))[0]
     seconds = time.perf_counter() - start
+    through = tuple(used)
     more = {"sigma": sigma} if needs_sigma else {}
     naive = adapt_channels(
         lambda images: denoiser.naive(images, **more), noisy[None], denoiser.channels
@@ -255,7 +258,7 @@ def run_example(
     # np.clip keeps NaN, so the scores reveal a broken output.
     naive = None if naive is None else np.clip(naive[0], 0, 1)
     denoised = np.clip(denoised, 0, 1)
-    return Example(name, clean, noisy, naive, denoised, seconds, real is not None)
+    return Example(name, clean, noisy, naive, denoised, seconds, real is not None, through)
 
 
 def evaluate(
@@ -272,6 +275,7 @@ def evaluate(
     clipped to [0, 1], `psnr_uint8` after rounding to 8 bits, `psnr_noisy` that of the denoiser's
     input, `psnr_naive` that of the clipped naive estimate. Without clean images all are `None`.
     An image that equals the clean one scores `MAX_PSNR`; `exact_outputs` counts such results.
+    `used` names the weights, runtime and precision of each image, which differ with `auto`.
 
     Args:
         denoiser: see `Denoiser`.

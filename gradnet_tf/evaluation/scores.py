@@ -26,7 +26,10 @@ _SSIM_WINDOW = 11
 
 @dataclasses.dataclass(frozen=True)
 class Example:
-    """One evaluated image: float32 (H, W, C), outputs clipped to [0, 1]; `clean` may be `None`."""
+    """One evaluated image: float32 (H, W, C), outputs clipped to [0, 1]; `clean` may be `None`.
+
+    `used` names the weights, runtime and precision that it went through, if the denoiser says so.
+    """
 
     name: str
     clean: np.ndarray | None
@@ -35,6 +38,7 @@ class Example:
     denoised: np.ndarray
     seconds: float
     real_noise: bool = False
+    used: tuple[str, ...] = ()
 
 
 def _psnr(clean: np.ndarray, image: np.ndarray) -> float:
@@ -67,6 +71,7 @@ def score_example(example: Example) -> dict[str, Any]:
         **dict.fromkeys(SCORES),
         "seconds": example.seconds,
         "problem": HAS_NAN if broken else None,
+        "used": list(example.used),
     }
     if clean is None:
         return row

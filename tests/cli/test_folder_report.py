@@ -12,6 +12,7 @@ from denoise_case import gradnet, names
 from page_reader import read_page
 from PIL import Image, ImageCms, ImageOps
 
+from gradnet_tf.cli import denoise_command
 from gradnet_tf.cli import folder_report as report_module
 from gradnet_tf.cli.before_after import (
     compare,
@@ -234,10 +235,15 @@ def test_hundreds_of_pictures_are_a_table(photos, tmp_path, run, monkeypatch):
 
 @pytest.mark.parametrize(
     ("name", "words"),
-    [("photo.png", "expected a new file NAME.html"), ("folder.html", "Received: a folder")],
+    [
+        ("photo.png", "expected a new file NAME.html"),
+        ("folder.html", "Received: a folder"),
+        ("file/r.html", "r.html: cannot be created"),
+    ],
 )
 def test_a_report_that_cannot_be_is_refused_first(photos, tmp_path, name, words, capsys):
     (tmp_path / "folder.html").mkdir()
+    (tmp_path / "file").write_text("x")
     flags = ["--output", tmp_path / "out", "--report", tmp_path / name]
     assert gradnet("denoise", photos, *flags) == 2
     assert words in capsys.readouterr().err and not (tmp_path / "out").exists()
@@ -259,7 +265,9 @@ def test_a_report_never_replaces_what_is_none(photos, tmp_path, capsys):
     assert "not allowed with - as INPUT. Leave the flag out" in capsys.readouterr().err
 
 
-def test_a_report_that_cannot_be_written_is_a_failure(photos, tmp_path, capsys):
+def test_a_report_that_cannot_be_written_is_a_failure(photos, tmp_path, monkeypatch, capsys):
+    """As if its folder had become a file in the meantime."""
+    monkeypatch.setattr(denoise_command, "require_writable", lambda folder, given: None)
     (tmp_path / "file").write_text("x")
     flags = ["--output", tmp_path / "out", "--strength=0", "--report", tmp_path / "file" / "r.html"]
     assert gradnet("denoise", photos / "sub" / "grey.png", *flags) == 1

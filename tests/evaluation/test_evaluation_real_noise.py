@@ -38,3 +38,18 @@ def test_a_network_that_needs_the_level_gets_an_estimate_of_real_noise_and_sigma
 
 def test_sigma_is_recorded_where_the_noise_was_made():
     assert evaluate(Fake(), Images(photographs(1)), EvaluateConfig(sigma=10))["sigma"] == 10
+
+
+def test_each_image_names_the_weights_that_it_went_through():
+    class Choosing(Fake):
+        def __init__(self):
+            super().__init__()
+            self.used = ["left over"]
+
+        def denoise(self, images, sigma=None, **more):
+            self.used.append(f"weights {len(self.sigmas)}")
+            return super().denoise(images, sigma, **more)
+
+    rows = evaluate(Choosing(), Images(photographs(2)), EvaluateConfig(sigma=10))["images"]
+    assert [row["used"] for row in rows] == [["weights 0"], ["weights 1"]]
+    assert evaluate(Fake(), Images(photographs(1)), EvaluateConfig())["images"][0]["used"] == []

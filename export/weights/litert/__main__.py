@@ -37,7 +37,8 @@ class Options:
         real_noise: set of noisy photographs for the figures of weights that were trained with a
             camera's noise; all of its test images are used.
         calibration: free photographs whose training images determine the ranges of the 8-bit file.
-        int8_naive: as for `python -m export`; gradnet_small_color_real ships without.
+        int8_naive: as for `python -m export` (default: off for weights for a camera's noise, which
+            darken dark pictures otherwise).
         max_psnr_drop: an 8-bit file that loses more decibels is not shipped.
     """
 
@@ -47,7 +48,7 @@ class Options:
     max_images: int | None = None
     real_noise: str = "renoir"
     calibration: str = "free_photos_cc_by"
-    int8_naive: bool = True
+    int8_naive: bool | None = None
     max_psnr_drop: float = 0.5
 
 
@@ -94,7 +95,7 @@ def main(given: Given) -> int:
             model=name,
             output=output,
             formats=tuple(_FORMATS),
-            int8_naive=options.int8_naive,
+            int8_naive=not card.get("noise") if options.int8_naive is None else options.int8_naive,
             max_psnr_drop=options.max_psnr_drop,
         )
         export(config, images_of(options.max_images), calibration_images)
