@@ -191,6 +191,8 @@ class TrainConfig:
             becomes a part of its target in the main stage, where it surpasses the weights of
             --init_from; published weights too, anything that evaluate.py's --model takes.
         teacher_share: share of the teachers' estimate in the target; the rest is the clean crop.
+        teacher_turns: each teacher's estimate is the mean over so many orientations of the crop,
+            which makes it better, even the network's own: 1, 4 quarter turns, or 8 with flips.
         teacher_crops: number of crops, in the same noise each time, that are shown again and again,
             so that the teachers run only once for each; by default all crops are new.
         data_service: true if a tf.data service makes the examples, which differ from those made
@@ -249,6 +251,7 @@ class TrainConfig:
     init_from: str | None = None
     teacher: str | None = None
     teacher_share: float = 0.75
+    teacher_turns: int = 1
     teacher_crops: int | None = None
     data_service: bool | None = option(None, no_flag="set when the flag of that name is given")
     real_noise: bool | None = option(None, no_flag="follows from the training set")
@@ -389,12 +392,12 @@ class TrainConfig:
 
     def _check_teacher(self) -> None:
         require(0 < self.teacher_share <= 1, "teacher_share", self.teacher_share, "in (0, 1]")
-        crops, default = self.teacher_crops, type(self).teacher_share
+        require(self.teacher_turns in (1, 4, 8), "teacher_turns", self.teacher_turns, "1, 4 or 8")
+        crops = self.teacher_crops
         if self.teacher is None:
-            # Refused instead of ignored.
-            require(crops is None, "teacher_crops", crops, "absent without --teacher")
-            given = self.teacher_share != default
-            require(not given, "teacher_share", self.teacher_share, "absent without --teacher")
+            for name in ("teacher_crops", "teacher_share", "teacher_turns"):
+                value = getattr(self, name)  # refused instead of ignored
+                require(value == getattr(type(self), name), name, value, "absent without --teacher")
             return
         valid = crops is None or (crops > 0 and crops % self.batch_size == 0)
         require(valid, "teacher_crops", crops, f"a multiple of batch_size={self.batch_size}")

@@ -197,6 +197,7 @@ def _naive_stage(config, make_batches, validation, workdir) -> tuple[Path | None
         init_from=None,
         teacher=None,
         teacher_share=TrainConfig.teacher_share,
+        teacher_turns=TrainConfig.teacher_turns,
         teacher_crops=None,
     )
     engine = make_engine(

@@ -66,9 +66,12 @@ def teacher_of(config) -> Teacher:
     Raises:
         UserError: a network does not exist or cannot teach, for the reason in the message.
     """
-    networks = [_network(config, "teacher", name.strip()) for name in config.teacher.split(",")]
+    networks = [
+        _network(config, "teacher", name.strip(), config.teacher_turns)
+        for name in config.teacher.split(",")
+    ]
     if config.init_from:
-        reference = _network(config, "init_from", config.init_from)
+        reference = _network(config, "init_from", config.init_from, 1)
     else:
 
         def reference(noisy, sigmas):
@@ -77,8 +80,8 @@ def teacher_of(config) -> Teacher:
     return Teacher(networks, config.teacher_share, reference)
 
 
-def _network(config, flag: str, name: str) -> Callable:
-    from gradnet_tf.denoiser import load_denoiser
+def _network(config, flag: str, name: str, turns: int) -> Callable:
+    from gradnet_tf.denoiser import load_denoiser, self_ensemble
     from gradnet_tf.runtimes.keras_runtime import KerasRunner
 
     model = load_denoiser(name, flag=flag, runtime="keras").model
@@ -90,7 +93,12 @@ def _network(config, flag: str, name: str) -> Callable:
             "run folders, .keras files or published weights."
         )
     runner = KerasRunner(model)
-    return lambda noisy, sigmas: runner.run(noisy, sigmas if model.needs_sigma else None)
+
+    def run(noisy, sigmas):
+        level = sigmas if model.needs_sigma else None
+        return self_ensemble(lambda turned: runner.run(turned, level), noisy, turns)
+
+    return run
 
 
 def taught_batches(
