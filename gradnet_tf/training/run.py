@@ -307,6 +307,10 @@ def _folder(config, info, naive_model) -> Iterator[None]:
 def _stages(config, make_batches, validation, given, start, workdir, quiet) -> dict:
     if config.estimator:
         validation = with_estimates(config, validation, quiet)
+    if config.teacher and CheckpointStore(workdir).last_path() is None:
+        from gradnet_tf.training.teacher import teacher_of
+
+        teacher_of(config)  # What cannot teach is told before the naive stage.
     naive_weights, naive_seconds = _naive_stage(config, make_batches, validation, workdir)
 
     def build():

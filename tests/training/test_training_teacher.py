@@ -157,6 +157,13 @@ def test_the_naive_stage_has_no_teacher(smooth_images, tmp_path, counting):
     assert counting.calls == 2
 
 
+def test_what_cannot_teach_is_refused_before_the_naive_stage(smooth_images, tmp_path):
+    fields = {"preset": "gradnet_tiny", "naive_steps": 2, "teacher": "opencv_nlm"}
+    with pytest.raises(UserError, match="--teacher=opencv_nlm cannot teach"):
+        train_on(smooth_images, tmp_path / "run", **fields)
+    assert not (tmp_path / "run" / "naive").exists()
+
+
 def test_networks_that_need_the_level_get_it_and_the_start_is_the_reference(tmp_path):
     noisy, clean = crops()
     keras.utils.set_random_seed(3)
