@@ -93,8 +93,8 @@ class Strength:
         return noisy + chroma * change + (luma - chroma) * gray
 
 
-#: Orientations of `self_ensemble` by their number: 1 flips rows, 2 columns, 4 transposes.
-ORIENTATIONS = {1: (0,), 4: (0, 3, 5, 6), 8: tuple(range(8))}
+# Orientations of `self_ensemble` by their number: 1 flips rows, 2 columns, 4 transposes.
+_ORIENTATIONS = {1: (0,), 4: (0, 3, 5, 6), 8: tuple(range(8))}
 
 
 def self_ensemble(
@@ -111,7 +111,7 @@ def self_ensemble(
         float32, shaped like `images`; takes `count` times as long.
     """
     total = np.zeros(images.shape, np.float32)
-    for orientation in ORIENTATIONS[count]:
+    for orientation in _ORIENTATIONS[count]:
         turned = np.stack([orient(image, orientation) for image in images])
         for place, result in zip(total, function(turned), strict=True):
             place += _orient_back(result, orientation)

@@ -401,11 +401,11 @@ class TrainConfig:
             return
         valid = crops is None or (crops > 0 and crops % self.batch_size == 0)
         require(valid, "teacher_crops", crops, f"a multiple of batch_size={self.batch_size}")
-        for name, without in (("strategy", "none"), ("estimator", None), ("data_service", None)):
-            value = getattr(self, name)
-            flag = "naive" if name == "estimator" else name
-            expected = "none" if without else "absent"
-            require(value == without, flag, value, f"{expected} with --teacher")
+        single = self.strategy == "none"
+        require(single, "strategy", self.strategy, "none with --teacher")
+        require(not self.estimator, "naive", self.naive, "a network or absent with --teacher")
+        service = self.data_service
+        require(not service, "data_service", service, "absent with --teacher")
 
     @property
     def estimator(self) -> str | None:

@@ -127,6 +127,7 @@ def taught_batches(
     if config.teacher_crops is None:
         for noisy, clean in open_batches(start_step):
             yield noisy, targets(noisy, clean)
+        return
     length, folder = config.teacher_crops // config.batch_size, Path(workdir, "teacher")
     first = start_step % length
     while True:
