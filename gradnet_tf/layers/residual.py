@@ -61,6 +61,11 @@ class ResUnit(keras.layers.Layer):
         self.conv2.build(input_shape)
         self.built = True
 
+    @property
+    def relu_pairs(self):
+        """Convolutions of which the second alone uses the first one's ReLU; see `--revive`."""
+        return [] if self.batch_norm else [(self.conv1, self.conv2)]
+
     def call(self, features):
         return ops.relu(self.conv2(self.conv1(features)) + features)  # eq. 1
 
