@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -131,17 +131,25 @@ def scored_at(image_sets: Sequence, form: RecipeForm) -> dict[str, list]:
 
 def build_network(form: RecipeForm, variant: Variant):
     """Returns the variant's network with fresh weights."""
-    from gradnet_tf.models.presets import build_model
+    from gradnet_tf.models.presets import build_model, get_preset
 
     train = {**form.train, **variant.train}
+    preset = _with_arguments(get_preset(form.preset), variant.network)
+    if variant.naive:
+        naive = _with_arguments(get_preset(preset.naive), variant.naive)
+        preset = dataclasses.replace(preset, naive=naive)
     model = build_model(
-        form.preset, precision=train.get("precision", "float32"), joint=train.get("joint", False)
+        preset, precision=train.get("precision", "float32"), joint=train.get("joint", False)
     )
     if not variant.biases:
         for variable in model.variables:
             if variable.name == "bias":  # initialized with zeros
                 variable.trainable = False
     return model
+
+
+def _with_arguments(preset, arguments: Mapping):
+    return dataclasses.replace(preset, arguments={**preset.arguments, **arguments})
 
 
 class StepTimes:

@@ -1,14 +1,14 @@
 r"""Which training recipe gains most PSNR per CPU hour: one change at a time from a baseline.
 
-Optimizers and rates, batches and crops, the loss and the schedule at the end, distillation, and
-the training set. Every recipe runs with the baseline's number of steps and, where a step costs
-more or less, again for the baseline's time.
+Optimizers and rates, batches and crops, the loss and the schedule at the end, distillation, the
+network's shape, and the training set. Every recipe runs with the baseline's number of steps and,
+where a step costs more or less, again for the baseline's time.
 
 Example:
   python -m experiments.recipe_study --form=short --data_dir=DATA --output=out/recipe
 --peers=PEERS adds distillation; --variants takes names of variants and of their groups
-(optimizer, batch, objective, network, data). The same command resumes an interrupted study;
---report writes the table and chart of the existing results.
+(optimizer, batch, objective, weight decay, network, shape, data). The same command resumes an
+interrupted study; --report writes the table and chart of the existing results.
 """
 
 import dataclasses

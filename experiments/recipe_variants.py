@@ -24,6 +24,8 @@ class Variant:
         group: name of the question that the variant answers; --variants takes it too.
         train: fields of `TrainConfig` that differ from the form's.
         train_set: the training set.
+        network: arguments of the form's preset that differ from it.
+        naive: arguments of its naive denoiser that differ.
         biases: whether the network learns biases; if not, they stay at zero.
         teacher: whether a published DnCNN is the teacher; see `TrainConfig`.
     """
@@ -32,6 +34,8 @@ class Variant:
     group: str
     train: Mapping = dataclasses.field(default_factory=dict)
     train_set: str = "bsds500"
+    network: Mapping = dataclasses.field(default_factory=dict)
+    naive: Mapping = dataclasses.field(default_factory=dict)
     biases: bool = True
     teacher: bool = False
 
@@ -40,6 +44,8 @@ class Variant:
         """The changes that may affect the time of a step; "" for none."""
         fields = sorted(set(self.train) - _FREE_FIELDS)
         changes = [f"{name}={self.train[name]}" for name in fields]
+        changes += [f"{name}={self.network[name]}" for name in sorted(self.network)]
+        changes += [f"naive {name}={self.naive[name]}" for name in sorted(self.naive)]
         changes += ["no biases"] * (not self.biases) + ["teacher"] * self.teacher
         return ", ".join(changes)
 
@@ -50,6 +56,11 @@ def _photos(name: str, **train) -> Variant:
 
 def _changed(name: str, group: str, **train) -> Variant:
     return Variant(name, group, MappingProxyType(train))
+
+
+def _shaped(name: str, naive: Mapping | None = None, **network) -> Variant:
+    naive = MappingProxyType(naive or {})
+    return Variant(name, "shape", network=MappingProxyType(network), naive=naive)
 
 
 VARIANTS = (
@@ -71,6 +82,15 @@ VARIANTS = (
     _changed("weight decay 0.3", "weight decay", weight_decay=0.3),
     _changed("weight decay 1", "weight decay", weight_decay=1.0),
     Variant("no biases", "network", biases=False),
+    # The arithmetic of the baseline, within 5%: 32 channels in 2 modules of 1 ResUnit, on blocks of
+    # 2×2 pixels; ψ with 4 layers of 16 channels, 9% of it.
+    _shaped("3 units of 23 channels", width=23, num_units=3),
+    _shaped("4 modules of 23 channels", width=23, num_modules=4),
+    _shaped("1 module of 44 channels", width=44, num_modules=1),
+    _shaped("1 module, 2 units of 37 channels", width=37, num_modules=1, num_units=2),
+    _shaped("pixels, 16 channels", width=16, scale=1),
+    _shaped("ψ with 24% of it", {"num_layers": 5, "filters": 24}, width=29),
+    _shaped("ψ with 3% of it", {"num_layers": 3, "filters": 8}, width=33),
     Variant("free photos", "data", train_set="free_photos"),
     _photos("CC-BY photos"),
     _photos("CC-BY photos, four scales", scales=_SCALES),

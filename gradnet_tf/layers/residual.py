@@ -61,9 +61,8 @@ class ResUnit(keras.layers.Layer):
         self.conv2.build(input_shape)
         self.built = True
 
-    @property
     def relu_pairs(self):
-        """Convolutions of which the second alone uses the first one's ReLU; see `--revive`."""
+        """Returns convolutions of which the second alone uses the first one's ReLU (`--revive`)."""
         return [] if self.batch_norm else [(self.conv1, self.conv2)]
 
     def call(self, features):

@@ -43,9 +43,8 @@ class SqueezeExcitation(keras.layers.Layer):
         self.expand.build((None, 1, 1, squeezed))
         self.built = True
 
-    @property
     def relu_pairs(self):
-        """Convolutions of which the second alone uses the first one's ReLU; see `--revive`."""
+        """Returns convolutions of which the second alone uses the first one's ReLU (`--revive`)."""
         return [(self.shrink, self.expand)]
 
     def attention(self, features):

@@ -71,9 +71,8 @@ class ConvChain(DenoisingModel):
             conv.build((None, None, None, self.filters))
         self.built = True
 
-    @property
     def relu_pairs(self):
-        """Convolutions of which the second alone uses the first one's ReLU; see `--revive`."""
+        """Returns convolutions of which the second alone uses the first one's ReLU (`--revive`)."""
         pairs = itertools.pairwise([*self.convs, self.reconstruction])
         return [] if self.batch_norm else list(pairs)
 

@@ -66,7 +66,7 @@ class Preset:
         architecture: name of a class of `gradnet_tf.models`.
         arguments: keyword arguments of that class, except `channels` and `dtype`; `width` is F
             plus the gradient's channels.
-        naive: preset of the naive denoiser, for GradNet.
+        naive: preset of the naive denoiser, for GradNet: a name or a `Preset`.
         parameters: exact parameter count by number of channels.
         recipe: training defaults.
         needs_sigma: whether the network takes the noise level as a second input.
@@ -77,7 +77,7 @@ class Preset:
     architecture: str
     arguments: Mapping[str, Any]
     parameters: Mapping[int, int]
-    naive: str | None = None
+    naive: "str | Preset | None" = None
     recipe: Recipe = Recipe()
     needs_sigma: bool = False
 

@@ -31,8 +31,9 @@ def revive(model: Any, batches: Iterable, seed: int) -> tuple[int, int]:
     Returns:
         The numbers of channels that were dead, and of all that were looked at.
     """
-    layers = model._flatten_layers()
-    pairs = [pair for layer in layers for pair in getattr(layer, "relu_pairs", ())]
+    # Methods: layers in attributes, properties too, change the layout of Keras' weight files.
+    layers = [layer for layer in model._flatten_layers() if hasattr(layer, "relu_pairs")]
+    pairs = [pair for layer in layers for pair in layer.relu_pairs()]
     alive = [np.zeros(first.filters, bool) for first, _ in pairs]
     activations = [first.activation for first, _ in pairs]
     for (first, _), fires in zip(pairs, alive, strict=True):

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 
+from benchmarks.results.complexity import macs_per_pixel
 from experiments.recipe_report import (
     EQUAL_STEPS,
     EQUAL_TIME,
@@ -117,6 +118,22 @@ def test_a_network_without_biases_keeps_them_at_zero():
     assert names and "bias" not in names
     biases = [variable for variable in model.variables if variable.name == "bias"]
     assert biases and not any(np.any(variable.numpy()) for variable in biases)
+
+
+def test_networks_of_other_shapes_cost_what_the_baseline_does():
+    form = FORMS["short"]
+    baseline = macs_per_pixel(build_network(form, variant(BASELINE)))
+    assert baseline == (9 * (12 * 20 + 32 * 12) + 2 * 36 * 32**2 + 9 * (24 * 16 + 2 * 16**2)) / 4
+    shapes = [each for each in VARIANTS if each.group == "shape"]
+    assert len({each.cost for each in shapes}) == len(shapes) >= 6
+    for each in shapes:
+        network = build_network(form, each)
+        assert macs_per_pixel(network) == pytest.approx(baseline, rel=0.05), each.name
+    small = build_network(form, variant("ψ with 3% of it"))
+    assert macs_per_pixel(small.naive_denoiser) == pytest.approx(0.026 * baseline, rel=0.03)
+    assert macs_per_pixel(
+        build_network(form, variant("ψ with 24% of it")).naive_denoiser
+    ) == pytest.approx(0.24 * baseline, rel=0.03)
 
 
 def test_a_study_resumes_and_gives_costlier_steps_fewer(sources, tmp_path, capsys):
