@@ -56,11 +56,11 @@ def export(
 
     @functools.cache
     def lean_model():
-        from export.litert.silent_units import without_silent_units
+        from export.litert.silent_channels import without_silent_channels
 
         # A network of its own, because the denoiser's stays what the files are compared with.
         model = load_denoiser(config.model, "float32", runtime="keras").model
-        return without_silent_units(model, images, source["trained_sigma"], config.seed)
+        return without_silent_channels(model, images, source["trained_sigma"], config.seed)
 
     psnr_keras = mean_psnr(denoiser, images, config.sigma, config.seed)
     job = Job(config, denoiser, name, images, psnr_keras, int8_network, lean_model)

@@ -12,8 +12,9 @@ import keras
 import numpy as np
 from keras import ops
 
-from export.litert.silent_units import LEVELS as NOISE_LEVELS
-from export.litert.silent_units import noisy_crops, silent_units
+from export.litert.silent_channels import LEVELS as NOISE_LEVELS
+from export.litert.silent_channels import living_channels, narrowed, noisy_crops
+from gradnet_tf.layers.residual import conv3x3
 
 LEVELS = 255
 #: Sample size per tensor and image; a tensor has a few hundred thousand values.
@@ -264,6 +265,21 @@ def _is_int8(layer) -> bool:
     return isinstance(layer, Int8Conv)
 
 
+def _int8_convs(unit, living: np.ndarray | None) -> tuple[Int8Conv, Int8Conv] | None:
+    """The convolutions of a unit with these hidden channels; `None` without any."""
+    if living is None or len(living) == unit.filters:
+        return Int8Conv(unit.conv1), Int8Conv(unit.conv2)
+    if not len(living):
+        return None
+    kernel1, bias1, kernel2, bias2 = narrowed(unit, living)
+    conv1 = conv3x3(len(living), "float32", "relu")
+    conv2 = conv3x3(unit.filters, "float32")
+    for conv, weights in ((conv1, (kernel1, bias1)), (conv2, (kernel2, bias2))):
+        conv.build((None, None, None, weights[0].shape[2]))
+        conv.set_weights(weights)
+    return Int8Conv(conv1), Int8Conv(conv2)
+
+
 class Int8Module(keras.layers.Layer):
     """A `gradnet_tf.layers.residual.ResidualModule` with the attention before the fusion.
 
@@ -272,14 +288,15 @@ class Int8Module(keras.layers.Layer):
 
     Args:
         module: the float module.
-        silent: ids of units to leave out; see `export.litert.silent_units`. A tensor that is zero
-            everywhere has no range that an 8-bit convolution could work with.
+        living: hidden channels to compute of each unit, see `export.litert.silent_channels`; all if
+            absent. A tensor that is zero everywhere has no range that an 8-bit convolution could
+            work with.
 
     Attributes:
         takes: scales of the channels of all sums in the module; see `channel_scales`.
     """
 
-    def __init__(self, module, silent=frozenset()):
+    def __init__(self, module, living=None):
         super().__init__(dtype="float32")
         if module.attention_position != "before_fusion":
             raise ValueError(
@@ -288,10 +305,8 @@ class Int8Module(keras.layers.Layer):
             )
         self.squeeze_excitation, self.fusion = module.squeeze_excitation, module.fusion
         self.units = list(module.units)
-        self.convs = [
-            None if id(unit) in silent else (Int8Conv(unit.conv1), Int8Conv(unit.conv2))
-            for unit in module.units
-        ]
+        living = living or {}
+        self.convs = [_int8_convs(unit, living.get(id(unit))) for unit in module.units]
         self.inputs = [None if convs is None else ActivationRange() for convs in self.convs]
         self.takes = np.ones(module.filters, np.float32)
         self.built = True
@@ -338,7 +353,7 @@ class Int8Network(keras.Model):
     Args:
         model: a GradNet, MSKResnet or DnCNN of `gradnet_tf.models`, float32. The naive denoiser of
             a GradNet stays in float unless it is a DnCNN without normalization.
-        silent: units to leave out; see `export.litert.silent_units`.
+        living: see `Int8Module`.
         int8_naive: whether such a DnCNN has 8 bits.
 
     Raises:
@@ -347,7 +362,7 @@ class Int8Network(keras.Model):
 
     needs_sigma = False
 
-    def __init__(self, model, silent=(), int8_naive=True):
+    def __init__(self, model, living=None, int8_naive=True):
         super().__init__()
         self.model = model
         self.channels, self.attention_widths = model.channels, model.attention_widths
@@ -360,10 +375,9 @@ class Int8Network(keras.Model):
         chain = model if is_plain_chain(model) else naive if int8_naive else None
         self.chain = Int8Chain(chain, chain is model) if is_plain_chain(chain) else None
         body = getattr(model, "body", None)
-        skipped = frozenset(map(id, silent))
         modules = () if body is None else body.residual_modules
         self.has_body = body is not None
-        self.body_modules = [Int8Module(module, skipped) for module in modules]
+        self.body_modules = [Int8Module(module, living) for module in modules]
         self.built = True
 
     def call(self, images, attention=None, return_intermediates=False, training=False):
@@ -441,7 +455,7 @@ def calibrated(
     crops = [
         crop for images in image_sets for crop in noisy_crops(images, levels or NOISE_LEVELS, seed)
     ]
-    network = Int8Network(model, silent_units(model, crops), int8_naive)
+    network = Int8Network(model, living_channels(model, crops), int8_naive)
     for end_of_pass in (network.equalize, network.settle):
         for crop in crops:
             network(crop)

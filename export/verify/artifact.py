@@ -31,7 +31,7 @@ class Job:
         psnr_keras: mean PSNR of `denoiser` on the images, in dB.
         int8_network: returns the network of the int8 files, cached.
         lean_model: returns the network of the other .tflite files, cached: the denoiser's own
-            without what adds nothing; see `export.litert.silent_units`.
+            without what adds nothing; see `export.litert.silent_channels`.
     """
 
     config: ExportConfig

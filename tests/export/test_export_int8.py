@@ -16,7 +16,11 @@ from export.litert.int8_network import (
     least_error_kernel,
     least_error_range,
 )
-from export.litert.silent_units import noisy_crops, silent_units, without_silent_units
+from export.litert.silent_channels import (
+    living_channels,
+    noisy_crops,
+    without_silent_channels,
+)
 from export.litert.tflite import list_operations, write_tflite
 from gradnet_tf.runtimes.litert_runtime import TFLiteRunner
 
@@ -267,22 +271,45 @@ def test_scales_bring_channels_to_one_range_and_change_nothing_else():
     np.testing.assert_allclose(network(images), exact, atol=1e-4)
 
 
-def test_units_that_never_fire_are_left_out(tmp_path):
+@pytest.mark.parametrize("dead", [[3, 5, 6, 7, 20], list(range(32))])
+def test_channels_that_never_fire_are_left_out(tmp_path, dead):
     model = tiny_model()
     crops = list(noisy_crops(Images(), (0.0, 30.0), 0))
-    assert silent_units(model, crops) == []
     unit = model.body.residual_modules[1].units[0]
-    unit.conv1.bias.assign(np.full(unit.conv1.bias.shape, -500.0))
-    assert silent_units(model, crops) == [unit]
-    wanted = np.asarray(model(crops[0]))
+    unit.conv1.bias.assign(np.full(32, 1.0))  # otherwise some are silent
+    assert [len(channels) for channels in living_channels(model, crops).values()] == [32, 32]
     write_tflite(model, tmp_path / "whole.tflite", "float16")
-    write_tflite(calibrated(model, [Images()], (0.0, 30.0)), tmp_path / "int8.tflite", "int8")
-    assert np.isfinite(TFLiteRunner(tmp_path / "int8.tflite").run(crops[0])).all()
-    without_silent_units(model, Images(), None, 0)
-    np.testing.assert_array_equal(model(crops[0]), wanted)
+    unit.conv1.bias.assign(np.where(np.isin(np.arange(32), dead), -500.0, 1.0))
+    living = living_channels(model, crops)
+    np.testing.assert_array_equal(living[id(unit)], np.setdiff1d(np.arange(32), dead))
+    wanted = np.asarray(model(crops[0]))
+    if len(dead) == 32:  # nothing is left that could have a range
+        write_tflite(calibrated(model, [Images()], (0.0, 30.0)), tmp_path / "int8.tflite", "int8")
+        assert np.isfinite(TFLiteRunner(tmp_path / "int8.tflite").run(crops[0])).all()
+    network = Int8Network(model, living)  # does not round yet
+    np.testing.assert_allclose(network(crops[0]), wanted, atol=1e-5)
+    pairs = [pair for pair in network.body_modules[1].convs if pair]
+    assert sum(pair[0].conv.bias.shape[0] for pair in pairs) == len(living[id(unit)])
+    without_silent_channels(model, Images(), None, 0)
+    np.testing.assert_allclose(model(crops[0]), wanted, atol=1e-5)
     write_tflite(model, tmp_path / "lean.tflite", "float16")
+    lean = TFLiteRunner(tmp_path / "lean.tflite").run(crops[0])
+    np.testing.assert_allclose(lean, np.clip(wanted, 0, 1), atol=2e-3)  # weights of 16 bits
     sizes = [(tmp_path / f"{name}.tflite").stat().st_size for name in ("lean", "whole")]
-    assert sizes[0] < sizes[1] - 2 * unit.count_params()
+    # Two kernels of 9 weights of 2 bytes for each.
+    assert sizes[0] < sizes[1] - len(dead) * 32 * 2 * 9 * 2 + 500
+
+
+def test_a_channel_near_zero_is_kept():
+    """It may fire on the next picture; one without a kernel will not."""
+    model, crops = tiny_model(), list(noisy_crops(Images(), (0.0, 30.0), 0))
+    unit = model.body.residual_modules[0].units[0]
+    kernel, bias = unit.conv1.kernel.numpy(), np.full(32, 1.0)
+    kernel[..., 4:6] = 0
+    kernel[1, 1, 0, 4] = -1  # of a feature that is zero or positive
+    bias[4:6] = -1e-4
+    unit.conv1.set_weights([kernel, bias])
+    assert list(living_channels(model, crops)[id(unit)]) == [*range(5), *range(6, 32)]
 
 
 def test_networks_without_an_8_bit_form_say_so():

@@ -1,8 +1,9 @@
-"""Leaves out ResUnits whose hidden layer is zero everywhere, so that exported files run faster.
+"""Leaves out hidden channels of ResUnits that are always zero: exported files run faster.
 
-Training, Muon's above all, can leave a unit whose first convolution is far below zero before its
-ReLU for every input. Its second convolution then adds nothing but its bias: `τ(f + b)` is what the
-unit computes, to the bit, without its two convolutions.
+Training, Muon's above all, leaves channels of a first convolution that are far below zero before
+their ReLU for every input. Without them the unit computes the same, but for the rounding of sums:
+its second convolution multiplied them by nothing but zeros. A unit without any other channels adds
+only the bias of its second convolution: `τ(f + b)`.
 """
 
 import contextlib
@@ -23,23 +24,25 @@ _EXPOSURES = (0.25, 0.06)
 #: Noise levels if those of the training are unknown, on the 0-255 scale.
 LEVELS = (0.0, 55.0)
 
-#: A unit is silent if its highest value before the ReLU stays below this part of the image's spread
-#: of these values.
+#: A channel is silent if its highest value before the ReLU stays below zero by this part of the
+#: spread of its values in the image.
 _MARGIN = 0.1
 _SIDE = 96
 
 
-def silent_units(model, images: Iterable[np.ndarray]) -> list[ResUnit]:
-    """Returns the ResUnits of a network that are zero behind their first ReLU on all images.
+def living_channels(model, images: Iterable[np.ndarray]) -> dict[int, np.ndarray]:
+    """Returns the hidden channels that each ResUnit of a network needs, by the unit's `id`.
 
     Args:
         model: a built network of `gradnet_tf.models`.
         images: float32 (1, h, w, C), such as noisy photographs; pictures of extreme values are
             added to them.
+
+    Returns:
+        Indices of the channels behind a unit's first ReLU that are not zero on all images.
     """
-    body = getattr(model, "body", None)
-    units = [unit for module in getattr(body, "residual_modules", ()) for unit in module.units]
-    highest = {id(unit): -np.inf for unit in units}
+    units = _units(model)
+    highest = {id(unit): np.full(unit.filters, -np.inf) for unit in units}
 
     def watched(unit):
         convolve = unit.conv1.call
@@ -48,8 +51,8 @@ def silent_units(model, images: Iterable[np.ndarray]) -> list[ResUnit]:
             # The activation of `conv1` hides how far below zero its values are.
             before = ops.conv(features, unit.conv1.kernel, padding="same") + unit.conv1.bias
             values = ops.convert_to_numpy(before)
-            share = float(values.max()) / (float(values.std()) + 1e-6)
-            highest[id(unit)] = max(highest[id(unit)], share)
+            share = values.max(axis=(0, 1, 2)) / (values.std(axis=(0, 1, 2)) + 1e-6)
+            highest[id(unit)] = np.maximum(highest[id(unit)], share)
             return convolve(features)
 
         return call
@@ -60,13 +63,36 @@ def silent_units(model, images: Iterable[np.ndarray]) -> list[ResUnit]:
             stack.callback(delattr, unit.conv1, "call")
         for image in (*images, *_extremes(model.channels)):
             model(image)
-    return [unit for unit in units if highest[id(unit)] < -_MARGIN]
+    return {key: np.flatnonzero(values >= -_MARGIN) for key, values in highest.items()}
 
 
-def skip_units(units: Iterable[ResUnit]) -> None:
-    """Makes ResUnits compute `τ(f + b)`, with the bias b of their second convolution."""
-    for unit in units:
-        unit.call = lambda features, bias=unit.conv2.bias: ops.relu(features + bias)
+def _units(model) -> list[ResUnit]:
+    body = getattr(model, "body", None)
+    units = [unit for module in getattr(body, "residual_modules", ()) for unit in module.units]
+    return [unit for unit in units if not unit.batch_norm]
+
+
+def narrowed(unit: ResUnit, living: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Returns kernel and bias of a unit's convolutions with these hidden channels alone."""
+    (kernel1, bias1), (kernel2, bias2) = unit.conv1.get_weights(), unit.conv2.get_weights()
+    return kernel1[..., living], bias1[living], kernel2[:, :, living], bias2
+
+
+def keep_channels(model, living: dict[int, np.ndarray]) -> None:
+    """Makes the ResUnits of a network compute with these hidden channels alone."""
+    for unit in _units(model):
+        if len(living[id(unit)]) < unit.filters:
+            unit.call = _call_of(*narrowed(unit, living[id(unit)]))
+
+
+def _call_of(kernel1, bias1, kernel2, bias2):
+    def call(features):
+        if not len(bias1):
+            return ops.relu(features + bias2)
+        hidden = ops.relu(ops.conv(features, kernel1, padding="same") + bias1)
+        return ops.relu(ops.conv(hidden, kernel2, padding="same") + bias2 + features)
+
+    return call
 
 
 def _extremes(channels: int) -> list[np.ndarray]:
@@ -79,8 +105,8 @@ def _extremes(channels: int) -> list[np.ndarray]:
     return [picture.astype(np.float32) for picture in pictures]
 
 
-def without_silent_units(model, images, levels: tuple[float, float] | None, seed: int):
-    """Returns a network that skips its silent units from now on.
+def without_silent_channels(model, images, levels: tuple[float, float] | None, seed: int):
+    """Returns a network that computes without its silent channels from now on.
 
     Args:
         model: a built network of `gradnet_tf.models`; it is changed.
@@ -88,9 +114,10 @@ def without_silent_units(model, images, levels: tuple[float, float] | None, seed
         levels: lowest and highest noise level of the training, on the 0-255 scale.
         seed: seed of crops, levels and noise.
     """
-    # Which units fire depends on what the network is told.
+    # Which channels fire depends on what the network is told.
     if getattr(model, "body", None) is not None and not model.needs_sigma:
-        skip_units(silent_units(model, noisy_crops(images, levels or LEVELS, seed)))
+        crops = noisy_crops(images, levels or LEVELS, seed)
+        keep_channels(model, living_channels(model, crops))
     return model
 
 
