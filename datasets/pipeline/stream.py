@@ -139,8 +139,6 @@ class TrainingInput:
         if service:
             check_service(service, images, config.worker_timeout)
 
-        on_host = bool(config.teacher or config.revive)
-
         def make_batches(start_step: int):
             fields = {name: getattr(config, name) for name in _PIPELINE_FIELDS}
             fields |= {"start_step": start_step, "part": cluster.index, "parts": cluster.size}
@@ -149,7 +147,7 @@ class TrainingInput:
             fields["degradation"] = self.degradation
             pipeline = PipelineConfig(**fields)
             if not service:
-                return training_stream(images, pipeline, self.guard, on_host)
+                return training_stream(images, pipeline, self.guard, bool(config.teacher))
             from datasets.pipeline.service_pipeline import Epochs, service_dataset
 
             epochs = Epochs.of(images, pipeline.crop_size, self.guard)
@@ -186,7 +184,7 @@ def training_stream(
         image_set: clean images; all are decoded once before this returns, unless prepared.
         config: see `PipelineConfig`; on JAX only `host_batches` uses `workers`.
         guard: see `usable_images`.
-        on_host: make arrays on JAX, too, for a teacher or `revive`.
+        on_host: make arrays on JAX, too, for a teacher.
 
     Raises:
         UserError: as `TrainingBatches` and `DeviceBatches` do.

@@ -61,10 +61,6 @@ class ResUnit(keras.layers.Layer):
         self.conv2.build(input_shape)
         self.built = True
 
-    def relu_pairs(self):
-        """Returns convolutions of which the second alone uses the first one's ReLU (`--revive`)."""
-        return [] if self.batch_norm else [(self.conv1, self.conv2)]
-
     def call(self, features):
         return ops.relu(self.conv2(self.conv1(features)) + features)  # eq. 1
 

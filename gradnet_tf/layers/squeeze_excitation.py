@@ -43,10 +43,6 @@ class SqueezeExcitation(keras.layers.Layer):
         self.expand.build((None, 1, 1, squeezed))
         self.built = True
 
-    def relu_pairs(self):
-        """Returns convolutions of which the second alone uses the first one's ReLU (`--revive`)."""
-        return [(self.shrink, self.expand)]
-
     def attention(self, features):
         """Returns the channel weights (N, 1, 1, C) of `features` (N, H, W, C)."""
         # keras.ops.mean accumulates in float32 whatever the features' dtype.

@@ -1,6 +1,5 @@
 """DnCNN (Zhang et al., 2017): the paper's naive denoiser; and the base that FFDNet shares."""
 
-import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -70,11 +69,6 @@ class ConvChain(DenoisingModel):
         for conv in [*self.convs[1:], self.reconstruction]:
             conv.build((None, None, None, self.filters))
         self.built = True
-
-    def relu_pairs(self):
-        """Returns convolutions of which the second alone uses the first one's ReLU (`--revive`)."""
-        pairs = itertools.pairwise([*self.convs, self.reconstruction])
-        return [] if self.batch_norm else list(pairs)
 
     def _run_chain(self, features, images):
         """Returns the chain's output for `features`, float32, shaped like `images`."""

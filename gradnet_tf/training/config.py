@@ -187,8 +187,6 @@ class TrainConfig:
         workers: threads of the input pipeline; their number does not affect the examples.
         init_from: trained weights of the same preset to start from (gradnet_small's also for
             gradnet_small_level); anything that evaluate.py's --model takes.
-        revive: give the hidden channels of --init_from that never fire new kernels, with which they
-            can learn again; the network's output is the same at first.
         teacher: trained denoisers, separated by commas, whose mean estimate of each noisy crop
             becomes a part of its target in the main stage, where it surpasses the weights of
             --init_from; published weights too, anything that evaluate.py's --model takes.
@@ -251,7 +249,6 @@ class TrainConfig:
     validate_every: int = 1000
     workers: int = 2
     init_from: str | None = None
-    revive: bool = False
     teacher: str | None = None
     teacher_share: float = 0.75
     teacher_turns: int = 1
@@ -325,10 +322,6 @@ class TrainConfig:
         require(0 <= self.naive_share < 1, "naive_share", self.naive_share, "in [0, 1)")
         own_loss = get_preset(self.preset).architecture == "CBDNet"
         require(not (self.l2_share and own_loss), "l2_share", self.l2_share, "0 for this preset")
-        require(self.init_from or not self.revive, "revive", True, "false without --init_from")
-        # Each worker has other crops and would revive other channels.
-        alone = self.strategy != "multiworker" or not self.revive
-        require(alone, "revive", True, 'false with strategy="multiworker"')
         self._check_teacher()
         has_naive = get_preset(self.preset).naive is not None
         require(has_naive or not self.naive, "naive", self.naive, "absent for this preset")

@@ -195,7 +195,6 @@ def _naive_stage(config, make_batches, validation, workdir) -> tuple[Path | None
         gradient_loss_weight=0.0,  # the naive denoiser is trained with plain L1
         joint=False,
         init_from=None,
-        revive=False,
         teacher=None,
         teacher_share=TrainConfig.teacher_share,
         teacher_turns=TrainConfig.teacher_turns,
@@ -250,17 +249,6 @@ def initial_weights(config, given=None) -> list[np.ndarray] | None:
             f"parameters. Received: {received}, channels={denoiser.channels}."
         )
     return weights
-
-
-def _revived(config, given, start: list[np.ndarray], make_batches) -> list[np.ndarray]:
-    from gradnet_tf.training.revive import revive
-
-    naive = given.build("float32") if given else None
-    model = build_model(config.preset, config.channels, naive=naive, joint=config.joint)
-    model.set_weights(start)
-    dead, channels = revive(model, make_batches(0), config.seed)
-    note(f"--revive: {dead} of {channels} hidden channels never fired; they have new kernels")
-    return model.get_weights()
 
 
 def train(
@@ -323,8 +311,6 @@ def _stages(config, make_batches, validation, given, start, workdir, quiet) -> d
         from gradnet_tf.training.teacher import teacher_of
 
         teacher_of(config)  # What cannot teach is told before the naive stage.
-    if config.revive and CheckpointStore(workdir).last_path() is None:
-        start = _revived(config, given, start, make_batches)
     naive_weights, naive_seconds = _naive_stage(config, make_batches, validation, workdir)
 
     def build():

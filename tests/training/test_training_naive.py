@@ -65,7 +65,7 @@ def run_training(config, image_set):
     def make_batches(start_step):
         fields = {name: getattr(config, name) for name in FIELDS}
         pipeline = PipelineConfig(**fields, start_step=start_step)
-        return training_stream(image_set, pipeline, on_host=bool(config.teacher or config.revive))
+        return training_stream(image_set, pipeline, on_host=bool(config.teacher))
 
     return train(config, make_batches, validation_pairs(image_set, config.sigma_min, 0, crop=32))
 
