@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Any
 
+from gradnet_tf.utils.command import delayed_signals
 from gradnet_tf.utils.errors import UserError
 
 #: Errors that fail one file and not the whole run.
@@ -57,7 +58,8 @@ def run_in_stages(
                 value = write(item, value)
             except FAILURES as error:
                 value = error
-        done(item, value)
+        with delayed_signals():
+            done(item, value)
 
 
 class _Threads:
@@ -143,4 +145,6 @@ class _Threads:
             self._writing.remove(future)
             future.result()  # raises unexpected errors
         while self._written:
-            self._done(*self._written.popleft())
+            # An item that is taken here and not passed on would be written and never counted.
+            with delayed_signals():
+                self._done(*self._written.popleft())

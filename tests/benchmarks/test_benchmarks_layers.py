@@ -13,22 +13,27 @@ from gradnet_tf.weights import FOLDER
 SIDE = 32
 
 
-@pytest.fixture(
-    scope="module", params=["gradnet_tiny_color_blind", "gradnet_small_color_blind_int8"]
-)
+#: Hidden channels that a file leaves out, of 64 in each unit; see docs/precision.md.
+LEFT_OUT = {"gradnet_tiny_color_blind": 0, "gradnet_small_color_blind_int8": 118}
+
+
+@pytest.fixture(scope="module", params=LEFT_OUT)
 def cut(request):
     content = (FOLDER / "litert" / f"{request.param}.tflite").read_bytes()
     return request.param, layers.operations_of(content, SIDE)
 
 
-def test_the_arithmetic_is_that_of_the_network(cut):
+def test_the_arithmetic_is_that_of_the_network_without_what_the_file_leaves_out(cut):
     name, operations = cut
     model = GradNet.from_preset(name.removesuffix("_int8"))
     # Blocks of pixels are made by a convolution with a 2×2 kernel of zeros and ones.
     counted = sum(each.macs for each in operations if "2×2" not in each.name)
     sobel = sum(each.macs for each in operations if each.name.startswith("depthwise"))
     assert sobel == 2 * 9 * SIDE**2 * model.channels
-    assert counted - sobel == pytest.approx(macs_per_pixel(model) * SIDE**2, rel=2e-3)
+    # A channel takes part in both 3×3 convolutions of its unit, on blocks of 2×2 pixels.
+    left_out = LEFT_OUT[name] * 2 * 9 * 64 / 4
+    expected = (macs_per_pixel(model) - left_out) * SIDE**2
+    assert counted - sobel == pytest.approx(expected, rel=2e-3)
 
 
 def test_each_operation_is_a_file_that_runs(cut):

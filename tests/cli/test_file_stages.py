@@ -1,5 +1,7 @@
 """Three steps for every item: in order, overlapping, and whole whatever happens."""
 
+import os
+import signal
 import threading
 
 import pytest
@@ -113,6 +115,35 @@ def test_an_interruption_finishes_what_is_being_written_and_begins_nothing(jobs)
         run_in_stages(range(9), int, work, write, lambda *pair: told.append(pair), jobs)
     assert sorted(written) == [0, 1] and sorted(told) == [(0, 0), (1, 1)]
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("photos")]
+
+
+@pytest.mark.parametrize("jobs", [1, 3])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_a_result_is_counted_loses_none(jobs, number):
+    """Before, a file could stand in the folder that the summary did not count."""
+    written, told = [], []
+
+    def write(item, value):
+        written.append(item)
+        return item
+
+    def done(item, value):
+        if not told:
+            os.kill(os.getpid(), number)
+        told.append(item)
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    usual = signal.signal(number, stop)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            run_in_stages(range(9), int, lambda item, value: item, write, done, jobs)
+        assert signal.getsignal(number) is stop
+    finally:
+        signal.signal(number, usual)
+    assert told and sorted(told) == sorted(written)
+    assert jobs == 3 or told == [0]
 
 
 @pytest.mark.parametrize("jobs", [1, 3])
