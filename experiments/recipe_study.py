@@ -17,6 +17,7 @@ from experiments.recipe_report import write_recipe_report
 from experiments.recipe_runs import RecipeResults, RecipeSources, StepTimes, run_recipes
 from experiments.recipe_variants import FORMS, RecipeForm, chosen_variants
 from experiments.study_command import CommonOptions, record, start
+from gradnet_tf.models.presets import PRECISIONS
 from gradnet_tf.utils.command import run_script
 from gradnet_tf.utils.files import jsonable
 from gradnet_tf.utils.options import CommandLine, Given, option
@@ -30,11 +31,13 @@ class RecipeOptions(CommonOptions):
         peers: folder of published weights; adds distillation.
         form: size of the runs.
         variants: run only this variant or group, and the baseline; may be repeated.
+        precision: dtype policy (default: the form's); float32 on a CPU without bfloat16.
     """
 
     output: str = "out/recipe"
     form: str = option("short", choices=tuple(FORMS))
     peers: str | None = None
+    precision: str | None = option(None, choices=PRECISIONS)
 
 
 COMMAND_LINE = CommandLine(RecipeOptions)
@@ -66,13 +69,20 @@ def run_recipe_study(options: RecipeOptions, form: RecipeForm, sources=None) -> 
     print(write_recipe_report(rows, times.seconds, options.output))
 
 
-def main(given: Given) -> None:
-    """Runs the study."""
-    options = given.make(RecipeOptions)
+def chosen_form(options: RecipeOptions) -> RecipeForm:
+    """Returns the form that the options name, with their steps and precision."""
     form = FORMS[options.form]
     if options.steps:
         form = dataclasses.replace(form, steps=options.steps)
-    run_recipe_study(options, form)
+    if options.precision:
+        form = dataclasses.replace(form, train={**form.train, "precision": options.precision})
+    return form
+
+
+def main(given: Given) -> None:
+    """Runs the study."""
+    options = given.make(RecipeOptions)
+    run_recipe_study(options, chosen_form(options))
 
 
 if __name__ == "__main__":

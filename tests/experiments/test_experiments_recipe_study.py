@@ -21,7 +21,7 @@ from experiments.recipe_runs import (
     build_network,
     scored_at,
 )
-from experiments.recipe_study import RecipeOptions, run_recipe_study
+from experiments.recipe_study import RecipeOptions, chosen_form, run_recipe_study
 from experiments.recipe_variants import (
     BASELINE,
     FORMS,
@@ -99,6 +99,14 @@ def test_every_variant_is_a_valid_configuration():
     # Rates and training sets do not change what a step costs.
     assert not any(one.cost for one in VARIANTS if one.group == "data")
     assert variant("adam 2e-3").cost == variant("adam 1e-3").cost == "optimizer=adam"
+
+
+def test_steps_and_precision_change_every_run_of_a_form():
+    form = chosen_form(RecipeOptions(steps=7, precision="float32"))
+    given = form.train_config(variant("batch 4"), form.steps, seed=1)
+    assert (given.steps, given.precision, given.batch_size) == (7, "float32", 4)
+    unchanged = chosen_form(RecipeOptions()).train_config(variant("batch 4"), 1, seed=1)
+    assert unchanged.precision == "mixed_bfloat16" and FORMS["short"].steps == 1200
 
 
 def test_variants_are_chosen_by_name_and_group_with_the_baseline():
