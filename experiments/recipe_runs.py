@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+import keras
 import numpy as np
 
 from datasets.pipeline.leak_guard import LeakGuard
@@ -141,6 +142,8 @@ def build_network(form: RecipeForm, variant: Variant):
     model = build_model(
         preset, precision=train.get("precision", "float32"), joint=train.get("joint", False)
     )
+    if variant.branches:
+        add_branches(model)
     if not variant.biases:
         for variable in model.variables:
             if variable.name == "bias":  # initialized with zeros
@@ -150,6 +153,54 @@ def build_network(form: RecipeForm, variant: Variant):
 
 def _with_arguments(preset, arguments: Mapping):
     return dataclasses.replace(preset, arguments={**preset.arguments, **arguments})
+
+
+#: 3×3 filters of the branches: a 1×1 convolution, Sobel in x and y, and the Laplacian.
+_BRANCHES = np.array(
+    [
+        [[0, 0, 0], [0, 1, 0], [0, 0, 0]],
+        [[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]],
+        [[-1, -2, -1], [0, 0, 0], [1, 2, 1]],
+        [[0, 1, 0], [1, -4, 1], [0, 1, 0]],
+    ],
+    np.float32,
+)
+
+
+class BranchedConv(keras.layers.Conv2D):
+    """A 3×3 convolution that trains as a sum of branches and computes as one kernel.
+
+    Beside the kernel K there is a 1×1 convolution before each of four fixed 3×3 filters, as in the
+    edge-enhanced blocks of EFDN (arXiv 2204.08759): `K + Σ fᵢ·Wᵢ`, filter fᵢ times the (Cin, Cout)
+    matrix Wᵢ. `kernel` is the sum, with which a plain convolution computes the same.
+    """
+
+    def add_branches(self) -> None:
+        """Adds the matrices, zero at first, to a built layer."""
+        self._tracker.unlock()
+        self.matrices = self.add_weight(
+            shape=(len(_BRANCHES), 1, *self._kernel.shape[2:]), initializer="zeros", name="matrices"
+        )
+        self._tracker.lock()
+
+    @property
+    def kernel(self):
+        branches = keras.ops.tensordot(_BRANCHES, self.matrices[:, 0], axes=((0,), (0,)))
+        return keras.ops.cast(self._kernel + branches, self.compute_dtype)
+
+    def load_own_variables(self, store):
+        self._kernel.assign(store["0"])
+        self.bias.assign(store["1"])
+        self.matrices.assign(keras.ops.zeros_like(self.matrices))
+
+
+def add_branches(model) -> None:
+    """Makes 3×3 convolutions train as `BranchedConv`, but not those from or to pixels."""
+    for layer in model._flatten_layers():
+        if type(layer) is keras.layers.Conv2D and layer.kernel_size == (3, 3):
+            if min(layer.kernel.shape[2:]) > model.depth:
+                layer.__class__ = BranchedConv
+                layer.add_branches()
 
 
 class StepTimes:
@@ -206,9 +257,14 @@ class StepTimes:
         shape = (config.batch_size, config.crop_size, config.crop_size, config.channels)
         batch = [generator.random(shape, np.float32) for _ in range(2)]
 
+        # With `teacher_crops` the teacher runs in the first steps alone.
+        shown = config.steps * config.batch_size
+        share = min(1.0, (config.teacher_crops or shown) / shown)
+
         def run():
-            for _ in range(_BLOCK_STEPS):
-                target = teacher.targets(*batch) if teacher else batch[1]
+            for step in range(_BLOCK_STEPS):
+                taught = teacher and step < share * _BLOCK_STEPS
+                target = teacher.targets(*batch) if taught else batch[1]
                 engine.step((batch[0], target), 1e-3)["loss"]
 
         return run

@@ -27,6 +27,7 @@ class Variant:
         network: arguments of the form's preset that differ from it.
         naive: arguments of its naive denoiser that differ.
         biases: whether the network learns biases; if not, they stay at zero.
+        branches: whether its inner convolutions train as `experiments.recipe_runs.BranchedConv`.
         teacher: whether a published DnCNN is the teacher; see `TrainConfig`.
     """
 
@@ -37,6 +38,7 @@ class Variant:
     network: Mapping = dataclasses.field(default_factory=dict)
     naive: Mapping = dataclasses.field(default_factory=dict)
     biases: bool = True
+    branches: bool = False
     teacher: bool = False
 
     @property
@@ -46,7 +48,8 @@ class Variant:
         changes = [f"{name}={self.train[name]}" for name in fields]
         changes += [f"{name}={self.network[name]}" for name in sorted(self.network)]
         changes += [f"naive {name}={self.naive[name]}" for name in sorted(self.naive)]
-        changes += ["no biases"] * (not self.biases) + ["teacher"] * self.teacher
+        changes += ["no biases"] * (not self.biases) + ["branches"] * self.branches
+        changes += ["teacher"] * self.teacher
         return ", ".join(changes)
 
 
@@ -78,10 +81,12 @@ VARIANTS = (
     _changed("L2 for the last tenth", "objective", l2_share=0.1),
     _changed("EMA 0.999", "objective", ema=0.999),
     _changed("EMA 0.999, constant rate", "objective", ema=0.999, schedule="constant"),
-    Variant("DnCNN as teacher", "objective", teacher=True),
+    # Its targets are computed once, for a quarter of the crops, and come again in the same noise.
+    Variant("DnCNN as teacher", "objective", {"teacher_crops": 1000}, teacher=True),
     _changed("weight decay 0.3", "weight decay", weight_decay=0.3),
     _changed("weight decay 1", "weight decay", weight_decay=1.0),
     Variant("no biases", "network", biases=False),
+    Variant("parallel branches", "network", branches=True),
     # The arithmetic of the baseline, within 5%: 32 channels in 2 modules of 1 ResUnit, on blocks of
     # 2×2 pixels; ψ with 4 layers of 16 channels, 9% of it.
     _shaped("3 units of 23 channels", width=23, num_units=3),

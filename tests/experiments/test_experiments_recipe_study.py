@@ -6,6 +6,7 @@ import json
 import keras
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from benchmarks.results.complexity import macs_per_pixel
 from experiments.recipe_report import (
@@ -15,6 +16,7 @@ from experiments.recipe_report import (
     write_recipe_report,
 )
 from experiments.recipe_runs import (
+    BranchedConv,
     CheckedImages,
     RecipeResults,
     StepTimes,
@@ -86,7 +88,7 @@ def sources(tmp_path):
 
 def test_every_variant_is_a_valid_configuration():
     form = FORMS["short"]
-    configs = {one.name: form.train_config(one, form.steps, 1) for one in VARIANTS}
+    configs = {one.name: form.train_config(one, form.steps, 1, "a.mat") for one in VARIANTS}
     assert len(configs) == len(VARIANTS) and BASELINE in configs
     base = configs[BASELINE]
     assert (base.optimizer, base.learning_rate, base.batch_size) == ("muon", 2e-3, 8)
@@ -128,6 +130,68 @@ def test_a_network_without_biases_keeps_them_at_zero():
     assert biases and not any(np.any(variable.numpy()) for variable in biases)
 
 
+def test_branches_fold_into_the_kernels_of_the_plain_network(tmp_path):
+    """The sum of separate convolutions is what the one kernel computes."""
+    form = FORMS["short"]
+    form = dataclasses.replace(form, train={**form.train, "precision": "float32"})
+    plain, branched = (
+        build_network(form, variant(name)) for name in (BASELINE, "parallel branches")
+    )
+    matrices = [each for each in branched.trainable_variables if each.name == "matrices"]
+    layers = [each for each in branched._flatten_layers() if isinstance(each, BranchedConv)]
+    # Two in each of two units, two fusions, and the two inner ones of ψ.
+    assert len(matrices) == len(layers) == 8
+    draw = np.random.default_rng(0)
+    for each in matrices:
+        each.assign(draw.normal(0, 0.02, each.shape))
+    for ours, theirs in zip(plain._flatten_layers(), branched._flatten_layers(), strict=True):
+        if isinstance(theirs, keras.layers.Conv2D):
+            ours.set_weights([np.asarray(theirs.kernel), np.asarray(theirs.bias)])
+        elif isinstance(theirs, keras.layers.Dense):
+            ours.set_weights(theirs.get_weights())
+    image = draw.random((1, 20, 24, 3), np.float32)
+    expected = np.asarray(branched(image))
+    np.testing.assert_allclose(np.asarray(plain(image)), expected, atol=1e-5)
+    branched.save_weights(tmp_path / "branched.weights.h5")
+    branched.load_weights(tmp_path / "branched.weights.h5")
+    np.testing.assert_allclose(np.asarray(branched(image)), expected, atol=1e-5)
+    assert not any(np.any(each.numpy()) for each in matrices)
+
+    layer = layers[0]
+    layer.matrices.assign(draw.normal(0, 0.1, layer.matrices.shape))
+    features = draw.random((1, 9, 8, layer.kernel.shape[2]), np.float32)
+    total = scipy_convolved(features, np.asarray(layer._kernel))
+    filters = ("delta", "sobel x", "sobel y", "laplacian")
+    for matrix, name in zip(layer.matrices.numpy()[:, 0], filters, strict=True):
+        mixed = features @ matrix
+        for channel in range(mixed.shape[-1]):
+            total[..., channel] += edge_filtered(mixed[0, ..., channel], name)
+    found = keras.ops.conv(features, layer.kernel, padding="same")
+    np.testing.assert_allclose(np.asarray(found)[0], total, atol=1e-4)
+
+
+def scipy_convolved(features, kernel):
+    return np.stack(
+        [
+            sum(
+                ndimage.correlate(features[0, ..., i], kernel[..., i, o], mode="constant")
+                for i in range(kernel.shape[2])
+            )
+            for o in range(kernel.shape[3])
+        ],
+        axis=-1,
+    )
+
+
+def edge_filtered(picture, name):
+    """SciPy's own filters; its Sobel correlates with the difference from left to right."""
+    if name == "delta":
+        return picture
+    if name == "laplacian":
+        return ndimage.laplace(picture, mode="constant")
+    return ndimage.sobel(picture, axis={"sobel x": 1, "sobel y": 0}[name], mode="constant")
+
+
 def test_networks_of_other_shapes_cost_what_the_baseline_does():
     form = FORMS["short"]
     baseline = macs_per_pixel(build_network(form, variant(BASELINE)))
@@ -148,7 +212,7 @@ def test_a_study_resumes_and_gives_costlier_steps_fewer(sources, tmp_path, capsy
     names = ("DnCNN as teacher", "EMA 0.999, constant rate")
     asked = RecipeOptions(output=str(tmp_path), seeds=1, variants=names, peers="unused")
     # A step of the teacher's takes twice the time, one with averages the same.
-    times = {"teacher": {"variant": 2.0, "baseline": 1.0}}
+    times = {"teacher_crops=1000, teacher": {"variant": 2.0, "baseline": 1.0}}
     times["ema=0.999"] = {"variant": 1.01, "baseline": 1.0}
     write_json(tmp_path / "step_times.json", times)
     with pytest.raises(Interrupted, match="after 0 of 4 runs"):
