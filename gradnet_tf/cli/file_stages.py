@@ -1,12 +1,12 @@
 """A pipeline of three stages for files: read, work, write. Several files may be in flight."""
 
 import collections
+import signal
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Any
 
-from gradnet_tf.utils.command import delayed_signals
 from gradnet_tf.utils.errors import UserError
 
 #: Errors that fail one file and not the whole run.
@@ -58,8 +58,32 @@ def run_in_stages(
                 value = write(item, value)
             except FAILURES as error:
                 value = error
-        with delayed_signals():
-            done(item, value)
+        done(item, value)
+
+
+# Signals that end a command; not all systems have all of them.
+_ENDING = [
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+]
+
+
+def _undisturbed(call: Callable[[], None]) -> None:
+    """Calls a function; Ctrl-C, SIGTERM and SIGHUP wait for its end, if they have a handler."""
+    usual: dict[int, Callable] = {}
+    seen: dict[int, object] = {}
+    try:
+        if threading.current_thread() is threading.main_thread():
+            for number in _ENDING:
+                handler = signal.getsignal(number)
+                if callable(handler) and not isinstance(handler, signal.Handlers):
+                    usual[number] = handler
+                    signal.signal(number, seen.__setitem__)
+        call()
+    finally:
+        for number, handler in usual.items():
+            signal.signal(number, handler)
+        for number, frame in seen.items():
+            usual[number](number, frame)
 
 
 class _Threads:
@@ -146,5 +170,4 @@ class _Threads:
             future.result()  # raises unexpected errors
         while self._written:
             # An item that is taken here and not passed on would be written and never counted.
-            with delayed_signals():
-                self._done(*self._written.popleft())
+            _undisturbed(lambda: self._done(*self._written.popleft()))

@@ -271,32 +271,6 @@ def remembered_interrupt() -> Iterator[None]:
         raise KeyboardInterrupt
 
 
-#: Signals that end a command; not all systems have all of them.
-_ENDING = [
-    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
-]
-
-
-@contextlib.contextmanager
-def delayed_signals() -> Iterator[None]:
-    """Lets Ctrl-C, SIGTERM and SIGHUP wait for the end of the block, if they have a handler."""
-    usual: dict[int, Callable] = {}
-    seen: dict[int, object] = {}
-    try:
-        if threading.current_thread() is threading.main_thread():
-            for number in _ENDING:
-                handler = signal.getsignal(number)
-                if callable(handler) and not isinstance(handler, signal.Handlers):
-                    usual[number] = handler
-                    signal.signal(number, seen.__setitem__)
-        yield
-    finally:
-        for number, handler in usual.items():
-            signal.signal(number, handler)
-        for number, frame in seen.items():
-            usual[number](number, frame)
-
-
 def run_script(
     main: Callable[[Given], int | None],
     doc: str | None,

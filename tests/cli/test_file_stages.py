@@ -117,9 +117,8 @@ def test_an_interruption_finishes_what_is_being_written_and_begins_nothing(jobs)
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("photos")]
 
 
-@pytest.mark.parametrize("jobs", [1, 3])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_while_a_result_is_counted_loses_none(jobs, number):
+def test_a_signal_while_a_result_is_counted_loses_none(number):
     """Before, a file could stand in the folder that the summary did not count."""
     written, told = [], []
 
@@ -138,12 +137,11 @@ def test_a_signal_while_a_result_is_counted_loses_none(jobs, number):
     usual = signal.signal(number, stop)
     try:
         with pytest.raises(KeyboardInterrupt):
-            run_in_stages(range(9), int, lambda item, value: item, write, done, jobs)
+            run_in_stages(range(9), int, lambda item, value: item, write, done, 3)
         assert signal.getsignal(number) is stop
     finally:
         signal.signal(number, usual)
     assert told and sorted(told) == sorted(written)
-    assert jobs == 3 or told == [0]
 
 
 @pytest.mark.parametrize("jobs", [1, 3])
