@@ -8,7 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.recipe_variants import BASELINE, EQUAL_STEPS, EQUAL_TIME, VARIANTS
+from experiments.recipe_variants import (
+    BASELINE,
+    EQUAL_STEPS,
+    EQUAL_TIME,
+    SAME_COST,
+    VARIANTS,
+)
 from experiments.study_report import draw_bars
 from experiments.study_statistics import summarise
 from gradnet_tf.utils.errors import UserError
@@ -21,7 +27,7 @@ NOTE = (
     "from seed to seed. “Mean” is that of the columns before it. Differences are to “{baseline}” "
     "under the same seed, with the number of seeds in which the variant is better. “Step” is the "
     "CPU time of a step relative to the baseline's; at equal time a variant has as many steps as "
-    "take the baseline's CPU time, and no run of its own where a step costs the same."
+    "take the baseline's CPU time, and no run of its own where a step costs the same. “–”: not run."
 )
 
 
@@ -125,10 +131,8 @@ def recipe_table(rows: Sequence[dict], step_times: Mapping[str, Mapping[str, flo
         cells = [scores_of(rows, variant, EQUAL_STEPS, column) for column in [*columns, MEAN]]
         times = step_times.get(costs[variant])
         apart = scores_of(rows, variant, EQUAL_TIME, MEAN)
-        same_cost = not any(
-            row["variant"] == variant and row["compared"] == EQUAL_TIME for row in rows
-        )
-        at_time = cells[-1] if same_cost else apart
+        same_cost = not times or abs(times["variant"] / times["baseline"] - 1) < SAME_COST
+        at_time = cells[-1] if same_cost and apart is None else apart
         own = variant == BASELINE
         lines.append(
             [

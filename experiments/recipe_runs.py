@@ -15,6 +15,7 @@ from experiments.recipe_variants import (
     BASELINE,
     EQUAL_STEPS,
     EQUAL_TIME,
+    SAME_COST,
     RecipeForm,
     Variant,
 )
@@ -30,9 +31,6 @@ from gradnet_tf.utils.errors import UserError
 from gradnet_tf.utils.files import write_json
 
 TEACHER_FILE = "dncnn/GD_Color_Blind.mat"
-# Step times that differ by less count as equal, because other work on the machine blurs the
-# measurement: no run at equal time is made.
-_SAME_COST = 0.05
 # Steps are timed in blocks, alternating with the baseline's.
 _BLOCKS, _BLOCK_STEPS = 8, 5
 
@@ -227,7 +225,7 @@ class StepTimes:
         if variant.cost not in self.seconds:
             self._measure(variant, baseline)
         own, base = (self.seconds[variant.cost][name] for name in ("variant", "baseline"))
-        if abs(own / base - 1) < _SAME_COST:
+        if abs(own / base - 1) < SAME_COST:
             return None
         return max(1, round(self._form.steps * base / own))
 

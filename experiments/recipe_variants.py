@@ -8,6 +8,9 @@ from gradnet_tf.training.config import TrainConfig, require
 
 EQUAL_STEPS, EQUAL_TIME = "equal steps", "equal time"
 BASELINE = "muon 2e-3"
+#: Step times that differ by less count as equal, because other work on the machine blurs the
+#: measurement: no run at equal time is made.
+SAME_COST = 0.05
 # Fields that change the training data or the learning rate, but not the cost of a step.
 _FREE_FIELDS = frozenset(
     "learning_rate schedule weight_decay scales crop_candidates color_jitter frame_share".split()

@@ -278,6 +278,10 @@ def test_the_table_has_spread_wins_and_equal_time(tmp_path):
     adam = cells["adam 2e-3"]
     assert adam[1:4] == ["0.80", "29.40 ± 0.40", "31.00 ± 0.00"]
     assert adam[4:] == ["30.20 ± 0.20", "−0.85 (0 of 3)", "32.05 ± 0.05", "+1.00 (3 of 3)"]
+    # Without its run at equal time nothing is said about it.
+    part = write_recipe_report([r for r in rows if r["compared"] == EQUAL_STEPS], times, tmp_path)
+    unknown = next(line for line in part.splitlines() if line.startswith("| adam 2e-3"))
+    assert unknown.endswith("−0.85 (0 of 3) | – | – |")
     # A step that costs the same needs no run of its own.
     assert cells["CC-BY photos"][-2:] == ["31.25 ± 0.05", "+0.20 (3 of 3)"]
     assert table[-1].endswith("Steps: 9. Seeds: 3.")
