@@ -61,6 +61,14 @@ def in_own_process(
     return json.loads(done.stdout.splitlines()[-1])
 
 
+def processor_kind() -> str:
+    """Returns the instructions that decide how fast this processor multiplies, such as "avx2"."""
+    from gradnet_tf.runtimes.choose_runtime import processor_flags
+
+    kinds = ("amx_bf16", "avx512_bf16", "avx512_vnni", "avx2")
+    return next((kind for kind in kinds if kind in processor_flags()), "other")
+
+
 def best_times(calls: Sequence[Callable[[], object]], rounds: int) -> list[float]:
     """Returns the best time of each call in seconds; all take turns, round after round."""
     best = [float("inf")] * len(calls)

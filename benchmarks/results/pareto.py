@@ -1,9 +1,13 @@
 """Quality against time of the rows of the results table, as a picture."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.results.table_models import OURS
+
+# Height of the picture in dB, and the part of it that a line of text needs.
+_SPAN, _LINE = 1.5, 0.05
 
 
 def points(
@@ -41,6 +45,18 @@ def front(found: Sequence[tuple[float, float, dict]]) -> list[tuple[float, float
     return kept
 
 
+def _apart(heights: Sequence[float], times: Sequence[float]) -> list[float]:
+    """Returns where labels stand: near their points, and not on each other."""
+    placed: dict[int, float] = {}
+    for index in sorted(range(len(heights)), key=heights.__getitem__):
+        # A label is about as long as a factor of three in time.
+        near = [
+            placed[other] for other in placed if abs(math.log(times[other] / times[index])) < 1.1
+        ]
+        placed[index] = max([heights[index], *(other + _LINE * _SPAN for other in near)])
+    return [placed[index] for index in range(len(heights))]
+
+
 def draw(found: Sequence[tuple[float, float, dict]], title: str, note: str, path: Path) -> None:
     """Draws the points of a set, ours dark, with a line through the front.
 
@@ -55,19 +71,35 @@ def draw(found: Sequence[tuple[float, float, dict]], title: str, note: str, path
     import matplotlib
 
     matplotlib.use("Agg")
-    from matplotlib import pyplot
+    from matplotlib import pyplot, ticker
 
     figure, axes = pyplot.subplots(figsize=(8, 5))
     line = front(found)
-    axes.step([p[0] for p in line], [p[1] for p in line], where="post", color="#d0d0d0", zorder=0)
-    for ms, psnr, row in found:
+    # Far worse rows stand at the lower edge, with their score: the others would be one spot.
+    floor = max(p[1] for p in found) - _SPAN
+    shown = [(ms, max(psnr, floor), psnr, row) for ms, psnr, row in found]
+    steps = [max(p[1], floor) for p in line]
+    axes.step([p[0] for p in line], steps, where="post", color="#d0d0d0", zorder=0)
+    heights = _apart([height for _, height, *_ in shown], [ms for ms, *_ in shown])
+    for (ms, height, psnr, row), text in zip(shown, heights, strict=True):
         color = "#1f5f8b" if row["group"] == OURS else "#909090"
-        axes.scatter([ms], [psnr], color=color)
-        axes.annotate(
-            row["model"], (ms, psnr), (5, 4), textcoords="offset points", color=color, fontsize=8
+        axes.scatter([ms], [height], color=color, marker="v" if psnr < floor else "o")
+        label = axes.annotate(
+            f"{row['model']}, {psnr:.2f} dB" if psnr < floor else row["model"],
+            (ms, height),
+            (ms * 1.06, text),
+            color=color,
+            fontsize=8,
+            va="center",
+            arrowprops={"arrowstyle": "-", "color": color, "lw": 0.4},
         )
+        label.set_in_layout(False)
     axes.set_xscale("log")
-    axes.margins(x=0.25, y=0.1)
+    axes.margins(x=0.3)
+    axes.set_ylim(min(height for _, height, *_ in shown) - 0.15, max(heights) + 0.15)
+    axes.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter("{x:,.0f}")
+    axes.xaxis.set_minor_formatter(ticker.NullFormatter())
     axes.set_xlabel("milliseconds per megapixel")
     axes.set_ylabel("PSNR, dB")
     axes.set_title(title)

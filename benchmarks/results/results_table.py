@@ -103,6 +103,7 @@ def require_own_speed(output: Path) -> None:
 
 def measure_speed(entries, sigma: float, load: Loader, output: Path, options: Options) -> None:
     """Measures every row, in color and in gray, and updates speed.json after each."""
+    from benchmarks.measuring import processor_kind
     from benchmarks.results import table_speed
     from gradnet_tf.models.classical import classical_denoiser, classical_name
     from gradnet_tf.utils.files import write_json
@@ -123,7 +124,8 @@ def measure_speed(entries, sigma: float, load: Loader, output: Path, options: Op
             side = table_speed.SIDE
             note = (
                 f"Milliseconds per megapixel: median of {options.runs} runs (one if slow) on "
-                f"{side}×{side} pixels, {options.threads} threads, {table_speed.processor()}."
+                f"{side}×{side} pixels, {options.threads} threads, {table_speed.processor()} "
+                f"({processor_kind()})."
             )
             rows = table_speed.merged(read_speed(output)["rows"], [row])
             require_own_speed(output)

@@ -24,8 +24,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import numpy as np
 
-from benchmarks.measuring import in_own_process
-from gradnet_tf.runtimes.choose_runtime import processor_flags
+from benchmarks.measuring import in_own_process, processor_kind
 from gradnet_tf.utils.command import run_script
 from gradnet_tf.utils.console import note
 from gradnet_tf.utils.errors import EXIT_OK, EXIT_SOME_FAILED
@@ -67,8 +66,6 @@ class Options:
 
 
 COMMAND_LINE = CommandLine(Options)
-#: Instructions that divide processors into kinds of their own.
-_KINDS = ("amx_bf16", "avx512_bf16", "avx512_vnni", "avx2")
 #: Ratios of an earlier run by kind of processor, and by what part more is slower than chance.
 STORED, _TOLERANCE = Path(__file__).with_name("ratios.json"), 0.1
 _PEAK_SIDE = 2048
@@ -196,7 +193,7 @@ def _ratio(case: dict, peer: dict) -> float:
 def main(given: Given) -> int:
     """Times, prints the tables, and compares or stores the ratios."""
     options = given.make(Options)
-    kind = next((flag for flag in _KINDS if flag in processor_flags()), "other")
+    kind = processor_kind()
     if options.train:
         return _time_training(options, kind)
     if options.photos:

@@ -100,6 +100,14 @@ def test_the_front_has_what_nothing_beats_in_time_and_quality():
     assert [point[0] for point in pareto.front(found)] == [100, 700]
 
 
+def test_labels_of_near_points_stand_apart():
+    heights = pareto._apart([31.0, 31.01, 30.99, 30.2, 31.0], [100, 105, 110, 100, 5000])
+    near = sorted(heights[:3])
+    assert near[0] == 30.99 and min(np.diff(near)) >= 0.05
+    # Others stay where their points are: one far below, one at another time.
+    assert heights[3:] == [30.2, 31.0]
+
+
 def test_sets_with_timed_rows_get_a_picture_that_replaces_only_our_own(tmp_path):
     rows = [row("fast", psnr=29.0), row("slow", psnr=31.0), row(dataset="set12")]
     speed = {"rows": [timed("fast", 100), timed("slow", 900)], "note": "two threads"}
