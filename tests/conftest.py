@@ -14,8 +14,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     for _name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"):
         os.environ.setdefault(_name, "1")
 
-# JAX computes the same without LLVM's optimizations and compiles in a third of the time, of which
-# the tests need far more than for their steps.
+# Without LLVM's optimizations JAX compiles much faster, and compiling is most of what its tests do.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 
 

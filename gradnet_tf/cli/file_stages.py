@@ -75,7 +75,7 @@ def _undisturbed(call: Callable[[], None]) -> None:
         if threading.current_thread() is threading.main_thread():
             for number in _ENDING:
                 handler = signal.getsignal(number)
-                if callable(handler) and not isinstance(handler, signal.Handlers):
+                if callable(handler):  # neither ignored nor the system's own
                     usual[number] = handler
                     signal.signal(number, seen.__setitem__)
         call()
