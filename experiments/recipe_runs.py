@@ -186,10 +186,14 @@ class BranchedConv(keras.layers.Conv2D):
         branches = keras.ops.tensordot(_BRANCHES, self.matrices[:, 0], axes=((0,), (0,)))
         return keras.ops.cast(self._kernel + branches, self.compute_dtype)
 
+    # Keras' own stores the sum, from which a resumed run would go on with other branches.
+    def save_own_variables(self, store):
+        for index, variable in enumerate(self.weights):
+            store[str(index)] = variable
+
     def load_own_variables(self, store):
-        self._kernel.assign(store["0"])
-        self.bias.assign(store["1"])
-        self.matrices.assign(keras.ops.zeros_like(self.matrices))
+        for index, variable in enumerate(self.weights):
+            variable.assign(store[str(index)])
 
 
 def add_branches(model) -> None:
