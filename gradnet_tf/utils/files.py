@@ -78,7 +78,7 @@ def make_folder(path: str | os.PathLike) -> None:
     """Creates a folder and its parents, at any depth; does nothing if it exists.
 
     Raises:
-        OSError: it cannot be created, or a file has its name.
+        OSError: it cannot be created, or a file has its name. No parent made for it is left.
     """
     missing, path = [], os.path.abspath(path)
     while not os.path.isdir(path):
@@ -87,12 +87,18 @@ def make_folder(path: str | os.PathLike) -> None:
         if parent == path:
             break
         path = parent
+    made = []
     for each in reversed(missing):
         try:
             os.mkdir(each)
-        except FileExistsError:
-            if not os.path.isdir(each):  # otherwise another process was faster
-                raise
+            made.append(each)
+        except OSError:
+            if os.path.isdir(each):  # another process was faster
+                continue
+            for new in reversed(made):
+                with contextlib.suppress(OSError):
+                    os.rmdir(new)
+            raise
 
 
 def require_writable(folder: str | os.PathLike, given: str) -> None:

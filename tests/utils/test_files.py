@@ -121,6 +121,23 @@ def test_folders_are_made_1500_levels_deep(tmp_path, monkeypatch):
         (os.unlink if os.path.isfile(path) else os.rmdir)(path)
 
 
+def test_a_folder_that_cannot_be_made_leaves_no_parents(tmp_path):
+    (tmp_path / "there").mkdir()
+    too_long = os.path.join(tmp_path, "there", *["d"] * 3000)
+    with pytest.raises(OSError, match="too long"):
+        make_folder(too_long)
+    assert list((tmp_path / "there").iterdir()) == []
+    (tmp_path / "there" / "file").write_text("kept")
+    with pytest.raises(OSError):
+        make_folder(tmp_path / "new" / "folder" / ("n" * 300))
+    with pytest.raises(FileExistsError):
+        make_folder(tmp_path / "there" / "file" / "folder")
+    assert [str(p.relative_to(tmp_path)) for p in sorted(tmp_path.rglob("*"))] == [
+        "there",
+        "there/file",
+    ]
+
+
 def test_drives_that_refuse_permissions_are_written(tmp_path, monkeypatch):
     def refuse(*_, **__):
         raise PermissionError(1, "Operation not permitted")
