@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from datasets.pipeline.leak_guard import LeakGuard, usable_images
-from datasets.pipeline.mixture import MixedSet, known_sizes, parts_of, real_sets
+from datasets.pipeline.mixture import MixedSet, info_of, known_sizes, parts_of, real_sets
 from datasets.pipeline.pipeline_config import PipelineConfig
 from datasets.sets.image_set import ImageSet, central_crop
 from gradnet_tf.degradations import add_gaussian_noise
@@ -170,6 +170,7 @@ class TrainingBatches:
         self._store = ImageStore(image_set.load, indices, config.memory_limit)
         self._real = ImageStore(image_set.noisy, indices, config.memory_limit)
         self._is_real: list[bool] = []
+        self._is_drawn: list[bool] = []
         if name and (real := real_sets(image_set)):
             raise UserError(
                 f"{name} needs a noise level, but the noise of {real[0]} is real.\n"
@@ -181,6 +182,7 @@ class TrainingBatches:
             if image is not None:
                 self._store.put(len(indices) - 1, image)
             self._is_real.append(self._keep_partner(image_set, index, image))
+            self._is_drawn.append(info_of(image_set, index).drawn)
         _warn_of_large_set(image_set, sizes, sum(self._is_real), config)
         self.sampler = CropSampler(
             sizes, config.crop_size, config.sigma_min, config.sigma_max, config.seed
@@ -253,7 +255,8 @@ class TrainingBatches:
                     pixels[position] = change_colors(pixels[position], augmentation)
                 if augmentation.random() < self.config.frame_share:
                     frames[position] = frame_of(pixels[position], augmentation)
-                if augmentation.random() < self.config.chroma_share:
+                stored = augmentation.random() < self.config.chroma_share
+                if stored and not self._is_drawn[choice.image]:
                     pixels[position] = halve_chroma(pixels[position], augmentation)
             sigma[position] = choice.sigma
             if self.config.degradation:

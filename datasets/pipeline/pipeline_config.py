@@ -50,7 +50,8 @@ class PipelineConfig:
         crop_candidates: number of random crops from which the most textured is taken.
         color_jitter: share of the crops whose colors are changed; see `change_colors`.
         frame_share: share of the crops that get a flat frame without noise.
-        chroma_share: share of the crops whose colors get half the resolution; see `halve_chroma`.
+        chroma_share: share of the crops whose colors get half the resolution, see `halve_chroma`,
+            except those of drawings.
     """
 
     batch_size: int

@@ -179,6 +179,7 @@ DRAWINGS = DatasetInfo(
     splits=("train", "validation"),
     **TRAINABLE,
     counts=COUNTS,
+    drawn=True,
     protocol=Protocol(
         split="generated from their number: text, line art, screenshots, surfaces",
         compares_with="none; for training beside photographs",

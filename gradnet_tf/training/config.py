@@ -207,7 +207,8 @@ class TrainConfig:
         frame_share: fraction of the crops, 0 to 1, with a flat frame without noise around a part of
             them, like a letterbox or a passe-partout.
         chroma_share: fraction of the color crops, 0 to 1, whose colors get half the resolution, as
-            in most JPEG files. Downscaled copies have sharper colors than photographs as they are.
+            in most JPEG files, except those of drawings. Downscaled copies have sharper colors
+            than photographs as they are.
     """
 
     preset: str = option("gradnet_small", names=tuple(PRESETS))

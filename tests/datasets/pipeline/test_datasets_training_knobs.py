@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from datasets.pipeline.batches import TrainingBatches, change_colors, frame_of, halve_chroma
+from datasets.pipeline.mixture import at_scales, find_training_mixture
 from datasets.pipeline.pipeline_config import PipelineConfig
 from datasets.pipeline.stream import TrainingInput, host_batches, training_stream
 from datasets.sets.catalog import find_dataset
@@ -180,6 +181,25 @@ def test_the_blocks_are_those_of_a_jpeg_file():
     ]
     plain = np.abs(crop - stored).mean()
     assert min(errors) < 0.7 < 3 < plain
+
+
+def test_drawings_keep_their_colors():
+    """In a mixture, at two scales and alone, beside photographs that lose theirs."""
+    mixed = find_training_mixture("sample:1,drawings:1")[0].with_parts(lambda part: part.first(6))
+    for images in (mixed, at_scales(mixed, (1, 0.8)), mixed.parts[1]):
+        config = dataclasses.replace(CONFIG, chroma_share=1.0, steps=None)
+        batches = TrainingBatches(images, config)
+        plain = TrainingBatches(images, dataclasses.replace(config, chroma_share=0.0))
+        changed = {"drawings": [], "sample": []}
+        for step in range(6):
+            pairs = zip(batches.batch(step)[1], plain.batch(step)[1], strict=True)
+            for number, (crop, before) in enumerate(pairs, 8 * step):
+                name = images.names[batches.sampler.choose(number).image]
+                photographed = name.startswith("sample/")
+                changed["sample" if photographed else "drawings"].append((crop != before).any())
+        assert len(changed["drawings"]) > 12 and not any(changed["drawings"])
+        # A gray photograph may have nothing to lose.
+        assert images is mixed.parts[1] or np.mean(changed["sample"]) > 0.8
 
 
 def test_textured_crops_are_taken():
