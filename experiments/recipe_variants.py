@@ -13,8 +13,7 @@ BASELINE = "muon 2e-3"
 SAME_COST = 0.05
 # Fields that change the training data or the learning rate, but not the cost of a step.
 _FREE_FIELDS = frozenset(
-    "learning_rate schedule weight_decay scales crop_candidates color_jitter frame_share "
-    "chroma_share".split()
+    "learning_rate schedule weight_decay scales crop_candidates color_jitter frame_share".split()
 )
 _SCALES = (1.0, 0.7, 0.5, 0.35)
 

@@ -301,7 +301,7 @@ def training_batches(
     from datasets.pipeline.tf_pipeline import training_dataset
 
     names = "channels batch_size crop_size sigma_min sigma_max seed workers".split()
-    names += "crop_candidates color_jitter frame_share chroma_share".split()
+    names += "crop_candidates color_jitter frame_share".split()
     fields = {name: getattr(config, name) for name in names}
     dataset = training_dataset(images, PipelineConfig(**fields, start_step=start_step))
     if not clean_as_guide:

@@ -1,4 +1,4 @@
-"""Training batches as a pure function of their index (without TensorFlow).
+"""Training batches as a pure function of their index (NumPy only).
 
 Batch k of a run contains the examples n = k · batch_size … k · batch_size + batch_size − 1, and
 example n is determined by (seed, n). Nothing depends on earlier calls, so any worker can make any
@@ -9,11 +9,10 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable
 
-import cv2
 import numpy as np
 
 from datasets.pipeline.leak_guard import LeakGuard, usable_images
-from datasets.pipeline.mixture import MixedSet, info_of, known_sizes, parts_of, real_sets
+from datasets.pipeline.mixture import MixedSet, known_sizes, parts_of, real_sets
 from datasets.pipeline.pipeline_config import PipelineConfig
 from datasets.sets.image_set import ImageSet, central_crop
 from gradnet_tf.degradations import add_gaussian_noise
@@ -78,26 +77,6 @@ def change_colors(crop: np.ndarray, generator: np.random.Generator) -> np.ndarra
     gray = image.mean(axis=2, keepdims=True)
     image = gray + (image - gray) * np.float32(generator.uniform(0, 2.5))
     image *= generator.uniform(0.6, 1.25, size=channels).astype(np.float32)
-    return np.clip(np.rint(image), 0, 255).astype(np.uint8)
-
-
-def halve_chroma(crop: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """Stores the colors of a crop at half its resolution, as most JPEG files do (4:2:0).
-
-    Cb and Cr are averaged over 2×2 pixels, whose grid starts at a random pixel, and enlarged
-    linearly; the luma stays. Input and output are uint8 (H, W, 3).
-    """
-    height, width = crop.shape[:2]
-    top, left = (int(start) for start in generator.integers(2, size=2))
-    below, right = (height + top) % 2, (width + left) % 2
-    padded = cv2.copyMakeBorder(crop, top, below, left, right, cv2.BORDER_REPLICATE)
-    luma_chroma = cv2.cvtColor(padded.astype(np.float32), cv2.COLOR_RGB2YCrCb)
-    chroma = np.ascontiguousarray(luma_chroma[..., 1:])
-    size = chroma.shape[1], chroma.shape[0]
-    half = cv2.resize(chroma, (size[0] // 2, size[1] // 2), interpolation=cv2.INTER_AREA)
-    luma_chroma[..., 1:] = cv2.resize(half, size, interpolation=cv2.INTER_LINEAR)
-    image = cv2.cvtColor(luma_chroma, cv2.COLOR_YCrCb2RGB)
-    image = image[top : top + height, left : left + width]
     return np.clip(np.rint(image), 0, 255).astype(np.uint8)
 
 
@@ -170,7 +149,6 @@ class TrainingBatches:
         self._store = ImageStore(image_set.load, indices, config.memory_limit)
         self._real = ImageStore(image_set.noisy, indices, config.memory_limit)
         self._is_real: list[bool] = []
-        self._is_drawn: list[bool] = []
         if name and (real := real_sets(image_set)):
             raise UserError(
                 f"{name} needs a noise level, but the noise of {real[0]} is real.\n"
@@ -182,7 +160,6 @@ class TrainingBatches:
             if image is not None:
                 self._store.put(len(indices) - 1, image)
             self._is_real.append(self._keep_partner(image_set, index, image))
-            self._is_drawn.append(info_of(image_set, index).drawn)
         _warn_of_large_set(image_set, sizes, sum(self._is_real), config)
         self.sampler = CropSampler(
             sizes, config.crop_size, config.sigma_min, config.sigma_max, config.seed
@@ -249,15 +226,12 @@ class TrainingBatches:
             if self._is_real[choice.image]:
                 ready[position] = to_float(cut(self._real))
                 continue
-            if self.config.changes_crops:
+            if self.config.color_jitter or self.config.frame_share:
                 augmentation = np.random.default_rng((*choice.noise_seed, _AUGMENTATION))
                 if augmentation.random() < self.config.color_jitter:
                     pixels[position] = change_colors(pixels[position], augmentation)
                 if augmentation.random() < self.config.frame_share:
                     frames[position] = frame_of(pixels[position], augmentation)
-                stored = augmentation.random() < self.config.chroma_share
-                if stored and not self._is_drawn[choice.image]:
-                    pixels[position] = halve_chroma(pixels[position], augmentation)
             sigma[position] = choice.sigma
             if self.config.degradation:
                 draws = Draws(choice.noise_seed, fast=True)

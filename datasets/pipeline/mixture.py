@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from datasets.sets.catalog import find_training_sets, get_info
-from datasets.sets.image_set import DatasetInfo, ImageSet
+from datasets.sets.image_set import ImageSet
 from gradnet_tf.utils.errors import UserError
 
 _MOST_WEIGHT = 1000
@@ -87,13 +87,6 @@ def known_sizes(image_set: ImageSet) -> list[tuple[int, int] | None]:
 def parts_of(image_set: ImageSet) -> tuple[ImageSet, ...]:
     """Returns the sets of a mixture; a plain set is its only part."""
     return image_set.parts if isinstance(image_set, MixedSet) else (image_set,)
-
-
-def info_of(image_set: ImageSet, index: int) -> DatasetInfo:
-    """Returns the description of the set, within a mixture, that image `index` is from."""
-    if not isinstance(image_set, MixedSet):
-        return image_set.info
-    return image_set.parts[image_set.locate(index)[0]].info
 
 
 def real_sets(image_set: ImageSet) -> list[str]:

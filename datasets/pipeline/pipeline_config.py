@@ -50,8 +50,6 @@ class PipelineConfig:
         crop_candidates: number of random crops from which the most textured is taken.
         color_jitter: share of the crops whose colors are changed; see `change_colors`.
         frame_share: share of the crops that get a flat frame without noise.
-        chroma_share: share of the crops whose colors get half the resolution, see `halve_chroma`,
-            except those of drawings.
     """
 
     batch_size: int
@@ -71,7 +69,6 @@ class PipelineConfig:
     crop_candidates: int = 1
     color_jitter: float = 0.0
     frame_share: float = 0.0
-    chroma_share: float = 0.0
 
     def __post_init__(self):
         for name, least in (
@@ -88,7 +85,7 @@ class PipelineConfig:
             value = getattr(self, name)
             if value < least:
                 raise UserError(f"`{name}` must be at least {least}. Received: {name}={value}")
-        for name in ("color_jitter", "frame_share", "chroma_share"):
+        for name in ("color_jitter", "frame_share"):
             value = getattr(self, name)
             if not 0 <= value <= 1:
                 raise UserError(f"`{name}` must be in [0, 1]. Received: {name}={value}")
@@ -103,11 +100,6 @@ class PipelineConfig:
             )
         if self.channels not in (1, 3):
             raise UserError(f"`channels` must be 3 or 1. Received: channels={self.channels}")
-        if self.channels == 1 and self.chroma_share:
-            raise UserError(
-                "`chroma_share` must be 0 for gray images, which have no colors. "
-                f"Received: chroma_share={self.chroma_share}, channels=1"
-            )
         if self.part >= self.parts or self.batch_size % self.parts:
             raise UserError(
                 "`batch_size` must be a multiple of `parts`, and `part` less than `parts`. "
@@ -118,8 +110,3 @@ class PipelineConfig:
                 "`steps` must not be below `start_step`. "
                 f"Received: steps={self.steps}, start_step={self.start_step}"
             )
-
-    @property
-    def changes_crops(self) -> bool:
-        """Whether some clean crops are changed, which the host does on every backend."""
-        return bool(self.color_jitter or self.frame_share or self.chroma_share)

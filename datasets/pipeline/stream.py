@@ -21,8 +21,7 @@ from gradnet_tf.utils.errors import UserError
 
 # Fields that `PipelineConfig` takes from `TrainConfig`.
 _PIPELINE_FIELDS = (
-    "channels batch_size crop_size seed workers estimator crop_candidates color_jitter frame_share "
-    "chroma_share"
+    "channels batch_size crop_size seed workers estimator crop_candidates color_jitter frame_share"
 ).split()
 
 
@@ -104,7 +103,6 @@ class TrainingInput:
             (config.crop_candidates > 1, f"--crop_candidates={config.crop_candidates}"),
             (config.color_jitter, f"--color_jitter={config.color_jitter:g}"),
             (config.frame_share, f"--frame_share={config.frame_share:g}"),
-            (config.chroma_share, f"--chroma_share={config.chroma_share:g}"),
         ):
             if given:
                 raise UserError(
@@ -195,7 +193,7 @@ def training_stream(
 
     if keras.backend.backend() == "jax":
         made_here = config.estimator or config.degradation or real_sets(image_set)
-        if on_host or made_here or config.changes_crops:
+        if on_host or made_here or config.color_jitter or config.frame_share:
             return host_batches(image_set, config, guard)
         return device_batches(image_set, config, guard)
     from datasets.pipeline.tf_pipeline import training_dataset

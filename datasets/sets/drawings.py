@@ -179,7 +179,6 @@ DRAWINGS = DatasetInfo(
     splits=("train", "validation"),
     **TRAINABLE,
     counts=COUNTS,
-    drawn=True,
     protocol=Protocol(
         split="generated from their number: text, line art, screenshots, surfaces",
         compares_with="none; for training beside photographs",

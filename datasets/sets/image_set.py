@@ -66,7 +66,6 @@ class DatasetInfo:
         pattern: regular expression for the file names, to recognize a folder of another name.
         recursive: whether images in subfolders belong to the set.
         split_folders: candidate subfolders of each split, for `folder_sets.find_split`.
-        drawn: whether the images are drawn, not photographed, and never kept as JPEG files.
         protocol: how the set is scored.
         split_protocols: how individual splits are scored, where they differ.
         without_clean: the splits without clean images to score against.
@@ -91,7 +90,6 @@ class DatasetInfo:
     pattern: str = ".*"
     recursive: bool = False
     split_folders: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
-    drawn: bool = False
     protocol: Protocol = Protocol()
     split_protocols: dict[str, Protocol] = dataclasses.field(default_factory=dict)
     without_clean: tuple[str, ...] = ()

@@ -206,9 +206,6 @@ class TrainConfig:
             saturation and brightness by channel are changed.
         frame_share: fraction of the crops, 0 to 1, with a flat frame without noise around a part of
             them, like a letterbox or a passe-partout.
-        chroma_share: fraction of the color crops, 0 to 1, whose colors get half the resolution, as
-            in most JPEG files, except those of drawings. Downscaled copies have sharper colors
-            than photographs as they are.
     """
 
     preset: str = option("gradnet_small", names=tuple(PRESETS))
@@ -262,7 +259,6 @@ class TrainConfig:
     crop_candidates: int = 1
     color_jitter: float = 0.0
     frame_share: float = 0.0
-    chroma_share: float = 0.0
 
     def __post_init__(self):
         if self.degradation:
@@ -321,10 +317,8 @@ class TrainConfig:
         for name in "learning_rate worker_timeout".split():
             require(getattr(self, name) > 0, name, getattr(self, name), "greater than 0")
         require(0 <= self.ema < 1, "ema", self.ema, "in [0, 1)")
-        for name in ("color_jitter", "frame_share", "chroma_share", "l2_share"):
+        for name in ("color_jitter", "frame_share", "l2_share"):
             require(0 <= getattr(self, name) <= 1, name, getattr(self, name), "in [0, 1]")
-        colors = self.channels == 3 or not self.chroma_share
-        require(colors, "chroma_share", self.chroma_share, "0 for gray images")
         require(0 <= self.naive_share < 1, "naive_share", self.naive_share, "in [0, 1)")
         own_loss = get_preset(self.preset).architecture == "CBDNet"
         require(not (self.l2_share and own_loss), "l2_share", self.l2_share, "0 for this preset")

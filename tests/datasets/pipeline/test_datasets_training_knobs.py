@@ -1,16 +1,13 @@
-"""What scales, textured crops, colors and frames change of a training example, and what stays."""
+"""What scales, textured crops, colours and frames change of a training example, and what stays."""
 
 import dataclasses
-import io
 import itertools
 import json
 
 import numpy as np
 import pytest
-from PIL import Image
 
-from datasets.pipeline.batches import TrainingBatches, change_colors, frame_of, halve_chroma
-from datasets.pipeline.mixture import at_scales, find_training_mixture
+from datasets.pipeline.batches import TrainingBatches, change_colors, frame_of
 from datasets.pipeline.pipeline_config import PipelineConfig
 from datasets.pipeline.stream import TrainingInput, host_batches, training_stream
 from datasets.sets.catalog import find_dataset
@@ -23,7 +20,7 @@ from gradnet_tf.training.workers.cluster import Cluster
 from gradnet_tf.utils.errors import UserError
 
 CONFIG = PipelineConfig(batch_size=8, crop_size=16, sigma_min=5, sigma_max=50, seed=3, steps=3)
-KNOBS = {"crop_candidates": 4, "color_jitter": 0.5, "frame_share": 0.5, "chroma_share": 0.5}
+KNOBS = {"crop_candidates": 4, "color_jitter": 0.5, "frame_share": 0.5}
 ALL_KNOBS = pytest.mark.parametrize("knobs", [{k: v} for k, v in KNOBS.items()] + [KNOBS], ids=str)
 
 
@@ -63,7 +60,7 @@ def test_a_knob_changes_clean_crops_and_neither_image_orientation_noise_nor_sigm
     assert framed.mean() < 0.6
 
 
-@pytest.mark.parametrize("name", ["color_jitter", "frame_share", "chroma_share"])
+@pytest.mark.parametrize("name", ["color_jitter", "frame_share"])
 def test_a_share_is_the_share_of_the_examples(image_set, name):
     clean = np.concatenate([make(image_set, step)[1] for step in range(40)])
     for share, low, high in ((0.0, 0, 0), (0.25, 0.17, 0.33), (1.0, 0.9, 1.0)):
@@ -131,79 +128,7 @@ def test_gray_crops_become_brighter_or_darker(image_set):
     levels = [int(value[0, 0, 0]) for value in values]
     assert 60 <= min(levels) < 70 and 115 < max(levels) <= 125
     grey_set = dataclasses.replace(image_set, channels=1)
-    knobs = {**KNOBS, "chroma_share": 0}
-    assert make(grey_set, channels=1, **knobs)[1].shape == (8, 16, 16, 1)
-
-
-@pytest.mark.parametrize("size", [(24, 24), (23, 31), (1, 1), (1, 7), (2, 9)])
-def test_chroma_is_averaged_over_blocks_and_luma_stays(size):
-    """Against averages written out; a flat crop, and one without colors, stay as they are."""
-    crop = np.random.default_rng(1).integers(64, 192, (*size, 3), np.uint8)
-    weights = np.array([0.299, 0.587, 0.114])
-    starts = set()
-    for seed in range(12):
-        image = halve_chroma(crop, np.random.default_rng(seed)).astype(float)
-        assert image.shape == crop.shape
-        luma = crop @ weights
-        np.testing.assert_allclose(image @ weights, luma, atol=0.51)
-        top, left = np.random.default_rng(seed).integers(2, size=2)
-        starts.add((top, left))
-        height, width = size
-        pads = (top, (height + top) % 2), (left, (width + left) % 2), (0, 0)
-        blue = np.pad((crop - luma[..., None])[..., [0, 2]], pads, mode="edge")
-        rows, columns = blue.shape[0] // 2, blue.shape[1] // 2
-        half = blue.reshape(rows, 2, columns, 2, 2).mean((1, 3))
-        # A pixel has three quarters of its own block's value and a quarter of the nearest one's.
-        for axis in (0, 1):
-            near = np.concatenate([half.take([0], axis), half, half.take([-1], axis)], axis)
-            length = half.shape[axis]
-            before, after = (near.take(range(s, s + length), axis) for s in (0, 2))
-            pair = np.stack([0.75 * half + 0.25 * before, 0.75 * half + 0.25 * after], axis + 1)
-            half = pair.reshape([*half.shape[:axis], 2 * length, *half.shape[axis + 1 :]])
-        expected = half[top : top + height, left : left + width]
-        np.testing.assert_allclose((image - luma[..., None])[..., [0, 2]], expected, atol=1.01)
-    assert len(starts) == 4
-    flat = np.full((*size, 3), (200, 30, 90), np.uint8)
-    np.testing.assert_array_equal(halve_chroma(flat, np.random.default_rng(0)), flat)
-    grey = np.repeat(crop[..., :1], 3, axis=2)
-    np.testing.assert_array_equal(halve_chroma(grey, np.random.default_rng(0)), grey)
-
-
-def test_the_blocks_are_those_of_a_jpeg_file():
-    """The error to a JPEG file of the highest quality is its rounding alone."""
-    crop = np.random.default_rng(2).integers(64, 192, (48, 48, 3), np.uint8)
-    crop = np.asarray(Image.fromarray(crop).resize((96, 96), Image.Resampling.BICUBIC))
-    Image.fromarray(crop).save(file := io.BytesIO(), "jpeg", quality=100, subsampling=2)
-    stored = np.asarray(Image.open(file)).astype(float)
-    errors = [
-        np.abs(halve_chroma(crop, np.random.default_rng(seed)) - stored).mean()
-        for seed in range(12)
-    ]
-    plain = np.abs(crop - stored).mean()
-    assert min(errors) < 0.7 < 3 < plain
-
-
-def test_drawings_keep_their_colors():
-    """In a mixture, at two scales and alone, beside photographs that lose theirs."""
-    mixed = find_training_mixture("sample:1,drawings:1")[0]
-    parts = tuple(part.first(6) for part in mixed.parts)
-    names, paths = ([each for p in parts for each in getattr(p, n)] for n in ("names", "paths"))
-    mixed = dataclasses.replace(mixed, parts=parts, names=names, paths=paths)
-    drawings = mixed.parts[1]
-    for images in (mixed, at_scales(mixed, (1, 0.8)), drawings):
-        config = dataclasses.replace(CONFIG, chroma_share=1.0, steps=None)
-        batches = TrainingBatches(images, config)
-        plain = TrainingBatches(images, dataclasses.replace(config, chroma_share=0.0))
-        changed = {"drawings": [], "sample": []}
-        for step in range(6):
-            pairs = zip(batches.batch(step)[1], plain.batch(step)[1], strict=True)
-            for number, (crop, before) in enumerate(pairs, 8 * step):
-                image = batches.sampler.choose(number).image
-                photographed = images is not drawings and image < len(images.parts[0])
-                changed["sample" if photographed else "drawings"].append((crop != before).any())
-        assert len(changed["drawings"]) > 12 and not any(changed["drawings"])
-        # A gray photograph may have nothing to lose.
-        assert images is drawings or np.mean(changed["sample"]) > 0.8
+    assert make(grey_set, channels=1, **KNOBS)[1].shape == (8, 16, 16, 1)
 
 
 def test_textured_crops_are_taken():
@@ -308,7 +233,7 @@ def test_the_tensorflow_pipeline_makes_the_same(image_set, workers):
     assert step == 2
 
 
-@pytest.mark.parametrize("name", ["color_jitter", "frame_share", "chroma_share"])
+@pytest.mark.parametrize("name", ["color_jitter", "frame_share"])
 def test_jax_gets_changed_crops_from_the_host(image_set, monkeypatch, name):
     monkeypatch.setattr("keras.backend.backend", lambda: "jax")
     config = dataclasses.replace(CONFIG, **{name: 0.5})
@@ -345,7 +270,6 @@ def test_jax_cuts_the_same_textured_crops_on_the_device(image_set, monkeypatch):
             {"color_jitter": -0.1},
             r"`color_jitter` must be in \[0, 1\]. Received: color_jitter=-0.1",
         ),
-        ({"chroma_share": 1.01}, r"`chroma_share` must be in \[0, 1\]. Received: .*=1.01"),
         ({"frame_share": 1.5}, r"`frame_share` must be in \[0, 1\]. Received: frame_share=1.5"),
         ({"frame_share": float("nan")}, r"`frame_share` must be in \[0, 1\]. Received: .*nan"),
     ],
@@ -355,12 +279,6 @@ def test_values_out_of_range_are_refused(changes, words):
         dataclasses.replace(CONFIG, **changes)
     with pytest.raises(UserError, match=words):
         TrainConfig(preset="gradnet_tiny", **changes)
-
-
-def test_colors_of_gray_images_are_refused():
-    for config in (CONFIG, TrainConfig(preset="gradnet_tiny")):
-        with pytest.raises(UserError, match="`chroma_share` must be 0 for gray images.*=0.5"):
-            dataclasses.replace(config, channels=1, chroma_share=0.5)
 
 
 @pytest.mark.parametrize(
@@ -413,7 +331,6 @@ def test_the_flags_reach_the_batches(image_set):
         ({"crop_candidates": 3}, "--crop_candidates=3"),
         ({"color_jitter": 0.25}, "--color_jitter=0.25"),
         ({"frame_share": 0.03}, "--frame_share=0.03"),
-        ({"chroma_share": 0.75}, "--chroma_share=0.75"),
     ],
 )
 def test_the_data_service_refuses_them(tmp_path, fields, flag):
