@@ -72,10 +72,10 @@ def main(given: Given) -> int:
     from gradnet_tf.tiling.tile_config import TileConfig
     from gradnet_tf.utils.backend import backend_name
     from gradnet_tf.utils.console import warn
-    from gradnet_tf.utils.quiet import quiet_native_logs
+    from gradnet_tf.utils.startup import quick_start, quiet_native_logs
     from gradnet_tf.utils.versions import installed_versions
 
-    with quiet_native_logs():
+    with quiet_native_logs(), quick_start():
         backend_name()
         import gradnet_tf.evaluation.metrics  # noqa: F401 - silences the backend's startup messages
     # Loads all models first, to detect wrong names before the evaluation.

@@ -17,7 +17,7 @@ from gradnet_tf.utils.command import run_script
 from gradnet_tf.utils.console import duration_text, note
 from gradnet_tf.utils.errors import UserError
 from gradnet_tf.utils.options import CommandLine, Given
-from gradnet_tf.utils.quiet import quiet_native_logs
+from gradnet_tf.utils.startup import quick_start, quiet_native_logs
 
 COMMAND_LINE = CommandLine(NoiseLevel, TrainConfig, InputConfig, names={"dataset": TRAINING_SETS})
 
@@ -72,7 +72,7 @@ def main(given: Given) -> None:
     if source.only_real_noise:
         config = without_levels(given, config)
     source.config = config = config.for_images(len(source.images))
-    with quiet_native_logs():
+    with quiet_native_logs(), quick_start():
         from gradnet_tf.training.engines.choose_engine import start_devices
 
         # First, because it reports a missing backend, which the next import needs.

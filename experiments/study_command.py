@@ -30,7 +30,7 @@ from gradnet_tf.models.presets import PRECISIONS
 from gradnet_tf.training.config import parse_duration, require
 from gradnet_tf.utils.errors import UserError
 from gradnet_tf.utils.options import option, options_of
-from gradnet_tf.utils.quiet import quiet_native_logs
+from gradnet_tf.utils.startup import quick_start, quiet_native_logs
 from gradnet_tf.utils.versions import installed_versions
 
 FORMS = ("paper", "short", "tiny")
@@ -165,7 +165,7 @@ class Study:
 
 def start() -> None:
     """Initializes the devices and silences TensorFlow's warnings."""
-    with quiet_native_logs():
+    with quiet_native_logs(), quick_start():
         from gradnet_tf.training.engines.choose_engine import start_devices
 
         start_devices()

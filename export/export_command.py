@@ -12,7 +12,7 @@ from gradnet_tf.utils.backend import backend_name
 from gradnet_tf.utils.command import remembered_interrupt
 from gradnet_tf.utils.errors import EXIT_OK, EXIT_SOME_FAILED, NotFiniteOutputError, UserError
 from gradnet_tf.utils.files import require_free_space, require_writable
-from gradnet_tf.utils.quiet import quiet_native_logs
+from gradnet_tf.utils.startup import quick_start, quiet_native_logs
 
 
 def export(
@@ -29,7 +29,7 @@ def export(
     Returns:
         0, or 1 if an artifact failed its check (with the figures on standard error).
     """
-    with quiet_native_logs():
+    with quiet_native_logs(), quick_start():
         backend = backend_name()
         if backend != "tensorflow":
             raise UserError(

@@ -18,7 +18,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 from gradnet_tf.utils.command import run_script  # noqa: E402
 from gradnet_tf.utils.errors import UserError  # noqa: E402
 from gradnet_tf.utils.options import CommandLine, Given
-from gradnet_tf.utils.quiet import quiet_native_logs  # noqa: E402
+from gradnet_tf.utils.startup import quick_start, quiet_native_logs  # noqa: E402
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +44,7 @@ COMMAND_LINE = CommandLine(Options)
 def main(given: Given) -> int:
     """Loads the model and serves until interrupted."""
     options = given.make(Options)
-    with quiet_native_logs():
+    with quiet_native_logs(), quick_start():
         from tools.stand_in_grpc import start_grpc
         from tools.stand_in_model import Servable
         from tools.stand_in_rest import start_rest

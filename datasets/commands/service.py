@@ -11,7 +11,7 @@ import threading
 
 from gradnet_tf.utils.errors import EXIT_OK, UserError
 from gradnet_tf.utils.options import option
-from gradnet_tf.utils.quiet import quiet_native_logs
+from gradnet_tf.utils.startup import quick_start, quiet_native_logs
 
 ROLES = ("dispatcher", "worker")
 
@@ -106,7 +106,7 @@ def serve(options: ServiceOptions) -> None:
         UserError: for invalid options, or if the server cannot start.
     """
     check_flags(options)
-    with quiet_native_logs():
+    with quiet_native_logs(), quick_start():
         import tensorflow as tf
     try:
         server, message = start_server(options)  # It serves as long as it is referenced.

@@ -16,6 +16,7 @@ from gradnet_tf.utils.console import inform, quiet
 from gradnet_tf.utils.errors import UserError
 from gradnet_tf.utils.files import require_writable, sha256_of
 from gradnet_tf.utils.options import add_options, make_config, option
+from gradnet_tf.utils.startup import quick_start
 
 if TYPE_CHECKING:
     from gradnet_tf.cli.denoise_plan import FileOptions, Plan
@@ -111,7 +112,7 @@ class ResultOptions:
         if model and model.choice.note:
             inform(model.choice.note)
         # LiteRT imports neither Keras nor TensorFlow, so there is nothing to speed up.
-        with contextlib.nullcontext() if model and model.choice.file else _quick_start():
+        with contextlib.nullcontext() if model and model.choice.file else quick_start():
             denoiser = load_denoiser(
                 model or self.model,
                 precision=self.precision,
@@ -143,12 +144,6 @@ class ResultOptions:
             f"--strength={self.strength:g}: more than 1 is for models that take a noise level, and "
             f"{name} takes none. Expected 0 to 1."
         )
-
-
-def _quick_start() -> contextlib.AbstractContextManager[None]:
-    from gradnet_tf.cli.quick_start import quick_start
-
-    return quick_start()
 
 
 @dataclasses.dataclass(frozen=True)

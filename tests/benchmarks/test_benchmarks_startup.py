@@ -21,8 +21,8 @@ from benchmarks.speed.startup_probe import (
     import_phase,
     undo,
 )
-from gradnet_tf.cli import quick_start
 from gradnet_tf.runtimes import keras_runtime as runner_keras
+from gradnet_tf.utils import startup as quick_start
 from gradnet_tf.utils.errors import UserError
 
 

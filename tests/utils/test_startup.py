@@ -6,16 +6,18 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
-from gradnet_tf.cli import quick_start as module
-from gradnet_tf.cli.quick_start import UNUSED, quick_start
 from gradnet_tf.denoiser import load_denoiser
+from gradnet_tf.utils import startup as module
+from gradnet_tf.utils.startup import UNUSED, quick_start
 
 FRAMEWORKS = ("keras", "tensorflow", "jax")
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -30,6 +32,7 @@ def run_fresh(code, *arguments, **environment):
     done = subprocess.run(
         [sys.executable, "-c", "import gc, json, sys\n" + code, *map(str, arguments)],
         env={**os.environ, **environment},
+        cwd=ROOT,
         capture_output=True,
         text=True,
         check=False,
@@ -94,6 +97,31 @@ print(json.dumps([code, unused, gc.isenabled(), gc.get_freeze_count()]))
     assert frozen > 100_000
     expected = load_denoiser("gradnet_tiny", runtime="keras")(cv2.imread(str(photo))[..., ::-1])
     np.testing.assert_array_equal(cv2.imread(str(output / "a.png"))[..., ::-1], expected)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "train.py --preset=gradnet_tiny --steps=1 --batch_size=1 --crop_size=24 --warmup_steps=0"
+        " --naive_steps=0 --joint --workdir=OUT",
+        "evaluate.py --model=gradnet_tiny --runtime=keras --output=OUT",
+    ],
+)
+def test_programs_that_need_keras_leave_the_unused_out_too(command, make_images, tmp_path):
+    make_images("photos", ["a.png", "b.png"], (48, 64))
+    code = f"""
+import runpy
+sys.argv = sys.argv[1:]
+try:
+    code = runpy.run_path(sys.argv[0], run_name="__main__") and 0
+except SystemExit as end:
+    code = end.code
+print(json.dumps([code or 0, [name for name in {UNUSED} if name in sys.modules]]))
+"""
+    command = command.replace("OUT", str(tmp_path / "out"))
+    command += f" --dataset=folder --data_dir={tmp_path / 'photos'}"
+    found = run_fresh(code, *command.split(), KERAS_BACKEND="tensorflow", PYTHONPATH=str(ROOT))
+    assert found == [0, []]
 
 
 @pytest.fixture

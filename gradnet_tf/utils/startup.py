@@ -1,4 +1,4 @@
-"""Shortens the start-up of a process that does nothing but denoise."""
+"""Starts TensorFlow and Keras quietly and quickly."""
 
 import atexit
 import contextlib
@@ -6,12 +6,50 @@ import gc
 import json
 import os
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from gradnet_tf.utils.errors import UserError
+
 # Optional dependencies that TensorFlow and Keras import if they are installed: for plots, for
-# scikit-learn's estimators, for converting JAX programs. Denoising needs none of them.
+# scikit-learn's estimators, for converting JAX programs. No program here needs them from Keras.
 UNUSED = ("jax", "matplotlib", "pandas", "sklearn")
+
+
+@contextlib.contextmanager
+def quiet_native_logs() -> Iterator[None]:
+    """Captures everything that is written to standard error inside the block.
+
+    TensorFlow and LiteRT write informational lines (oneDNN, CUDA, XNNPACK) directly to file
+    descriptor 2 when they are imported, and `TF_CPP_MIN_LOG_LEVEL` does not prevent that. If the
+    block fails, the captured text is printed, except for a `UserError`, whose message is
+    sufficient.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    stream = getattr(sys.stderr, "stream", sys.stderr)  # inside of an `OutputStream`
+    stream.flush()
+    try:
+        screen = os.dup(2)
+    except OSError:  # no standard error stream at all
+        yield
+        return
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        failed = True
+        try:
+            yield
+            failed = False
+        except UserError:
+            failed = False
+            raise
+        finally:
+            stream.flush()
+            os.dup2(screen, 2)
+            os.close(screen)
+            if failed:
+                held.seek(0)
+                sys.stderr.write(held.read().decode("utf-8", "replace"))
 
 
 @contextlib.contextmanager
@@ -24,8 +62,9 @@ def quick_start() -> Iterator[None]:
     objects are excluded from collection (`gc.freeze`), also at exit, where a last collection
     would take as long as denoising a small picture.
 
-    Use it in commands only: afterwards Keras cannot plot in this process. If Keras is already
-    imported, as in a user's own program, nothing is changed.
+    Use it in programs only, not in the library: afterwards Keras itself cannot plot in this process
+    (the hidden packages can be imported again). If Keras is already imported, as in a user's own
+    program, nothing is changed.
     """
     if "keras" in sys.modules or "tensorflow" in sys.modules:
         yield
