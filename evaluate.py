@@ -72,7 +72,7 @@ def main(given: Given) -> int:
     from gradnet_tf.tiling.tile_config import TileConfig
     from gradnet_tf.utils.backend import backend_name
     from gradnet_tf.utils.console import warn
-    from gradnet_tf.utils.startup import quick_start, quiet_native_logs
+    from gradnet_tf.utils.framework_start import quick_start, quiet_native_logs
     from gradnet_tf.utils.versions import installed_versions
 
     with quiet_native_logs(), quick_start():

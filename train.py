@@ -16,8 +16,8 @@ from gradnet_tf.training.workers.cluster import cluster_for
 from gradnet_tf.utils.command import run_script
 from gradnet_tf.utils.console import duration_text, note
 from gradnet_tf.utils.errors import UserError
+from gradnet_tf.utils.framework_start import quick_start, quiet_native_logs
 from gradnet_tf.utils.options import CommandLine, Given
-from gradnet_tf.utils.startup import quick_start, quiet_native_logs
 
 COMMAND_LINE = CommandLine(NoiseLevel, TrainConfig, InputConfig, names={"dataset": TRAINING_SETS})
 

@@ -29,8 +29,8 @@ from experiments.study_statistics import NAIVE, noise_name
 from gradnet_tf.models.presets import PRECISIONS
 from gradnet_tf.training.config import parse_duration, require
 from gradnet_tf.utils.errors import UserError
+from gradnet_tf.utils.framework_start import quick_start, quiet_native_logs
 from gradnet_tf.utils.options import option, options_of
-from gradnet_tf.utils.startup import quick_start, quiet_native_logs
 from gradnet_tf.utils.versions import installed_versions
 
 FORMS = ("paper", "short", "tiny")

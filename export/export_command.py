@@ -12,7 +12,7 @@ from gradnet_tf.utils.backend import backend_name
 from gradnet_tf.utils.command import remembered_interrupt
 from gradnet_tf.utils.errors import EXIT_OK, EXIT_SOME_FAILED, NotFiniteOutputError, UserError
 from gradnet_tf.utils.files import require_free_space, require_writable
-from gradnet_tf.utils.startup import quick_start, quiet_native_logs
+from gradnet_tf.utils.framework_start import quick_start, quiet_native_logs
 
 
 def export(

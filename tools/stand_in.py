@@ -17,8 +17,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 from gradnet_tf.utils.command import run_script  # noqa: E402
 from gradnet_tf.utils.errors import UserError  # noqa: E402
+from gradnet_tf.utils.framework_start import quick_start, quiet_native_logs  # noqa: E402
 from gradnet_tf.utils.options import CommandLine, Given
-from gradnet_tf.utils.startup import quick_start, quiet_native_logs  # noqa: E402
 
 
 @dataclasses.dataclass(frozen=True)

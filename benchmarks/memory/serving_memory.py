@@ -21,8 +21,8 @@ from export.serving.grpc_client import GrpcTransport
 from export.serving.rest_client import RestTransport
 from gradnet_tf.utils.command import run_script
 from gradnet_tf.utils.errors import EXIT_OK, EXIT_SOME_FAILED, UserError
+from gradnet_tf.utils.framework_start import quiet_native_logs
 from gradnet_tf.utils.options import CommandLine, Given
-from gradnet_tf.utils.startup import quiet_native_logs
 
 
 @dataclasses.dataclass(frozen=True)

@@ -24,7 +24,7 @@ import time
 from benchmarks.measuring import in_own_process, process_memory
 from gradnet_tf.models.presets import PRECISIONS, get_preset
 from gradnet_tf.utils.command import guarded
-from gradnet_tf.utils.startup import quiet_native_logs
+from gradnet_tf.utils.framework_start import quiet_native_logs
 
 _WARM_UP = 5
 _SETTLED = 100

@@ -22,8 +22,8 @@ import numpy as np
 from benchmarks.measuring import best_times
 from gradnet_tf.utils.command import run_script
 from gradnet_tf.utils.errors import UserError
+from gradnet_tf.utils.framework_start import quiet_native_logs
 from gradnet_tf.utils.options import CommandLine, Given, option
-from gradnet_tf.utils.startup import quiet_native_logs
 
 
 @dataclasses.dataclass(frozen=True)

@@ -146,7 +146,7 @@ def _timed(function, phase, watch, calls):
 
 def undo(module, without) -> None:
     """Disables optimizations in a module that has just been imported."""
-    if module.__name__ == "gradnet_tf.utils.startup":
+    if module.__name__ == "gradnet_tf.utils.framework_start":
         if "hidden_packages" in without:
             module.UNUSED = ()
         if "collector_off" in without:

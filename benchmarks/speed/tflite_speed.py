@@ -66,7 +66,7 @@ def load_runs(paths: list[Path], threads: int) -> list[Callable[[], object]]:
     import numpy as np
     from ai_edge_litert.interpreter import Interpreter
 
-    from gradnet_tf.utils.startup import quiet_native_logs
+    from gradnet_tf.utils.framework_start import quiet_native_logs
 
     calls = []
     with quiet_native_logs():

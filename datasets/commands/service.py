@@ -10,8 +10,8 @@ import signal
 import threading
 
 from gradnet_tf.utils.errors import EXIT_OK, UserError
+from gradnet_tf.utils.framework_start import quick_start, quiet_native_logs
 from gradnet_tf.utils.options import option
-from gradnet_tf.utils.startup import quick_start, quiet_native_logs
 
 ROLES = ("dispatcher", "worker")
 

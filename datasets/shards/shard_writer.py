@@ -33,8 +33,8 @@ from datasets.shards.shard_files import (
 from gradnet_tf.utils.console import ProgressLine, note
 from gradnet_tf.utils.errors import UserError, install_command
 from gradnet_tf.utils.files import atomic_path, sha256_of, write_json
+from gradnet_tf.utils.framework_start import quiet_native_logs
 from gradnet_tf.utils.ownership import is_json_with, require_replaceable
-from gradnet_tf.utils.startup import quiet_native_logs
 
 # Enough shards for several parallel readers, without small ones.
 _LEAST_SHARDS = 16

@@ -40,7 +40,7 @@ from gradnet_tf.runtimes import SIGMA
 from gradnet_tf.runtimes.litert_runtime import TFLiteRunner
 from gradnet_tf.tiling.tiler import CROP_SIDE, info_of
 from gradnet_tf.utils.files import atomic_path, sha256_of
-from gradnet_tf.utils.startup import quiet_native_logs
+from gradnet_tf.utils.framework_start import quiet_native_logs
 
 MAIN = "serving_default"
 

@@ -39,7 +39,7 @@ from gradnet_tf.runtimes import SIGMA
 from gradnet_tf.runtimes.keras_file import describe, rebuild
 from gradnet_tf.runtimes.keras_runtime import KerasRunner
 from gradnet_tf.utils.files import without_wildcards
-from gradnet_tf.utils.startup import quiet_native_logs
+from gradnet_tf.utils.framework_start import quiet_native_logs
 
 #: Where TF Serving looks for them, relative to the folder of the version.
 PLACE = "assets.extra/tf_serving_warmup_requests"

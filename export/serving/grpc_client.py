@@ -23,7 +23,7 @@ class GrpcTransport:
 
     def __init__(self, url: str, model_name: str, version: int | None = None):
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-        from gradnet_tf.utils.startup import quiet_native_logs
+        from gradnet_tf.utils.framework_start import quiet_native_logs
 
         with quiet_native_logs():
             import grpc

@@ -17,8 +17,8 @@ from gradnet_tf.loading.run_folder import best_weights
 from gradnet_tf.models.presets import PRESETS
 from gradnet_tf.utils.errors import UserError
 from gradnet_tf.utils.files import atomic_path, atomic_write, sha256_of, write_json
+from gradnet_tf.utils.framework_start import quiet_native_logs
 from gradnet_tf.utils.ownership import is_json_with, read_object, require_replaceable
-from gradnet_tf.utils.startup import quiet_native_logs
 from gradnet_tf.weights import find_card
 from gradnet_tf.weights.hub_card import hub_card
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from gradnet_tf.utils.errors import Interrupted, UserError, install_command
-from gradnet_tf.utils.startup import quiet_native_logs
+from gradnet_tf.utils.framework_start import quiet_native_logs
 
 
 def require_beam() -> None:

@@ -15,8 +15,8 @@ from gradnet_tf.tiling.tile_config import POOLINGS, TileConfig, parse_memory, pa
 from gradnet_tf.utils.console import inform, quiet
 from gradnet_tf.utils.errors import UserError
 from gradnet_tf.utils.files import require_writable, sha256_of
+from gradnet_tf.utils.framework_start import quick_start
 from gradnet_tf.utils.options import add_options, make_config, option
-from gradnet_tf.utils.startup import quick_start
 
 if TYPE_CHECKING:
     from gradnet_tf.cli.denoise_plan import FileOptions, Plan

@@ -18,7 +18,7 @@ from gradnet_tf.utils.console import inform, note
 from gradnet_tf.utils.containers import read_json
 from gradnet_tf.utils.errors import UserError, install_command
 from gradnet_tf.utils.files import sha256_of
-from gradnet_tf.utils.startup import quiet_native_logs
+from gradnet_tf.utils.framework_start import quiet_native_logs
 
 READABLE = (
     "a run folder of train.py, a folder of save_to_preset, a SavedModel folder, an export's output "

@@ -19,7 +19,7 @@ from gradnet_tf.runtimes.choose_runtime import EXPECTED_TILE_FILE
 from gradnet_tf.runtimes.openvino_runtime import read_graphs
 from gradnet_tf.tiling.machine import allowed_cores
 from gradnet_tf.utils.errors import UserError
-from gradnet_tf.utils.startup import quiet_native_logs
+from gradnet_tf.utils.framework_start import quiet_native_logs
 
 #: What is tried, in this order, by the names of LiteRT's `HardwareAccelerator`. A combination with
 #: CPU leaves it operations that the other lacks. NPU with CPU is not tried: it succeeds without an

@@ -22,7 +22,7 @@ from benchmarks.speed.startup_probe import (
     undo,
 )
 from gradnet_tf.runtimes import keras_runtime as runner_keras
-from gradnet_tf.utils import startup as quick_start
+from gradnet_tf.utils import framework_start as quick_start
 from gradnet_tf.utils.errors import UserError
 
 

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from gradnet_tf.denoiser import load_denoiser
-from gradnet_tf.utils import startup as module
-from gradnet_tf.utils.startup import UNUSED, quick_start
+from gradnet_tf.utils import framework_start as module
+from gradnet_tf.utils.framework_start import UNUSED, quick_start
 
 FRAMEWORKS = ("keras", "tensorflow", "jax")
 ROOT = Path(__file__).resolve().parents[2]
