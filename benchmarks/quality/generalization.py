@@ -12,7 +12,6 @@ scales them too.
 
 import dataclasses
 
-import cv2
 import numpy as np
 
 from gradnet_tf.utils.command import run_script
@@ -71,12 +70,10 @@ def seen_and_unseen(photographs, permissive) -> dict[str, list[int]]:
     }
 
 
-def middle(image: np.ndarray, scale: float, crop: int) -> np.ndarray:
-    """Scales an image by area and cuts out its middle, at most `crop` pixels a side."""
-    height, width = (max(1, round(side * scale)) for side in image.shape[:2])
-    small = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
-    top, left = max(0, height - crop) // 2, max(0, width - crop) // 2
-    return small[top : top + crop, left : left + crop]
+def middle(image: np.ndarray, crop: int) -> np.ndarray:
+    """Cuts out the middle of an image, at most `crop` pixels a side."""
+    top, left = (max(0, side - crop) // 2 for side in image.shape[:2])
+    return image[top : top + crop, left : left + crop]
 
 
 def mean_psnr(denoiser, images: list[np.ndarray], sigma: float) -> float:
@@ -101,6 +98,7 @@ def mean_psnr(denoiser, images: list[np.ndarray], sigma: float) -> float:
 def main(given: Given) -> None:
     """Prints a row for each scale and group."""
     options = given.make(Options)
+    from datasets.pipeline.mixture import at_scales
     from datasets.sets.catalog import find_dataset
     from gradnet_tf.denoiser import load_denoiser
 
@@ -113,9 +111,10 @@ def main(given: Given) -> None:
     print("| scale | photographs | " + " | ".join(one.name for one in denoisers) + " |")
     print("|---|---|" + "---:|" * len(denoisers))
     for scale in options.scales:
+        scaled = at_scales(photographs, [scale])
         for group, indices in groups.items():
             chosen = indices[: options.max_images]
-            images = [middle(photographs.load(i), scale, options.crop) for i in chosen]
+            images = [middle(scaled.load(i), options.crop) for i in chosen]
             first, *others = [mean_psnr(one, images, options.sigma) for one in denoisers]
             cells = [f"{first:.2f}", *(f"{score:.2f} ({score - first:+.2f})" for score in others)]
             print(f"| {scale:g} | {len(images)} {group} | " + " | ".join(cells) + " |", flush=True)

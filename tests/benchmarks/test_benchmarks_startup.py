@@ -22,7 +22,7 @@ from benchmarks.speed.startup_probe import (
     undo,
 )
 from gradnet_tf.runtimes import keras_runtime as runner_keras
-from gradnet_tf.utils import framework_start as quick_start
+from gradnet_tf.utils import framework_start
 from gradnet_tf.utils.errors import UserError
 
 
@@ -76,14 +76,14 @@ def test_each_saving_is_undone_by_its_name(monkeypatch):
 
     def left(*without):
         start = SimpleNamespace(
-            __name__=quick_start.__name__, UNUSED=quick_start.UNUSED, gc=quick_start.gc
+            __name__=framework_start.__name__, UNUSED=framework_start.UNUSED, gc=framework_start.gc
         )
         undo(start, without)
         monkeypatch.setattr(tf, "function", lambda *_, **options: options)
         undo(SimpleNamespace(__name__=runner_keras.__name__), without)
         return [
-            start.UNUSED == quick_start.UNUSED,
-            start.gc is quick_start.gc,
+            start.UNUSED == framework_start.UNUSED,
+            start.gc is framework_start.gc,
             not tf.function(autograph=False)["autograph"],
         ]
 

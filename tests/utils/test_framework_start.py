@@ -112,11 +112,12 @@ def test_programs_that_need_keras_leave_the_unused_out_too(command, make_images,
     code = f"""
 import runpy
 sys.argv = sys.argv[1:]
+code = 0
 try:
-    code = runpy.run_path(sys.argv[0], run_name="__main__") and 0
+    runpy.run_path(sys.argv[0], run_name="__main__")
 except SystemExit as end:
-    code = end.code
-print(json.dumps([code or 0, [name for name in {UNUSED} if name in sys.modules]]))
+    code = end.code or 0
+print(json.dumps([code, [name for name in {UNUSED} if name in sys.modules]]))
 """
     command = command.replace("OUT", str(tmp_path / "out"))
     command += f" --dataset=folder --data_dir={tmp_path / 'photos'}"
