@@ -27,6 +27,7 @@ def test_the_picture_has_the_size_and_the_noise(tmp_path):
     assert survey.is_strong_camera and survey.tone is None
 
 
+@pytest.mark.slow
 def test_a_separate_process_measures_itself(tmp_path):
     source, target = str(tmp_path / "a.png"), str(tmp_path / "b.png")
     in_own_process("benchmarks.measuring:write_photograph", source, 0.01)

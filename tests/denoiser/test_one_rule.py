@@ -36,7 +36,7 @@ def rule(request, monkeypatch):
     return request.param
 
 
-@pytest.mark.parametrize("runtime", ["auto", "keras"])
+@pytest.mark.parametrize("runtime", ["auto", pytest.param("keras", marks=pytest.mark.slow)])
 def test_every_door_gives_the_same_pixels(picture, rule, runtime, tmp_path, capsys):
     image = picture / np.float32(255)
     wanted = load_denoiser(NAME, runtime=runtime).denoise(image[None])[0]

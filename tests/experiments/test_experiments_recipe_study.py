@@ -211,6 +211,7 @@ def test_networks_of_other_shapes_cost_what_the_baseline_does():
     ) == pytest.approx(0.24 * baseline, rel=0.03)
 
 
+@pytest.mark.slow
 def test_a_study_resumes_and_gives_costlier_steps_fewer(sources, tmp_path, capsys):
     names = ("DnCNN as teacher", "EMA 0.999, constant rate")
     asked = RecipeOptions(output=str(tmp_path), seeds=1, variants=names, peers="unused")

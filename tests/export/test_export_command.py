@@ -242,6 +242,7 @@ def test_our_own_are_replaced_each_version_by_itself(run, images, tmp_path):
     }
 
 
+@pytest.mark.slow
 def test_a_folder_that_appears_meanwhile_is_looked_at_when_it_would_be_replaced(
     run, images, tmp_path, monkeypatch
 ):

@@ -160,7 +160,12 @@ def test_the_naive_denoiser_may_stay_float():
 
 
 @pytest.mark.parametrize(
-    ("preset", "channels"), [("gradnet_tiny", 3), ("gradnet_tiny", 1), ("dncnn_tiny", 3)]
+    ("preset", "channels"),
+    [
+        ("gradnet_tiny", 3),
+        pytest.param("gradnet_tiny", 1, marks=pytest.mark.slow),
+        ("dncnn_tiny", 3),
+    ],
 )
 def test_the_file_computes_what_the_network_simulates(preset, channels, tmp_path):
     model = tiny_model(preset, channels)
@@ -184,6 +189,7 @@ def test_the_file_computes_what_the_network_simulates(preset, channels, tmp_path
     assert size < 4 * model.count_params() - 2.9 * rounded + 100_000
 
 
+@pytest.mark.slow
 def test_dead_channels_do_not_spoil_the_file(tmp_path):
     """Weight decay makes them: kernels of zero beside a bias far below zero, or far above."""
     model = tiny_model()
@@ -271,7 +277,9 @@ def test_scales_bring_channels_to_one_range_and_change_nothing_else():
     np.testing.assert_allclose(network(images), exact, atol=1e-4)
 
 
-@pytest.mark.parametrize("dead", [[3, 5, 6, 7, 20], list(range(32))])
+@pytest.mark.parametrize(
+    "dead", [[3, 5, 6, 7, 20], pytest.param(list(range(32)), marks=pytest.mark.slow)]
+)
 def test_channels_that_never_fire_are_left_out(tmp_path, dead):
     model = tiny_model()
     crops = list(noisy_crops(Images(), (0.0, 30.0), 0))

@@ -102,7 +102,7 @@ def test_the_command(told, tmp_path, monkeypatch, capsys):
     assert "--strength=1.5: more than 1 is for models that take" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("side", [None, 48])
+@pytest.mark.parametrize("side", [pytest.param(None, marks=pytest.mark.slow), 48])
 def test_its_tflite_file_takes_the_level_for_tiles_too(told, tmp_path, side):
     pytest.importorskip("ai_edge_litert")
     tflite = pytest.importorskip("export.litert.tflite")

@@ -39,6 +39,7 @@ def run_litert(path, images):
     return interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
 
 
+@pytest.mark.slow
 def test_tf_saved_model(model, tmp_path):
     model.export(tmp_path / "keras", format="tf_saved_model", verbose=False)
     write_saved_model(model, tmp_path / "ours")

@@ -215,6 +215,7 @@ print(max(np.abs(one - two).max() for one, two in zip(*weights)))
 
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="uses MirroredStrategy")
+@pytest.mark.slow
 def test_two_replicas_have_the_weights_and_statistics_of_one_device():
     done = subprocess.run(
         [sys.executable, "-c", REPLICAS],

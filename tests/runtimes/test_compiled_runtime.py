@@ -107,6 +107,7 @@ def test_tiles_equal_keras_in_tiles(compiled, keras, shape):
     np.testing.assert_allclose(found, keras.denoise(image, None, CROPS), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_network_that_takes_the_level(tmp_path):
     model = tiny_model("gradnet_small_level")
     model.level.assign(np.random.default_rng(0).normal(0, 0.2, model.level.shape))

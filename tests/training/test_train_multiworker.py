@@ -165,7 +165,11 @@ def test_a_worker_that_never_comes_is_named_within_the_timeout(tmp_path):
     [
         ("tensorflow", "found no cluster"),
         # Not the cluster's description first, which would not help.
-        ("jax", "--strategy=multiworker requires TensorFlow. Received: KERAS_BACKEND=jax"),
+        pytest.param(
+            "jax",
+            "--strategy=multiworker requires TensorFlow. Received: KERAS_BACKEND=jax",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_without_a_cluster_the_environment_is_explained(tmp_path, backend, words):

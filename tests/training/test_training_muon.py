@@ -232,6 +232,7 @@ def test_the_optimiser_changes_the_weights_and_the_loss_falls():
     assert distance(weights["adam"], weights["muon"]) > 1e-3
 
 
+@pytest.mark.slow
 def test_parts_of_a_batch_are_the_whole():
     whole, parts = make_engine(), make_engine(accumulate=2)
     for one, other in zip(steps(whole), steps(parts), strict=True):
@@ -239,7 +240,7 @@ def test_parts_of_a_batch_are_the_whole():
     assert distance(whole.model.get_weights(), parts.model.get_weights()) < 1e-5
 
 
-@pytest.mark.parametrize("strategy", ["none", "mirrored"])
+@pytest.mark.parametrize("strategy", ["none", pytest.param("mirrored", marks=pytest.mark.slow)])
 def test_a_nan_changes_neither_weights_nor_state(strategy):
     engine = make_engine(strategy=strategy, ema=0.9)
     steps(engine, 1, decay=0.5)
@@ -267,6 +268,7 @@ def test_averages_follow_their_definition():
     assert distance(averages, expected) < 1e-6 < distance(averages, weights)
 
 
+@pytest.mark.slow
 def test_loss_scaling_gives_the_step_and_survives_an_overflow():
     half, single = make_engine(precision="mixed_float16"), make_engine()
     initial = half.model.get_weights()

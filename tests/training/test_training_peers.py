@@ -107,7 +107,7 @@ def two_devices():
             )
 
 
-@pytest.mark.parametrize("backend", ["tensorflow", "jax"])
+@pytest.mark.parametrize("backend", ["tensorflow", pytest.param("jax", marks=pytest.mark.slow)])
 def test_two_devices_normalize_as_one(backend):
     done = subprocess.run(
         [sys.executable, "-W", "ignore", __file__],

@@ -142,6 +142,7 @@ def test_a_taught_run_learns_something_else_and_resumes_bit_for_bit(smooth_image
     assert len(list((tmp_path / "whole" / "teacher").iterdir())) == 2
 
 
+@pytest.mark.slow
 def test_a_run_that_never_started_leaves_no_targets(smooth_images, tmp_path):
     known = {"teacher": "gradnet_tiny_color_blind", "teacher_crops": 4}
     train_on(smooth_images, tmp_path / "run", **known)
