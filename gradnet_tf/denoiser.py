@@ -409,6 +409,9 @@ class Denoiser:
     ) -> np.ndarray:
         """Denoises a batch; gives the same pixels as `__call__`.
 
+        Except that color weights denoise gray pictures in three equal channels by themselves,
+        which `__call__` sends through the gray weights.
+
         Args:
             images: (N, H, W, C), float, nominal range [0, 1] (noise may leave it),
                 C = `channels`.

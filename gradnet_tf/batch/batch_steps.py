@@ -16,6 +16,7 @@ from gradnet_tf.batch import storage
 from gradnet_tf.batch.batch_names import Source, is_local, listing_of, matches, place_of
 from gradnet_tf.batch.batch_settings import Settings
 from gradnet_tf.images.photo_files import PHOTO_SUFFIXES, decode_photo, encode_photo
+from gradnet_tf.images.raw.raw_photo import RAW_SUFFIXES
 from gradnet_tf.utils.errors import UserError
 
 #: Outcomes for a file: "unreadable" is not a valid photograph, "failed" means a later error.
@@ -46,6 +47,9 @@ def find_files(source: Source, output: str) -> Iterator[tuple[bytes, tuple[bytes
     # work to one of two processes.
     for path in found:
         target = f"{output}/{path.removeprefix(source.base)}"
+        stem, suffix = os.path.splitext(target)
+        if suffix.lower() in RAW_SUFFIXES:
+            target = f"{stem}.tif"  # what is developed from a raw file
         yield _encoded(place_of(target)), (_encoded(path), _encoded(target))
     for path in found:
         yield _encoded(place_of(path)), (_encoded(path), b"")
@@ -101,7 +105,9 @@ def denoise_file(path: str, target: str, settings: Settings) -> tuple[str, str]:
     try:
         if not settings.overwrite and storage.exists(target):
             return SKIPPED, ""
+        outcome = FAILED
         _require_replaceable(target)
+        outcome = UNREADABLE
         data = storage.read(path)
         with _ONE_AT_A_TIME:
             photo = decode_photo(data, path, settings.max_megapixels)

@@ -11,22 +11,12 @@ from PIL import Image, ImageCms
 from gradnet_tf.degradations.noise_level import estimate_sigma
 from gradnet_tf.denoiser import to_unit
 from gradnet_tf.images.photo import Photo
-from gradnet_tf.images.photo_files import quiet_decoders
+from gradnet_tf.images.photo_files import orientation_of, quiet_decoders, upright
 from gradnet_tf.reporting.figures import Box, encode
 
-_ORIENTATION = 274
 #: Pictures of more than 8 bits are brightened if this percentile is below half of the range.
 _BRIGHTEST = 99.9
 _SQUARE = 8  # side of the checkerboard's squares behind transparent pixels
-
-
-def upright(array: np.ndarray, orientation: int) -> np.ndarray:
-    """Returns a view of (H, W, ...) turned as the orientation tag says (1 to 8, as in EXIF)."""
-    if orientation >= 5:
-        array = array.swapaxes(0, 1)
-    rows = slice(None, None, -1 if orientation in (3, 4, 7, 8) else 1)
-    columns = slice(None, None, -1 if orientation in (2, 3, 6, 7) else 1)
-    return array[rows, columns]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,8 +53,8 @@ class View:
 
 def view_of(photo: Photo) -> View:
     """Chooses how to display a photograph, from its tags, its profile and its brightness."""
-    orientation, profile = _tags(photo.encoded)
-    return View(orientation, _gain(photo.pixels), _to_srgb(profile))
+    profile = _profile(photo.encoded)
+    return View(orientation_of(photo.encoded), _gain(photo.pixels), _to_srgb(profile))
 
 
 def shrink(array: np.ndarray, largest: int) -> np.ndarray:
@@ -79,15 +69,13 @@ def shrink(array: np.ndarray, largest: int) -> np.ndarray:
     return cv2.resize(array, size, interpolation=cv2.INTER_AREA).reshape(size[1], size[0], -1)
 
 
-def _tags(encoded: bytes) -> tuple[int, bytes | None]:
-    """Returns orientation and color profile; defaults if they cannot be read."""
+def _profile(encoded: bytes) -> bytes | None:
+    """Returns the color profile; `None` if there is none, or if it cannot be read."""
     try:
         with quiet_decoders(), Image.open(io.BytesIO(encoded)) as image:
-            profile = image.info.get("icc_profile")
-            orientation = image.getexif().get(_ORIENTATION, 1)
+            return image.info.get("icc_profile") or None
     except Exception:
-        return 1, None
-    return orientation if orientation in range(1, 9) else 1, profile or None
+        return None
 
 
 def _gain(pixels: np.ndarray) -> float:

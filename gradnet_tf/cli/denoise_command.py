@@ -13,7 +13,7 @@ from gradnet_tf.images import MAX_MEGAPIXELS
 from gradnet_tf.runtimes.choose_runtime import PRECISIONS, RUNTIMES
 from gradnet_tf.tiling.tile_config import POOLINGS, TileConfig, parse_memory, parse_tile
 from gradnet_tf.utils.console import inform, quiet
-from gradnet_tf.utils.errors import UserError
+from gradnet_tf.utils.errors import EXIT_SOME_FAILED, UserError
 from gradnet_tf.utils.files import require_writable, sha256_of
 from gradnet_tf.utils.framework_start import quick_start
 from gradnet_tf.utils.options import add_options, make_config, option
@@ -248,12 +248,14 @@ def _denoise(arguments: argparse.Namespace) -> int:
         from gradnet_tf.steering.preview_sheet import write_previews
 
         require_writable(plan.folder, f"--output={plan.folder}")
-        return write_previews(plan.jobs, load, wanted.overwrite, wanted.max_megapixels)
+        plan.tell()
+        found = write_previews(plan.jobs, load, wanted.overwrite, wanted.max_megapixels)
+        return EXIT_SOME_FAILED if plan.failures else found
     if is_stream:
         return denoise_stream(sys.stdin.buffer, sys.stdout.buffer, load, options)
     report = _report(arguments, plan, options)
     if arguments.dry_run:
-        return dry_run(plan, wanted.overwrite)
+        return dry_run(plan, wanted.overwrite, settings)
     if report:
         require_writable(os.path.dirname(arguments.report) or ".", f"--report={arguments.report}")
     _check_unloaded(wanted, info, plan)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from gradnet_tf.cli.denoise_plan import DEFAULTS, Denoise, FileOptions, Job, Plan
-from gradnet_tf.cli.earlier_results import EarlierResults
+from gradnet_tf.cli.earlier_results import FOREIGN, EarlierResults
 from gradnet_tf.cli.file_stages import FAILURES, run_in_stages
 from gradnet_tf.images.photo import Photo
 from gradnet_tf.images.photo_files import (
@@ -344,11 +344,7 @@ class _Run:
             self._earlier.note_differences([job.target for job in skipped])
         foreign = [job for job in self._plan.jobs if self._is_foreign(job)]
         for job in foreign:
-            self._fail(
-                job,
-                f"{job.target} exists and is not a result of this command, so it is not replaced; "
-                "give another --output, or move it away",
-            )
+            self._fail(job, f"{job.target} {FOREIGN}")
         try:
             try:
                 self._denoise_remaining({*skipped, *foreign})
@@ -357,13 +353,16 @@ class _Run:
                     self._earlier.save(self._written)
             if self._report:
                 self._report.add_skipped(skipped, self._earlier.settings_of)
+                skipped = []
         except KeyboardInterrupt:
+            if self._report:
+                self._report.add_skipped(skipped, self._earlier.settings_of, shown=False)
             self._end("interrupted")
             raise Stopped(
                 "interrupted: no partial files were left; run the same command again to continue."
             ) from None
         self._end()
-        if not self._results.readable and not self._results.skipped:
+        if not self._results.readable and not self._results.skipped and not foreign:
             return EXIT_USAGE
         return EXIT_SOME_FAILED if self._results.failed else EXIT_OK
 
@@ -372,10 +371,11 @@ class _Run:
 
     def _is_foreign(self, job: Job) -> bool:
         """Whether the target exists and was not written by this command."""
-        if not self._options.overwrite or not os.path.lexists(job.target):
+        if not self._options.overwrite:
             return False
-        known = self._options.settings is None or self._earlier.is_recorded(job.target)
-        return os.path.islink(job.target) or not known
+        if self._options.settings is None:  # nothing is recorded
+            return os.path.islink(job.target)
+        return self._earlier.is_foreign(job.target)
 
     def _denoise_remaining(self, skipped: set[Job]) -> None:
         jobs = [job for job in self._plan.jobs if job not in skipped]
@@ -507,6 +507,7 @@ def _removes_all(options: FileOptions) -> bool:
     """Whether all noise is meant to be removed, and not a part of it."""
     settings = options.settings or {}
     weaker = any(settings.get(key, 1.0) < 1.0 for key in ("strength", "luma", "chroma"))
+    weaker = weaker or settings.get("mask") or settings.get("detail")
     return not weaker and not options.changes_nothing
 
 
@@ -537,6 +538,8 @@ def denoise_stream(
         for what in photo.lost:
             note(lost_note(what, ["standard input"]))
         denoise = load()
+        if photo.is_dark:
+            note(f"standard input: {_DARK}")
         pixels = photo.denoised(denoise)
         inform(f"standard input: {', '.join(getattr(denoise, 'used', ())) or _UNTOUCHED}")
         if _removes_all(options) and _remaining_noise(photo, pixels):

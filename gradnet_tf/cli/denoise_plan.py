@@ -13,14 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from gradnet_tf.cli.earlier_results import JOURNAL
+from gradnet_tf.cli.earlier_results import FOREIGN, JOURNAL, EarlierResults
 from gradnet_tf.cli.earlier_results import NAME as RESULTS
 from gradnet_tf.images import MAX_MEGAPIXELS
 from gradnet_tf.images.photo_files import PHOTO_SUFFIXES
 from gradnet_tf.images.raw.raw_photo import RAW_SUFFIXES
 from gradnet_tf.utils.console import NAME_ESCAPES, note
 from gradnet_tf.utils.errors import EXIT_OK, EXIT_SOME_FAILED, UserError
-from gradnet_tf.utils.ownership import MANIFEST
+from gradnet_tf.utils.ownership import MANIFEST, is_recorded
 
 #: Maps pixels to denoised pixels of the same shape and dtype.
 Denoise = Callable[[np.ndarray], np.ndarray]
@@ -87,6 +87,13 @@ class Plan:
     folder: Path
     left_out: str = ""
 
+    def tell(self) -> None:
+        """Prints the failures and the notes to standard error."""
+        for failure in self.failures:
+            print(f"failed: {failure}".translate(NAME_ESCAPES), file=sys.stderr)
+        for text in self.notes:
+            note(text)
+
 
 class _Findings:
     """What else was found in the inputs: every entry that is not denoised is counted."""
@@ -111,6 +118,9 @@ class _Findings:
         if path.name.startswith(".") and not is_named:
             self.others["hidden"] += 1
         elif suffix in PHOTO_SUFFIXES and path.is_file():
+            if not is_named and path.stem.endswith("_preview") and is_recorded(path):
+                self.others["sheets of --preview"] += 1
+                return False
             return True
         elif path.is_symlink() and not path.exists():
             if suffix in PHOTO_SUFFIXES:
@@ -205,17 +215,19 @@ def plan_jobs(inputs: Sequence[str], output: str, recursive: bool = True) -> Pla
     )
 
 
-def photos_in(folder: str) -> list[str]:
+def photos_in(folder: str) -> tuple[list[str], int]:
     """Lists the photographs that `plan_jobs` finds in a folder, and prints what may be missed.
 
+    Returns:
+        The files, and how many entries could not be read.
+
     Raises:
-        UserError: there are none.
+        UserError: there are neither.
     """
     findings = _Findings()
     found = [str(file) for file, _ in _sources([folder], Path(os.devnull), True, findings)]
-    for text in (*findings.failures, *findings.notes()):
-        note(text)
-    return found
+    Plan([], findings.failures, findings.notes(), Path(folder)).tell()
+    return found, len(findings.failures)
 
 
 def _sources(
@@ -309,7 +321,9 @@ def _entries(folder: Path, part: str, findings: _Findings) -> Iterator[Path]:
     except (FileNotFoundError, NotADirectoryError):
         return
     except OSError as error:
-        findings.failures.append(f"{folder}: cannot read this folder: {error.strerror}")
+        failure = f"{folder}: cannot read this folder: {error.strerror}"
+        if failure not in findings.failures:  # "**" comes to a folder twice
+            findings.failures.append(failure)
         return
     for name in names:
         if name.startswith(".") and not part.startswith("."):
@@ -366,18 +380,22 @@ def _sort_folder(path: Path, folders: list[Path], findings: _Findings) -> None:
         folders.append(path)
 
 
-def dry_run(plan: Plan, overwrite: bool) -> int:
+def dry_run(plan: Plan, overwrite: bool, settings: Mapping[str, Any]) -> int:
     """Prints what `denoise_files` would do, without doing it."""
-    skipped = 0
-    for failure in plan.failures:
-        print(f"failed: {failure}", file=sys.stderr)
-    for text in plan.notes:
-        note(text)
+    earlier = EarlierResults(plan.folder, settings)
+    skipped = refused = 0
+    plan.tell()
     for job in plan.jobs:
         skip = not overwrite and os.path.lexists(job.target)
-        skipped += skip
+        foreign = overwrite and earlier.is_foreign(job.target)
+        skipped, refused = skipped + skip, refused + foreign
+        if foreign:
+            line = f"failed: {job.source}: {job.target} {FOREIGN}"
+            print(line.translate(NAME_ESCAPES), file=sys.stderr)
+            continue
         what = f"skipped: {job.target} exists" if skip else f"-> {job.target}"
         print(f"{job.source} {what}".translate(NAME_ESCAPES))
-    counts = [f"{len(plan.jobs) - skipped} to write", f"{skipped} to skip", plan.left_out]
+    counts = [f"{len(plan.jobs) - skipped - refused} to write", f"{skipped} to skip", plan.left_out]
+    counts.insert(2, f"{refused} to refuse" if refused else "")
     print(f"{', '.join(filter(None, counts))}; nothing was done")
-    return EXIT_SOME_FAILED if plan.failures else EXIT_OK
+    return EXIT_SOME_FAILED if plan.failures or refused else EXIT_OK

@@ -2,9 +2,11 @@
 
 Existing results are skipped, and their pixels do not show the settings they were made with. With
 this record, a user who changes the strength and runs the command again gets a note that the old
-results were kept. The file is optional: without it, or if it is damaged, there is no note.
+results were kept. The file is optional: without it, or if it is damaged, there is no note, and
+--overwrite replaces none of the results that it listed.
 """
 
+import collections
 import contextlib
 import dataclasses
 import functools
@@ -30,8 +32,15 @@ _ENTRY = ("name", "sha256", "settings")
 WEIGHTS = "weights"
 #: How settings end that are the sha256 of a file that another setting names.
 _HASH = "_sha256"
-#: A larger journal is not ours: an entry takes some 400 bytes.
-_MOST_JOURNAL = 2**28
+#: A larger journal is not ours, nor a larger record of results: an entry takes some 400 bytes in
+#: the one and some 50 in the other.
+_MOST_JOURNAL = _MOST_RECORDS = 2**28
+
+#: Why --overwrite does not replace a file.
+FOREIGN = (
+    "exists and is not a result of this command, so it is not replaced; give another --output, or "
+    "move it away"
+)
 
 Settings = Mapping[str, Any]
 _KINDS = (str, int, float, bool)
@@ -53,11 +62,17 @@ class EarlierResults:
 
     @functools.cached_property
     def _recorded(self) -> tuple[list[dict], dict[str, int]]:
-        return _read(self.folder / NAME)
+        try:
+            return _read(self.folder / NAME)
+        except OSError:
+            return [], {}
 
     @functools.cached_property
-    def _unfinished(self) -> dict[str, tuple[str, Settings]]:
-        return {name: entry for name, *entry in _journal(self.folder / JOURNAL)}
+    def _unfinished(self) -> dict[str, list[tuple[str, Settings]]]:
+        found = collections.defaultdict(list)
+        for name, *entry in _journal(self.folder / JOURNAL):
+            found[name].append(entry)
+        return dict(found)
 
     def settings_of(self, target: Path) -> Settings | None:
         """Returns the settings that a result was made with, `None` if unknown."""
@@ -66,7 +81,7 @@ class EarlierResults:
         number = results.get(name)
         if isinstance(number, int) and 0 <= number < len(stored):
             return stored[number]
-        return self._unfinished[name][1] if name in self._unfinished else None
+        return self._unfinished[name][-1][1] if name in self._unfinished else None
 
     def is_recorded(self, target: Path) -> bool:
         """Whether a file was written by this command, which alone may replace it."""
@@ -74,9 +89,15 @@ class EarlierResults:
         if name in self._recorded[1]:
             return True
         with contextlib.suppress(OSError):
-            # The run may have been killed before its file got the name: then it is another one.
-            return name in self._unfinished and sha256_of(target) == self._unfinished[name][0]
+            # A run may have been killed before its file got the name: then it is that of an
+            # earlier run, or another one.
+            entries = self._unfinished.get(name, ())
+            return bool(entries) and sha256_of(target) in [sha256 for sha256, _ in entries]
         return False
+
+    def is_foreign(self, target: Path) -> bool:
+        """Whether something is there that this command must not replace."""
+        return os.path.lexists(target) and (os.path.islink(target) or not self.is_recorded(target))
 
     def differences(self, target: Path) -> dict[str, tuple[Any, Any]]:
         """Returns the settings that differ, as {setting: (then, now)}; empty if unknown.
@@ -152,7 +173,10 @@ class EarlierResults:
         known = written if isinstance(written, Mapping) else dict.fromkeys(written)
         try:
             with _locked(self.folder):
-                # Another process may have added entries since the file was read.
+                if os.path.islink(path):
+                    raise OSError("it is a link, which is not replaced")
+                # Another process may have added entries since the file was read. A pipe or a
+                # folder of this name raises.
                 stored, results = _read(path)
                 names = {*self._announced, *map(self._name, known)}
                 others = [each for each in _journal(self.folder / JOURNAL) if each[0] not in names]
@@ -162,9 +186,6 @@ class EarlierResults:
                         stored.append(settings)
                     if status is None or _is_still(target, status):
                         results[self._name(target)] = stored.index(settings)
-                # Never replace something that is not a regular file.
-                if os.path.lexists(path) and not stat.S_ISREG(os.lstat(path).st_mode):
-                    raise OSError("something else has its name")
                 if known:
                     write_json(path, {"settings": stored, "results": results})
                 # Only now that the file above has them, the entries are removed. Those of killed
@@ -254,14 +275,21 @@ def _plain(settings: Any) -> dict[str, Any]:
 
 
 def _read(path: Path) -> tuple[list[dict], dict[str, int]]:
+    """Returns the settings, and the number of each result's; nothing of a damaged file.
+
+    Raises:
+        OSError: the file cannot be read, or is too large to be ours.
+    """
     if not os.path.lexists(path):
         return [], {}
+    if os.path.isfile(path) and os.path.getsize(path) > _MOST_RECORDS:
+        raise OSError(f"it has more than {_MOST_RECORDS >> 20} MB")
     try:
-        content = read_json(path)
+        content = read_json(path, _MOST_RECORDS)
         stored, results = content["settings"], content["results"]
         if not isinstance(stored, list) or not isinstance(results, dict):
             return [], {}
-    except (OSError, ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError):
         return [], {}
     settings = [_plain(each) for each in stored]  # The places of the others stay.
     numbers = {name: number for name, number in results.items() if type(number) is int}

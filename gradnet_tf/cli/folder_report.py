@@ -136,19 +136,23 @@ class DenoiseReport:
         self._rows.append((self._order[job] if job else -1, row))
 
     def add_skipped(
-        self, jobs: Sequence[Job], settings_of: Callable[[Path], Mapping[str, Any] | None]
+        self,
+        jobs: Sequence[Job],
+        settings_of: Callable[[Path], Mapping[str, Any] | None],
+        shown: bool = True,
     ) -> None:
         """Adds results that existed already; both files are read and shown within the limits.
 
         Args:
             jobs: the files.
             settings_of: returns the settings of a result, `None` if unknown.
+            shown: read and show the pictures, which takes time.
         """
         for job in jobs:
             known = settings_of(job.target) or {}
             model = str(known.get(WEIGHTS) or known.get("model", ""))
             row = Row(str(job.source), "skipped", "", model, settings_text(known))
-            self._add(job, row, lambda job=job: self._from_disk(job))
+            self._add(job, row, lambda job=job: self._from_disk(job) if shown else None)
 
     def _from_disk(self, job: Job) -> Comparison | None:
         before, after = self._read(job.source), self._read(job.target)

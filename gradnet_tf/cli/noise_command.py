@@ -10,6 +10,7 @@ from pathlib import Path
 
 from gradnet_tf.images import MAX_MEGAPIXELS
 from gradnet_tf.utils.errors import EXIT_OK, EXIT_SOME_FAILED, UserError
+from gradnet_tf.utils.files import require_writable
 from gradnet_tf.utils.options import make_config, option
 
 
@@ -45,13 +46,15 @@ def noise(arguments: argparse.Namespace) -> int:
     from gradnet_tf.images.photo_files import read_photo
 
     options = make_config(NoiseOptions, arguments)
-    photos = [
-        path
-        for given in options.photos
-        for path in (photos_in(given) if os.path.isdir(given) else [given])
-    ]
+    photos, failed = [], 0
+    for given in options.photos:
+        found, unreadable = photos_in(given) if os.path.isdir(given) else ([given], 0)
+        photos += found
+        failed += unreadable
     pages = _page_paths(options.output, photos)
-    failed = 0
+    if options.output:
+        folder = os.path.dirname(options.output) or "."
+        require_writable(folder, f"--output={options.output}")
     for path, page in zip(photos, pages, strict=True):
         try:
             photo = read_photo(path, options.max_megapixels)
@@ -65,7 +68,8 @@ def noise(arguments: argparse.Namespace) -> int:
             continue
         if options.json:
             found = {"file": path, **analysis.to_json(), **dataclasses.asdict(verdict)}
-            print(json.dumps(found, ensure_ascii=False))
+            # In ASCII, because the terminal's escapes of strange letters are not JSON's.
+            print(json.dumps(found).replace("\x7f", "\\u007f"))
         else:
             print(f"{path}: {verdict.text}")
             print("".join(f"  {line}\n" for line in verdict.lines), end="")

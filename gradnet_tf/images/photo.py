@@ -44,6 +44,8 @@ class Photo:
         notes: what is wrong with the file although its pixels are in order, one line each.
         lost: what else is in the file and is not written again, because it is bound to the old
             pixels or to offsets in the old file. One noun phrase each.
+        is_opaque: whether the last channel, which would be alpha, is something else: a selection
+            or infrared light, which hides no pixel and is kept.
     """
 
     array: np.ndarray
@@ -52,6 +54,7 @@ class Photo:
     metadata: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     notes: tuple[str, ...] = ()
     lost: tuple[str, ...] = ()
+    is_opaque: bool = False
 
     @property
     def pixels(self) -> np.ndarray:
@@ -74,7 +77,7 @@ class Photo:
         It decides which pixels are visible; the colors behind others must not matter.
         """
         channels = self.pixels.shape[-1]
-        return denoise(self.array)[..., :channels]
+        return denoise(self.pixels if self.is_opaque else self.array)[..., :channels]
 
     def remaining_noise(self, pixels: np.ndarray) -> tuple[float, float] | None:
         """Returns the noise levels before and after if most of the noise remains in `pixels`.

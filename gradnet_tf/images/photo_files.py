@@ -1,6 +1,7 @@
 """Reads and writes photographs; the format is detected from the content, not the suffix."""
 
 import contextlib
+import io
 import logging
 import os
 import stat
@@ -20,6 +21,7 @@ from gradnet_tf.images.raw import raw_photo
 from gradnet_tf.utils.errors import UserError
 from gradnet_tf.utils.files import write_file
 
+_ORIENTATION = 274  # EXIF's tag.
 #: Assumed megapixels per megabyte if no header can be read: between JPEG and PNG.
 _MEGAPIXELS_PER_MB = 1.0
 
@@ -204,9 +206,30 @@ def write_photo(path: str | os.PathLike, photo: Photo, quality: int | None = Non
     write_file(path, encode_photo(photo, quality))
 
 
+def orientation_of(encoded: bytes) -> int:
+    """Returns the orientation tag of a file's content, 1 to 8 as in EXIF; 1 if it has none."""
+    try:
+        with quiet_decoders(), Image.open(io.BytesIO(encoded)) as image:
+            found = image.getexif().get(_ORIENTATION, 1)
+    except Exception:  # Formats without tags, and damaged ones.
+        return 1
+    return found if found in range(1, 9) else 1
+
+
+def upright(array: np.ndarray, orientation: int) -> np.ndarray:
+    """Returns a view of (H, W, ...) turned as the orientation tag says (1 to 8, as in EXIF)."""
+    if orientation >= 5:
+        array = array.swapaxes(0, 1)
+    rows = slice(None, None, -1 if orientation in (3, 4, 7, 8) else 1)
+    columns = slice(None, None, -1 if orientation in (2, 3, 6, 7) else 1)
+    return array[rows, columns]
+
+
 def megapixels_of(path: str | os.PathLike) -> float | None:
     """Returns the megapixels according to a file's header, `None` if it cannot be read."""
     try:
+        if not os.path.isfile(path):
+            return None  # A pipe would wait for somebody who writes to it.
         with quiet_decoders(), Image.open(path) as image:
             return image.size[0] * image.size[1] / 1e6
     except Exception:

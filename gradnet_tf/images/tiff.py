@@ -15,6 +15,8 @@ from gradnet_tf.utils.errors import UserError
 _SUBFILE, _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC = 254, 256, 257, 258, 259, 262
 _ORIENTATION, _SAMPLES, _ROWS, _PLANAR, _PREDICTOR = 274, 277, 278, 284, 317
 _EXTRA, _FORMAT = 338, 339
+# What an extra channel is: nobody says, or alpha that the colors are multiplied by, or not.
+_UNSPECIFIED, _ASSOCIATED, _UNASSOCIATED = 0, 1, 2
 _TILE_WIDTH, _TILE_HEIGHT = 322, 323
 _DEPTHS = (32997, 32998)  # Of the picture and of its tiles, in layers.
 # Tags that describe how pixels are stored, which are rewritten or no longer apply: strips,
@@ -82,16 +84,19 @@ def read(data: bytes, format: str, max_megapixels: float) -> Photo:
     inverted = photometric == _WHITE_IS_0 and array.dtype.kind == "u"
     if inverted and not by_pillow:  # Pillow inverts the values itself.
         array = _inverted(array)
+    extra_kind = number(_EXTRA, _UNSPECIFIED)
+    if by_pillow and extra_kind == _ASSOCIATED and samples == 4:
+        extra_kind = _UNASSOCIATED  # Pillow has divided the colors of RGBA, not those of gray.
     metadata = {
         "layout": layout,
         "entries": kept,
         "children": tiff_tags.read_children(data, layout, entries),
-        # Pillow divides the colors by associated alpha (1), which makes it unassociated (2).
-        "extra": 2 if by_pillow and number(_EXTRA, 0) == 1 else number(_EXTRA, 0),
+        "extra": extra_kind,
         "inverted": inverted,
         "compressed": compression != _NONE,
     }
-    return Photo(array, format, data, metadata, lost=lost)
+    is_opaque = extra == 1 and extra_kind == _UNSPECIFIED
+    return Photo(array, format, data, metadata, lost=lost, is_opaque=is_opaque)
 
 
 def check(data: bytes) -> None:

@@ -23,7 +23,7 @@ from gradnet_tf.images.tiff_tags import Entry, Layout
 from gradnet_tf.utils.errors import UserError, install_command
 
 _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _FILL_ORDER = 256, 257, 258, 259, 262, 266
-_SAMPLES, _ROWS, _PLANAR, _PREDICTOR, _FORMAT = 277, 278, 284, 317, 339
+_SAMPLES, _ROWS, _PLANAR, _PREDICTOR, _EXTRA, _FORMAT = 277, 278, 284, 317, 338, 339
 _TILE_WIDTH, _TILE_HEIGHT = 322, 323
 _COLORS, _JPEG_TABLES = 320, 347
 _STRIPS, _TILES = (273, 279), (324, 325)  # Places and sizes.
@@ -32,7 +32,7 @@ _TIFFFILE_DECODES = (1, 8, 32946, 32773)  # Without imagecodecs.
 _OPENCV_DECODES = (*_TIFFFILE_DECODES, 5)
 _DEFLATE, _JPEG = (8, 32946), (6, 7)
 _NONE, _HORIZONTAL, _OF_FLOATS, _SEPARATE = 1, 2, 3, 2
-_COLOR_MAP, _YCBCR = 3, 6
+_RGB, _COLOR_MAP, _YCBCR = 2, 3, 6
 #: libtiff's complaints, which go to standard error. Pillow raises for those about pixels.
 _LIBTIFF = re.compile(
     rb"(?:tempfile\.tif|_?(?:TIFF|JPEG|OJPEG|LZW|Fax|ZIP|Packbits|Pixar|SGILog|LogLuv|Dump)\w*): "
@@ -41,7 +41,7 @@ _UNDECODED = "is damaged, or a kind of TIFF that cannot be decoded here: save it
 _CONTRADICTION = "is damaged: the tags of the TIFF contradict each other"
 # Tags that describe the pixels and remain valid after decompression.
 _KEPT = {_WIDTH, _HEIGHT, _BITS, _PHOTOMETRIC, _SAMPLES, _ROWS, _PLANAR, _FORMAT,
-         _TILE_WIDTH, _TILE_HEIGHT, 338}  # fmt: skip
+         _TILE_WIDTH, _TILE_HEIGHT, _EXTRA}  # fmt: skip
 
 
 def decode(
@@ -70,6 +70,11 @@ def decode(
     plain = photometric not in (_COLOR_MAP, _YCBCR) and bits >= 8
     simple = compression in _TIFFFILE_DECODES and predictor in (_NONE, _HORIZONTAL)
     _require_whole_jpegs(data, layout, entries, compression)
+    # Pillow drops a fourth channel that is not alpha.
+    extra = photometric == _RGB and number(_SAMPLES, 1) == 4 and number(_EXTRA, 0) == 0
+    simple = simple or (
+        extra and compression in _OPENCV_DECODES and predictor in (_NONE, _HORIZONTAL)
+    )
     if bits <= 8 and not (plain and simple):
         return _by_pillow(data, layout, entries, photometric), True
     known = compression in _OPENCV_DECODES or not importlib.util.find_spec("imagecodecs")

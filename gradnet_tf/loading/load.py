@@ -74,6 +74,9 @@ def resolve(
 ) -> Resolved:
     """Returns what a name or a path means: a path if it exists, otherwise a name.
 
+    `auto` and `default` always mean the shipped weights: nobody who gives no model should meet a
+    folder of that name. Such a folder is ./auto.
+
     Args:
         spec: name or path, as `gradnet_tf.denoiser.load_denoiser` takes it.
         runtime: what runs shipped weights; see `choose`.
@@ -90,7 +93,7 @@ def resolve(
         from gradnet_tf.weights.hub import fetch
 
         path, kind = fetch(spec), "folder"
-    elif spec and Path(spec).exists():
+    elif spec and spec not in (weights.AUTO, "default") and Path(spec).exists():
         path = Path(spec)
         kind = "folder" if path.is_dir() else "file"
     elif spec in CLASSICAL:
@@ -144,9 +147,8 @@ def model_info(found: Resolved) -> ModelInfo | None:
     if found.kind == "folder":
         return _folder_info(found.path)
     if found.kind == "file":
-        needs = False if found.path.suffix == ".tflite" else None
         try:
-            return ModelInfo(found.path.stem, sha256_of(found.path), needs)
+            return ModelInfo(found.path.stem, sha256_of(found.path))
         except OSError:
             return None
     if found.kind == "classical":

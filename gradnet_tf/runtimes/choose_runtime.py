@@ -84,7 +84,8 @@ def choose(runtime: str, precision: str, file: Path | None) -> Choice:
     processor has instructions for, and what costs next to nothing according to the card of the
     weights; otherwise float32 in LiteRT or OpenVINO, which start in a fraction of Keras' time and
     need no TensorFlow. `gradnet bench` replaces this order by what it measured. Keras runs weights
-    where there is a GPU, where KERAS_BACKEND is set, and where nothing else is installed.
+    where there is a GPU that its backend could use, where KERAS_BACKEND is set, and where nothing
+    else is installed; 8 bits are always LiteRT's.
 
     Args:
         runtime: one of `RUNTIMES`.
@@ -107,7 +108,9 @@ def choose(runtime: str, precision: str, file: Path | None) -> Choice:
     if precision not in (*PRECISIONS, *POLICIES):
         known = ", ".join((*PRECISIONS, *POLICIES))
         raise UserError(f"`precision` must be one of {known}. Received: {precision!r}")
-    keras_only = runtime == "auto" and ("KERAS_BACKEND" in os.environ or _has_gpu())
+    # Where Keras cannot run or compute so, a shipped file in LiteRT is better than an error.
+    wants_keras = "KERAS_BACKEND" in os.environ or (_has_gpu() and has_backend())
+    keras_only = runtime == "auto" and precision != "int8" and wants_keras
     kept = read_kept() if runtime == precision == "auto" else None
     flags = processor_flags()
     fast = _FAST_WITH_AMX if "amx_bf16" in flags else _FAST_WITH_AMX[::-1]
@@ -119,6 +122,8 @@ def choose(runtime: str, precision: str, file: Path | None) -> Choice:
             continue
         if runtime == "auto" and not is_installed(found[0]):
             continue
+        if found == kept == ("keras", found[1]) and not has_backend():
+            continue  # TensorFlow was removed since `gradnet bench` measured it.
         if precision == "auto" and not is_allowed(*found, file):
             continue
         is_exact = precision != "auto" or found[1] == "float32"

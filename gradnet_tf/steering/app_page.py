@@ -18,11 +18,12 @@ from gradnet_tf.degradations.noise_level import estimate_sigma
 from gradnet_tf.denoiser import Denoiser, Strength, finished
 from gradnet_tf.images import MAX_MEGAPIXELS
 from gradnet_tf.images.photo import Photo
-from gradnet_tf.images.photo_files import quiet_decoders, read_photo, write_photo
+from gradnet_tf.images.photo_files import encode_photo, orientation_of, read_photo, upright
 from gradnet_tf.steering.preview_sheet import blended, choose_crop
 from gradnet_tf.steering.texture import Steering
 from gradnet_tf.tiling.tiler import to_unit
 from gradnet_tf.utils.errors import UserError
+from gradnet_tf.utils.files import write_file
 
 #: Side of the crop at 100% and of the overview, in pixels.
 CROP, OVERVIEW = 512, 320
@@ -39,22 +40,11 @@ footer { display: none !important; }
 """
 
 
-def orient(pixels: np.ndarray, tag: int) -> np.ndarray:
-    """Returns a view of pixels as EXIF's orientation (1 to 8) shows them; other tags are 1."""
-    if tag in (5, 6, 7, 8):
-        pixels = pixels.swapaxes(0, 1)
-    if tag in (3, 4, 7, 8):
-        pixels = pixels[::-1]
-    if tag in (2, 3, 6, 7):
-        pixels = pixels[:, ::-1]
-    return pixels
-
-
 def overview(photo: Photo, orientation: int) -> np.ndarray:
     """Returns a photograph at reduced size, uint8 RGB; a click on it moves the crop."""
     import cv2
 
-    shown = np.ascontiguousarray(orient(photo.pixels, orientation))
+    shown = np.ascontiguousarray(upright(photo.pixels, orientation))
     scale = OVERVIEW / max(shown.shape[:2])
     small = blended(shown, shown, 0.0)
     if scale >= 1:
@@ -83,8 +73,8 @@ class Opened:
 
     def crop(self, wanted: Strength, detail: float) -> tuple[np.ndarray, np.ndarray]:
         """Returns the part around `center` before and after, uint8 RGB, pixel by pixel."""
-        noisy = orient(self.photo.pixels, self.orientation)
-        denoised = orient(self.denoised, self.orientation)
+        noisy = upright(self.photo.pixels, self.orientation)
+        denoised = upright(self.denoised, self.orientation)
         part = tuple(
             slice(start, start + min(CROP, length))
             for middle, length in zip(self.center, noisy.shape[:2], strict=True)
@@ -98,7 +88,8 @@ class Opened:
         """Writes the whole result with the photograph's metadata; returns its path."""
         pixels = _result(self.photo.pixels, self.denoised, wanted, detail)
         target = folder / f"{self.path.stem}_denoised{self.path.suffix}"
-        write_photo(target, self.photo.with_pixels(pixels))
+        # In its own format, whatever its name says.
+        write_file(target, encode_photo(self.photo.with_pixels(pixels)))
         return target
 
 
@@ -128,11 +119,11 @@ def open_photo(
     """
     photo = photo or read_photo(path)
     pixels = photo.denoised(lambda array: denoiser(array, on_tile=on_tile))
-    tag = _orientation(path)
-    rows, columns = choose_crop(orient(pixels, tag), CROP)
+    tag = orientation_of(photo.encoded)
+    rows, columns = choose_crop(upright(pixels, tag), CROP)
     center = (rows.start + rows.stop) // 2, (columns.start + columns.stop) // 2
     before, after = (estimate_sigma(to_unit(part)) for part in (photo.pixels, pixels))
-    height, width = orient(pixels, tag).shape[:2]
+    height, width = upright(pixels, tag).shape[:2]
     text = (
         f"**{Path(path).name}**, {width} × {height} pixels, {photo.array.dtype}\n\n"
         f"Noise: σ ≈ {before:.1f} before, {after:.1f} after, on the 0–255 scale\n\n"
@@ -144,16 +135,6 @@ def open_photo(
             f"not remove, such as coarse grain. `gradnet noise {Path(path).name}` says more."
         )
     return Opened(Path(path), photo, pixels, tag, center), text
-
-
-def _orientation(path: str | os.PathLike) -> int:
-    from PIL import Image
-
-    try:
-        with quiet_decoders(), Image.open(path) as image:
-            return int(image.getexif().get(0x0112, 1))
-    except Exception:  # Formats without tags, and tags that are no numbers.
-        return 1
 
 
 def build_page(denoiser: Denoiser, max_megapixels: float = MAX_MEGAPIXELS) -> Any:
@@ -168,7 +149,7 @@ def build_page(denoiser: Denoiser, max_megapixels: float = MAX_MEGAPIXELS) -> An
             return None, None, "Drop a photograph to begin.", None, None, hidden
         try:
             photo = read_photo(path, max_megapixels)
-            small = overview(photo, _orientation(path))
+            small = overview(photo, orientation_of(photo.encoded))
         except (OSError, UserError, MemoryError) as error:
             raise gr.Error(str(error) or "there is not enough memory", duration=None) from error
         return photo, None, f"**{Path(path).name}** is being denoised.", small, None, hidden
@@ -191,7 +172,7 @@ def build_page(denoiser: Denoiser, max_megapixels: float = MAX_MEGAPIXELS) -> An
     def clicked(photo, event: gr.SelectData, *sliders):
         if photo is None:
             return None
-        shown = orient(photo.photo.pixels, photo.orientation).shape[:2]
+        shown = upright(photo.photo.pixels, photo.orientation).shape[:2]
         scale = max(1.0, max(shown) / OVERVIEW)
         photo.center = int(event.index[1] * scale), int(event.index[0] * scale)
         return photo.crop(*_wanted(sliders))

@@ -1,5 +1,6 @@
 """`gradnet denoise --preview`: a sheet per photograph with several strengths side by side."""
 
+import collections
 import io
 import sys
 from collections.abc import Callable, Iterable
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from gradnet_tf.images.photo_files import read_photo
+from gradnet_tf.images.photo_files import orientation_of, read_photo, upright
 from gradnet_tf.steering.texture import texture_weight
 from gradnet_tf.tiling.tiler import to_unit
 from gradnet_tf.utils.console import NAME_ESCAPES
@@ -92,6 +93,8 @@ def write_previews(
 ) -> int:
     """Writes TARGET_preview.png for each job of a plan; a failure does not stop the rest.
 
+    Photographs whose names differ in the suffix alone have it in the names of their sheets.
+
     Args:
         jobs: each with `source` and `target`.
         load: returns a function from a photograph's pixels to those at full strength.
@@ -101,9 +104,12 @@ def write_previews(
     Returns:
         The exit code: 0, or 1 if a file failed.
     """
-    denoise, failed = None, 0
+    denoise, failed, jobs = None, 0, list(jobs)
+    stems = collections.Counter(Path(job.target).with_suffix("") for job in jobs)
     for job in jobs:
-        target = Path(job.target).with_name(f"{Path(job.target).stem}_preview.png")
+        target = Path(job.target)
+        named = target.stem if stems[target.with_suffix("")] == 1 else target.name
+        target = target.with_name(f"{named}_preview.png")
         if target.exists() and not overwrite:
             print(f"{target} exists (use --overwrite to replace it)".translate(NAME_ESCAPES))
             continue
@@ -111,7 +117,9 @@ def write_previews(
             require_replaceable(target, "--output", is_recorded)
             photo = read_photo(job.source, max_megapixels)
             denoise = denoise or load()
-            sheet = draw_sheet(photo.pixels, photo.denoised(denoise), job.source.name)
+            tag = orientation_of(photo.encoded)
+            pair = (upright(each, tag) for each in (photo.pixels, photo.denoised(denoise)))
+            sheet = draw_sheet(*pair, job.source.name)
             write_file(target, sheet)
             record(target)
         except (OSError, UserError, MemoryError) as error:

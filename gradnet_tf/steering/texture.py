@@ -80,10 +80,12 @@ class Steering:
             after = np.clip(after + weight[..., np.newaxis] * removed, 0.0, 1.0)
         if self.mask is not None:
             share = self.mask[..., np.newaxis]
-            after = np.where(share == 0, before, after * share + before * (1 - share))
+            after = after * share + before * (1 - share)
         result = denoised.copy()
         top = np.iinfo(noisy.dtype).max if noisy.dtype.kind == "u" else None
         result[..., :channels] = after if top is None else np.rint(after * np.float32(top))
+        if self.mask is not None:  # bit for bit, also where floats have 64 bits
+            np.copyto(result, noisy, where=self.mask[..., np.newaxis] == 0)
         return result
 
 
@@ -96,7 +98,8 @@ def read_mask(path: str, option: str, max_megapixels: float = MAX_MEGAPIXELS) ->
     try:
         pixels = to_unit(read_photo(path, max_megapixels).pixels)
     except (OSError, UserError) as error:
-        raise UserError(f"{option}: {getattr(error, 'strerror', None) or error}.") from error
+        reason = str(getattr(error, "strerror", None) or error).rstrip(".")
+        raise UserError(f"{option}: {reason}.") from error
     return np.clip(pixels.mean(axis=-1, dtype=np.float32), 0.0, 1.0)
 
 

@@ -31,7 +31,7 @@ from gradnet_tf.utils.errors import EXIT_USAGE, UserError
 _WIDTH = 88
 #: Fields of these names hold paths, or models, which may be paths.
 PATH_NAMES = frozenset(
-    "data_dir folder init_from input inputs log metrics model model_dir models output peers "
+    "data_dir folder init_from input inputs log mask metrics model model_dir models output peers "
     "prepared_dir report run runs work_dir workdir".split()
 )
 
@@ -470,12 +470,26 @@ class ArgumentParser(argparse.ArgumentParser):
 
     def parse_args(self, args=None, namespace=None):
         parsed, unknown = self.parse_known_args(args, namespace)
+        command = self._chosen(parsed)
+        unknown = command._take_inputs(parsed, unknown)
         if unknown:
-            command = self._chosen(parsed)
             meant = nearest(unknown[0].split("=")[0], command._option_string_actions)
             hint = f". Did you mean {meant}?" if meant else ""
             command.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
         return parsed
+
+    def _take_inputs(self, parsed: argparse.Namespace, unknown: list[str]) -> list[str]:
+        """Adds inputs behind an option to those before it, which argparse leaves out.
+
+        Returns the arguments that are left, all of them if one is an option.
+        """
+        lists = [each for each in self._get_positional_actions() if each.nargs in ("+", "*")]
+        if not lists or any(text.startswith("-") and text != "-" for text in unknown):
+            return unknown
+        more = [self._get_value(lists[-1], text) for text in unknown]
+        if more:
+            setattr(parsed, lists[-1].dest, [*getattr(parsed, lists[-1].dest), *more])
+        return []
 
     def _chosen(self, parsed: argparse.Namespace) -> "ArgumentParser":
         """Returns the parser of the chosen subcommand; this one if there is none."""

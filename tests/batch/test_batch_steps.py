@@ -12,6 +12,7 @@ from benchmarks.robustness import batch_check
 from gradnet_tf.batch import __main__ as command
 from gradnet_tf.batch import batch_steps as steps
 from gradnet_tf.batch import beam_engine as engine
+from gradnet_tf.batch.batch_names import source_of
 from gradnet_tf.batch.batch_settings import Settings, make_parser, settings_of
 from gradnet_tf.cli import main as cli
 from gradnet_tf.tiling.tile_config import TileConfig
@@ -153,7 +154,7 @@ def test_a_killed_run_can_be_resumed(tmp_path, when):
     # What somebody else put there is not ours, also after such a run.
     killed()
     target.write_bytes(b"somebody else's")
-    assert outcome() == steps.UNREADABLE
+    assert outcome() == steps.FAILED
     assert target.read_bytes() == b"somebody else's"
 
 
@@ -185,3 +186,16 @@ def test_only_errors_that_pass_say_that_the_same_command_continues(error, code):
     from gradnet_tf.batch.beam_engine import error_of
 
     assert error_of(error).exit_code == code
+
+
+def test_a_file_of_somebody_s_is_a_failure_and_no_unreadable_input(tmp_path):
+    batch_check.make_photos(tmp_path, 1, broken=0)
+    (tmp_path / "out.jpg").write_bytes(b"mine")
+    source, target = str(tmp_path / "0000.jpg"), str(tmp_path / "out.jpg")
+    assert steps.denoise_file(source, target, parsed(*FLAGS))[0] == steps.FAILED
+
+
+def test_a_raw_file_becomes_a_tiff(tmp_path):
+    (tmp_path / "r.DNG").write_bytes(b"")
+    found = list(steps.find_files(source_of(str(tmp_path / "r.DNG")), str(tmp_path / "out")))
+    assert [target for _, (_, target) in found if target] == [f"{tmp_path}/out/r.tif".encode()]

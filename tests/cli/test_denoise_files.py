@@ -243,3 +243,45 @@ def test_progress_on_a_terminal_names_files_speed_and_time_left(photos, tmp_path
     denoise_files(plan_jobs([str(photos)], str(tmp_path / "out")), lambda _: negative)
     assert "1 of 4 files" in screen.getvalue()
     assert "megapixels/s" in screen.getvalue() and " left" in screen.getvalue()
+
+
+def test_a_dry_run_refuses_what_the_run_would_refuse(photos, tmp_path, capsys):
+    output = tmp_path / "out"
+    output.mkdir()
+    (output / "a.jpg").write_bytes(b"mine")
+    flags = [photos / "a.jpg", "--output", output, "--overwrite", "--strength=0"]
+    assert denoise(*flags, "--dry-run") == 1
+    printed = capsys.readouterr()
+    assert "0 to write, 0 to skip, 1 to refuse" in printed.out
+    assert "is not a result of this command" in printed.err
+    assert denoise(*flags) == 1  # not 2: nothing was wrong with the photograph
+    assert (output / "a.jpg").read_bytes() == b"mine"
+
+
+def test_a_pipe_among_several_inputs_is_refused_like_one_alone(photos, tmp_path, capsys):
+    os.mkfifo(photos / "p.jpg")
+    flags = ["--output", tmp_path / "out", "--strength=0"]
+    assert denoise(photos / "p.jpg", photos / "a.jpg", *flags) == 1
+    assert "1 written, 0 skipped, 1 failed" in capsys.readouterr().out
+
+
+def test_a_folder_without_access_is_one_failure_of_a_pattern(photos, tmp_path, monkeypatch, capsys):
+    listdir = os.listdir
+
+    def guarded(path):
+        if str(path).endswith("deep"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return listdir(path)
+
+    monkeypatch.setattr(os, "listdir", guarded)
+    assert denoise(f"{photos}/**/*.png", "--output", tmp_path / "out", "--strength=0") == 1
+    assert "1 failed" in capsys.readouterr().out
+
+
+def test_inputs_may_stand_on_both_sides_of_an_option(photos, tmp_path, capsys):
+    output = tmp_path / "out"
+    flags = ["--output", output, "--strength=0"]
+    assert denoise(photos / "a.jpg", *flags, photos / "c.webp") == 0
+    assert names(output) == ["a.jpg", "c.webp"]
+    assert denoise(photos / "a.jpg", *flags, "--overwite", photos / "c.webp") == 2
+    assert "Did you mean --overwrite?" in capsys.readouterr().err

@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from photo_samples import noise
 
+from gradnet_tf.cli import earlier_results
 from gradnet_tf.cli.earlier_results import JOURNAL, NAME, EarlierResults
 from gradnet_tf.utils.files import sha256_of
 from gradnet_tf.utils.ownership import Inputs
@@ -167,7 +168,7 @@ def test_what_is_no_file_of_settings_is_neither_read_nor_replaced(tmp_path, caps
     os.mkfifo(tmp_path / NAME)
     found = EarlierResults(tmp_path, NOW)  # does not wait
     found.save([tmp_path / "b.png"])
-    assert "cannot be written: something else has its name" in capsys.readouterr().err
+    assert "cannot be written: not a regular file" in capsys.readouterr().err
     assert stat.S_ISFIFO((tmp_path / NAME).stat().st_mode)
 
 
@@ -265,3 +266,34 @@ def test_a_result_that_was_not_written_leaves_no_entry(tmp_path):
     found.announce(tmp_path / "a.png", b"x", Inputs())
     found.save({})
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_record_that_cannot_be_read_is_kept(tmp_path, monkeypatch, capsys):
+    """Without it, --overwrite would refuse all earlier results."""
+    EarlierResults(tmp_path, NOW).save([tmp_path / "a.png"])
+    before = (tmp_path / NAME).read_bytes()
+    monkeypatch.setattr(earlier_results, "_MOST_RECORDS", 10)
+    EarlierResults(tmp_path, NOW).save([tmp_path / "b.png"])
+    assert (tmp_path / NAME).read_bytes() == before
+    assert f"note: {tmp_path / NAME} cannot be written: it has more than" in capsys.readouterr().err
+    monkeypatch.undo()
+    assert EarlierResults(tmp_path, NOW).is_recorded(tmp_path / "a.png")
+
+
+def test_a_second_kill_before_the_renaming_keeps_the_first_result_replaceable(tmp_path):
+    target = tmp_path / "a.png"
+    for content in (b"first", b"second"):
+        EarlierResults(tmp_path, NOW).announce(target, content, Inputs())
+        if content == b"first":
+            target.write_bytes(content)
+    assert EarlierResults(tmp_path, NOW).is_recorded(target)
+    target.write_bytes(b"mine")
+    assert not EarlierResults(tmp_path, NOW).is_recorded(target)
+
+
+def test_a_record_that_is_a_link_stays_one(tmp_path, capsys):
+    (tmp_path / "mine.json").write_text('{"settings": [], "results": {}}')
+    (tmp_path / NAME).symlink_to("mine.json")
+    EarlierResults(tmp_path, NOW).save([tmp_path / "b.png"])
+    assert (tmp_path / NAME).is_symlink() and "it is a link" in capsys.readouterr().err
+    assert (tmp_path / "mine.json").read_text() == '{"settings": [], "results": {}}'

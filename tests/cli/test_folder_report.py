@@ -19,10 +19,9 @@ from gradnet_tf.cli.before_after import (
     interesting_boxes,
     noise_levels,
     shrink,
-    upright,
     view_of,
 )
-from gradnet_tf.images.photo_files import decode_photo, read_photo
+from gradnet_tf.images.photo_files import decode_photo, read_photo, upright
 
 
 def decoded(data):
@@ -274,3 +273,18 @@ def test_a_report_that_cannot_be_written_is_a_failure(photos, tmp_path, monkeypa
     printed = capsys.readouterr()
     assert "1 written, 0 skipped, 0 failed" in printed.out
     assert "r.html: cannot be written" in printed.err
+
+
+def test_the_report_of_an_interrupted_run_lists_the_skipped_files(photos, tmp_path, monkeypatch):
+    flags = ["denoise", photos, "--output", tmp_path / "out", "--strength=0"]
+    assert gradnet(*flags) == 1
+    (tmp_path / "out" / "sub" / "grey.png").unlink()
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("gradnet_tf.cli.denoise_files.write_file", interrupted)
+    assert gradnet(*flags, "--report", tmp_path / "r.html") == 75
+    page = read_page(tmp_path / "r.html")
+    assert "0 written, 1 skipped, 0 failed, interrupted" in page.text
+    assert "1 skipped" in re.sub(r"\s+", " ", page.text) and "made earlier" in page.text

@@ -93,3 +93,16 @@ def test_small_pictures_are_said_to_be_small(tmp_path, capsys):
     sheet = str(tmp_path / "sheet.png")
     assert cli.main(["noise", small, "--output", sheet]) == 0
     assert "too small to tell" in capsys.readouterr().out
+
+
+def test_what_cannot_be_read_in_a_folder_is_a_failure(photos, tmp_path, capsys):
+    (tmp_path / "x.png").symlink_to("nowhere.png")
+    assert cli.main(["noise", "--json", str(tmp_path)]) == 1
+    printed = capsys.readouterr()
+    assert len(printed.out.splitlines()) == 2 and "failed: " in printed.err
+
+
+def test_json_is_json_whatever_the_name(tmp_path, capsys):
+    path = photo(tmp_path / "c\x7f\x85ä.png", 20)
+    assert cli.main(["noise", "--json", path]) == 0
+    assert json.loads(capsys.readouterr().out)["file"] == path

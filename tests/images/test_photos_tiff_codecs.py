@@ -10,7 +10,7 @@ import photo_samples as files
 import pytest
 
 from gradnet_tf.images import tiff_decoders
-from gradnet_tf.images.photo_files import decode_photo
+from gradnet_tf.images.photo_files import decode_photo, encode_photo
 from gradnet_tf.utils.errors import UserError
 
 pytest.importorskip("imagecodecs", reason="writes the files")
@@ -110,3 +110,31 @@ assert "imagecodecs" not in sys.modules
     subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, env={**os.environ, **paths}, check=True
     )
+
+
+@pytest.mark.parametrize("compression", [None, "lzw", "zlib"])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_a_channel_that_nobody_calls_alpha_hides_nothing(compression, dtype):
+    """A selection that an editor saved, infrared: kept, and what is 0 there is denoised, too."""
+    pixels = files.noise(21, 27, 4, dtype=dtype)
+    pixels[..., 3] = 0
+    data = files.by_tifffile(pixels, compression=compression, extrasamples=["unspecified"])
+    photo = decode_photo(data, "x")
+    np.testing.assert_array_equal(photo.array, pixels)
+    result = photo.denoised(lambda array: array + 1)
+    np.testing.assert_array_equal(result, pixels[..., :3] + 1)
+    again = decode_photo(encode_photo(photo.with_pixels(result)), "x")
+    np.testing.assert_array_equal(again.array[..., 3], 0)
+    assert again.is_opaque
+    data = files.by_tifffile(pixels, compression=compression, extrasamples=["unassalpha"])
+    seen = []
+    decode_photo(data, "x").denoised(lambda array: seen.append(array.shape) or array)
+    assert seen == [(21, 27, 4)]
+
+
+def test_associated_alpha_of_gray_stays_associated():
+    pixels = files.noise(21, 27, 2)
+    data = files.by_tifffile(pixels, compression="lzw", extrasamples=["assocalpha"])
+    photo = decode_photo(data, "x")
+    np.testing.assert_array_equal(photo.array, pixels)
+    assert photo.metadata["extra"] == 1

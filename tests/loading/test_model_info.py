@@ -45,7 +45,7 @@ def test_facts_of_other_kinds(tmp_path):
         assert model_info(spec) is None
     (tmp_path / "x.tflite").write_bytes(b"1234TFL3")
     digest = sha256_of(tmp_path / "x.tflite")
-    assert model_info(str(tmp_path / "x.tflite")) == ModelInfo("x", digest, False)
+    assert model_info(str(tmp_path / "x.tflite")) == ModelInfo("x", digest)
     (tmp_path / "x.keras").write_bytes(b"PK")
     assert model_info(str(tmp_path / "x.keras")).needs_sigma is None
     folder = tmp_path / "ffdnet"
@@ -82,3 +82,16 @@ def test_a_wrong_model_is_refused_though_there_is_nothing_to_do(done, tmp_path, 
     assert gradnet(*done, "--model", model, "--sigma", "15") == 2
     assert "m.keras" in capsys.readouterr().err
     assert gradnet(*done, "--model", "opencv_nlm", "--sigma", "15") == 0
+
+
+@pytest.mark.parametrize("name", ["auto", "default"])
+def test_a_folder_of_the_default_s_name_does_not_hide_it(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / name).mkdir()
+    assert resolve(name).kind == "weights"
+    assert resolve(f"./{name}").kind == "folder"
+
+
+def test_only_loading_shows_whether_a_tflite_file_takes_a_level(tmp_path):
+    (tmp_path / "a.tflite").write_bytes(b"")
+    assert info_of_resolved(resolve(str(tmp_path / "a.tflite"))).needs_sigma is None

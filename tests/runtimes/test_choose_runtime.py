@@ -209,3 +209,28 @@ def test_openvino_that_is_not_installed_is_one_line(monkeypatch):
     monkeypatch.setattr(litert_runtime, "is_installed", lambda runtime: False)
     with pytest.raises(UserError, match="needs openvino, which is not installed.\nInstall it"):
         load_denoiser("default", runtime="openvino")
+
+
+def test_a_gpu_without_tensorflow_or_jax_leaves_litert_its_work(machine, file, monkeypatch):
+    monkeypatch.setattr(choose_runtime, "_has_gpu", lambda: True)
+    assert chosen("auto", "auto", file) == ("keras", "float32")
+    monkeypatch.setattr(choose_runtime, "has_backend", lambda: False)
+    assert chosen("auto", "auto", file) == ("litert", "float32")
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    assert chosen("auto", "auto", file) == ("keras", "float32")
+
+
+def test_8_bits_are_litert_s_also_where_keras_is_preferred(machine, file, monkeypatch):
+    monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
+    assert chosen("auto", "int8", file) == ("litert", "int8")
+    monkeypatch.setattr(choose_runtime, "_has_gpu", lambda: True)
+    assert chosen("auto", "int8", file) == ("litert", "int8")
+
+
+def test_a_measured_choice_of_keras_ends_with_its_backend(machine, file, monkeypatch):
+    kept = {"runtime": "keras", "precision": "float32", "key": choose_runtime.machine_key()}
+    choose_runtime.choice_path().parent.mkdir(parents=True)
+    choose_runtime.choice_path().write_text(json.dumps(kept))
+    assert chosen("auto", "auto", file) == ("keras", "float32")
+    monkeypatch.setattr(choose_runtime, "has_backend", lambda: False)
+    assert chosen("auto", "auto", file) == ("litert", "float32")

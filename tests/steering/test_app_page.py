@@ -16,9 +16,9 @@ from PIL import Image
 
 from gradnet_tf.cli.main import main
 from gradnet_tf.denoiser import Denoiser, Strength
-from gradnet_tf.images.photo_files import read_photo
+from gradnet_tf.images.photo_files import read_photo, upright
 from gradnet_tf.steering import app_page
-from gradnet_tf.steering.app_page import CROP, OVERVIEW, open_photo, orient, overview, start
+from gradnet_tf.steering.app_page import CROP, OVERVIEW, open_photo, overview, start
 
 SIZES = ((1400, 900), (820, 1100), (390, 844))
 CHROMIUM = next(
@@ -44,16 +44,6 @@ def photo(tmp_path):
     return tmp_path / "photo.jpg"
 
 
-@pytest.mark.parametrize("tag", range(1, 9))
-def test_orientation_is_that_of_pillow(tag):
-    from PIL import ImageOps
-
-    pixels = np.random.default_rng(1).integers(0, 256, (5, 7, 3), np.uint8)
-    image = Image.fromarray(pixels)
-    image.getexif()[0x0112] = tag
-    np.testing.assert_array_equal(orient(pixels, tag), np.asarray(ImageOps.exif_transpose(image)))
-
-
 def test_sliders_blend_one_result_and_the_saved_file_keeps_its_metadata(photo, denoiser, tmp_path):
     calls = []
     opened, text = open_photo(photo, denoiser, lambda done, total: calls.append((done, total)))
@@ -68,7 +58,7 @@ def test_sliders_blend_one_result_and_the_saved_file_keeps_its_metadata(photo, d
     assert max(overview(opened.photo, opened.orientation).shape) == OVERVIEW
     opened.center = (0, 0)  # a click in the corner
     np.testing.assert_array_equal(
-        opened.crop(Strength(), 0.0)[0], orient(opened.photo.pixels, 6)[:CROP, :CROP]
+        opened.crop(Strength(), 0.0)[0], upright(opened.photo.pixels, 6)[:CROP, :CROP]
     )
     saved = opened.save(tmp_path, Strength(), 0.0)
     assert saved.name == "photo_denoised.jpg"

@@ -3,6 +3,7 @@
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from gradnet_tf.cli.main import main
 from gradnet_tf.images.image_files import read_image, write_image
@@ -43,10 +44,10 @@ def test_detail_comes_back_on_texture_without_color(dtype):
     np.testing.assert_allclose(change, np.broadcast_to(gray, change.shape), atol=1.1 / 255)
 
 
-@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32, np.float64])
 def test_a_mask_keeps_what_is_black_bit_for_bit_and_alpha(dtype):
     clean, noisy = scene()
-    top = np.iinfo(dtype).max if dtype != np.float32 else 1
+    top = np.iinfo(dtype).max if np.dtype(dtype).kind == "u" else 1
     alpha = np.full((64, 96, 1), 0.3)
     before = (np.concatenate([noisy, alpha], -1) * top).astype(dtype)
     after = (np.concatenate([clean, alpha], -1) * top).astype(dtype)
@@ -143,3 +144,47 @@ def test_a_sheet_fits_into_small_windows_and_shows_every_pixel():
         rows, columns = np.nonzero((sheet == level).all(axis=-1))
         # Letters have grays of their own, so that a part is found by its many pixels.
         assert SIDE**2 <= len(rows) < 1.01 * SIDE**2, level
+
+
+def test_sheets_of_photographs_that_differ_in_their_suffix(photo, capsys):
+    write_image(photo / "a.jpg", read_image(photo / "a.png"))
+    assert run("a.jpg", "-o", "out", "--preview") == 0
+    names = sorted(path.name for path in (photo / "out").glob("*.png"))
+    assert names == ["a.jpg_preview.png", "a.png_preview.png"]
+    # They are no photographs of the next run, which a folder with results in it may be given.
+    capsys.readouterr()
+    assert main(["denoise", "out", "-o", "more", "--strength=0"]) == 2
+    assert "sheets of --preview: 2" in capsys.readouterr().err
+
+
+def test_a_preview_names_what_is_left_out_and_what_fails(photo, capsys):
+    (photo / "in").mkdir()
+    (photo / "in" / "x.png").symlink_to("nowhere.png")
+    (photo / "in" / "y.heic").write_bytes(b"?")
+    assert main(["denoise", "in", "-o", "out", "--preview", "--model=gradnet_tiny"]) == 1
+    said = capsys.readouterr().err
+    assert "failed: in/x.png: this link leads nowhere" in said and "1 .heic" in said
+
+
+def test_a_preview_stands_upright(photo):
+    image = Image.fromarray(read_image(photo / "a.png"))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turned by a quarter
+    image.save(photo / "b.jpg", exif=exif)
+    assert main(["denoise", "b.jpg", "-o", "out", "--preview", "--model=gradnet_tiny"]) == 0
+    # Captions and gaps aside, a part is 96 high and 64 wide instead of the reverse.
+    assert read_image(photo / "out" / "b_preview.png").shape[0] == 28 + 28 + 96 + 8
+
+
+def test_an_empty_mask_is_refused(photo, capsys):
+    with pytest.raises(SystemExit) as leave:
+        run("-o", "out", "--mask=")
+    assert leave.value.code == 2 and "--mask" in capsys.readouterr().err
+
+
+def test_what_a_mask_keeps_is_not_called_noise_that_remains(photo, capsys):
+    write_image(photo / "black.png", np.zeros((64, 96, 3), np.uint8))
+    assert run("-o", "out", "--mask=black.png") == 0
+    assert "noise remains" not in capsys.readouterr().err
+    assert run("-o", "none", "--mask=missing.png") == 2
+    assert "missing.png does not exist.\n" in capsys.readouterr().err

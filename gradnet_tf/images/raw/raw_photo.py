@@ -129,7 +129,7 @@ def _as_tiff(colors: np.ndarray, data: bytes) -> bytes:
         software="gradnet",
         extratags=[
             *(
-                (tag, 2, 0, text.split(b"\0")[0].decode("ascii", "replace"), True)
+                (tag, 2, 0, text.split(b"\0")[0].decode("ascii", "ignore"), True)
                 for tag, text in texts
             ),
             (34675, 7, len(profile), profile, True),
