@@ -55,9 +55,10 @@ def result_text(config: TrainConfig, result: dict) -> str:
     if budget := config.time_budget:
         over = ", the last step, validation and checkpoint included" * (result["elapsed"] > budget)
         spent += f" (--time_budget={duration_text(budget)}{over})"
+    psnr = "–" if result["psnr"] is None else f"{result['psnr']:.2f}"
     return (
         f"{config.preset}: {result['step']} steps in {spent}, "
-        f"validation PSNR {result['psnr']:.2f} dB\n"
+        f"validation PSNR {psnr} dB\n"
         f"The run is in {config.workdir}; next: python evaluate.py --model={config.workdir}"
     )
 

@@ -1,5 +1,6 @@
 """One export from end to end: loads the model, writes and verifies each format, prints a table."""
 
+import dataclasses
 import functools
 import sys
 from collections.abc import Callable
@@ -22,7 +23,7 @@ def export(
 
     Args:
         config: what to export.
-        images: set for the quality figures.
+        images: set for the quality figures; read in gray or in RGB, as the network takes it.
         calibration_images: maps channels to the sets for choosing the ranges of int8 files; called
             only for such files. `None`: `images` alone.
 
@@ -43,11 +44,13 @@ def export(
         from gradnet_tf.denoiser import load_denoiser
 
         denoiser = load_denoiser(config.model, "float32", runtime="keras")
-    _require_exportable(denoiser, config)
+    _require_exportable(denoiser, config, images)
     source = denoiser.source
     name = source["preset"] if source["kind"] == "run" else denoiser.name
     for format in config.formats:
         require_own_artifact(Path(config.output), *places(name, format, config.version))
+    if denoiser.channels not in (None, images.channels):
+        images = dataclasses.replace(images, channels=denoiser.channels)
 
     @functools.cache
     def int8_network():
@@ -105,9 +108,10 @@ def _int8_network(denoiser, image_sets, config: ExportConfig):
         raise UserError(f"--formats: {error}. Leave int8 out.") from error
 
 
-def _require_exportable(denoiser, config: ExportConfig) -> None:
-    """Raises for models that are not networks, and for networks that a format does not support."""
+def _require_exportable(denoiser, config: ExportConfig, images: Any) -> None:
+    """Raises for models and images that cannot be used, and for what a format does not support."""
     from export.savedmodel.limits import limits_for
+    from gradnet_tf.tiling.tiler import info_of
 
     spec = config.model
     if denoiser.source["kind"] == "classical":
@@ -117,6 +121,15 @@ def _require_exportable(denoiser, config: ExportConfig) -> None:
             f"--model={spec}: already an exported file. Expected its source: a name of weights, a "
             "run folder or a .keras file."
         )
+    if any(name.startswith("tflite") for name in config.formats):
+        try:
+            info_of(denoiser.model)
+        except TypeError as error:
+            raise UserError(
+                f"--model={spec}: how far this network looks is unknown, which the cards of "
+                ".tflite files state.\nExpected a network of this project or of a published kind. "
+                "As a SavedModel it can be exported: --formats=saved_model"
+            ) from error
     if denoiser.needs_sigma and any("int8" in name for name in config.formats):
         raise UserError(
             f"--model={spec}: 8-bit files are for blind networks, and this one is told the noise "
@@ -128,6 +141,11 @@ def _require_exportable(denoiser, config: ExportConfig) -> None:
             f"--model={spec}: its naive denoiser is {method}, which is not part of the network, "
             "but exported files contain only a network.\nTo export, train with a network as "
             "--naive (or the preset's own); evaluate.py and `gradnet denoise` can run this model."
+        )
+    if not images.has_clean:
+        raise UserError(
+            f"--dataset={config.dataset}: has no clean images to measure the quality with. "
+            "Choose another set."
         )
     limits_for(denoiser.model, config.max_pixels)
 

@@ -138,6 +138,9 @@ class TrainingInput:
         images = at_scales(images, config.scales)
         if service:
             check_service(service, images, config.worker_timeout)
+        # A run opens several streams: one for each stage, and one for each pass over the crops of
+        # a teacher. The images are decoded and kept once for all of them.
+        decoded: list[TrainingBatches] = []
 
         def make_batches(start_step: int):
             fields = {name: getattr(config, name) for name in _PIPELINE_FIELDS}
@@ -147,7 +150,9 @@ class TrainingInput:
             fields["degradation"] = self.degradation
             pipeline = PipelineConfig(**fields)
             if not service:
-                return training_stream(images, pipeline, self.guard, bool(config.teacher))
+                if not decoded:
+                    decoded.append(TrainingBatches(images, pipeline, self.guard))
+                return stream_of(decoded[0], start_step, bool(config.teacher))
             from datasets.pipeline.service_pipeline import Epochs, service_dataset
 
             epochs = Epochs.of(images, pipeline.crop_size, self.guard)
@@ -174,11 +179,7 @@ def training_stream(
     guard: LeakGuard | None = None,
     on_host: bool = False,
 ):
-    """Returns the argument of the backend engine's `batches`.
-
-    On TensorFlow this is a `tf.data.Dataset`. On JAX the images are moved to the device, which
-    makes the batches, unless they need a classical denoiser, a degradation or real noise. All of
-    them make the same choices.
+    """Returns the argument of the backend engine's `batches`; see `stream_of`.
 
     Args:
         image_set: clean images; all are decoded once before this returns, unless prepared.
@@ -189,38 +190,55 @@ def training_stream(
     Raises:
         UserError: as `TrainingBatches` and `DeviceBatches` do.
     """
+    return stream_of(TrainingBatches(image_set, config, guard), config.start_step, on_host)
+
+
+def stream_of(batches: TrainingBatches, start_step: int, on_host: bool = False):
+    """Returns a stream of batches from a step on, as the backend's engine takes it.
+
+    On TensorFlow this is a `tf.data.Dataset`. On JAX the images are moved to the device, which
+    makes the batches, unless they need a classical denoiser, a degradation or real noise. All of
+    them make the same choices.
+
+    Args:
+        batches: the decoded images; several streams may share them.
+        start_step: number of the first batch.
+        on_host: make arrays on JAX, too, for a teacher.
+
+    Raises:
+        UserError: as `DeviceBatches` does.
+    """
     import keras
 
+    config = batches.config
     if keras.backend.backend() == "jax":
-        made_here = config.estimator or config.degradation or real_sets(image_set)
+        made_here = config.estimator or config.degradation or batches.has_real_noise
         if on_host or made_here or config.color_jitter or config.frame_share:
-            return host_batches(image_set, config, guard)
-        return device_batches(image_set, config, guard)
-    from datasets.pipeline.tf_pipeline import training_dataset
+            return host_batches(batches, start_step)
+        return device_batches(batches, start_step)
+    from datasets.pipeline.tf_pipeline import dataset_of
 
-    return training_dataset(image_set, config, guard)
+    return dataset_of(batches, start_step)
 
 
-def device_batches(image_set: ImageSet, config: PipelineConfig, guard: LeakGuard | None = None):
-    """Decodes the images for `gradnet_tf.training.engines.device_batches.DeviceBatches`."""
+def device_batches(batches: TrainingBatches, start_step: int = 0):
+    """Moves the images to `gradnet_tf.training.engines.device_batches.DeviceBatches`."""
     from gradnet_tf.training.engines.device_batches import DeviceBatches
 
-    batches = TrainingBatches(image_set, config, guard)
     images = [batches.image(index) for index in range(len(batches.sampler.image_sizes))]
-    return DeviceBatches(images, batches.sampler, config.batch_size, config.start_step)
+    return DeviceBatches(images, batches.sampler, batches.config.batch_size, start_step)
 
 
-def host_batches(
-    image_set: ImageSet, config: PipelineConfig, guard: LeakGuard | None = None
-) -> Iterator:
+def host_batches(batches: TrainingBatches, start_step: int = 0) -> Iterator:
     """Returns an endless iterator from `start_step` on; `workers` threads make batches ahead."""
-    batches = TrainingBatches(image_set, config, guard)
+
+    workers = batches.config.workers
 
     def make():
-        with ThreadPoolExecutor(config.workers, "batches") as threads:
-            ahead, step = deque(), config.start_step
+        with ThreadPoolExecutor(workers, "batches") as threads:
+            ahead, step = deque(), start_step
             while True:
-                while len(ahead) < config.workers + 1:
+                while len(ahead) < workers + 1:
                     ahead.append(threads.submit(batches.batch, step))
                     step += 1
                 yield ahead.popleft().result()

@@ -56,6 +56,7 @@ class _Calls:
 
 
 _all_calls: "weakref.WeakSet[_Calls]" = weakref.WeakSet()
+_calls_of: "weakref.WeakKeyDictionary[TrainingBatches, _Calls]" = weakref.WeakKeyDictionary()
 
 
 @atexit.register
@@ -71,6 +72,15 @@ def _stop_all_calls() -> None:
 def training_dataset(image_set: ImageSet, config: PipelineConfig, guard: LeakGuard | None = None):
     """Builds the stream of training batches; all images are decoded once before this returns.
 
+    Raises:
+        UserError: as `TrainingBatches` does.
+    """
+    return dataset_of(TrainingBatches(image_set, config, guard), config.start_step)
+
+
+def dataset_of(batches: TrainingBatches, start_step: int):
+    """Builds a stream of training batches of decoded images.
+
     Element i is batch `start_step + i` for any number of workers. All values come from NumPy, so
     they do not depend on TensorFlow's kernels or devices. On one machine, pass the dataset to
     `experimental_distribute_dataset`, which splits each global batch among the replicas in order.
@@ -79,14 +89,13 @@ def training_dataset(image_set: ImageSet, config: PipelineConfig, guard: LeakGua
     Returns:
         A `tf.data.Dataset` of (noisy, clean), float32 [B / parts, crop, crop, C] with static
         shapes; clean is in [0, 1] and noisy is not clipped.
-
-    Raises:
-        UserError: as `TrainingBatches` does.
     """
     import tensorflow as tf
 
-    batches = TrainingBatches(image_set, config, guard)
-    calls = _Calls(batches)
+    # TensorFlow never forgets a Python function, nor the images that it holds.
+    config, calls = batches.config, _calls_of.get(batches)
+    if calls is None:
+        calls = _calls_of[batches] = _Calls(batches)
 
     def make(step):
         noisy, clean = tf.numpy_function(calls, [step], (tf.float32, tf.float32))
@@ -95,7 +104,7 @@ def training_dataset(image_set: ImageSet, config: PipelineConfig, guard: LeakGua
         return noisy, clean
 
     stop = _ENDLESS if config.steps is None else config.steps
-    dataset = tf.data.Dataset.range(config.start_step, stop)
+    dataset = tf.data.Dataset.range(start_step, stop)
     dataset = dataset.map(make, num_parallel_calls=config.workers, deterministic=True)
     options = tf.data.Options()
     options.deterministic = True

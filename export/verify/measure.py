@@ -38,6 +38,9 @@ def tflite_latency(path: Path) -> dict[str, float]:
         inputs = {}
         for name, details in run.get_input_details().items():
             shape = details["shape_signature"].tolist()
+            if len(shape) == 1:  # σ
+                inputs |= probe_sigma(True, 1)
+                continue
             sides = [side if side > 0 else LATENCY_SIZE[0] for side in shape[1:3]]
             vector = shape[1:3] == [1, 1]
             inputs[name] = (

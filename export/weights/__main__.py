@@ -77,7 +77,11 @@ def main(given: Given) -> None:
         for info in map(get_info, parse_mixture(dataset)[0]):
             count = info.counts.get(info.training_split)
             title = f"{info.title}, {count} images" if count else info.title
-            sentences.append(f"{title}, {info.origin}: {info.terms}. To cite: {info.citation}.")
+            where = f"{title}, {info.origin}" if info.origin else title
+            terms = info.terms or "terms of their owner"
+            sentences.append(f"{where}: {terms}.")
+            if info.citation:
+                sentences.append(f"To cite: {info.citation}.")
         return " ".join(sentences)
 
     find = find_images if options.float16 else None

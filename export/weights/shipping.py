@@ -119,7 +119,10 @@ def ship(
         **({"teachers": ", ".join(_teachers(train))} if train.get("teacher") else {}),
         "licence": licence_of(train),
         "recipe": {
-            "command": shlex.join(["python", *config["command"]]),
+            # The last one has the whole schedule of a run that was continued.
+            "command": shlex.join(
+                ["python", *(config.get("continued") or [config["command"]])[-1]]
+            ),
             "steps": manifest["step"],
             "validation_psnr": round(manifest["psnr"], 4),
             "versions": config["versions"],
@@ -183,6 +186,8 @@ def read_metrics(paths: list[str], run_sha256: str) -> tuple[dict, dict]:
             sigma, psnr = metrics["sigma"], metrics["mean"]["psnr"]
             count, precision = len(metrics["images"]), metrics["precision"]
             plain = precision == "float32" and not metrics["clip_noisy"]
+            plain = plain and not metrics.get("self_ensemble")
+            plain = plain and metrics.get("pooling", "auto") == "auto"
             real = metrics.get("protocol", {}).get("noise") == REAL
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise UserError(
@@ -196,8 +201,11 @@ def read_metrics(paths: list[str], run_sha256: str) -> tuple[dict, dict]:
         if not plain or (sigma is None and not real) or psnr is None:
             raise UserError(
                 f"--metrics={path}: expected a finite PSNR with white or real noise, not clipped, "
-                f"in float32. Received: precision={precision}, sigma={sigma}, psnr={psnr}, "
-                f"clip_noisy={metrics['clip_noisy']}."
+                "in float32, without self-ensemble, pooled by itself. Received: "
+                f"precision={precision}, sigma={sigma}, psnr={psnr}, "
+                f"clip_noisy={metrics['clip_noisy']}, "
+                f"self_ensemble={metrics.get('self_ensemble', False)}, "
+                f"pooling={metrics.get('pooling', 'auto')}."
             )
         if images.setdefault(name, count) != count:
             raise UserError(

@@ -1,6 +1,7 @@
 """Names of the files and folders that an evaluation writes."""
 
 import os
+from collections import Counter
 from collections.abc import Sequence
 from itertools import zip_longest
 from pathlib import Path, PurePosixPath
@@ -10,10 +11,22 @@ IMAGE_KINDS = ("noisy", "naive", "denoised", "panel")
 
 
 def file_stems(names: Sequence[str]) -> list[str]:
-    """Returns a file stem for each image name; names that differ only in the suffix keep it."""
+    """Returns a file stem for each image name, no two of them alike.
+
+    Names that differ only in the suffix keep it; those that would still be equal get a number.
+    """
     flat = [name.replace("/", "_").replace("\\", "_") for name in names]
-    stems = [PurePosixPath(name).stem for name in flat]
-    return [name if stems.count(stem) > 1 else stem for name, stem in zip(flat, stems, strict=True)]
+    plain = [PurePosixPath(name).stem for name in flat]
+    count = Counter(plain)
+    stems: dict[str, None] = {}
+    for name, stem in zip(flat, plain, strict=True):
+        base = name if count[stem] > 1 else stem
+        number, found = 1, base
+        while found in stems:
+            number += 1
+            found = f"{base}-{number}"
+        stems[found] = None
+    return list(stems)
 
 
 def model_folders(specs: Sequence[str], names: Sequence[str]) -> list[str]:

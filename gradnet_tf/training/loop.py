@@ -75,6 +75,9 @@ def run_stage(
         try:
             if stage.progress < 1:
                 _steps(stage, _batches(config, engine, make_batches, stage))
+            elif stage.best is None:  # killed between its last checkpoint and its validation
+                stage.validate()
+                stage.save()
             return {"step": stage.step, "psnr": stage.best, "elapsed": stage.elapsed}
         except OSError as error:
             raise Interrupted(

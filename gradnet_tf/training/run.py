@@ -316,10 +316,15 @@ def _stages(config, make_batches, validation, given, start, workdir, quiet) -> d
     def build():
         naive = given.build(config.precision) if given else None
         model = build_model(config.preset, config.channels, config.precision, naive, config.joint)
+        # A naive denoiser that was given, or has just been trained, replaces that of the start.
+        own_naive = given is not None or naive_weights is not None
         if naive_weights is not None:
             model.naive_denoiser.load_weights(naive_weights)
         if start is not None:
+            kept = model.naive_denoiser.get_weights() if own_naive else []
             model.set_weights(start)
+            if own_naive:
+                model.naive_denoiser.set_weights(kept)
         return model
 
     budget = max(config.time_budget - naive_seconds, 1.0) if config.time_budget else None

@@ -5,8 +5,10 @@ of the gradient of a small batch. The estimate of a good denoiser is near what c
 that a target with a large share of it leaves far less noise in the gradient.
 """
 
+import errno
 import functools
 import itertools
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -107,7 +109,7 @@ def taught_batches(
     """Yields (noisy, target) of step `start_step` and all later ones.
 
     With `teacher_crops` the first crops come again and again, each time in the same noise. Their
-    targets are kept in WORKDIR/teacher, a file a batch.
+    targets are kept in WORKDIR/teacher, a file a batch, as long as the disk has room.
 
     Args:
         config: a `TrainConfig` with a teacher.
@@ -133,14 +135,34 @@ def taught_batches(
     while True:
         batches = itertools.islice(open_batches(first), length - first)
         for number, (noisy, clean) in enumerate(batches, first):
-            path = folder / f"{number:06d}.npy"
-            if path.exists():
-                yield noisy, np.load(path).astype(np.float32) / _UNIT
-                continue
-            target = targets(noisy, clean)
-            folder.mkdir(parents=True, exist_ok=True)
-            require_free_space(folder, target.size * 2, "a batch of --teacher_crops")
-            with atomic_path(path) as temporary:
-                np.save(temporary, np.round(target * _UNIT).astype(np.uint16))
-            yield noisy, np.load(path).astype(np.float32) / _UNIT
+            # The checksum tells the crops from those of other photographs: a folder of one's own
+            # may have changed since.
+            crops = zlib.crc32(np.ascontiguousarray(noisy))
+            path = folder / f"{number:06d}-{crops:08x}.npy"
+            kept = _kept(path, np.shape(clean))
+            if kept is None:
+                kept = np.round(targets(noisy, clean) * _UNIT).astype(np.uint16)
+                _keep(path, kept)
+            yield noisy, kept.astype(np.float32) / _UNIT
         first = 0
+
+
+def _kept(path: Path, shape: tuple[int, ...]) -> np.ndarray | None:
+    """Returns the targets in a file; `None` if there are none, or if they are damaged."""
+    try:
+        found = np.load(path)
+    except (OSError, EOFError, ValueError):
+        return None
+    return found if found.shape == shape and found.dtype == np.uint16 else None
+
+
+def _keep(path: Path, targets: np.ndarray) -> None:
+    """Writes the targets to a file, unless the disk is full: they can be computed again."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        require_free_space(path.parent, targets.nbytes, "a batch of --teacher_crops")
+        with atomic_path(path) as temporary, open(temporary, "wb") as file:
+            np.save(file, targets)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise

@@ -41,7 +41,9 @@ def hub_card(card: Mapping[str, Any]) -> str:
     if levels:
         facts.append(f"Noise: white Gaussian, σ = {noise} on the 0–255 scale")
     elif card.get("noise"):
-        facts.append(f"Noise: a camera's, `--degradation='{card['noise']}'`")
+        known = card["noise"] != "real"
+        how = f", `--degradation='{card['noise']}'`" if known else ""
+        facts.append(f"Noise: a camera's{how}")
     sections = [
         f"# {name}",
         f"Removes noise from photographs. {_PAPER}",

@@ -7,16 +7,20 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import keras
 import numpy as np
 import pytest
 from tiny_run import make_run
 
+from datasets.sets.catalog import find_dataset
 from export.export_command import export
 from export.export_config import ExportConfig
 from export.savedmodel import saved_model_artifact
 from export.verify import artifact, checks
 from export.verify.artifact import sha256_of_folder
 from gradnet_tf.denoiser import load_denoiser
+from gradnet_tf.models import FFDNet
+from gradnet_tf.models.base import build_model as build_variables
 from gradnet_tf.utils.errors import UserError
 from gradnet_tf.utils.files import sha256_of
 
@@ -41,6 +45,7 @@ def images():
         split="test",
         names=["a.png", "b.png"],
         channels=3,
+        has_clean=True,
         load=pictures.__getitem__,
         noisy=lambda index: None,
     )
@@ -213,7 +218,7 @@ def test_somebodys_files_are_refused_before_the_work(run, images, tmp_path, form
     (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / name).write_text('{"mine": 1}')
     before = contents(tmp_path)
-    unread = SimpleNamespace(name="two")  # no figures are measured
+    unread = SimpleNamespace(name="two", has_clean=True, channels=3)  # no figures are measured
     with pytest.raises(UserError, match="is not replaced"):
         export(ExportConfig(model=run, output=str(tmp_path), formats=(format,)), unread)
     assert contents(tmp_path) == before
@@ -257,3 +262,41 @@ def test_a_folder_that_appears_meanwhile_is_looked_at_when_it_would_be_replaced(
     with pytest.raises(UserError, match="is not replaced"):
         export(ExportConfig(model=run, output=str(tmp_path), formats=("saved_model",)), images)
     assert contents(tmp_path) == {"saved_model/1/saved_model.pb": b"mine"}
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_images_are_read_as_the_network_takes_them(channels, make_images, tmp_path):
+    """Gray networks met the color photographs of the default set, and the reverse."""
+    model = str(make_run(tmp_path / "run", preset="dncnn_tiny", channels=channels)[0])
+    folder = make_images("photos", ["a.png"], (24, 31), channels=4 - channels)
+    images = find_dataset("folder", folder, channels=4 - channels)
+    config = ExportConfig(
+        model=model, output=str(tmp_path / "out"), formats=("tflite_float32", "saved_model")
+    )
+    assert export(config, images) == 0
+
+
+def test_networks_that_are_told_the_level_are_timed_too(images, tmp_path):
+    build_variables(FFDNet(3, 4)).save(tmp_path / "told.keras")
+    output = tmp_path / "out"
+    config = ExportConfig(
+        model=str(tmp_path / "told.keras"), output=str(output), formats=("tflite_float32",)
+    )
+    assert export(config, images) == 0
+    card = json.loads((output / "told_float32.json").read_text())
+    assert set(card["inputs"]["serving_default"]) == {"images", "sigma"} and card["latency_ms"]
+
+
+def test_what_cannot_be_exported_is_said_in_a_line(run, images, tmp_path):
+    inputs = keras.Input((None, None, 3))
+    foreign = keras.Model(inputs, keras.layers.Conv2D(3, 3, padding="same")(inputs))
+    foreign.save(tmp_path / "foreign.keras")
+    config = ExportConfig(
+        model=str(tmp_path / "foreign.keras"), output=str(tmp_path), formats=("tflite_float32",)
+    )
+    with pytest.raises(UserError, match="how far this network looks is unknown"):
+        export(config, images)
+    without = SimpleNamespace(**{**vars(images), "has_clean": False})
+    config = ExportConfig(model=run, output=str(tmp_path), formats=("saved_model",))
+    with pytest.raises(UserError, match="has no clean images"):
+        export(config, without)

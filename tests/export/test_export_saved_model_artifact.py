@@ -32,6 +32,7 @@ def images():
         split="test",
         names=["a.png"],
         channels=3,
+        has_clean=True,
         load=[case.pixels(24, 31)].__getitem__,
         noisy=lambda index: None,
     )

@@ -246,11 +246,23 @@ def test_another_name_or_other_weights_scores_are_refused(run, tmp_path):
     assert not list(tmp_path.glob("gradnet*"))
 
 
+def test_the_card_of_a_continued_run_has_the_whole_schedule(run, tmp_path):
+    folder, _ = run
+    config = json.loads((folder / "config.json").read_text())
+    config["continued"] = [["train.py", "--steps=8"], ["train.py", "--steps=16"]]
+    (folder / "config.json").write_text(json.dumps(config))
+    metrics = [metrics_file(tmp_path, sha256_of(best_weights(folder)))]
+    card = ship(folder, NAME, metrics, tmp_path, terms_of)
+    assert card["recipe"]["command"] == "python train.py --steps=16"
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
         ({"precision": "mixed_bfloat16"}, "Received: precision=mixed_bfloat16"),
         ({"clip_noisy": True}, "clip_noisy=True"),
+        ({"self_ensemble": True}, "self_ensemble=True"),
+        ({"pooling": "crops"}, "pooling=crops"),
         ({"sigma": None}, "sigma=None"),
         ({"mean": {"psnr": None}}, "psnr=None"),
         ({"images": 5}, "5 images of cbsd68, another file has 2"),

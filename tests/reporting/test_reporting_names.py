@@ -223,3 +223,17 @@ def test_reports_of_earlier_versions_are_replaced(tmp_path):
     write(tmp_path, "m")
     assert (tmp_path / "report.html").read_text() != older
     assert MADE_BY in (tmp_path / "report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["x/y.png", "x_y.png"],
+        ["a.png", "a.jpg", "a.png.png"],
+        ["a-2.png", "b/a.png", "b_a.png", "b_a-2.png"],
+    ],
+)
+def test_no_two_images_share_a_stem(names):
+    stems = file_stems(names)
+    assert len(set(stems)) == len(names)
+    assert file_stems(["b/a.png", "c.png"]) == ["b_a", "c"]

@@ -30,7 +30,10 @@ def image_set(tmp_path):
 
 
 def test_clean_crops_are_those_of_the_other_pipeline_bit_for_bit(image_set):
-    batches, reference = device_batches(image_set, CONFIG), TrainingBatches(image_set, CONFIG)
+    batches, reference = (
+        device_batches(TrainingBatches(image_set, CONFIG)),
+        TrainingBatches(image_set, CONFIG),
+    )
     orientations = set()
     for step in range(8):
         choices = batches.choices(step)
@@ -50,7 +53,7 @@ def test_every_byte_becomes_the_float_of_numpy():
 
 
 def test_noise_has_its_sigma_and_follows_the_seed_alone(image_set):
-    batches = device_batches(image_set, CONFIG)
+    batches = device_batches(TrainingBatches(image_set, CONFIG))
     choices = batches.choices(5)
     noisy, clean = MAKE(batches.planes, choices, 16)
     noise = np.asarray(noisy - clean)
@@ -58,16 +61,14 @@ def test_noise_has_its_sigma_and_follows_the_seed_alone(image_set):
     assert np.abs(ratio - 1).max() < 0.1 and np.abs(noise.mean()) < 0.01
     assert len(set(choices.sigma.tolist())) == 6
     # An example keeps its noise in a batch of another size.
-    half = device_batches(image_set, PipelineConfig(3, 16, 5, 50, seed=3))
+    half = device_batches(TrainingBatches(image_set, PipelineConfig(3, 16, 5, 50, seed=3)))
     again, _ = MAKE(half.planes, half.choices(11), 16)
     np.testing.assert_array_equal(np.asarray(again), np.asarray(noisy)[3:])
 
 
 def test_a_stream_starts_at_its_step_and_keeps_the_order(image_set):
-    from_start = itertools.islice(device_batches(image_set, CONFIG), 7)
-    from_two = itertools.islice(
-        device_batches(image_set, PipelineConfig(6, 16, 5, 50, seed=3, start_step=2)), 5
-    )
+    from_start = itertools.islice(device_batches(TrainingBatches(image_set, CONFIG)), 7)
+    from_two = itertools.islice(device_batches(TrainingBatches(image_set, CONFIG), 2), 5)
     for one, two in zip(list(from_start)[2:], from_two, strict=True):
         jax.tree.map(np.testing.assert_array_equal, one, two)
 

@@ -1,7 +1,9 @@
 """The loop through a fake engine: stops, budgets and resume, without a framework."""
 
 import contextlib
+import json
 import os
+import shutil
 import signal
 import types
 
@@ -281,3 +283,15 @@ def test_a_budget_too_short_for_the_warm_up_is_told_early(
     again = FakeEngine(on_step=tick)
     assert run(tmp_path, again, budget=budget + 5, steps=10**6, warmup_steps=0)["step"] > budget
     assert len(again.rates) == 5
+
+
+def test_a_run_that_was_killed_before_its_last_validation_makes_it_up(tmp_path):
+    result = run(tmp_path, FakeEngine(), validate_every=1000, steps=10, checkpoint_every=5)
+    (manifest,) = (tmp_path / "checkpoints").glob("step-00000010/manifest.json")
+    assert result["psnr"] is not None and manifest.exists()
+    shutil.rmtree(tmp_path / "best")
+    state = json.loads(manifest.read_text())
+    manifest.write_text(json.dumps(state | {"best_psnr": None}))
+    again = run(tmp_path, FakeEngine(), validate_every=1000, steps=10, checkpoint_every=5)
+    assert again == {**result, "elapsed": again["elapsed"]}
+    assert (tmp_path / "best" / "manifest.json").exists()

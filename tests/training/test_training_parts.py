@@ -314,4 +314,5 @@ def test_the_last_line_tells_the_time_from_the_budget():
     included = "the last step, validation and checkpoint included"
     assert f"in 1 min 5 s (--time_budget=1 min 0 s, {included}), validation" in text
     config = dataclasses.replace(config, time_budget=None)
+    assert "PSNR – dB" in script.result_text(config, {**result, "psnr": None, "elapsed": 5.0})
     assert "in 50.0 s, validation" in script.result_text(config, result | {"elapsed": 50.0})

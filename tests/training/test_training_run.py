@@ -76,6 +76,18 @@ def test_init_from_starts_with_those_weights(tmp_path, stages):
     assert not equal(stages[-1]["model"], build_model("gradnet_tiny"))
 
 
+@pytest.mark.parametrize("source", ["given", "trained"])
+def test_a_naive_denoiser_of_the_run_s_own_replaces_that_of_init_from(tmp_path, stages, source):
+    folder, start = make_run(tmp_path / "first")
+    naive_folder, naive = make_run(tmp_path / "naive", "dncnn_tiny", gain=3.0)
+    more = {"naive": str(naive_folder)} if source == "given" else {"naive_steps": 3}
+    train(tmp_path, init_from=str(folder), **more)
+    found = stages[-1]["model"]
+    assert equal(found.naive_denoiser, naive if source == "given" else stages[0]["model"])
+    assert not equal(found.naive_denoiser, start.naive_denoiser)
+    assert equal(found.body, start.body) and equal(found.reconstruction, start.reconstruction)
+
+
 @pytest.mark.parametrize(
     ("preset", "channels", "words"),
     [

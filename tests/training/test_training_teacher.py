@@ -1,5 +1,6 @@
 """Distillation: what the targets are, what is kept, and runs that are stopped in between."""
 
+import errno
 import itertools
 import shutil
 
@@ -103,10 +104,41 @@ def test_the_crops_come_again_and_their_targets_are_computed_once(tmp_path, coun
     assert counting.calls == 3 and len(list((tmp_path / "teacher").iterdir())) == 3
     # Resumed anywhere, the same; a file that was lost is made again.
     assert taught(tmp_path, 4, 4, 6) == whole[4:] and counting.calls == 3
-    (tmp_path / "teacher" / "000001.npy").unlink()
+    (lost,) = (tmp_path / "teacher").glob("000001-*.npy")
+    lost.unlink()
     assert taught(tmp_path, 2, 4, 6) == whole[2:6] and counting.calls == 4
     shutil.rmtree(tmp_path / "teacher")
     assert taught(tmp_path, 5, 3, 6) == whole[5:] and counting.calls == 7
+
+
+@pytest.mark.parametrize("damage", [b"", b"\x93NUMPY", b"text"])
+def test_a_damaged_file_of_targets_is_made_again(tmp_path, counting, damage):
+    whole = taught(tmp_path, 0, 3, 6)
+    (path,) = (tmp_path / "teacher").glob("000001-*.npy")
+    path.write_bytes(damage)
+    assert taught(tmp_path, 0, 3, 6) == whole and counting.calls == 4
+    np.save(path, np.zeros((2, 1, 1, 1), np.uint16))  # of another shape
+    assert taught(tmp_path, 0, 3, 6) == whole and counting.calls == 5
+
+
+def test_targets_of_other_crops_are_not_used(tmp_path, counting, monkeypatch):
+    """The photographs of a folder may have changed since."""
+    taught(tmp_path, 0, 3, 6)
+    monkeypatch.setitem(globals(), "numbered", lambda step, make=numbered: make(step + 5))
+    again = taught(tmp_path, 0, 3, 6)
+    np.testing.assert_allclose([t - n for n, t in again], 0.125, atol=1e-5)
+    assert counting.calls == 6
+
+
+def test_a_full_disk_costs_the_targets_and_not_the_run(tmp_path, counting, monkeypatch):
+    whole = taught(tmp_path / "a", 0, 8, 6)
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(module, "require_free_space", full)
+    assert taught(tmp_path / "b", 0, 8, 6) == whole
+    assert counting.calls == 3 + 8 and not list((tmp_path / "b" / "teacher").iterdir())
 
 
 @pytest.fixture

@@ -277,3 +277,9 @@ def test_the_real_package_fetches_and_keeps_the_files(hub_server):
         )
         folder = Path(done.stdout.strip())
         assert sorted(path.name for path in folder.iterdir()) == NAMES
+
+
+def test_the_card_of_real_noise_alone_names_no_degradation():
+    card = {**weights.read_card("gradnet_small_color_real"), "noise": "real"}
+    text = hub_card(card)
+    assert "Noise: a camera's" in text and "--degradation=" not in text.split("## ")[0]

@@ -1,18 +1,20 @@
 """What a training takes from --dataset, --degradation and the guards, before it starts."""
 
+import itertools
 import json
 
 import numpy as np
 import pytest
 
 from datasets.__main__ import main as datasets_command
+from datasets.pipeline import stream, tf_pipeline
 from datasets.pipeline.batches import PipelineConfig, TrainingBatches
 from datasets.pipeline.mixture import find_training_mixture
 from datasets.pipeline.stream import TrainingInput, training_stream
 from gradnet_tf.degradations.compose import parse_degradation
 from gradnet_tf.training.config import TrainConfig, sigma_range
 from gradnet_tf.training.run import prepare_workdir
-from gradnet_tf.training.workers.cluster import Cluster
+from gradnet_tf.training.workers.cluster import Cluster, cluster_for
 from gradnet_tf.utils.errors import UserError
 
 NOISE = "gaussian(0,55)|camera"
@@ -122,3 +124,25 @@ def test_jax_gets_what_its_device_cannot_make_from_here(sets, monkeypatch, datas
         for ours, theirs in zip(next(stream), expected.batch(step), strict=True):
             np.testing.assert_array_equal(ours, theirs)
     stream.close()
+
+
+def test_the_streams_of_a_run_share_its_images(make_images, monkeypatch):
+    """A teacher's crops come again in a new stream each time, which must not decode them again."""
+    made = []
+
+    class Counted(stream.TrainingBatches):
+        def __init__(self, *arguments):
+            made.append(self)
+            super().__init__(*arguments)
+
+    monkeypatch.setattr(stream, "TrainingBatches", Counted)
+    folder = make_images("photos", [f"{number}.png" for number in range(22)], (32, 36))
+    config = TrainConfig(preset="gradnet_tiny", dataset="folder", crop_size=16, batch_size=2)
+    make = TrainingInput(config, folder).batch_maker(cluster_for("none"))
+    whole = list(itertools.islice(make(0), 4))
+    for first in (0, 2):
+        parts = itertools.islice(make(first), 2)
+        for ours, theirs in zip(parts, whole[first:], strict=False):
+            np.testing.assert_array_equal(ours[0], theirs[0])
+    assert len(made) == 1
+    assert made[0] in tf_pipeline._calls_of  # one function, which TensorFlow keeps for ever

@@ -213,7 +213,7 @@ def test_examples_follow_from_seed_and_number(image_set, knobs, noise):
 def test_workers_change_no_example(image_set, workers):
     config = dataclasses.replace(CONFIG, workers=workers, **KNOBS)
     expected = TrainingBatches(image_set, config)
-    stream = host_batches(image_set, config)
+    stream = host_batches(TrainingBatches(image_set, config))
     for step in range(3):
         for ours, theirs in zip(next(stream), expected.batch(step), strict=True):
             np.testing.assert_array_equal(ours, theirs)
