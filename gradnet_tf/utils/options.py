@@ -495,7 +495,7 @@ class ArgumentParser(argparse.ArgumentParser):
         """Returns the parser of the chosen subcommand; this one if there is none."""
         for action in self._actions:
             chosen = getattr(parsed, action.dest, None)
-            if isinstance(action.choices, dict) and chosen in action.choices:
+            if isinstance(action, argparse._SubParsersAction) and chosen in action.choices:
                 return action.choices[chosen]._chosen(parsed)
         return self
 

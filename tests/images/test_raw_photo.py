@@ -8,6 +8,7 @@ from synthetic_dng import make_dng, scene
 from gradnet_tf import Denoiser
 from gradnet_tf.cli import main as cli
 from gradnet_tf.images.photo_files import decode_photo, format_of, read_photo
+from gradnet_tf.images.raw import raw_photo
 from gradnet_tf.utils.errors import UserError
 
 LIGHT = scene()
@@ -73,3 +74,9 @@ def test_a_synthetic_dng_goes_in_and_a_tiff_with_less_noise_comes_out(tmp_path, 
     assert noise[1] < 0.8 * noise[0]
     expected = Denoiser("gradnet_tiny")(decode_photo(source.read_bytes(), "a").array)
     np.testing.assert_allclose(result.array.astype(int), expected.astype(int), atol=2)
+
+
+def test_a_maker_s_name_in_other_letters_is_no_damage():
+    data = make_dng(LIGHT, 0, 0).replace(b"Synthetic\0", b"Synth\xe9tic\0", 1)
+    tiff = raw_photo._as_tiff(np.zeros((4, 5, 3), np.uint16), data)
+    assert decode_photo(tiff, "x").array.shape == (4, 5, 3) and b"Synthtic\0" in tiff

@@ -176,3 +176,9 @@ def test_in_a_browser(page, photo, size, tmp_path):
     )
     # Nothing of it leaves the computer, and nothing is fetched from elsewhere.
     assert {url.split("/")[2] for url in asked if url.startswith("http")} == {page.split("/")[2]}
+
+
+def test_a_jpeg_that_is_called_png_is_saved(photo, denoiser, tmp_path):
+    wrong = photo.rename(tmp_path / "photo.png")
+    saved = open_photo(wrong, denoiser)[0].save(tmp_path, Strength(), 0.0)
+    assert saved.name == "photo_denoised.png" and saved.read_bytes().startswith(b"\xff\xd8")
