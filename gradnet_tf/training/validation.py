@@ -8,6 +8,8 @@ from gradnet_tf.training.workers.team import Team
 
 _LEVELS = 8
 _IMAGES_PER_LEVEL = 2
+#: By so much of itself the measured level of added noise may be off: small pictures have few pixels.
+_LEVEL_ERROR = 0.1
 # Below this PSNR in dB (σ = 3.6) a noisy image shows whether a denoiser works.
 _MOST_TELLING = 37.0
 
@@ -66,22 +68,28 @@ def psnr_by_sigma(
     Args:
         engine: runs the network.
         validation: (noisy, clean) with noise of the middle of the range, which is scaled to each
-            level.
+            level; pairs of another level have a camera's noise and are left out.
         sigma_min: lowest level, 0-255 scale.
         sigma_max: highest level, above the lowest.
 
     Returns:
-        Edges of equal parts of the range, and the mean PSNR in dB at the middle of each part.
+        Edges of equal parts of the range, and the mean PSNR in dB at the middle of each part;
+        both are empty if all noise is a camera's.
     """
     edges = np.linspace(sigma_min, sigma_max, _LEVELS + 1)
     middle = (sigma_min + sigma_max) / 2
+    levels = (255 * np.std(noisy - clean) for noisy, clean in validation)
+    usable = [
+        pair
+        for pair, level in zip(validation, levels, strict=True)
+        if abs(level - middle) < _LEVEL_ERROR * middle
+    ][:_IMAGES_PER_LEVEL]
+    if not usable:
+        return [], []
     scores = []
     for level in (edges[:-1] + edges[1:]) / 2:
         scale = np.float32(level / middle)
-        pairs = [
-            (clean + scale * (noisy - clean), clean)
-            for noisy, clean in validation[:_IMAGES_PER_LEVEL]
-        ]
+        pairs = [(clean + scale * (noisy - clean), clean) for noisy, clean in usable]
         scores.append(float(np.mean([_psnr(engine, *pair) for pair in pairs])))
     return edges.tolist(), scores
 

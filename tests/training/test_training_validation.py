@@ -35,6 +35,12 @@ def test_an_identity_scores_the_noise_itself_at_every_level():
     np.testing.assert_allclose(scores, 20 * np.log10(255 / middles), atol=0.1)
 
 
+def test_a_camera_s_noise_is_not_taken_for_the_middle_of_the_range():
+    expected = psnr_by_sigma(Engine(), pairs(27.5), 5, 50)
+    assert psnr_by_sigma(Engine(), pairs(9.8, 2) + pairs(27.5), 5, 50) == expected
+    assert psnr_by_sigma(Engine(), pairs(9.8, 2), 5, 50) == ([], [])
+
+
 def test_mean_psnr_is_shared_between_workers_and_is_the_mean_over_all_images():
     images = pairs(25, 3) + pairs(10, 2)
     expected = [-10 * np.log10(np.mean((noisy - clean) ** 2)) for noisy, clean in images]
