@@ -8,7 +8,7 @@ from gradnet_tf.training.workers.team import Team
 
 _LEVELS = 8
 _IMAGES_PER_LEVEL = 2
-#: By so much of itself the measured level of added noise may be off: small pictures have few pixels.
+#: How far the measured level of added noise may be off, as a part of it: small pictures vary.
 _LEVEL_ERROR = 0.1
 # Below this PSNR in dB (σ = 3.6) a noisy image shows whether a denoiser works.
 _MOST_TELLING = 37.0
