@@ -125,7 +125,7 @@ web-demo: web-demo-page
 web-demo-page: $(INSTALLED) $(WEB_PACKAGES) $(WEB_FILES)/exported
 	$(BIN)/python -m demo.web.build --card=$(WEB_FILES) --output=$(WEB_PAGE)
 
-$(WEB_FILES)/exported: $(INSTALLED)
+$(WEB_FILES)/exported: $(INSTALLED) $(wildcard gradnet_tf/weights/*.weights.h5)
 	$(BIN)/python -m export --model=$(WEB_MODEL) --output=$(@D) --formats=$(WEB_FORMAT)
 	@touch $@
 

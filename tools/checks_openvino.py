@@ -116,7 +116,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             code = EXIT_SOME_FAILED
             continue
         pairs = [agreement(*pair) for pair in zip(found, wanted, strict=True)]
-        worst, decibels = max(pair[0] for pair in pairs), min(pair[1] for pair in pairs)
+        # NaN of any picture stays, and fails.
+        worst, decibels = np.max([pair[0] for pair in pairs]), np.min([pair[1] for pair in pairs])
         least = next((LEAST[kind] for kind in LEAST if f"_{kind}" in card["file"]), FLOAT_LEAST)
         if not decibels >= least:
             code = EXIT_SOME_FAILED

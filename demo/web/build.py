@@ -145,6 +145,15 @@ def _read_card(path: Path) -> dict:
             f"--card={path}: expected the card of a file with a fixed tile and a signature "
             f"`attention`. Received: format {card.get('format') if fixed is not False else None}."
         )
+    shapes = card["inputs"].get("serving_default", {})
+    colors = shapes.get("images", {}).get("shape", [None])[-1]
+    if colors != 3 or "sigma" in shapes:
+        raise UserError(
+            f"--card={path}: the page is for color networks that are told no noise level. "
+            f"Received: {colors} channels{', told the level' if 'sigma' in shapes else ''}."
+        )
+    if not isinstance(card.get("file"), str):
+        raise UserError(f"--card={path}: names no file.")
     if not path.with_name(card["file"]).is_file():
         raise UserError(f"--card={path}: {card['file']} is not beside it.")
     return card

@@ -93,8 +93,15 @@ def _check_jpeg(data, index, limits):
     shape = tf.io.extract_jpeg_shape(data, output_type=tf.int32)
     height, width, channels = tf.unstack(tf.cast(shape, tf.int64))
     numbers = tf.io.decode_raw(data, tf.uint8)
-    # Within a scan, 0xFF is followed by 0, so this counts only scan markers.
-    scans = tf.math.count_nonzero((numbers[:-1] == 0xFF) & (numbers[1:] == 0xDA))
+    # The header of a scan is FF DA and its length, 6 + 2 · components, which libjpeg insists on.
+    # That tells it from the same two bytes in what may follow the picture: a phone's short film.
+    length = numbers[3:]
+    scans = tf.math.count_nonzero(
+        (numbers[:-3] == 0xFF)
+        & (numbers[1:-2] == 0xDA)
+        & (numbers[2:-1] == 0)
+        & ((length == 8) | (length == 10) | (length == 12) | (length == 14))
+    )
     checks = [
         _require_size(width, height, index, limits),
         require(

@@ -25,6 +25,9 @@ from gradnet_tf.utils.files import atomic_write
 from gradnet_tf.utils.options import ArgumentParser, path_text
 from gradnet_tf.utils.ownership import Inputs, is_recorded, record, require_replaceable
 
+#: A longer deadline is a slip, and far longer ones are beyond the system's timers.
+_MOST_SECONDS = 86_400.0
+
 Answer = TypeVar("Answer")
 
 
@@ -231,6 +234,8 @@ def _run(arguments, make_transport) -> int:
         value = getattr(arguments, flag)
         if value is not None and not value >= least:
             raise UserError(f"--{flag}: expected {least} or more. Received: {value}.")
+    if arguments.timeout > _MOST_SECONDS:
+        raise UserError(f"--timeout: expected at most a day. Received: {arguments.timeout} s.")
     targets = {} if arguments.benchmark else _targets(arguments.images, Path(arguments.output))
     # Reads all files before connecting.
     requests = {path: _inputs(path, arguments) for path in arguments.images}

@@ -54,10 +54,13 @@ class GrpcTransport:
         try:
             response = self._stub.Predict(request, timeout=timeout)
         except self._grpc.RpcError as error:
-            code = error.code()
-            again = (self._grpc.StatusCode.UNAVAILABLE, self._grpc.StatusCode.DEADLINE_EXCEEDED)
-            kind = Unreachable if code in again else Refused
-            raise kind(f"{code.name}: {one_line(error.details() or '')}") from error
+            code, details = error.code(), error.details() or ""
+            status = self._grpc.StatusCode
+            # A server without a free thread says so like one that refuses a large message.
+            is_full = code == status.RESOURCE_EXHAUSTED and "larger than max" not in details
+            again = is_full or code in (status.UNAVAILABLE, status.DEADLINE_EXCEEDED)
+            kind = Unreachable if again else Refused
+            raise kind(f"{code.name}: {one_line(details)}") from error
         try:
             (output,) = response.outputs.values()
             array = self._tf.make_ndarray(output)

@@ -9,6 +9,7 @@ import contextlib
 import functools
 import http.client
 import json
+import math
 import socket
 import sys
 import threading
@@ -117,9 +118,10 @@ def _outputs(
     Raises:
         ValueError, KeyError, TypeError, RecursionError: it has none.
     """
-    numbers = inputs["images"].size if "images" in inputs else 0
+    shape = inputs["images"].shape if "images" in inputs else ()
+    lists = sum(math.prod(shape[:axis]) for axis in range(len(shape)))
     # Each bracket becomes an object of 50 bytes and more.
-    if data.count(b"[") + data.count(b"{") > numbers + _MOST_LISTS:
+    if data.count(b"[") + data.count(b"{") > lists + _MOST_LISTS:
         raise ValueError("more lists than the request has")
     outputs = json.loads(data)["outputs"]
     if not isinstance(outputs, list) or not outputs:

@@ -7,10 +7,12 @@ here, and the classes in `config.json` by `gradnet_tf.layers.serialized` before 
 """
 
 import dataclasses
+import hashlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from gradnet_tf.utils.console import note
 from gradnet_tf.utils.containers import read_json
 from gradnet_tf.utils.errors import UserError
 from gradnet_tf.utils.files import atomic_path, atomic_write, make_folder, sha256_of, write_json
@@ -87,6 +89,9 @@ def write_folder(
 ) -> None:
     """Writes a folder; one that this function wrote before is replaced.
 
+    But not a `README.md` that somebody has edited since: that of a network of one's own asks for
+    it.
+
     Args:
         path: the folder; created with its parents.
         architecture: the network as Keras serializes it.
@@ -101,6 +106,7 @@ def write_folder(
     """
     make_folder(path)
     own = _is_own(path)
+    edited = own and _card_is_edited(path)
     for name in (CONFIG, METADATA, WEIGHTS, CARD):
         require_replaceable(path / name, f"save_to_preset({str(path)!r})", lambda _: own)
     # First the weights: until the metadata follow, the folder is refused and not misread.
@@ -112,9 +118,22 @@ def write_folder(
         "versions": installed_versions(),
         "parameter_count": parameters,
         "weights_sha256": sha256_of(path / WEIGHTS),
+        "readme_sha256": hashlib.sha256(card_text.encode()).hexdigest(),
     }
     write_json(path / METADATA, metadata if card is None else {**metadata, "card": dict(card)})
-    atomic_write(path / CARD, card_text)
+    if edited:
+        note(f"{path / CARD} was edited and is kept; see that it is still true")
+    else:
+        atomic_write(path / CARD, card_text)
+
+
+def _card_is_edited(path: Path) -> bool:
+    """Whether README.md is not the one that was written with the weights."""
+    written = read_folder(path).metadata.get("readme_sha256")
+    try:
+        return written is not None and sha256_of(path / CARD) != written
+    except OSError:
+        return False
 
 
 def _is_own(path: Path) -> bool:

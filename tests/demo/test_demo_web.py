@@ -30,7 +30,7 @@ CARD = {
     "file": "tiny.tflite",
     "tile": 64,
     "halo": 26,
-    "inputs": {"serving_default": {}, "attention": {}},
+    "inputs": {"serving_default": {"images": {"shape": [1, 116, 116, 3]}}, "attention": {}},
 }
 
 
@@ -38,7 +38,8 @@ def in_node(code: str):
     """Returns the JSON that `code` prints as an ES module."""
     if shutil.which("node") is None:
         pytest.skip("Node.js is not installed")
-    modules = {name: (PAGE / f"{name}.js").as_uri() for name in ("tiles", "picture", "survey")}
+    names = ("tiles", "picture", "survey", "engine")
+    modules = {name: (PAGE / f"{name}.js").as_uri() for name in names}
     imports = "".join(f"import * as {name} from '{file}';\n" for name, file in modules.items())
     done = subprocess.run(
         ["node", "--input-type=module", "-"],
@@ -113,12 +114,14 @@ def test_windows_are_those_of_the_library():
 
 def test_crops_cover_the_picture_and_are_as_many_as_in_the_library():
     sizes = [(481, 321), (321, 481), (161, 160), (2000, 3000), (80, 80), (40, 300), (1, 1)]
+    sizes += [(100, 100), (159, 159)]
     found = in_node(
         f"const sizes = {json.dumps(sizes)};\n"
         "console.log(JSON.stringify(sizes.map(([h, w]) => tiles.cropPlaces(w, h, 80))));"
     )
     for (height, width), places in zip(sizes, found, strict=True):
         corners = [(place["top"], place["left"]) for place in places]
+        assert len(corners) >= 4
         assert corners == crop_corners(height, width, 80)
         if height * width > 4 * 80**2:
             blank = np.zeros((height, width, 1), np.float32)
@@ -146,7 +149,12 @@ def test_the_survey_finds_what_the_library_finds():
     narrow[:, 40:] = 0
     page = np.full((120, 200, 3), 250, np.uint8)
     page[20:90:9, 30:170:4] = 10
-    for picture in (noisy, framed, narrow, page):
+    # Weak noise beside white, and strips that are too narrow to tell.
+    weak = np.full((256, 256, 3), 255, np.uint8)
+    weak[:, 64:] = np.rint(128 + draw.normal(0, 0.92, (256, 192, 3)))
+    strip = np.zeros((400, 6, 3), np.uint8)
+    strip[:300] = noisy[:, :6].repeat(2, 0)[:300]
+    for number, picture in enumerate([noisy, framed, narrow, page, weak, strip]):
         rgba = np.dstack([picture, np.full(picture.shape[:2], 255, np.uint8)])
         height, width = picture.shape[:2]
         found = in_node(
@@ -158,6 +166,9 @@ def test_the_survey_finds_what_the_library_finds():
         )
         library = survey_noise(picture)
         assert found["isDrawing"] == library.is_drawing
+        if number > 3:
+            assert not found["isDrawing"]
+            continue
         assert found["stillShare"] == pytest.approx(library.flat_share)
         still = np.array(found["still"], bool).reshape(found["rows"], found["columns"])
         if library.box == (slice(0, height), slice(0, width)):
@@ -337,3 +348,67 @@ def test_a_folder_that_fills_while_the_page_is_built_is_left_alone(
     with pytest.raises(UserError, match="letters.txt"):
         build(card, output, packages)
     assert contents(output) == {"letters.txt": b"dear"}
+
+
+def test_what_was_cancelled_does_not_run_whenever_it_was():
+    """Cancelled while the network is loaded, while it works, and not at all; then after a failure.
+
+    The stand-in for a worker answers like worker.js, but denoises in 20 ms.
+    """
+    found = in_node(
+        """
+        let made = 0, dead = 0, fails = false;
+        globalThis.self ??= globalThis;
+        globalThis.document = {baseURI: 'http://localhost/'};
+        globalThis.Worker = class {
+          constructor() { made++; }
+          terminate() { dead++; }
+          async postMessage(data) {
+            const wait = ms => new Promise(resolve => setTimeout(resolve, ms));
+            const say = message => this.onmessage({data: message});
+            if (data.kind === 'load') {
+              await wait(20);
+              say({kind: 'loaded', card: {}, threads: 1});
+            }
+            if (data.kind === 'cancel') this.cancelled = true;
+            if (data.kind !== 'denoise') return;
+            if (fails) return say({kind: 'failed', message: 'no memory'});
+            this.cancelled = false;
+            await wait(20);
+            say({kind: this.cancelled ? 'cancelled' : 'finished'});
+          }
+        };
+        const small = () => ({width: 1, height: 1, data: new Uint8ClampedArray(4)});
+        const run = machine => machine.denoise(small(), () => {}, () => {});
+        const one = new engine.Engine({card: 'c', runtime: 'r', threads: 1});
+        const results = [];
+        let work = run(one);
+        one.cancel();  // the network is still being loaded
+        results.push(await work);
+        work = run(one);
+        await new Promise(resolve => setTimeout(resolve, 5));
+        one.cancel();
+        results.push(await work);
+        results.push(await run(one));
+        fails = true;
+        results.push(await run(one).catch(error => error.message));
+        fails = false;
+        results.push(await run(one));
+        console.log(JSON.stringify({results, made, dead}));
+        """
+    )
+    assert found == {"results": [False, False, True, "no memory", True], "made": 2, "dead": 1}
+
+
+@pytest.mark.parametrize(
+    ("inputs", "words"),
+    [
+        ({"images": {"shape": [1, 116, 116, 1]}}, "for color networks.*Received: 1 channels"),
+        ({"images": {"shape": [1, 116, 116, 3]}, "sigma": {}}, "told the level"),
+    ],
+)
+def test_networks_that_the_page_cannot_use_are_refused(tmp_path, packages, card, inputs, words):
+    changed = {**CARD, "inputs": {"serving_default": inputs, "attention": {}}}
+    card.write_text(json.dumps(changed))
+    with pytest.raises(UserError, match=words):
+        build(card, tmp_path / "out", packages)

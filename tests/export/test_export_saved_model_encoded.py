@@ -165,3 +165,13 @@ def test_many_mixed_requests_leave_memory_flat(folder):
     assert len(result.errors) == 80
     resident = np.array(result.resident_bytes) / 1e6
     assert resident[-35:].mean() - resident[35:70].mean() < 10
+
+
+def test_what_follows_a_jpeg_is_not_counted_as_scans(folder):
+    """A phone's short film behind the picture has the two bytes of a marker a hundred times."""
+    picture = case.encode(case.pixels(37, 31), "JPEG")
+    film = np.random.default_rng(0).integers(0, 256, 10**7, np.uint8).tobytes()
+    assert film.count(b"\xff\xda") > 100
+    results = run(folder, [{"image_bytes": case.files(data)} for data in (picture, picture + film)])
+    first, second = (outputs["denoised_bytes"][0] for outputs in results.outputs)
+    assert first == second

@@ -189,3 +189,12 @@ def test_addresses_that_are_none(url):
     with pytest.raises((Refused, Unreachable)) as caught:
         rest_client.RestTransport(url, "denoiser").predict("encoded", {"image_bytes": [b""]}, 5)
     assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("shape", [(1, 1200, 2, 1), (3, 998, 4, 1), (2, 5, 7, 3)])
+def test_arrays_of_any_shape_have_as_many_lists_as_they_need(shape):
+    images = np.zeros(shape, np.uint8)
+    data = json.dumps({"outputs": images.tolist()}).encode()
+    assert rest_client._outputs(data, {"images": images}).shape == shape
+    with pytest.raises(ValueError, match="more lists"):
+        rest_client._outputs(data.replace(b"0", b"[" * 12 + b"0" + b"]" * 12), {"images": images})

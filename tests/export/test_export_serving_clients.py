@@ -155,6 +155,8 @@ def test_the_benchmark_prints_rates_and_writes_nothing(kind, urls, image, tmp_pa
     [
         ((), "--output: expected a folder"),
         (("--output=o", "--timeout=0"), "--timeout: expected 0.001 or more"),
+        (("--output=o", "--timeout=inf"), "--timeout: expected at most a day"),
+        (("--output=o", "--timeout=1e10"), "--timeout: expected at most a day"),
         (("--output=o", "--retries=-1"), "--retries: expected 0 or more"),
         (("--benchmark=5", "--concurrency=0"), "--concurrency: expected 1 or more"),
     ],

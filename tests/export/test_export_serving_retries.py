@@ -2,6 +2,7 @@
 
 import re
 import threading
+import types
 from pathlib import Path
 
 import pytest
@@ -135,6 +136,32 @@ def test_the_batching_parameters_stay_below_the_graphs_limits():
 
 def test_the_compose_file_mounts_the_files_that_are_there():
     text = (FOLDER / "docker-compose.yml").read_text()
-    for name in ("models.config", "monitoring.config"):
-        assert f"./{name}:/config/{name}:ro" in text and f"=/config/{name}" in text
+    for name in ("models.config", "monitoring.config", "batching_parameters.txt"):
+        assert f"./{name}:/config/{name}:ro" in text and (FOLDER / name).is_file()
+        assert f"=/config/{name}" in text + (FOLDER.parents[1] / "docs/serving.md").read_text()
     assert '"127.0.0.1:8500:8500"' in text and '"127.0.0.1:8501:8501"' in text
+
+
+@pytest.mark.parametrize(
+    ("details", "kind"),
+    [("", Unreachable), ("CLIENT: Received message larger than max (9 vs. 4)", Refused)],
+)
+def test_a_grpc_server_without_a_free_thread_is_asked_again(details, kind):
+    grpc = pytest.importorskip("grpc")
+    grpc_client = pytest.importorskip("export.serving.grpc_client")
+
+    class Full(grpc.RpcError):
+        def code(self):
+            return grpc.StatusCode.RESOURCE_EXHAUSTED
+
+        def details(self):
+            return details
+
+    def predict(*_, **__):
+        raise Full
+
+    transport = grpc_client.GrpcTransport("127.0.0.1:9", "denoiser", None)
+    transport._stub = types.SimpleNamespace(Predict=predict)
+    with pytest.raises(kind, match="RESOURCE_EXHAUSTED"):
+        transport.predict("encoded", {"image_bytes": [b"x"]}, 1.0)
+    transport.close()

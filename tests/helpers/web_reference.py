@@ -12,7 +12,8 @@ from gradnet_tf.tiling.tiler import spans
 def crop_corners(height: int, width: int, side: int) -> list[tuple[int, int]]:
     """Returns (top, left) of the crops for the vectors: the R2 sequence's first points."""
     sides = min(side, height), min(side, width)
-    count = min(128, max(32, height * width // 2**15), height * width // (sides[0] * sides[1]))
+    area = max(4, height * width // (sides[0] * sides[1]))
+    count = min(128, max(32, height * width // 2**15), area)
     steps = 0.7548776662466927, 0.5698402909980532
     places = np.mod(0.5 + np.arange(count)[:, None] * steps, 1)
     room = np.subtract((height, width), sides) + 1

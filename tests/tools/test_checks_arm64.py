@@ -89,6 +89,14 @@ def test_other_outputs_fail_with_the_figures(path, tmp_path, monkeypatch, change
         check([path], tmp_path, ["cortex-a53"])
 
 
+def test_one_nan_output_of_several_fails():
+    expected = {"attention_0": np.zeros(3), "denoised": np.zeros(3)}
+    found = {"attention_0": np.full(3, 1e-7), "denoised": np.full(3, np.nan)}
+    report = {"machine": "aarch64", "seconds": {"x_float32.tflite": 1.0}}
+    line, fault = checks_arm64._compare("x_float32.tflite", expected, found, report)
+    assert "nan" in line and "at least" in fault
+
+
 def test_a_run_elsewhere_or_none_is_no_success(path, tmp_path, monkeypatch):
     def elsewhere(*arguments):
         done = natively(lambda values: values)(*arguments)

@@ -68,7 +68,8 @@ def test_the_exit_code_tells_whether_the_files_agree(tmp_path, monkeypatch, caps
     write_card(tmp_path)
     outputs = [load_denoiser("gradnet_tiny").denoise(probe_image(*size, 3)) for size in SIZES]
     told = {"version": "0", "seconds": dict.fromkeys("012", 0.1)}
-    found = [output + np.float32(error) for output in outputs]
+    # The last picture alone, because the extremes of Python forget a NaN that is not the first.
+    found = [*outputs[:-1], outputs[-1] + np.float32(error)]
     monkeypatch.setattr(checks_openvino, "run_openvino", lambda *_: (found, told))
     assert main([str(tmp_path)]) == code
     assert ("90 dB expected" in capsys.readouterr().out) == bool(code)

@@ -283,3 +283,16 @@ def test_the_card_of_real_noise_alone_names_no_degradation():
     card = {**weights.read_card("gradnet_small_color_real"), "noise": "real"}
     text = hub_card(card)
     assert "Noise: a camera's" in text and "--degradation=" not in text.split("## ")[0]
+
+
+def test_a_card_that_its_author_finished_stays(model, tmp_path, capsys):
+    folder = tmp_path / "mine"
+    model.save_to_preset(folder)
+    changed = GradNet.from_preset(str(folder))
+    changed.set_weights([each + 0.01 for each in changed.get_weights()])
+    changed.save_to_preset(folder)
+    (folder / "README.md").write_text("my own words")
+    changed.save_to_preset(folder)
+    assert (folder / "README.md").read_text() == "my own words"
+    assert "was edited and is kept" in capsys.readouterr().err
+    assert GradNet.from_preset(str(folder)) is not None

@@ -42,8 +42,14 @@ function listen() {
     page.file.value = '';  // so that the same file can be chosen again
   });
   page.sample.addEventListener('click', async () => {
-    const blob = await (await fetch(config.sample)).blob();
-    take(new File([blob], config.sample.split('/').pop(), {type: blob.type}));
+    try {
+      const answer = await fetch(config.sample);
+      if (!answer.ok) throw new Error(`the server answers ${answer.status}`);
+      const blob = await answer.blob();
+      take(new File([blob], config.sample.split('/').pop(), {type: blob.type}));
+    } catch (error) {
+      alertWith(`The sample cannot be loaded: ${error.message}.`);
+    }
   });
   let depth = 0;  // dragenter and dragleave are fired for every element
   const dragging = change => {
@@ -63,7 +69,7 @@ function listen() {
   });
   addEventListener('keydown', event => { if (event.key === 'Escape') engine.cancel(); });
   page.cancel.addEventListener('click', () => engine.cancel());
-  page.again.addEventListener('click', () => enqueue(run));
+  page.again.addEventListener('click', () => enqueue(() => run()));
   page.strength.addEventListener('input', showStrength);
   page.zoom.addEventListener('click', () => {
     const on = page.zoom.getAttribute('aria-pressed') !== 'true';
@@ -80,19 +86,23 @@ function takeFiles(files) {
 }
 
 let working = Promise.resolve();
-/** Runs jobs one after the other; a new job cancels the current one. */
+let latest = 0;
+/** Runs jobs one after the other; a new job cancels the current one and those that wait. */
 function enqueue(job) {
   engine.cancel();
-  working = working.then(job).catch(error => alertWith(error instanceof Refused
+  const mine = ++latest;
+  const isLatest = () => mine === latest;
+  working = working.then(() => isLatest() ? job(isLatest) : undefined).catch(error => alertWith(error instanceof Refused
     ? error.message : `This picture could not be denoised: ${error.message}.`));
 }
 
 function take(file, note = '') {
-  enqueue(() => open(file, note));
+  enqueue(isLatest => open(file, note, isLatest));
 }
 
-async function open(file, note) {
+async function open(file, note, isLatest) {
   const bitmap = await decode(file, config);
+  if (!isLatest()) return bitmap.close();
   alertWith(note);
   current = {name: file.name || 'picture.png', width: bitmap.width, height: bitmap.height};
   draw(bitmap, page.before);
@@ -121,6 +131,7 @@ async function run() {
     finished = await engine.denoise(pixels, showProgress, part => {
       after.putImageData(new ImageData(part.data, part.width, part.height), part.left, part.top);
     });
+    aboutNetwork(await engine.load());  // it may have failed at the start of the page
     if (finished) compare.reveal();
     const seconds = ((performance.now() - begun) / 1e3).toFixed(1);
     page.summary.textContent = finished
@@ -163,11 +174,12 @@ function showStrength() {
 }
 
 async function download(type, suffix) {
+  const {name} = current;  // another picture may be dropped meanwhile
   try {
     const blob = await encode(page.before, page.after, page.strength.value / 100, type);
     const link = document.createElement('a');
     link.href = URL.createObjectURL(blob);
-    link.download = `${current.name.replace(/\.[^.]*$/, '')}_denoised.${suffix}`;
+    link.download = `${name.replace(/\.[^.]*$/, '')}_denoised.${suffix}`;
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
   } catch (error) {

@@ -18,6 +18,7 @@ export function threadsFor(wanted) {
 
 export class Engine {
   constructor(config) {
+    this._cancelled = 0;
     this._request = {
       kind: 'load',
       card: new URL(config.card, document.baseURI).href,
@@ -46,7 +47,9 @@ export class Engine {
    * @param {ImageData} picture its pixels are transferred to the worker.
    */
   async denoise({width, height, data}, onProgress, onPart) {
+    const started = this._cancelled;
     await this.load();
+    if (started !== this._cancelled) return false;
     const picture = {width, height, data};
     return this._ask({kind: 'denoise', picture}, {
       progress: message => { onProgress(message); },
@@ -57,19 +60,30 @@ export class Engine {
   }
 
   cancel() {
+    this._cancelled++;  // also what has not come to the worker yet
     this._worker?.postMessage({kind: 'cancel'});
   }
 
   _ask(request, answers, transfer = []) {
     return new Promise((resolve, reject) => {
+      const fail = error => {
+        // Its memory may be full and its runtime broken: the next picture gets a new worker.
+        this._worker.terminate();
+        this._worker = this._loaded = undefined;
+        reject(error);
+      };
       this._worker.onmessage = ({data}) => {
-        if (data.kind === 'failed') return reject(new Error(data.message));
-        const answer = answers[data.kind]?.(data);
-        if (answer !== undefined) resolve(answer);
+        if (data.kind === 'failed') return fail(new Error(data.message));
+        try {
+          const answer = answers[data.kind]?.(data);
+          if (answer !== undefined) resolve(answer);
+        } catch (error) {
+          fail(error);
+        }
       };
       this._worker.onerror = event => {
         event.preventDefault();
-        reject(new Error(event.message || 'the worker does not start'));
+        fail(new Error(event.message || 'the worker does not start'));
       };
       this._worker.postMessage(request, transfer);
     });

@@ -86,14 +86,17 @@ class Network {
       const shape = name === 'images' ? [1, side, side, 3] : [1, 1, 1, array.length];
       tensors[name] = new this._Tensor(array, shape);
     }
-    const results = await this._model.run(signature, tensors);
-    const found = {};
-    for (const [name, tensor] of Object.entries(results)) {
-      found[name] = tensor.toTypedArray().slice();
-      tensor.delete();
+    try {
+      const results = await this._model.run(signature, tensors);
+      const found = {};
+      for (const [name, tensor] of Object.entries(results)) {
+        found[name] = tensor.toTypedArray().slice();
+        tensor.delete();
+      }
+      return found;
+    } finally {
+      for (const tensor of Object.values(tensors)) tensor.delete();
     }
-    for (const tensor of Object.values(tensors)) tensor.delete();
-    return found;
   }
 }
 

@@ -90,7 +90,13 @@ export async function encode(before, after, strength, type) {
   }
   const canvas = document.createElement('canvas');
   Object.assign(canvas, {width, height});
-  canvas.getContext('2d').putImageData(result, 0, 0);
+  const context = canvas.getContext('2d');
+  context.putImageData(result, 0, 0);
+  if (type === 'image/jpeg') {  // which has no transparency, and would show black
+    context.globalCompositeOperation = 'destination-over';
+    context.fillStyle = 'white';
+    context.fillRect(0, 0, width, height);
+  }
   const blob = await new Promise(resolve => canvas.toBlob(resolve, type, 0.95));
   if (!blob) throw new Refused('This browser could not write the picture. Try the other format.');
   return blob;

@@ -3,6 +3,8 @@
 import {cropPlaces} from './tiles.js';
 
 const BLOCK = 8;
+/** A block is calm if the first quartile of its 16 details is at most half a level. */
+const LEAST_CALM = 5;
 
 /**
  * Looks for noise in a picture.
@@ -26,7 +28,7 @@ export function surveyNoise({width, height, data}) {
       if (isStill(data, width, top, left, bottom, right)) {
         still[row * columns + column] = 1;
       } else if (bottom - top === BLOCK && right - left === BLOCK) {
-        lively.push({row, column, isCalm: zeroDetails(data, width, top, left) >= 4});
+        lively.push({row, column, isCalm: zeroDetails(data, width, top, left) >= LEAST_CALM});
       }
     }
   }
@@ -35,7 +37,9 @@ export function surveyNoise({width, height, data}) {
   const inner = lively.filter(({row, column}) => !hasStillNeighbor(row, column));
   const counted = inner.length ? inner : lively;
   const calm = counted.filter(({isCalm}) => isCalm).length;
-  const isDrawing = stillShare >= 0.2 && calm >= 0.25 * counted.length;
+  // Less than 16 pixels a side or two blocks that are not still tell nothing about noise.
+  const tells = Math.min(width, height) >= 16 && (stillShare === 1 || lively.length >= 2);
+  const isDrawing = tells && stillShare >= 0.2 && calm >= 0.25 * counted.length;
   return {rows, columns, still, stillShare, isDrawing};
 
   function hasStillNeighbor(row, column) {

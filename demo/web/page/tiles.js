@@ -43,8 +43,8 @@ export function mirrored(index, length) {
 /**
  * Returns the top left corners of the crops that the attention vectors are averaged over.
  *
- * Their number is that of gradnet_tf/tiling/attention_sample.py: one per 2¹⁵ pixels, from 32 to
- * 128, and at most as many as cover the area of the picture. Their places are the first points of
+ * Their number is that of gradnet_tf/tiling/tiler.py: one per 2¹⁵ pixels, from 32 to 128, and at
+ * most as many as cover the area of the picture, or 4. Their places are the first points of
  * the R2 sequence, which covers a rectangle evenly, because NumPy's generator is not available.
  *
  * @param {number} [number] how many; by default as many as the library takes.
@@ -53,7 +53,8 @@ export function mirrored(index, length) {
 export function cropPlaces(width, height, side, number) {
   const sides = [Math.min(side, height), Math.min(side, width)];
   const wanted = Math.min(128, Math.max(32, Math.floor(width * height / 2 ** 15)));
-  const fitting = Math.min(wanted, Math.floor(width * height / (sides[0] * sides[1])));
+  const area = Math.max(4, Math.floor(width * height / (sides[0] * sides[1])));
+  const fitting = Math.min(wanted, area);
   const count = number ?? fitting;
   const at = (index, step, room) => Math.floor(((0.5 + index * step) % 1) * (room + 1));
   return Array.from({length: count}, (_, index) => ({
