@@ -72,7 +72,8 @@ def main(given: Given) -> None:
     source = TrainingInput(config, **dataclasses.asdict(given.make(InputConfig)))
     if source.only_real_noise:
         config = without_levels(given, config)
-    source.config = config = config.for_images(len(source.images))
+    count = source.usable_count() if config.epochs else 0  # decodes images of unknown size
+    source.config = config = config.for_images(count)
     with quiet_native_logs(), quick_start():
         from gradnet_tf.training.engines.choose_engine import start_devices
 
@@ -82,7 +83,7 @@ def main(given: Given) -> None:
     # Only now, after the devices were checked for their support of clusters.
     cluster = cluster_for(config.strategy)
     if config.epochs and cluster.chief:
-        note(epoch_text(config, len(source.images)))
+        note(epoch_text(config, count))
     make_batches, validation = source.batch_maker(cluster), source.validation_pairs()
     result = train(config, make_batches, validation, source.info())
     if not cluster.chief:

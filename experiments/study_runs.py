@@ -98,6 +98,8 @@ class Form:
         return self.epochs * steps_per_epoch(crops, self.batch_size)
 
     def _crops_of(self, height: int, width: int) -> int:
+        if min(height, width) < self.crop_size:
+            return 0  # it is skipped in training, too
         if not self.crops_per_image:
             return (height // self.crop_size) * (width // self.crop_size)
         is_frame = height * width > _LARGEST_IMAGE
@@ -502,8 +504,14 @@ def check_or_write_info(output: str | os.PathLike, info: dict) -> dict:
     earlier = json.loads(path.read_text("utf-8"))
     now = json.loads(json.dumps(jsonable(info)))
     if isinstance(earlier.get("form"), dict) and isinstance(now.get("form"), dict):
-        # A form of an earlier version lacks the fields that were added since.
-        earlier["form"] = {**now["form"], **earlier["form"]}
+        # A form of an earlier version lacks the fields that were added since, whose defaults are
+        # what it did.
+        known = {
+            each.name: json.loads(json.dumps(each.default))
+            for each in dataclasses.fields(Form)
+            if each.name in now["form"] and each.default is not dataclasses.MISSING
+        }
+        earlier["form"] = {**known, **earlier["form"]}
     names = (set(earlier) | set(now)) - {"free"}
     different = [
         f"{name}: {earlier.get(name)!r} there, {now.get(name)!r} now"

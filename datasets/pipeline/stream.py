@@ -10,6 +10,7 @@ from datasets.pipeline.mixture import (
     MixedSet,
     at_scales,
     find_training_mixture,
+    known_sizes,
     parts_of,
     real_sets,
 )
@@ -82,6 +83,14 @@ class TrainingInput:
             if len(parts) > 1:
                 counts[f"{name}_images_by_set"] = parts
         return counts | {"guarded": self.guard.counts}
+
+    def usable_count(self) -> int:
+        """Returns how many images, at each of `--scales`, are large enough for a crop."""
+        images = at_scales(self.images, self.config.scales)
+        sizes = (
+            size or images.load(index).shape[:2] for index, size in enumerate(known_sizes(images))
+        )
+        return sum(min(size) >= self.config.crop_size for size in sizes)
 
     def validation_pairs(self) -> list:
         """Returns the fixed (noisy, clean) pairs to choose checkpoints on."""

@@ -26,7 +26,7 @@ def add_poisson_gaussian_noise(
     """
     noisy = clean
     if shot > 0:
-        noisy = np.float32(shot) * draws.poisson(np.maximum(clean, 0) / shot)
+        noisy = np.minimum(clean, 0) + np.float32(shot) * draws.poisson(np.maximum(clean, 0) / shot)
     if read > 0:
         noisy = add_gaussian_noise(noisy, draws.normal(clean.shape), np.float32(read))
     return noisy

@@ -10,6 +10,7 @@ from gradnet_tf.models.base import DenoisingModel, reconstruction_conv
 from gradnet_tf.models.losses import (
     asymmetric_loss_per_image,
     gradnet_loss_per_image,
+    noise_level,
     tv_loss_per_image,
 )
 
@@ -137,8 +138,7 @@ class CBDNet(DenoisingModel):
         (the squared error in the CBDNet paper) and σ the root mean square of each image's noise.
         """
         outputs = self(noisy, training=True, return_intermediates=True)
-        noise = ops.cast(noisy, "float32") - clean
-        true_level = ops.sqrt(ops.mean(ops.square(noise), axis=(1, 2, 3), keepdims=True))
+        true_level = ops.reshape(noise_level(noisy, clean), (-1, 1, 1, 1))
         level = outputs["noise_level"]
         return (
             gradnet_loss_per_image(clean, outputs["denoised"], gradient_loss_weight)

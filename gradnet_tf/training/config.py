@@ -172,7 +172,8 @@ class TrainConfig:
             apart from the optimizer's own step, so that long trainings do not let kernels grow;
             0 for none.
         accumulate: number of sequential parts in which a batch is processed, for batches that do
-            not fit into memory; results differ only by rounding.
+            not fit into memory; results differ only by rounding, but batch normalization has the
+            statistics of each part.
         ema: decay of the moving average of the weights, such as 0.999; the averages are
             validated and saved as best weights. 0 for none.
         nan_limit: the run stops after more consecutive steps than this whose loss or gradient is

@@ -92,6 +92,11 @@ def require_run_folder(workdir: str | os.PathLike) -> None:
             )
 
 
+def _free_fields(config: TrainConfig) -> set[str]:
+    """Returns these fields; the schedule "plateau" falls by what the validations say."""
+    return _FREE_FIELDS - ({"validate_every"} if config.schedule == "plateau" else set())
+
+
 def prepare_workdir(
     config: TrainConfig, info: dict | None = None, naive_model: dict | None = None
 ) -> Path:
@@ -122,7 +127,7 @@ def prepare_workdir(
         different = [
             f"{name}: {there.get(name)!r} there, {value!r} now"
             for name, value in _as_given(fields).items()
-            if name not in _FREE_FIELDS and there.get(name) != value
+            if name not in _free_fields(config) and there.get(name) != value
         ]
         names = [each.partition(":")[0] for each in different]
         if different and has_weights(workdir) and all(_grows(config, there, n) for n in names):

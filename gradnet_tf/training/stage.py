@@ -246,7 +246,7 @@ class Stage:
         """Lowers the rate of the schedule "plateau" if it has waited long enough."""
         if self.config.schedule != "plateau":
             return
-        patience = self.config.decay_at * self.config.steps
+        patience = round(self.config.decay_at * self.config.steps)
         # The first fall does not depend on the validation.
         if self.step - max(self._better_at, patience) >= patience:
             self.plateaus += 1

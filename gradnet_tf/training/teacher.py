@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from gradnet_tf.training.engines.objective import realized_sigma
 from gradnet_tf.utils.errors import UserError
 from gradnet_tf.utils.files import atomic_path, require_free_space
 
@@ -46,8 +47,7 @@ class Teacher:
             noisy: float32 [B, H, W, C], the range [0, 1] with noise that is not clipped.
             clean: float32 [B, H, W, C] in [0, 1].
         """
-        sigmas = np.std(noisy - clean, axis=(1, 2, 3), dtype=np.float64) * 255
-        sigmas = np.maximum(sigmas, _LEAST_SIGMA).astype(np.float32)
+        sigmas = np.maximum(realized_sigma(noisy, clean), _LEAST_SIGMA).astype(np.float32)
         estimates = [np.clip(each(noisy, sigmas), 0, 1) for each in self._networks]
         estimate = np.mean(estimates, axis=0, dtype=np.float32)
         reference = np.clip(self._reference(noisy, sigmas), 0, 1)

@@ -40,7 +40,8 @@ def test_shot_noise_is_whole_photons_and_skewed_like_poisson():
     skew = np.mean((photons - 2.0) ** 3) / 2.0**1.5
     assert abs(skew - 1 / np.sqrt(2)) < 0.05  # Poisson of mean 2
     black = np.full((4, 4, 1), -0.2, np.float32)
-    np.testing.assert_array_equal(add_poisson_gaussian_noise(black, Draws((1, 2)), 0.05, 0), 0)
+    # What an earlier stage has made negative stays so: its mean must not change.
+    np.testing.assert_array_equal(add_poisson_gaussian_noise(black, Draws((1, 2)), 0.05, 0), black)
 
 
 def test_below_zero_light_has_read_noise_alone():

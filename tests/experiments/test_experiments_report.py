@@ -141,3 +141,13 @@ def test_a_folder_that_is_no_study_is_left_as_it_is(tmp_path, name):
     with pytest.raises(UserError, match=f"{name} exists and is not a result"):
         check_or_write_info(tmp_path, {"form": {}})
     assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_a_study_of_an_earlier_version_resumes_with_what_it_did(tmp_path):
+    """Fields that were added since have their defaults, whatever is asked for now."""
+    old = {"form": {"name": "short", "steps": 5}}
+    check_or_write_info(tmp_path, old)
+    now = {"form": {**old["form"], "clip_norm": 1.0, "schedule": "step"}}
+    assert check_or_write_info(tmp_path, now)["form"]["clip_norm"] == 1.0
+    with pytest.raises(UserError, match="another --output"):
+        check_or_write_info(tmp_path, {"form": {**now["form"], "clip_norm": 0.0}})

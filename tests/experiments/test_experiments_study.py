@@ -14,7 +14,7 @@ from study_case import TINY, TINY_GRADNET, options, study
 
 from experiments import fusion_study, gradient_study, guide_study, study_command
 from experiments.study_command import Options
-from experiments.study_runs import KeptImages, Results, scaled_to, scored_pairs
+from experiments.study_runs import Form, KeptImages, Results, scaled_to, scored_pairs
 from experiments.study_statistics import NAIVE
 from gradnet_tf.degradations.sampling import evaluation_noise
 from gradnet_tf.utils.errors import Interrupted, UserError
@@ -148,6 +148,11 @@ def test_the_papers_form_counts_epochs_in_whole_batches():
     assert side_by_side.steps_for([(481, 321)] * 416) == 7800
     config = form.train_config(7800, 0, 15.0, 0.0, False)
     assert (config.learning_rate, config.schedule, config.crop_size) == (1e-3, "step", 80)
+
+
+def test_images_that_are_skipped_are_not_counted():
+    form = Form("tiny", {}, batch_size=4, crop_size=40, steps=0, epochs=1)
+    assert form.steps_for([(50, 60)] * 3 + [(39, 500)] * 9) == form.steps_for([(50, 60)] * 3) == 3
 
 
 def test_a_budget_scales_the_steps_alone():

@@ -190,6 +190,35 @@ def survives(folder):
     np.savez(folder / "survives.npz", **found)
 
 
+def float16(folder):
+    """Under loss scaling: gradients that are never finite, and a batch that ruins statistics."""
+    from gradnet_tf.models import DnCNN
+    from gradnet_tf.models.base import build_model as build_variables
+
+    class Broken(DnCNN):
+        def loss_per_image(self, noisy, clean, gradient_loss_weight):
+            denoised = self(noisy, training=True)
+            zero = 0 * keras.ops.sum(keras.ops.square(denoised), axis=(1, 2, 3))
+            error = keras.ops.mean(keras.ops.abs(denoised - clean), axis=(1, 2, 3))
+            return error + keras.ops.sqrt(zero)
+
+    (noisy, clean), found = batches(1)[0], {}
+    config = dataclasses.replace(
+        CONFIG, preset="dncnn_tiny", joint=False, precision="mixed_float16"
+    )
+    engine = make_engine(config, lambda: build_variables(Broken(3, 4, dtype="mixed_float16")))
+    found["finite"] = [engine.step((noisy, clean), 1e-3)["finite"] for _ in range(20)]
+    found["weights"] = np.concatenate([each.ravel() for each in engine.model.get_weights()])
+    normalized = DnCNN(3, 4, batch_norm=True, dtype="mixed_float16")
+    engine = make_engine(config, lambda: build_variables(normalized))
+    ruined = noisy.copy()
+    ruined[0, 0, 0, 0] = 1e9  # infinite in 16 bits
+    found["ruined"] = engine.step((ruined, clean), 1e-3)["finite"]
+    engine.step((noisy, clean), 1e-3)
+    found["after"] = engine.predict(noisy)
+    np.savez(folder / "float16.npz", **found)
+
+
 def device_batches(batch_size=4, start_step=0):
     """A training set of three random pictures of different sizes, crop 24, blind."""
     from gradnet_tf.degradations.sampling import CropSampler
@@ -202,5 +231,6 @@ def device_batches(batch_size=4, start_step=0):
 
 
 if __name__ == "__main__":
-    cases = {case.__name__: case for case in (compare, load, two_devices, details, survives)}
+    cases = (compare, load, two_devices, details, survives, float16)
+    cases = {case.__name__: case for case in cases}
     cases[sys.argv[1]](Path(sys.argv[2]))

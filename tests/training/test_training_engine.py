@@ -7,6 +7,8 @@ import keras
 import numpy as np
 import pytest
 
+from gradnet_tf.models import DnCNN
+from gradnet_tf.models.base import build_model as build_variables
 from gradnet_tf.models.presets import build_model
 from gradnet_tf.training.config import TrainConfig
 from gradnet_tf.utils.errors import UserError
@@ -141,6 +143,28 @@ def test_gradients_that_are_not_finite_are_reported_with_a_finite_loss():
     result = engine.step((tf.constant(NOISY * np.float32(1e30)), tf.constant(CLEAN)), 1e-3)
     assert math.isfinite(result["loss"]) and not result["finite"]
     assert not differs(weights, engine.model.get_weights())
+
+
+class Broken(DnCNN):
+    """Its loss is finite and its gradient is not: the slope of a root at zero."""
+
+    def loss_per_image(self, noisy, clean, gradient_loss_weight):
+        denoised = self(noisy, training=True)
+        zero = 0 * keras.ops.sum(keras.ops.square(denoised), axis=(1, 2, 3))
+        return keras.ops.mean(keras.ops.abs(denoised - clean), axis=(1, 2, 3)) + keras.ops.sqrt(
+            zero
+        )
+
+
+def test_gradients_that_no_loss_scale_makes_finite_are_reported():
+    config = dataclasses.replace(BASE, precision="mixed_float16", preset="dncnn_tiny")
+    engine = TensorFlowEngine(config, lambda: build_variables(Broken(3, 4, dtype="mixed_float16")))
+    before = engine.model.get_weights()
+    found = [
+        engine.step((tf.constant(NOISY), tf.constant(CLEAN)), 1e-3)["finite"] for _ in range(20)
+    ]
+    assert found == [True] * 15 + [False] * 5  # from a scale of 2**15 to 1, and then no further
+    assert not differs(before, engine.model.get_weights())
 
 
 @pytest.mark.parametrize("precision", ["float32", "mixed_float16"])

@@ -113,6 +113,15 @@ def test_clipping_loss_scaling_averages_and_nan(tmp_path):
     assert not found["overflow"].any() and found["scale"] < 2e38
 
 
+@pytest.mark.slow
+def test_loss_scaling_hides_no_broken_gradient_and_spoils_no_statistics(tmp_path):
+    run_case("jax", "float16", tmp_path)
+    found = np.load(tmp_path / "float16.npz")
+    assert found["finite"].tolist() == [True] * 15 + [False] * 5
+    assert np.isfinite(found["weights"]).all()
+    assert not found["ruined"] and np.isfinite(found["after"]).all()
+
+
 RUN = ["train.py", "--preset=gradnet_tiny", "--dataset=sample", "--batch_size=4"]
 RUN += ["--crop_size=24", "--naive_steps=0", "--joint", "--log_every=1", "--checkpoint_every=4"]
 RUN += ["--validate_every=1000", "--seed=3"]

@@ -38,6 +38,20 @@ def test_the_epochs_of_a_run_show_every_image_equally_often():
     np.testing.assert_array_equal(np.bincount(seen), 3 * 4)
 
 
+def test_images_that_are_smaller_than_a_crop_are_not_counted(make_images):
+    from datasets.pipeline.stream import TrainingInput
+
+    folder = make_images("photos", [f"{number}.png" for number in range(7)], (40, 60))
+    make_images("photos", [f"small{number}.png" for number in range(20)], (20, 60))
+    fields = {"preset": "gradnet_tiny", "dataset": "folder", "crop_size": 32, "epochs": 2}
+    source = TrainingInput(TrainConfig(**fields), folder)
+    large = sum(name.startswith("small") is False for name in source.images.names)
+    assert source.usable_count() == large < len(source.images)
+    halves = TrainingInput(TrainConfig(**fields, scales=(1.0, 0.9, 0.5)), folder)
+    # 0.9 of 40 is 36; 0.5 would be smaller than the crop, and is left out for being tiny anyway.
+    assert halves.usable_count() == large
+
+
 def test_the_papers_recipe():
     config = TrainConfig(preset="gradnet", recipe="paper", dataset="nyuv2").for_images(779)
     assert (config.batch_size, config.crop_size, config.epochs) == (48, 80, 50)

@@ -295,3 +295,13 @@ def test_a_run_that_was_killed_before_its_last_validation_makes_it_up(tmp_path):
     again = run(tmp_path, FakeEngine(), validate_every=1000, steps=10, checkpoint_every=5)
     assert again == {**result, "elapsed": again["elapsed"]}
     assert (tmp_path / "best" / "manifest.json").exists()
+
+
+def test_the_plateaus_patience_is_a_whole_number_of_steps(tmp_path):
+    """20 of 29 epochs of 3 steps are 60 steps, not 60.00000000000001."""
+    found = stage.Stage.__new__(stage.Stage)
+    found.config = types.SimpleNamespace(schedule="plateau", decay_at=20 / 29, steps=87)
+    assert 20 / 29 * 87 > 60
+    found.plateaus, found._better_at, found.step = 0, 0, 120
+    found._count_plateau()
+    assert found.plateaus == 1

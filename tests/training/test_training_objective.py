@@ -102,6 +102,11 @@ def test_a_network_that_needs_it_receives_the_noise_of_each_image():
     noisy = CLEAN + np.float32([10 / 255, 40 / 255])[:, None, None, None]
     sigma = numpy(objective.realized_sigma(noisy, CLEAN))
     np.testing.assert_allclose(sigma, [10, 40], rtol=1e-4)
+    # A frame without noise says nothing of the level of the rest.
+    framed = noisy.copy()
+    framed[:, :3], framed[:, :, -2:] = CLEAN[:, :3], CLEAN[:, :, -2:]
+    np.testing.assert_allclose(numpy(objective.realized_sigma(framed, CLEAN)), sigma, rtol=1e-4)
+    np.testing.assert_array_equal(numpy(objective.realized_sigma(CLEAN, CLEAN)), 0)
     denoised = numpy(model(noisy, np.float32([10, 40])))
     found = numpy(objective.objective_per_image(model, noisy, CLEAN, 0.1, False))
     np.testing.assert_allclose(found, paper_loss(CLEAN, denoised, 0.1), rtol=1e-4)

@@ -278,3 +278,12 @@ def test_epochs_and_workers_keep_their_length(tmp_path):
     assert run._grows(config, {"steps": 10}, "steps")
     for changes in ({"strategy": "multiworker"}, {"epochs": 2}):
         assert not run._grows(dataclasses.replace(config, **changes), {"steps": 10}, "steps")
+
+
+def test_validations_belong_to_the_schedule_that_waits_for_them(tmp_path):
+    fields = {"preset": "gradnet_tiny", "workdir": str(tmp_path / "run"), "epochs": 20}
+    fields |= {"schedule": "plateau", "decay_epoch": 4, "recipe": "paper"}
+    config = TrainConfig(**fields, validate_every=10).for_images(8)
+    CheckpointStore(prepare_workdir(config)).save_best(build_model("gradnet_tiny"), 1, 20.0)
+    with pytest.raises(UserError, match="validate_every: 10 there, 20 now"):
+        prepare_workdir(dataclasses.replace(config, validate_every=20))

@@ -219,11 +219,22 @@ class JaxEngine:
             for average, weight in zip(state.averages, trainable, strict=False)  # none or all
         ]
         new = _State(trainable, non_trainable, optimizer_values, averages)
-        # Under loss scaling overflowing gradients are expected; the optimizer skips such steps.
-        finite = jnp.isfinite(loss) & (scaled | jnp.isfinite(norm))
-        if not scaled:
-            new = jax.tree.map(lambda now, before: jnp.where(finite, now, before), new, state)
-        return new, loss, finite
+        # Under loss scaling overflowing gradients are expected, and the optimizer skips such steps
+        # and halves the scale. At a scale of 1 or less it is not the scale that makes them.
+        finite = jnp.isfinite(loss) & ((scaled and scale > 1.0) | jnp.isfinite(norm))
+
+        def kept(now, before):
+            return jax.tree.map(lambda one, other: jnp.where(finite, one, other), now, before)
+
+        if (
+            scaled
+        ):  # the scale moves in any case; the statistics of a batch that is not finite do not
+            return (
+                new._replace(non_trainable=kept(non_trainable, state.non_trainable)),
+                loss,
+                finite,
+            )
+        return kept(new, state), loss, finite
 
     def _choices_step(self, state, planes, choices, rates, *, crop_size, l2):
         noisy, clean = make_batch(planes, choices, crop_size)

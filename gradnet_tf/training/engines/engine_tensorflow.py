@@ -222,8 +222,10 @@ class TensorFlowEngine:
         # A Keras optimizer in a replica context sums over the replicas again.
         factor = tf.minimum(1.0, bound / tf.maximum(norm, 1e-30)) if self.config.clip_norm else 1.0
         factor = factor / self.replicas
-        # Under loss scaling overflowing gradients are expected; the optimizer skips such steps.
-        finite = tf.math.is_finite(loss) & (scaled | tf.math.is_finite(norm))
+        # Under loss scaling overflowing gradients are expected, and the optimizer skips such steps
+        # and halves the scale. At a scale of 1 or less it is not the scale that makes them.
+        expected = scaled and self.optimizer.dynamic_scale > 1.0
+        finite = tf.math.is_finite(loss) & (expected | tf.math.is_finite(norm))
         return loss, [gradient * factor for gradient in gradients], finite
 
     def _apply(self, gradients):

@@ -1,22 +1,26 @@
 """The loss that a training step minimizes, for every engine (keras.ops only)."""
 
-from keras import ops
-
 from gradnet_tf.degradations import unit_to_sigma
-from gradnet_tf.models.losses import gradnet_loss_per_image, l1_per_image, l2_per_image
+from gradnet_tf.models.losses import (
+    gradnet_loss_per_image,
+    l1_per_image,
+    l2_per_image,
+    noise_level,
+)
 
 
 def realized_sigma(noisy, clean):
     """Returns the standard deviation of each image's noise, (N,) float32, 0-255 scale.
 
     Batches do not include noise levels. On a training crop, the standard deviation of white
-    Gaussian noise differs from the level by well under a percent, so it is computed from the pair.
+    Gaussian noise differs from the level by well under a percent, so it is computed from the pair,
+    without the pixels that have no noise at all: those of a frame around the picture.
 
     Args:
         noisy: (N, H, W, C) float32.
         clean: (N, H, W, C) float32.
     """
-    return unit_to_sigma(ops.sqrt(ops.mean(ops.square(noisy - clean), axis=(1, 2, 3))))
+    return unit_to_sigma(noise_level(noisy, clean))
 
 
 def objective_per_image(model, noisy, clean, gradient_loss_weight, joint, l2=False):
