@@ -72,7 +72,8 @@ class GradientFilters(SobelGradient):
     def call(self, images):
         images = ops.cast(images, "float32")
         kernel = self.kernel if self.learned else self._initial((3, 3, images.shape[-1], 2))
-        padded = ops.pad(images, [[0, 0], [1, 1], [1, 1], [0, 0]], mode="symmetric")
+        mode = "symmetric" if self.padding == "mirror" else "constant"
+        padded = ops.pad(images, [[0, 0], [1, 1], [1, 1], [0, 0]], mode=mode)
         responses = ops.square(ops.depthwise_conv(padded, kernel, padding="valid"))
         # A depthwise convolution puts its two outputs of a channel next to each other.
         return ops.sqrt(responses[..., 0::2] + responses[..., 1::2] + self.epsilon)

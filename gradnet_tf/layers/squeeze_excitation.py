@@ -29,16 +29,14 @@ class SqueezeExcitation(keras.layers.Layer):
         if reduction < 1:
             raise ValueError(f"`reduction` must be at least 1. Received: reduction={reduction}")
         self.reduction = reduction
+        self.kernel_initializer = "glorot_uniform"
 
     def build(self, input_shape):
         channels = input_shape[-1]
         squeezed = max(1, channels // self.reduction)
-        self.shrink = keras.layers.Conv2D(
-            squeezed, 1, activation="relu", dtype=self.dtype_policy, name="shrink"
-        )
-        self.expand = keras.layers.Conv2D(
-            channels, 1, activation="sigmoid", dtype=self.dtype_policy, name="expand"
-        )
+        both = {"kernel_initializer": self.kernel_initializer, "dtype": self.dtype_policy}
+        self.shrink = keras.layers.Conv2D(squeezed, 1, activation="relu", name="shrink", **both)
+        self.expand = keras.layers.Conv2D(channels, 1, activation="sigmoid", name="expand", **both)
         self.shrink.build((None, 1, 1, channels))
         self.expand.build((None, 1, 1, squeezed))
         self.built = True

@@ -7,7 +7,7 @@ from typing import Any, Self
 import keras
 from keras import ops
 
-from gradnet_tf.layers import DepthToSpace, SobelGradient, SpaceToDepth
+from gradnet_tf.layers import DepthToSpace, SobelGradient, SpaceToDepth, SqueezeExcitation
 
 
 def reconstruction_conv(filters, policy, name="reconstruction"):
@@ -31,7 +31,7 @@ def _take_authors_details(model) -> None:
     others = set() if naive is None else {id(layer) for layer in naive._flatten_layers()}
     layers = [layer for layer in model._flatten_layers() if id(layer) not in others]
     for layer in layers:
-        if isinstance(layer, keras.layers.Conv2D):
+        if isinstance(layer, keras.layers.Conv2D | SqueezeExcitation):
             layer.kernel_initializer = keras.initializers.HeNormal()
         elif isinstance(layer, keras.layers.BatchNormalization):
             layer.gamma_initializer = keras.initializers.RandomUniform(-0.025, 0.025)

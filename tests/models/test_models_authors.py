@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 
+from gradnet_tf.layers import GradientFilters, SobelGradient
 from gradnet_tf.models import DnCNN, GradNet, MSKResnet, SKDnCNN
 from gradnet_tf.models.base import build_model
 
@@ -137,6 +138,23 @@ def test_the_authors_initial_values():
         ]
         assert isinstance(theirs, MSKResnet) or scales
         assert all(0 < np.abs(scale).max() <= 0.025 for scale in scales)
+
+
+def test_the_attention_begins_like_the_other_convolutions():
+    theirs, ours = list(authors_details())[1]
+    for model, expected in ((theirs, 2 / 32), (ours, 2 / (32 + 16))):  # He; Glorot
+        shrink = model.body.residual_modules[0].squeeze_excitation.shrink.kernel
+        assert tuple(shrink.shape) == (1, 1, 32, 16)
+        assert 0.6 < np.var(ops.convert_to_numpy(shrink)) / expected < 1.6
+
+
+def test_other_gradient_filters_are_padded_like_the_sobel_filter():
+    flat = np.full((1, 6, 7, 3), 0.5, np.float32)
+    for padding in ("mirror", "zeros"):
+        found = ops.convert_to_numpy(GradientFilters("sobel", padding=padding)(flat))
+        expected = ops.convert_to_numpy(SobelGradient(padding=padding)(flat))
+        np.testing.assert_allclose(found, expected, atol=1e-6)
+        assert (found[0, 0].min() > 1) == (padding == "zeros")
 
 
 def test_the_authors_sobel_filter_is_padded_with_zeros():
