@@ -311,7 +311,7 @@ MUTANTS = (
     Mutant(
         "a finite loss hides gradients that are not finite",
         "engine_tensorflow.py",
-        "tf.math.is_finite(loss) & (scaled | tf.math.is_finite(norm))",
+        "tf.math.is_finite(loss) & (expected | tf.math.is_finite(norm))",
         "tf.math.is_finite(loss)",
         "test_training_engine.py::test_gradients_that_are_not_finite_are_reported_with_a_finite_loss",
     ),
