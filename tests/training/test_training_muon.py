@@ -159,19 +159,20 @@ def test_make_optimizer_takes_the_configs():
 def test_weight_decay_shrinks_kernels_besides_the_step(name):
     config = TrainConfig(preset="gradnet_tiny", optimizer=name, learning_rate=RATE)
     generator = np.random.default_rng(2)
-    values = [generator.normal(size=shape).astype("float32") for shape in SHAPES.values()]
-    steps = [generator.normal(size=shape).astype("float32") for shape in SHAPES.values()]
+    shapes = {**SHAPES, "level": (5,)}
+    values = [generator.normal(size=shape).astype("float32") for shape in shapes.values()]
+    steps = [generator.normal(size=shape).astype("float32") for shape in shapes.values()]
 
     def after(decay):
-        variables = [keras.Variable(v, name=n) for n, v in zip(SHAPES, values, strict=True)]
+        variables = [keras.Variable(v, name=n) for n, v in zip(shapes, values, strict=True)]
         optimizer = make_optimizer(dataclasses.replace(config, weight_decay=decay))
         optimizer.build(variables)
         gradients = list(map(keras.ops.convert_to_tensor, steps))
         optimizer.apply(gradients)
         return map(keras.ops.convert_to_numpy, variables)
 
-    for key, value, plain, decayed in zip(SHAPES, values, after(0.0), after(0.5), strict=True):
-        shrunk = 0 if key == "bias" else RATE * 0.5 * value
+    for key, value, plain, decayed in zip(shapes, values, after(0.0), after(0.5), strict=True):
+        shrunk = 0 if key in ("bias", "level") else RATE * 0.5 * value
         np.testing.assert_allclose(decayed, plain - shrunk, atol=2e-6, err_msg=key)
 
 

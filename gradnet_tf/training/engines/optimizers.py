@@ -75,7 +75,8 @@ def make_optimizer(config) -> keras.optimizers.Optimizer:
     kinds = {"adam": keras.optimizers.Adam, "muon": Muon}
     decay = config.weight_decay or None
     optimizer = kinds[config.optimizer](config.learning_rate, weight_decay=decay)
-    optimizer.exclude_from_weight_decay(var_names=["bias", "beta", "gamma"])
+    # Kernels alone. Decay would also make a network deaf to the level that it is told.
+    optimizer.exclude_from_weight_decay(var_names=["bias", "beta", "gamma", "level"])
     if config.precision == "mixed_float16":
         return keras.optimizers.LossScaleOptimizer(optimizer)
     return optimizer
