@@ -820,6 +820,6 @@ def load_denoiser(
     source = {**loaded.source, **({"precision": model.choice.precision} if rounded else {})}
     denoiser = Denoiser(loaded.runner, loaded.name, source)
     # Make the path absolute: another process may have another working directory.
-    found = os.path.abspath(spec) if os.path.exists(spec) else spec
+    found = os.path.abspath(spec) if model.path and os.path.exists(spec) else spec
     denoiser._made_from = (found, precision, flag, runtime, model.trusted)
     return denoiser

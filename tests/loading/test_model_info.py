@@ -1,6 +1,7 @@
 """What is known of a model before it is loaded, and what is refused by it."""
 
 import json
+import pickle
 
 import cv2
 import pytest
@@ -90,6 +91,8 @@ def test_a_folder_of_the_default_s_name_does_not_hide_it(name, tmp_path, monkeyp
     (tmp_path / name).mkdir()
     assert resolve(name).kind == "weights"
     assert resolve(f"./{name}").kind == "folder"
+    denoiser = pickle.loads(pickle.dumps(load_denoiser(name)))
+    assert denoiser.source["kind"] == "weights"
 
 
 def test_only_loading_shows_whether_a_tflite_file_takes_a_level(tmp_path):
