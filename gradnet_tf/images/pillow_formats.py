@@ -224,6 +224,7 @@ _PNM_HEADER = re.compile(
 _PBM_HEADER = re.compile(rb"P([14])%s(\d{1,10})%s(\d{1,10})\s" % (_BLANK, _BLANK))
 _PFM_HEADER = re.compile(rb"P([Ff])\s+(\d{1,10})\s+(\d{1,10})\s+([-+.\deE]{1,40})\s")
 _PAM_HEADER = re.compile(rb"P7[ \t\r]*\n(?:[^\n]{0,200}\n){1,100}?ENDHDR\n")
+_NEXT_PNM = re.compile(rb"\s{0,9}P[1-7Ff]\s")
 _LONGEST_HEADER = 4096
 # The names of the channels, by their number.
 _PAM_KINDS = {1: "GRAYSCALE", 2: "GRAYSCALE_ALPHA", 3: "RGB", 4: "RGB_ALPHA"}
@@ -312,8 +313,11 @@ def _text_values(text: bytes, kind: str, size: int) -> np.ndarray:
 
 
 def _binary_values(data: bytes, place: int, kind, size: int) -> np.ndarray:
-    if place + size * np.dtype(kind).itemsize > len(data):
+    end = place + size * np.dtype(kind).itemsize
+    if end > len(data):
         raise UserError(f"is truncated: the pixels of the PNM end after {len(data)} bytes")
+    if _NEXT_PNM.match(data, end):
+        raise UserError("is a PNM of several pictures; expected one")
     return np.frombuffer(data, kind, size, place)
 
 

@@ -416,6 +416,15 @@ def test_what_is_wrong_with_one_of_the_pnm_family_is_one_line(data):
         decode_photo(data, "x")
 
 
+@pytest.mark.parametrize("kind", ["PPM", "PGM"])
+def test_a_pnm_of_several_pictures_is_refused_and_other_bytes_behind_one_are_not(kind):
+    data = files.by_pillow(files.noise(4, 5, 3) if kind == "PPM" else files.noise(4, 5), "PPM")
+    with pytest.raises(UserError, match="x is a PNM of several pictures; expected one"):
+        decode_photo(data + data, "x")
+    behind = decode_photo(data + b"\n\0\0", "x").array
+    np.testing.assert_array_equal(behind, decode_photo(data, "x").array)
+
+
 def test_a_text_that_begins_like_a_pnm_is_not_an_image():
     for text in (b"P4ssword", b"PF", b"P1: the first", b"P6-P7"):
         with pytest.raises(UserError, match="is not an image"):
