@@ -34,7 +34,7 @@ class _Calls:
         self._changed = threading.Condition()
         self._running = 0
         self._stopped = False
-        _all_calls.add(self)
+        _all_calls[id(batches)] = self
 
     def __call__(self, step):
         with self._changed:
@@ -55,13 +55,13 @@ class _Calls:
             self._changed.wait_for(lambda: self._running == 0, timeout=_STOP_SECONDS)
 
 
-_all_calls: "weakref.WeakSet[_Calls]" = weakref.WeakSet()
-_calls_of: "weakref.WeakKeyDictionary[TrainingBatches, _Calls]" = weakref.WeakKeyDictionary()
+# By the `id` of the batches, which live as long as their entry.
+_all_calls: "weakref.WeakValueDictionary[int, _Calls]" = weakref.WeakValueDictionary()
 
 
 @atexit.register
 def _stop_all_calls() -> None:
-    calls = list(_all_calls)
+    calls = list(_all_calls.values())
     for each in calls:
         each.stop()
     if calls:
@@ -92,10 +92,8 @@ def dataset_of(batches: TrainingBatches, start_step: int):
     """
     import tensorflow as tf
 
-    # TensorFlow never forgets a Python function, nor the images that it holds.
-    config, calls = batches.config, _calls_of.get(batches)
-    if calls is None:
-        calls = _calls_of[batches] = _Calls(batches)
+    # One function for all streams: TensorFlow forgets none, nor the images that it holds.
+    config, calls = batches.config, _all_calls.get(id(batches)) or _Calls(batches)
 
     def make(step):
         noisy, clean = tf.numpy_function(calls, [step], (tf.float32, tf.float32))

@@ -353,7 +353,6 @@ class _Run:
                     self._earlier.save(self._written)
             if self._report:
                 self._report.add_skipped(skipped, self._earlier.settings_of)
-                skipped = []
         except KeyboardInterrupt:
             if self._report:
                 self._report.add_skipped(skipped, self._earlier.settings_of, shown=False)

@@ -143,12 +143,17 @@ class DenoiseReport:
     ) -> None:
         """Adds results that existed already; both files are read and shown within the limits.
 
+        Those that have a row are left out: an interrupted run adds the rest.
+
         Args:
             jobs: the files.
             settings_of: returns the settings of a result, `None` if unknown.
             shown: read and show the pictures, which takes time.
         """
+        listed = {number for number, _ in self._rows}
         for job in jobs:
+            if self._order[job] in listed:
+                continue
             known = settings_of(job.target) or {}
             model = str(known.get(WEIGHTS) or known.get("model", ""))
             row = Row(str(job.source), "skipped", "", model, settings_text(known))

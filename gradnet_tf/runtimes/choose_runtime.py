@@ -122,7 +122,7 @@ def choose(runtime: str, precision: str, file: Path | None) -> Choice:
             continue
         if runtime == "auto" and not is_installed(found[0]):
             continue
-        if found == kept == ("keras", found[1]) and not has_backend():
+        if found == kept and found[0] == "keras" and not has_backend():
             continue  # TensorFlow was removed since `gradnet bench` measured it.
         if precision == "auto" and not is_allowed(*found, file):
             continue

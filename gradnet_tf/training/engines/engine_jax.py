@@ -226,15 +226,11 @@ class JaxEngine:
         def kept(now, before):
             return jax.tree.map(lambda one, other: jnp.where(finite, one, other), now, before)
 
-        if (
-            scaled
-        ):  # the scale moves in any case; the statistics of a batch that is not finite do not
-            return (
-                new._replace(non_trainable=kept(non_trainable, state.non_trainable)),
-                loss,
-                finite,
-            )
-        return kept(new, state), loss, finite
+        if not scaled:
+            return kept(new, state), loss, finite
+        # The scale moves in any case; the statistics of a batch that is not finite do not.
+        new = new._replace(non_trainable=kept(non_trainable, state.non_trainable))
+        return new, loss, finite
 
     def _choices_step(self, state, planes, choices, rates, *, crop_size, l2):
         noisy, clean = make_batch(planes, choices, crop_size)
