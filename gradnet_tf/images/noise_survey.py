@@ -246,8 +246,15 @@ def _noisy_box(picture: np.ndarray, still: np.ndarray) -> tuple[slice, slice]:
 def _calm_share(details: np.ndarray) -> float:
     """Returns the share of the blocks of which a quarter of the details (N, h, w, C) are zero."""
     # A quarter of a block, so that a letter or an edge in it does not decide.
-    largest = np.abs(details).max(-1).reshape(len(details), -1)
-    return float((np.quantile(largest, 0.25, axis=1) <= _ZERO_DETAIL).mean())
+    largest = np.abs(details[..., 0])
+    for channel in range(1, details.shape[-1]):  # Along an axis of three, `max` takes far longer.
+        np.maximum(largest, np.abs(details[..., channel]), out=largest)
+    values = largest.reshape(len(largest), -1)
+    # The quantile 0.25 as NumPy defines it, whose function takes ten times as long on short rows.
+    below, share = divmod(0.25 * (values.shape[1] - 1), 1)
+    ranked = np.partition(values, (int(below), int(below) + 1), axis=1)
+    low, high = ranked[:, int(below)], ranked[:, int(below) + 1]
+    return float((low + (high - low) * share <= _ZERO_DETAIL).mean())
 
 
 def _cut(picture: np.ndarray, places: np.ndarray) -> np.ndarray:
@@ -260,8 +267,8 @@ def _cut(picture: np.ndarray, places: np.ndarray) -> np.ndarray:
 
 def _haar_details(blocks: np.ndarray) -> np.ndarray:
     """Returns the diagonal details of a Haar transform, (N, h/2, w/2, C); noise keeps its σ."""
-    even, odd = blocks[:, ::2], blocks[:, 1::2]
-    return (even[:, :, ::2] - even[:, :, 1::2] - odd[:, :, ::2] + odd[:, :, 1::2]) / 2
+    rows = blocks[:, ::2] - blocks[:, 1::2]
+    return (rows[:, :, ::2] - rows[:, :, 1::2]) / 2
 
 
 def _half_size(blocks: np.ndarray) -> np.ndarray:
@@ -272,14 +279,14 @@ def _half_size(blocks: np.ndarray) -> np.ndarray:
 
 def _shared_tone(details: np.ndarray) -> np.ndarray | None:
     """Returns the direction in which the noise of details (N, h, w, 3) is alike, or `None`."""
-    details = details.astype(np.float64)
-    outer = np.einsum("nijc,nijd->ncd", details, details) / details[0, ..., 0].size
-    energy = np.trace(outer, axis1=1, axis2=2)
+    values = details.reshape(len(details), -1).astype(np.float64)
+    energy = np.einsum("nk,nk->n", values, values) / details[0, ..., 0].size
     least, smooth = np.quantile(energy, (_LEAST, _SMOOTHEST))
-    values, vectors = np.linalg.eigh(outer[energy <= smooth].mean(0))
+    smoothest = values[energy <= smooth].reshape(-1, 3)
+    energies, vectors = np.linalg.eigh(smoothest.T @ smoothest / len(smoothest))
     direction = vectors[:, -1] * np.sign(vectors[:, -1].sum())
-    level = math.sqrt(max(values[-1], 0.0)) * 255
-    alike = values[-1] >= _ALIKE_SHARE * values.sum() and direction.min() > 0
+    level = math.sqrt(max(energies[-1], 0.0)) * 255
+    alike = energies[-1] >= _ALIKE_SHARE * energies.sum() and direction.min() > 0
     even = least >= _EVEN * smooth or level >= _CERTAIN_LEVEL
     if not (alike and even and level >= _ALIKE_LEVEL):
         return None

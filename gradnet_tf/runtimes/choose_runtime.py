@@ -32,9 +32,10 @@ EXPECTED_TILE_FILE = (
     "one (python -m export --formats=tflite_float32_tile256) and give its path, or leave "
     "the runtime out."
 )
-#: What `auto` tries first. Without AMX, 8-bit products are faster than those of bfloat16 by more
-#: than LiteRT's convolutions are slower than OpenVINO's (docs/precision.md).
-_FAST_WITH_AMX = (("openvino", "bfloat16"), ("litert", "int8"))
+#: What `auto` tries first, in this order: where the processor has instructions for both, OpenVINO's
+#: bfloat16 is faster with and without AMX, since only a part of an 8-bit file is in 8 bits
+#: (docs/precision.md).
+_FAST = (("openvino", "bfloat16"), ("litert", "int8"))
 #: What it tries then, in this order; the first that fits, is installed and allowed. With AVX2 alone
 #: OpenVINO takes 0.8 times as long as LiteRT, with AVX-512 0.9, which its longer start uses up.
 _EXACT = (("litert", "float32"), ("openvino", "float32"))
@@ -80,7 +81,7 @@ class Choice:
 def choose(runtime: str, precision: str, file: Path | None) -> Choice:
     """Returns what runs a model.
 
-    `auto` takes 8 bits in LiteRT or bfloat16 in OpenVINO, of what is installed, what the
+    `auto` takes bfloat16 in OpenVINO or 8 bits in LiteRT, of what is installed, what the
     processor has instructions for, and what costs next to nothing according to the card of the
     weights; otherwise float32 in LiteRT or OpenVINO, which start in a fraction of Keras' time and
     need no TensorFlow. `gradnet bench` replaces this order by what it measured. Keras runs weights
@@ -113,9 +114,8 @@ def choose(runtime: str, precision: str, file: Path | None) -> Choice:
     keras_only = runtime == "auto" and precision != "int8" and wants_keras
     kept = read_kept() if runtime == precision == "auto" else None
     flags = processor_flags()
-    fast = _FAST_WITH_AMX if "amx_bf16" in flags else _FAST_WITH_AMX[::-1]
     exact = _EXACT[::-1] if "avx2" in flags and "avx512f" not in flags else _EXACT
-    for found in (*([kept] if kept else []), *fast, *exact, *_KERAS):
+    for found in (*([kept] if kept else []), *_FAST, *exact, *_KERAS):
         fits = runtime in ("auto", found[0]) and precision in ("auto", found[1])
         path = None if found[0] == "keras" else file_for(found[1], file)
         if not fits or (found[0] != "keras" and (keras_only or path is None)):
