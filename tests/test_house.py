@@ -78,6 +78,9 @@ DISTRIBUTIONS = {
     "tensorflow_serving": "tensorflow-serving-api",
 }
 
+#: Parts whose code runs before or after a network for each picture or tile.
+BESIDE_NETWORK = ("cli", "images", "runtimes", "tiling")
+
 
 def project_files() -> list[Path]:
     """Returns what git tracks or would track, relative to the root."""
@@ -184,6 +187,17 @@ def test_network_and_metrics_name_no_backend():
     assert names
     for name in names:
         assert not imported(name) & BACKENDS, name
+
+
+def test_no_matrix_product_of_numpy_runs_between_two_networks():
+    # OpenBLAS's threads go on waiting for work after a product and slow down what runs next.
+    names = modules("gradnet_tf/denoiser.py", *(f"gradnet_tf/{part}/*" for part in BESIDE_NETWORK))
+    assert len(names) > 30
+    for name in names:
+        for node in ast.walk(ast.parse((ROOT / name).read_text(encoding="utf-8"))):
+            is_product = isinstance(node, ast.Attribute) and node.attr in ("dot", "matmul")
+            is_product |= isinstance(node, ast.BinOp) and isinstance(node.op, ast.MatMult)
+            assert not is_product, f"{name}:{node.lineno}"
 
 
 def test_no_tracked_file_names_a_path_of_one_machine():

@@ -180,7 +180,10 @@ def _without_plane(blocks: np.ndarray) -> np.ndarray:
     planes = np.stack([np.ones((BLOCK, BLOCK)), *np.meshgrid(steps, steps)]).reshape(3, -1)
     planes = (planes / np.linalg.norm(planes, axis=1, keepdims=True)).astype(np.float32)
     values = blocks.reshape(len(blocks), -1)
-    return (values - values @ planes.T @ planes).reshape(blocks.shape)
+    # Not `@`: the threads of OpenBLAS go on waiting for work for some 25 ms after a product, and
+    # take a core from the network that runs next.
+    parts = np.einsum("nk,pk->np", values, planes)
+    return (values - np.einsum("np,pk->nk", parts, planes)).reshape(blocks.shape)
 
 
 def _neighbor_product(values: np.ndarray, lag: int) -> float:
@@ -283,7 +286,8 @@ def _shared_tone(details: np.ndarray) -> np.ndarray | None:
     energy = np.einsum("nk,nk->n", values, values) / details[0, ..., 0].size
     least, smooth = np.quantile(energy, (_LEAST, _SMOOTHEST))
     smoothest = values[energy <= smooth].reshape(-1, 3)
-    energies, vectors = np.linalg.eigh(smoothest.T @ smoothest / len(smoothest))
+    outer = np.einsum("ni,nj->ij", smoothest, smoothest)  # not `@`: see `_without_plane`
+    energies, vectors = np.linalg.eigh(outer / len(smoothest))
     direction = vectors[:, -1] * np.sign(vectors[:, -1].sum())
     level = math.sqrt(max(energies[-1], 0.0)) * 255
     alike = energies[-1] >= _ALIKE_SHARE * energies.sum() and direction.min() > 0

@@ -54,7 +54,7 @@ def with_luma(
     def store(denoised, part):
         change = part[..., 3:] - brightness(denoised, tone)
         # Along the tone, so that its brightness becomes the given one and its color stays.
-        along = tone * np.float32(tone.sum() / (tone @ tone))
+        along = tone * np.float32(tone.sum() / np.square(tone).sum())
         return pixels.store(np.clip(denoised + change * along, 0.0, 1.0), own(part))
 
     def read(part):
@@ -65,7 +65,10 @@ def with_luma(
 
 def brightness(colors: np.ndarray, tone: np.ndarray) -> np.ndarray:
     """Returns (..., 1), the mean of (..., 3) weighted by the tone, in the range of the colors."""
-    return (colors @ (tone / tone.sum()))[..., np.newaxis].astype(np.float32)
+    red, green, blue = tone / tone.sum()
+    # Not `@`, whose threads would go on beside the network; see `noise_survey`.
+    mean = colors[..., :1] * red + colors[..., 1:2] * green + colors[..., 2:] * blue
+    return mean.astype(np.float32)
 
 
 def unchanged(image: np.ndarray, pixels: PixelFormat, on_tile: OnTile | None = None) -> np.ndarray:
