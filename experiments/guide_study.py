@@ -89,7 +89,13 @@ STUDY = Study("guide", FORMS, tasks, BASELINE, COSTLIEST)
 
 @dataclasses.dataclass(frozen=True)
 class StudyOptions(Options):
-    """The options with this study's defaults."""
+    """The options with this study's defaults.
+
+    Attributes:
+        train_set: clean images to train on.
+        sets: test sets.
+        sigmas: Gaussian noise levels on the 0-255 scale.
+    """
 
     output: str = "out/guide_study"
     train_set: str | None = "bsds500"

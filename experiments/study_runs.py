@@ -21,7 +21,12 @@ import numpy as np
 from datasets.pipeline.batches import PipelineConfig
 from datasets.pipeline.mixture import known_sizes
 from datasets.sets.image_set import ImageSet
-from gradnet_tf.evaluation.evaluate_set import EvaluateConfig, clean_image, noisy_input
+from gradnet_tf.evaluation.evaluate_set import (
+    EvaluateConfig,
+    clean_image,
+    noisy_input,
+    require_fitting_noise,
+)
 from gradnet_tf.loading.run_folder import best_weights
 from gradnet_tf.models.presets import PAPER_RECIPE
 from gradnet_tf.training.config import TrainConfig, steps_per_epoch
@@ -260,23 +265,6 @@ def scored_pairs(
 ) -> list[tuple[str, np.ndarray, np.ndarray]]:
     """Returns all test pairs of a set at once; see `ScoredPairs`."""
     return list(ScoredPairs(image_set, sigma, crop))
-
-
-def require_fitting_noise(image_set, sigma: float | None) -> None:
-    """Checks that a set has either real noise or a level, never both.
-
-    A score under real noise that is labeled with a level would be a wrong number in a table.
-
-    Raises:
-        UserError: names the set.
-    """
-    if (image_set.noisy(0) is not None) == (sigma is None):
-        return
-    found = "has real noise" if sigma is not None else "has no noisy images"
-    raise UserError(
-        f"dataset {image_set.name} {found}. Received: sigma={sigma}.\n"
-        "Noise is added to clean images only; photographs with noise are scored as they are."
-    )
 
 
 def training_batches(
@@ -682,6 +670,12 @@ def run_tasks(
         steps = max(1, round(task.share * form.steps_for(image_sizes(images))))
         config = form.train_config(steps, job.seed, sigma or 0.0, task.loss_weight, task.joint)
         weights = best_weights(Path(output) / task.naive.folder) if task.naive else None
+        if task.naive and weights is None:
+            raise UserError(
+                f"{label}: the weights of its naive denoiser are gone, though results.jsonl has "
+                f"its score. Expected {Path(output) / task.naive.folder}.\n"
+                f"Copy that folder back, or delete the line of {task.naive.label} from results.jsonl to train it again."
+            )
         validation = None
         if form.score == "best":
             chosen = validation_set(job.noise).first(_MOST_VALIDATION)

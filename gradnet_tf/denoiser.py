@@ -457,9 +457,22 @@ class Denoiser:
         """Returns the naive estimate ψ(y), clipped to [0, 1], or `None` if there is none.
 
         Takes the same images as `denoise`. Only GradNets on Keras have a naive estimate; for
-        shipped weights on LiteRT, Keras computes it if it is installed.
+        shipped weights on LiteRT, Keras computes it if it is installed. With `auto` it is that
+        of the weights that the picture goes through.
         """
         images = self._checked(images)
+        chosen = [self.chosen_for(image) for image in images]
+        if any(each is not self for each in chosen):
+            parts = [
+                self._own_naive(image[None], sigma)
+                if each is self
+                else each.naive(image[None], sigma)
+                for each, image in zip(chosen, images, strict=True)
+            ]
+            return None if any(part is None for part in parts) else np.concatenate(parts)
+        return self._own_naive(images, sigma)
+
+    def _own_naive(self, images: np.ndarray, sigma: float | None) -> np.ndarray | None:
         if self.source["kind"] == "weights" and self.runtime != "keras":
             if self._in_keras is None:
                 try:

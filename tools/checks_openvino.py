@@ -104,7 +104,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         channels = next(iter(card["inputs"]["serving_default"].values()))["shape"][-1]
         images = [probe_image(*size, channels) for size in SIZES]
         if card["name"] not in expected:
-            keras = load_denoiser(card["name"], runtime="keras")
+            # A run's artifacts have the name of its preset.
+            keras = load_denoiser(card.get("run") or card["name"], runtime="keras")
+            if keras.source["sha256"] != card.get("weights_sha256", keras.source["sha256"]):
+                raise UserError(
+                    f"{card['file']}: was exported from weights with sha256 "
+                    f"{card['weights_sha256']}, and {keras.source['path']} has other ones.\n"
+                    "Export it again."
+                )
             expected[card["name"]] = [keras.denoise(image) for image in images]
         model = options.folder / card["file"]
         found, report = run_openvino(model, images, "f32", options.repeats)

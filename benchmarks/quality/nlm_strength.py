@@ -78,11 +78,13 @@ def main(given: Given) -> None:
     options = given.make(Options)
     from datasets.pipeline.batches import validation_pairs
     from datasets.sets.catalog import find_dataset
+    from gradnet_tf.evaluation.evaluate_set import require_fitting_noise
 
     for channels, method in ((1, joint), (3, joint), (3, lab)):
         images = find_dataset(
             options.dataset, options.data_dir, options.split, options.max_images, channels
         )
+        require_fitting_noise(images, SIGMAS[0])
         color = "color" if channels == 3 else "gray"
         print(f"{color}, {method.__name__}: {len(images)} images of {images.name}")
         print("sigma  " + "  ".join(f"h={factor:.1f}σ" for factor in FACTORS))

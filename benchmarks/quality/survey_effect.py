@@ -92,6 +92,7 @@ def main(given: Given) -> None:
     options = given.make(Options)
     from datasets.sets.catalog import find_dataset
     from gradnet_tf.denoiser import load_denoiser
+    from gradnet_tf.evaluation.evaluate_set import require_fitting_noise
 
     print("| set | images | with the survey, dB | without, dB | change, dB | images that differ |")
     print("|---|---:|---:|---:|---:|---:|")
@@ -102,6 +103,7 @@ def main(given: Given) -> None:
         except ValueError:
             raise UserError(f"--sets: expected NAME or NAME:σ. Received: {text}.") from None
         image_set = find_dataset(name, options.data_dir, None, options.max_images)
+        require_fitting_noise(image_set, sigma)
         gray = image_set.channels == 1 and options.model == "default"
         model = "gradnet_small_gray_blind" if gray else options.model
         denoiser = load_denoiser(model, runtime=options.runtime)

@@ -8,7 +8,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from gradnet_tf.evaluation.evaluate_set import Denoiser, EvaluateConfig, ImageSet, evaluate
+import numpy as np
+
+from gradnet_tf.evaluation.evaluate_set import (
+    Denoiser,
+    EvaluateConfig,
+    ImageSet,
+    clean_image,
+    evaluate,
+)
 from gradnet_tf.models.classical import NLM_STRENGTH
 from gradnet_tf.training.config import require_sigma
 from gradnet_tf.utils.containers import read_json
@@ -35,6 +43,8 @@ def parse_sigmas(texts: list[str]) -> list[float]:
 
 
 _OPTIONS = ("sigma", "seed", "clip_noisy", "precision")
+#: Sets that were read, by `id`, with the hash of their content.
+_CONTENTS: dict[int, tuple[ImageSet, str]] = {}
 
 
 def cell_key(denoiser: Denoiser, image_set: ImageSet, config: EvaluateConfig) -> dict[str, Any]:
@@ -45,17 +55,32 @@ def cell_key(denoiser: Denoiser, image_set: ImageSet, config: EvaluateConfig) ->
         image_set: the images.
         config: noise and precision.
     """
-    source = denoiser.source
-    weights = source["sha256"] or _package(denoiser.name) or source["path"]
-    names = hashlib.sha256("\n".join(image_set.names).encode()).hexdigest()
     return {
-        "weights": weights,
+        "weights": denoiser.source["sha256"] or _package(denoiser.name),
         "dataset": image_set.name,
         "split": image_set.split,
         "images": len(image_set.names),
-        "names": names[:16],
+        "content": _content(image_set),
+        "versions": installed_versions(),
         **{option: getattr(config, option) for option in _OPTIONS},
     }
+
+
+def _content(image_set: ImageSet) -> str:
+    """Returns a hash of the names and pixels of a set, which is read once for it."""
+    found = _CONTENTS.get(id(image_set))
+    if found:
+        return found[1]
+    digest = hashlib.sha256()
+    for index, name in enumerate(image_set.names):
+        digest.update(name.encode("utf-8", "surrogateescape"))
+        for image in (clean_image(image_set, index), image_set.noisy(index)):
+            if image is not None:
+                digest.update(f"{image.dtype} {image.shape}".encode())
+                digest.update(np.ascontiguousarray(image))
+    # The set is kept, so that no other one gets its id.
+    _CONTENTS[id(image_set)] = image_set, digest.hexdigest()[:16]
+    return _CONTENTS[id(image_set)][1]
 
 
 def _package(name: str) -> str | None:
@@ -87,8 +112,13 @@ class Cells:
         return self.folder / re.sub(r"[^\w.-]", "-", name)
 
     def read(self, denoiser, image_set, config) -> dict[str, Any] | None:
-        """Returns a cached cell, or `None` if it is missing or its file is damaged."""
+        """Returns a cached cell, or `None` if it is missing or its file is damaged.
+
+        Scores of weights whose sha256 is not known are not used again.
+        """
         key = cell_key(denoiser, image_set, config)
+        if key["weights"] is None:
+            return None
         try:
             cell = read_json(self.path(denoiser, key))
         except (OSError, ValueError):
@@ -111,12 +141,12 @@ class Cells:
             progress: called with the row of each scored image.
 
         Returns:
-            What `evaluate` returns, with `key` and `versions`.
+            What `evaluate` returns, with `key`.
         """
         cell = self.read(denoiser, image_set, config)
         if cell is None:
             key = cell_key(denoiser, image_set, config)
             result = evaluate(denoiser, image_set, config, progress)
-            cell = {"key": key, **result, "versions": installed_versions()}
+            cell = {"key": key, **result}
             write_json(self.path(denoiser, key), cell)
         return cell

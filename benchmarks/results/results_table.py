@@ -120,14 +120,18 @@ def measure_speed(entries, sigma: float, load: Loader, output: Path, options: Op
             )
             precision = "float32" if classical else options.precision
             row = {"name": entry.name, "channels": channels, "precision": precision}
+            processor = f"{table_speed.processor()} ({processor_kind()})"
             row |= {"ms_per_megapixel": ms, "seconds": seconds, "threads": options.threads}
+            row |= {"runs": options.runs, "processor": processor}
             side = table_speed.SIDE
             note = (
                 f"Milliseconds per megapixel: median of {options.runs} runs (one if slow) on "
-                f"{side}×{side} pixels, {options.threads} threads, {table_speed.processor()} "
-                f"({processor_kind()})."
+                f"{side}×{side} pixels, {options.threads} threads, {processor}."
             )
-            rows = table_speed.merged(read_speed(output)["rows"], [row])
+            old = read_speed(output)["rows"]
+            rows = table_speed.merged(old, [row])
+            if len(rows) < len(old):
+                print(f"{output / 'speed.json'}: rows of other settings or machines are dropped")
             require_own_speed(output)
             write_json(output / "speed.json", {"rows": rows, "note": note})
             print(f"{entry.label}, {channels} channel(s), {precision}: {ms:,.0f} ms/MP", flush=True)

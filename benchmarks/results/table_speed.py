@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 
 SIDE = 1024
+#: What all rows of speed.json have in common.
+SETTINGS = ("threads", "runs", "processor")
 # Seconds; longer runs are not repeated.
 _LONG = 20.0
 
@@ -78,6 +80,12 @@ def processor() -> str:
 
 
 def merged(old: Sequence[dict], new: Sequence[dict]) -> list[dict]:
-    """Returns the rows of speed.json with new measurements replacing old ones."""
-    rows = {(row["name"], row["channels"], row["precision"]): row for row in [*old, *new]}
+    """Returns the rows of speed.json with new measurements replacing old ones.
+
+    Old rows of another processor, number of threads or number of runs go: times of one table are
+    compared.
+    """
+    settings = [{key: row.get(key) for key in SETTINGS} for row in new]
+    kept = [row for row in old if {key: row.get(key) for key in SETTINGS} in settings]
+    rows = {(row["name"], row["channels"], row["precision"]): row for row in [*kept, *new]}
     return list(rows.values())

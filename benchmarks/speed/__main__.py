@@ -27,7 +27,7 @@ import numpy as np
 from benchmarks.measuring import in_own_process, processor_kind
 from gradnet_tf.utils.command import run_script
 from gradnet_tf.utils.console import note
-from gradnet_tf.utils.errors import EXIT_OK, EXIT_SOME_FAILED
+from gradnet_tf.utils.errors import EXIT_OK, EXIT_SOME_FAILED, UserError
 from gradnet_tf.utils.files import write_json
 from gradnet_tf.utils.options import CommandLine, Given, option
 
@@ -193,6 +193,7 @@ def _ratio(case: dict, peer: dict) -> float:
 def main(given: Given) -> int:
     """Times, prints the tables, and compares or stores the ratios."""
     options = given.make(Options)
+    _require_possible(options)
     kind = processor_kind()
     if options.train:
         return _time_training(options, kind)
@@ -212,13 +213,32 @@ def main(given: Given) -> int:
             rows = table(found, width * height)
             results[name] = rows
             _print(name, kind, rows, found)
-            base = next(row for row in rows if row["name"] == "litert float32")
-            ratios |= {f"{name}: {r['name']}": r["best_ms"] / base["best_ms"] for r in rows}
+            base = [row["best_ms"] for row in rows if row["name"] == "litert float32"]
+            of = "" if options.model == "default" else f"{options.model}, "
+            ratios |= {f"{of}{name}: {r['name']}": r["best_ms"] / ms for r in rows for ms in base}
     _write(options, kind, results)
+    if not ratios and (options.check or options.store):
+        raise UserError(
+            f"--check and --store compare with LiteRT's float32, and {options.model} does not run "
+            "in it here.\nInstall ai-edge-litert, or give weights that have a .tflite file."
+        )
     stored = json.loads(STORED.read_text("utf-8")) if STORED.is_file() else {}
     if options.store:
         write_json(STORED, {**stored, kind: {**stored.get(kind, {}), **ratios}})
     return _check(ratios, stored.get(kind, {})) if options.check else EXIT_OK
+
+
+def _require_possible(options: Options) -> None:
+    cores = len(os.sched_getaffinity(0))
+    if max(options.threads) > cores:
+        raise UserError(
+            f"--threads: this process may use {cores} cores. Received: {max(options.threads)}."
+        )
+    if (options.check or options.store) and (options.train or options.photos):
+        raise UserError(
+            "--check and --store are for pictures in memory. Received: --train or --photos, too.\n"
+            "Leave these out."
+        )
 
 
 def _time_photos(options: Options, kind: str) -> int:

@@ -4,7 +4,6 @@ The JSON card beside an artifact describes it: format, quality, latency and lice
 """
 
 import dataclasses
-import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from export.verify.checks import CheckFailed
 from export.verify.formats import BFLOAT16, SAVED_MODEL, parse_tflite
 from gradnet_tf import weights
 from gradnet_tf.denoiser import Denoiser
-from gradnet_tf.utils.files import sha256_of, write_json
+from gradnet_tf.utils.files import sha256_of, sha256_of_folder, write_json
 from gradnet_tf.utils.ownership import read_object, require_replaceable
 
 
@@ -83,18 +82,6 @@ def measurements(size: int, differences: dict, quality: dict, latency: dict) -> 
         "latency_size": list(measure.LATENCY_SIZE),
         "latency_ms": latency,
     }
-
-
-def sha256_of_folder(folder: Path) -> str:
-    """Returns the sha256 of a folder's listing, a line "sha256  path" per file, sorted by path.
-
-    Equal to `cd FOLDER && find . -type f | sed 's|^./||' | LC_ALL=C sort | xargs sha256sum |
-    sha256sum`.
-    """
-    files = [path for path in folder.rglob("*") if path.is_file()]
-    names = sorted(path.relative_to(folder).as_posix() for path in files)
-    lines = "".join(f"{sha256_of(folder / name)}  {name}\n" for name in names)
-    return hashlib.sha256(lines.encode()).hexdigest()
 
 
 def licence_of(source: dict[str, Any], name: str) -> str:

@@ -212,6 +212,23 @@ def noisy_input(
     return np.clip(noisy, 0, 1) if config.clip_noisy else noisy
 
 
+def require_fitting_noise(image_set, sigma: float | None) -> None:
+    """Checks that a set has either real noise or a level, never both.
+
+    A score under real noise that is labeled with a level would be a wrong number in a table.
+
+    Raises:
+        UserError: names the set.
+    """
+    if (image_set.noisy(0) is not None) == (sigma is None):
+        return
+    found = "has real noise" if sigma is not None else "has no noisy images"
+    raise UserError(
+        f"dataset {image_set.name} {found}. Received: sigma={sigma}.\n"
+        "Noise is added to clean images only; photographs with noise are scored as they are."
+    )
+
+
 def run_example(
     denoiser: Denoiser, image_set: ImageSet, index: int, config: EvaluateConfig
 ) -> Example:

@@ -163,6 +163,8 @@ def rank(results: Sequence[dict[str, Any]], folders: Sequence[str]) -> list[dict
             "seconds_per_image": result["seconds_per_image"],
             "parameters": result["parameters"],
             "conversion": result["conversion"],
+            "precision": result["precision"],
+            "runtime": result.get("runtime"),
             "worse_than_input": len(result.get("worse_than_input") or ()),
         }
         for result, folder in zip(results, folders, strict=True)
@@ -170,6 +172,15 @@ def rank(results: Sequence[dict[str, Any]], folders: Sequence[str]) -> list[dict
     entries.sort(key=lambda entry: (entry["psnr"] is None, -(entry["psnr"] or 0.0)))
     values = [entry["psnr"] for entry in entries]
     return [{"rank": 1 + values.index(entry["psnr"]), **entry} for entry in entries]
+
+
+def ranking_precision(ranking: Sequence[dict[str, Any]]) -> str:
+    """Returns the precision of all models, or where they differ that of each with its runtime."""
+    found = {entry["precision"] for entry in ranking}
+    if len(found) == 1:
+        return found.pop()
+    pairs = [(entry["folder"], entry["runtime"], entry["precision"]) for entry in ranking]
+    return ", ".join(" ".join(filter(None, pair)) for pair in pairs)
 
 
 def ranking_table(ranking: Sequence[dict[str, Any]], result: dict[str, Any]) -> str:
@@ -197,4 +208,6 @@ def ranking_table(ranking: Sequence[dict[str, Any]], result: dict[str, Any]) -> 
         for entry in ranking
         if entry.get("worse_than_input")
     ]
+    if len({entry["precision"] for entry in ranking}) > 1:
+        lines.append(f"precision: {ranking_precision(ranking)}")
     return "\n".join(lines)

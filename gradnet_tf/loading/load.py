@@ -17,7 +17,7 @@ from gradnet_tf.utils.backend import backend_name
 from gradnet_tf.utils.console import inform, note
 from gradnet_tf.utils.containers import read_json
 from gradnet_tf.utils.errors import UserError, install_command
-from gradnet_tf.utils.files import sha256_of
+from gradnet_tf.utils.files import sha256_of, sha256_of_folder
 from gradnet_tf.utils.framework_start import quiet_native_logs
 
 READABLE = (
@@ -442,13 +442,15 @@ def _load_saved_model(folder: Path, precision: str, trusted: bool) -> Loaded:
     _require_float32(folder, precision)
     from gradnet_tf.runtimes.saved_model_runtime import SavedModelRunner
 
-    folder_named = folder.resolve()
-    if folder_named.name.isdecimal():
-        folder_named = folder_named.parent
-    card = _read_json(folder_named.parent / f"{folder_named.name}.json")
+    version = folder.resolve()
+    named = version.parent if version.name.isdecimal() else version
+    card = _read_json(named.parent / f"{named.name}.json")
+    sha256 = sha256_of_folder(folder)
+    if card.get("sha256") != sha256:  # It describes the version that was exported last.
+        card = {}
     # Every export names its folder "saved_model", so prefix the name of the card or the parent.
-    name = f"{card.get('name', folder_named.parent.name)}_{folder_named.name}"
-    source = {"kind": "saved_model", "path": str(folder), "sha256": card.get("sha256")}
+    name = f"{card.get('name', named.parent.name)}_{named.name}"
+    source = {"kind": "saved_model", "path": str(folder), "sha256": sha256}
     return Loaded(SavedModelRunner(folder, trusted), name, source | _from_card(card))
 
 

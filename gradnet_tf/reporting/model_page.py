@@ -6,7 +6,13 @@ from types import MappingProxyType
 from typing import Any
 
 from gradnet_tf.evaluation.protocol import protocol_items
-from gradnet_tf.evaluation.tables import images_text, noise_text, notes, number
+from gradnet_tf.evaluation.tables import (
+    images_text,
+    noise_text,
+    notes,
+    number,
+    ranking_precision,
+)
 from gradnet_tf.reporting.page import render
 from gradnet_tf.reporting.page_pictures import Picture, error_legend, picture_values
 
@@ -93,7 +99,7 @@ def comparison_html(
         images=images,
         means=[results[0]["mean"]["psnr_noisy"], *(each["mean"]["psnr"] for each in results)],
         # Command and versions are common to all; each model's own report has its weights.
-        **_common({**first, "source": None}, pictures),
+        **_common({**first, "source": None, "precision": ranking_precision(ranking)}, pictures),
     )
 
 

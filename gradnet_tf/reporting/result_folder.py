@@ -20,7 +20,13 @@ from gradnet_tf.evaluation.evaluate_set import (
 )
 from gradnet_tf.evaluation.score_journal import JOURNAL, ScoreJournal, settings_key
 from gradnet_tf.evaluation.scores import Example
-from gradnet_tf.evaluation.tables import metrics_csv, noise_text, number, rank
+from gradnet_tf.evaluation.tables import (
+    metrics_csv,
+    noise_text,
+    number,
+    rank,
+    ranking_precision,
+)
 from gradnet_tf.images.image_files import (
     read_image,
     require_one_size,
@@ -252,7 +258,8 @@ def _write_comparison(stage, folders, results, image_set, stems) -> None:
         for index, badge in chosen_images(ordered[0]).items()
     ]
     shared = "dataset split available_images has_clean protocol sigma degradation seed clip_noisy"
-    head = {key: ordered[0][key] for key in (*shared.split(), "precision")}
+    head = {key: ordered[0][key] for key in shared.split()}
+    head["precision"] = ranking_precision(ranking)
     write_json(stage / "ranking.json", {**head, "ranking": ranking})
     galleries = {}
     for picture in pictures:

@@ -8,6 +8,8 @@ from pathlib import Path, PurePosixPath
 
 #: Suffixes of the files in images/: STEM_noisy.png and so on.
 IMAGE_KINDS = ("noisy", "naive", "denoised", "panel")
+#: Other panels of a comparison, and its folder of figures; no model's folder has such a name.
+_TAKEN = ("noisy", "naive", "clean", "gallery")
 
 
 def file_stems(names: Sequence[str]) -> list[str]:
@@ -33,7 +35,7 @@ def model_folders(specs: Sequence[str], names: Sequence[str]) -> list[str]:
     """Returns a folder for each model: the name given as `--model`, or for a path the denoiser's.
 
     Equal names are distinguished by the suffixes of the files, else by a prefix of the folders in
-    which the paths differ, else by a number.
+    which the paths differ, else by a number. So are names of what an evaluation writes itself.
     """
     bases, paths = [], []
     for spec, name in zip(specs, names, strict=True):
@@ -51,7 +53,7 @@ def model_folders(specs: Sequence[str], names: Sequence[str]) -> list[str]:
     for name in distinct:
         base = name.replace("/", "_").lstrip(".") or "model"
         number = 1
-        while (folder := base if number == 1 else f"{base}-{number}") in folders:
+        while (folder := base if number == 1 else f"{base}-{number}") in (*folders, *_TAKEN):
             number += 1
         folders.append(folder)
     return folders

@@ -222,6 +222,18 @@ def sha256_of(path: str | os.PathLike) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def sha256_of_folder(folder: Path) -> str:
+    """Returns the sha256 of a folder's listing, a line "sha256  path" per file, sorted by path.
+
+    Equal to `cd FOLDER && find . -type f | sed 's|^./||' | LC_ALL=C sort | xargs sha256sum |
+    sha256sum`.
+    """
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    names = sorted(path.relative_to(folder).as_posix() for path in files)
+    lines = "".join(f"{sha256_of(folder / name)}  {name}\n" for name in names)
+    return hashlib.sha256(lines.encode()).hexdigest()
+
+
 @contextlib.contextmanager
 def without_wildcards(folder: Path) -> Iterator[Path]:
     """Yields a path to a folder that cannot be taken for a pattern, while the block runs.

@@ -30,6 +30,7 @@ from benchmarks.results.table_work import (
     set_table,
 )
 from gradnet_tf.evaluation.evaluate_set import EvaluateConfig
+from gradnet_tf.images.image_files import write_image
 from gradnet_tf.utils.errors import UserError
 from gradnet_tf.utils.ownership import record
 from gradnet_tf.weights import list_weights
@@ -178,6 +179,15 @@ def test_a_cell_is_made_once_for_the_same_weights_images_and_options(data, tmp_p
         (fake, image_set, dataclasses.replace(config, precision="mixed_bfloat16")),
     ):
         assert cells.read(denoiser, images, changed) is None
+    # Images of the same names with other pixels are another set.
+    (repaired,) = find_sets(["cbsd68"], data, None)
+    write_image(repaired.paths[0], 255 - repaired.load(0))
+    (repaired,) = find_sets(["cbsd68"], data, None)
+    assert cells.read(fake, repaired, config) is None
+    unknown = Fake(blur)
+    unknown.source = {**fake.source, "sha256": None}
+    cells.score(unknown, image_set, config)
+    assert cells.read(unknown, image_set, config) is None
     path = cells.path(fake, cell_key(fake, image_set, config))
     path.write_text(path.read_text("utf-8")[:40], "utf-8")
     assert cells.read(fake, image_set, config) is None  # damaged: made again
@@ -253,6 +263,15 @@ def test_the_csv_has_every_cell_and_the_literature():
         "SwinIR",
         "SCUNet",
     ]
+
+
+def test_times_of_other_machines_and_settings_do_not_stay_in_one_table():
+    old = [{**timed("a", 1.0), "threads": 1, "runs": 3, "processor": "x"}]
+    same = {**timed("b", 2.0), "threads": 1, "runs": 3, "processor": "x"}
+    assert merged(old, [same]) == [*old, same]
+    for change in ({"threads": 2}, {"runs": 5}, {"processor": "y"}):
+        assert merged(old, [{**same, **change}]) == [{**same, **change}]
+    assert merged([timed("a", 1.0)], [same]) == [same]  # of an earlier version
 
 
 def test_speed_is_the_median_per_megapixel_and_what_is_slow_runs_once(monkeypatch):

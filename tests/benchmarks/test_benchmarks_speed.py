@@ -1,6 +1,7 @@
 """`python -m benchmarks.speed`: its table, its check, and one small run."""
 
 import collections
+import json
 import os
 import sys
 
@@ -11,6 +12,7 @@ from benchmarks.speed import __main__ as speed
 from benchmarks.speed import programs
 from benchmarks.speed.training_cell import convolutions_alone, time_training
 from gradnet_tf.models.presets import build_model
+from gradnet_tf.utils.errors import UserError
 
 
 def case(precision, ours, *seconds):
@@ -42,6 +44,39 @@ def test_the_check_names_what_became_slower(capsys):
     printed = capsys.readouterr().out
     assert "b: 0.60 of LiteRT's float32 time, stored 0.50" in printed and "a: " not in printed
     assert speed._check({"a": 1.0}, {}) == 0
+
+
+@pytest.mark.parametrize(
+    ("flags", "named"),
+    [
+        (["--threads=4096"], "--threads: this process may use"),
+        (["--check", "--train=adam"], "--check and --store are for pictures in memory"),
+        (["--store", "--photos=1"], "--check and --store are for pictures in memory"),
+    ],
+)
+def test_what_cannot_be_timed_or_compared_is_refused_before(flags, named, monkeypatch):
+    monkeypatch.setattr(speed, "in_own_process", None)
+    with pytest.raises(UserError, match=named):
+        speed.main(speed.COMMAND_LINE.parse(["speed", *flags]))
+
+
+def test_ratios_of_other_weights_are_others_and_need_litert(monkeypatch, tmp_path):
+    found = {
+        "cases": {"keras float32": case("float32", True, 2.0)},
+        "macs": 1,
+        "peak": {"float32": 1},
+    }
+    monkeypatch.setattr(speed, "in_own_process", lambda *_: found)
+    monkeypatch.setattr(speed, "STORED", tmp_path / "ratios.json")
+    flags = ["--sides=16", "--threads=1", "--model=gradnet_tiny_color_blind"]
+    assert speed.main(speed.COMMAND_LINE.parse(["speed", *flags])) == 0
+    with pytest.raises(UserError, match="compare with LiteRT's float32"):
+        speed.main(speed.COMMAND_LINE.parse(["speed", *flags, "--store"]))
+    found["cases"]["litert float32"] = case("float32", True, 4.0)
+    speed.main(speed.COMMAND_LINE.parse(["speed", *flags, "--store"]))
+    (stored,) = json.loads((tmp_path / "ratios.json").read_text()).values()
+    prefix = "gradnet_tiny_color_blind, 16x16, 1 threads"
+    assert stored == {f"{prefix}: keras float32": 0.5, f"{prefix}: litert float32": 1.0}
 
 
 def test_training_steps_are_compared_with_pytorch_in_bfloat16():

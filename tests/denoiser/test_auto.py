@@ -62,6 +62,18 @@ def test_a_mixed_batch_is_denoised_picture_by_picture(auto):
     np.testing.assert_array_equal(auto.denoise(floats), expected)
 
 
+def test_the_naive_estimate_is_that_of_the_weights_that_denoise(auto):
+    batch = np.stack([camera(), white()]).astype(np.float32) / 255
+    parts = [
+        load_denoiser(name, runtime="keras").naive(image[np.newaxis])
+        for name, image in zip((weights.CAMERA, weights.DEFAULT), batch, strict=True)
+    ]
+    np.testing.assert_array_equal(auto.naive(batch), np.concatenate(parts))
+    assert (
+        np.abs(parts[0] - load_denoiser("default", runtime="keras").naive(batch[:1])).max() > 0.01
+    )
+
+
 def test_a_name_means_these_weights_alone():
     named = Denoiser("default")
     assert named.for_camera() is named and named.name == weights.DEFAULT

@@ -12,6 +12,7 @@ from gradnet_tf.evaluation.tables import (
     metrics_csv,
     noise_text,
     rank,
+    ranking_precision,
     ranking_table,
     result_table,
     worse_note,
@@ -28,7 +29,7 @@ def scored(count=2, naive=None, name="fake", **config):
 def ranked(psnr, name, seconds=0.5):
     mean = dict.fromkeys(SCORES) | {"psnr": psnr}
     row = {"model": name, "mean": mean, "seconds_per_image": seconds}
-    return {**row, "parameters": 1000, "conversion": None}
+    return {**row, "parameters": 1000, "conversion": None, "precision": "float32"}
 
 
 def test_console_table_has_noisy_naive_and_denoised_columns_and_the_mean():
@@ -121,6 +122,18 @@ def test_ranking_puts_the_best_first_and_undefined_last():
     assert lines[2].split()[:3] == ["1", "a", "30.00"]
     assert lines[5].split()[:3] == ["4", "broken", "–"]
     assert "1,000" in lines[2]
+
+
+def test_a_comparison_in_several_precisions_says_which_model_has_which():
+    results = [{**ranked(30.0, name), "images": [], "runtime": "litert"} for name in ("a", "b")]
+    results = [{**scored(), **result} for result in results]
+    assert "precision:" not in ranking_table(rank(results, ["a", "b"]), results[0])
+    results[1]["precision"] = "int8"
+    ranking = rank(results, ["a", "b"])
+    assert [entry["precision"] for entry in ranking] == ["float32", "int8"]
+    assert ranking_precision(ranking) == "a litert float32, b litert int8"
+    last = ranking_table(ranking, results[0]).splitlines()[-1]
+    assert last == "precision: a litert float32, b litert int8"
 
 
 def test_images_that_score_below_their_input_are_named_everywhere():

@@ -64,6 +64,17 @@ def test_a_gradient_study_resumes_where_it_was_cut_off(scenes, tmp_path, capsys)
     assert "3 of 3 runs are done" in capsys.readouterr().out
 
 
+def test_a_run_whose_naive_denoiser_is_gone_is_refused(scenes, tmp_path):
+    asked = options(scenes, tmp_path)
+    ours = study(gradient_study, TINY_GRADNET, [(NAIVE, "none"), ("Sobel", "fixed")])
+    with pytest.raises(Interrupted):
+        study_command.run(study(gradient_study, TINY_GRADNET, [(NAIVE, "none")]), asked)
+        study_command.run(ours, dataclasses.replace(asked, time_budget=1e-9))
+    shutil.rmtree(tmp_path / "study/runs")
+    with pytest.raises(UserError, match="weights of its naive denoiser are gone"):
+        study_command.run(ours, asked)
+
+
 def test_all_configurations_of_the_fusion_study_can_be_built():
     tasks = fusion_study.tasks(Options(sets=("renoir",), seeds=1), TINY)
     assert len(tasks) == 11

@@ -1,6 +1,7 @@
 """The SavedModel as an artifact: bfloat16, versions, limits, warm-up, saved_model_cli."""
 
 import json
+import shutil
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -17,6 +18,7 @@ from export.export_config import ExportConfig
 from export.savedmodel import saved_model_artifact
 from export.savedmodel.saved_model_artifact import PLACE, write_warmup
 from export.verify import checks
+from gradnet_tf.denoiser import load_denoiser
 from gradnet_tf.models import FFDNet
 from gradnet_tf.models.base import build_model
 from gradnet_tf.runtimes.keras_runtime import KerasRunner
@@ -68,6 +70,20 @@ def test_the_bfloat16_variant_is_written_as_the_version_asked_for(exported):
     assert set(card["inputs"]) == {"serving_default", "uint8", "encoded"}
     assert 1e-4 < max(card["max_difference"].values()) < 0.05, "bfloat16 must round"
     assert abs(card["quality"]["drop_db"]) < 0.1
+
+
+def test_a_card_describes_its_own_version_only(exported, tmp_path):
+    shutil.copytree(exported / "saved_model_bfloat16/3", tmp_path / "saved_model/1")
+    shutil.copytree(exported / "saved_model_bfloat16/3", tmp_path / "saved_model/2")
+    (tmp_path / "saved_model/1/assets/old.txt").parent.mkdir(exist_ok=True)
+    (tmp_path / "saved_model/1/assets/old.txt").write_text("an earlier export")
+    card = json.loads((exported / "saved_model_bfloat16.json").read_text())
+    assert card["run"] is not None
+    (tmp_path / "saved_model.json").write_text(json.dumps({**card, "file": "saved_model/2"}))
+    first, second = (load_denoiser(str(tmp_path / "saved_model" / n)).source for n in "12")
+    assert second["sha256"] == card["sha256"] and second["run"] == card["run"]
+    assert first["run"] is None and first["sha256"] not in (None, second["sha256"])
+    assert load_denoiser(str(tmp_path)).source["sha256"] == card["sha256"]  # the newest
 
 
 def test_the_bfloat16_network_has_the_weights_in_float32():

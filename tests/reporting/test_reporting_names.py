@@ -49,6 +49,11 @@ def test_paths_of_one_name_are_distinguished_by_where_they_differ(tmp_path, path
     assert model_folders([str(tmp_path / path) for path in paths], names) == expected
 
 
+def test_no_model_has_the_name_of_another_panel_or_of_the_figures():
+    names = ["noisy", "naive", "clean", "gallery"]
+    assert model_folders([f"x/{name}" for name in names], names) == [f"{n}-2" for n in names]
+
+
 def test_a_path_called_as_a_name_gets_its_folder(tmp_path, monkeypatch):
     (tmp_path / "runs/tiny").mkdir(parents=True)
     monkeypatch.chdir(tmp_path)

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from tiny_run import tiny_model
+from tiny_run import make_run, tiny_model
 
 from export.litert.tflite import write_tflite
 from export.savedmodel.saved_model import write_saved_model
@@ -79,6 +79,22 @@ def write_card(folder):
     shape = {"images": {"shape": [1, None, None, 3]}}
     card = {"name": "gradnet_tiny", "file": "a.tflite", "inputs": {"serving_default": shape}}
     (folder / "a.json").write_text(json.dumps(card))
+
+
+def test_files_of_a_run_are_compared_with_that_run(tmp_path, monkeypatch):
+    folder, model = make_run(tmp_path / "run")
+    write_card(tmp_path)
+    card = json.loads((tmp_path / "a.json").read_text())
+    digest = load_denoiser(str(folder)).source["sha256"]
+    card |= {"run": str(folder), "weights_sha256": digest}
+    (tmp_path / "a.json").write_text(json.dumps(card))
+    outputs = [load_denoiser(str(folder)).denoise(probe_image(*size, 3)) for size in SIZES]
+    told = {"version": "0", "seconds": dict.fromkeys("012", 0.1)}
+    monkeypatch.setattr(checks_openvino, "run_openvino", lambda *_: (outputs, told))
+    assert main([str(tmp_path)]) == 0
+    (tmp_path / "a.json").write_text(json.dumps({**card, "weights_sha256": "0" * 64}))
+    with pytest.raises(UserError, match="has other ones.\nExport it again"):
+        main([str(tmp_path)])
 
 
 def test_a_file_read_by_its_other_signature_is_a_failure(tmp_path, monkeypatch, capsys):
