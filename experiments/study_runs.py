@@ -674,7 +674,8 @@ def run_tasks(
             raise UserError(
                 f"{label}: the weights of its naive denoiser are gone, though results.jsonl has "
                 f"its score. Expected {Path(output) / task.naive.folder}.\n"
-                f"Copy that folder back, or delete the line of {task.naive.label} from results.jsonl to train it again."
+                f"Copy that folder back, or delete the line of {task.naive.label} from "
+                "results.jsonl to train it again."
             )
         validation = None
         if form.score == "best":

@@ -139,7 +139,7 @@ def denoise_picture(
         denoiser: with `denoise`, `run_picture`, `for_gray`, `channels`, `needs_sigma` and `name`.
         picture: uint8, uint16 or float: (H, W), (H, W, 1 to 4) or (N, H, W, 1 to 4).
         strength: how much of the noise to remove.
-        sigma: noise level on the 0-255 scale.
+        sigma: noise level on the 0-255 scale, a number or one for each picture.
         ensemble: averages over the eight flips; see `self_ensemble`.
         tiles: how each picture is cut.
         on_tile: called with the number of pixels done and the total of a picture.
@@ -148,7 +148,7 @@ def denoise_picture(
         A new array of the same shape and dtype.
 
     Raises:
-        UserError: the shape or the dtype is not supported.
+        UserError: the shape or the dtype is not supported, or σ is outside [0, 255].
     """
     picture = np.asarray(picture)
     known = picture.dtype in (np.uint8, np.uint16) or picture.dtype.kind == "f"
@@ -169,7 +169,9 @@ def denoise_picture(
     # A view (N, H, W, 1 to 4) of `result`: writing to `images` changes `result`.
     images = result[..., np.newaxis] if len(shape) == 2 else result
     images = images[np.newaxis] if images.ndim == 3 else images
-    for image in images:
+    known = denoiser.needs_sigma and sigma is not None
+    levels = each_level(sigma, len(images)) if known else [None] * len(images)
+    for image, level in zip(images, levels, strict=True):
         colors = image[..., :channels]  # Without the alpha channel, which is not changed.
         hidden = image[..., -1] == 0 if image.shape[-1] > channels else np.zeros(1, bool)
         if hidden.all():
@@ -181,9 +183,25 @@ def denoise_picture(
         if is_gray(shown) and (own := denoiser.for_gray(survey)) is not denoiser:
             part = shown[..., :1]  # The result is copied to all channels.
         rule = adaptation(part.shape[-1], own.channels)
-        denoised = _denoise(own, part, rule, strength, sigma, ensemble, tiles, on_tile, survey)
+        denoised = _denoise(own, part, rule, strength, level, ensemble, tiles, on_tile, survey)
         np.copyto(colors, denoised, where=~hidden[..., np.newaxis] if hidden.any() else True)
     return result
+
+
+def each_level(sigma: float | np.ndarray, count: int) -> np.ndarray:
+    """Returns σ of each of `count` pictures, float32 (N,), from a number or from one for each.
+
+    Raises:
+        UserError: a level is outside [0, 255], or there is another number of them.
+    """
+    levels = np.asarray(sigma, np.float32)
+    fits = levels.shape in ((), (1,), (count,))
+    if not fits or not ((levels >= 0) & (levels <= 255)).all():
+        raise UserError(
+            f"sigma: expected a number in [0, 255], or one for each of {count} images. "
+            f"Received: {sigma}."
+        )
+    return np.broadcast_to(levels, (count,))
 
 
 def finished(denoised: np.ndarray, noisy: np.ndarray, strength: Strength) -> np.ndarray:
@@ -476,7 +494,7 @@ class Denoiser:
         if self.source["kind"] == "weights" and self.runtime != "keras":
             if self._in_keras is None:
                 try:
-                    self._in_keras = load_denoiser(self.name, runtime="keras")
+                    self._in_keras = _load_shipped(self.name, "auto", "keras")
                 except UserError:
                     return None  # Keras or its backend is not installed.
             return self._in_keras.naive(images, sigma)
@@ -690,16 +708,7 @@ class Denoiser:
             return None
         if sigma is None:
             return np.array([estimate(image) for image in images], np.float32)
-        levels = np.asarray(sigma, np.float32)
-        if (
-            levels.shape not in ((), (1,), (len(images),))
-            or not ((levels >= 0) & (levels <= 255)).all()
-        ):
-            raise UserError(
-                f"sigma: expected a number in [0, 255], or one for each of {len(images)} images. "
-                f"Received: {sigma}."
-            )
-        return np.broadcast_to(levels, (len(images),))
+        return each_level(sigma, len(images))
 
     def _checked(self, images: np.ndarray) -> np.ndarray:
         images = np.asarray(images)
@@ -782,11 +791,17 @@ def _load_partner(denoiser: Denoiser, name: str) -> Denoiser:
     if denoiser._made_from:
         _, precision, _, runtime, _ = denoiser._made_from
     try:
-        partner = load_denoiser(name, precision, runtime=runtime)
+        partner = _load_shipped(name, precision, runtime)
     except UserError:  # These weights may not come in that precision.
-        partner = load_denoiser(name, runtime=runtime)
+        partner = _load_shipped(name, "auto", runtime)
     partner.used = denoiser.used
     return partner
+
+
+def _load_shipped(name: str, precision: str, runtime: str) -> Denoiser:
+    """Loads shipped weights by their name, whatever files of that name there are."""
+    found = resolve(name, runtime, precision, is_name=True)
+    return load_denoiser(found, precision, runtime=runtime)
 
 
 def load_denoiser(

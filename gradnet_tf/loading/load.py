@@ -11,7 +11,7 @@ from gradnet_tf import weights
 from gradnet_tf.loading.run_folder import MOST_CONFIG, best_weights
 from gradnet_tf.models.classical import CLASSICAL
 from gradnet_tf.models.presets import PRESETS, train_command
-from gradnet_tf.runtimes.choose_runtime import EXPECTED_TILE_FILE, Choice, choose
+from gradnet_tf.runtimes.choose_runtime import COMPUTES, EXPECTED_TILE_FILE, Choice, choose
 from gradnet_tf.tiling.machine import allowed_cores
 from gradnet_tf.utils.backend import backend_name
 from gradnet_tf.utils.console import inform, note
@@ -71,6 +71,7 @@ def resolve(
     precision: str = "auto",
     flag: str | None = "model",
     trusted: bool = False,
+    is_name: bool = False,
 ) -> Resolved:
     """Returns what a name or a path means: a path if it exists, otherwise a name.
 
@@ -83,6 +84,7 @@ def resolve(
         precision: of the computation; see `choose`.
         flag: name of the flag that gave `spec`; `None`: an argument of Python's did.
         trusted: whether a SavedModel's graph may read and write files.
+        is_name: whether `spec` is a name even where a path of that name exists.
 
     Raises:
         UserError: another runtime or precision, or one that needs a shipped .tflite file for a
@@ -93,7 +95,7 @@ def resolve(
         from gradnet_tf.weights.hub import fetch
 
         path, kind = fetch(spec), "folder"
-    elif spec and spec not in (weights.AUTO, "default") and Path(spec).exists():
+    elif spec and not (is_name or spec in (weights.AUTO, "default")) and Path(spec).exists():
         path = Path(spec)
         kind = "folder" if path.is_dir() else "file"
     elif spec in CLASSICAL:
@@ -473,6 +475,11 @@ def _load_tflite(path: Path, precision: str, runtime: str) -> Loaded:
         require_no_crash(path, "compiled" if runtime == "compiled" else "litert")
     if runtime in ("openvino", "compiled"):
         precision = "bfloat16" if precision == "mixed_bfloat16" else precision
+        if runtime == "openvino" and precision not in COMPUTES[runtime]:
+            known = " or ".join(COMPUTES[runtime])
+            raise UserError(
+                f"{path}: runs in OpenVINO with {known}. Received: precision={precision}."
+            )
         runner = TFLiteRunner(path, None, card, runtime, precision)
         if runtime == "compiled":
             source |= {"runtime": runtime, "accelerator": runner.accelerator}

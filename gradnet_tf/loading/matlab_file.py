@@ -60,7 +60,7 @@ def read_matlab(path: Path) -> list[MatlabLayer]:
         read = _structures_of_5 if is_version_5(path) else _structures_of_7
         structures = read(path, budget)
         return [_layer(number, *found) for number, found in enumerate(structures, start=1)]
-    except (OSError, ValueError, KeyError, IndexError, TypeError, RuntimeError) as error:
+    except (OSError, ArithmeticError, ValueError, LookupError, TypeError, RuntimeError) as error:
         if isinstance(error, UserError):
             raise UserError(f"{path}: {error}") from error
         reason = (str(error).splitlines() or [type(error).__name__])[0][:160]

@@ -148,7 +148,8 @@ def require_no_crash(path: Path, runtime: str = "litert") -> None:
     """
     code = f"from {__name__} import run_small; import sys; run_small(*sys.argv[1:])"
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    command = [sys.executable, "-c", code, os.fspath(path), runtime]
+    # With -P, Python files beside a downloaded model are not taken for packages.
+    command = [sys.executable, "-P", "-c", code, os.fspath(path), runtime]
     quiet = {
         "stdin": subprocess.DEVNULL,
         "stdout": subprocess.DEVNULL,
@@ -290,7 +291,8 @@ class TFLiteRunner(TiledRunner):
         if _SIGNATURE not in self._file.signatures or not self._file.has_signatures:
             names = self._file.signatures if self._file.has_signatures else []
             shapes = [
-                f"{name}: {item['dtype'].__name__} {item['shape_signature'].tolist()}"
+                f"{name}: {getattr(item['dtype'], '__name__', 'other than float32')} "
+                f"{item['shape_signature'].tolist()}"
                 for graph in self._file.signatures
                 for name, item in self._file.inputs(graph).items()
             ]

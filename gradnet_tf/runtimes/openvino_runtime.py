@@ -138,7 +138,10 @@ def _vector(data, table: int, number: int) -> list[int]:
     if field is None:
         return []
     start = field + _u32(data, field)
-    return [start + 4 + 4 * index for index in range(_u32(data, start))]
+    count = _u32(data, start)
+    if start + 4 + 4 * count > len(data):
+        raise ValueError("a vector is longer than the file")
+    return [start + 4 + 4 * index for index in range(count)]
 
 
 def _tables(data, table: int, number: int) -> list[int]:
@@ -148,6 +151,8 @@ def _tables(data, table: int, number: int) -> list[int]:
 
 def _text(data, table: int, number: int) -> str:
     field = _field(data, table, number)
+    if field is None:
+        return ""
     start = field + _u32(data, field)
     return bytes(data[start + 4 : start + 4 + _u32(data, start)]).decode("utf-8")
 

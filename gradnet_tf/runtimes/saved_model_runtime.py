@@ -65,14 +65,17 @@ class SavedModelRunner:
         inputs = {} if signature is None else signature.structured_input_signature[1]
         self.needs_sigma = SIGMA in inputs
         specs = [spec for name, spec in inputs.items() if name != SIGMA]
-        if len(specs) != 1 or specs[0].dtype != tf.float32 or len(specs[0].shape) != 4:
+        outputs = list(signature.structured_outputs) if signature else []
+        is_image = len(specs) == 1 and specs[0].dtype == tf.float32 and specs[0].shape.rank == 4
+        if not is_image or len(outputs) != 1:
             raise UserError(
                 f"{folder}: expected a signature {SIGNATURE!r} with one float32 input "
-                f"(N, H, W, C). Received: {specs or 'no such signature'}."
+                f"(N, H, W, C) and one output. Received: {specs or 'no such signature'}; outputs: "
+                f"{', '.join(sorted(outputs))[:100] or 'none'}."
             )
         self._signature = signature
         self._input = next(name for name in inputs if name != SIGMA)
-        self._output = next(iter(signature.structured_outputs))
+        (self._output,) = outputs
         self._tf = tf
         self.channels = specs[0].shape[-1]
 
@@ -81,13 +84,16 @@ class SavedModelRunner:
 
         Raises:
             UserError: the graph refuses the images, such as ones above its pixel limit.
+            MemoryError: there is not enough memory.
         """
         inputs = {self._input: self._tf.constant(images)}
         if self.needs_sigma:
             inputs[SIGMA] = self._tf.constant(sigma, self._tf.float32)
         try:
             return self._signature(**inputs)[self._output].numpy()
-        except self._tf.errors.InvalidArgumentError as error:
+        except self._tf.errors.ResourceExhaustedError as error:
+            raise MemoryError(f"the SavedModel could not run {images.shape}") from error
+        except self._tf.errors.OpError as error:
             raise UserError(f"the SavedModel refuses the images: {reason_of(error)}") from error
 
     def naive(self, images: np.ndarray, sigma: np.ndarray | None = None) -> None:
@@ -101,7 +107,11 @@ def _require_harmless(folder: Path, plain: str) -> None:
     from tensorflow.python.saved_model.loader_impl import parse_saved_model
 
     found = set()
-    for graph in (meta.graph_def for meta in parse_saved_model(plain).meta_graphs):
+    metas = parse_saved_model(plain).meta_graphs
+    # TensorFlow 2 runs the functions of such a file alone, and gives its savers the path. Of other
+    # files it runs the nodes around the functions, too, which could call a saver with any path.
+    runs_functions = len(metas) == 1 and metas[0].HasField("object_graph_def")
+    for graph in (meta.graph_def for meta in metas):
         parts = [("", graph.node, [])]
         for function in graph.library.function:
             arguments = [each.name for each in function.signature.input_arg]
@@ -114,7 +124,8 @@ def _require_harmless(folder: Path, plain: str) -> None:
                 stateful = definition is not None and definition.is_stateful
                 if _INSIDE.fullmatch(node.op) if stateful else not _OUTSIDE.search(node.op):
                     calls = [each.func.name for each in node.attr.values() if each.func.name]
-                    found |= {each for each in calls if name and _SAVERS.fullmatch(each)}
+                    is_checked = name or not runs_functions
+                    found |= {each for each in calls if is_checked and _SAVERS.fullmatch(each)}
                 elif not (is_saver and node.op in _SAVING):
                     found.add(node.op)
     if found:

@@ -46,7 +46,7 @@ def blend_tiles(
         given = window.shape[1:3]
         part = function(_completed(window, side))
         pixels.check(part, (1, side, side, window.shape[-1]))
-        part = part[0, : given[0], : given[1]]
+        part = np.clip(part[0, : given[0], : given[1]], 0.0, 1.0)
         if sums is None:
             sums = np.zeros((height, width, part.shape[-1]), np.float32)
             weights = np.zeros((height, width, 1), np.float32)

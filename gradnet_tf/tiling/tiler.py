@@ -368,6 +368,7 @@ def map_tiles(
         window = pixels.read(image[None, row.start : row.stop, column.start : column.stop])
         part = function(window, *more)
         pixels.check(part, window.shape)
+        part = np.clip(part, 0.0, 1.0)  # Files of other origin do not do so themselves.
         inside = (
             slice(row.first - row.start, row.last - row.start),
             slice(column.first - column.start, column.last - column.start),
@@ -408,7 +409,8 @@ class TiledNetwork:
         denoise: maps (images, *sigma) to images; computes the attention vectors itself.
         denoise_given: maps (images, *sigma, *vectors) to images.
         vectors: maps (images, *sigma) to the list of vectors.
-        whole_pixels: the largest number of pixels that `vectors` takes; unlimited by default.
+        whole_pixels: the largest number of pixels that `vectors` takes, in sides of at most
+            `CROP_SIDE`; unlimited by default.
 
     The three functions take and return float32 arrays, σ as (N,), and raise `MemoryError` if
     there is not enough memory. For a network that takes tiles of one size, `denoise` is not
@@ -452,7 +454,7 @@ class TiledNetwork:
             config.refuse_overlap()
         if isinstance(info, str):
             return run_whole(self._denoise, image, sigma, config, pixels, on_tile, info)
-        whole_pixels = self._whole_pixels_of(config.pooling)
+        whole_pixels = self._whole_pixels_of(config.pooling, shape)
         # Who asks for whole pooling gets it.
         still = None if config.pooling == "whole" else pixels.still
         fits = still is None and shape[0] * shape[1] <= whole_pixels
@@ -474,14 +476,16 @@ class TiledNetwork:
             return result
         raise failure
 
-    def _whole_pixels_of(self, pooling: str) -> float:
-        """Returns the largest number of pixels that is pooled whole."""
+    def _whole_pixels_of(self, pooling: str, shape: tuple[int, int]) -> float:
+        """Returns the largest number of pixels that is pooled whole, of a picture (H, W)."""
         most = math.inf if self._most_pixels is None else self._most_pixels
         if pooling == "whole" and most < math.inf:
             raise UserError(
                 "`pooling` must be auto or crops here: the file computes attention vectors of "
                 "crops only. Received: pooling=whole"
             )
+        if most < math.inf and max(shape) > CROP_SIDE:
+            return 0  # Neither side may be longer.
         by_pooling = {"auto": WHOLE_PIXELS, "whole": most, "crops": min(FEW_PIXELS, WHOLE_PIXELS)}
         return min(most, by_pooling[pooling])
 

@@ -21,6 +21,7 @@ from gradnet_tf.utils.versions import installed_versions
 from gradnet_tf.weights import PRESET_CONFIG, PRESET_WEIGHTS
 
 CONFIG, METADATA, WEIGHTS, CARD = PRESET_CONFIG, "metadata.json", PRESET_WEIGHTS, "README.md"
+_LIBRARY = "gradnet-tf"
 _MOST_CONFIG, _MOST_WEIGHTS = 2**20, 2**30
 
 
@@ -70,6 +71,8 @@ def read_folder(path: Path) -> PresetFolder:
         raise UserError(f"{path}: {CONFIG} and {METADATA} must be JSON objects.\n{hint}")
     if size > _MOST_WEIGHTS:
         raise UserError(f"{path}: {WEIGHTS} has {size >> 20} MB, at most {_MOST_WEIGHTS >> 20}.")
+    if metadata.get("unfinished"):
+        raise UserError(f"{path}: was not written to its end.\nSave to it again.")
     found, expected = sha256_of(path / WEIGHTS), metadata.get("weights_sha256")
     if found != expected:
         raise UserError(
@@ -105,16 +108,18 @@ def write_folder(
         OSError: the folder cannot be written.
     """
     make_folder(path)
-    own = _is_own(path)
-    edited = own and _card_is_edited(path)
+    earlier = _own_metadata(path)
+    edited = _card_is_edited(path, earlier)
     for name in (CONFIG, METADATA, WEIGHTS, CARD):
-        require_replaceable(path / name, f"save_to_preset({str(path)!r})", lambda _: own)
-    # First the weights: until the metadata follow, the folder is refused and not misread.
+        require_replaceable(path / name, f"save_to_preset({str(path)!r})", lambda _: bool(earlier))
+    # Until the metadata follow, the folder is refused and not misread, and may be written again.
+    unfinished = {"library": _LIBRARY, "unfinished": True}
+    write_json(path / METADATA, {"readme_sha256": earlier.get("readme_sha256"), **unfinished})
     with atomic_path(path / WEIGHTS) as temporary:
         save_weights(temporary)
     write_json(path / CONFIG, architecture)
     metadata = {
-        "library": "gradnet-tf",
+        "library": _LIBRARY,
         "versions": installed_versions(),
         "parameter_count": parameters,
         "weights_sha256": sha256_of(path / WEIGHTS),
@@ -127,18 +132,21 @@ def write_folder(
         atomic_write(path / CARD, card_text)
 
 
-def _card_is_edited(path: Path) -> bool:
+def _card_is_edited(path: Path, earlier: Mapping[str, Any]) -> bool:
     """Whether README.md is not the one that was written with the weights."""
-    written = read_folder(path).metadata.get("readme_sha256")
+    written = earlier.get("readme_sha256")
     try:
         return written is not None and sha256_of(path / CARD) != written
     except OSError:
         return False
 
 
-def _is_own(path: Path) -> bool:
+def _own_metadata(path: Path) -> dict[str, Any]:
+    """Returns the metadata of an earlier call, also of one that was interrupted, otherwise {}."""
     try:
-        metadata = read_folder(path).metadata
-    except UserError:
-        return False
-    return metadata.get("library") == "gradnet-tf"
+        metadata = read_json(path / METADATA, _MOST_CONFIG)
+        if not (isinstance(metadata, dict) and metadata.get("unfinished") is True):
+            metadata = read_folder(path).metadata
+    except (OSError, ValueError):
+        return {}
+    return metadata if metadata.get("library") == _LIBRARY else {}

@@ -131,6 +131,19 @@ def test_gradnet_passes_the_level_on_to_its_naive_denoiser():
     np.testing.assert_allclose(denoiser.denoise(images, 30), np.clip(whole, 0, 1), atol=1e-5)
 
 
+def test_a_picture_has_its_own_level_and_none_beyond_255(ffdnet_file):
+    denoiser = Denoiser(str(ffdnet_file))
+    batch = np.stack([PICTURE[:20, :21, :1], PICTURE[5:25, :21, :1]])
+    found = denoiser(batch, sigma=np.array([10, 25]))
+    for one, alone, level in zip(found, batch, (10, 25), strict=True):
+        np.testing.assert_array_equal(denoiser(alone, sigma=level), one)
+    for wrong in (5000, -1, np.array([1, 2, 3])):
+        with pytest.raises(UserError, match="one for each of 2 images"):
+            denoiser(batch, sigma=wrong)
+    # A multiple of a level in range ends at 255.
+    np.testing.assert_array_equal(denoiser(batch, 2.0, sigma=200), denoiser(batch, sigma=255))
+
+
 @pytest.fixture
 def ffdnet_file(tmp_path):
     keras.utils.set_random_seed(3)

@@ -52,6 +52,15 @@ def test_tiles_equal_keras_in_tiles(keras, files, format, shape):
     np.testing.assert_allclose(found, keras.denoise(image[None], None, CROPS), atol=1e-5)
 
 
+def test_a_small_picture_may_be_long(keras, files):
+    """It has no more pixels than a crop, and one side that is longer."""
+    image = noisy_image(50, 100, 3)
+    found = load_denoiser(str(files[FIXED])).denoise(image[None])
+    # Below and on the right it is mirrored to the size that the file takes.
+    inside = np.s_[:, :30, :80]
+    np.testing.assert_allclose(found[inside], keras.denoise(image[None])[inside], atol=0.01)
+
+
 def test_tiles_of_any_size_agree_bit_for_bit(files):
     denoiser, image = load_denoiser(str(files[ANY])), noisy_image(200, 190, 3)
     whole = denoiser.denoise(image[None], None, TileConfig("whole"))

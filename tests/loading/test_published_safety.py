@@ -294,6 +294,12 @@ def test_matlab_files_that_reach_outside_or_claim_too_much(tmp_path):
             "#refs#/layer0/type", (4,), "f8", external=[(str(other), 0, h5py.h5f.UNLIMITED)]
         )
 
+    def letters(file):
+        del file["#refs#/layer0/type"]
+        file.create_dataset("#refs#/layer0/type", data=np.array([2.0**62]))
+
+    change(letters)
+    refused(path, "damaged, truncated")
     change(elsewhere)
     refused(path, "`net` is missing")
     change(huge)

@@ -5,6 +5,7 @@ import pytest
 
 from gradnet_tf import weights
 from gradnet_tf.denoiser import load_denoiser
+from gradnet_tf.runtimes.litert_runtime import require_no_crash
 from gradnet_tf.utils.errors import UserError
 
 
@@ -24,3 +25,11 @@ def test_a_file_that_crashes_litert_is_refused(tmp_path):
     # A whole copy without a card passes the same trial.
     (tmp_path / "whole.tflite").write_bytes(whole)
     assert load_denoiser(str(tmp_path / "whole.tflite")).denoise(np.zeros((1, 9, 9, 3), "f4")).shape
+
+
+def test_the_trial_imports_nothing_that_lies_beside_a_file(tmp_path, monkeypatch):
+    whole = weights.tflite_path(weights.find_card("gradnet_tiny_color_blind"))
+    (tmp_path / "numpy.py").write_text("open('ran', 'w')")
+    monkeypatch.chdir(tmp_path)
+    require_no_crash(whole)
+    assert not (tmp_path / "ran").exists()

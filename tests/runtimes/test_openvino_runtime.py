@@ -1,12 +1,15 @@
 """The shipped .tflite files in OpenVINO: whole pictures, tiles, and what is read of the format."""
 
 import json
+import shutil
+import struct
 
 import numpy as np
 import pytest
 
 from gradnet_tf import weights
 from gradnet_tf.denoiser import load_denoiser
+from gradnet_tf.runtimes import openvino_runtime
 from gradnet_tf.runtimes.litert_runtime import LiteRTFile
 from gradnet_tf.runtimes.openvino_runtime import OpenVINOFile, _with_first, read_graphs
 from gradnet_tf.tiling.tile_config import TileConfig
@@ -49,6 +52,32 @@ def test_a_damaged_file_is_refused(tmp_path, content):
     (tmp_path / "a.tflite").write_bytes(content)
     with pytest.raises(UserError, match="a.tflite: "):
         OpenVINOFile(tmp_path / "a.tflite").signatures.index("serving_default")
+
+
+def test_a_vector_that_claims_more_than_the_file_has_is_refused_at_once():
+    content = bytearray(PATH.read_bytes())
+    (root,) = struct.unpack_from("<I", content, 0)
+    field = openvino_runtime._field(content, root, openvino_runtime._MODEL_GRAPHS)
+    (step,) = struct.unpack_from("<I", content, field)
+    struct.pack_into("<I", content, field + step, 2**31)
+    with pytest.raises(ValueError, match="longer than the file"):
+        read_graphs(content)
+
+
+def test_a_tensor_may_have_no_name():
+    content = bytearray(PATH.read_bytes())
+    (root,) = struct.unpack_from("<I", content, 0)
+    table = openvino_runtime._tables(content, root, openvino_runtime._MODEL_GRAPHS)[0]
+    # Forgets where the first field of the graph is, as files do that lack it.
+    (offset,) = struct.unpack_from("<i", content, table)
+    struct.pack_into("<H", content, table - offset + 4, 0)
+    assert openvino_runtime._text(content, table, 0) == ""
+
+
+def test_a_precision_that_it_does_not_compute_in_is_refused(tmp_path):
+    path = shutil.copy(PATH, tmp_path / "a.tflite")
+    with pytest.raises(UserError, match="runs in OpenVINO with float32 or bfloat16.*mixed_float16"):
+        load_denoiser(str(path), "mixed_float16", runtime="openvino")
 
 
 @pytest.fixture

@@ -99,6 +99,56 @@ def test_what_saves_the_variables_may_not_be_called_by_the_network(tmp_path):
         load_denoiser(folder)
 
 
+def test_a_graph_around_the_functions_may_not_call_what_saves_the_variables(tmp_path):
+    """TensorFlow runs such nodes where a file does not describe its objects."""
+    from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
+
+    folder = saved(tmp_path / "model", lambda: None)
+    path = tmp_path / "model" / "saved_model.pb"
+    model = SavedModel.FromString(path.read_bytes())
+    load_denoiser(folder)  # It calls its own savers with the path that it is given.
+    model.meta_graphs[0].ClearField("object_graph_def")
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(UserError, match="__inference__traced_save_"):
+        load_denoiser(folder)
+
+
+@pytest.mark.parametrize(
+    ("function", "received"),
+    [
+        (lambda images: {"denoised": images, "a_noise": images}, "outputs: a_noise, denoised"),
+        (lambda images: {"denoised": tf.reshape(images, tf.shape(images))}, None),
+    ],
+)
+def test_which_output_is_the_picture_is_never_guessed(tmp_path, function, received):
+    module = tf.Module()
+    shape = [None, None, None, 3] if received else None
+    spec = tf.TensorSpec(shape, name="images")
+    module.serve = tf.function(function)
+    signature = module.serve.get_concrete_function(spec)
+    tf.saved_model.save(module, str(tmp_path / "model"), signatures=signature)
+    with pytest.raises(UserError, match=f"one output. Received: .*{received or 'unknown'}"):
+        load_denoiser(str(tmp_path / "model"))
+
+
+def test_a_picture_that_is_too_large_for_the_memory_is_one_failure(tmp_path):
+    denoiser = load_denoiser(saved(tmp_path / "model", lambda: None))
+    picture = np.random.default_rng(0).random((1, 20, 20, 3), np.float32)
+
+    def fails(error):
+        def signature(**_):
+            raise error(None, None, "OOM when allocating tensor")
+
+        return signature
+
+    denoiser.runner._signature = fails(tf.errors.ResourceExhaustedError)
+    with pytest.raises(MemoryError, match="could not run .1, 20, 20, 3"):
+        denoiser.denoise(picture)
+    denoiser.runner._signature = fails(tf.errors.InternalError)
+    with pytest.raises(UserError, match="refuses the images: OOM"):
+        denoiser.denoise(picture)
+
+
 def test_a_network_alone_is_run_and_the_command_has_the_flag(tmp_path, capsys):
     picture = np.random.default_rng(0).random((1, 20, 20, 3), np.float32)
     good = load_denoiser(saved(tmp_path / "good", lambda: None))

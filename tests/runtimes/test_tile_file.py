@@ -50,6 +50,16 @@ def test_pictures_of_any_size_run_in_tiles_with_an_overlap(file):
     np.testing.assert_allclose(denoiser.denoise(IMAGE[None, :20, :32])[0], IMAGE[:20, :32] / 2)
 
 
+def test_results_are_clipped_one_by_one_as_in_a_batch(tmp_path):
+    (tmp_path / "more.tflite").write_bytes(converted(function=lambda x: 4 * x - 1))
+    denoiser = load_denoiser(str(tmp_path / "more.tflite"))
+    batch = np.stack([IMAGE[:32, :32], IMAGE[8:40, 8:40]])
+    found = denoiser.denoise(batch)
+    assert (found.min(), found.max()) == (0.0, 1.0)
+    for one, alone in zip(found, batch, strict=True):
+        np.testing.assert_array_equal(denoiser.denoise(alone[None])[0], one)
+
+
 def test_an_evaluation_beside_other_models(file, capsys, tmp_path):
     cv2.imwrite(str(tmp_path / "a.png"), np.rint(IMAGE * 255))
     common = ("--dataset=folder", f"--data_dir={tmp_path}", "--overlap=8")

@@ -19,8 +19,10 @@ from gradnet_tf import weights
 from gradnet_tf.denoiser import Denoiser
 from gradnet_tf.models import DnCNN, GradNet
 from gradnet_tf.utils.errors import UserError
+from gradnet_tf.weights import preset_folder
 from gradnet_tf.weights.hub import fetch
 from gradnet_tf.weights.hub_card import hub_card
+from gradnet_tf.weights.preset_folder import read_folder
 
 ROOT = Path(__file__).resolve().parents[2]
 IMAGES = np.random.default_rng(4).random((1, 21, 18, 3), dtype=np.float32)
@@ -85,6 +87,34 @@ def test_only_an_earlier_preset_is_replaced(model, copy, tmp_path):
     with pytest.raises(UserError, match="not a result of this command"):
         model.save_to_preset(tmp_path / "other")
     assert (tmp_path / "other" / "config.json").read_text() == "{}"
+
+
+@pytest.mark.parametrize("earlier", [False, True])
+def test_a_folder_whose_writing_was_interrupted_is_written_again(
+    model, copy, tmp_path, monkeypatch, earlier
+):
+    folder = copy if earlier else tmp_path / "new"
+    if earlier:
+        (copy / "README.md").write_text("mine")
+
+    def full(path, *_):
+        raise OSError(28, "No space left on device", str(path))
+
+    with monkeypatch.context() as disk:
+        real = preset_folder.write_json
+        disk.setattr(
+            preset_folder,
+            "write_json",
+            lambda path, value: (full if path.name == "config.json" else real)(path, value),
+        )
+        with pytest.raises(OSError, match="No space"):
+            model.save_to_preset(folder)
+    with pytest.raises(UserError, match="was not written to its end|not a preset folder"):
+        read_folder(folder)
+    model.save_to_preset(folder)
+    assert sorted(path.name for path in folder.iterdir()) == NAMES
+    assert read_folder(folder).metadata.get("unfinished") is None
+    assert (folder / "README.md").read_text().startswith("mine") == earlier
 
 
 def test_damaged_and_foreign_folders_are_refused(copy, tmp_path):
