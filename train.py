@@ -85,7 +85,10 @@ def main(given: Given) -> None:
     if config.epochs and cluster.chief:
         note(epoch_text(config, count))
     make_batches, validation = source.batch_maker(cluster), source.validation_pairs()
-    result = train(config, make_batches, validation, source.info())
+    from datasets.pipeline.tf_pipeline import input_errors
+
+    with input_errors():
+        result = train(config, make_batches, validation, source.info())
     if not cluster.chief:
         return
     print(result_text(config, result))

@@ -20,6 +20,7 @@ import numpy as np
 
 from datasets.pipeline.batches import PipelineConfig
 from datasets.pipeline.mixture import known_sizes
+from datasets.pipeline.tf_pipeline import input_errors
 from datasets.sets.image_set import ImageSet
 from gradnet_tf.evaluation.evaluate_set import (
     EvaluateConfig,
@@ -566,7 +567,8 @@ def train_and_score(
     def batches(start_step):
         return training_batches(images, config, guided, start_step)
 
-    result = run_stage(config, engine, batches, watched, folder, label=label)
+    with input_errors():
+        result = run_stage(config, engine, batches, watched, folder, label=label)
     if validation is not None:
         engine.model.load_weights(best_weights(Path(folder)))
     trained = time.monotonic()

@@ -81,7 +81,7 @@ MUTANTS = (
     ),
     Mutant(
         "real noise is scored under a σ",
-        RUNS,
+        "gradnet_tf/evaluation/evaluate_set.py",
         "    if (image_set.noisy(0) is not None) == (sigma is None):\n        return",
         "    return",
         FORM + "test_a_set_with_noisy_images_is_never_scored_under_a_level",

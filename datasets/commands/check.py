@@ -16,6 +16,7 @@ from datasets.sets import folder_sets as folder
 from datasets.sets.bsds500 import find_test_image
 from datasets.sets.catalog import find_dataset, get_info
 from datasets.sets.image_set import DatasetInfo, ImageSet, central_crop
+from gradnet_tf.images.image_files import list_images
 from gradnet_tf.utils.console import ProgressLine
 from gradnet_tf.utils.errors import UserError
 
@@ -153,12 +154,23 @@ def check_set(
     return Checked(images, findings)
 
 
+def _own_splits(info: DatasetInfo, data_dir: str | Path | None) -> list[str]:
+    """Returns the splits that a folder of one's own has; "all" is what lies in it directly."""
+    root = folder.check_data_dir(info, data_dir)
+    places = {"all": root, "validation": folder.validation_folder(root)}
+    places |= {name: root / name for name in ("train", "test")}
+    found = [name for name, path in places.items() if path and path.is_dir() and list_images(path)]
+    return found or ["all"]
+
+
 def _found_splits(
     info: DatasetInfo, data_dir: str | Path | None, split: str | None, findings: list[Finding]
 ) -> list[ImageSet]:
     """Finds the existing splits; continues after unmatched pairs, which are already known."""
     found, errors = [], []
-    default = (info.evaluation_split, *info.splits) if not info.is_own else ("all",)
+    default = (info.evaluation_split, *info.splits)
+    if info.is_own:
+        default = ("all",) if info.find is paired.find else _own_splits(info, data_dir)
     for wanted in dict.fromkeys((split,) if split else default):
         # Unexpected numbers of images are reported as findings instead.
         with contextlib.redirect_stderr(io.StringIO()):

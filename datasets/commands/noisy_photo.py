@@ -102,7 +102,7 @@ def panels(clean: np.ndarray, specs: Sequence[str], seed: int, name: str) -> lis
         degraded = parse_degradation(spec).apply(clean, Draws(evaluation_key(seed, name)))
         error = float(np.mean((degraded - clean) ** 2))
         score = f"{-10 * np.log10(error):.2f} dB" if error else "no change"
-        found.append((f"{spec}\n{score}", degraded))
+        found.append((f"{score}\n{spec}", degraded))  # a long text is cut at its end
     return found
 
 

@@ -183,7 +183,10 @@ def submit_sidd(submission: Submission, optional_data: dict[str, str]) -> list[P
     writer = require_scipy(files[0])
     record = submission.found()
     if record and record["complete"] and all(path.is_file() for path in files):
-        print(f"{submission.output} is complete: nothing to do.")
+        if _rewrite_texts(files[0], optional_data):
+            print(f"{submission.output} is complete; {MAT_FILE} has the new texts.")
+        else:
+            print(f"{submission.output} is complete: nothing to do.")
         return files
     blocks, done = _open_blocks(submission, record)
     seconds = record["seconds"] if done else 0.0
@@ -223,6 +226,23 @@ def submit_sidd(submission: Submission, optional_data: dict[str, str]) -> list[P
     return files
 
 
+def _rewrite_texts(path: Path, optional_data: dict[str, str]) -> bool:
+    """Puts other texts into a finished file; returns whether there were any."""
+    given = {name: text for name, text in optional_data.items() if text}
+    if not given:
+        return False
+    from scipy import io
+
+    contents = io.loadmat(path, simplify_cells=True)
+    old = {name: str(text) for name, text in contents["OptionalData"].items()}
+    if {**old, **given} == old:
+        return False
+    new = {name: contents[name] for name in ("DenoisedBlocksSrgb", "TimeMPSrgb")}
+    with atomic_path(path) as temporary:
+        io.savemat(temporary, {**new, "OptionalData": {**old, **given}}, oned_as="row")
+    return True
+
+
 def _open_blocks(submission: Submission, record: dict | None) -> tuple[np.memmap, int]:
     """Opens or creates the array of denoised blocks; returns it and the number of finished ones."""
     path, shape = submission.output / PARTIAL_FILE, submission.image_set.shape
@@ -236,6 +256,8 @@ def _open_blocks(submission: Submission, record: dict | None) -> tuple[np.memmap
     size = int(np.prod(shape))
     # The array, the MATLAB file of the same size, and base64 with four bytes for three.
     require_free_space(submission.output, 2 * size + size * 4 // 3, "the submission")
+    # Not even a run that is killed now leaves a record of blocks that are no longer there.
+    submission.write(0, 0.0, complete=False)
     return np.lib.format.open_memmap(path, "w+", np.uint8, shape), 0
 
 

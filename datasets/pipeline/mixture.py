@@ -134,9 +134,15 @@ def find_training_mixture(
     names, weights = parse_mixture(text)
     if len(names) == 1:
         return find_training_sets(names[0], data_dir, channels)
-    pairs = [find_training_sets(name, data_dir, channels or 3) for name in names]
+    pairs = [find_training_sets(name, _folder_of(name, data_dir), channels or 3) for name in names]
     training, validation = zip(*pairs, strict=True)
     return _join(training, "train", weights), _join(validation, "validation", None)
+
+
+def _folder_of(name: str, data_dir: str | Path | None) -> str | Path | None:
+    """Returns D/pairs or D/folder for these sets, if there is one: other sets share D."""
+    own = Path(data_dir, name) if data_dir and get_info(name).is_own else None
+    return own if own and own.is_dir() else data_dir
 
 
 def _join(parts: tuple[ImageSet, ...], split: str, weights: tuple[int, ...] | None) -> MixedSet:

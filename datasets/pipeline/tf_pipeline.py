@@ -4,9 +4,11 @@ TensorFlow is imported when a pipeline is built, not with this module.
 """
 
 import atexit
+import contextlib
 import threading
 import time
 import weakref
+from collections.abc import Iterator
 
 from datasets.pipeline.batches import TrainingBatches
 from datasets.pipeline.leak_guard import LeakGuard
@@ -34,6 +36,8 @@ class _Calls:
         self._changed = threading.Condition()
         self._running = 0
         self._stopped = False
+        #: The exception of a call, which TensorFlow passes on as a text.
+        self.error: Exception | None = None
         _all_calls[id(batches)] = self
 
     def __call__(self, step):
@@ -43,6 +47,9 @@ class _Calls:
             self._running += 1
         try:
             return self._batches.batch(int(step))
+        except Exception as error:
+            self.error = self.error or error
+            raise
         finally:
             with self._changed:
                 self._running -= 1
@@ -67,6 +74,22 @@ def _stop_all_calls() -> None:
     if calls:
         # A thread may be between TensorFlow and `__call__`, where it is not counted yet.
         time.sleep(_SETTLE_SECONDS)
+
+
+@contextlib.contextmanager
+def input_errors() -> Iterator[None]:
+    """Raises what went wrong in making a batch, where TensorFlow reports that an operation failed.
+
+    Raises:
+        UserError: an image cannot be read, or a shard is damaged; and whatever else was raised.
+    """
+    try:
+        yield
+    except Exception as error:
+        causes = [calls.error for calls in _all_calls.values() if calls.error is not None]
+        if causes and not isinstance(error, type(causes[0])):
+            raise causes[0] from error
+        raise
 
 
 def training_dataset(image_set: ImageSet, config: PipelineConfig, guard: LeakGuard | None = None):

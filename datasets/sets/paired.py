@@ -10,6 +10,7 @@ names count too (`Real_NoisyImage/a_Noisy_1.png` and `Real_MeanImage/a_Mean_1.pn
 import dataclasses
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -99,8 +100,10 @@ def find_root(info: DatasetInfo, data_dir: Path) -> Path:
     return deeper[0] if deeper else root
 
 
-def match_pairs(info: DatasetInfo, root: Path) -> Matches:
+def match_pairs(info: DatasetInfo, root: Path, without: Sequence[str] = ()) -> Matches:
     """Matches the images below a folder by name, if their names match the set's pattern.
+
+    Those in its subfolders `without` are not looked at.
 
     The last folder of its path that is one of `WORDS` decides whether a file is noisy or clean,
     otherwise its own name does. Partners have the same path without these words. Equal file names
@@ -109,7 +112,7 @@ def match_pairs(info: DatasetInfo, root: Path) -> Matches:
     kinds: dict[str, dict[tuple, list[Path]]] = {"noisy": {}, "clean": {}}
     others = []
     in_folders: dict[str, dict[tuple, list[Path]]] = {"noisy": {}, "clean": {}}
-    for path in list_images(root, recursive=True):
+    for path in _images(root, without):
         parts = path.relative_to(root).parts
         if not re.fullmatch(info.pattern, path.name.lower()):
             others.append(path)
@@ -141,18 +144,23 @@ def match_pairs(info: DatasetInfo, root: Path) -> Matches:
         else:
             unmatched += files[0] + files[1]
     if not pairs:
-        inner = _match_inner_words(info, root)
+        inner = _match_inner_words(info, root, without)
         if inner.pairs and not inner.unmatched:
             return inner
     order = sorted(pairs, key=lambda pair: os.fsencode(pair[0]))
     return Matches(order, sorted(unmatched), others)
 
 
-def _match_inner_words(info: DatasetInfo, root: Path) -> Matches:
+def _images(root: Path, without: Sequence[str]) -> list[Path]:
+    paths = list_images(root, recursive=True)
+    return [path for path in paths if path.relative_to(root).parts[0].casefold() not in without]
+
+
+def _match_inner_words(info: DatasetInfo, root: Path, without: Sequence[str]) -> Matches:
     """Matches by words inside of the names of files and folders; see `match_pairs`."""
     found: dict[tuple[str, ...], dict[str, list[Path]]] = {}
     others = []
-    for path in list_images(root, recursive=True):
+    for path in _images(root, without):
         parts = path.relative_to(root).with_suffix("").as_posix()
         words = [word.casefold() for word in _PART.findall(parts)]
         roles = {_INNER[word] for word in words if word in _INNER}
@@ -195,8 +203,11 @@ def _name_of(root: Path, clean: Path, key: tuple) -> str:
     return "/".join([*kept, stem[start : start + length] + relative.suffix])
 
 
-def _whole_pairs(info: DatasetInfo, root: Path) -> list[tuple[str, Path, Path]]:
-    found = match_pairs(info, root)
+def _whole_pairs(
+    info: DatasetInfo, root: Path, without: Sequence[str] = ()
+) -> list[tuple[str, Path, Path]]:
+    """Returns all pairs below a folder, but those in its subfolders `without`."""
+    found = match_pairs(info, root, without)
     if found.unmatched:
         shown = ", ".join(path.relative_to(root).as_posix() for path in found.unmatched[:_SHOWN])
         more = f" and {len(found.unmatched) - _SHOWN} more" if len(found.unmatched) > _SHOWN else ""
@@ -218,9 +229,13 @@ def _own_split(info: DatasetInfo, root: Path, split: str) -> list[tuple[str, Pat
     if split in ("all", "test"):
         return _whole_pairs(info, root / "test" if split == "test" else root)
     separate, train = folder.validation_folder(root), folder.training_folder(root)
+    if separate is not None and split == "validation":
+        return _whole_pairs(info, separate)
+    # Pairs are looked for in subfolders, too, but without a folder train not in those of others.
+    others = () if train != root else ("validation", "val", "test")
+    pairs = _whole_pairs(info, train, others)
     if separate is not None:
-        return _whole_pairs(info, separate if split == "validation" else train)
-    pairs = _whole_pairs(info, train)
+        return pairs
     if len(pairs) < 2:
         raise UserError(
             f"folder {root} has one pair; expected at least two, since one is held out.\n"

@@ -42,6 +42,10 @@ def find_files(source: Source, output: str) -> Iterator[tuple[bytes, tuple[bytes
         own = place_of(output).rstrip("/") + "/"
         listed = storage.list_files(listing_of(source))
         found = [path for path in listed if _is_included(path, source)]
+        if storage.is_local(source.base) and "**" in source.pattern:
+            # Reading them fails, which is counted and reported.
+            lost = storage.unlisted(source.base)
+            found += [path for path in lost if path[-2:] == "/*" or _is_included(path, source)]
         found = [path for path in found if not place_of(path).startswith(own)]
     # Some runners distribute elements in turn; alternating work and marks would give all of the
     # work to one of two processes.
@@ -118,7 +122,7 @@ def denoise_file(path: str, target: str, settings: Settings) -> tuple[str, str]:
         _LOG.warning("%s: %s", path, text)
     with _ONE_AT_A_TIME:
         denoise = None if settings.changes_nothing else load_once(settings)
-    outcome = FAILED
+    outcome, data = FAILED, photo.encoded
     try:
         if denoise is not None:
             with _ONE_AT_A_TIME:

@@ -18,6 +18,23 @@ def list_files(pattern: str) -> list[str]:
     return [metadata.path for metadata in result.metadata_list]
 
 
+def unlisted(base: str) -> list[str]:
+    """Returns what Beam leaves out below a local folder without a word.
+
+    These are links that lead nowhere, and `FOLDER/*` for each folder that cannot be read.
+    """
+    found: list[str] = []
+
+    def unreadable(error: OSError) -> None:
+        if not isinstance(error, FileNotFoundError):
+            found.append(f"{error.filename.rstrip('/')}/*")
+
+    for place, _, files in os.walk(base, onerror=unreadable):
+        paths = (posixpath.join(place, name) for name in files)
+        found += [path for path in paths if not os.path.exists(path)]
+    return found
+
+
 def exists(path: str) -> bool:
     """Whether a file exists; a link counts, wherever it leads."""
     if is_local(path):

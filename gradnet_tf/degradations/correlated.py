@@ -20,7 +20,9 @@ def correlated_noise(
 ) -> np.ndarray:
     """Draws noise of variance 1: white noise, blurred by a Gaussian and scaled.
 
-    The correlation of two pixels at distance d is `exp(−d² / (4 · length²))`, also at the borders.
+    The correlation of two pixels at distance d is `exp(−d² / (4 · length²))`, also at the borders,
+    for lengths from 0.7 pixels; below, the kernel has too few samples for that (0.26 instead of
+    0.37 for neighbors at a length of 0.5).
     A color image's noise is `√(1 − common²) · own + common · shared`, where `own` is independent in
     each channel and `shared` is one field for all, so that two channels correlate by `common²`.
 

@@ -92,7 +92,7 @@ class Correlated:
 
     Attributes:
         sigma: standard deviation of a pixel, 0-255 scale.
-        length: pixels; 0 is white noise.
+        length: pixels; 0 is white noise. Below 0.7 see `correlated_noise`.
         common: share of the standard deviation that is one field for all channels.
     """
 

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -199,3 +200,34 @@ def test_a_raw_file_becomes_a_tiff(tmp_path):
     (tmp_path / "r.DNG").write_bytes(b"")
     found = list(steps.find_files(source_of(str(tmp_path / "r.DNG")), str(tmp_path / "out")))
     assert [target for _, (_, target) in found if target] == [f"{tmp_path}/out/r.tif".encode()]
+
+
+def test_a_raw_file_that_is_not_changed_becomes_the_same_tiff(tmp_path, monkeypatch):
+    (tmp_path / "a.png").write_bytes(b"raw")
+    developed = SimpleNamespace(encoded=b"II*developed", notes=(), lost=(), format="tiff")
+    monkeypatch.setattr(steps, "decode_photo", lambda *_: developed)
+    target = tmp_path / "out" / "a.tif"
+    settings = parsed(*FLAGS, "--strength=0", "--luma=1", "--chroma=1")
+    assert steps.denoise_file(str(tmp_path / "a.png"), str(target), settings) == (steps.WRITTEN, "")
+    assert target.read_bytes() == b"II*developed"
+
+
+def test_what_cannot_be_listed_is_a_failure(tmp_path, monkeypatch):
+    (tmp_path / "in/closed").mkdir(parents=True)
+    (tmp_path / "in/gone.png").symlink_to(tmp_path / "nothing.png")
+    (tmp_path / "in/note.txt").symlink_to(tmp_path / "nothing.txt")
+    scan = os.scandir
+
+    def refused(path="."):
+        if os.fspath(path).endswith("closed"):
+            raise PermissionError(13, "Permission denied", path)
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refused)
+    monkeypatch.setattr(steps.storage, "list_files", lambda pattern: [])
+    found = steps.find_files(source_of(str(tmp_path / "in")), str(tmp_path / "out"))
+    pairs = [(path.decode(), target.decode()) for _, (path, target) in found if target]
+    assert {path for path, _ in pairs} == {f"{tmp_path}/in/{n}" for n in ("closed/*", "gone.png")}
+    settings = parsed(*FLAGS)
+    for path, target in pairs:
+        assert steps.denoise_file(path, target, settings)[0] == steps.UNREADABLE

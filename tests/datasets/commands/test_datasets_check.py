@@ -111,6 +111,19 @@ def test_what_cannot_be_looked_at_is_an_error(tmp_path, capsys, make_images):
     capsys.readouterr()
 
 
+def test_all_splits_of_ones_own_folder_are_checked(make_images, capsys):
+    for split in ("train", "validation", "test"):
+        folder = make_images(f"own/{split}", [f"{split}.png"])
+        (folder / f"broken_{split}.png").write_bytes(b"no image")
+    assert main(["check", "folder", f"--data_dir={folder.parent}"]) == 1
+    printed = capsys.readouterr().out
+    for split in ("train", "validation", "test"):
+        assert f"broken_{split}.png" in printed, printed
+    make_images("plain", ["a.png"])
+    assert main(["check", "folder", f"--data_dir={folder.parent.parent / 'plain'}"]) == 0
+    assert "all (1) checked" in capsys.readouterr().out
+
+
 def test_a_test_set_with_a_missing_and_a_foreign_file(make_images, capsys):
     names = [f"{number:02d}.png" for number in range(1, 12)] + ["holiday.png"]
     root = make_images("D/set12", names, channels=1).parent

@@ -107,6 +107,42 @@ def test_a_stopped_sidd_submission_goes_on_where_it_was(sidd, capsys):
     assert third.given == [] and "nothing to do" in capsys.readouterr().out
 
 
+def test_blocks_of_another_model_are_never_taken_for_ones_own(sidd, monkeypatch):
+    """A killed run of another model leaves its blocks, and no record that they are another's."""
+    make, blocks = sidd
+    with pytest.raises(Interrupted):
+        submission.submit_sidd(make(Stops(lambda image: 1 - image, at=5, name="mine")), {})
+
+    def kill(*_):
+        # SIGKILL leaves no time for a record.
+        monkeypatch.setattr(Submission, "write", lambda *_, **__: None)
+        raise SystemExit
+
+    with monkeypatch.context() as begun:
+        begun.setattr(submission, "denoise_all", kill)
+        with pytest.raises(SystemExit):
+            submission.submit_sidd(make(Fake(lambda image: image, name="other")), {})
+    monkeypatch.undo()
+    mat, _ = submission.submit_sidd(make(Fake(lambda image: 1 - image, name="mine")), {})
+    np.testing.assert_array_equal(scipy.io.loadmat(mat)["DenoisedBlocksSrgb"], 255 - blocks)
+
+
+def test_texts_can_be_given_after_the_end(sidd, capsys):
+    make, blocks = sidd
+    negative = make(Fake(lambda image: 1 - image, name="negative"))
+    submission.submit_sidd(negative, {})
+    capsys.readouterr()
+    mat, _ = submission.submit_sidd(negative, {"Authors": "A. Nobody"})
+    assert "has the new texts" in capsys.readouterr().out
+    contents = scipy.io.loadmat(mat)
+    np.testing.assert_array_equal(contents["DenoisedBlocksSrgb"], 255 - blocks)
+    assert contents["TimeMPSrgb"].shape == (1, 1)
+    about = contents["OptionalData"][0, 0]
+    assert (about["Authors"][0], about["MethodName"][0]) == ("A. Nobody", "negative")
+    submission.submit_sidd(negative, {"Authors": "A. Nobody"})
+    assert "nothing to do" in capsys.readouterr().out
+
+
 def test_another_model_starts_again(sidd, capsys):
     make, blocks = sidd
     with pytest.raises(Interrupted):

@@ -78,6 +78,17 @@ def test_splits_are_joined_and_each_image_is_its_own(sets, capsys):
         np.testing.assert_array_equal(noisy, expected)
 
 
+def test_own_sets_have_their_folder_beside_others(make_images):
+    for split in ("train", "validation"):
+        for word in ("noisy", "clean"):
+            make_images(f"D/pairs/{split}/{word}", [f"{split}{n}.png" for n in "12"])
+        make_images(f"D/folder/{split}", [f"mine_{split}.png"])
+    training, validation = find_training_mixture("pairs,folder", make_images("D", []))
+    expected = ["train1.png", "train2.png", "mine_train.png"]
+    assert [name.split("/")[-1] for name in training.names] == expected
+    assert len(validation.names) == 3
+
+
 def test_every_image_comes_once_an_epoch_and_real_noise_is_left_alone(sets):
     training, _ = find_training_mixture("bsds500,renoir", sets)
     degradation = parse_degradation("2*gaussian(0,55)|camera")

@@ -10,7 +10,7 @@ import pytest
 
 from datasets.pipeline.batches import TrainingBatches
 from datasets.pipeline.pipeline_config import PipelineConfig
-from datasets.pipeline.tf_pipeline import training_dataset
+from datasets.pipeline.tf_pipeline import dataset_of, input_errors, training_dataset
 from datasets.sets.catalog import find_dataset
 from gradnet_tf.utils.errors import UserError
 
@@ -88,6 +88,20 @@ def test_gray_batches_have_one_channel(image_set):
 def test_errors_come_before_the_first_batch(image_set):
     with pytest.raises(UserError, match="`crop_size` must not be above"):
         training_dataset(image_set, dataclasses.replace(CONFIG, crop_size=64))
+
+
+def test_what_goes_wrong_in_tensorflows_threads_keeps_its_words(image_set, monkeypatch):
+    batches = TrainingBatches(image_set, CONFIG)
+
+    def damaged(step):
+        raise UserError("shard-0 is damaged.\nRun it again.")
+
+    monkeypatch.setattr(batches, "batch", damaged)
+    with pytest.raises(UserError, match="shard-0 is damaged"), input_errors():
+        next(iter(dataset_of(batches, 0)))
+    # Other errors stay as they are.
+    with pytest.raises(UserError, match="another"), input_errors():
+        raise UserError("another")
 
 
 def test_keras_fit_takes_the_dataset(image_set):

@@ -1,5 +1,7 @@
 """Pairs of noisy and clean images: found by name in every usual layout, and nothing guessed."""
 
+import shutil
+
 import numpy as np
 import pytest
 
@@ -90,6 +92,20 @@ def test_validation_pairs_are_held_out_or_in_their_own_folder(make_images):
     assert (training.names, validation.names) == (["a.png"], ["b.png"])
     with pytest.raises(UserError, match="one pair; expected at least two"):
         find_training_sets("pairs", root / "train")
+
+
+def test_pairs_of_the_other_splits_are_never_trained_on(make_images):
+    """Without a folder train, the pairs beside validation and test are those to train on."""
+    for folder in ("", "validation/", "test/"):
+        for word in ("noisy", "clean"):
+            make_images(f"own/{folder}{word}", [f"{folder.strip('/') or 'a'}{n}.png" for n in "12"])
+    root = make_images("own", [])
+    training, validation = find_training_sets("pairs", root)
+    assert training.names == ["a1.png", "a2.png"]
+    assert validation.names == ["validation1.png", "validation2.png"]
+    shutil.rmtree(root / "validation")
+    training, validation = find_training_sets("pairs", root)
+    assert sorted(training.names + validation.names) == ["a1.png", "a2.png"]
 
 
 def test_a_pair_of_two_sizes_is_refused_before_training(make_images):

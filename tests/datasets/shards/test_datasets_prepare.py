@@ -151,6 +151,19 @@ def test_a_changed_source_is_noticed_and_prepared_again_on_request(tmp_path, ima
         prepared_set(fewer, tmp_path / "p")
 
 
+@pytest.mark.parametrize("side", [24, 200])
+def test_other_pixels_in_files_of_the_same_size_are_noticed(tmp_path, side):
+    def images(level):
+        for name in ("a.bmp", "b.bmp"):
+            write_image(tmp_path / "own" / name, np.full((side, side, 3), level, np.uint8))
+        return find_dataset("folder", tmp_path / "own")
+
+    prepare(images(10), tmp_path / "p", shards=1)
+    with pytest.raises(UserError, match="made from other images"):
+        prepared_set(images(20), tmp_path / "p")
+    assert prepare(images(20), tmp_path / "p").load(0)[0, 0, 0] == 20
+
+
 def test_another_number_of_shards_leaves_no_old_ones(tmp_path, images):
     prepare(images, tmp_path / "p", shards=3)
     prepare(images, tmp_path / "p", shards=2)
