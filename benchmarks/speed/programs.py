@@ -95,7 +95,10 @@ def commands(model: str, source: Path, target: Path) -> dict[str, list[str]]:
     The first is `gradnet denoise` with its default settings, if the model is the default.
     """
     denoise = ["-m", "gradnet_tf", "denoise", str(source), f"--output={target}"]
-    found = {"gradnet denoise": denoise if model == "default" else [*denoise, f"--model={model}"]}
+    first = denoise if model == "default" else [*denoise, f"--model={model}"]
+    found = {"gradnet denoise": first}
+    if is_installed("litert"):
+        found["gradnet denoise, LiteRT alone"] = [*first, "--runtime=litert"]
     for runtime in ("litert", "openvino", "keras"):
         for precision in COMPUTES[runtime]:
             if is_installed(runtime) and not precision.startswith("mixed"):

@@ -138,6 +138,7 @@ def test_the_command_as_it_is_has_no_switches(tmp_path):
     found = programs.commands("default", tmp_path / "a.jpg", tmp_path / "out")
     plain = ["-m", "gradnet_tf", "denoise", str(tmp_path / "a.jpg"), f"--output={tmp_path}/out"]
     assert next(iter(found.items())) == ("gradnet denoise", plain)
+    assert found["gradnet denoise, LiteRT alone"] == [*plain, "--runtime=litert"]
     exact = [*plain, "--model=default", "--runtime=keras", "--precision=float32"]
     assert found["… keras float32"] == exact
     named = programs.commands("gradnet_tiny", tmp_path / "a.jpg", tmp_path / "out")
