@@ -171,6 +171,8 @@ class TrainConfig:
         weight_decay: each step also scales every kernel by 1 - learning rate * weight_decay,
             apart from the optimizer's own step, so that long trainings do not let kernels grow;
             0 for none.
+        wake: let the bias of a hidden channel that fires nowhere in a batch rise until it fires; it
+            gets no gradient otherwise, and stays silent to the end.
         accumulate: number of sequential parts in which a batch is processed, for batches that do
             not fit into memory; results differ only by rounding, but batch normalization has the
             statistics of each part.
@@ -239,6 +241,7 @@ class TrainConfig:
     warmup_steps: int | None = None
     clip_norm: float | None = None
     weight_decay: float = 0.0
+    wake: bool = False
     accumulate: int = 1
     ema: float = 0.0
     nan_limit: int = 10

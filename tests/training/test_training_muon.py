@@ -147,9 +147,8 @@ def test_make_optimizer_takes_the_configs():
     config = TrainConfig(preset="gradnet_tiny", optimizer="muon")
     assert type(make_optimizer(config)) is Muon
     assert float(make_optimizer(config).learning_rate) == pytest.approx(2e-3)
-    assert type(make_optimizer(dataclasses.replace(config, optimizer="adam"))) is (
-        keras.optimizers.Adam
-    )
+    adam = make_optimizer(dataclasses.replace(config, optimizer="adam"))
+    assert isinstance(adam, keras.optimizers.Adam) and not adam.wakes
     half = make_optimizer(dataclasses.replace(config, precision="mixed_float16"))
     assert isinstance(half, keras.optimizers.LossScaleOptimizer)
     assert type(half.inner_optimizer) is Muon
@@ -174,6 +173,30 @@ def test_weight_decay_shrinks_kernels_besides_the_step(name):
     for key, value, plain, decayed in zip(shapes, values, after(0.0), after(0.5), strict=True):
         shrunk = 0 if key in ("bias", "level") else RATE * 0.5 * value
         np.testing.assert_allclose(decayed, plain - shrunk, atol=2e-6, err_msg=key)
+
+
+@pytest.mark.parametrize("name", ["muon", "adam"])
+def test_a_bias_without_any_gradient_rises(name):
+    config = TrainConfig(preset="gradnet_tiny", optimizer=name, learning_rate=RATE, warmup_steps=0)
+    kernel = np.random.default_rng(3).normal(size=(3, 3, 20, 20)).astype("float32")
+    given = [np.float32([0.5, 0, -0.5, 0]), 0 * kernel]
+
+    def after(wake):
+        variables = [
+            keras.Variable(0 * given[0], name="bias"),
+            keras.Variable(kernel, name="kernel"),
+        ]
+        optimizer = make_optimizer(dataclasses.replace(config, wake=wake))
+        optimizer.build(variables)
+        for _ in range(3):
+            optimizer.apply(list(map(keras.ops.convert_to_tensor, given)))
+        return [keras.ops.convert_to_numpy(variable) for variable in variables]
+
+    (plain, _), (woken, moved) = after(False), after(True)
+    # Adam's steps of a gradient that stays the same are as long as the rate.
+    np.testing.assert_allclose(woken, [-3 * RATE, 3 * RATE, 3 * RATE, 3 * RATE], rtol=5e-3)
+    np.testing.assert_allclose(plain, [-3 * RATE, 0, 3 * RATE, 0], rtol=5e-3)
+    np.testing.assert_array_equal(moved, kernel)
 
 
 if keras.backend.backend() != "tensorflow":
@@ -323,3 +346,19 @@ def test_two_replicas_are_one_and_a_resumed_run_is_the_uninterrupted_one(tmp_pat
     resumed = [row["step"] for row in log(tmp_path / "resumed") if row.get("event") == "resume"]
     assert resumed == [5] and losses(tmp_path / "resumed") == one
     assert files("resumed") == files("one") != files("two")
+
+
+def test_a_channel_that_never_fired_learns_again():
+    def trained(wake):
+        engine = make_engine(wake=wake, learning_rate=0.05)
+        unit = engine.model.body.residual_modules[0].units[0]
+        unit.conv1.bias.assign(unit.conv1.bias - 1.0 * (np.arange(unit.filters) == 3))
+        unit.conv1.kernel.assign(unit.conv1.kernel * (np.arange(unit.filters) != 3))
+        for _ in range(40):
+            result = engine.step((tf.constant(NOISY), tf.constant(CLEAN)), 0.05)
+        assert result["finite"]
+        return np.asarray(unit.conv1.bias)[3], np.abs(np.asarray(unit.conv1.kernel)[..., 3]).max()
+
+    assert trained(False) == (-1.0, 0.0)
+    bias, kernel = trained(True)
+    assert bias > -0.1 and kernel > 0

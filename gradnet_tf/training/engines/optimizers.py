@@ -8,10 +8,36 @@ from keras import ops
 # Kernels with at most so many input or output channels are not orthogonalized: the first and the
 # last convolution, and those of very thin networks.
 _MOST_THIN_CHANNELS = 16
+# What takes the place of a bias's gradient that is zero: about as large as others are, so that the
+# first real one is no surprise to Adam's second moment.
+_WAKING_GRADIENT = -1e-3
+
+
+class _Waking:
+    """Lets biases rise whose gradient is exactly zero: that of a channel that fires nowhere.
+
+    A ReLU of which every input is negative passes no gradient, neither to its convolution nor to
+    the one that reads it, so that the channel is lost for the rest of the training. No gradient of
+    another bias is zero in every bit.
+    """
+
+    wakes = False
+
+    def update_step(self, gradient, variable, learning_rate):
+        # TensorFlow's own variables have no path.
+        name = getattr(variable, "path", variable.name).rpartition("/")[2]
+        if self.wakes and name.partition(":")[0] == "bias":
+            gradient = ops.where(ops.equal(gradient, 0), _WAKING_GRADIENT, gradient)
+        super().update_step(gradient, variable, learning_rate)
 
 
 @keras.saving.register_keras_serializable(package="gradnet_tf")
-class Muon(keras.optimizers.Muon):
+class Adam(_Waking, keras.optimizers.Adam):
+    """Keras' Adam, in which `wakes` may be set; see `_Waking`."""
+
+
+@keras.saving.register_keras_serializable(package="gradnet_tf")
+class Muon(_Waking, keras.optimizers.Muon):
     """Muon for convolutional networks: each kernel moves along an orthogonalized direction.
 
     The momentum of a convolution's kernel, flattened to a matrix (height · width · input channels,
@@ -72,9 +98,10 @@ def make_optimizer(config) -> keras.optimizers.Optimizer:
     Args:
         config: a `TrainConfig`.
     """
-    kinds = {"adam": keras.optimizers.Adam, "muon": Muon}
+    kinds = {"adam": Adam, "muon": Muon}
     decay = config.weight_decay or None
     optimizer = kinds[config.optimizer](config.learning_rate, weight_decay=decay)
+    optimizer.wakes = config.wake
     # Kernels alone. Decay would also make a network deaf to the level that it is told.
     optimizer.exclude_from_weight_decay(var_names=["bias", "beta", "gamma", "level"])
     if config.precision == "mixed_float16":
