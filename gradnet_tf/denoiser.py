@@ -169,8 +169,8 @@ def denoise_picture(
     # A view (N, H, W, 1 to 4) of `result`: writing to `images` changes `result`.
     images = result[..., np.newaxis] if len(shape) == 2 else result
     images = images[np.newaxis] if images.ndim == 3 else images
-    known = denoiser.needs_sigma and sigma is not None
-    levels = each_level(sigma, len(images)) if known else [None] * len(images)
+    is_told = denoiser.needs_sigma and sigma is not None
+    levels = each_level(sigma, len(images)) if is_told else [None] * len(images)
     for image, level in zip(images, levels, strict=True):
         colors = image[..., :channels]  # Without the alpha channel, which is not changed.
         hidden = image[..., -1] == 0 if image.shape[-1] > channels else np.zeros(1, bool)
@@ -481,12 +481,8 @@ class Denoiser:
         images = self._checked(images)
         chosen = [self.chosen_for(image) for image in images]
         if any(each is not self for each in chosen):
-            parts = [
-                self._own_naive(image[None], sigma)
-                if each is self
-                else each.naive(image[None], sigma)
-                for each, image in zip(chosen, images, strict=True)
-            ]
+            pairs = zip(chosen, images, strict=True)
+            parts = [each._own_naive(image[None], sigma) for each, image in pairs]
             return None if any(part is None for part in parts) else np.concatenate(parts)
         return self._own_naive(images, sigma)
 

@@ -214,8 +214,8 @@ def main(given: Given) -> int:
             results[name] = rows
             _print(name, kind, rows, found)
             base = [row["best_ms"] for row in rows if row["name"] == "litert float32"]
-            of = "" if options.model == "default" else f"{options.model}, "
-            ratios |= {f"{of}{name}: {r['name']}": r["best_ms"] / ms for r in rows for ms in base}
+            case = name if options.model == "default" else f"{options.model}, {name}"
+            ratios |= {f"{case}: {r['name']}": r["best_ms"] / ms for r in rows for ms in base}
     _write(options, kind, results)
     if not ratios and (options.check or options.store):
         raise UserError(

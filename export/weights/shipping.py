@@ -303,18 +303,11 @@ LICENCES = {
 
 #: Sets without restrictions for weights: CC0 and CC-BY photographs, and generated drawings.
 FREE_SETS = {"free_photos_cc_by", "drawings"}
-#: The same with photographs under CC-BY-SA.
-ALL_FREE_SETS = FREE_SETS | {"free_photos"}
 _ALL_FREE = "Apache-2.0, like the code; commercial use is allowed."
 _OURS_FREE = "Apache-2.0 for what this project contributes."
 FREE_LICENCE = (
     f"{_ALL_FREE} Trained on photographs under CC0 and CC-BY, whose authors docs/free_photos.md "
     "credits: pass that page on"
-)
-ALL_FREE_LICENCE = (
-    f"{_ALL_FREE} Trained on photographs under CC0, CC-BY and CC-BY-SA, whose authors "
-    "docs/free_photos.md credits: pass that page on. Whether CC-BY-SA asks anything of weights is "
-    "unsettled"
 )
 RENOIR_LICENCE = (
     f"{_OURS_FREE} Trained on photographs under CC0 and CC-BY, whose authors docs/free_photos.md "
@@ -345,8 +338,6 @@ def licence_of(train: Mapping[str, Any]) -> str:
 def _licence_of_sets(names: set[str]) -> str:
     if names <= FREE_SETS and "free_photos_cc_by" in names:
         return FREE_LICENCE
-    if names <= ALL_FREE_SETS and "free_photos" in names:
-        return ALL_FREE_LICENCE
     if {"renoir", "free_photos_cc_by"} <= names <= FREE_SETS | {"renoir"}:
         return RENOIR_LICENCE
     restricted = names - FREE_SETS

@@ -220,18 +220,6 @@ def test_the_licence_knows_what_weights_started_from_and_who_taught_them(tmp_pat
     assert licence(free, init_from=str(run)) == licence_of(own)
 
 
-def test_the_licence_says_whether_photographs_under_share_alike_took_part():
-    assert "CC-BY-SA" not in licence("free_photos_cc_by:16,drawings:1")
-    for train in (
-        {"dataset": "free_photos:16,drawings:1"},
-        {"dataset": "free_photos", "init_from": "gradnet_tiny_color_blind"},
-    ):
-        found = licence_of(train)
-        assert found.startswith("Apache-2.0, like the code; commercial use is allowed.")
-        assert "under CC0, CC-BY and CC-BY-SA, whose authors docs/free_photos.md credits" in found
-    assert licence("free_photos,bsds500") == "the terms of the training images"
-
-
 def test_weights_of_bsds500_may_say_so_in_their_name(run, tmp_path):
     folder, _ = run
     metrics = [metrics_file(tmp_path, sha256_of(best_weights(folder)))]
