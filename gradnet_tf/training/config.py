@@ -188,8 +188,9 @@ class TrainConfig:
         checkpoint_every: steps between checkpoints.
         validate_every: steps between validations; each may update the best weights.
         workers: threads of the input pipeline; their number does not affect the examples.
-        init_from: trained weights of the same preset to start from (gradnet_small's also for
-            gradnet_small_level); anything that evaluate.py's --model takes.
+        init_from: trained weights of the same preset to start from, or of a narrower one
+            (gradnet_small's for gradnet_medium and gradnet_small_level); anything that
+            evaluate.py's --model takes.
         teacher: trained denoisers, separated by commas, whose mean estimate of each noisy crop
             becomes a part of its target in the main stage, where it surpasses the weights of
             --init_from; published weights too, anything that evaluate.py's --model takes.

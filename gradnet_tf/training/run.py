@@ -16,10 +16,11 @@ from gradnet_tf.loading.run_folder import MOST_CONFIG, best_weights, has_weights
 from gradnet_tf.models.presets import build_model, get_preset
 from gradnet_tf.training.checkpoints import CheckpointStore
 from gradnet_tf.training.config import TrainConfig
-from gradnet_tf.training.engines.choose_engine import make_engine
+from gradnet_tf.training.engines.choose_engine import make_engine, seed_initial_values
 from gradnet_tf.training.loop import run_stage
 from gradnet_tf.training.naive import given_naive, with_estimates
 from gradnet_tf.training.stage import warn_of_warmup
+from gradnet_tf.training.widening import widened_weights
 from gradnet_tf.training.workers.cluster import cluster_for
 from gradnet_tf.utils.console import note
 from gradnet_tf.utils.containers import read_json
@@ -220,6 +221,8 @@ def _naive_stage(config, make_batches, validation, workdir) -> tuple[Path | None
 def initial_weights(config, given=None) -> list[np.ndarray] | None:
     """Returns the weights of `--init_from` in Keras' order; `None` without the flag.
 
+    Those of a narrower GradNet are widened: see `widened_weights`.
+
     Args:
         config: a `TrainConfig`.
         given: the naive denoiser if it is not the preset's own (`training.naive.GivenNaive`).
@@ -239,8 +242,9 @@ def initial_weights(config, given=None) -> list[np.ndarray] | None:
             "Expected the name of weights, a run folder or a .keras file."
         )
     naive = given.build("float32") if given else None
+    seed_initial_values(config.seed)
     fresh = build_model(config.preset, config.channels, naive=naive, joint=config.joint)
-    weights = denoiser.model.get_weights()
+    weights = widened_weights(denoiser.model, fresh) or denoiser.model.get_weights()
     if getattr(fresh, "takes_level", False) and not getattr(denoiser.model, "takes_level", False):
         # A network that is not told the level is one that ignores it.
         place = next(i for i, each in enumerate(fresh.weights) if each is fresh.level)

@@ -87,7 +87,12 @@ BY_HAND = {
         3: dncnn(12, 5, 32) + gradnet(12, 52, 2, 3),
         1: dncnn(4, 5, 32) + gradnet(4, 60, 2, 3),
     },
-    # The same, and a number for each of the 52 or 60 shallow features.
+    # 84 + 12 = 92 + 4 = 96 channels on 2×2 blocks.
+    "gradnet_medium": {
+        3: dncnn(12, 5, 32) + gradnet(12, 84, 2, 3),
+        1: dncnn(4, 5, 32) + gradnet(4, 92, 2, 3),
+    },
+    # gradnet_small, and a number for each of the 52 or 60 shallow features.
     "gradnet_small_level": {
         3: dncnn(12, 5, 32) + gradnet(12, 52, 2, 3) + 52,
         1: dncnn(4, 5, 32) + gradnet(4, 60, 2, 3) + 60,

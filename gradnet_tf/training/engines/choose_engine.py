@@ -39,16 +39,22 @@ def make_engine(config, build: Callable):
 
     A run's initial values depend only on its seed and its backend.
     """
-    backend = backend_name()
-    if backend == "jax":
+    seed_initial_values(config.seed)
+    if backend_name() == "jax":
+        from gradnet_tf.training.engines.engine_jax import JaxEngine as Engine
+    else:
+        from gradnet_tf.training.engines.engine_tensorflow import TensorFlowEngine as Engine
+    return Engine(config, build)
+
+
+def seed_initial_values(seed: int) -> None:
+    """Makes the initial values of the networks built from now on depend on `seed` alone."""
+    if backend_name() == "jax":
         # Keras' initializers get their seeds from `random`; `keras.utils.set_random_seed` would
         # import TensorFlow if it is installed.
-        random.seed(config.seed)
-        np.random.seed(config.seed)
-        from gradnet_tf.training.engines.engine_jax import JaxEngine as Engine
+        random.seed(seed)
+        np.random.seed(seed)
     else:
         import keras
 
-        keras.utils.set_random_seed(config.seed)
-        from gradnet_tf.training.engines.engine_tensorflow import TensorFlowEngine as Engine
-    return Engine(config, build)
+        keras.utils.set_random_seed(seed)
