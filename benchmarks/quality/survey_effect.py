@@ -12,6 +12,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
+from gradnet_tf import weights
 from gradnet_tf.utils.command import run_script
 from gradnet_tf.utils.errors import UserError
 from gradnet_tf.utils.options import CommandLine, Given, option
@@ -104,8 +105,9 @@ def main(given: Given) -> None:
             raise UserError(f"--sets: expected NAME or NAME:σ. Received: {text}.") from None
         image_set = find_dataset(name, options.data_dir, None, options.max_images)
         require_fitting_noise(image_set, sigma)
-        gray = image_set.channels == 1 and options.model == "default"
-        model = "gradnet_small_gray_blind" if gray else options.model
+        model = options.model
+        if image_set.channels == 1 and model == "default":
+            model, _, _ = weights.partners(weights.DEFAULT, model)
         denoiser = load_denoiser(model, runtime=options.runtime)
         found = effect(denoiser, image_set, sigma, options.max_images)
         print(

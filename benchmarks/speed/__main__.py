@@ -37,7 +37,8 @@ class Options:
     """The command's options.
 
     Attributes:
-        model: name of shipped weights.
+        model: name of shipped weights (default: gradnet_small_color_blind; with --photos those that
+            `gradnet denoise` takes by itself, gradnet_small_color_real).
         sides: sides of square pictures, which are run whole.
         megapixels: size of a picture that is run in tiles; 0 for none.
         photos: megapixels of photographs; instead of pictures in memory, whole programs are timed
@@ -52,7 +53,7 @@ class Options:
         store: replace the stored ratios of this kind of processor.
     """
 
-    model: str = "default"
+    model: str | None = None
     sides: tuple[int, ...] = option((256, 1024), least=16, most=8192)
     megapixels: float = option(0.0, least=0.0, most=200.0)
     photos: tuple[float, ...] = option((), least=0.01)
@@ -69,6 +70,8 @@ COMMAND_LINE = CommandLine(Options)
 #: Ratios of an earlier run by kind of processor, and by what part more is slower than chance.
 STORED, _TOLERANCE = Path(__file__).with_name("ratios.json"), 0.1
 _PEAK_SIDE = 2048
+#: The weights whose ratios are stored.
+MODEL = "gradnet_small_color_blind"
 
 
 def time_all(model: str, side: int, height: int, rounds: int, threads: int, seconds: float) -> dict:
@@ -203,23 +206,24 @@ def main(given: Given) -> int:
     if options.megapixels:
         width = round((1.5e6 * options.megapixels) ** 0.5)
         sizes.append((width, round(width / 1.5)))
+    model = options.model or MODEL
     results, ratios = {}, {}
     for threads in options.threads:
         for width, height in sizes:
             name = f"{width}x{height}, {threads} threads"
             limits = (options.rounds, threads, options.seconds)
-            arguments = (options.model, width, height, *limits)
+            arguments = (model, width, height, *limits)
             found = in_own_process("benchmarks.speed.__main__:time_all", *arguments)
             rows = table(found, width * height)
             results[name] = rows
             _print(name, kind, rows, found)
             base = [row["best_ms"] for row in rows if row["name"] == "litert float32"]
-            case = name if options.model == "default" else f"{options.model}, {name}"
+            case = name if model == MODEL else f"{model}, {name}"
             ratios |= {f"{case}: {r['name']}": r["best_ms"] / ms for r in rows for ms in base}
     _write(options, kind, results)
     if not ratios and (options.check or options.store):
         raise UserError(
-            f"--check and --store compare with LiteRT's float32, and {options.model} does not run "
+            f"--check and --store compare with LiteRT's float32, and {model} does not run "
             "in it here.\nInstall ai-edge-litert, or give weights that have a .tflite file."
         )
     stored = json.loads(STORED.read_text("utf-8")) if STORED.is_file() else {}

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.measuring import ROOT, in_own_process
+from gradnet_tf import weights
 from gradnet_tf.runtimes.choose_runtime import COMPUTES, is_installed
 from gradnet_tf.utils.console import note
 from gradnet_tf.utils.errors import UserError
@@ -89,13 +90,18 @@ PEERS: dict[str, tuple[Callable[[np.ndarray], np.ndarray], str]] = {
 }
 
 
-def commands(model: str, source: Path, target: Path) -> dict[str, list[str]]:
+def commands(model: str | None, source: Path, target: Path) -> dict[str, list[str]]:
     """Returns the arguments of every program that is installed, by name; ours first.
 
-    The first is `gradnet denoise` with its default settings, if the model is the default.
+    Args:
+        model: name of shipped weights; `None` for the choice of `gradnet denoise`, which takes the
+            camera weights for the photograph of `time_programs`.
+        source: the photograph.
+        target: folder of the results.
     """
     denoise = ["-m", "gradnet_tf", "denoise", str(source), f"--output={target}"]
-    first = denoise if model == "default" else [*denoise, f"--model={model}"]
+    first = [*denoise, f"--model={model}"] if model else denoise
+    named = [*denoise, f"--model={model or weights.CAMERA}"]
     found = {"gradnet denoise": first}
     if is_installed("litert"):
         found["gradnet denoise, LiteRT alone"] = [*first, "--runtime=litert"]
@@ -103,18 +109,20 @@ def commands(model: str, source: Path, target: Path) -> dict[str, list[str]]:
         for precision in COMPUTES[runtime]:
             if is_installed(runtime) and not precision.startswith("mixed"):
                 choice = [f"--runtime={runtime}", f"--precision={precision}"]
-                found[f"… {runtime} {precision}"] = [*denoise, f"--model={model}", *choice]
+                found[f"… {runtime} {precision}"] = [*named, *choice]
     for name, (_, package) in PEERS.items():
         if importlib.util.find_spec(package):
             found[name] = ["-m", "benchmarks.speed.programs", name, str(source), str(target)]
     return found
 
 
-def time_programs(model: str, megapixels: float, rounds: int, seconds: float) -> dict[str, dict]:
+def time_programs(
+    model: str | None, megapixels: float, rounds: int, seconds: float
+) -> dict[str, dict]:
     """Times whole programs in turn on a generated JPEG, each run in a process of its own.
 
     Args:
-        model: name of shipped weights.
+        model: see `commands`.
         megapixels: size of the photograph.
         rounds: times that each is timed, after a first run that is not.
         seconds: time after which no further round begins.

@@ -126,7 +126,7 @@ def test_a_program_that_fails_is_named_and_left_out(tmp_path, monkeypatch, capsy
         }
 
     monkeypatch.setattr(programs, "commands", stand_in)
-    cases = programs.time_programs("default", 0.01, 2, 60.0)
+    cases = programs.time_programs(None, 0.01, 2, 60.0)
     assert list(cases) == ["gradnet denoise"]
     assert len(cases["gradnet denoise"]["seconds"]) == 2
     assert min(cases["gradnet denoise"]["memory"]) > 1e6
@@ -135,11 +135,11 @@ def test_a_program_that_fails_is_named_and_left_out(tmp_path, monkeypatch, capsy
 
 
 def test_the_command_as_it_is_has_no_switches(tmp_path):
-    found = programs.commands("default", tmp_path / "a.jpg", tmp_path / "out")
+    found = programs.commands(None, tmp_path / "a.jpg", tmp_path / "out")
     plain = ["-m", "gradnet_tf", "denoise", str(tmp_path / "a.jpg"), f"--output={tmp_path}/out"]
     assert next(iter(found.items())) == ("gradnet denoise", plain)
     assert found["gradnet denoise, LiteRT alone"] == [*plain, "--runtime=litert"]
-    exact = [*plain, "--model=default", "--runtime=keras", "--precision=float32"]
+    exact = [*plain, "--model=gradnet_small_color_real", "--runtime=keras", "--precision=float32"]
     assert found["… keras float32"] == exact
     named = programs.commands("gradnet_tiny", tmp_path / "a.jpg", tmp_path / "out")
     assert named["gradnet denoise"] == [*plain, "--model=gradnet_tiny"]
