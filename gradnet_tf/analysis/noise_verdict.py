@@ -12,13 +12,13 @@ with white noise, PolyU and RENOIR; docs/noise.md has the counts. What separates
 
 import dataclasses
 
+from gradnet_tf import weights
 from gradnet_tf.analysis.noise_analysis import PLACE, NoiseAnalysis
 
 #: The kinds of verdicts.
 CLEAN, WHITE, CAMERA, UNKNOWN = "clean", "white", "camera", "unknown"
 #: Weights for white noise and for a camera's, by the number of channels.
-COLOR_MODELS = {WHITE: "gradnet_small_color_blind", CAMERA: "gradnet_small_color_real"}
-GRAY_MODEL = "gradnet_small_gray_blind"
+COLOR_MODELS = {WHITE: weights.DEFAULT, CAMERA: weights.CAMERA}
 
 # Measured correlation lengths of white noise are less: a little structure is left.
 _WHITE_LENGTH = 0.45
@@ -64,7 +64,7 @@ def judge_noise(analysis: NoiseAnalysis) -> NoiseVerdict:
     color = analysis.chroma_share is not None
     model = None
     if kind in (WHITE, CAMERA):
-        model = COLOR_MODELS[kind] if color else GRAY_MODEL
+        model = COLOR_MODELS[kind] if color else weights.GRAY
     lines = () if kind == UNKNOWN else _details(analysis, kind)
     if model:
         lines += (f"recommended: --model={model} --strength=1",)

@@ -150,7 +150,7 @@ class Comparison:
 def compare(photo: Photo, after: np.ndarray) -> Comparison:
     """Compares a photograph with its denoised pixels, which are shaped like its own."""
     view = view_of(photo)
-    alpha = photo.alpha
+    alpha = None if photo.is_opaque else photo.alpha
     small_alpha = None if alpha is None else shrink(alpha[..., None], LARGEST)[..., 0]
     small = [
         upright(view.show(shrink(pixels, LARGEST), small_alpha), view.orientation)
@@ -167,7 +167,7 @@ def compare(photo: Photo, after: np.ndarray) -> Comparison:
         *pair[0].shape[:2],
         kind_of(photo),
         view.gain,
-        noise_levels(photo.pixels, after),
+        noise_levels(photo.visible(photo.pixels), photo.visible(after)),
         small[0].shape[:2],
         *(encode(np.ascontiguousarray(image), ".jpg", _QUALITY) for image in small),
         tuple(crops),
@@ -179,7 +179,9 @@ def kind_of(photo: Photo) -> str:
     bits = photo.pixels.dtype.itemsize * 8
     depth = f"{bits}-bit" + (" float" if photo.pixels.dtype.kind == "f" else "")
     colors = "gray" if photo.pixels.shape[2] == 1 else "RGB"
-    return f"{depth} {colors}" + ("" if photo.alpha is None else " with alpha")
+    if photo.alpha is None:
+        return f"{depth} {colors}"
+    return f"{depth} {colors} with {'a further channel' if photo.is_opaque else 'alpha'}"
 
 
 def noise_levels(before: np.ndarray, after: np.ndarray) -> tuple[float, float]:

@@ -226,12 +226,14 @@ def _denoise(arguments: argparse.Namespace) -> int:
     load = functools.partial(wanted.load, model=model)
     _check_sigma(wanted, info)
     if arguments.preview or arguments.detail or arguments.mask:
-        from gradnet_tf.steering.texture import steered
+        from gradnet_tf.steering.texture import read_steering, steered
 
+        steering = read_steering(arguments.detail, arguments.mask, wanted.max_megapixels)
         if arguments.preview:
-            # The sheet blends itself.
+            # The sheet blends and steers itself.
             load = functools.partial(dataclasses.replace(wanted, strength=1.0).load, model=model)
-        load = steered(load, arguments.detail, arguments.mask, wanted.max_megapixels)
+        else:
+            load = steered(load, steering)
         settings |= {"detail": arguments.detail, "mask": arguments.mask}
     if arguments.mask:
         settings["mask_sha256"] = sha256_of(arguments.mask)
@@ -249,7 +251,8 @@ def _denoise(arguments: argparse.Namespace) -> int:
 
         require_writable(plan.folder, f"--output={plan.folder}")
         plan.tell()
-        found = write_previews(plan.jobs, load, wanted.overwrite, wanted.max_megapixels)
+        limits = wanted.overwrite, wanted.max_megapixels
+        found = write_previews(plan.jobs, load, *limits, steering)
         return EXIT_SOME_FAILED if plan.failures else found
     if is_stream:
         return denoise_stream(sys.stdin.buffer, sys.stdout.buffer, load, options)

@@ -441,9 +441,12 @@ class _Run:
         modified = None
         with contextlib.suppress(OSError):  # Scans and screenshots have no other date.
             modified = os.stat(job.source).st_mtime_ns
-        announce = functools.partial(
-            self._earlier.announce, job.target, data, self._inputs, weights
-        )
+
+        def announce():
+            if self._is_skipped(job) or self._is_foreign(job):  # It came during the run.
+                raise UserError(f"{job.target} {FOREIGN}")
+            self._earlier.announce(job.target, data, self._inputs, weights)
+
         status = write_file(job.target, data, announce, modified)
         seconds += time.perf_counter() - start
         if self._report:

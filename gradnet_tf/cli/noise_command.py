@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from gradnet_tf.cli.file_stages import FAILURES
 from gradnet_tf.images import MAX_MEGAPIXELS
 from gradnet_tf.utils.errors import EXIT_OK, EXIT_SOME_FAILED, UserError
 from gradnet_tf.utils.files import require_writable
@@ -58,12 +59,15 @@ def noise(arguments: argparse.Namespace) -> int:
     for path, page in zip(photos, pages, strict=True):
         try:
             photo = read_photo(path, options.max_megapixels)
-            analysis = analyse_noise(photo.array)
+            pixels = photo.visible(photo.pixels)
+            analysis = analyse_noise(pixels)
             verdict = judge_noise(analysis)
             if page is not None:
-                _draw(page, path, photo.array, analysis, verdict)
-        except UserError as error:
-            print(f"error: {error}", file=sys.stderr)
+                _draw(page, path, pixels, analysis, verdict)
+        except FAILURES as error:
+            reason = str(error).strip() or type(error).__name__
+            reason = reason if str(path) in reason else f"{path}: {reason}"
+            print(f"error: {reason}", file=sys.stderr)
             failed += 1
             continue
         if options.json:

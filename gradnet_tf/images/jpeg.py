@@ -17,7 +17,7 @@ from collections.abc import Iterator
 
 import cv2
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageFile
 
 from gradnet_tf.images import tiff_tags
 from gradnet_tf.images.photo import CREDENTIALS, Photo, require_size, without_provenance
@@ -149,7 +149,8 @@ def write(photo: Photo, quality: int | None) -> bytes:
     options = {"quality": quality} if quality else {"qtables": _tables(photo.metadata["tables"])}
     if not gray:
         options["subsampling"] = photo.metadata["subsampling"]
-    image.save(target, "JPEG", progressive=photo.metadata["progressive"], **options)
+    with _room_for(photo.array):
+        image.save(target, "JPEG", progressive=photo.metadata["progressive"], **options)
     encoded = target.getvalue()
     segments, scan = jpeg_segments(encoded)
     # The JFIF header of the input, if any, replaces the encoder's.
@@ -164,6 +165,25 @@ def write(photo: Photo, quality: int | None) -> bytes:
             parts.append(struct.pack(">BBH", 0xFF, marker, len(content) + 2) + content)
             position += len(parts[-1])
     return b"".join([*parts, encoded[scan:], photo.metadata["behind"]])
+
+
+@contextlib.contextmanager
+def _room_for(array: np.ndarray) -> Iterator[None]:
+    """Lets Pillow encode noise, too: it gives libjpeg one buffer for a whole progressive picture.
+
+    Its own size is a byte per pixel or two, and noise at a high quality takes more; ImageFile's
+    limit, which is of the whole process, makes it larger.
+    """
+    with _room_lock:
+        before = ImageFile.MAXBLOCK
+        ImageFile.MAXBLOCK = max(before, 2 * array.size + 2**16)
+        try:
+            yield
+        finally:
+            ImageFile.MAXBLOCK = before
+
+
+_room_lock = threading.Lock()
 
 
 def _side_data(

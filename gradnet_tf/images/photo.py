@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from gradnet_tf.images import MAX_MEGAPIXELS
+from gradnet_tf.images.channels import fill_hidden
 from gradnet_tf.utils.errors import UserError
 
 #: Note for a manifest that contains the hash of the old pixels.
@@ -23,9 +24,10 @@ CREDENTIALS = "the content credentials (C2PA), which were signed for the old pix
 #: levels of 255.
 _BLOCK, _MOST_BLOCKS, _FLAT, _SMOOTHEST, _VISIBLE_LEVEL = 8, 2**14, 1.001, 0.2, 2.5
 
-# Where XMP points at a manifest: an attribute or an element, dcterms:provenance.
+# Where XMP points at a manifest: an attribute or an element, dcterms:provenance. A run of blanks is
+# tried from its beginning only; from each of its bytes, a million of them would take hours.
 _PROVENANCE = re.compile(
-    rb"""\s+[A-Za-z_][\w.-]{0,40}:provenance\s{0,9}=\s{0,9}("[^"]*"|'[^']*')"""
+    rb"""(?<!\s)\s+[A-Za-z_][\w.-]{0,40}:provenance\s{0,9}=\s{0,9}("[^"]*"|'[^']*')"""
     rb"""|<([A-Za-z_][\w.-]{0,40}:provenance)\b[^<>]*(/>|>[^<]*</\2\s{0,9}>)"""
 )
 
@@ -79,11 +81,24 @@ class Photo:
         channels = self.pixels.shape[-1]
         return denoise(self.pixels if self.is_opaque else self.array)[..., :channels]
 
+    def visible(self, pixels: np.ndarray) -> np.ndarray:
+        """Returns the part of pixels, shaped like `self.pixels`, that holds all visible ones.
+
+        To measure: what is behind transparent pixels is replaced by what is around them.
+        """
+        shown = None if self.is_opaque or self.alpha is None else self.alpha > 0
+        if shown is None or shown.all() or not shown.any():
+            return pixels
+        part = tuple(
+            slice(int(places.min()), int(places.max()) + 1) for places in np.nonzero(shown)
+        )
+        return fill_hidden(pixels[part], shown[part])
+
     def remaining_noise(self, pixels: np.ndarray) -> tuple[float, float] | None:
         """Returns the noise levels before and after if most of the noise remains in `pixels`.
 
-        Measured in the smoothest fifth of the blocks that are not flat: elsewhere, texture counts
-        as noise. In pictures that are textured everywhere it still does.
+        Measured in the smoothest fifth of the blocks that are visible and not flat: elsewhere,
+        texture counts as noise. In pictures that are textured everywhere it still does.
 
         Args:
             pixels: the denoised pixels.
@@ -105,6 +120,10 @@ class Photo:
             if moving is None:
                 columns = blocks.reshape(*blocks.shape[:2], _BLOCK * _BLOCK, -1)
                 moving = np.ptp(columns, axis=2).max(-1) > _FLAT
+                if self.alpha is not None and not self.is_opaque:
+                    hidden = (self.alpha == 0)[: height * _BLOCK, : width * _BLOCK]
+                    hidden = hidden.reshape(height, _BLOCK, width, _BLOCK)[::step]
+                    moving &= ~hidden.any(axis=(1, 3))
             blocks = blocks.reshape(*blocks.shape[:3], _BLOCK, -1)
             upper, lower = blocks[:, :, ::2], blocks[:, :, 1::2]
             # The diagonal details of a Haar transform keep the σ of white noise.

@@ -24,6 +24,9 @@ from gradnet_tf.utils.files import write_file
 _ORIENTATION = 274  # EXIF's tag.
 #: Assumed megapixels per megabyte if no header can be read: between JPEG and PNG.
 _MEGAPIXELS_PER_MB = 1.0
+#: Of a file: the most that one pixel takes (64-bit floats, RGB and alpha), and all besides pixels,
+#: such as previews and the film that phones append.
+_BYTES_PER_PIXEL, _LARGEST_METADATA = 32, 500_000_000
 
 #: File suffixes of each format.
 _SUFFIXES = {
@@ -121,6 +124,8 @@ def decode_photo(data: bytes, name: str, max_megapixels: float = MAX_MEGAPIXELS)
             photo = _MODULES[format].read(data, format, max_megapixels)
         if photo.array.dtype.kind == "f":
             require_floats_in_range(photo.pixels)
+            if photo.alpha is not None and not np.isfinite(photo.alpha).all():
+                raise UserError("has an alpha channel with NaN or infinite values")
         return photo
     except UserError as error:
         raise UserError(f"{name} {error}") from error
@@ -143,15 +148,26 @@ def _reason(error: Exception) -> str:
     return text[:150]
 
 
-def read_bytes(path: str | os.PathLike) -> bytes:
-    """Returns the content of an image file; raises `UserError` if it cannot be read."""
+def read_bytes(path: str | os.PathLike, max_megapixels: float = MAX_MEGAPIXELS) -> bytes:
+    """Returns the content of an image file.
+
+    Raises:
+        UserError: it cannot be read, or is larger than a picture of `max_megapixels` can be.
+    """
+    most = _LARGEST_METADATA + max_megapixels * 1e6 * _BYTES_PER_PIXEL
     path = Path(path)
-    if path.is_dir():
-        raise UserError(f"{path} is a folder; expected an image file.")
     try:
+        if path.is_dir():
+            raise UserError(f"{path} is a folder; expected an image file.")
         # A pipe would wait, and a device such as /dev/zero never ends.
-        if not stat.S_ISREG(path.stat().st_mode):
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
             raise UserError(f"{path} is a pipe, a socket or a device; expected an image file.")
+        if status.st_size > most:
+            raise UserError(
+                f"{path} has {status.st_size / 1e9:.1f} GB; expected at most {most / 1e9:.1f} GB "
+                f"for {max_megapixels:g} megapixels (see --max-megapixels)."
+            )
         data = path.read_bytes()
     except FileNotFoundError:
         raise UserError(f"image file {path} does not exist.") from None
@@ -164,7 +180,7 @@ def read_bytes(path: str | os.PathLike) -> bytes:
 
 def read_photo(path: str | os.PathLike, max_megapixels: float = MAX_MEGAPIXELS) -> Photo:
     """Reads a photograph from a file; see `decode_photo`."""
-    return decode_photo(read_bytes(path), str(path), max_megapixels)
+    return decode_photo(read_bytes(path, max_megapixels), str(path), max_megapixels)
 
 
 def encode_photo(photo: Photo, quality: int | None = None) -> bytes:

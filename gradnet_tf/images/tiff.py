@@ -81,7 +81,7 @@ def read(data: bytes, format: str, max_megapixels: float) -> Photo:
         )
     array = array.reshape(shape)
     kept, lost = _side_data(layout, entries, previews)
-    inverted = photometric == _WHITE_IS_0 and array.dtype.kind == "u"
+    inverted = photometric == _WHITE_IS_0
     if inverted and not by_pillow:  # Pillow inverts the values itself.
         array = _inverted(array)
     extra_kind = number(_EXTRA, _UNSPECIFIED)
@@ -175,7 +175,12 @@ def write(photo: Photo, quality: int | None) -> bytes:
 
 
 def _inverted(array: np.ndarray) -> np.ndarray:
-    """Returns gray integers, with alpha or not, with black and white exchanged."""
+    """Returns gray integers, with alpha or not, with black and white exchanged.
+
+    Floats stay as they are, since 1 - (1 - x) is not x.
+    """
+    if array.dtype.kind == "f":
+        return array
     array = array.copy()
     array[..., 0] = np.iinfo(array.dtype).max - array[..., 0]
     return array

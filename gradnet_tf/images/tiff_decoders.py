@@ -70,12 +70,15 @@ def decode(
     plain = photometric not in (_COLOR_MAP, _YCBCR) and bits >= 8
     simple = compression in _TIFFFILE_DECODES and predictor in (_NONE, _HORIZONTAL)
     _require_whole_jpegs(data, layout, entries, compression)
-    # Pillow drops a fourth channel that is not alpha.
-    extra = photometric == _RGB and number(_SAMPLES, 1) == 4 and number(_EXTRA, 0) == 0
+    # Pillow drops a fourth channel that is not alpha, and empties a second one in its own plane.
+    samples = number(_SAMPLES, 1)
+    extra = samples == 2 or (photometric == _RGB and samples == 4 and number(_EXTRA, 0) == 0)
     simple = simple or (
         extra and compression in _OPENCV_DECODES and predictor in (_NONE, _HORIZONTAL)
     )
     if bits <= 8 and not (plain and simple):
+        if samples == 2 and number(_PLANAR, 1) == _SEPARATE:
+            raise UserError(_UNDECODED)
         return _by_pillow(data, layout, entries, photometric), True
     known = compression in _OPENCV_DECODES or not importlib.util.find_spec("imagecodecs")
     if known and (compression, predictor) != (_NONE, _NONE):

@@ -102,22 +102,31 @@ def read_directory(data: bytes, layout: Layout, start: int) -> tuple[dict[int, E
 
 
 def read_children(
-    data: bytes, layout: Layout, entries: Mapping[int, Entry], depth: int = 0
+    data: bytes,
+    layout: Layout,
+    entries: Mapping[int, Entry],
+    depth: int = 0,
+    seen: set[int] | None = None,
 ) -> dict[int, tuple]:
     """Returns the directories that a directory points to, as {tag: (entries, children)}.
 
-    Invalid pointers are ignored, since decoding the pixels does not need them.
+    Invalid pointers are ignored, since decoding the pixels does not need them. So are further
+    pointers to the same directory, with which a small file could become a large one.
     """
-    found = {}
+    found: dict[int, tuple] = {}
+    seen = set() if seen is None else seen
     for tag in POINTERS:
         if tag not in entries or depth > 2:
             continue
         try:
             start = layout.integers(entries[tag])[0]
+            if start in seen:
+                continue
+            seen.add(start)
             child, _ = read_directory(data, layout, start)
         except UserError:
             continue
-        found[tag] = (child, read_children(data, layout, child, depth + 1))
+        found[tag] = (child, read_children(data, layout, child, depth + 1, seen))
     return found
 
 

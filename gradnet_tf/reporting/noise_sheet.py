@@ -1,6 +1,7 @@
 """Draws what `gradnet noise` found, one page per photograph."""
 
 import contextlib
+import os
 
 import numpy as np
 
@@ -8,6 +9,7 @@ from gradnet_tf.analysis.noise_analysis import DISTANCES, PLACE, NoiseAnalysis
 from gradnet_tf.analysis.noise_verdict import NoiseVerdict
 from gradnet_tf.curves.curve_figure import PALETTE, STYLE
 from gradnet_tf.denoiser import to_unit
+from gradnet_tf.utils.console import NAME_ESCAPES
 from gradnet_tf.utils.errors import UserError, install_command
 
 #: Side of the crop that is shown, in pixels.
@@ -42,7 +44,10 @@ def draw_noise(name: str, image: np.ndarray, analysis: NoiseAnalysis, verdict: N
         ) from error
     with styles.context(["default", STYLE]):
         figure = Figure(figsize=(11.7, 8.3), dpi=110, layout="constrained")
-        figure.suptitle(f"{name}\n{verdict.text}", x=0.01, ha="left", fontsize=12)
+        # A name is no formula, and may have bytes that are no text.
+        name = os.fsencode(name).decode("utf-8", "replace").translate(NAME_ESCAPES)
+        title = f"{name}\n{verdict.text}"
+        figure.suptitle(title, x=0.01, ha="left", fontsize=12, parse_math=False)
         axes = figure.subplots(2, 3, width_ratios=(3, 3, 2))
         if analysis.blocks:
             _draw_levels(axes[0, 0], analysis)

@@ -19,7 +19,7 @@ from gradnet_tf.denoiser import Denoiser, Strength, finished
 from gradnet_tf.images import MAX_MEGAPIXELS
 from gradnet_tf.images.photo import Photo
 from gradnet_tf.images.photo_files import encode_photo, orientation_of, read_photo, upright
-from gradnet_tf.steering.preview_sheet import blended, choose_crop
+from gradnet_tf.steering.preview_sheet import choose_crop, shown_rgb
 from gradnet_tf.steering.texture import Steering
 from gradnet_tf.tiling.tiler import to_unit
 from gradnet_tf.utils.errors import UserError
@@ -46,7 +46,7 @@ def overview(photo: Photo, orientation: int) -> np.ndarray:
 
     shown = np.ascontiguousarray(upright(photo.pixels, orientation))
     scale = OVERVIEW / max(shown.shape[:2])
-    small = blended(shown, shown, 0.0)
+    small = shown_rgb(shown)
     if scale >= 1:
         return small
     size = [max(1, round(side * scale)) for side in shown.shape[1::-1]]
@@ -82,7 +82,7 @@ class Opened:
         )
         before = np.ascontiguousarray(noisy[part])
         after = _result(before, np.ascontiguousarray(denoised[part]), wanted, detail)
-        return blended(before, before, 0.0), blended(after, after, 0.0)
+        return shown_rgb(before), shown_rgb(after)
 
     def save(self, folder: Path, wanted: Strength, detail: float) -> Path:
         """Writes the whole result with the photograph's metadata; returns its path."""
@@ -122,7 +122,9 @@ def open_photo(
     tag = orientation_of(photo.encoded)
     rows, columns = choose_crop(upright(pixels, tag), CROP)
     center = (rows.start + rows.stop) // 2, (columns.start + columns.stop) // 2
-    before, after = (estimate_sigma(to_unit(part)) for part in (photo.pixels, pixels))
+    before, after = (
+        estimate_sigma(to_unit(photo.visible(part))) for part in (photo.pixels, pixels)
+    )
     height, width = upright(pixels, tag).shape[:2]
     text = (
         f"**{Path(path).name}**, {width} × {height} pixels, {photo.array.dtype}\n\n"

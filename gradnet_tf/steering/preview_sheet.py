@@ -1,6 +1,7 @@
 """`gradnet denoise --preview`: a sheet per photograph with several strengths side by side."""
 
 import collections
+import dataclasses
 import io
 import sys
 from collections.abc import Callable, Iterable
@@ -10,8 +11,9 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from gradnet_tf.denoiser import Strength, finished
 from gradnet_tf.images.photo_files import orientation_of, read_photo, upright
-from gradnet_tf.steering.texture import texture_weight
+from gradnet_tf.steering.texture import Steering, texture_weight
 from gradnet_tf.tiling.tiler import to_unit
 from gradnet_tf.utils.console import NAME_ESCAPES
 from gradnet_tf.utils.errors import EXIT_OK, EXIT_SOME_FAILED, UserError
@@ -48,15 +50,19 @@ def choose_crop(pixels: np.ndarray, side: int = SIDE) -> tuple[slice, slice]:
     return slice(place[0], place[0] + tall), slice(place[1], place[1] + wide)
 
 
-def blended(noisy: np.ndarray, denoised: np.ndarray, strength: float) -> np.ndarray:
-    """Returns 8-bit RGB of a share of the change; (H, W, 1 or 3) of any dtype to (H, W, 3)."""
-    before = to_unit(noisy)
-    shown = np.clip(before + np.float32(strength) * (to_unit(denoised) - before), 0.0, 1.0)
-    eight = np.rint(shown * 255).astype(np.uint8)
+def shown_rgb(pixels: np.ndarray) -> np.ndarray:
+    """Returns 8-bit RGB (H, W, 3) of a picture (H, W, 1 or 3) of any dtype."""
+    eight = np.rint(np.clip(to_unit(pixels), 0.0, 1.0) * 255).astype(np.uint8)
     return np.repeat(eight, 3, axis=-1) if eight.shape[-1] == 1 else eight
 
 
-def draw_sheet(noisy: np.ndarray, denoised: np.ndarray, title: str, side: int = SIDE) -> bytes:
+def draw_sheet(
+    noisy: np.ndarray,
+    denoised: np.ndarray,
+    title: str,
+    side: int = SIDE,
+    steering: Steering | None = None,
+) -> bytes:
     """Returns the sheet as PNG: the original and each of `STRENGTHS`, pixel by pixel.
 
     Args:
@@ -64,6 +70,7 @@ def draw_sheet(noisy: np.ndarray, denoised: np.ndarray, title: str, side: int = 
         denoised: the same at full strength.
         title: the first words of the line above.
         side: see `choose_crop`.
+        steering: what is done to the result of each strength.
     """
     rows, columns = choose_crop(denoised, side)
     parts = [(f"strength {strength:g}", strength) for strength in STRENGTHS]
@@ -80,7 +87,11 @@ def draw_sheet(noisy: np.ndarray, denoised: np.ndarray, title: str, side: int = 
     for number, (caption, strength) in enumerate([("original", 0.0), *parts]):
         left = _GAP + number % across * step
         top = _CAPTION + number // across * (_CAPTION + tall + _GAP)
-        part = blended(noisy[rows, columns], denoised[rows, columns], strength)
+        shown = noisy
+        if strength:
+            shown = finished(Strength(strength).blend(noisy, to_unit(denoised)), noisy, Strength())
+            shown = shown if steering is None else steering(noisy, shown)
+        part = shown_rgb(shown[rows, columns])
         sheet.paste(Image.fromarray(part), (left, top + _CAPTION))
         draw.text((left, top + 5), caption, "black", font)
     stream = io.BytesIO()
@@ -89,7 +100,11 @@ def draw_sheet(noisy: np.ndarray, denoised: np.ndarray, title: str, side: int = 
 
 
 def write_previews(
-    jobs: Iterable[Any], load: Callable[..., Any], overwrite: bool, max_megapixels: float
+    jobs: Iterable[Any],
+    load: Callable[..., Any],
+    overwrite: bool,
+    max_megapixels: float,
+    steering: Steering | None = None,
 ) -> int:
     """Writes TARGET_preview.png for each job of a plan; a failure does not stop the rest.
 
@@ -100,6 +115,7 @@ def write_previews(
         load: returns a function from a photograph's pixels to those at full strength.
         overwrite: replace earlier sheets instead of skipping them.
         max_megapixels: larger photographs are refused.
+        steering: what is done to the result of each strength.
 
     Returns:
         The exit code: 0, or 1 if a file failed.
@@ -119,7 +135,10 @@ def write_previews(
             denoise = denoise or load()
             tag = orientation_of(photo.encoded)
             pair = (upright(each, tag) for each in (photo.pixels, photo.denoised(denoise)))
-            sheet = draw_sheet(*pair, job.source.name)
+            turned = steering
+            if steering is not None and steering.mask is not None:
+                turned = dataclasses.replace(steering, mask=upright(steering.mask, tag))
+            sheet = draw_sheet(*pair, job.source.name, steering=turned)
             write_file(target, sheet)
             record(target)
         except (OSError, UserError, MemoryError) as error:

@@ -103,16 +103,12 @@ def read_mask(path: str, option: str, max_megapixels: float = MAX_MEGAPIXELS) ->
     return np.clip(pixels.mean(axis=-1, dtype=np.float32), 0.0, 1.0)
 
 
-def steered(
-    load: Callable[..., Any],
-    detail: float,
-    mask: str | None,
-    max_megapixels: float = MAX_MEGAPIXELS,
-) -> Callable[..., Any]:
-    """Returns a loader like `load` whose denoiser applies `--detail` and `--mask`.
+def read_steering(
+    detail: float, mask: str | None, max_megapixels: float = MAX_MEGAPIXELS
+) -> Steering:
+    """Returns what `--detail` and `--mask` ask for.
 
     Args:
-        load: returns a function from a photograph's pixels to denoised pixels.
         detail: see `Steering`.
         mask: path of a picture: white is denoised, black is kept.
         max_megapixels: a larger mask is refused.
@@ -122,7 +118,16 @@ def steered(
     """
     name = f"--mask={mask}"
     read = None if mask is None else read_mask(mask, name, max_megapixels)
-    steering = Steering(detail, read, name)
+    return Steering(detail, read, name)
+
+
+def steered(load: Callable[..., Any], steering: Steering) -> Callable[..., Any]:
+    """Returns a loader like `load` whose denoiser applies `steering`.
+
+    Args:
+        load: returns a function from a photograph's pixels to denoised pixels.
+        steering: what to do to them.
+    """
 
     def load_steered(*arguments: Any, **more: Any) -> Callable[[np.ndarray], np.ndarray]:
         denoise = load(*arguments, **more)

@@ -12,8 +12,9 @@ from gradnet_tf.utils.files import sha256_of
 #: The folder of the files.
 FOLDER = Path(__file__).parent
 
-#: The weights that `--model=default` means.
+#: The weights that `--model=default` means, and those for gray pictures in their place.
 DEFAULT = "gradnet_small_color_blind"
+GRAY = "gradnet_small_gray_blind"
 #: The name that means `DEFAULT`, or `CAMERA` for pictures with a camera's noise.
 AUTO = "auto"
 CAMERA = "gradnet_small_color_real"

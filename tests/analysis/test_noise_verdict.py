@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from test_noise_analysis import CLEAN, draws, scene
 
-from gradnet_tf import analyse_noise, judge_noise
+from gradnet_tf import analyse_noise, judge_noise, weights
 from gradnet_tf.degradations.camera import Response
 from gradnet_tf.degradations.correlated import add_correlated_noise
 from gradnet_tf.degradations.photograph import CameraSettings, noise_profile, photograph
@@ -23,9 +23,7 @@ def test_clean_pictures_are_called_clean():
     assert verdict.text == "clean: no noise to remove"
 
 
-@pytest.mark.parametrize(
-    ("channels", "model"), [(1, "gradnet_small_gray_blind"), (3, "gradnet_small_color_blind")]
-)
+@pytest.mark.parametrize(("channels", "model"), [(1, weights.GRAY), (3, weights.DEFAULT)])
 @pytest.mark.parametrize("sigma", [3, 15, 50])
 def test_white_noise_is_called_white(sigma, channels, model):
     verdict = judge(add_correlated_noise(scene(channels=channels), draws(), sigma, 0))

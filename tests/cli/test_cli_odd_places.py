@@ -10,7 +10,7 @@ import pytest
 from denoise_case import gradnet
 from photo_samples import by_opencv, by_pillow, noise
 
-from gradnet_tf import read_photo, write_photo
+from gradnet_tf import read_photo, weights, write_photo
 from gradnet_tf.denoiser import Denoiser
 from gradnet_tf.tiling.tile_config import TileConfig
 from gradnet_tf.utils.errors import UserError
@@ -98,4 +98,4 @@ def test_the_report_of_a_rerun_names_the_gray_weights(tmp_path):
     command = ("denoise", tmp_path / "grey.png", "--output", tmp_path / "out")
     for name in ("first.html", "again.html"):
         assert gradnet(*command, "--report", tmp_path / name) == 0
-        assert "gradnet_small_gray_blind" in (tmp_path / name).read_text("utf-8")
+        assert weights.GRAY in (tmp_path / name).read_text("utf-8")

@@ -285,3 +285,21 @@ def test_inputs_may_stand_on_both_sides_of_an_option(photos, tmp_path, capsys):
     assert names(output) == ["a.jpg", "c.webp"]
     assert denoise(photos / "a.jpg", *flags, "--overwite", photos / "c.webp") == 2
     assert "Did you mean --overwrite?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_file_that_appears_during_the_run_is_not_replaced(tmp_path, capsys, overwrite):
+    source, output = tmp_path / "in", tmp_path / "out"
+    source.mkdir()
+    for name in ("a.png", "b.png"):
+        (source / name).write_bytes(files.by_opencv(files.noise(9, 7, 3), ".png"))
+
+    def load(_):
+        output.mkdir(exist_ok=True)
+        (output / "b.png").write_bytes(b"mine")
+        return negative
+
+    options = FileOptions(settings={"strength": 1.0}, overwrite=overwrite)
+    assert denoise_files(plan_jobs([source], output), load, options) == 1
+    assert (output / "b.png").read_bytes() == b"mine" and (output / "a.png").stat().st_size > 50
+    assert "b.png exists and is not a result of this command" in capsys.readouterr().err

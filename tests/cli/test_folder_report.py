@@ -21,6 +21,7 @@ from gradnet_tf.cli.before_after import (
     shrink,
     view_of,
 )
+from gradnet_tf.images.photo import Photo
 from gradnet_tf.images.photo_files import decode_photo, read_photo, upright
 
 
@@ -288,3 +289,14 @@ def test_the_report_of_an_interrupted_run_lists_the_skipped_files(photos, tmp_pa
     page = read_page(tmp_path / "r.html")
     assert "0 written, 1 skipped, 0 failed, interrupted" in page.text
     assert "1 skipped" in re.sub(r"\s+", " ", page.text) and "made earlier" in page.text
+
+
+@pytest.mark.parametrize("is_opaque", [True, False])
+def test_a_channel_that_is_not_alpha_hides_nothing(is_opaque):
+    array = np.full((40, 50, 4), 100, np.uint8)
+    array[..., 3] = 0
+    photo = Photo(array, "tiff", b"", is_opaque=is_opaque)
+    found = compare(photo, photo.pixels)
+    shown = np.asarray(Image.open(io.BytesIO(found.after)))
+    assert (abs(shown.astype(int) - 100).max() < 4) == is_opaque
+    assert found.kind == "8-bit RGB with " + ("a further channel" if is_opaque else "alpha")

@@ -1,11 +1,13 @@
 """`gradnet noise`: text, JSON, and a page per photograph."""
 
 import json
+import shutil
 
 import cv2
 import numpy as np
 import pytest
 
+from gradnet_tf import weights
 from gradnet_tf.cli import main as cli
 
 
@@ -26,7 +28,7 @@ def test_it_says_what_each_photograph_has(photos, capsys):
     assert cli.main(["noise", *photos]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith(f"{photos[0]}: white noise, σ ≈ ")
-    assert lines[3] == "  recommended: --model=gradnet_small_color_blind --strength=1"
+    assert lines[3] == f"  recommended: --model={weights.DEFAULT} --strength=1"
     assert lines[4:] == [
         f"{photos[1]}: clean: no noise to remove",
         "  recommended: leave it as it is",
@@ -106,3 +108,35 @@ def test_json_is_json_whatever_the_name(tmp_path, capsys):
     path = photo(tmp_path / "c\x7f\x85ä.png", 20)
     assert cli.main(["noise", "--json", path]) == 0
     assert json.loads(capsys.readouterr().out)["file"] == path
+
+
+@pytest.mark.parametrize("name", ["cost$^$x.png", "\udcff\udcfe.png"])
+def test_a_page_has_any_name(tmp_path, name, capsys):
+    pytest.importorskip("matplotlib")
+    path = tmp_path / name
+    try:
+        shutil.copy(photo(tmp_path / "plain.png", 20), path)
+    except (OSError, UnicodeError):
+        pytest.skip("the file system does not take this name")
+    assert cli.main(["noise", "--output", str(tmp_path / "sheet.png"), str(path)]) == 0
+    assert cv2.imread(str(tmp_path / "sheet.png")) is not None
+
+
+def test_a_name_that_is_too_long_does_not_stop_the_others(photos, capsys):
+    assert cli.main(["noise", "x" * 300 + ".jpg", photos[1]]) == 1
+    printed = capsys.readouterr()
+    assert "xxx" in printed.err and "clean" in printed.out
+
+
+def test_only_what_is_visible_is_measured(tmp_path, capsys):
+    """The colors that an editor leaves behind transparent pixels are no part of a picture."""
+    pixels = cv2.imread(photo(tmp_path / "noisy.png", 20, 320))
+    alpha = np.zeros((*pixels.shape[:2], 1), np.uint8)
+    alpha[100:260, 100:260] = 255
+    cut = np.where(alpha > 0, pixels, 0).astype(np.uint8)
+    cv2.imwrite(str(tmp_path / "cut.png"), np.concatenate([cut, alpha], 2))
+    cv2.imwrite(str(tmp_path / "visible.png"), pixels[100:260, 100:260])
+    names = [str(tmp_path / name) for name in ("cut.png", "visible.png")]
+    assert cli.main(["noise", "--json", *names]) == 0
+    cut, visible = map(json.loads, capsys.readouterr().out.splitlines())
+    assert cut["sigma"] == visible["sigma"] == pytest.approx(20, rel=0.15)

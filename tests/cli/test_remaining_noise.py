@@ -152,3 +152,12 @@ def test_the_report_shows_the_notes_of_each_file(tmp_path, capsys):
         "14 bytes behind the picture",
     ):
         assert text in told and page.count(text) == 2
+
+
+def test_what_is_behind_transparent_pixels_does_not_count():
+    before = noisy(20)
+    alpha = np.zeros((96, 120, 1), np.uint8)
+    alpha[40:64, 40:72] = 255
+    after = np.where(alpha > 0, np.rint(np.clip(scene(), 0, 1) * 255), before).astype(np.uint8)
+    assert Photo(before, "png", b"").remaining_noise(after) is not None
+    assert Photo(np.concatenate([before, alpha], 2), "png", b"").remaining_noise(after) is None

@@ -76,11 +76,11 @@ def test_the_naive_estimate_is_that_of_the_weights_that_denoise(auto):
 
 def test_partners_are_the_shipped_weights_beside_folders_of_their_names(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for name in (weights.CAMERA, "gradnet_small_gray_blind", weights.DEFAULT):
+    for name in (weights.CAMERA, weights.GRAY, weights.DEFAULT):
         (tmp_path / name).mkdir()
     denoiser = Denoiser()
     assert denoiser.for_camera().name == weights.CAMERA
-    assert denoiser.for_gray().name == "gradnet_small_gray_blind"
+    assert denoiser.for_gray().name == weights.GRAY
     assert denoiser.naive(white()[None].astype(np.float32) / 255) is not None
 
 

@@ -51,13 +51,22 @@ def denoised(photos, tmp_path, model):
     return {path.name: read_opencv(path.read_bytes()) for path in output.glob("*.png")}
 
 
-@pytest.mark.parametrize("model", ["default", "gradnet_small", "gradnet_small_color_blind"])
-def test_gray_pictures_go_through_the_gray_weights_that_ship(photos, tmp_path, capsys, model):
+@pytest.mark.parametrize(
+    ("model", "name", "partner"),
+    [
+        ("default", weights.DEFAULT, weights.GRAY),
+        ("gradnet_small", "gradnet_small_color_blind", GRAY),
+        ("gradnet_small_color_blind", "gradnet_small_color_blind", GRAY),
+    ],
+)
+def test_gray_pictures_go_through_the_gray_weights_that_ship(
+    photos, tmp_path, capsys, model, name, partner
+):
     found = denoised(photos, tmp_path, model)
-    said = [line for line in capsys.readouterr().err.splitlines() if GRAY in line]
-    assert len(said) == 1 and "gradnet_small_color_blind" in said[0]
+    said = [line for line in capsys.readouterr().err.splitlines() if partner in line]
+    assert len(said) == 1 and name in said[0]
     pixels = {name: read_opencv((photos / name).read_bytes()) for name in found}
-    gray, colour = Denoiser(GRAY), replicating(Denoiser(model))
+    gray, colour = Denoiser(partner), replicating(Denoiser(model))
     np.testing.assert_array_equal(found["a.png"], gray(pixels["a.png"]))
     np.testing.assert_array_equal(found["b.png"], gray(pixels["b.png"]))
     np.testing.assert_array_equal(found["c.png"], colour(pixels["c.png"]))
@@ -114,6 +123,8 @@ def test_without_a_partner_gray_is_replicated():
     ("name", "source", "partner"),
     [
         ("gradnet_small_color_blind", SHIPPED, GRAY),
+        (weights.DEFAULT, SHIPPED, weights.GRAY),
+        (weights.AUTO, SHIPPED, weights.GRAY),
         ("gradnet_small_color_s25", SHIPPED, None),
         ("gradnet_tiny_color_blind", SHIPPED, None),
         (GRAY, SHIPPED, None),

@@ -4,17 +4,16 @@ import cv2
 import numpy as np
 import pytest
 
+from gradnet_tf import weights
 from gradnet_tf.denoiser import Denoiser
 from gradnet_tf.tiling.tile_config import TileConfig
-
-DEFAULT = "gradnet_small_color_blind"
 
 
 @pytest.fixture(scope="module", params=["litert", "keras"])
 def denoiser(request):
     if request.param == "litert":
         pytest.importorskip("ai_edge_litert")
-    return Denoiser(DEFAULT, runtime=request.param)
+    return Denoiser(weights.DEFAULT, runtime=request.param)
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ import tifffile
 from PIL import Image
 
 from gradnet_tf.images.photo_files import decode_photo, encode_photo
+from gradnet_tf.utils.errors import UserError
 
 U8, U16, F32 = np.uint8, np.uint16, np.float32
 
@@ -278,3 +279,30 @@ def test_what_has_fewer_bits_or_a_palette_gets_eight_bits_by_channel(mode, forma
     found = files.read_opencv(encode_photo(photo))
     assert found.dtype == U8
     np.testing.assert_array_equal(found if found.ndim == 3 else np.dstack([found] * 3), wanted)
+
+
+@pytest.mark.parametrize("quality", [None, 90, 100])
+def test_progressive_jpegs_hold_noise(quality):
+    noisy = np.random.default_rng(0).integers(0, 256, (120, 160, 3), dtype=U8)
+    smooth = files.by_pillow(noisy // 64, "JPEG", progressive=True, subsampling=0, quality=95)
+    photo = decode_photo(smooth, "x")
+    data = encode_photo(photo.with_pixels(noisy), quality)
+    with Image.open(io.BytesIO(data)) as image:
+        assert image.info.get("progressive") and len(data) > noisy.size // 2
+        assert np.abs(np.asarray(image).astype(int) - noisy).mean() < 12
+
+
+def test_floats_of_which_white_is_0_stay_such():
+    pixels = files.noise(9, 7, dtype=F32)
+    data = files.by_tifffile(pixels, photometric="miniswhite")
+    photo = decode_photo(data, "x")
+    with tifffile.TiffFile(io.BytesIO(encode_photo(photo))) as file:
+        assert file.pages[0].photometric == 0
+        np.testing.assert_array_equal(file.pages[0].asarray(), pixels)
+
+
+def test_an_alpha_channel_of_floats_is_finite():
+    pixels = files.noise(9, 7, 4, dtype=F32)
+    pixels[3, 4, 3] = np.nan
+    with pytest.raises(UserError, match="alpha channel with NaN"):
+        decode_photo(files.by_tifffile(pixels, extrasamples=["unassalpha"]), "x")

@@ -15,7 +15,7 @@ import pytest
 
 from gradnet_tf.images.image_files import read_image
 from gradnet_tf.images.jpeg import require_few_scans
-from gradnet_tf.images.photo_files import decode_photo
+from gradnet_tf.images.photo_files import decode_photo, encode_photo, read_photo
 from gradnet_tf.utils.errors import UserError
 
 BOMB_BYTES = 2**27
@@ -154,3 +154,39 @@ def test_a_png_of_more_rows_than_its_size_is_refused_and_libpng_prints_nothing(c
     with pytest.raises(UserError, match="more compressed pixels than its size"):
         decode_photo(fewer, "a.png")
     assert capfd.readouterr().err == ""
+
+
+def test_a_million_blanks_in_xmp_take_no_time():
+    code = (
+        "from gradnet_tf.images.photo import without_provenance as f\n"
+        "text = b'<x a:provenance=\"y\"' + b' ' * 10**6 + b'/>'\n"
+        "assert f(text) == b'<x' + b' ' * 10**6 + b'/>'"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_directories_of_a_tiff_that_point_at_each_other_are_written_once():
+    def entry(tag, kind, count, value):
+        return struct.pack("<HHII", tag, kind, count, value)
+
+    place, size = 16, 100_000
+    directory = place + size
+    loop = directory + 2 + 12 * 11 + 4
+    pointers = [entry(34665, 4, 1, loop), entry(34853, 4, 1, loop)]
+    numbers = {256: 1, 257: 1, 258: 8, 259: 1, 262: 1, 273: 8, 277: 1, 278: 1, 279: 1}
+    tags = [entry(tag, 4, 1, value) for tag, value in numbers.items()] + pointers
+    children = [entry(tag, 7, size, place) for tag in (1000, 1001)]
+    children += [*pointers, entry(40965, 4, 1, loop)]
+    data = struct.pack("<2sHI", b"II", 42, directory) + bytes(8 + size)
+    for entries in (tags, children):
+        data += struct.pack("<H", len(entries)) + b"".join(entries) + bytes(4)
+    assert len(encode_photo(decode_photo(data, "x"))) < 4 * len(data)
+
+
+def test_a_file_larger_than_its_picture_can_be_is_not_read(tmp_path):
+    path = tmp_path / "large.tif"
+    with open(path, "wb") as file:
+        file.write(b"II*\0")
+        file.truncate(2 * 10**9)
+    with pytest.raises(UserError, match=r"has 2.0 GB; expected at most 0.5 GB for 1 megapixels"):
+        read_photo(path, 1.0)

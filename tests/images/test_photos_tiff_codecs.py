@@ -138,3 +138,33 @@ def test_associated_alpha_of_gray_stays_associated():
     photo = decode_photo(data, "x")
     np.testing.assert_array_equal(photo.array, pixels)
     assert photo.metadata["extra"] == 1
+
+
+@pytest.mark.parametrize("compression", ["lzw", "zlib", "packbits", None])
+@pytest.mark.parametrize("planes", ["separate", "contig"])
+@pytest.mark.parametrize("kind", ["unassalpha", "unspecified"])
+def test_gray_with_a_second_channel_of_8_bits(compression, planes, kind):
+    pixels = files.noise(21, 27, 2)
+    array = np.moveaxis(pixels, -1, 0) if planes == "separate" else pixels
+    data = files.by_tifffile(
+        array,
+        compression=compression,
+        planarconfig=planes,
+        extrasamples=[kind],
+        photometric="minisblack",
+    )
+    np.testing.assert_array_equal(decode_photo(data, "x").array, pixels)
+
+
+@pytest.mark.parametrize("compression", ["jpeg", "lzma", "zstd"])
+def test_a_second_plane_that_pillow_empties_is_refused(compression):
+    planes = np.moveaxis(files.noise(32, 48, 2), -1, 0)
+    data = files.by_tifffile(
+        planes,
+        compression=compression,
+        planarconfig="separate",
+        extrasamples=["unassalpha"],
+        photometric="minisblack",
+    )
+    with pytest.raises(UserError, match="save it uncompressed"):
+        decode_photo(data, "x")

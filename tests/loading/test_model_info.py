@@ -8,7 +8,7 @@ import pytest
 from denoise_case import gradnet
 from photo_samples import noise
 
-from gradnet_tf import models
+from gradnet_tf import models, weights
 from gradnet_tf.denoiser import load_denoiser
 from gradnet_tf.loading.load import ModelInfo, resolve
 from gradnet_tf.loading.load import model_info as info_of_resolved
@@ -36,7 +36,7 @@ def test_facts_agree_with_what_is_loaded(run):
         facts, loaded = model_info(spec), load_denoiser(spec)
         assert (facts.name, facts.sha256) == (loaded.name, loaded.source["sha256"])
         assert facts.needs_sigma == loaded.needs_sigma
-    assert model_info("default").gray == "gradnet_small_gray_blind"
+    assert model_info("default").gray == weights.GRAY
     assert model_info(run).gray is None
 
 

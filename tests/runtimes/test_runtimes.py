@@ -37,7 +37,7 @@ def test_both_runtimes_compute_the_same(name):
 
 
 def test_the_default_and_its_gray_partner_ship_for_litert():
-    assert weights.find_tflite("default") and weights.find_tflite("gradnet_small_gray_blind")
+    assert weights.find_tflite("default") and weights.find_tflite(weights.GRAY)
     assert weights.find_tflite(TINY) and weights.find_tflite("nonsense") is None
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from gradnet_tf import weights as shipped
 from gradnet_tf.cli.main import main
 from gradnet_tf.denoiser import Denoiser, Strength
 from gradnet_tf.images.photo_files import read_photo, upright
@@ -71,9 +72,9 @@ def test_sliders_blend_one_result_and_the_saved_file_keeps_its_metadata(photo, d
 @pytest.mark.parametrize(
     ("kind", "weights"),
     [
-        ("white", "gradnet_small_color_blind"),
-        ("camera", "gradnet_small_color_real"),
-        ("gray", "gradnet_small_gray_blind"),
+        ("white", shipped.DEFAULT),
+        ("camera", shipped.CAMERA),
+        ("gray", shipped.GRAY),
         ("given", "gradnet_tiny_color_blind"),
     ],
 )

@@ -6,10 +6,12 @@ import pytest
 from PIL import Image
 
 from gradnet_tf.cli.main import main
+from gradnet_tf.denoiser import Strength, finished
 from gradnet_tf.images.image_files import read_image, write_image
 from gradnet_tf.images.photo_files import read_photo
 from gradnet_tf.steering.preview_sheet import SIDE, WIDTH, choose_crop, draw_sheet
 from gradnet_tf.steering.texture import Steering, texture_weight
+from gradnet_tf.tiling.tiler import to_unit
 
 
 def scene():
@@ -190,3 +192,17 @@ def test_what_a_mask_keeps_is_not_called_noise_that_remains(photo, capsys):
     assert "noise remains" not in capsys.readouterr().err
     assert run("-o", "none", "--mask=missing.png") == 2
     assert "missing.png does not exist.\n" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("given", [{"detail": 1.0}, {"mask": np.eye(64, 96, dtype=np.float32)}, {}])
+def test_a_sheet_shows_what_each_strength_gives(given):
+    clean, noisy = (np.rint(each * 255).astype(np.uint8) for each in scene())
+    steering = Steering(**given)
+    sheet = draw_sheet(noisy, clean, "a", steering=steering)
+    found = cv2.imdecode(np.frombuffer(sheet, np.uint8), 1)[..., ::-1]
+    step = 120 + 8  # A caption's width, and the gap.
+    for number, strength in enumerate([0.0, 0.25, 0.5, 0.75, 1.0]):
+        blend = finished(Strength(strength).blend(noisy, to_unit(clean)), noisy, Strength())
+        wanted = steering(noisy, blend) if strength else noisy
+        left = 8 + number * step
+        np.testing.assert_array_equal(found[28 + 28 : 28 + 28 + 64, left : left + 96], wanted)

@@ -115,6 +115,12 @@ def test_weights_of_another_training_set_have_the_same_gray_partner():
         assert weights.gray_partner(name, {"kind": "weights"}) == "gradnet_small_gray_blind"
 
 
+def test_the_default_has_gray_weights_of_its_own():
+    assert weights.gray_partner(weights.DEFAULT, {"kind": "weights"}) == weights.GRAY
+    assert weights.gray_partner(weights.AUTO, {"kind": "weights"}) == weights.GRAY
+    assert weights.read_card(weights.GRAY)["channels"] == 1
+
+
 def test_cards_say_what_happens_to_gray():
     from export.weights.shipping import limits
 
