@@ -283,7 +283,7 @@ def test_what_has_fewer_bits_or_a_palette_gets_eight_bits_by_channel(mode, forma
 
 @pytest.mark.parametrize("quality", [None, 90, 100])
 def test_progressive_jpegs_hold_noise(quality):
-    noisy = np.random.default_rng(0).integers(0, 256, (120, 160, 3), dtype=U8)
+    noisy = np.random.default_rng(0).integers(0, 256, (300, 400, 3), dtype=U8)
     smooth = files.by_pillow(noisy // 64, "JPEG", progressive=True, subsampling=0, quality=95)
     photo = decode_photo(smooth, "x")
     data = encode_photo(photo.with_pixels(noisy), quality)
