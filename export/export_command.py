@@ -14,6 +14,7 @@ from gradnet_tf.utils.command import remembered_interrupt
 from gradnet_tf.utils.errors import EXIT_OK, EXIT_SOME_FAILED, NotFiniteOutputError, UserError
 from gradnet_tf.utils.files import require_free_space, require_writable
 from gradnet_tf.utils.framework_start import quick_start, quiet_native_logs
+from gradnet_tf.weights import AUTO
 
 
 def export(
@@ -37,12 +38,17 @@ def export(
                 f"KERAS_BACKEND={backend}: exporting needs the tensorflow backend. "
                 "Unset the variable."
             )
-        from export.verify.artifact import Job, places, require_own_artifact
+        from export.verify.artifact import Job, note_other_weights, places, require_own_artifact
         from export.verify.checks import CheckFailed
         from export.verify.cpp_loader import LoaderError
         from export.verify.measure import mean_psnr
         from gradnet_tf.denoiser import load_denoiser
 
+        if config.model == AUTO:
+            raise UserError(
+                "--model=auto: auto chooses weights for each picture; a file holds one network.\n"
+                "Name it, such as --model=default."
+            )
         denoiser = load_denoiser(config.model, "float32", runtime="keras")
     _require_exportable(denoiser, config, images)
     source = denoiser.source
@@ -65,12 +71,14 @@ def export(
         model = load_denoiser(config.model, "float32", runtime="keras").model
         return without_silent_channels(model, images, source["trained_sigma"], config.seed)
 
-    psnr_keras = mean_psnr(denoiser, images, config.sigma, config.seed)
-    job = Job(config, denoiser, name, images, psnr_keras, int8_network, lean_model)
+    job = Job(config, denoiser, name, images, 0.0, int8_network, lean_model)
+    psnr_keras = mean_psnr(denoiser, images, job.sigma, config.seed)
+    job = dataclasses.replace(job, psnr_keras=psnr_keras)
     cards, failures = [], 0
     _require_space(job.output, denoiser.parameters)
     for format in dict.fromkeys(config.formats):
         print(f"{name}: {format} ...", flush=True)
+        note_other_weights(job, *places(name, format, config.version))
         try:
             with remembered_interrupt():
                 cards.append(_export_format(job, format))
@@ -162,8 +170,7 @@ def _require_space(output: Path, parameters: int) -> None:
 def _print_table(cards, job) -> None:
     if not cards:
         return
-    where = f"{job.images.name}, sigma {job.config.sigma:g}"
-    print(f"\n{job.name}: Keras {job.psnr_keras:.3f} dB on {where}")
+    print(f"\n{job.name}: Keras {job.psnr_keras:.3f} dB on {job.measured_on}")
     lines = [("file", "size", "max difference", "PSNR in dB", "loss in dB", "ms")]
     for card in cards:
         difference, quality = max(card["max_difference"].values()), card["quality"]

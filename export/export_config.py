@@ -26,7 +26,8 @@ class ExportConfig:
         dataset: set of images for the quality figures.
         data_dir: folder of the data set, or its parent.
         max_images: use only this many images of the set.
-        sigma: noise level of the quality figures, on the 0-255 scale.
+        sigma: noise level of the quality figures, on the 0-255 scale; sets with real noise are
+            measured with that.
         seed: seed of their noise.
         calibration: set whose training images determine the ranges of int8 files.
         int8_naive: the naive denoiser has 8 bits in int8 files, too. In float it is slower; some

@@ -104,8 +104,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         channels = next(iter(card["inputs"]["serving_default"].values()))["shape"][-1]
         images = [probe_image(*size, channels) for size in SIZES]
         if card["name"] not in expected:
-            # A run's artifacts have the name of its preset.
-            keras = load_denoiser(card.get("run") or card["name"], runtime="keras")
+            # A run's artifacts have the name of its preset, those of a file that of the file.
+            model = card.get("run") or card.get("model") or card["name"]
+            keras = load_denoiser(model, runtime="keras")
             if keras.source["sha256"] != card.get("weights_sha256", keras.source["sha256"]):
                 raise UserError(
                     f"{card['file']}: was exported from weights with sha256 "

@@ -16,7 +16,7 @@ from datasets.commands.noisy_photo import write_noisy_photo
 from gradnet_tf.utils.command import guarded
 from gradnet_tf.utils.containers import read_json
 from gradnet_tf.utils.errors import UserError
-from gradnet_tf.utils.files import write_json
+from gradnet_tf.utils.files import sha256_of, write_json
 from gradnet_tf.utils.options import ArgumentParser, path_argument
 from gradnet_tf.utils.ownership import MANIFEST, foreign_in, read_object, record_folder
 
@@ -145,17 +145,25 @@ def _read_card(path: Path) -> dict:
             f"--card={path}: expected the card of a file with a fixed tile and a signature "
             f"`attention`. Received: format {card.get('format') if fixed is not False else None}."
         )
-    shapes = card["inputs"].get("serving_default", {})
-    colors = shapes.get("images", {}).get("shape", [None])[-1]
+    try:
+        shapes = dict(card["inputs"]["serving_default"])
+        colors = shapes["images"]["shape"][-1]
+    except (KeyError, TypeError, ValueError, IndexError):
+        raise UserError(f"--card={path}: names no shape of its input `images`.") from None
     if colors != 3 or "sigma" in shapes:
         raise UserError(
             f"--card={path}: the page is for color networks that are told no noise level. "
             f"Received: {colors} channels{', told the level' if 'sigma' in shapes else ''}."
         )
-    if not isinstance(card.get("file"), str):
-        raise UserError(f"--card={path}: names no file.")
-    if not path.with_name(card["file"]).is_file():
-        raise UserError(f"--card={path}: {card['file']} is not beside it.")
+    file = card.get("file")
+    if not isinstance(file, str) or not file or Path(file).name != file:
+        raise UserError(f"--card={path}: names no file beside it. Received: {file!r}.")
+    if not path.with_name(file).is_file():
+        raise UserError(f"--card={path}: {file} is not beside it.")
+    if sha256_of(path.with_name(file)) != card.get("sha256"):
+        raise UserError(
+            f"--card={path}: {file} is not the file that the card describes.\nExport it again."
+        )
     return card
 
 

@@ -23,6 +23,8 @@ IMAGES, CROP = 64, 160
 _EXPOSURES = (0.25, 0.06)
 #: Noise levels if those of the training are unknown, on the 0-255 scale.
 LEVELS = (0.0, 55.0)
+#: Where channels are looked for that never fire: images, and levels beside those of the training.
+_IMAGES, _MORE_LEVELS = 4, (10.0, 60.0)
 
 #: A channel is silent if its highest value before the ReLU stays below zero by this part of the
 #: spread of its values in the image.
@@ -116,9 +118,28 @@ def without_silent_channels(model, images, levels: tuple[float, float] | None, s
     """
     # Which channels fire depends on what the network is told.
     if getattr(model, "body", None) is not None and not model.needs_sigma:
-        crops = noisy_crops(images, levels or LEVELS, seed)
+        crops = _varied_crops(images, levels or LEVELS, seed)
         keep_channels(model, living_channels(model, crops))
     return model
+
+
+def _varied_crops(images, levels: tuple[float, float], seed: int) -> Iterator[np.ndarray]:
+    """Yields float32 (1, h, w, C) crops of up to four images, bright and dark, at many levels.
+
+    Few images are enough, since it matters what fires at all and not how often.
+    """
+    draw = np.random.default_rng(seed)
+    places = np.linspace(0, len(images.names) - 1, min(_IMAGES, len(images.names)))
+    cases = itertools.product((1.0, *_EXPOSURES), {*np.linspace(*levels, 3), *_MORE_LEVELS})
+    for place, (exposure, level) in itertools.product(places.astype(int), sorted(cases)):
+        clean = _crop(to_float(images.load(int(place))), draw) * np.float32(exposure)
+        noise = draw.standard_normal(clean.shape).astype(np.float32)
+        yield add_gaussian_noise(clean, noise, level).astype(np.float32)[None]
+
+
+def _crop(image: np.ndarray, draw: np.random.Generator) -> np.ndarray:
+    top, left = (draw.integers(0, max(side - CROP, 0) + 1) for side in image.shape[:2])
+    return image[top : top + CROP, left : left + CROP]
 
 
 def noisy_crops(images, levels: tuple[float, float], seed: int) -> Iterator[np.ndarray]:
@@ -132,9 +153,7 @@ def noisy_crops(images, levels: tuple[float, float], seed: int) -> Iterator[np.n
     exposures = itertools.cycle(_EXPOSURES)
     drawn = draw.permutation(np.linspace(*levels, count))
     for index, (place, level) in enumerate(zip(places, drawn, strict=True)):
-        clean = to_float(images.load(int(place)))
-        top, left = (draw.integers(0, max(side - CROP, 0) + 1) for side in clean.shape[:2])
-        clean = clean[top : top + CROP, left : left + CROP]
+        clean = _crop(to_float(images.load(int(place))), draw)
         noise = draw.standard_normal(clean.shape).astype(np.float32)
         yield add_gaussian_noise(clean, noise, level).astype(np.float32)[None]
         if index % 2:

@@ -28,6 +28,7 @@ from tensorflow.lite.python import schema_py_generated as schema
 from export.verify import checks, measure
 from export.verify.artifact import (
     Job,
+    announce,
     measurements,
     places,
     quality_of,
@@ -158,8 +159,12 @@ def export_tflite(job: Job, format: TFLiteFormat) -> dict:
     stem = Path(file).stem
     facts = tile_facts(job.denoiser.model, format)
 
+    sha256 = ""
+
     def check_place():
         require_own_artifact(job.output, file, card)
+        if sha256:
+            announce(job.output / card, file, sha256)
 
     with atomic_path(job.output / file, check_place) as path:
         with quiet_native_logs():

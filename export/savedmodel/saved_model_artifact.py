@@ -24,6 +24,7 @@ from export.savedmodel.saved_model import write_saved_model
 from export.verify import checks, measure
 from export.verify.artifact import (
     Job,
+    announce,
     measurements,
     places,
     quality_of,
@@ -103,8 +104,12 @@ def _write_and_verify(job: Job, format: str, model, check: Callable[[Path], dict
     file, card = places(job.name, format, job.config.version)
     denoiser, limits = job.denoiser, limits_for(job.denoiser.model, job.config.max_pixels)
 
+    sha256 = ""
+
     def check_place():
         require_own_artifact(job.output, file, card)
+        if sha256:
+            announce(job.output / card, file, sha256)
 
     with _folder_in_place(job.output / file, check_place) as folder:
         with quiet_native_logs():

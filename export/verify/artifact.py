@@ -14,6 +14,7 @@ from export.verify.checks import CheckFailed
 from export.verify.formats import BFLOAT16, SAVED_MODEL, parse_tflite
 from gradnet_tf import weights
 from gradnet_tf.denoiser import Denoiser
+from gradnet_tf.utils.console import note
 from gradnet_tf.utils.files import sha256_of, sha256_of_folder, write_json
 from gradnet_tf.utils.ownership import read_object, require_replaceable
 
@@ -42,6 +43,17 @@ class Job:
     lean_model: Callable[[], Any]
 
     @property
+    def sigma(self) -> float | None:
+        """The level of the noise on `images`, 0-255 scale; `None` if they have real noise."""
+        return None if self.images.noisy(0) is not None else self.config.sigma
+
+    @property
+    def measured_on(self) -> str:
+        """The images and their noise in words."""
+        noise = "real noise" if self.sigma is None else f"sigma {self.sigma:g}"
+        return f"{self.images.name}, {noise}"
+
+    @property
     def output(self) -> Path:
         """The folder for the artifacts."""
         return Path(self.config.output)
@@ -54,18 +66,18 @@ def quality_of(job: Job, denoiser: Denoiser) -> dict:
         CheckFailed: it loses more than `--max_psnr_drop`.
     """
     config, images = job.config, job.images
-    psnr = measure.mean_psnr(denoiser, images, config.sigma, config.seed)
+    psnr = measure.mean_psnr(denoiser, images, job.sigma, config.seed)
     drop = job.psnr_keras - psnr
     if not drop <= config.max_psnr_drop:  # NaN fails, too
         raise CheckFailed(
-            f"{denoiser.name}: loses {drop:.3f} dB on {images.name} at sigma {config.sigma:g} "
+            f"{denoiser.name}: loses {drop:.3f} dB on {job.measured_on} "
             f"({psnr:.3f} dB, Keras {job.psnr_keras:.3f} dB); --max_psnr_drop allows "
             f"{config.max_psnr_drop:g}"
         )
-    agreement = measure.mean_agreement(denoiser, job.denoiser, images, config.sigma, config.seed)
+    agreement = measure.mean_agreement(denoiser, job.denoiser, images, job.sigma, config.seed)
     return {
         "dataset": images.name,
-        "sigma": config.sigma,
+        "sigma": job.sigma,
         "psnr_keras": job.psnr_keras,
         "psnr": psnr,
         "drop_db": drop,
@@ -84,9 +96,11 @@ def measurements(size: int, differences: dict, quality: dict, latency: dict) -> 
     }
 
 
-def licence_of(source: dict[str, Any], name: str) -> str:
+def licence_of(denoiser: Denoiser, name: str) -> str:
     """Returns the licence of the weights in an artifact, as far as it is known."""
-    card = weights.read_card(name) if source["kind"] == "weights" else None
+    card = getattr(getattr(denoiser.model, "loaded_from", None), "card", None)
+    if denoiser.source["kind"] == "weights":
+        card = weights.read_card(name)
     if card is not None and card.get("licence"):
         return card["licence"]
     return "code Apache-2.0; the weights follow the terms of the images they were trained on"
@@ -114,14 +128,39 @@ def require_own_artifact(output: Path, file: str, card: str) -> None:
         UserError: names the artifact or the card that would be overwritten.
     """
     written = _written(output / card)
+    announced = read_object(output / card).get(_ANNOUNCED)
+    known = [written.get(file), announced.get(file) if isinstance(announced, dict) else None]
 
     def is_written(path: Path) -> bool:
         found = sha256_of_folder(path) if path.is_dir() else path.is_file() and sha256_of(path)
-        return found == written.get(file)
+        return found and found in known
 
     given = f"--output={output}"
     require_replaceable(output / file, given, is_written)
     require_replaceable(output / card, given, lambda path: bool(written))
+
+
+#: Of a card: the sha256 by name of an artifact that was about to get its name.
+_ANNOUNCED = "announced"
+
+
+def announce(card: Path, file: str, sha256: str) -> None:
+    """Names an artifact in its card before it gets its own name.
+
+    If the work ends between this and `write_card`, the next export knows the artifact as its own.
+    """
+    content = read_object(card)
+    if not content.keys() >= _CARD:
+        content = dict.fromkeys(sorted(_CARD)) | {"file": file}
+    write_json(card, {**content, _ANNOUNCED: {file: sha256}})
+
+
+def note_other_weights(job: "Job", file: str, card: str) -> None:
+    """Says that an artifact of other weights is going to be replaced."""
+    earlier = read_object(job.output / card)
+    before, now = earlier.get("weights_sha256"), job.denoiser.source["sha256"]
+    if before and before != now and (job.output / file).exists():
+        note(f"{job.output / file}: replaces what was exported from other weights")
 
 
 def _written(card: Path) -> dict[str, str]:
@@ -168,12 +207,13 @@ def write_card(
         "outputs": outputs,
         "preset": source["preset"],
         "run": source["run"],
+        "model": job.config.model,
         "sigma_min": sigma_min,
         "sigma_max": sigma_max,
         "weights_sha256": source["sha256"],
         "parameters": denoiser.parameters,
         **measured,
-        "licence": licence_of(source, job.name),
+        "licence": licence_of(denoiser, job.name),
         # Of all exported versions, so that any of them may be overwritten.
         "written": {**_written(path), file: sha256},
     }

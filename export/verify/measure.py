@@ -81,22 +81,29 @@ def saved_model_latency(folder: Path, channels: int, needs_sigma: bool = False) 
     return latency
 
 
-def mean_psnr(denoiser, image_set, sigma: float, seed: int) -> float:
-    """Returns the mean PSNR in dB over a set, as in `evaluate.py`."""
+def mean_psnr(denoiser, image_set, sigma: float | None, seed: int) -> float:
+    """Returns the mean PSNR in dB over a set, as in `evaluate.py`; σ is `None` for real noise."""
     config = EvaluateConfig(dataset=image_set.name, sigma=sigma, seed=seed)
     return evaluate(denoiser, image_set, config)["mean"]["psnr"]
 
 
-def mean_agreement(denoiser, other, image_set, sigma: float, seed: int, limit: int = 8) -> float:
+def mean_agreement(
+    denoiser, other, image_set, sigma: float | None, seed: int, limit: int = 8
+) -> float:
     """Returns the mean PSNR in dB of a denoiser's results against another's, at most 99.
 
-    Uses the first `limit` images of a set with the noise of `evaluate.py`.
+    Uses the first `limit` images of a set with the noise of `evaluate.py`: their own, where they
+    have some (σ is `None` then).
     """
     found = []
     for index in range(min(limit, len(image_set.names))):
-        clean = to_float(image_set.load(index))
-        noise = evaluation_noise(clean.shape, seed, image_set.names[index])
-        noisy = add_gaussian_noise(clean, noise, sigma).astype(np.float32)[None]
+        real = image_set.noisy(index)
+        if real is None:
+            clean = to_float(image_set.load(index))
+            noise = evaluation_noise(clean.shape, seed, image_set.names[index])
+            noisy = add_gaussian_noise(clean, noise, sigma).astype(np.float32)[None]
+        else:
+            noisy = to_float(real).astype(np.float32)[None]
         one, two = (d.denoise(noisy, sigma if d.needs_sigma else None) for d in (denoiser, other))
         error = np.mean((one - two) ** 2, dtype=np.float64)
         found.append(-10 * np.log10(max(float(error), 10**-9.9)))

@@ -94,6 +94,7 @@ def ship(
         if not kept:
             temporary.write_bytes(source.read_bytes())
     manifest = json.loads((run / "best" / "manifest.json").read_text(encoding="utf-8"))
+    sets_of, teachers = _origin(train)
     card = {
         "name": name,
         "preset": config["preset"],
@@ -116,7 +117,9 @@ def ship(
         "noise": (train.get("degradation") or "real") if level == REAL else None,
         "data": train["dataset"],
         "terms": terms_of(train["dataset"]),
-        **({"teachers": ", ".join(_teachers(train))} if train.get("teacher") else {}),
+        # With those of what the weights started from, so that no step of a chain forgets them.
+        "origins": ",".join(sorted(sets_of)),
+        **({"teachers": ", ".join(sorted(teachers))} if teachers else {}),
         "licence": licence_of(train),
         "recipe": {
             # The last one has the whole schedule of a run that was continued.
@@ -324,9 +327,9 @@ def licence_of(train: Mapping[str, Any]) -> str:
     """Returns the licence of weights.
 
     Args:
-        train: `dataset`, `teacher` and `init_from` of their training. What the weights started
-            from and what taught them counts, too, if it is known here: shipped weights, and the
-            folders of runs.
+        train: `dataset`, `teacher`, `init_from` and `naive` of their training. What the weights
+            started from, a naive denoiser that was given, and what taught them count, too, if they
+            are known here: shipped weights, and the folders of runs.
     """
     names, teachers = _origin(train)
     if teachers:
@@ -351,17 +354,18 @@ def _origin(train: Mapping[str, Any]) -> tuple[set[str], set[str]]:
     The first set has what the weights started from, too, where nothing is known of it.
     """
     names, teachers = _names(train["dataset"]), set()
-    for source in filter(None, [train.get("init_from"), *_split(train.get("teacher"))]):
+    parts = [train.get("init_from"), train.get("naive")]
+    for source in filter(None, [*parts, *_split(train.get("teacher"))]):
         card = find_card(source)
         if card:
-            earlier = {"dataset": card["data"]}
+            earlier = {"dataset": card.get("origins") or card["data"]}
             teachers |= set(_split(card.get("teachers")))
         else:
             earlier = read_object(Path(source) / "config.json").get("train")
         if earlier:
             more_names, more_teachers = _origin(earlier)
             names, teachers = names | more_names, teachers | more_teachers
-        elif source == train.get("init_from"):
+        elif source in parts:
             names = names | {source}
         else:
             teachers.add(Path(source).name)
@@ -370,11 +374,6 @@ def _origin(train: Mapping[str, Any]) -> tuple[set[str], set[str]]:
 
 def _split(text: str | None) -> list[str]:
     return [part.strip() for part in (text or "").split(",") if part.strip()]
-
-
-def _teachers(train: Mapping[str, Any]) -> list[str]:
-    """Returns the teachers of a run: the names of weights or files, without folders."""
-    return [Path(source).name for source in _split(train.get("teacher"))]
 
 
 def _names(dataset: str) -> set[str]:

@@ -5,6 +5,9 @@ import numpy as np
 from gradnet_tf.degradations.draws import Draws
 from gradnet_tf.degradations.gaussian import add_gaussian_noise, sigma_to_unit
 
+# Less changes no float32 value, and the numbers of photons would be too large to draw.
+_LEAST_SHOT = 1e-15
+
 
 def add_poisson_gaussian_noise(
     clean: np.ndarray, draws: Draws, shot: float, read: float
@@ -25,7 +28,7 @@ def add_poisson_gaussian_noise(
         float32 image of the same shape.
     """
     noisy = clean
-    if shot > 0:
+    if shot > _LEAST_SHOT:
         noisy = np.minimum(clean, 0) + np.float32(shot) * draws.poisson(np.maximum(clean, 0) / shot)
     if read > 0:
         noisy = add_gaussian_noise(noisy, draws.normal(clean.shape), np.float32(read))

@@ -120,10 +120,11 @@ def noise_level(noisy, clean):
     """Returns the root mean square of each image's noise where it has any, (N,) float32.
 
     Args:
-        noisy: (N, H, W, C), nominal range [0, 1], of any float dtype.
+        noisy: (N, H, W, C), nominal range [0, 1], of any float dtype; a given estimate in further
+            channels does not count.
         clean: (N, H, W, C) float32. Pixels that are equal in both in all channels do not count.
     """
-    squares = ops.square(ops.cast(noisy, "float32") - clean)
+    squares = ops.square(ops.cast(noisy[..., : clean.shape[-1]], "float32") - clean)
     has_noise = ops.cast(ops.any(squares > 0, axis=-1), "float32")
     count = ops.maximum(ops.sum(has_noise, axis=(1, 2)), 1.0)
     return ops.sqrt(ops.sum(ops.mean(squares, axis=-1), axis=(1, 2)) / count)

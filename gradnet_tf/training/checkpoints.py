@@ -145,6 +145,10 @@ class CheckpointStore:
             return manifest
         return None
 
+    def is_intact(self) -> bool:
+        """Whether there is a checkpoint that `restore` would load."""
+        return any(_read_manifest(folder) is not None for folder in self._folders())
+
     def last_path(self) -> Path | None:
         """Returns the newest checkpoint's folder, if there is one."""
         folders = self._folders()

@@ -57,6 +57,12 @@ def sigma_range(
                     "Use one of them; --sigma=25 is --degradation='gaussian(25)'."
                 )
         return {}
+    if sigma is not None and not sigma_min is sigma_max is None:
+        raise UserError(
+            "--sigma excludes --sigma_min and --sigma_max. "
+            f"Received: sigma={sigma:g}, sigma_min={sigma_min}, sigma_max={sigma_max}\n"
+            "Give one level, or a range."
+        )
     sigma = DEFAULT_SIGMA if sigma is None else sigma
     if (sigma_min is None) != (sigma_max is None):
         raise UserError(
@@ -282,7 +288,9 @@ class TrainConfig:
             # The weights include a naive denoiser and would overwrite the result of its stage.
             object.__setattr__(self, "naive_steps", 0)
         if self.steps is not None and self.epochs is None:
-            recipe = dataclasses.replace(recipe, epochs=None)
+            # By epochs, both stages are equally long.
+            naive_steps = self.steps if recipe.epochs else recipe.naive_steps
+            recipe = dataclasses.replace(recipe, epochs=None, naive_steps=naive_steps)
         by_epochs = self.epochs is not None or recipe.epochs is not None
         for field in dataclasses.fields(recipe):
             if by_epochs and field.name in ("steps", "naive_steps"):
@@ -324,12 +332,17 @@ class TrainConfig:
         require(0 <= self.ema < 1, "ema", self.ema, "in [0, 1)")
         for name in ("color_jitter", "frame_share", "l2_share"):
             require(0 <= getattr(self, name) <= 1, name, getattr(self, name), "in [0, 1]")
-        require(0 <= self.naive_share < 1, "naive_share", self.naive_share, "in [0, 1)")
+        share = self.naive_share
+        require(0 < share < 1, "naive_share", share, "in (0, 1); --naive_steps=0 leaves it out")
+        require(self.seed < 2**32, "seed", self.seed, "less than 2**32")
+        by_time = self.schedule == "plateau" and self.time_budget
+        require(not by_time, "time_budget", self.time_budget, "absent with schedule=plateau")
         own_loss = get_preset(self.preset).architecture == "CBDNet"
         require(not (self.l2_share and own_loss), "l2_share", self.l2_share, "0 for this preset")
         self._check_teacher()
         has_naive = get_preset(self.preset).naive is not None
         require(has_naive or not self.naive, "naive", self.naive, "absent for this preset")
+        require(has_naive or not self.joint, "joint", self.joint, "absent for this preset")
         # Refused instead of ignored; the preset's value looks like an absent flag.
         for name, ignorable in (
             ("naive_steps", (0, None, recipe.naive_steps)),
@@ -409,6 +422,10 @@ class TrainConfig:
         single = self.strategy == "none"
         require(single, "strategy", self.strategy, "none with --teacher")
         require(not self.estimator, "naive", self.naive, "a network or absent with --teacher")
+        preset = get_preset(self.preset)
+        # It would be told, or learn, how far the noisy crop is from the teachers' estimate.
+        blind = not preset.needs_sigma and preset.architecture != "CBDNet"
+        require(blind, "teacher", self.teacher, "absent for a preset that knows the noise level")
         service = self.data_service
         require(not service, "data_service", service, "absent with --teacher")
 

@@ -78,7 +78,7 @@ def run_stage(
             elif stage.best is None:  # killed between its last checkpoint and its validation
                 stage.validate()
                 stage.save()
-            return {"step": stage.step, "psnr": stage.best, "elapsed": stage.elapsed}
+            return {"step": stage.step, "psnr": stage.best, "elapsed": stage.clock}
         except OSError as error:
             raise Interrupted(
                 f"--workdir={workdir}: cannot be written: {error.strerror or error}.\n"

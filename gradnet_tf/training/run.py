@@ -210,7 +210,7 @@ def _naive_stage(config, make_batches, validation, workdir) -> tuple[Path | None
         stage_config, lambda: build_model(preset.naive, config.channels, config.precision)
     )
     budget = config.time_budget * config.naive_share if config.time_budget else None
-    if budget and CheckpointStore(workdir).last_path():
+    if CheckpointStore(workdir).last_path():
         budget = _SPENT  # The main stage has begun with this naive denoiser; more time is for it.
     result = run_stage(
         stage_config, engine, make_batches, validation, workdir / "naive", budget, "naive"
@@ -290,7 +290,12 @@ def train(
     chief = cluster_for(config.strategy).chief
     given, workdir = given_naive(config), Path(config.workdir)
     # Loaded before the naive stage, to report errors immediately and not after hours.
-    start = initial_weights(config, given)
+    try:
+        start = initial_weights(config, given)
+    except UserError:
+        if not CheckpointStore(workdir).is_intact():
+            raise
+        start = None  # The file is gone, and the checkpoint has what became of its weights.
     naive_model = given.of_another_kind(config) if given else None
     if chief and given:
         note(given.note)

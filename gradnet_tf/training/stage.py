@@ -99,10 +99,14 @@ class Stage:
         return self._before + time.monotonic() - self._started
 
     @property
+    def clock(self) -> float:
+        """The seconds spent that all workers go by, so that they take the same decisions."""
+        return self._agreed if self.team.size > 1 else self.elapsed
+
+    @property
     def progress(self) -> float:
         """Finished fraction of the stage, by steps or by time, whichever is larger."""
-        elapsed = self._agreed if self.team.size > 1 else self.elapsed
-        by_time = elapsed / self.budget if self.budget else 0.0
+        by_time = self.clock / self.budget if self.budget else 0.0
         return max(self.step / self.config.steps, by_time)
 
     def _more(self, complete: bool) -> str:

@@ -17,7 +17,7 @@ _MOST_TELLING = 37.0
 def _predict(engine, noisy, clean, **kwargs):
     """Denoises one image; a network that needs the noise level gets that of the pair."""
     if getattr(engine, "needs_sigma", False):
-        deviation = np.sqrt(np.mean((noisy - clean) ** 2))
+        deviation = np.sqrt(np.mean((noisy[..., : clean.shape[-1]] - clean) ** 2))
         kwargs["sigma"] = unit_to_sigma(np.float32([deviation]))
     return engine.predict(noisy[None], **kwargs)
 

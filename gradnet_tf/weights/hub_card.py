@@ -5,8 +5,9 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-#: Identifier of a licence on the hubs, where the text of a card begins with its name.
-_LICENCES = {"Apache-2.0": "apache-2.0"}
+#: Identifier of a licence on the hubs, where the text of a card begins with these words. One that
+#: goes on otherwise, as for what the project contributes, has conditions that no identifier has.
+_LICENCES = {"Apache-2.0, like the code; commercial use is allowed": "apache-2.0"}
 _TAGS = ("image-denoising", "image-restoration", "gradnet", "keras")
 _PAPER = (
     "*GradNet Image Denoising*, Liu, Anwar, Zheng and Tian, CVPR Workshops 2020: a naive denoiser "

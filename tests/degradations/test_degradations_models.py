@@ -221,3 +221,9 @@ def test_camera_takes_any_size_and_gray(shape):
     result = camera(image, Draws((0, 0)), Response(2.0, 0.2), 0.01, 5, 2, 80)
     assert result.shape == shape and result.dtype == np.float32
     assert result.min() >= 0 and result.max() <= 1
+
+
+def test_shot_noise_too_weak_to_see_is_none():
+    clean = np.linspace(0, 1, 48, dtype=np.float32).reshape(4, 4, 3)
+    found = add_poisson_gaussian_noise(clean, Draws((1, 2)), 1e-20, 0.0)
+    np.testing.assert_array_equal(found, clean)

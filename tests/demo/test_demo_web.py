@@ -3,6 +3,7 @@
 test_demo_web_page.py has the page itself, in a browser: `make web-demo-test`.
 """
 
+import hashlib
 import json
 import re
 import shutil
@@ -28,6 +29,7 @@ PAGE = Path(__file__).resolve().parents[2] / "demo" / "web" / "page"
 CARD = {
     "name": "tiny",
     "file": "tiny.tflite",
+    "sha256": hashlib.sha256(b"network").hexdigest(),
     "tile": 64,
     "halo": 26,
     "inputs": {"serving_default": {"images": {"shape": [1, 116, 116, 3]}}, "attention": {}},
@@ -412,3 +414,20 @@ def test_networks_that_the_page_cannot_use_are_refused(tmp_path, packages, card,
     card.write_text(json.dumps(changed))
     with pytest.raises(UserError, match=words):
         build(card, tmp_path / "out", packages)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"file": "../tiny.tflite"},
+        {"file": ""},
+        {"file": "a/b.tflite"},
+        {"sha256": "0" * 64},
+        {"inputs": {"serving_default": [], "attention": {}}},
+        {"inputs": {"serving_default": {"images": {"shape": []}}, "attention": {}}},
+    ],
+)
+def test_a_card_that_does_not_fit_its_file_is_refused(tmp_path, packages, card, change):
+    card.write_text(json.dumps({**CARD, **change}))
+    with pytest.raises(UserError, match=f"--card={card}: "):
+        build(card, tmp_path / "page", packages)

@@ -84,3 +84,16 @@ def test_the_program_denoises_as_the_library(tmp_path, tile_file, runtime):
     # The attention's crops are drawn differently; the page tells of the end of odd sides.
     assert difference[:-4, :-4].max() <= 1 and difference.max() <= 5 and difference.mean() < 0.2
     assert np.abs(found - noisy.astype(int)[..., ::-1]).mean() > 5
+
+
+@pytest.mark.slow
+def test_a_frame_does_not_weaken_the_program(client, tile_file):
+    draw = np.random.default_rng(0)
+    clean = cv2.resize(draw.uniform(0.2, 0.8, (12, 12, 3)), (240, 240))
+    noisy = np.zeros((520, 520, 3), np.float32)
+    inside = slice(140, 380), slice(140, 380)
+    noisy[inside] = np.clip(clean + draw.normal(0, 25 / 255, clean.shape), 0, 1)
+    expected = Denoiser("gradnet_tiny", runtime="litert")(noisy)
+    found = client.denoise(noisy, str(tile_file))
+    errors = [np.mean((each[inside] - clean) ** 2) for each in (found, expected)]
+    assert errors[0] < 1.1 * errors[1]

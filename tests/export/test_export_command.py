@@ -15,11 +15,12 @@ from tiny_run import make_run
 from datasets.sets.catalog import find_dataset
 from export.export_command import export
 from export.export_config import ExportConfig
+from export.litert import tflite as tflite_module
 from export.savedmodel import saved_model_artifact
 from export.verify import artifact, checks
 from export.verify.artifact import sha256_of_folder
 from gradnet_tf.denoiser import load_denoiser
-from gradnet_tf.models import FFDNet
+from gradnet_tf.models import FFDNet, GradNet
 from gradnet_tf.models.base import build_model as build_variables
 from gradnet_tf.utils.errors import UserError
 from gradnet_tf.utils.files import sha256_of
@@ -300,3 +301,55 @@ def test_what_cannot_be_exported_is_said_in_a_line(run, images, tmp_path):
     config = ExportConfig(model=run, output=str(tmp_path), formats=("saved_model",))
     with pytest.raises(UserError, match="has no clean images"):
         export(config, without)
+
+
+def test_pairs_are_measured_with_their_own_noise(run, images, tmp_path, capsys):
+    noisy = [np.clip(images.load(i).astype(int) + 9, 0, 255).astype(np.uint8) for i in range(2)]
+    pairs = SimpleNamespace(**{**vars(images), "noisy": noisy.__getitem__})
+    formats = ("tflite_float32",)
+    found = []
+    for sigma in (25.0, 50.0):
+        config = ExportConfig(model=run, output=str(tmp_path), formats=formats, sigma=sigma)
+        assert export(config, pairs) == 0
+        assert "on two, real noise" in capsys.readouterr().out
+        found.append(json.loads((tmp_path / "gradnet_tiny_float32.json").read_text())["quality"])
+    assert found[0] == found[1] and found[0]["sigma"] is None
+
+
+def test_work_that_ended_before_the_card_can_be_repeated(run, images, tmp_path, monkeypatch):
+    """Also where the file is the first of its name."""
+    config = ExportConfig(model=run, output=str(tmp_path), formats=("tflite_float32",))
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tflite_module, "write_card", killed)
+        with pytest.raises(KeyboardInterrupt):
+            export(config, images)
+    assert (tmp_path / "gradnet_tiny_float32.tflite").is_file()
+    assert export(config, images) == 0
+    card = json.loads((tmp_path / "gradnet_tiny_float32.json").read_text())
+    assert card["sha256"] == sha256_of(tmp_path / card["file"]) and "announced" not in card
+
+
+def test_an_artifact_of_other_weights_is_replaced_with_a_note(run, images, tmp_path, capsys):
+    other = str(make_run(tmp_path / "other", sigma=(10.0, 30.0), gain=0.5)[0])
+    output = tmp_path / "out"
+    for model in (run, run, other):
+        config = ExportConfig(model=model, output=str(output), formats=("tflite_float32",))
+        capsys.readouterr()
+        assert export(config, images) == 0
+        noted = "replaces what was exported from other weights" in capsys.readouterr().err
+        assert noted == (model == other)
+
+
+def test_auto_is_no_network(images, tmp_path):
+    with pytest.raises(UserError, match="a file holds one network.\nName it"):
+        export(ExportConfig(model="auto", output=str(tmp_path)), images)
+
+
+def test_the_licence_of_a_preset_folder_is_that_of_its_card(images, tmp_path):
+    GradNet.from_preset("gradnet_small_color_s25").save_to_preset(tmp_path / "mine")
+    denoiser = load_denoiser(str(tmp_path / "mine"), runtime="keras")
+    assert artifact.licence_of(denoiser, "mine").startswith("non-commercial")

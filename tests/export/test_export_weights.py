@@ -18,6 +18,7 @@ from gradnet_tf.models.presets import build_model
 from gradnet_tf.training.checkpoints import CheckpointStore
 from gradnet_tf.utils.errors import UserError
 from gradnet_tf.utils.files import sha256_of
+from gradnet_tf.weights.hub_card import hub_card
 from gradnet_tf.weights.model_cards import card_text, cards_table
 
 NAME = "gradnet_tiny_color_s25"
@@ -210,7 +211,7 @@ def test_the_licence_knows_what_weights_started_from_and_who_taught_them(tmp_pat
     run = tmp_path / "run"
     run.mkdir()
     (run / "config.json").write_text(json.dumps({"train": {"dataset": "bsds500"}}))
-    assert licence(free, init_from=str(run)) == licence("bsds500")
+    assert licence(free, init_from=str(run)) == licence(free, naive=str(run)) == licence("bsds500")
     assert "Apache" not in licence(free, init_from=str(tmp_path / "unknown.keras"))
     taught = licence(free, teacher="peers/dncnn.mat, peers/ffdnet.pth")
     assert taught.startswith("Apache-2.0 for what this project contributes")
@@ -309,3 +310,28 @@ def test_only_shipped_weights_are_replaced(tmp_path, run, which):
     (output / f"{NAME}.weights.h5").write_bytes(b"changed since")
     with pytest.raises(UserError, match="changed since"):
         ship(run[0], NAME, metrics, output, terms_of)
+
+
+def test_a_chain_of_trainings_forgets_no_set(run, tmp_path, monkeypatch):
+    folder, _ = run
+    config = json.loads((folder / "config.json").read_text())
+    config["train"] |= {
+        "dataset": "free_photos_cc_by",
+        "init_from": "gradnet_small_color_blind_bsds500",
+    }
+    (folder / "config.json").write_text(json.dumps(config))
+    metrics = [metrics_file(tmp_path, sha256_of(best_weights(folder)))]
+    card = ship(folder, NAME, metrics, tmp_path, terms_of)
+    assert card["licence"].startswith("non-commercial") and "bsds500" in card["origins"]
+    monkeypatch.setattr(shipping, "find_card", {"that": card}.get)
+    assert licence("free_photos_cc_by", init_from="that") == card["licence"]
+
+
+def test_hubs_are_told_a_licence_without_conditions_only():
+    for dataset, identifier in (
+        ("free_photos_cc_by", "apache-2.0"),
+        ("free_photos_cc_by,renoir", "other"),
+        ("bsds500", "other"),
+    ):
+        page = hub_card({"name": "a", "preset": "b", "licence": licence(dataset), "data": dataset})
+        assert f"license: {identifier}\n" in page

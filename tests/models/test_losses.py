@@ -46,3 +46,12 @@ def test_perfect_output_costs_nothing():
 def test_negative_weight_is_refused():
     with pytest.raises(ValueError, match="`gradient_loss_weight` must not be negative"):
         losses.GradNetLoss(-1)
+
+
+def test_the_level_of_noise_beside_a_given_estimate():
+    """The input of a network with a classical naive denoiser has that estimate in it."""
+    clean = RNG.random((2, 8, 9, 3), np.float32)
+    noisy = clean + RNG.normal(0, 0.1, clean.shape).astype(np.float32)
+    given = np.concatenate([noisy, clean], -1)
+    for found in (losses.noise_level(given, clean), losses.noise_level(noisy, clean)):
+        np.testing.assert_allclose(found, np.sqrt(((noisy - clean) ** 2).mean((1, 2, 3))), 1e-5)

@@ -225,7 +225,19 @@ def test_bad_durations(text):
         ({"accumulate": 3}, "`accumulate` must be a divisor of batch_size="),
         ({"ema": 1.0}, "`ema` must be in [0, 1). Received: ema=1.0"),
         ({"nan_limit": -1}, "`nan_limit` must be at least 0"),
-        ({"naive_share": 1.0}, "`naive_share` must be in [0, 1)"),
+        ({"naive_share": 1.0}, "`naive_share` must be in (0, 1)"),
+        ({"naive_share": 0.0}, "in (0, 1); --naive_steps=0 leaves it out"),
+        ({"seed": 2**32}, "`seed` must be less than 2**32"),
+        ({"preset": "dncnn", "joint": True}, "`joint` must be absent for this preset"),
+        (
+            {"schedule": "plateau", "epochs": 9, "time_budget": 60.0},
+            "`time_budget` must be absent with schedule=plateau",
+        ),
+        (
+            {"preset": "gradnet_small_level", "teacher": "gradnet_tiny"},
+            "`teacher` must be absent for a",
+        ),
+        ({"preset": "cbdnet", "teacher": "default"}, "`teacher` must be absent for a preset that"),
         ({"gradient_loss_weight": -0.1}, "`gradient_loss_weight` must be at least 0"),
         ({"preset": "dncnn", "naive": "dncnn"}, "`naive` must be absent for this preset"),
         ({"naive": "bm3d", "naive_steps": 9}, "`naive_steps` must be absent with --naive"),
@@ -247,6 +259,9 @@ def test_the_recipe_fills_what_is_not_given():
     assert (config.optimizer, config.learning_rate) == ("muon", 2e-3)
     paper = TrainConfig(preset="gradnet")
     assert (paper.optimizer, paper.learning_rate) == ("adam", 1e-3)
+    # By steps as by epochs, the paper's stages are equally long.
+    paper = TrainConfig(recipe="paper", preset="gradnet_tiny", steps=1000)
+    assert (paper.steps, paper.naive_steps) == (1000, 1000)
     # Weights to start from have a trained naive denoiser in them.
     assert TrainConfig(init_from="default").naive_steps == 0
     assert TrainConfig(init_from="default", naive_steps=5).naive_steps == 5
@@ -294,11 +309,14 @@ def test_an_unwritable_workdir_is_reported(tmp_path):
 
 def test_half_a_noise_range_is_refused():
     assert sigma_range(25, None, None) == {"sigma_min": 25, "sigma_max": 25}
-    assert sigma_range(25, 0, 55) == {"sigma_min": 0, "sigma_max": 55}
+    assert sigma_range(None, 0, 55) == {"sigma_min": 0, "sigma_max": 55}
     with pytest.raises(
         UserError, match="must be given together. Received: sigma_min=5, sigma_max=None"
     ):
-        sigma_range(25, 5, None)
+        sigma_range(None, 5, None)
+    for levels in ((25, 0, 55), (25, 5, None)):
+        with pytest.raises(UserError, match="Give one level, or a range"):
+            sigma_range(*levels)
     with pytest.raises(UserError, match=r"`sigma` must be in \[0, 255\]. Received: sigma=-3"):
         sigma_range(-3, None, None)
 

@@ -113,6 +113,8 @@ def test_the_chiefs_clock_is_everyones(tmp_path, monkeypatch):
     assert [result["step"] for result in results] == [8, 8]
     assert engines[0].rates == engines[1].rates
     assert engines[0].rates[4] < engines[0].rates[0]
+    # What is left for the next stage is the same, too.
+    assert results[0]["elapsed"] == results[1]["elapsed"]
 
 
 def test_a_stop_asked_of_one_worker_stops_all_at_the_same_step(tmp_path, monkeypatch):

@@ -61,7 +61,7 @@ _SIGMAS, _IMAGES = (0.0, 15.0, 25.0, 50.0), 24
 #: The noise level of drawings and text, which rounding hurts first.
 _DRAWINGS_SIGMA = 12.0
 #: Fields of the card that depend on the machine and are not shipped.
-_LOCAL = ("latency_ms", "latency_size", "run")
+_LOCAL = ("latency_ms", "latency_size", "run", "model")
 
 
 def main(given: Given) -> int:
