@@ -1,7 +1,8 @@
 r"""Prints the quality and the speed of each .tflite file of an export relative to float32.
 
 Example:
-  python -m export --model=default --output=out/lite --dataset=cbsd68 --data_dir=DATA \
+  python -m export --model=gradnet_small_color_blind --output=out/lite --data_dir=DATA \
+      --dataset=cbsd68 \
       --calibration=bsds500 \
       --formats=tflite_float32,tflite_float16,tflite_dynamic,tflite_int8,tflite_float32_tile256,\
 tflite_float16_tile256,tflite_dynamic_tile256,tflite_int8_tile256

@@ -122,10 +122,12 @@ def _mirrored(visible: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
     distance, labels = cv2.distanceTransformWithLabels(
         (~visible).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
     )
-    places = np.zeros((int(labels.max()) + 1, 2), np.int64)
-    places[labels[visible]] = np.argwhere(visible)
+    # Flat places of 32 bits: pairs of 64 would take several times the picture's memory.
+    places = np.zeros(int(labels.max()) + 1, np.uint32)
+    places[labels[visible]] = np.flatnonzero(visible)
     holes = np.argwhere(~visible & (distance <= _MIRRORED))
-    rim = places[labels[tuple(holes.T)]]
+    flat = places[labels[tuple(holes.T)]].astype(np.int64)
+    rim = np.stack(np.divmod(flat, visible.shape[1]), axis=1)
     sources = 2 * rim - holes
     inside = ((sources >= 0) & (sources < visible.shape)).all(axis=1)
     inside[inside] = visible[tuple(sources[inside].T)]

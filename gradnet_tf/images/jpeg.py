@@ -14,6 +14,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
+from typing import BinaryIO
 
 import cv2
 import numpy as np
@@ -326,6 +327,17 @@ def quiet_decoder() -> contextlib.AbstractContextManager[list]:
     return decoder_lines(re.compile(_WARNING.pattern + b"|" + _ABOUT_METADATA))
 
 
+def _temporary_file() -> BinaryIO:
+    """Returns a temporary file, also where no folder may be written to (a read-only container)."""
+    try:
+        return tempfile.TemporaryFile()
+    except OSError:
+        if not hasattr(os, "memfd_create"):
+            raise
+        # Not the first choice: of two threads that write at once, one may replace the other's line.
+        return os.fdopen(os.memfd_create("decoder"), "w+b")
+
+
 @contextlib.contextmanager
 def decoder_lines(pattern: re.Pattern[bytes]) -> Iterator[list[re.Match[bytes]]]:
     """Takes lines of a decoder written in C from standard error (file descriptor 2).
@@ -336,7 +348,7 @@ def decoder_lines(pattern: re.Pattern[bytes]) -> Iterator[list[re.Match[bytes]]]
         A list, which at the end gets the matches of the lines that match `pattern`.
     """
     found: list[re.Match[bytes]] = []
-    with _ONE_AT_A_TIME, tempfile.TemporaryFile() as held:
+    with _ONE_AT_A_TIME, _temporary_file() as held:
         try:
             screen = os.dup(2)
         except OSError:

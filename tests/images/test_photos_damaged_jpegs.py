@@ -6,6 +6,7 @@ import re
 import struct
 import subprocess
 import sys
+import tempfile
 import threading
 
 import hostile_files
@@ -196,3 +197,12 @@ def test_damage_is_found_without_a_standard_error_stream(tmp_path):
         check=False,
     )
     assert done.stdout.splitlines()[0] == "premature end of data segment"
+
+
+@pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="the system has no files in memory")
+def test_reading_needs_no_folder_for_temporary_files(monkeypatch):
+    def nowhere(*_, **__):
+        raise FileNotFoundError("No usable temporary directory found")
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", nowhere)
+    assert decode_photo(jpeg("baseline"), "x").array.shape == (192, 192, 3)
