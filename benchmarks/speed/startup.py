@@ -1,7 +1,7 @@
 """Measures the time from starting the command to the first written picture, by phase.
 
 Example:
-  python -m benchmarks.speed.startup --model=default --size=1 --repeats=5
+  python -m benchmarks.speed.startup --model=gradnet_small --size=1 --repeats=5
 Runs `gradnet denoise` on one generated JPEG, each time in a fresh process. The first tables have
 the phases, timed inside the command's process (see `startup_probe`), with the default runtime and
 with Keras. The times are exclusive, so they add up; their sum is compared with the plain command.
@@ -159,7 +159,7 @@ def take_turns(rows: dict[str, tuple], source: Path, repeats: int) -> dict[str, 
 
 def _arguments(argv: Sequence[str] | None):
     parser = ArgumentParser(prog="startup", description=__doc__.splitlines()[0])
-    parser.add_argument("--model", default="default", help="path or name of the model")
+    parser.add_argument("--model", default="gradnet_small", help="path or name of the model")
     parser.add_argument("--size", type=float, default=1.0, help="megapixels")
     parser.add_argument("--repeats", type=int, default=5, help="runs of each row")
     parser.add_argument("--no-jax", action="store_true", help="leave out Keras on JAX")

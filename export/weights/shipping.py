@@ -408,8 +408,9 @@ def limits(
         level,
         f"{grain} mostly remains.",
         f"Not tested on images unlike the training photographs: {untested}.",
-        "Takes RGB. A gray image goes through the gray weights of the same preset and noise where "
-        "these ship; otherwise it is replicated to three channels and the result averaged."
+        "Takes RGB. A gray image goes through the gray weights of the same preset (gradnet_medium: "
+        "of gradnet_small) and noise where these ship; otherwise it is replicated to three "
+        "channels and the result averaged."
         if channels == 3
         else "Takes gray; the channels of a color image are denoised independently.",
     ]

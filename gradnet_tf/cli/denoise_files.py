@@ -370,11 +370,7 @@ class _Run:
 
     def _is_foreign(self, job: Job) -> bool:
         """Whether the target exists and was not written by this command."""
-        if not self._options.overwrite:
-            return False
-        if self._options.settings is None:  # nothing is recorded
-            return os.path.islink(job.target)
-        return self._earlier.is_foreign(job.target)
+        return self._options.overwrite and self._earlier.is_foreign(job.target)
 
     def _denoise_remaining(self, skipped: set[Job]) -> None:
         jobs = [job for job in self._plan.jobs if job not in skipped]
@@ -441,12 +437,14 @@ class _Run:
         modified = None
         with contextlib.suppress(OSError):  # Scans and screenshots have no other date.
             modified = os.stat(job.source).st_mtime_ns
-
-        def announce():
-            if self._is_skipped(job) or self._is_foreign(job):  # It came during the run.
-                raise UserError(f"{job.target} {FOREIGN}")
-            self._earlier.announce(job.target, data, self._inputs, weights)
-
+        announce = functools.partial(
+            self._earlier.announce,
+            job.target,
+            data,
+            self._inputs,
+            weights,
+            self._options.overwrite,
+        )
         status = write_file(job.target, data, announce, modified)
         seconds += time.perf_counter() - start
         if self._report:

@@ -21,6 +21,7 @@ from typing import Any
 
 from gradnet_tf.utils.console import note
 from gradnet_tf.utils.containers import read_json
+from gradnet_tf.utils.errors import UserError
 from gradnet_tf.utils.files import atomic_write, sha256_of, write_json
 from gradnet_tf.utils.ownership import Inputs, require_no_input
 
@@ -97,7 +98,9 @@ class EarlierResults:
 
     def is_foreign(self, target: Path) -> bool:
         """Whether something is there that this command must not replace."""
-        return os.path.lexists(target) and (os.path.islink(target) or not self.is_recorded(target))
+        if os.path.islink(target) or not self.settings:  # Without settings, nothing is recorded.
+            return os.path.islink(target)
+        return os.path.lexists(target) and not self.is_recorded(target)
 
     def differences(self, target: Path) -> dict[str, tuple[Any, Any]]:
         """Returns the settings that differ, as {setting: (then, now)}; empty if unknown.
@@ -127,7 +130,14 @@ class EarlierResults:
         some = "1 skipped result was" if len(found) == 1 else f"{len(found)} skipped results were"
         note(f"{some} made with other settings ({shown}); use --overwrite to replace them")
 
-    def announce(self, target: Path, data: bytes, inputs: Inputs, weights: str = "") -> None:
+    def announce(
+        self,
+        target: Path,
+        data: bytes,
+        inputs: Inputs,
+        weights: str = "",
+        overwrite: bool = True,
+    ) -> None:
         """Prepares the renaming of a complete file to the name of a result.
 
         Records the result in the journal, in case the run is killed before `save`.
@@ -138,10 +148,13 @@ class EarlierResults:
             inputs: files that are never replaced. The plan of the run respects them, but a folder
                 may have been replaced by a link to them meanwhile.
             weights: what denoised the picture, if known.
+            overwrite: replace an earlier result.
 
         Raises:
-            UserError: the target is one of the inputs.
+            UserError: the target is one of the inputs, or something came there during the run.
         """
+        if os.path.lexists(target) and (not overwrite or self.is_foreign(target)):
+            raise UserError(f"{target} {FOREIGN}")
         if self.settings:
             self._enter(target, data, {WEIGHTS: weights} if weights else {})
         require_no_input(target, inputs)

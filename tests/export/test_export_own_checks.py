@@ -153,12 +153,9 @@ def test_an_artifact_that_loses_quality_is_refused(psnr, monkeypatch):
     monkeypatch.setattr(artifact.measure, "mean_agreement", lambda *_: 40.0)
 
     def with_drop(allowed):
-        return SimpleNamespace(
-            config=SimpleNamespace(max_psnr_drop=allowed, sigma=25.0, seed=0),
-            denoiser=None,
-            images=SimpleNamespace(name="two"),
-            psnr_keras=30.0,
-        )
+        config = SimpleNamespace(max_psnr_drop=allowed, sigma=25.0, seed=0)
+        images = SimpleNamespace(name="two", noisy=lambda index: None)
+        return artifact.Job(config, None, "two", images, 30.0, None, None)
 
     with pytest.raises(checks.CheckFailed, match="a file: loses"):
         artifact.quality_of(with_drop(0.1), SimpleNamespace(name="a file"))

@@ -111,7 +111,11 @@ def test_unknown_missing_and_damaged_weights_are_refused(folder):
 
 
 def test_weights_of_another_training_set_have_the_same_gray_partner():
-    for name in ("gradnet_small_color_blind", "gradnet_small_color_blind_bsds500"):
+    for name in (
+        "gradnet_small_color_blind",
+        "gradnet_small_color_blind_bsds500",
+        "gradnet_medium_color_blind",
+    ):
         assert weights.gray_partner(name, {"kind": "weights"}) == "gradnet_small_gray_blind"
 
 
