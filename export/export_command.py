@@ -71,9 +71,9 @@ def export(
         model = load_denoiser(config.model, "float32", runtime="keras").model
         return without_silent_channels(model, images, source["trained_sigma"], config.seed)
 
-    job = Job(config, denoiser, name, images, 0.0, int8_network, lean_model)
-    psnr_keras = mean_psnr(denoiser, images, job.sigma, config.seed)
-    job = dataclasses.replace(job, psnr_keras=psnr_keras)
+    sigma = None if images.noisy(0) is not None else config.sigma
+    psnr_keras = mean_psnr(denoiser, images, sigma, config.seed)
+    job = Job(config, denoiser, name, images, sigma, psnr_keras, int8_network, lean_model)
     cards, failures = [], 0
     _require_space(job.output, denoiser.parameters)
     for format in dict.fromkeys(config.formats):

@@ -105,9 +105,8 @@ def main(given: Given) -> None:
             raise UserError(f"--sets: expected NAME or NAME:σ. Received: {text}.") from None
         image_set = find_dataset(name, options.data_dir, None, options.max_images)
         require_fitting_noise(image_set, sigma)
-        model = options.model
-        if image_set.channels == 1 and model == "default":
-            model, _, _ = weights.partners(weights.DEFAULT, model)
+        gray = image_set.channels == 1 and options.model == "default"
+        model = weights.GRAY if gray else options.model
         denoiser = load_denoiser(model, runtime=options.runtime)
         found = effect(denoiser, image_set, sigma, options.max_images)
         print(

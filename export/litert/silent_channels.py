@@ -23,8 +23,8 @@ IMAGES, CROP = 64, 160
 _EXPOSURES = (0.25, 0.06)
 #: Noise levels if those of the training are unknown, on the 0-255 scale.
 LEVELS = (0.0, 55.0)
-#: Where channels are looked for that never fire: images, and levels beside those of the training.
-_IMAGES, _MORE_LEVELS = 4, (10.0, 60.0)
+#: Of the search for channels that never fire: the most images, and levels beside the training's.
+_SEARCHED, _MORE_LEVELS = 4, (10.0, 60.0)
 
 #: A channel is silent if its highest value before the ReLU stays below zero by this part of the
 #: spread of its values in the image.
@@ -129,7 +129,7 @@ def _varied_crops(images, levels: tuple[float, float], seed: int) -> Iterator[np
     Few images are enough, since it matters what fires at all and not how often.
     """
     draw = np.random.default_rng(seed)
-    places = np.linspace(0, len(images.names) - 1, min(_IMAGES, len(images.names)))
+    places = np.linspace(0, len(images.names) - 1, min(_SEARCHED, len(images.names)))
     cases = itertools.product((1.0, *_EXPOSURES), {*np.linspace(*levels, 3), *_MORE_LEVELS})
     for place, (exposure, level) in itertools.product(places.astype(int), sorted(cases)):
         clean = _crop(to_float(images.load(int(place))), draw) * np.float32(exposure)

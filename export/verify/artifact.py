@@ -28,6 +28,7 @@ class Job:
         denoiser: the Keras denoiser, float32.
         name: name of the weights or the preset, and of the artifacts.
         images: set for the quality figures.
+        sigma: level of the noise on the images, 0-255 scale; `None` if they have real noise.
         psnr_keras: mean PSNR of `denoiser` on the images, in dB.
         int8_network: returns the network of the int8 files, cached.
         lean_model: returns the network of the other .tflite files, cached: the denoiser's own
@@ -38,14 +39,10 @@ class Job:
     denoiser: Denoiser
     name: str
     images: Any
+    sigma: float | None
     psnr_keras: float
     int8_network: Callable[[], Any]
     lean_model: Callable[[], Any]
-
-    @property
-    def sigma(self) -> float | None:
-        """The level of the noise on `images`, 0-255 scale; `None` if they have real noise."""
-        return None if self.images.noisy(0) is not None else self.config.sigma
 
     @property
     def measured_on(self) -> str:
@@ -155,7 +152,7 @@ def announce(card: Path, file: str, sha256: str) -> None:
     write_json(card, {**content, _ANNOUNCED: {file: sha256}})
 
 
-def note_other_weights(job: "Job", file: str, card: str) -> None:
+def note_other_weights(job: Job, file: str, card: str) -> None:
     """Says that an artifact of other weights is going to be replaced."""
     earlier = read_object(job.output / card)
     before, now = earlier.get("weights_sha256"), job.denoiser.source["sha256"]

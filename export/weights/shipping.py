@@ -94,7 +94,7 @@ def ship(
         if not kept:
             temporary.write_bytes(source.read_bytes())
     manifest = json.loads((run / "best" / "manifest.json").read_text(encoding="utf-8"))
-    sets_of, teachers = _origin(train)
+    origins, teachers = _origin(train)
     card = {
         "name": name,
         "preset": config["preset"],
@@ -118,7 +118,7 @@ def ship(
         "data": train["dataset"],
         "terms": terms_of(train["dataset"]),
         # With those of what the weights started from, so that no step of a chain forgets them.
-        "origins": ",".join(sorted(sets_of)),
+        "origins": ",".join(sorted(origins)),
         **({"teachers": ", ".join(sorted(teachers))} if teachers else {}),
         "licence": licence_of(train),
         "recipe": {

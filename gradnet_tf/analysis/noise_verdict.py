@@ -17,7 +17,7 @@ from gradnet_tf.analysis.noise_analysis import PLACE, NoiseAnalysis
 
 #: The kinds of verdicts.
 CLEAN, WHITE, CAMERA, UNKNOWN = "clean", "white", "camera", "unknown"
-#: Weights for white noise and for a camera's, by the number of channels.
+#: Weights for color pictures by the kind of their noise.
 COLOR_MODELS = {WHITE: weights.DEFAULT, CAMERA: weights.CAMERA}
 
 # Measured correlation lengths of white noise are less: a little structure is left.

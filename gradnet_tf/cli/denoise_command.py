@@ -228,7 +228,9 @@ def _denoise(arguments: argparse.Namespace) -> int:
     if arguments.preview or arguments.detail or arguments.mask:
         from gradnet_tf.steering.texture import read_steering, steered
 
-        steering = read_steering(arguments.detail, arguments.mask, wanted.max_megapixels)
+        steering = None
+        if arguments.detail or arguments.mask:
+            steering = read_steering(arguments.detail, arguments.mask, wanted.max_megapixels)
         if arguments.preview:
             # The sheet blends and steers itself.
             load = functools.partial(dataclasses.replace(wanted, strength=1.0).load, model=model)

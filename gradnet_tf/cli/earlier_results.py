@@ -98,9 +98,10 @@ class EarlierResults:
 
     def is_foreign(self, target: Path) -> bool:
         """Whether something is there that this command must not replace."""
-        if os.path.islink(target) or not self.settings:  # Without settings, nothing is recorded.
-            return os.path.islink(target)
-        return os.path.lexists(target) and not self.is_recorded(target)
+        is_link = os.path.islink(target)
+        if not self.settings:  # Nothing is recorded.
+            return is_link
+        return is_link or (os.path.lexists(target) and not self.is_recorded(target))
 
     def differences(self, target: Path) -> dict[str, tuple[Any, Any]]:
         """Returns the settings that differ, as {setting: (then, now)}; empty if unknown.

@@ -66,7 +66,7 @@ def noise(arguments: argparse.Namespace) -> int:
                 _draw(page, path, pixels, analysis, verdict)
         except FAILURES as error:
             reason = str(error).strip() or type(error).__name__
-            reason = reason if str(path) in reason else f"{path}: {reason}"
+            reason = reason if path in reason else f"{path}: {reason}"
             print(f"error: {reason}", file=sys.stderr)
             failed += 1
             continue

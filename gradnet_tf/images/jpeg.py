@@ -150,8 +150,9 @@ def write(photo: Photo, quality: int | None) -> bytes:
     options = {"quality": quality} if quality else {"qtables": _tables(photo.metadata["tables"])}
     if not gray:
         options["subsampling"] = photo.metadata["subsampling"]
-    with _room_for(photo.array):
-        image.save(target, "JPEG", progressive=photo.metadata["progressive"], **options)
+    progressive = photo.metadata["progressive"]
+    with _room_for(photo.array) if progressive else contextlib.nullcontext():
+        image.save(target, "JPEG", progressive=progressive, **options)
     encoded = target.getvalue()
     segments, scan = jpeg_segments(encoded)
     # The JFIF header of the input, if any, replaces the encoder's.
@@ -170,10 +171,10 @@ def write(photo: Photo, quality: int | None) -> bytes:
 
 @contextlib.contextmanager
 def _room_for(array: np.ndarray) -> Iterator[None]:
-    """Lets Pillow encode noise, too: it gives libjpeg one buffer for a whole progressive picture.
+    """Lets Pillow write a progressive picture of noise.
 
-    Its own size is a byte per pixel or two, and noise at a high quality takes more; ImageFile's
-    limit, which is of the whole process, makes it larger.
+    It gives libjpeg one buffer for the whole of such a picture, of a byte or two per pixel, and
+    noise at a high quality takes more. A limit of the whole process makes the buffer larger.
     """
     with _room_lock:
         before = ImageFile.MAXBLOCK

@@ -98,6 +98,7 @@ class Preset:
 # tests/models/test_presets.py verifies them.
 _frozen = MappingProxyType
 _MUON = Recipe(optimizer="muon", learning_rate=2e-3, schedule="cosine")
+_SMALL = replace(_MUON, batch_size=4, steps=100_000, naive_steps=20_000, naive_share=0.1)
 _ALL = (
     Preset(
         "gradnet",
@@ -122,7 +123,7 @@ _ALL = (
         _frozen({"width": 64, "num_modules": 2, "num_units": 3, "reduction": 2, "scale": 2}),
         _frozen({3: 671_164, 1: 658_484}),
         naive="dncnn_small",
-        recipe=replace(_MUON, batch_size=4, steps=100_000, naive_steps=20_000, naive_share=0.1),
+        recipe=_SMALL,
     ),
     Preset(
         "gradnet_small_level",
@@ -140,7 +141,7 @@ _ALL = (
         ),
         _frozen({3: 671_216, 1: 658_544}),
         naive="dncnn_small",
-        recipe=replace(_MUON, batch_size=4, steps=100_000, naive_steps=20_000, naive_share=0.1),
+        recipe=_SMALL,
         needs_sigma=True,
     ),
     Preset(
@@ -150,7 +151,7 @@ _ALL = (
         _frozen({"width": 96, "num_modules": 2, "num_units": 3, "reduction": 2, "scale": 2}),
         _frozen({3: 1_456_988, 1: 1_439_700}),
         naive="dncnn_small",
-        recipe=replace(_MUON, batch_size=4, steps=100_000, naive_steps=20_000, naive_share=0.1),
+        recipe=_SMALL,
     ),
     Preset(
         "gradnet_tiny",

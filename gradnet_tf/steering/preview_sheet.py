@@ -72,7 +72,9 @@ def draw_sheet(
         side: see `choose_crop`.
         steering: what is done to the result of each strength.
     """
-    rows, columns = choose_crop(denoised, side)
+    rows, columns = part = choose_crop(denoised, side)
+    if steering is None:  # Only this needs what is around the part.
+        noisy, denoised, part = noisy[part], denoised[part], (slice(None), slice(None))
     parts = [(f"strength {strength:g}", strength) for strength in STRENGTHS]
     tall, wide = rows.stop - rows.start, columns.stop - columns.start
     # The captions need some width, also below a tiny picture.
@@ -90,9 +92,8 @@ def draw_sheet(
         shown = noisy
         if strength:
             shown = finished(Strength(strength).blend(noisy, to_unit(denoised)), noisy, Strength())
-            shown = shown if steering is None else steering(noisy, shown)
-        part = shown_rgb(shown[rows, columns])
-        sheet.paste(Image.fromarray(part), (left, top + _CAPTION))
+            shown = steering(noisy, shown) if steering else shown
+        sheet.paste(Image.fromarray(shown_rgb(shown[part])), (left, top + _CAPTION))
         draw.text((left, top + 5), caption, "black", font)
     stream = io.BytesIO()
     sheet.save(stream, "PNG")

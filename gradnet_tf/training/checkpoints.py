@@ -145,8 +145,8 @@ class CheckpointStore:
             return manifest
         return None
 
-    def is_intact(self) -> bool:
-        """Whether there is a checkpoint that `restore` would load."""
+    def can_restore(self) -> bool:
+        """Whether there is an intact checkpoint."""
         return any(_read_manifest(folder) is not None for folder in self._folders())
 
     def last_path(self) -> Path | None:

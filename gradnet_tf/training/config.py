@@ -57,7 +57,7 @@ def sigma_range(
                     "Use one of them; --sigma=25 is --degradation='gaussian(25)'."
                 )
         return {}
-    if sigma is not None and not sigma_min is sigma_max is None:
+    if sigma is not None and (sigma_min, sigma_max) != (None, None):
         raise UserError(
             "--sigma excludes --sigma_min and --sigma_max. "
             f"Received: sigma={sigma:g}, sigma_min={sigma_min}, sigma_max={sigma_max}\n"

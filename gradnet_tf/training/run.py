@@ -293,7 +293,7 @@ def train(
     try:
         start = initial_weights(config, given)
     except UserError:
-        if not CheckpointStore(workdir).is_intact():
+        if not CheckpointStore(workdir).can_restore():
             raise
         start = None  # The file is gone, and the checkpoint has what became of its weights.
     naive_model = given.of_another_kind(config) if given else None

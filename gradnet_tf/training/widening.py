@@ -26,7 +26,8 @@ def widened_weights(narrow: Any, wide: Any) -> list[np.ndarray] | None:
     features = np.arange(old)
     gradient = np.arange(narrow.depth)
     fused = np.concatenate([features, new + gradient])  # g0 = f0 ⊕ G(x̂)
-    # Channels of an axis, narrow and wide → where the former are among the latter.
+    # Sizes of an axis, narrow and wide → where the channels of the former are among the latter's.
+    # Those inside the attention have no order of their own and may stay the first ones.
     places = {
         (old, new): features,
         (narrow.width, wide.width): fused,

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from tiny_run import tiny_model
 
+from export.litert import silent_channels
 from export.litert.int8_network import (
     LEVELS,
     ActivationRange,
@@ -323,3 +324,17 @@ def test_a_channel_near_zero_is_kept():
 def test_networks_without_an_8_bit_form_say_so():
     with pytest.raises(ValueError, match="GradNet, MSKResnet and DnCNN .* Received: FFDNet"):
         Int8Network(tiny_model("ffdnet"))
+
+
+def test_one_image_is_searched_at_every_level_and_in_the_dark(monkeypatch):
+    class One(Images):
+        names = ["a"]
+
+    seen = []
+    monkeypatch.setattr(silent_channels, "living_channels", lambda _, crops: seen.extend(crops))
+    monkeypatch.setattr(silent_channels, "keep_channels", lambda *_: None)
+    without_silent_channels(tiny_model(), One(), (0.0, 50.0), 0)
+    # The noise is what neighbors do not share.
+    levels = {round(255 * np.diff(crop, axis=2).std() / np.sqrt(2) / 5) * 5 for crop in seen}
+    assert levels >= {10, 25, 50, 60} and len(seen) == 15
+    assert min(crop.mean() for crop in seen) < 0.1 < 0.4 < max(crop.mean() for crop in seen)

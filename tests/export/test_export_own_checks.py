@@ -154,8 +154,8 @@ def test_an_artifact_that_loses_quality_is_refused(psnr, monkeypatch):
 
     def with_drop(allowed):
         config = SimpleNamespace(max_psnr_drop=allowed, sigma=25.0, seed=0)
-        images = SimpleNamespace(name="two", noisy=lambda index: None)
-        return artifact.Job(config, None, "two", images, 30.0, None, None)
+        images = SimpleNamespace(name="two")
+        return artifact.Job(config, None, "two", images, 25.0, 30.0, None, None)
 
     with pytest.raises(checks.CheckFailed, match="a file: loses"):
         artifact.quality_of(with_drop(0.1), SimpleNamespace(name="a file"))
