@@ -1,10 +1,10 @@
 """GradNet and related networks in TFLite's 8-bit arithmetic.
 
-Most of the computation has 8 bits: the naive denoiser and the convolutions of the ResUnits. Float
-remains where 8 bits would cost quality: the image, the gradient magnitude, the attention vectors,
-the convolutions that read or write the image, the sums of the residual units, and the fusion at the
-end of a module, through which all features pass. What is rounded then only changes what a unit adds
-to its input. Activation ranges and rounded kernels minimize the squared error on noisy photographs
+Most of the computation has 8 bits: the naive denoiser, the convolutions of the ResUnits, and the
+half of each fusion that reads what the units made. Float remains where 8 bits would cost quality:
+the image, the gradient magnitude, the attention vectors, the convolutions that read or write the
+image, the sums of the residual units, and the half of each fusion through which the input of the
+module passes. Activation ranges and rounded kernels minimize the squared error on noisy photographs
 and drawings. docs/results.md has the effect of each choice.
 """
 
@@ -160,12 +160,13 @@ def channel_scales(top: np.ndarray, *kernels: np.ndarray) -> np.ndarray:
     return np.sqrt(relative / np.maximum(reading, _LEAST_SCALE)).astype(np.float32)
 
 
-class Int8Conv(keras.layers.Layer):
-    """A `keras.layers.Conv2D` of the float network with 8-bit kernel and outputs.
+class _RoundedConv(keras.layers.Layer):
+    """Base of the convolutions with an 8-bit kernel.
 
     Until `settle` is called, the kernel is exact, and statistics of the inputs are collected.
 
     Attributes:
+        conv: the `keras.layers.Conv2D` of the float network.
         takes: scales of the input's channels; see `channel_scales`.
         gives: scales of the output's channels. ReLU commutes with them, so the network computes
             the same, but for rounding.
@@ -174,24 +175,10 @@ class Int8Conv(keras.layers.Layer):
     def __init__(self, conv):
         super().__init__(dtype="float32")
         self.conv = conv
-        self.range = ActivationRange()
         self.takes, self.gives = np.float32(1), np.float32(1)
         self._rounded: tuple[np.ndarray, ...] | None = None
         self.forget()
         self.built = True
-
-    def call(self, features):
-        if self._rounded is None:
-            kernel, bias = self._scaled()
-            self._collect(ops.convert_to_numpy(features), kernel.shape[0])
-        else:
-            kernel, bias, top = self._rounded
-            # The converter takes 8-bit values and their step from this operation.
-            kernel = keras.quantizers.fake_quant_with_min_max_vars(
-                kernel, -top, top, narrow_range=True, axis=-1
-            )
-        output = ops.conv(features, kernel, padding="same")
-        return self.range(self.conv.activation(output + bias))
 
     def forget(self):
         """Discards what was collected so far."""
@@ -224,6 +211,59 @@ class Int8Conv(keras.layers.Layer):
         self._products = self._products + inputs.T @ inputs
         self._sums = self._sums + inputs.sum(axis=0)
         self._count, self._calls = self._count + _PLACES, self._calls + 1
+
+
+class Int8Conv(_RoundedConv):
+    """A `keras.layers.Conv2D` of the float network with 8-bit kernel and outputs."""
+
+    def __init__(self, conv):
+        super().__init__(conv)
+        self.range = ActivationRange()
+
+    def call(self, features):
+        if self._rounded is None:
+            kernel, bias = self._scaled()
+            self._collect(ops.convert_to_numpy(features), kernel.shape[0])
+        else:
+            kernel, bias, top = self._rounded
+            # The converter takes 8-bit values and their step from this operation.
+            kernel = keras.quantizers.fake_quant_with_min_max_vars(
+                kernel, -top, top, narrow_range=True, axis=-1
+            )
+        output = ops.conv(features, kernel, padding="same")
+        return self.range(self.conv.activation(output + bias))
+
+
+class DynamicConv(_RoundedConv):
+    """A `keras.layers.Conv2D` with an 8-bit kernel that takes and returns float.
+
+    A .tflite file rounds the input to 8 bits between the least and the largest value of the picture
+    at hand. This layer does not, because TFLite's converter has no operation for it:
+    `export.litert.tflite` stores the kernel in 8 bits, and the interpreter does the rest.
+    """
+
+    def call(self, features):
+        if self._rounded is None:
+            kernel, bias = self._scaled()
+            values = ops.convert_to_numpy(features)
+            self._tops = np.maximum(self._tops, np.abs(values).max(axis=(0, 1, 2)))
+            self._collect(values, kernel.shape[0])
+        else:
+            kernel, bias, _ = self._rounded
+        return self.conv.activation(ops.conv(features, kernel, padding="same") + bias)
+
+    def forget(self):
+        super().forget()
+        self._tops = np.float32(0)
+
+    def equalize(self):
+        """Chooses the scales of the input's channels: each gets all levels."""
+        self.takes = channel_scales(self._tops)
+
+    def rounded_kernel(self) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the kernel (h, w, in, out) and the step of each output channel, float32."""
+        kernel, _, top = self._rounded
+        return kernel, top / np.float32(127)
 
 
 class Int8Chain(keras.layers.Layer):
@@ -272,19 +312,33 @@ def _int8_convs(unit, living: np.ndarray | None) -> tuple[Int8Conv, Int8Conv] | 
     if not len(living):
         return None
     kernel1, bias1, kernel2, bias2 = narrowed(unit, living)
-    conv1 = conv3x3(len(living), "float32", "relu")
-    conv2 = conv3x3(unit.filters, "float32")
-    for conv, weights in ((conv1, (kernel1, bias1)), (conv2, (kernel2, bias2))):
-        conv.build((None, None, None, weights[0].shape[2]))
-        conv.set_weights(weights)
-    return Int8Conv(conv1), Int8Conv(conv2)
+    return Int8Conv(_conv(kernel1, bias1, "relu")), Int8Conv(_conv(kernel2, bias2))
+
+
+def _conv(kernel: np.ndarray, bias: np.ndarray, activation: str | None = None):
+    """A `keras.layers.Conv2D` with these weights."""
+    conv = conv3x3(kernel.shape[-1], "float32", activation)
+    conv.build((None, None, None, kernel.shape[2]))
+    conv.set_weights((kernel, bias))
+    return conv
+
+
+def _halves(fusion) -> tuple[keras.layers.Layer, keras.layers.Layer]:
+    """Splits a convolution into those of the first and of the second half of its channels.
+
+    Their sum is its output; the bias is in the first one.
+    """
+    kernel, bias = (ops.convert_to_numpy(each) for each in (fusion.kernel, fusion.bias))
+    first, second = np.split(kernel, 2, axis=2)
+    return _conv(first, bias), _conv(second, np.zeros_like(bias))
 
 
 class Int8Module(keras.layers.Layer):
     """A `gradnet_tf.layers.residual.ResidualModule` with the attention before the fusion.
 
-    The convolutions of its units have 8 bits; their sums, the attention and the fusion are float.
-    Returns the output and the attention.
+    The convolutions of its units have 8 bits; their sums and the attention are float. The fusion,
+    of the module's input and the units' output, is the sum of a float convolution of the first and
+    one with 8 bits of the second. Returns the output and the attention.
 
     Args:
         module: the float module.
@@ -303,7 +357,9 @@ class Int8Module(keras.layers.Layer):
                 "`attention_position` must be before_fusion. "
                 f"Received: {module.attention_position!r}"
             )
-        self.squeeze_excitation, self.fusion = module.squeeze_excitation, module.fusion
+        self.squeeze_excitation = module.squeeze_excitation
+        self.float_fusion, second = _halves(module.fusion)
+        self.int8_fusion = DynamicConv(second)
         self.units = list(module.units)
         living = living or {}
         self.convs = [_int8_convs(unit, living.get(id(unit))) for unit in module.units]
@@ -326,12 +382,13 @@ class Int8Module(keras.layers.Layer):
             squeeze = self.squeeze_excitation
             attention = squeeze.expand(squeeze.shrink(ops.concatenate(pooled, axis=-1)))
         scaled = attention * np.tile(self.takes, 2)
-        parts = zip((first, output), ops.split(scaled, 2, axis=-1), strict=True)
-        weighted = ops.concatenate([part * weights for part, weights in parts], axis=-1)
-        return self.fusion(weighted), attention
+        first_weights, weights = ops.split(scaled, 2, axis=-1)
+        fused = self.int8_fusion(output * (weights / self.int8_fusion.takes))
+        return self.float_fusion(first * first_weights) + fused, attention
 
     def equalize(self):
         """Chooses the scales of the module's tensors."""
+        self.int8_fusion.equalize()
         convs = [pair for pair in self.convs if pair]
         if not convs:
             return
@@ -347,8 +404,9 @@ class Int8Module(keras.layers.Layer):
 class Int8Network(keras.Model):
     """A network that rounds like its 8-bit TFLite file.
 
-    After calls with calibration images and `settle`, it computes the same as the file that TFLite's
-    converter makes of it. Arguments and output of calls are those of `gradnet_tf.models.GradNet`.
+    After calls with calibration images and `settle`, it computes the same as the file that
+    `export.litert.tflite` makes of it, but for the inputs of a `DynamicConv`. Arguments and output
+    of calls are those of `gradnet_tf.models.GradNet`.
 
     Args:
         model: a GradNet, MSKResnet or DnCNN of `gradnet_tf.models`, float32. The naive denoiser of
@@ -426,9 +484,13 @@ class Int8Network(keras.Model):
         for layer in self._calibrated():
             layer.settle()
 
+    def dynamic_kernels(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Returns `DynamicConv.rounded_kernel` of each."""
+        return [module.int8_fusion.rounded_kernel() for module in self.body_modules]
+
     def _calibrated(self):
         layers = self._flatten_layers(include_self=False)
-        return [layer for layer in layers if isinstance(layer, (ActivationRange, Int8Conv))]
+        return [layer for layer in layers if isinstance(layer, (ActivationRange, _RoundedConv))]
 
 
 def is_plain_chain(model) -> bool:

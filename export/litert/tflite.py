@@ -21,6 +21,7 @@ from pathlib import Path
 
 import flatbuffers
 import keras
+import numpy as np
 import tensorflow as tf
 from keras import ops
 from tensorflow.lite.python import schema_py_generated as schema
@@ -28,11 +29,10 @@ from tensorflow.lite.python import schema_py_generated as schema
 from export.verify import checks, measure
 from export.verify.artifact import (
     Job,
-    announce,
+    claim_place,
     measurements,
     places,
     quality_of,
-    require_own_artifact,
     write_card,
 )
 from export.verify.formats import INPUT, OUTPUT, TFLiteFormat
@@ -44,6 +44,8 @@ from gradnet_tf.utils.files import atomic_path, sha256_of
 from gradnet_tf.utils.framework_start import quiet_native_logs
 
 MAIN = "serving_default"
+#: Of TFLite's CONV_2D with a float input and a kernel of 8 bits with a step per output channel.
+_FIRST_VERSION_WITH_CHANNEL_STEPS = 5
 
 
 def _write_graphs(model, folder: str | os.PathLike, side: int | None = None) -> list[str]:
@@ -115,24 +117,69 @@ def write_tflite(
         if precision == "float16":
             converter.target_spec.supported_types = [tf.float16]
         content = converter.convert()
-    Path(path).write_bytes(content if len(signatures) == 1 else _with_first(content, MAIN))
+    parsed = schema.ModelT.InitFromPackedBuf(content, 0)
+    if precision == "int8":
+        _store_in_8_bits(parsed, model.dynamic_kernels())
+    _place_first(parsed, MAIN)
+    builder = flatbuffers.Builder(len(content))
+    builder.Finish(parsed.Pack(builder), b"TFL3")
+    Path(path).write_bytes(bytes(builder.Output()))
 
 
-def _with_first(content: bytes, name: str) -> bytes:
-    """Reorders a .tflite file so that the graph of a signature comes first.
+def _place_first(model: schema.ModelT, name: str) -> None:
+    """Moves the graph of a signature to the first place.
 
     The converter sorts signatures by name, and runtimes without signatures use the first graph.
     """
-    model = schema.ModelT.InitFromPackedBuf(content, 0)
     key = name.encode()
     first = next(s.subgraphIndex for s in model.signatureDefs if s.signatureKey == key)
     order = sorted(range(len(model.subgraphs)), key=lambda index: index != first)
     model.subgraphs = [model.subgraphs[index] for index in order]
     for signature in model.signatureDefs:
         signature.subgraphIndex = order.index(signature.subgraphIndex)
-    builder = flatbuffers.Builder(len(content))
-    builder.Finish(model.Pack(builder), b"TFL3")
-    return bytes(builder.Output())
+
+
+def _store_in_8_bits(model: schema.ModelT, kernels: list[tuple[np.ndarray, np.ndarray]]) -> None:
+    """Stores float kernels of convolutions in 8 bits; the interpreter then rounds their inputs.
+
+    Args:
+        model: content of a .tflite file.
+        kernels: float32 (h, w, in, out) with the step of each output channel. Those of the file may
+            differ by a factor per output channel: the converter multiplies kernels by what their
+            result is multiplied by.
+
+    Raises:
+        RuntimeError: a kernel is not in the file.
+    """
+    steps = {}
+    for kernel, step in kernels:
+        rows = np.ascontiguousarray(kernel.transpose(3, 0, 1, 2)).reshape(len(step), -1)
+        found = {}
+        for index, buffer in enumerate(model.buffers):
+            if buffer.data is None or len(buffer.data) != rows.nbytes:
+                continue
+            values = np.frombuffer(bytes(buffer.data), np.float32).reshape(rows.shape)
+            tops = np.abs(rows).max(axis=1)
+            factors = np.divide(np.abs(values).max(axis=1), tops, where=tops > 0, out=tops * 0 + 1)
+            if np.allclose(values, rows * factors[:, None], rtol=1e-4, atol=1e-9):
+                found[index] = (factors * step).astype(np.float32)
+                levels = np.rint(values / found[index][:, None]).astype(np.int8)
+                buffer.data = levels.view(np.uint8).ravel()
+        if not found:
+            raise RuntimeError(f"the file has no kernel of {rows.shape[1]}×{len(step)} as given")
+        steps |= found
+    for graph in model.subgraphs:
+        for operation in graph.operators:
+            code = model.operatorCodes[operation.opcodeIndex]
+            if code.builtinCode != schema.BuiltinOperator.CONV_2D:
+                continue
+            kernel = graph.tensors[operation.inputs[1]]
+            if kernel.buffer in steps:
+                code.version = max(code.version, _FIRST_VERSION_WITH_CHANNEL_STEPS)
+                kernel.type = schema.TensorType.INT8
+                kernel.quantization = schema.QuantizationParametersT()
+                kernel.quantization.scale = steps[kernel.buffer]
+                kernel.quantization.zeroPoint = np.zeros(len(steps[kernel.buffer]), np.int64)
 
 
 def list_operations(path: str | os.PathLike) -> list[str]:
@@ -161,12 +208,10 @@ def export_tflite(job: Job, format: TFLiteFormat) -> dict:
 
     sha256 = ""
 
-    def check_place():
-        require_own_artifact(job.output, file, card)
-        if sha256:
-            announce(job.output / card, file, sha256)
+    def claim():
+        claim_place(job.output, file, card, sha256)
 
-    with atomic_path(job.output / file, check_place) as path:
+    with atomic_path(job.output / file, claim) as path:
         with quiet_native_logs():
             model = job.int8_network() if format.precision == "int8" else job.lean_model()
             side = format.tile and format.tile + 2 * facts["halo"]

@@ -24,11 +24,10 @@ from export.savedmodel.saved_model import write_saved_model
 from export.verify import checks, measure
 from export.verify.artifact import (
     Job,
-    announce,
+    claim_place,
     measurements,
     places,
     quality_of,
-    require_own_artifact,
     sha256_of_folder,
     write_card,
 )
@@ -106,12 +105,10 @@ def _write_and_verify(job: Job, format: str, model, check: Callable[[Path], dict
 
     sha256 = ""
 
-    def check_place():
-        require_own_artifact(job.output, file, card)
-        if sha256:
-            announce(job.output / card, file, sha256)
+    def claim():
+        claim_place(job.output, file, card, sha256)
 
-    with _folder_in_place(job.output / file, check_place) as folder:
+    with _folder_in_place(job.output / file, claim) as folder:
         with quiet_native_logs():
             write_saved_model(model, folder, limits)
             write_warmup(folder, denoiser.channels, denoiser.needs_sigma)

@@ -141,15 +141,27 @@ def require_own_artifact(output: Path, file: str, card: str) -> None:
 _ANNOUNCED = "announced"
 
 
-def announce(card: Path, file: str, sha256: str) -> None:
-    """Names an artifact in its card before it gets its own name.
+def claim_place(output: Path, file: str, card: str, sha256: str) -> None:
+    """Names a finished artifact in its card before it gets its own name.
 
     If the work ends between this and `write_card`, the next export knows the artifact as its own.
+
+    Args:
+        output: folder of both.
+        file: the artifact's place in it.
+        card: the card's.
+        sha256: of the artifact; empty while it is not finished, then nothing is written.
+
+    Raises:
+        UserError: as `require_own_artifact`.
     """
-    content = read_object(card)
+    require_own_artifact(output, file, card)
+    if not sha256:
+        return
+    content = read_object(output / card)
     if not content.keys() >= _CARD:
         content = dict.fromkeys(sorted(_CARD)) | {"file": file}
-    write_json(card, {**content, _ANNOUNCED: {file: sha256}})
+    write_json(output / card, {**content, _ANNOUNCED: {file: sha256}})
 
 
 def note_other_weights(job: Job, file: str, card: str) -> None:

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from tensorflow.lite.python import schema_py_generated as schema
 from tiny_run import tiny_model
 
 from export.litert import silent_channels
@@ -22,8 +23,10 @@ from export.litert.silent_channels import (
     noisy_crops,
     without_silent_channels,
 )
-from export.litert.tflite import list_operations, write_tflite
+from export.litert.tflite import _store_in_8_bits, list_operations, write_tflite
+from gradnet_tf.denoiser import load_denoiser
 from gradnet_tf.runtimes.litert_runtime import TFLiteRunner
+from gradnet_tf.tiling.tile_config import TileConfig
 
 
 class Images:
@@ -233,21 +236,70 @@ def test_all_sets_take_part_in_the_calibration():
     assert float(both.high) > 1.2 * float(alone.high) > 0
 
 
-def test_sums_and_fusion_stay_float():
+def test_sums_and_the_inputs_half_of_the_fusion_stay_float():
     """What passes through the network unrounded: a unit's input reaches its output exactly."""
     model = tiny_model()
     network = calibrated(model, [Images()], (0.0, 30.0))
     module = network.body_modules[0]
-    for _, conv2 in module.convs:
-        kernel, bias, top = conv2._rounded
-        conv2._rounded = 0 * kernel, 0 * bias, top
+    for conv in (each for pair in module.convs for each in pair[1:]):
+        kernel, bias, top = conv._rounded
+        conv._rounded = 0 * kernel, 0 * bias, top
     features = np.abs(np.random.default_rng(0).normal(size=(1, 16, 16, module.takes.size)))
     features = features.astype(np.float32)
     own = model.body.residual_modules[0]
     attention = np.full((1, 1, 1, 2 * features.shape[-1]), 0.5, np.float32)
-    found, _ = module(features, attention)
     wanted = own.fusion(np.concatenate([features, features], -1) * attention)
-    np.testing.assert_allclose(found, wanted, atol=1e-4)
+    error = np.abs(module(features, attention)[0] - wanted).max()
+    assert 1e-4 < error < 0.02 * np.abs(wanted).max()  # the kernel of the units' half
+    kernel, bias, top = module.int8_fusion._rounded
+    module.int8_fusion._rounded = 0 * kernel, 0 * bias, top
+    wanted = own.fusion(np.concatenate([features, 0 * features], -1) * attention)
+    np.testing.assert_allclose(module(features, attention)[0], wanted, atol=1e-4)
+
+
+def test_the_units_half_of_the_fusion_has_8_bits_in_the_file(tmp_path):
+    network = calibrated(tiny_model(), [Images()], (0.0, 30.0))
+    write_tflite(network, tmp_path / "a.tflite", "int8")
+    content = schema.ModelT.InitFromPackedBuf((tmp_path / "a.tflite").read_bytes(), 0)
+    graph = content.subgraphs[0]
+    found = []
+    for operation in graph.operators:
+        code = content.operatorCodes[operation.opcodeIndex].builtinCode
+        if code != schema.BuiltinOperator.CONV_2D:
+            continue
+        taken, kernel = (graph.tensors[index] for index in operation.inputs[:2])
+        if (taken.type, kernel.type) == (schema.TensorType.FLOAT32, schema.TensorType.INT8):
+            levels = bytes(content.buffers[kernel.buffer].data)
+            levels = np.frombuffer(levels, np.int8).reshape(kernel.shape)
+            found.append(levels * kernel.quantization.scale[:, None, None, None])
+    wanted = [kernel.transpose(3, 0, 1, 2) for kernel, _ in network.dynamic_kernels()]
+    assert len(found) == len(wanted) == 2
+    for one, other in zip(found, wanted, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-7)
+
+
+def test_tiles_of_the_shipped_8_bit_file_agree_with_the_whole_picture():
+    """The fusions round by the range of a tile, so that not every bit is the same."""
+    denoiser = load_denoiser("gradnet_small_color_blind", "int8", runtime="litert")
+    rows, columns = np.mgrid[:170, :210] / 11.0
+    clean = 0.5 + 0.4 * np.stack([np.sin(rows + k) * np.cos(columns) for k in range(3)], axis=-1)
+    noisy = clean + np.random.default_rng(0).normal(0, 0.1, clean.shape)
+    images = noisy[None].astype(np.float32)
+    whole, tiles = (
+        denoiser.denoise(images, tiles=TileConfig(tile=tile, pooling="crops"))
+        for tile in ("whole", 64)
+    )
+    assert np.abs(tiles - whole).max() < 2 / 255
+    assert np.abs(np.mean(tiles - whole)) < 0.05 / 255
+    assert np.sqrt(np.mean((tiles - whole) ** 2)) < 0.3 / 255
+
+
+def test_a_kernel_that_the_file_lacks_is_reported():
+    kernel = np.ones((3, 3, 4, 8), np.float32)
+    content = schema.ModelT()
+    content.buffers, content.subgraphs = [schema.BufferT()], []
+    with pytest.raises(RuntimeError, match="no kernel of 36×8"):
+        _store_in_8_bits(content, [(kernel, np.ones(8, np.float32))])
 
 
 def test_attention_can_be_given_and_is_returned():
