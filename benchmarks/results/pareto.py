@@ -8,6 +8,8 @@ from benchmarks.results.table_models import OURS
 
 # Height of the picture in dB, and the part of it that a line of text needs.
 _SPAN, _LINE = 1.5, 0.05
+# Width of a character on the axis of times, and of the gap before a label: natural logarithms.
+_CHARACTER, _GAP = 0.04, 0.06
 
 
 def points(
@@ -45,15 +47,24 @@ def front(found: Sequence[tuple[float, float, dict]]) -> list[tuple[float, float
     return kept
 
 
-def _apart(heights: Sequence[float], times: Sequence[float]) -> list[float]:
-    """Returns where labels stand: near their points, and not on each other."""
+def _apart(heights: Sequence[float], times: Sequence[float], labels: Sequence[str]) -> list[float]:
+    """Returns where labels stand: near their points, and neither on each other nor on points."""
+    starts = [math.log(time) for time in times]
+    ends = [
+        begin + _GAP + _CHARACTER * len(text) for begin, text in zip(starts, labels, strict=True)
+    ]
     placed: dict[int, float] = {}
     for index in sorted(range(len(heights)), key=heights.__getitem__):
-        # A label is about as long as a factor of three in time.
-        near = [
-            placed[other] for other in placed if abs(math.log(times[other] / times[index])) < 1.1
+        others = [each for each in range(len(heights)) if each != index]
+        taken = [heights[k] for k in others if starts[index] < starts[k] <= ends[index]]
+        taken += [
+            placed[k] for k in placed if starts[k] <= ends[index] and starts[index] <= ends[k]
         ]
-        placed[index] = max([heights[index], *(other + _LINE * _SPAN for other in near)])
+        height = heights[index]
+        for other in sorted(taken):
+            if abs(other - height) < _LINE * _SPAN:
+                height = other + _LINE * _SPAN
+        placed[index] = height
     return [placed[index] for index in range(len(heights))]
 
 
@@ -80,14 +91,19 @@ def draw(found: Sequence[tuple[float, float, dict]], title: str, note: str, path
     shown = [(ms, max(psnr, floor), psnr, row) for ms, psnr, row in found]
     steps = [max(p[1], floor) for p in line]
     axes.step([p[0] for p in line], steps, where="post", color="#d0d0d0", zorder=0)
-    heights = _apart([height for _, height, *_ in shown], [ms for ms, *_ in shown])
-    for (ms, height, psnr, row), text in zip(shown, heights, strict=True):
+    labels = [
+        f"{row['model']}, {psnr:.2f} dB" if psnr < floor else row["model"]
+        for _, _, psnr, row in shown
+    ]
+    times = [ms for ms, *_ in shown]
+    heights = _apart([height for _, height, *_ in shown], times, labels)
+    for (ms, height, psnr, row), text, words in zip(shown, heights, labels, strict=True):
         color = "#1f5f8b" if row["group"] == OURS else "#909090"
         axes.scatter([ms], [height], color=color, marker="v" if psnr < floor else "o")
         label = axes.annotate(
-            f"{row['model']}, {psnr:.2f} dB" if psnr < floor else row["model"],
+            words,
             (ms, height),
-            (ms * 1.06, text),
+            (ms * math.exp(_GAP), text),
             color=color,
             fontsize=8,
             va="center",
@@ -95,7 +111,10 @@ def draw(found: Sequence[tuple[float, float, dict]], title: str, note: str, path
         )
         label.set_in_layout(False)
     axes.set_xscale("log")
-    axes.margins(x=0.3)
+    reach = [
+        ms * math.exp(_GAP + _CHARACTER * len(text)) for ms, text in zip(times, labels, strict=True)
+    ]
+    axes.set_xlim(0.6 * min(times), max(reach))
     axes.set_ylim(min(height for _, height, *_ in shown) - 0.15, max(heights) + 0.15)
     axes.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter("{x:,.0f}")

@@ -102,11 +102,14 @@ def test_the_front_has_what_nothing_beats_in_time_and_quality():
 
 
 def test_labels_of_near_points_stand_apart():
-    heights = pareto._apart([31.0, 31.01, 30.99, 30.2, 31.0], [100, 105, 110, 100, 5000])
-    near = sorted(heights[:3])
-    assert near[0] == 30.99 and min(np.diff(near)) >= 0.05
+    points, times = [31.0, 31.01, 30.99, 30.2, 31.0], [100, 105, 110, 100, 5000]
+    heights = pareto._apart(points, times, ["gradnet_small"] * 5)
+    assert heights[2] == 30.99 and min(np.diff(sorted(heights[:3]))) >= 0.05
+    assert all(abs(heights[0] - each) >= 0.05 for each in points[1:3])
     # Others stay where their points are: one far below, one at another time.
     assert heights[3:] == [30.2, 31.0]
+    # A label that is long enough reaches the point at another time.
+    assert pareto._apart([31.0, 31.0], [100, 900], ["gradnet" * 8, "a"])[0] > 31.05
 
 
 def test_sets_with_timed_rows_get_a_picture_that_replaces_only_our_own(tmp_path):
