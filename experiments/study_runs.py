@@ -112,11 +112,11 @@ class Form:
         return self.crops_per_frame if is_frame else self.crops_per_image
 
     def train_config(self, steps: int, seed: int, sigma: float, loss_weight: float, joint: bool):
-        """Returns the `TrainConfig` of one run; the preset is a placeholder."""
+        """Returns the `TrainConfig` of one run; the preset stands for all of the paper's."""
         # Best weights are those of the only validation, at the end, if the last ones are scored.
         every = 1 if self.score == "last" else self.epochs or _VALIDATIONS
         return TrainConfig(
-            preset="dncnn",
+            preset="gradnet",  # "dncnn" differs in that it refuses `joint`
             sigma_min=sigma,
             sigma_max=sigma,
             precision=self.precision,

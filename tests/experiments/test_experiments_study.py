@@ -37,6 +37,14 @@ def test_a_fusion_study_from_photographs_to_table_and_chart(scenes, tmp_path, ca
     assert (tmp_path / "study/chart.png").exists()
 
 
+@pytest.mark.parametrize("joint", [False, True])
+def test_every_form_makes_the_configuration_of_a_run(joint):
+    for module in (fusion_study, gradient_study, guide_study):
+        for form in module.FORMS.values():
+            config = form.train_config(3, 1, 25.0, 0.1, joint)
+            assert (config.joint, config.steps, config.sigma_max) == (joint, 3, 25.0)
+
+
 @pytest.mark.slow
 def test_a_gradient_study_resumes_where_it_was_cut_off(scenes, tmp_path, capsys):
     asked = options(scenes, tmp_path)
