@@ -47,12 +47,15 @@ def front(found: Sequence[tuple[float, float, dict]]) -> list[tuple[float, float
     return kept
 
 
+def _end(time: float, label: str) -> float:
+    """Returns the logarithm of the time at which the label of a point ends."""
+    return math.log(time) + _GAP + _CHARACTER * len(label)
+
+
 def _apart(heights: Sequence[float], times: Sequence[float], labels: Sequence[str]) -> list[float]:
     """Returns where labels stand: near their points, and neither on each other nor on points."""
     starts = [math.log(time) for time in times]
-    ends = [
-        begin + _GAP + _CHARACTER * len(text) for begin, text in zip(starts, labels, strict=True)
-    ]
+    ends = [_end(time, label) for time, label in zip(times, labels, strict=True)]
     placed: dict[int, float] = {}
     for index in sorted(range(len(heights)), key=heights.__getitem__):
         others = [each for each in range(len(heights)) if each != index]
@@ -111,10 +114,7 @@ def draw(found: Sequence[tuple[float, float, dict]], title: str, note: str, path
         )
         label.set_in_layout(False)
     axes.set_xscale("log")
-    reach = [
-        ms * math.exp(_GAP + _CHARACTER * len(text)) for ms, text in zip(times, labels, strict=True)
-    ]
-    axes.set_xlim(0.6 * min(times), max(reach))
+    axes.set_xlim(0.6 * min(times), math.exp(max(map(_end, times, labels))))
     axes.set_ylim(min(height for _, height, *_ in shown) - 0.15, max(heights) + 0.15)
     axes.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter("{x:,.0f}")

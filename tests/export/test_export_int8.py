@@ -241,9 +241,9 @@ def test_sums_and_the_inputs_half_of_the_fusion_stay_float():
     model = tiny_model()
     network = calibrated(model, [Images()], (0.0, 30.0))
     module = network.body_modules[0]
-    for conv in (each for pair in module.convs for each in pair[1:]):
-        kernel, bias, top = conv._rounded
-        conv._rounded = 0 * kernel, 0 * bias, top
+    for _, conv2 in module.convs:
+        kernel, bias, top = conv2._rounded
+        conv2._rounded = 0 * kernel, 0 * bias, top
     features = np.abs(np.random.default_rng(0).normal(size=(1, 16, 16, module.takes.size)))
     features = features.astype(np.float32)
     own = model.body.residual_modules[0]
