@@ -404,12 +404,13 @@ def limits(
     grain = "Coarse, correlated grain of enlarged or strongly compressed photographs"
     if sigma_max is None:
         grain = "Grain coarser than a few pixels, as in strongly enlarged photographs,"
+    noise = "for white noise" if sigma_max is None else "and noise"
     return [
         level,
         f"{grain} mostly remains.",
         f"Not tested on images unlike the training photographs: {untested}.",
         "Takes RGB. A gray image goes through the gray weights of the same preset (gradnet_medium: "
-        "of gradnet_small) and noise where these ship; otherwise it is replicated to three "
+        f"of gradnet_small) {noise} where these ship; otherwise it is replicated to three "
         "channels and the result averaged."
         if channels == 3
         else "Takes gray; the channels of a color image are denoised independently.",

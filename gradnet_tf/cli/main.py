@@ -74,8 +74,8 @@ def _parser() -> argparse.ArgumentParser:
     bench = commands.add_parser(
         "bench",
         help="time every runtime and precision on this machine",
-        description="Times every installed runtime and precision on this machine in about a "
-        "minute, prints a table, and keeps the fastest whose quality allows it as what "
+        description="Times every installed runtime and precision on this machine in one or "
+        "two minutes, prints a table, and keeps the fastest whose quality allows it as what "
         "`gradnet denoise` and `Denoiser` use here (--precision=auto).",
     )
     bench.add_argument("--model", default="default", help="name of shipped weights")
