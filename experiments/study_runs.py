@@ -32,7 +32,7 @@ from gradnet_tf.loading.run_folder import best_weights
 from gradnet_tf.models.presets import PAPER_RECIPE
 from gradnet_tf.training.config import TrainConfig, steps_per_epoch
 from gradnet_tf.utils.console import format_seconds
-from gradnet_tf.utils.errors import Interrupted, NotFiniteError, UserError
+from gradnet_tf.utils.errors import Interrupted, NotFiniteError, Stopped, UserError
 from gradnet_tf.utils.files import jsonable, write_json
 from gradnet_tf.utils.ownership import require_replaceable
 
@@ -569,6 +569,8 @@ def train_and_score(
 
     with input_errors():
         result = run_stage(config, engine, batches, watched, folder, label=label)
+    if result["stopped"]:  # The training is complete, and its scores can be made later.
+        raise Stopped(f"stopped by {result['stopped']} after {label}; the same command resumes.")
     if validation is not None:
         engine.model.load_weights(best_weights(Path(folder)))
     trained = time.monotonic()

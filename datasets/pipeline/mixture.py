@@ -141,7 +141,7 @@ def find_training_mixture(
 
 def _folder_of(name: str, data_dir: str | Path | None) -> str | Path | None:
     """Returns D/pairs or D/folder for these sets, if there is one: other sets share D."""
-    own = Path(data_dir, name) if data_dir and get_info(name).is_own else None
+    own = Path(data_dir, name).expanduser() if data_dir and get_info(name).is_own else None
     return own if own and own.is_dir() else data_dir
 
 

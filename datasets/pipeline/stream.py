@@ -93,8 +93,18 @@ class TrainingInput:
         return sum(min(size) >= self.config.crop_size for size in sizes)
 
     def validation_pairs(self) -> list:
-        """Returns the fixed (noisy, clean) pairs to choose checkpoints on."""
+        """Returns the fixed (noisy, clean) pairs to choose checkpoints on.
+
+        Raises:
+            UserError: there are none.
+        """
         config = self.config
+        if not len(self.validation):
+            raise UserError(
+                f"dataset {config.dataset}: there are no validation images, by which the best "
+                "weights are chosen.\nFor their names: python -m datasets info "
+                f"{self.validation.info.name if self.validation.info else config.dataset}"
+            )
         # A degradation and real noise need no level.
         levels = config.sigma_min or 0.0, config.sigma_max or 0.0
         sigma = 0.0 if self.degradation else sum(levels) / 2

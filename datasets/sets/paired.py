@@ -7,6 +7,7 @@ File suffixes and the case of the words do not matter. Where no pairs are found 
 names count too (`Real_NoisyImage/a_Noisy_1.png` and `Real_MeanImage/a_Mean_1.png`, as in CC60).
 """
 
+import collections
 import dataclasses
 import os
 import re
@@ -147,6 +148,12 @@ def match_pairs(info: DatasetInfo, root: Path, without: Sequence[str] = ()) -> M
         inner = _match_inner_words(info, root, without)
         if inner.pairs and not inner.unmatched:
             return inner
+    # Two kinds of pairs may have one name: noisy/a.png and a_noisy.png.
+    counts = collections.Counter(name for name, *_ in pairs)
+    pairs = [
+        (name if counts[name] == 1 else clean.relative_to(root).as_posix(), noisy, clean)
+        for name, noisy, clean in pairs
+    ]
     order = sorted(pairs, key=lambda pair: os.fsencode(pair[0]))
     return Matches(order, sorted(unmatched), others)
 

@@ -63,9 +63,22 @@ def _process(path: Path) -> str:
 
 
 def has_weights(workdir: str | os.PathLike) -> bool:
-    """Whether a run's folder contains trained weights that could be lost."""
+    """Whether a run's folder contains trained weights that could be lost.
+
+    A naive denoiser that was given (`--naive`) is a copy, and has no score.
+    """
     found = (Path(workdir).glob(f"{stage}{name}") for stage in ("", "naive/") for name in _TRAINED)
-    return any(True for paths in found for _ in paths)
+    return any(not _is_copy(path) for paths in found for path in paths)
+
+
+def _is_copy(path: Path) -> bool:
+    if path.name != "manifest.json":
+        return False
+    try:
+        manifest = read_json(path, MOST_CONFIG)
+    except (OSError, ValueError):
+        return False
+    return isinstance(manifest, dict) and manifest.get("psnr", 0) is None
 
 
 def best_weights(workdir: str | os.PathLike) -> Path | None:

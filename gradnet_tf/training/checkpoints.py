@@ -18,7 +18,7 @@ import numpy as np
 
 from gradnet_tf.utils.console import warn
 from gradnet_tf.utils.containers import read_json
-from gradnet_tf.utils.errors import UserError
+from gradnet_tf.utils.errors import Interrupted, UserError
 from gradnet_tf.utils.files import atomic_path, sha256_of, write_json
 
 WEIGHTS = "model.weights.h5"
@@ -43,12 +43,21 @@ def _parts(arrays: list[np.ndarray]) -> list[dict[str, np.ndarray]]:
 
 
 def _read_manifest(folder: Path) -> dict | None:
-    """Returns the manifest of a folder if all files match their sha256, else `None`."""
+    """Returns the manifest of a folder if all files match their sha256, else `None`.
+
+    Raises:
+        Interrupted: a file cannot be read, which does not mean that it is damaged.
+    """
     try:
         manifest = read_json(folder / "manifest.json", _MOST_MANIFEST)
         intact = all(sha256_of(folder / name) == sha for name, sha in manifest["files"].items())
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
         return None
+    except OSError as error:
+        raise Interrupted(
+            f"checkpoint {folder} cannot be read: {error.strerror or error}.\n"
+            "Nothing is changed; once it can be read, the same command resumes."
+        ) from error
     return manifest if intact else None
 
 
@@ -128,6 +137,9 @@ class CheckpointStore:
 
         Returns:
             The `progress` that it was saved with, or `None` if there is no checkpoint.
+
+        Raises:
+            Interrupted: a checkpoint cannot be read.
         """
         for folder in reversed(self._folders()):
             manifest = _read_manifest(folder)

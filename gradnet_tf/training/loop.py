@@ -13,12 +13,16 @@ from pathlib import Path
 
 import numpy as np
 
+from gradnet_tf.training.checkpoints import CheckpointStore
 from gradnet_tf.training.schedules import ema_decay_at, learning_rate_at
 from gradnet_tf.training.stage import Stage
 from gradnet_tf.utils.errors import Interrupted, Stopped
 
 # The result of a step is read so many steps later, so that a fast device is never idle.
 _STEPS_AHEAD = 2
+# Space that kept targets leave free, in copies of the weights: three checkpoints of up to four, of
+# which the oldest is removed last, and the best weights.
+_RESERVED_COPIES = 13
 
 
 @contextlib.contextmanager
@@ -61,7 +65,8 @@ def run_stage(
         label: name of the stage in the progress line.
 
     Returns:
-        `step`, `psnr` (best on validation), `elapsed` seconds.
+        `step`, `psnr` (best on validation), `elapsed` seconds up to the last checkpoint, and
+        `stopped`: the stop signal that came too late to stop this stage, or `None`.
 
     Raises:
         NotFiniteError: the loss or its gradient is not finite for more than `config.nan_limit`
@@ -71,22 +76,29 @@ def run_stage(
             run was lost; or the folder cannot be written.
     """
     with _stop_requests() as asked:
-        stage = Stage(config, engine, validation, workdir, budget, label, asked)
+        stage = None
         try:
+            stage = Stage(config, engine, validation, workdir, budget, label, asked)
             if stage.progress < 1:
                 _steps(stage, _batches(config, engine, make_batches, stage))
             elif stage.best is None:  # killed between its last checkpoint and its validation
                 stage.validate()
                 stage.save()
-            return {"step": stage.step, "psnr": stage.best, "elapsed": stage.clock}
+            return {
+                "step": stage.step,
+                "psnr": stage.best,
+                "elapsed": stage.recorded,
+                "stopped": asked[0] if asked else None,
+            }
         except OSError as error:
             raise Interrupted(
                 f"--workdir={workdir}: cannot be written: {error.strerror or error}.\n"
-                f"The last checkpoint is {stage.store.last_path() or 'none yet'}; once it can be "
-                "written, the same command resumes."
+                f"The last checkpoint is {CheckpointStore(workdir).last_path() or 'none yet'}; "
+                "once it can be written, the same command resumes."
             ) from error
         finally:
-            stage.close()
+            if stage is not None:
+                stage.close()
 
 
 class _Meter:
@@ -126,7 +138,8 @@ def _batches(config, engine, make_batches: Callable[[int], Iterable], stage: Sta
         return open_batches(stage.step)
     from gradnet_tf.training.teacher import taught_batches
 
-    return taught_batches(config, open_batches, stage.step, stage.workdir)
+    reserve = _RESERVED_COPIES * 4 * engine.model.count_params()
+    return taught_batches(config, open_batches, stage.step, stage.workdir, reserve)
 
 
 def _steps(stage: Stage, batches) -> None:

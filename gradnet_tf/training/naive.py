@@ -29,11 +29,13 @@ class GivenNaive:
         architecture: see `runtimes.keras_file`.
         weights: in Keras' order.
         note: a message for the user, or `None`.
+        is_kept: whether it is the run's own copy.
     """
 
     architecture: dict
     weights: list[np.ndarray]
     note: str | None = None
+    is_kept: bool = False
 
     def build(self, precision: str):
         """Builds the model under a dtype policy; may be called several times."""
@@ -48,7 +50,7 @@ class GivenNaive:
 
     def keep(self, workdir: Path) -> None:
         """Copies the weights to RUN/naive, so that the run no longer needs the given file."""
-        if _kept_weights(workdir) is None:
+        if not self.is_kept:
             CheckpointStore(workdir / "naive").save_best(self.build("float32"), 0, None)
 
 
@@ -91,13 +93,17 @@ def _kept(config) -> GivenNaive | None:
         config_there, count = read_json(path, MOST_CONFIG), count_numbers(weights)
     except (OSError, ValueError) as error:
         raise UserError(f"{path.parent}: not a run that can be resumed ({error}).") from error
-    architecture = config_there.get("naive_model") if isinstance(config_there, dict) else None
+    there = config_there if isinstance(config_there, dict) else {}
+    train = there.get("train") if isinstance(there.get("train"), dict) else {}
+    if any(train.get(name) != getattr(config, name) for name in ("naive", "preset", "channels")):
+        return None  # Another run's, which `prepare_workdir` will refuse to replace.
+    architecture = there.get("naive_model")
     if architecture is None:
         model = build_model(get_preset(config.preset).naive, config.channels)
     else:
         model = rebuild(architecture, "float32", f"`naive_model` of {path}", count)
     model.load_weights(weights)
-    return GivenNaive(describe(model), model.get_weights())
+    return GivenNaive(describe(model), model.get_weights(), is_kept=True)
 
 
 def _loaded(config) -> GivenNaive:

@@ -24,7 +24,7 @@ from gradnet_tf.training.widening import widened_weights
 from gradnet_tf.training.workers.cluster import cluster_for
 from gradnet_tf.utils.console import note
 from gradnet_tf.utils.containers import read_json
-from gradnet_tf.utils.errors import UserError
+from gradnet_tf.utils.errors import Stopped, UserError
 from gradnet_tf.utils.files import write_json
 from gradnet_tf.utils.ownership import read_object
 from gradnet_tf.utils.versions import installed_versions
@@ -40,7 +40,8 @@ _FREE_FIELDS = {
     "nan_limit",
 }
 # Fields that may grow when a run is continued; the schedule then stretches.
-_GROWING_FIELDS = ("steps", "time_budget")
+# With the paper's recipe the naive stage has as many steps; once it is over it stays as it is.
+_GROWING_FIELDS = ("steps", "naive_steps", "time_budget")
 # Files and folders that training replaces or removes.
 _PARTS = ("config.json", "log.jsonl", "checkpoints", "best", "naive", "teacher")
 # A time budget that every stage has used up.
@@ -215,7 +216,30 @@ def _naive_stage(config, make_batches, validation, workdir) -> tuple[Path | None
     result = run_stage(
         stage_config, engine, make_batches, validation, workdir / "naive", budget, "naive"
     )
-    return best_weights(workdir / "naive"), result["elapsed"]
+    if result["stopped"]:
+        raise Stopped(
+            f"stopped by {result['stopped']} after the naive stage; a checkpoint is written.\n"
+            "The same command goes on with the main stage."
+        )
+    return _trained_naive(workdir), result["elapsed"]
+
+
+def _trained_naive(workdir: Path) -> Path | None:
+    """Returns the best weights of the naive stage; `None` if a checkpoint of the main one has them.
+
+    Raises:
+        UserError: they are missing or damaged, and there is no checkpoint.
+    """
+    try:
+        found = best_weights(workdir / "naive")
+    except (OSError, ValueError):
+        found = None
+    if found is None and not CheckpointStore(workdir).can_restore():
+        raise UserError(
+            f"{workdir / 'naive' / 'best'} is missing or damaged, and the main stage needs it.\n"
+            f"Remove {workdir / 'naive'} to train the naive denoiser again."
+        )
+    return found
 
 
 def initial_weights(config, given=None) -> list[np.ndarray] | None:
@@ -279,7 +303,8 @@ def train(
         `step`, `psnr` (best on validation, dB) and `elapsed` (seconds, both stages).
 
     Raises:
-        UserError, NotFiniteError, Interrupted: see `run_stage`.
+        UserError, NotFiniteError, Interrupted: see `run_stage`; `Stopped`, an `Interrupted`, also
+            after a signal during the end of the naive stage.
     """
     if config.steps is None:
         raise UserError(

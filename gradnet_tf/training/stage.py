@@ -3,6 +3,7 @@
 import dataclasses
 import errno
 import time
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,14 @@ _SHARE_TIMED = 0.02
 _DISK_POLL_SECONDS = 2.0
 # A naive denoiser that gains less, in dB, after so many steps does not work.
 _LEAST_NAIVE_GAIN, _STEPS_TO_LEARN = 0.1, 500
+
+
+def _checksum(validation) -> int:
+    """Returns a checksum of the clean images, to tell whether a resumed run has the same ones."""
+    checksum = 0
+    for _, clean in validation:
+        checksum = zlib.crc32(np.ascontiguousarray(clean), checksum)
+    return checksum
 
 
 def _ordinal(number: int) -> str:
@@ -52,6 +61,7 @@ class Stage:
         skipped: number of skipped steps, whose loss or gradient was not finite.
         psnr, best: PSNR of the last validation and the best one, dB; `None` before the first.
         plateaus: how often the schedule "plateau" has waited in vain for a better validation.
+        recorded: the seconds spent up to the last checkpoint.
     """
 
     def __init__(self, config, engine, validation, workdir, budget, label, asked):
@@ -66,7 +76,11 @@ class Stage:
             state = self.store.restore(engine.model, engine.set_state)
         state = self.team.share_state(engine, state)
         self.step = state["step"] if state else 0
+        self._images = _checksum(validation)
         self.best = state["best_psnr"] if state else None
+        others = state is not None and state.get("validation", self._images) != self._images
+        if others:
+            self.best = None  # A PSNR of other images says nothing about these.
         self.skipped = state.get("skipped", 0) if state else 0
         self.plateaus = state.get("plateaus", 0) if state else 0
         self._better_at = state.get("better_at", 0) if state else 0
@@ -77,7 +91,7 @@ class Stage:
         # Set when the length of the warm-up has been compared with that of the stage.
         self._compared = not self.budget or self.step >= config.warmup_steps
         self._first: tuple[int, float] | None = None
-        self._before = state["elapsed"] if state else 0.0
+        self._before = self.recorded = state["elapsed"] if state else 0.0
         self._started = time.monotonic()
         self._saved = self.step if state else None
         self._agreed = self._before
@@ -86,12 +100,23 @@ class Stage:
         if state:
             what = "is complete" if complete else "resumes"
             self.say(f"{label}: {what} at step {self.step} of {workdir}{self._more(complete)}")
+            if others:
+                warn(
+                    "the validation images are others than before, so that the best weights are "
+                    "chosen anew; is this the right --data_dir?"
+                )
         # A complete stage writes nothing, so that rerunning a command does not change its records.
         writes = chief and not complete
-        self.log = RunLog(workdir, self.step if state else None) if writes else NoRecords()
-        self.board = TensorBoardLog(workdir) if writes else NoRecords()
+        self.log = self.board = NoRecords()
+        if writes:
+            self.workdir.mkdir(parents=True, exist_ok=True)
+            self._write(0, lambda: self._open_records(self.step if state else None))
         if not state:
             self.board.settings(dataclasses.asdict(config))
+
+    def _open_records(self, resume_step: int | None) -> None:
+        self.log = RunLog(self.workdir, resume_step)
+        self.board = TensorBoardLog(self.workdir)
 
     @property
     def elapsed(self) -> float:
@@ -216,11 +241,15 @@ class Stage:
 
     def save(self) -> None:
         """Writes a checkpoint unless there is one of this step."""
-        if self.team.chief and self._saved != self.step:
+        if self._saved == self.step:
+            return
+        self.recorded, self._saved = self.clock, self.step
+        if self.team.chief:
             state = self.engine.state()
             progress = {
                 "step": self.step,
-                "elapsed": self.elapsed,
+                "elapsed": self.recorded,
+                "validation": self._images,
                 "best_psnr": self.best,
                 "skipped": self.skipped,
                 "plateaus": self.plateaus,
@@ -228,7 +257,6 @@ class Stage:
             }
             copies = 4 if "ema" in state else 3  # weights, Adam's two moments, averages
             self._write(copies, lambda: self.store.save(self.engine.model, state, progress))
-            self._saved = self.step
 
     def validate(self) -> None:
         """Scores the validation images and saves the weights if they are the best so far.

@@ -52,8 +52,9 @@ class Teacher:
         estimate = np.mean(estimates, axis=0, dtype=np.float32)
         reference = np.clip(self._reference(noisy, sigmas), 0, 1)
         better = _errors(estimate, clean) < _errors(reference, clean)
-        share = np.float32(self._share) * better[:, None, None, None]
-        return clean + share * (estimate - clean)
+        taught = clean + np.float32(self._share) * (estimate - clean)
+        # Chosen and not multiplied by zero, which would keep a NaN.
+        return np.where(better[:, None, None, None], taught, clean)
 
 
 def _errors(images: np.ndarray, clean: np.ndarray) -> np.ndarray:
@@ -104,7 +105,11 @@ def _network(config, flag: str, name: str, turns: int) -> Callable:
 
 
 def taught_batches(
-    config, open_batches: Callable[[int], Iterable], start_step: int, workdir: Path
+    config,
+    open_batches: Callable[[int], Iterable],
+    start_step: int,
+    workdir: Path,
+    reserve: int = 0,
 ) -> Iterator:
     """Yields (noisy, target) of step `start_step` and all later ones.
 
@@ -116,6 +121,7 @@ def taught_batches(
         open_batches: from a step to the batches (noisy, clean) from there on.
         start_step: number of the first batch.
         workdir: the stage's folder.
+        reserve: bytes of the disk that kept targets leave free, for checkpoints.
 
     Raises:
         UserError: see `teacher_of`.
@@ -142,7 +148,7 @@ def taught_batches(
             kept = _kept(path, np.shape(clean))
             if kept is None:
                 kept = np.round(targets(noisy, clean) * _UNIT).astype(np.uint16)
-                _keep(path, kept)
+                _keep(path, kept, reserve)
             yield noisy, kept.astype(np.float32) / _UNIT
         first = 0
 
@@ -156,11 +162,11 @@ def _kept(path: Path, shape: tuple[int, ...]) -> np.ndarray | None:
     return found if found.shape == shape and found.dtype == np.uint16 else None
 
 
-def _keep(path: Path, targets: np.ndarray) -> None:
+def _keep(path: Path, targets: np.ndarray, reserve: int) -> None:
     """Writes the targets to a file, unless the disk is full: they can be computed again."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        require_free_space(path.parent, targets.nbytes, "a batch of --teacher_crops")
+        require_free_space(path.parent, targets.nbytes + reserve, "a batch of --teacher_crops")
         with atomic_path(path) as temporary, open(temporary, "wb") as file:
             np.save(file, targets)
     except OSError as error:

@@ -54,8 +54,10 @@ def atomic_path(
         if before_replacing:
             before_replacing()
         os.replace(temporary, path)
-    except BaseException:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename is None:
+            error.filename = os.fspath(path)  # `write` does not know it.
         raise
 
 

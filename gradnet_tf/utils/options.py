@@ -15,6 +15,7 @@ import difflib
 import functools
 import inspect
 import math
+import os
 import re
 import sys
 import textwrap
@@ -128,6 +129,9 @@ class Option:
             converted = None
         if converted is None or not self._is_allowed(converted):
             raise UserError(f"`{self.name}` must be {self.expected}. Received: {self.name}={value}")
+        # A shell leaves it in --workdir=~/run, which would be a folder of that name.
+        if self.is_path and converted.startswith("~"):
+            return os.path.expanduser(converted)
         return converted
 
     def _is_allowed(self, value: Any) -> bool:

@@ -305,3 +305,25 @@ def test_the_plateaus_patience_is_a_whole_number_of_steps(tmp_path):
     found.plateaus, found._better_at, found.step = 0, 0, 120
     found._count_plateau()
     assert found.plateaus == 1
+
+
+def test_other_validation_images_choose_the_best_weights_anew(tmp_path, capsys):
+    run(tmp_path, FakeEngine())
+    first = json.loads((tmp_path / "best" / "manifest.json").read_text())
+    assert first["psnr"] > 10
+    darker = [(VALIDATION[0][0], np.full((4, 4, 3), 0.9, "float32"))]
+    settings = config(tmp_path, steps=30)
+    capsys.readouterr()
+    result = loop.run_stage(settings, FakeEngine(), batches, darker, tmp_path)
+    assert "the validation images are others than before" in capsys.readouterr().err
+    second = json.loads((tmp_path / "best" / "manifest.json").read_text())
+    assert second["step"] == 30 and second["psnr"] == result["psnr"] < first["psnr"]
+    # The same images, from wherever they are read, are no others.
+    loop.run_stage(config(tmp_path, steps=40), FakeEngine(), batches, darker, tmp_path)
+    assert "others than before" not in capsys.readouterr().err
+
+
+def test_the_seconds_of_a_finished_stage_stay_the_same(tmp_path):
+    times = [run(tmp_path, FakeEngine())["elapsed"] for _ in range(3)]
+    manifest = json.loads((tmp_path / "checkpoints/step-00000020/manifest.json").read_text())
+    assert times == [manifest["elapsed"]] * 3

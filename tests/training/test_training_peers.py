@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 
-from gradnet_tf.models import DnCNN, FFDNet, GradNet
+from gradnet_tf.models import DnCNN, FFDNet, GradNet, presets
 from gradnet_tf.models.base import build_model
 from gradnet_tf.training.config import TrainConfig
 from gradnet_tf.training.engines.choose_engine import make_engine
@@ -107,6 +107,33 @@ def two_devices():
             )
 
 
+def waking_on_two_devices():
+    """In a process of its own: copies of a network with a dead channel stay equal."""
+    import tensorflow as tf
+
+    from gradnet_tf.training.engines.choose_engine import start_devices
+
+    start_devices(2)
+
+    def build():
+        model = presets.build_model("gradnet_tiny", joint=True)
+        bias = model.body.residual_modules[0].units[0].conv1.bias
+        bias.assign(bias - 50.0 * (np.arange(bias.shape[0]) == 0))
+        return model
+
+    more = {"joint": True, "wake": True, "strategy": "mirrored", "cpu_replicas": 2}
+    config = dataclasses.replace(CONFIG, preset="gradnet_tiny", **more)
+    engine = make_engine(config, build)
+    batches = engine.batches(tf.data.Dataset.from_tensors((NOISY, CLEAN)).repeat())
+    for _ in range(3):
+        engine.step(next(batches), 0.01)
+    bias = engine.model.body.residual_modules[0].units[0].conv1.bias
+    assert np.asarray(bias)[0] > -50.0  # It has woken.
+    for variable in engine.model.trainable_variables:
+        one, two = engine.strategy.experimental_local_results(variable.value)
+        np.testing.assert_array_equal(one.numpy(), two.numpy(), variable.path)
+
+
 @pytest.mark.parametrize("backend", ["tensorflow", pytest.param("jax", marks=pytest.mark.slow)])
 def test_two_devices_normalize_as_one(backend):
     done = subprocess.run(
@@ -119,5 +146,16 @@ def test_two_devices_normalize_as_one(backend):
     assert done.returncode == 0, done.stderr[-3000:]
 
 
+def test_copies_of_a_network_wake_alike():
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", __file__, "waking"],
+        env={**os.environ, "KERAS_BACKEND": "tensorflow", "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
 if __name__ == "__main__":
-    two_devices()
+    waking_on_two_devices() if sys.argv[1:] else two_devices()

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import shutil
 
 import keras
 import numpy as np
@@ -16,7 +17,7 @@ from gradnet_tf.training import run
 from gradnet_tf.training.checkpoints import CheckpointStore
 from gradnet_tf.training.config import TrainConfig
 from gradnet_tf.training.run import prepare_workdir
-from gradnet_tf.utils.errors import Interrupted, UserError
+from gradnet_tf.utils.errors import Interrupted, Stopped, UserError
 
 
 @pytest.fixture
@@ -27,7 +28,7 @@ def stages(monkeypatch):
     def run_stage(config, model, make_batches, validation, workdir, budget=None, label="train"):
         CheckpointStore(workdir).save_best(model, 1, 20.0)
         seen.append({"config": config, "model": model, "budget": budget, "label": label})
-        return {"step": 1, "psnr": 20.0, "elapsed": 7.0}
+        return {"step": 1, "psnr": 20.0, "elapsed": 7.0, "stopped": None}
 
     monkeypatch.setattr(run, "run_stage", run_stage)
     monkeypatch.setattr(run, "make_engine", lambda config, build: build())
@@ -302,3 +303,73 @@ def test_a_run_resumes_without_the_weights_it_started_from(tmp_path, stages):
         path.write_text("{}")
     with pytest.raises(UserError, match="no such file or folder"):
         train(tmp_path, **start)
+
+
+def test_a_run_of_two_equal_stages_goes_on_with_more_steps(tmp_path, stages, capsys):
+    train(tmp_path, recipe="paper", steps=10)
+    CheckpointStore(tmp_path / "out").save(stages[-1]["model"], {}, {"step": 10})
+    train(tmp_path, recipe="paper", steps=20)
+    assert "is continued" in capsys.readouterr().err
+    assert stages[-1]["config"].steps == 20
+    assert stages[-2]["budget"] == 1e-9  # The naive stage stays as it is.
+
+
+def test_a_signal_at_the_end_of_the_naive_stage_stops_the_run(tmp_path, stages, monkeypatch):
+    usual = run.run_stage
+
+    def stopped(*arguments):
+        return {**usual(*arguments), "stopped": "SIGTERM"}
+
+    monkeypatch.setattr(run, "run_stage", stopped)
+    with pytest.raises(Stopped, match="stopped by SIGTERM after the naive stage"):
+        train(tmp_path, naive_steps=4)
+    assert len(stages) == 1
+
+
+@pytest.mark.parametrize("damage", ["damaged", "missing"])
+def test_a_lost_naive_denoiser_stops_a_run_unless_a_checkpoint_has_it(tmp_path, stages, damage):
+    train(tmp_path, naive_steps=4)
+    best = tmp_path / "out" / "naive" / "best"
+    usual = run.run_stage
+
+    def lose(*arguments):
+        result = usual(*arguments)
+        if damage == "missing":
+            shutil.rmtree(best)
+        else:
+            next(best.glob("*.h5")).write_bytes(b"x")
+        return result
+
+    run.run_stage = lose
+    with pytest.raises(UserError, match=r"missing or damaged(.|\n)*Remove .*naive to train"):
+        train(tmp_path, naive_steps=4)
+    assert len(stages) == 3
+    CheckpointStore(tmp_path / "out").save(stages[1]["model"], {}, {"step": 1})
+    run.run_stage = usual
+    if damage == "damaged":
+        next(best.glob("*.h5")).write_bytes(b"x")
+    assert run._trained_naive(tmp_path / "out") is None
+
+
+def test_a_copy_of_a_given_naive_denoiser_is_no_training_that_could_be_lost(tmp_path, stages):
+    train(tmp_path, naive="gradnet_tiny_color_blind")
+    shutil.rmtree(tmp_path / "out" / "best")  # As after a kill before the first step.
+    first = stages[-1]["model"].naive_denoiser.get_weights()
+    train(tmp_path, naive="gradnet_tiny_color_blind", batch_size=2)
+    assert stages[-1]["config"].batch_size == 2
+    second = stages[-1]["model"].naive_denoiser.get_weights()
+    assert all(map(np.array_equal, first, second))
+
+
+def test_a_given_naive_denoiser_in_the_folder_of_another_run_is_refused(tmp_path, stages):
+    train(tmp_path, naive_steps=4)
+    with pytest.raises(UserError, match="has a run with another configuration"):
+        run.train(
+            TrainConfig(
+                preset="gradnet_small",
+                naive="gradnet_tiny_color_blind",
+                workdir=str(tmp_path / "out"),
+            ),
+            None,
+            None,
+        )

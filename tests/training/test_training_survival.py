@@ -9,7 +9,8 @@ import pytest
 from test_training_loop import FakeEngine, run
 from test_training_parts import rows
 
-from gradnet_tf.training import stage
+from gradnet_tf.training import checkpoints, stage
+from gradnet_tf.training.records import RunLog
 from gradnet_tf.utils.errors import Interrupted, NotFiniteError
 
 
@@ -107,3 +108,47 @@ def test_the_count_of_skipped_steps_continues_after_a_resume(tmp_path):
     run(tmp_path / "counted", FakeEngine(losses={4: nan}), steps=10)
     run(tmp_path / "counted", FakeEngine(losses={13: nan}), steps=20)
     assert rows(tmp_path / "counted")[-1]["skipped"] == 2
+
+
+def test_a_full_disk_at_the_start_of_a_stage_pauses_it(tmp_path, monkeypatch, capsys):
+    opened = []
+
+    def open_log(*arguments):
+        opened.append(arguments)
+        if len(opened) == 1:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return RunLog(*arguments)
+
+    monkeypatch.setattr(stage, "RunLog", open_log)
+    monkeypatch.setattr(stage, "_DISK_POLL_SECONDS", 0.01)
+    engine = FakeEngine()
+    run(tmp_path, engine)
+    assert engine.model.value == sum(range(1, 21)) and len(rows(tmp_path)) == 20
+    assert "paused at step 0: No space left on device" in capsys.readouterr().err
+
+
+def test_a_checkpoint_that_cannot_be_read_is_not_taken_for_a_damaged_one(tmp_path, monkeypatch):
+    run(tmp_path, FakeEngine())
+    folders = sorted((tmp_path / "checkpoints").iterdir())
+
+    def unreadable(path):
+        raise OSError(errno.EIO, "Input/output error", str(path))
+
+    with monkeypatch.context() as broken:
+        broken.setattr(checkpoints, "sha256_of", unreadable)
+        with pytest.raises(Interrupted, match="cannot be read: Input/output error") as error:
+            run(tmp_path, FakeEngine(), steps=30)
+    assert error.value.exit_code == 75
+    assert sorted((tmp_path / "checkpoints").iterdir()) == folders and len(folders) == 2
+    again = FakeEngine()
+    run(tmp_path, again, steps=30)
+    assert again.restored == sum(range(1, 21))
+
+
+def test_a_signal_that_comes_too_late_for_a_stage_is_told_by_its_result(tmp_path):
+    def terminate(engine):
+        if engine.model.value == sum(range(1, 21)):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    assert run(tmp_path, FakeEngine(on_step=terminate))["stopped"] == "SIGTERM"
+    assert run(tmp_path, FakeEngine())["stopped"] is None

@@ -267,3 +267,21 @@ def test_contradictions_are_refused(fields, words):
     with pytest.raises(UserError) as error:
         TrainConfig(**fields)
     assert words in str(error.value)
+
+
+def test_kept_targets_leave_room_for_checkpoints(tmp_path, counting, monkeypatch):
+    wanted = []
+    monkeypatch.setattr(module, "require_free_space", lambda *given: wanted.append(given[1]))
+    config = TrainConfig(batch_size=2, teacher="any", teacher_crops=6)
+    next(taught_batches(config, numbered, 0, tmp_path, 10**9))
+    assert wanted == [10**9 + 2 * 3 * 2]  # Six numbers of two bytes.
+
+
+def test_a_teacher_s_nan_is_no_part_of_the_target():
+    noisy, clean = crops()
+
+    def broken(images, sigmas):
+        return np.where(images > 0.8, np.nan, images)
+
+    targets = Teacher([broken], 0.75, lambda images, sigmas: images).targets(noisy, clean)
+    np.testing.assert_array_equal(targets, clean)

@@ -157,3 +157,9 @@ def test_an_output_folder_is_tried_and_left_empty(tmp_path, monkeypatch):
     monkeypatch.setattr(files.tempfile, "TemporaryFile", Mock(side_effect=refusal))
     with pytest.raises(UserError, match="no file can be created there: Permission denied"):
         files.require_writable(tmp_path, "--output=x")
+
+
+def test_a_full_disk_names_the_file(tmp_path):
+    with pytest.raises(OSError, match="No space") as caught, atomic_path(tmp_path / "a.json"):
+        raise OSError(errno.ENOSPC, "No space left on device")  # As `write` raises it.
+    assert caught.value.filename == str(tmp_path / "a.json")

@@ -24,6 +24,7 @@ from datasets.commands.service import ServiceOptions
 from gradnet_tf.batch.batch_settings import BatchOptions, Settings
 from gradnet_tf.cli import main as cli
 from gradnet_tf.cli.denoise_command import DenoiseOptions, ResultOptions
+from gradnet_tf.training.config import TrainConfig
 from gradnet_tf.utils.errors import UserError
 from gradnet_tf.utils.options import (
     ArgumentParser,
@@ -313,3 +314,11 @@ def test_nobody_defines_flags_of_the_whole_process():
             if "absl.flags" in names or (module or "").startswith("absl"):
                 users.append(file.name)
     assert users == []
+
+
+def test_a_home_folder_is_meant_where_the_shell_leaves_it_to_the_program(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    fields = {each.name: each for each in options_of(TrainConfig)}
+    assert fields["workdir"].convert("~/runs/x") == str(tmp_path / "runs" / "x")
+    assert fields["workdir"].convert("runs/~x") == "runs/~x"
+    assert fields["preset"].kind is str and not fields["preset"].is_path

@@ -24,9 +24,9 @@ class _Waking:
     wakes = False
 
     def update_step(self, gradient, variable, learning_rate):
-        # TensorFlow's own variables have no path.
-        name = getattr(variable, "path", variable.name).rpartition("/")[2]
-        if self.wakes and name.partition(":")[0] == "bias":
+        # TensorFlow's own variables have other names, and on each replica another one.
+        own = self._trainable_variables[self._get_variable_index(variable)]
+        if self.wakes and own.name == "bias":
             gradient = ops.where(ops.equal(gradient, 0), _WAKING_GRADIENT, gradient)
         super().update_step(gradient, variable, learning_rate)
 

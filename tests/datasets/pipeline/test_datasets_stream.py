@@ -148,3 +148,11 @@ def test_the_streams_of_a_run_share_its_images(make_images, monkeypatch):
     # One function, which TensorFlow keeps for ever.
     known = [each for each in tf_pipeline._all_calls.values() if each._batches is made[0]]
     assert len(known) == 1
+
+
+def test_a_set_without_validation_images_is_refused_before_training(make_images, tmp_path):
+    for split in ("train", "val", "test"):
+        make_images(f"BSDS500/data/images/{split}", [f"10000{len(split)}.jpg"])
+    given = TrainingInput(_config(dataset="bsds500"), tmp_path)
+    with pytest.raises(UserError, match="no validation images(.|\\n)*datasets info bsds500"):
+        given.validation_pairs()

@@ -176,3 +176,12 @@ def test_words_inside_of_names_leave_other_pairs_alone(make_images):
     assert pair[0] == "MeanStreet.png"
     root = make_images("other", ["a_Noisy_1.png", "a_Mean_1.png", "b_Noisy_1.png"])
     assert not match_pairs(get_info("pairs"), root).pairs
+
+
+def test_pairs_of_one_name_are_named_apart(make_images):
+    root = make_images(
+        "D",
+        ["noisy/a.png", "clean/a.png", "a_noisy.png", "a_clean.png", "b_noisy.png", "b_clean.png"],
+    )
+    names = [name for name, *_ in match_pairs(get_info("pairs"), root).pairs]
+    assert names == ["a_clean.png", "b.png", "clean/a.png"]
