@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import sys
+import threading
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -336,9 +337,9 @@ class Denoiser:
         needs_sigma: whether the network takes the noise level as a second input.
         model: the Keras model, or `None` (SavedModel, TFLite).
         parameters: number of weights, or `None` if unknown.
-        used: the `label` of each network that the last `__call__` went through, of this denoiser
-            and those that stand in for it; empty where there was nothing to remove. `denoise` adds
-            to it.
+        used: the `label` of each network that the calling thread's last `__call__` went through, of
+            this denoiser and those that stand in for it; empty where there was nothing to remove.
+            `denoise` adds to it.
 
     Raises:
         UserError: there is no model of that name or path.
@@ -379,7 +380,7 @@ class Denoiser:
         self.takes_overlap: bool = getattr(runner, "takes_overlap", False)
         blank = dict.fromkeys(_SOURCE_KEYS)
         self.source = {**blank, **(source or {})}
-        self.used: list[str] = []
+        self._uses = threading.local()
         self._for_gray: Denoiser | None = None
         self._for_camera: Denoiser | None = None
         self._in_keras: Denoiser | None = None
@@ -669,6 +670,13 @@ class Denoiser:
         reason = f"{self.name} runs whole pictures only"
         return run_whole(clipped, image, level, tiles, pixels, on_tile, reason)
 
+    @property
+    def used(self) -> list[str]:
+        """The labels of the networks that this thread's last call went through; see the class."""
+        if not hasattr(self._uses, "labels"):
+            self._uses.labels = []
+        return self._uses.labels
+
     def _note_use(self) -> None:
         if self.label not in self.used:
             self.used.append(self.label)
@@ -719,6 +727,8 @@ class Denoiser:
                 "images: expected float values with nominal range [0, 1]. "
                 f"Received: {images.dtype}."
             )
+        if images.size:
+            _require_sane_floats(images)
         return images.astype(np.float32, copy=False)
 
 
@@ -790,7 +800,7 @@ def _load_partner(denoiser: Denoiser, name: str) -> Denoiser:
         partner = _load_shipped(name, precision, runtime)
     except UserError:  # These weights may not come in that precision.
         partner = _load_shipped(name, "auto", runtime)
-    partner.used = denoiser.used
+    partner._uses = denoiser._uses
     return partner
 
 

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from gradnet_tf.batch import storage
 from gradnet_tf.batch.batch_names import Source, is_local, listing_of, matches, place_of
 from gradnet_tf.batch.batch_settings import Settings
-from gradnet_tf.images.photo_files import PHOTO_SUFFIXES, decode_photo, encode_photo
+from gradnet_tf.images.photo_files import PHOTO_SUFFIXES, decode_photo, encode_result
 from gradnet_tf.images.raw.raw_photo import RAW_SUFFIXES
 from gradnet_tf.utils.errors import UserError
 
@@ -117,8 +117,7 @@ def denoise_file(path: str, target: str, settings: Settings) -> tuple[str, str]:
             photo = decode_photo(data, path, settings.max_megapixels)
     except Exception as error:
         return outcome, failure(path, error)
-    lost = () if settings.changes_nothing else photo.lost
-    for text in (*photo.notes, *(f"not in the result: {what}" for what in lost)):
+    for text in photo.notes:
         _LOG.warning("%s: %s", path, text)
     with _ONE_AT_A_TIME:
         denoise = None if settings.changes_nothing else load_once(settings)
@@ -126,7 +125,9 @@ def denoise_file(path: str, target: str, settings: Settings) -> tuple[str, str]:
     try:
         if denoise is not None:
             with _ONE_AT_A_TIME:
-                data = encode_photo(photo.with_pixels(photo.denoised(denoise)), settings.quality)
+                data, lost = encode_result(photo, photo.denoised(denoise), settings.quality)
+            for what in lost:
+                _LOG.warning("%s: not in the result: %s", path, what)
         # Checked again, since the folder may have been replaced by a link in the meantime.
         check = functools.partial(_announce, target, data)
         storage.write(target, data, f"image/{photo.format}", check)

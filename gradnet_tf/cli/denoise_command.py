@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from gradnet_tf.images import MAX_MEGAPIXELS
 from gradnet_tf.runtimes.choose_runtime import PRECISIONS, RUNTIMES
 from gradnet_tf.tiling.tile_config import POOLINGS, TileConfig, parse_memory, parse_tile
+from gradnet_tf.utils.command import OutputStream
 from gradnet_tf.utils.console import inform, quiet
 from gradnet_tf.utils.errors import EXIT_SOME_FAILED, UserError
 from gradnet_tf.utils.files import require_writable, sha256_of
@@ -205,7 +206,7 @@ def denoise(arguments: argparse.Namespace) -> int:
         return _denoise(arguments)
     with quiet(), open(os.devnull, "w") as nowhere:
         # A picture that goes to standard output is no message.
-        stream = sys.stdout if arguments.inputs == ["-"] else nowhere
+        stream = sys.stdout if arguments.inputs == ["-"] else OutputStream(nowhere)
         with contextlib.redirect_stdout(stream):
             return _denoise(arguments)
 

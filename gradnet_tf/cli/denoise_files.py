@@ -18,7 +18,7 @@ from gradnet_tf.cli.file_stages import FAILURES, run_in_stages
 from gradnet_tf.images.photo import Photo
 from gradnet_tf.images.photo_files import (
     decode_photo,
-    encode_photo,
+    encode_result,
     estimate_megapixels,
     read_photo,
 )
@@ -432,8 +432,7 @@ class _Run:
         remaining = _remaining_noise(photo, pixels) if _removes_all(self._options) else None
         data, lost = photo.encoded, ()
         if not self._options.changes_nothing:
-            data = encode_photo(photo.with_pixels(pixels), self._options.quality)
-            lost = photo.lost
+            data, lost = encode_result(photo, pixels, self._options.quality)
         modified = None
         with contextlib.suppress(OSError):  # Scans and screenshots have no other date.
             modified = os.stat(job.source).st_mtime_ns
@@ -446,11 +445,19 @@ class _Run:
             self._options.overwrite,
         )
         status = write_file(job.target, data, announce, modified)
+        self._written[job.target] = status  # At once: it is ours whatever interrupts the rest.
         seconds += time.perf_counter() - start
+        written = Written(_megapixels(photo), seconds, lost, weights, status, remaining)
         if self._report:
             notes = self._notes(photo, lost, remaining)
-            self._report.add_written(job, photo, pixels, seconds, notes, weights)
-        return Written(_megapixels(photo), seconds, lost, weights, status, remaining)
+            try:
+                self._report.add_written(job, photo, pixels, seconds, notes, weights)
+            except FAILURES:
+                raise
+            except BaseException:  # Ctrl-C, while the file is there already.
+                self._results.write(job, written)
+                raise
+        return written
 
     def _notes(self, photo: Photo, lost: Sequence[str], remaining) -> tuple[str, ...]:
         """Returns what the report says about a result; see `Written` for the arguments."""
@@ -466,7 +473,6 @@ class _Run:
     def _done(self, job: Job, outcome) -> None:
         self._progress.finish(self._ahead.pop(job, 0.0))
         if isinstance(outcome, Written):
-            self._written[job.target] = outcome.status
             self._results.write(job, outcome)
         else:
             self._fail(job, outcome)
@@ -535,8 +541,6 @@ def denoise_stream(
     for text in photo.notes:
         note(f"standard input: {text}")
     if not options.changes_nothing:
-        for what in photo.lost:
-            note(lost_note(what, ["standard input"]))
         denoise = load()
         if photo.is_dark:
             note(f"standard input: {_DARK}")
@@ -544,7 +548,9 @@ def denoise_stream(
         inform(f"standard input: {', '.join(getattr(denoise, 'used', ())) or _UNTOUCHED}")
         if _removes_all(options) and _remaining_noise(photo, pixels):
             note(f"{_REMAINS} in standard input: {_WHY_IT_REMAINS}")
-        data = encode_photo(photo.with_pixels(pixels), options.quality)
+        data, lost = encode_result(photo, pixels, options.quality)
+        for what in lost:
+            note(lost_note(what, ["standard input"]))
     target.write(data)
     target.flush()
     return EXIT_OK

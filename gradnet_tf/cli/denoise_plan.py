@@ -20,7 +20,7 @@ from gradnet_tf.images.photo_files import PHOTO_SUFFIXES
 from gradnet_tf.images.raw.raw_photo import RAW_SUFFIXES
 from gradnet_tf.utils.console import NAME_ESCAPES, note
 from gradnet_tf.utils.errors import EXIT_OK, EXIT_SOME_FAILED, UserError
-from gradnet_tf.utils.ownership import MANIFEST, is_recorded
+from gradnet_tf.utils.ownership import DRAWN_BY, MANIFEST, is_drawn_by, is_recorded
 
 #: Maps pixels to denoised pixels of the same shape and dtype.
 Denoise = Callable[[np.ndarray], np.ndarray]
@@ -120,6 +120,9 @@ class _Findings:
         elif suffix in PHOTO_SUFFIXES and path.is_file():
             if not is_named and path.stem.endswith("_preview") and is_recorded(path):
                 self.others["sheets of --preview"] += 1
+                return False
+            if not is_named and suffix == ".png" and is_drawn_by(path, DRAWN_BY):
+                self.others["charts of gradnet"] += 1
                 return False
             return True
         elif path.is_symlink() and not path.exists():
@@ -257,6 +260,9 @@ def _matches(pattern: str, output: Path, findings: _Findings) -> Iterator[tuple[
     """Yields the photographs that match a pattern, in byte order."""
     parts = Path(pattern).parts
     fixed = next(number for number, part in enumerate(parts) if glob.has_magic(part))
+    # A folder that exists by that name is meant, as among whole inputs: "photos [2024]/*.jpg".
+    while fixed < len(parts) - 1 and Path(*parts[: fixed + 1]).is_dir():
+        fixed += 1
     base = Path(*parts[:fixed])
     found = _glob(base, parts[fixed:], findings)
     output = Path(os.path.realpath(output))

@@ -113,15 +113,7 @@ def _page_paths(output: str | None, photos: Sequence[str]) -> list[Path | None]:
 
 def _require_own(page: Path) -> None:
     """Raises if a file would be replaced that this command did not write."""
-    from gradnet_tf.utils.ownership import require_replaceable
-
-    require_replaceable(page, f"--output={page}", _is_own)
-
-
-def _is_own(path: Path) -> bool:
     from gradnet_tf.reporting.noise_sheet import MADE_BY
+    from gradnet_tf.utils.ownership import is_drawn_by, require_replaceable
 
-    if not path.is_file():  # a pipe would block
-        return False
-    with open(path, "rb") as file:
-        return b"tEXtSoftware\0" + MADE_BY.encode() in file.read(1000)
+    require_replaceable(page, f"--output={page}", lambda path: is_drawn_by(path, MADE_BY))

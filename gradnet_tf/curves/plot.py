@@ -11,7 +11,6 @@ import math
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
@@ -21,10 +20,10 @@ from gradnet_tf.utils.command import guarded
 from gradnet_tf.utils.errors import UserError
 from gradnet_tf.utils.files import atomic_path
 from gradnet_tf.utils.options import ArgumentParser, path_text
-from gradnet_tf.utils.ownership import require_replaceable
+from gradnet_tf.utils.ownership import DRAWN_BY, is_drawn_by, require_replaceable
 
 #: Metadata of our pictures, which may be replaced.
-_MADE_BY = "GradNet-TF curves"
+_MADE_BY = f"{DRAWN_BY} curves"
 
 
 def _length(text: str) -> float:
@@ -98,14 +97,7 @@ def table(curves: Sequence[Curve]) -> str:
 
 def _require_own_picture(output: str) -> None:
     """Raises if a file would be replaced that this command did not write."""
-    require_replaceable(output, f"--output={output}", _is_own)
-
-
-def _is_own(path: Path) -> bool:
-    if not path.is_file():  # a pipe would block
-        return False
-    with open(path, "rb") as file:
-        return b"tEXtSoftware\0" + _MADE_BY.encode() in file.read(1000)
+    require_replaceable(output, f"--output={output}", lambda path: is_drawn_by(path, _MADE_BY))
 
 
 def _run(arguments: argparse.Namespace) -> None:

@@ -11,10 +11,8 @@ import os
 import re
 import struct
 import sys
-import tempfile
 import threading
 from collections.abc import Iterator
-from typing import BinaryIO
 
 import cv2
 import numpy as np
@@ -22,6 +20,7 @@ from PIL import Image, ImageFile
 
 from gradnet_tf.images import tiff_tags
 from gradnet_tf.images.photo import CREDENTIALS, Photo, require_size, without_provenance
+from gradnet_tf.utils.console import STDERR_LOCK, temporary_file
 from gradnet_tf.utils.errors import UserError
 
 #: Quantization tables of the input are refined to at least this quality, so that encoding does
@@ -46,7 +45,6 @@ _EXTRANEOUS = re.compile(r"(\d+) extraneous bytes before marker 0x(\w\w)")
 _FEW_BYTES = 4
 #: A segment of a JPEG: its marker without the first byte, and its content.
 JpegSegment = tuple[int, bytes]
-_ONE_AT_A_TIME = threading.Lock()
 
 _FRAMES = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _SEQUENTIAL, _PROGRESSIVE = (0xC0, 0xC1), 0xC2
@@ -328,17 +326,6 @@ def quiet_decoder() -> contextlib.AbstractContextManager[list]:
     return decoder_lines(re.compile(_WARNING.pattern + b"|" + _ABOUT_METADATA))
 
 
-def _temporary_file() -> BinaryIO:
-    """Returns a temporary file, also where no folder may be written to (a read-only container)."""
-    try:
-        return tempfile.TemporaryFile()
-    except OSError:
-        if not hasattr(os, "memfd_create"):
-            raise
-        # Not the first choice: of two threads that write at once, one may replace the other's line.
-        return os.fdopen(os.memfd_create("decoder"), "w+b")
-
-
 @contextlib.contextmanager
 def decoder_lines(pattern: re.Pattern[bytes]) -> Iterator[list[re.Match[bytes]]]:
     """Takes lines of a decoder written in C from standard error (file descriptor 2).
@@ -349,7 +336,7 @@ def decoder_lines(pattern: re.Pattern[bytes]) -> Iterator[list[re.Match[bytes]]]
         A list, which at the end gets the matches of the lines that match `pattern`.
     """
     found: list[re.Match[bytes]] = []
-    with _ONE_AT_A_TIME, _temporary_file() as held:
+    with STDERR_LOCK, temporary_file() as held:
         try:
             screen = os.dup(2)
         except OSError:

@@ -207,6 +207,29 @@ def encode_photo(photo: Photo, quality: int | None = None) -> bytes:
         raise UserError(f"cannot be written as {photo.format.upper()} ({reason})") from error
 
 
+def encode_result(
+    photo: Photo, pixels: np.ndarray, quality: int | None = None
+) -> tuple[bytes, Sequence[str]]:
+    """Encodes a result: as the photograph's own file if no pixel changed and no quality is asked.
+
+    Encoding a JPEG again would change pixels in which there was nothing to remove.
+
+    Args:
+        photo: from `read_photo`.
+        pixels: the result, shaped like `photo.pixels` and of its dtype.
+        quality: see `encode_photo`.
+
+    Returns:
+        The file, and what it lacks of the photograph's; see `Photo.lost`.
+
+    Raises:
+        UserError: see `encode_photo`.
+    """
+    if quality is None and np.array_equal(pixels, photo.pixels):
+        return photo.encoded, ()
+    return encode_photo(photo.with_pixels(pixels), quality), photo.lost
+
+
 def write_photo(path: str | os.PathLike, photo: Photo, quality: int | None = None) -> None:
     """Writes a photograph atomically and creates missing folders; see `encode_photo`.
 

@@ -11,6 +11,7 @@ from gradnet_tf.curves.curve_figure import PALETTE, STYLE
 from gradnet_tf.denoiser import to_unit
 from gradnet_tf.utils.console import NAME_ESCAPES
 from gradnet_tf.utils.errors import UserError, install_command
+from gradnet_tf.utils.ownership import DRAWN_BY
 
 #: Side of the crop that is shown, in pixels.
 _CROP = 3 * PLACE // 2
@@ -68,7 +69,7 @@ def save_noise_page(figure, path) -> None:
 
 
 #: Metadata of our pictures, which may be replaced.
-MADE_BY = "GradNet-TF noise sheet"
+MADE_BY = f"{DRAWN_BY} noise sheet"
 
 
 def _draw_levels(axis, analysis: NoiseAnalysis) -> None:

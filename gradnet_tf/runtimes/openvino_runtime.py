@@ -1,5 +1,6 @@
 """Runs a .tflite file through OpenVINO; TensorFlow and Keras are not needed."""
 
+import contextlib
 import os
 import struct
 import tempfile
@@ -40,7 +41,6 @@ class OpenVINOFile:
         self._options = {
             "INFERENCE_PRECISION_HINT": _HINTS[precision],
             "INFERENCE_NUM_THREADS": num_threads or allowed_cores(),
-            "CACHE_DIR": str(_cache_folder()),
         }
         self._lock = threading.Lock()
         self._process = os.getpid()
@@ -104,14 +104,23 @@ class OpenVINOFile:
                 path = Path(folder, f"{signature}.tflite")
                 path.write_bytes(content)
                 model = core.read_model(str(path))
-                compiled = core.compile_model(model, "CPU", self._options)
+                compiled = core.compile_model(model, "CPU", self._options | _cache())
             self._compiled[signature] = compiled.create_infer_request()
         return self._compiled[signature]
 
 
-def _cache_folder() -> Path:
+def _cache() -> dict[str, str]:
+    """Returns the option for the cache; without one each process compiles.
+
+    OpenVINO runs nothing at all with a folder that it cannot write.
+    """
     cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    return Path(cache, "gradnet", "openvino")
+    folder = Path(cache, "gradnet", "openvino")
+    with contextlib.suppress(OSError):
+        folder.mkdir(parents=True, exist_ok=True)
+        if os.access(folder, os.W_OK | os.X_OK):
+            return {"CACHE_DIR": str(folder)}
+    return {}
 
 
 # The few tables of TFLite's schema that are needed, as FlatBuffers store them: `_field` numbers

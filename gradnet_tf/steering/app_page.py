@@ -18,7 +18,7 @@ from gradnet_tf.degradations.noise_level import estimate_sigma
 from gradnet_tf.denoiser import Denoiser, Strength, finished
 from gradnet_tf.images import MAX_MEGAPIXELS
 from gradnet_tf.images.photo import Photo
-from gradnet_tf.images.photo_files import encode_photo, orientation_of, read_photo, upright
+from gradnet_tf.images.photo_files import encode_result, orientation_of, read_photo, upright
 from gradnet_tf.steering.preview_sheet import choose_crop, shown_rgb
 from gradnet_tf.steering.texture import Steering
 from gradnet_tf.tiling.tiler import to_unit
@@ -28,6 +28,8 @@ from gradnet_tf.utils.files import write_file
 #: Side of the crop at 100% and of the overview, in pixels.
 CROP, OVERVIEW = 512, 320
 HOST = "127.0.0.1"
+#: Where Gradio keeps what it shows; by default a folder that all accounts share and can read.
+_FOLDER = "GRADIO_TEMP_DIR"
 _SUFFIXES = [".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp", ".avif", ".bmp", ".ppm", ".pgm"]
 #: Noise level up to which nobody misses a denoiser; share of it that counts as most.
 _LITTLE, _STAYS = 3.0, 0.7
@@ -89,7 +91,7 @@ class Opened:
         pixels = _result(self.photo.pixels, self.denoised, wanted, detail)
         target = folder / f"{self.path.stem}_denoised{self.path.suffix}"
         # In its own format, whatever its name says.
-        write_file(target, encode_photo(self.photo.with_pixels(pixels)))
+        write_file(target, encode_result(self.photo, pixels)[0])
         return target
 
 
@@ -182,7 +184,7 @@ def build_page(denoiser: Denoiser, max_megapixels: float = MAX_MEGAPIXELS) -> An
     def saved(photo, *sliders):
         if photo is None:
             raise gr.Error("Drop a photograph first.")
-        folder = Path(tempfile.mkdtemp(prefix="gradnet_app_"))
+        folder = Path(tempfile.mkdtemp(prefix="gradnet_app_", dir=os.environ.get(_FOLDER)))
         try:
             return gr.File(str(photo.save(folder, *_wanted(sliders))), visible=True)
         except (OSError, UserError, MemoryError) as error:
@@ -235,7 +237,11 @@ def build_page(denoiser: Denoiser, max_megapixels: float = MAX_MEGAPIXELS) -> An
         sliders = [strength, luma, chroma, detail]
         first = [read, state, facts, small_picture, crop, result]
         file.change(seen, file, first, show_progress="hidden").success(
-            opened, [file, read, *sliders], [state, facts, crop], show_progress_on=crop
+            opened,
+            [file, read, *sliders],
+            [state, facts, crop],
+            show_progress_on=crop,
+            trigger_mode="always_last",  # By default a second photograph meanwhile is ignored.
         )
         for slider in sliders:
             slider.input(
@@ -268,9 +274,17 @@ def start(
         max_megapixels: larger photographs are refused.
     """
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+    # Gradio asks its own server whether it has started, which no proxy can answer.
+    for name in ("NO_PROXY", "no_proxy"):
+        os.environ[name] = ",".join(filter(None, [os.environ.get(name), HOST, "localhost"]))
+    folder = None
+    if _FOLDER not in os.environ:
+        folder = tempfile.TemporaryDirectory(prefix="gradnet_app_")
+        os.environ[_FOLDER] = folder.name
     import gradio as gr
 
     page = build_page(denoiser, max_megapixels)
+    page.own_folder = folder  # Removed together with the page, at the latest at exit.
     # Fonts of the system: others would come from a server.
     fonts = ["system-ui", "sans-serif"]
     theme = gr.themes.Default(font=fonts, font_mono=["ui-monospace", "monospace"])

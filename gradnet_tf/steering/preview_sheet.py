@@ -127,10 +127,10 @@ def write_previews(
         target = Path(job.target)
         named = target.stem if stems[target.with_suffix("")] == 1 else target.name
         target = target.with_name(f"{named}_preview.png")
-        if target.exists() and not overwrite:
-            print(f"{target} exists (use --overwrite to replace it)".translate(NAME_ESCAPES))
-            continue
         try:
+            if target.exists() and not overwrite:
+                print(f"{target} exists (use --overwrite to replace it)".translate(NAME_ESCAPES))
+                continue
             require_replaceable(target, "--output", is_recorded)
             photo = read_photo(job.source, max_megapixels)
             denoise = denoise or load()

@@ -6,10 +6,10 @@ import gc
 import json
 import os
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from gradnet_tf.utils.console import STDERR_LOCK, temporary_file
 from gradnet_tf.utils.errors import UserError
 
 # Optional dependencies that TensorFlow and Keras import if they are installed: for plots, for
@@ -28,28 +28,29 @@ def quiet_native_logs() -> Iterator[None]:
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     stream = getattr(sys.stderr, "stream", sys.stderr)  # inside of an `OutputStream`
-    stream.flush()
-    try:
-        screen = os.dup(2)
-    except OSError:  # no standard error stream at all
-        yield
-        return
-    with tempfile.TemporaryFile() as held:
-        os.dup2(held.fileno(), 2)
-        failed = True
+    with STDERR_LOCK:
+        stream.flush()
         try:
+            screen = os.dup(2)
+        except OSError:  # no standard error stream at all
             yield
-            failed = False
-        except UserError:
-            failed = False
-            raise
-        finally:
-            stream.flush()
-            os.dup2(screen, 2)
-            os.close(screen)
-            if failed:
-                held.seek(0)
-                sys.stderr.write(held.read().decode("utf-8", "replace"))
+            return
+        with temporary_file() as held:
+            os.dup2(held.fileno(), 2)
+            failed = True
+            try:
+                yield
+                failed = False
+            except UserError:
+                failed = False
+                raise
+            finally:
+                stream.flush()
+                os.dup2(screen, 2)
+                os.close(screen)
+                if failed:
+                    held.seek(0)
+                    sys.stderr.write(held.read().decode("utf-8", "replace"))
 
 
 @contextlib.contextmanager
@@ -90,7 +91,7 @@ def _backend() -> str:
     """Returns the backend that Keras will choose, from the environment or its settings file."""
     if "KERAS_BACKEND" in os.environ:
         return os.environ["KERAS_BACKEND"]
-    folder = os.environ.get("KERAS_HOME") or Path("~", ".keras").expanduser()
+    folder = os.environ.get("KERAS_HOME") or os.path.expanduser(os.path.join("~", ".keras"))
     try:
         settings = json.loads(Path(folder, "keras.json").read_text(encoding="utf-8"))
         return settings.get("backend", "tensorflow")

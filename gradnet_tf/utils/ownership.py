@@ -23,6 +23,8 @@ from gradnet_tf.utils.files import sha256_of, write_json
 
 #: Names of the files that commands wrote into a folder, with their sha256.
 MANIFEST = ".gradnet-files.json"
+#: How the software is named in pictures that commands draw, followed by what they show.
+DRAWN_BY = "GradNet-TF"
 #: Larger files are not manifests; one of a million files is smaller.
 _MOST_BYTES = 2**28
 
@@ -54,6 +56,17 @@ class Inputs:
             status = os.lstat(path)
             return status.st_nlink == 1 and (status.st_dev, status.st_ino) in self._files
         return False
+
+
+def is_drawn_by(path: str | os.PathLike, software: str) -> bool:
+    """Whether a file is a PNG whose text names a software, or begins with its name.
+
+    matplotlib writes it into `savefig(…, metadata={"Software": …})`.
+    """
+    if not os.path.isfile(path):  # A pipe would block.
+        return False
+    with open(path, "rb") as file:
+        return b"tEXtSoftware\0" + software.encode() in file.read(1000)
 
 
 def require_replaceable(

@@ -303,3 +303,44 @@ def test_a_file_that_appears_during_the_run_is_not_replaced(tmp_path, capsys, ov
     assert denoise_files(plan_jobs([source], output), load, options) == 1
     assert (output / "b.png").read_bytes() == b"mine" and (output / "a.png").stat().st_size > 50
     assert "b.png exists and is not a result of this command" in capsys.readouterr().err
+
+
+def drawing_as_jpeg():
+    page = np.full((120, 160, 3), 255, np.uint8)
+    page[20:100:10, 20:140] = (200, 30, 30)
+    return files.by_pillow(page, "JPEG", quality=60)
+
+
+def test_what_has_no_noise_comes_back_byte_for_byte(tmp_path):
+    """Encoding it again would change what the network has left as it is."""
+    (tmp_path / "page.jpg").write_bytes(drawing_as_jpeg())
+    page = tmp_path / "page.jpg"
+    assert gradnet("denoise", page, "--output", tmp_path / "out") == 0
+    assert (tmp_path / "out" / "page.jpg").read_bytes() == page.read_bytes()
+    assert gradnet("denoise", page, "--output", tmp_path / "small", "--quality=30") == 0
+    assert len((tmp_path / "small" / "page.jpg").read_bytes()) < len(page.read_bytes())
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="names there are always valid")
+def test_quiet_does_not_stop_at_a_name_that_cannot_be_printed(tmp_path):
+    for name in ("a\udcff.png", "z.png"):
+        (tmp_path / name).write_bytes(MADE["sub/a.png"]())
+    flags = ["--output", tmp_path / "out", "--model=gradnet_tiny", "--quiet"]
+    assert gradnet("denoise", tmp_path, *flags) == 0
+    assert names(tmp_path / "out") == ["a\udcff.png", "z.png"]
+
+
+def test_a_result_is_ours_though_its_report_was_interrupted(tmp_path, monkeypatch, capsys):
+    from gradnet_tf.cli.folder_report import DenoiseReport
+
+    (tmp_path / "a.png").write_bytes(MADE["sub/a.png"]())
+    command = ["denoise", tmp_path / "a.png", "--output", tmp_path / "out", "--model=gradnet_tiny"]
+    with monkeypatch.context() as interrupted:
+
+        def stop(*_):
+            raise KeyboardInterrupt
+
+        interrupted.setattr(DenoiseReport, "add_written", stop)
+        assert gradnet(*command, "--report", tmp_path / "r.html") not in (0, 1, 2)
+    assert "1 written" in capsys.readouterr().out
+    assert gradnet(*command, "--overwrite") == 0

@@ -5,6 +5,7 @@ import os
 import pytest
 from denoise_case import gradnet
 from photo_samples import by_pillow, noise
+from PIL import PngImagePlugin
 
 from gradnet_tf.cli.denoise_plan import plan_jobs
 from gradnet_tf.utils.errors import UserError
@@ -90,3 +91,25 @@ def test_hidden_names_match_patterns_that_begin_with_a_dot(tmp_path):
     assert matched(".*/*.png") == [".a/x.png"]
     assert matched("**/.*.png") == ["b/.y.png"]
     assert matched("b/[yz].png") == ["b/z.png"]
+
+
+def test_a_folder_with_brackets_is_meant_by_a_pattern_below_it(tmp_path):
+    photo = by_pillow(noise(8, 9, 3), "PNG")
+    for name in ("photos [2024]/right.png", "photos 2/wrong.png"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_bytes(photo)
+    plan = plan_jobs([str(tmp_path / "photos [2024]" / "*.png")], str(tmp_path / "out"))
+    assert [(job.source.name, job.target.name) for job in plan.jobs] == [("right.png", "right.png")]
+    assert plan.jobs[0].target == tmp_path / "out" / "right.png"
+
+
+def test_charts_of_ours_are_left_out_unless_they_are_named(tmp_path):
+    info = PngImagePlugin.PngInfo()
+    info.add_text("Software", "GradNet-TF noise sheet")
+    (tmp_path / "chart.png").write_bytes(by_pillow(noise(8, 9, 3), "PNG", pnginfo=info))
+    (tmp_path / "photo.png").write_bytes(by_pillow(noise(8, 9, 3), "PNG"))
+    plan = plan_jobs([str(tmp_path)], str(tmp_path / "out"))
+    assert [job.source.name for job in plan.jobs] == ["photo.png"]
+    assert plan.left_out == "1 left out (charts of gradnet: 1)"
+    named = plan_jobs([str(tmp_path / "*.png")], str(tmp_path / "out"))
+    assert len(named.jobs) == 2

@@ -140,3 +140,15 @@ def test_only_what_is_visible_is_measured(tmp_path, capsys):
     assert cli.main(["noise", "--json", *names]) == 0
     cut, visible = map(json.loads, capsys.readouterr().out.splitlines())
     assert cut["sigma"] == visible["sigma"] == pytest.approx(20, rel=0.15)
+
+
+def test_its_own_sheets_are_no_photographs(photos, tmp_path, capsys):
+    command = ["noise", str(tmp_path), "--output", str(tmp_path / "noise.png")]
+    for _ in range(2):
+        assert cli.main(command) == 0
+        assert sorted(path.name for path in tmp_path.glob("*.png")) == [
+            "clean.png",
+            "noise_clean.png",
+            "noise_noisy.png",
+            "noisy.png",
+        ]

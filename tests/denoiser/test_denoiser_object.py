@@ -4,6 +4,7 @@ import copy
 import multiprocessing
 import os
 import pickle
+import threading
 
 import numpy as np
 import pytest
@@ -79,3 +80,35 @@ def test_a_fork_gets_an_error_from_keras_and_pixels_from_litert():
     np.testing.assert_array_equal(in_a_fork(lambda: litert.denoise(IMAGES)), expected)
     for use in (lambda: keras.denoise(IMAGES), lambda: Denoiser(NAME, runtime="keras")):
         assert "does not work in a forked process" in in_a_fork(use)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 255.0])
+def test_floats_that_no_network_takes_are_refused_by_denoise_as_well(value):
+    images = IMAGES.copy()
+    images[0, 1, 2] = value
+    with pytest.raises(UserError, match="expected finite floats"):
+        Denoiser(NAME).denoise(images)
+
+
+def test_each_thread_is_told_the_networks_of_its_own_picture():
+    """Several threads may share one denoiser; each one's picture has its own weights."""
+    denoiser = Denoiser("gradnet_small_color_blind")
+    color = np.random.default_rng(0).random((40, 48, 3), np.float32)
+    pictures = {"color": color, "gray": color[..., :1]}
+    ready, used = threading.Barrier(2), {}
+
+    def call(kind):
+        ready.wait()
+        for _ in range(3):
+            denoiser(pictures[kind])
+            used.setdefault(kind, set()).update(denoiser.used)
+
+    threads = [threading.Thread(target=call, args=(kind,)) for kind in pictures]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert {kind: [text.partition(" ")[0] for text in found] for kind, found in used.items()} == {
+        "color": ["gradnet_small_color_blind"],
+        "gray": ["gradnet_small_gray_blind"],
+    }

@@ -114,3 +114,11 @@ def test_an_exported_file_runs_there(cache, tmp_path):
     assert denoiser.runtime == "openvino"
     assert json.loads((tmp_path / "a.json").read_text())["halo"] > 0
     assert denoiser.denoise(np.zeros((1, 9, 9, 3), np.float32)).shape == (1, 9, 9, 3)
+
+
+def test_a_cache_that_cannot_be_written_is_done_without(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert openvino_runtime._cache() == {"CACHE_DIR": str(tmp_path / "gradnet" / "openvino")}
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    assert openvino_runtime._cache() == {}

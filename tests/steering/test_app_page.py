@@ -4,10 +4,13 @@ The page itself needs the extra [app]; the browser also Playwright and Chromium.
 skipped.
 """
 
+import os
 import shutil
+import stat
 import sys
 import types
 import urllib.request
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -183,3 +186,28 @@ def test_a_jpeg_that_is_called_png_is_saved(photo, denoiser, tmp_path):
     wrong = photo.rename(tmp_path / "photo.png")
     saved = open_photo(wrong, denoiser)[0].save(tmp_path, Strength(), 0.0)
     assert saved.name == "photo_denoised.png" and saved.read_bytes().startswith(b"\xff\xd8")
+
+
+@pytest.mark.filterwarnings("default")
+def test_a_second_photograph_is_denoised_although_the_first_one_still_is(denoiser):
+    pytest.importorskip("gradio")
+    functions = app_page.build_page(denoiser).fns.values()
+    (opened,) = (each for each in functions if getattr(each.fn, "__name__", "") == "opened")
+    assert opened.trigger_mode == "always_last"
+
+
+@pytest.mark.filterwarnings("default")
+def test_a_proxy_does_not_matter_and_pictures_lie_in_a_private_folder(denoiser, monkeypatch):
+    pytest.importorskip("gradio")
+    for name in ("HTTP_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    for name in ("NO_PROXY", "no_proxy", "GRADIO_TEMP_DIR"):
+        monkeypatch.setenv(name, "example.org")  # so that it is put back
+    monkeypatch.delenv("GRADIO_TEMP_DIR")
+    page = start(denoiser, None, open_browser=False, wait=False)
+    folder = Path(os.environ["GRADIO_TEMP_DIR"])
+    assert page.GRADIO_CACHE == str(folder) and stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert os.environ["NO_PROXY"] == "example.org,127.0.0.1,localhost"
+    page.close()
+    page.own_folder.cleanup()
+    assert not folder.exists()

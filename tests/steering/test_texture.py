@@ -206,3 +206,13 @@ def test_a_sheet_shows_what_each_strength_gives(given):
         wanted = steering(noisy, blend) if strength else noisy
         left = 8 + number * step
         np.testing.assert_array_equal(found[28 + 28 : 28 + 28 + 64, left : left + 96], wanted)
+
+
+def test_a_sheet_whose_name_is_too_long_does_not_stop_the_others(photo, capsys):
+    data = (photo / "a.png").read_bytes()
+    names = ["x" * 248 + ".png", "zzz.png"]
+    for name in names:
+        (photo / name).write_bytes(data)
+    assert main(["denoise", *names, "-o", "out", "--model=gradnet_tiny", "--preview"]) == 1
+    assert "failed: xxx" in capsys.readouterr().err
+    assert (photo / "out" / "zzz_preview.png").exists()

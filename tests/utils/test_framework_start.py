@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import cv2
@@ -198,3 +199,53 @@ def test_the_backend_in_use_is_never_hidden(
     monkeypatch.setattr(module, "UNUSED", ("jax",))
     with quick_start():
         assert ("jax" in sys.modules) == (expected != "jax")
+
+
+def test_two_captures_of_standard_error_wait_for_each_other(tmp_path):
+    """Overlapping ones would restore each other's temporary file, and all later text be lost."""
+    code = """
+import os, re, threading, time
+from gradnet_tf.images.jpeg import decoder_lines
+from gradnet_tf.utils.framework_start import quiet_native_logs
+inside, order = threading.Event(), []
+def second():
+    inside.wait()
+    with quiet_native_logs():
+        order.append("second in")
+    order.append("second out")
+thread = threading.Thread(target=second)
+thread.start()
+with decoder_lines(re.compile(b"x")):
+    inside.set()
+    time.sleep(0.3)
+    order.append("first out")
+thread.join()
+os.write(2, b"seen")
+print(json.dumps(order))
+"""
+    command = [sys.executable, "-c", "import json\n" + code]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == ["first out", "second in", "second out"]
+    assert done.stderr == "seen"
+
+
+@pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="the system has no files in memory")
+def test_capturing_needs_no_folder_for_temporary_files(monkeypatch, capfd):
+    def nowhere(*_, **__):
+        raise FileNotFoundError("No usable temporary directory found")
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", nowhere)
+    with module.quiet_native_logs():
+        os.write(2, b"unwanted")
+    os.write(2, b"wanted")
+    assert capfd.readouterr().err == "wanted"
+
+
+def test_a_user_without_a_home_has_the_usual_backend(monkeypatch):
+    def nobody(_):
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("KERAS_BACKEND", raising=False)
+    monkeypatch.delenv("KERAS_HOME", raising=False)
+    monkeypatch.setattr(Path, "expanduser", nobody)
+    assert module._backend() in ("tensorflow", "jax")
