@@ -103,7 +103,7 @@ VARIANTS = (
     _photos("CC-BY photos"),
     _photos("CC-BY photos, four scales", scales=_SCALES),
     _photos("CC-BY photos, textured crops", crop_candidates=3),
-    _photos("CC-BY photos, colour jitter", color_jitter=0.2),
+    _photos("CC-BY photos, color jitter", color_jitter=0.2),
     _photos("CC-BY photos, all three", scales=_SCALES, crop_candidates=3, color_jitter=0.2),
 )
 
