@@ -8,7 +8,7 @@ import contextlib
 import signal
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +50,7 @@ def run_stage(
     workdir: str | Path,
     budget: float | None = None,
     label: str = "train",
+    sets: Mapping[str, int] | None = None,
 ) -> dict:
     """Trains the engine's model for its steps or its time; resumes from the last checkpoint.
 
@@ -63,6 +64,8 @@ def run_stage(
         workdir: folder for checkpoints, best weights and records.
         budget: seconds for this stage over all invocations, or `None`.
         label: name of the stage in the progress line.
+        sets: number of validation images of each set, in their order, if there are several sets;
+            the records then have the PSNR of each.
 
     Returns:
         `step`, `psnr` (best on validation), `elapsed` seconds up to the last checkpoint, and
@@ -78,7 +81,7 @@ def run_stage(
     with _stop_requests() as asked:
         stage = None
         try:
-            stage = Stage(config, engine, validation, workdir, budget, label, asked)
+            stage = Stage(config, engine, validation, workdir, budget, label, asked, sets)
             if stage.progress < 1:
                 _steps(stage, _batches(config, engine, make_batches, stage))
             elif stage.best is None:  # killed between its last checkpoint and its validation

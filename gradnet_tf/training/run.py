@@ -190,7 +190,7 @@ def _continue(path: Path, fields: dict, different: list[str]) -> Path:
     return path.parent
 
 
-def _naive_stage(config, make_batches, validation, workdir) -> tuple[Path | None, float]:
+def _naive_stage(config, make_batches, validation, workdir, sets) -> tuple[Path | None, float]:
     """Trains the naive denoiser in RUN/naive; returns its best weights and the seconds spent."""
     preset = get_preset(config.preset)
     if preset.naive is None or config.naive or config.naive_steps == 0:
@@ -214,7 +214,7 @@ def _naive_stage(config, make_batches, validation, workdir) -> tuple[Path | None
     if CheckpointStore(workdir).last_path():
         budget = _SPENT  # The main stage has begun with this naive denoiser; more time is for it.
     result = run_stage(
-        stage_config, engine, make_batches, validation, workdir / "naive", budget, "naive"
+        stage_config, engine, make_batches, validation, workdir / "naive", budget, "naive", sets
     )
     if result["stopped"]:
         raise Stopped(
@@ -297,7 +297,8 @@ def train(
         make_batches: function from the first step to the dataset for the engine's `batches`,
             endless and deterministic in the step.
         validation: (noisy, clean) float32 H×W×C images, never trained on.
-        info: additional information for config.json.
+        info: additional information for config.json; its `validation_images_by_set` tells which
+            of the images are of which set.
 
     Returns:
         `step`, `psnr` (best on validation, dB) and `elapsed` (seconds, both stages).
@@ -329,7 +330,8 @@ def train(
     with _folder(config, info, naive_model) if chief else contextlib.nullcontext():
         if chief and given and given.weights:
             given.keep(workdir)
-        result = _stages(config, make_batches, validation, given, start, workdir, not chief)
+        sets = (info or {}).get("validation_images_by_set")
+        result = _stages(config, make_batches, validation, given, start, workdir, not chief, sets)
     return result
 
 
@@ -343,14 +345,14 @@ def _folder(config, info, naive_model) -> Iterator[None]:
         yield
 
 
-def _stages(config, make_batches, validation, given, start, workdir, quiet) -> dict:
+def _stages(config, make_batches, validation, given, start, workdir, quiet, sets) -> dict:
     if config.estimator:
         validation = with_estimates(config, validation, quiet)
     if config.teacher and CheckpointStore(workdir).last_path() is None:
         from gradnet_tf.training.teacher import teacher_of
 
         teacher_of(config)  # What cannot teach is told before the naive stage.
-    naive_weights, naive_seconds = _naive_stage(config, make_batches, validation, workdir)
+    naive_weights, naive_seconds = _naive_stage(config, make_batches, validation, workdir, sets)
 
     def build():
         naive = given.build(config.precision) if given else None
@@ -368,5 +370,5 @@ def _stages(config, make_batches, validation, given, start, workdir, quiet) -> d
 
     budget = max(config.time_budget - naive_seconds, 1.0) if config.time_budget else None
     engine = make_engine(config, build)
-    result = run_stage(config, engine, make_batches, validation, workdir, budget)
+    result = run_stage(config, engine, make_batches, validation, workdir, budget, sets=sets)
     return {**result, "elapsed": result["elapsed"] + naive_seconds}

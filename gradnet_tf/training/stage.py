@@ -11,7 +11,13 @@ import numpy as np
 from gradnet_tf.training.checkpoints import CheckpointStore
 from gradnet_tf.training.engines.step_result import StepResult
 from gradnet_tf.training.records import NoRecords, RunLog, TensorBoardLog
-from gradnet_tf.training.validation import image_panel, mean_psnr, naive_gain, psnr_by_sigma
+from gradnet_tf.training.validation import (
+    image_panel,
+    image_psnrs,
+    means_by_set,
+    naive_gain,
+    psnr_by_sigma,
+)
 from gradnet_tf.training.workers.team import Team
 from gradnet_tf.utils.console import ProgressLine, TimeLeft, warn
 from gradnet_tf.utils.errors import Interrupted, NotFiniteError
@@ -64,11 +70,11 @@ class Stage:
         recorded: the seconds spent up to the last checkpoint.
     """
 
-    def __init__(self, config, engine, validation, workdir, budget, label, asked):
+    def __init__(self, config, engine, validation, workdir, budget, label, asked, sets=None):
         """Args: those of `run_stage`, and `asked`, the names of received stop signals."""
         self.config, self.engine, self.validation = config, engine, validation
         self.budget, self.label, self.workdir = budget, label, Path(workdir)
-        self.asked = asked
+        self.asked, self.sets = asked, sets
         self.team = getattr(engine, "team", None) or Team()
         self.store = CheckpointStore(workdir)
         chief, state = self.team.chief, None
@@ -85,6 +91,7 @@ class Stage:
         self.plateaus = state.get("plateaus", 0) if state else 0
         self._better_at = state.get("better_at", 0) if state else 0
         self.psnr, self.loss = self.best, None
+        self._by_set: dict[str, float] = {}
         self._skipped_in_a_row = 0
         self._warned = False
         self._left = TimeLeft(self.step)
@@ -264,7 +271,8 @@ class Stage:
         With averaged weights, the averages are scored and saved.
         """
         with self.engine.averaged():
-            self.psnr = mean_psnr(self.engine, self.validation, self.team)
+            scores = image_psnrs(self.engine, self.validation, self.team)
+            self.psnr, self._by_set = float(np.mean(scores)), means_by_set(scores, self.sets)
             if self.team.chief:
                 self._show_validation()
             # Weights that are not finite have no finite PSNR, so they are never the best.
@@ -298,6 +306,7 @@ class Stage:
             edges, heights = [low - 0.5, low + 0.5], [self.psnr]
         image = image_panel(self.engine, *self.validation[0])
         scalars = {"validation/psnr": self.psnr}
+        scalars |= {f"validation/psnr_of/{name}": psnr for name, psnr in self._by_set.items()}
         gain = naive_gain(self.engine, self.validation)
         if gain is not None:
             scalars["validation/naive_gain"] = gain
@@ -328,8 +337,12 @@ class Stage:
             "skipped": self.skipped,
             "replicas": self.engine.replicas,
         }
-        self._write(0, lambda: self.log.write({**row, "psnr": self.psnr} if validated else row))
         curves = {f"train/{name}": row[name] for name in row if name not in ("step", "replicas")}
+        if validated:
+            row["psnr"] = self.psnr
+            if self._by_set:
+                row["psnr_by_set"] = self._by_set
+        self._write(0, lambda: self.log.write(row))
         self.board.scalars(curves, self.step)
 
     def show(self, examples_per_second: float, force: bool = False) -> None:

@@ -1,5 +1,7 @@
 """Scores and pictures of the validation images during a run."""
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 
 from gradnet_tf.degradations import unit_to_sigma
@@ -30,14 +32,31 @@ def _decibels(image: np.ndarray, clean: np.ndarray) -> float:
     return -10.0 * np.log10(max(float(np.mean((np.clip(image, 0, 1) - clean) ** 2)), 1e-12))
 
 
-def mean_psnr(engine, validation: list[tuple[np.ndarray, np.ndarray]], team: Team) -> float:
-    """Returns the mean PSNR in dB of the clipped output over (noisy, clean) images.
+def image_psnrs(engine, validation: list[tuple[np.ndarray, np.ndarray]], team: Team) -> list[float]:
+    """Returns the PSNR in dB of the clipped output for each of the (noisy, clean) images.
 
-    The images are split over the workers of a team.
+    The images are split over the workers of a team; all of them get all scores.
     """
-    scores = [_psnr(engine, noisy, clean) for noisy, clean in validation[team.index :: team.size]]
-    total, count = team.sums([sum(scores), len(scores)])
-    return total / count
+    scores = [0.0] * len(validation)
+    for place in range(team.index, len(validation), team.size):
+        scores[place] = _psnr(engine, *validation[place])
+    return team.sums(scores)
+
+
+def means_by_set(scores: Sequence[float], counts: Mapping[str, int] | None) -> dict[str, float]:
+    """Returns the mean over the images of each set; nothing for a single set.
+
+    The mean over all images may rise through drawings, say, while photographs get worse.
+
+    Args:
+        scores: of all images, set by set.
+        counts: number of images of each set, in their order, or `None`.
+    """
+    means, start = {}, 0
+    for name, count in (counts or {}).items():
+        means[name] = float(np.mean(scores[start : start + count]))
+        start += count
+    return means
 
 
 def naive_gain(engine, validation: list[tuple[np.ndarray, np.ndarray]]) -> float | None:

@@ -124,7 +124,7 @@ def test_the_best_weights_of_an_epoch_are_scored(published, tmp_path, monkeypatc
     from gradnet_tf.training import stage
 
     scores = iter([1.0, 3.0, 2.0, 0.0, 0.0])
-    monkeypatch.setattr(stage, "mean_psnr", lambda *_: next(scores))
+    monkeypatch.setattr(stage, "image_psnrs", lambda *_: [next(scores)])
     flags = ["--form=tiny", "--seeds=1", f"--data_dir={published}", f"--output={tmp_path / 'out'}"]
     more = ["--sets=nyuv2", "--sigmas=15", "--variants=none", "--score=best"]
     given = fusion_study.COMMAND_LINE.parse(["fusion_study", *flags, *more])

@@ -235,7 +235,7 @@ def test_the_authors_schedule_waits_for_a_better_validation(tmp_path, monkeypatc
             os.kill(os.getpid(), signal.SIGTERM)
 
     # It rises until step 20 and never again.
-    monkeypatch.setattr(stage, "mean_psnr", lambda *_: float(min(len(rates), 20)))
+    monkeypatch.setattr(stage, "image_psnrs", lambda *_: [float(min(len(rates), 20))])
     for _ in range(2 if stop_at else 1):
         with contextlib.suppress(Interrupted):
             loop.run_stage(settings, FakeEngine(on_step=step), batches, VALIDATION, tmp_path)
@@ -327,3 +327,15 @@ def test_the_seconds_of_a_finished_stage_stay_the_same(tmp_path):
     times = [run(tmp_path, FakeEngine())["elapsed"] for _ in range(3)]
     manifest = json.loads((tmp_path / "checkpoints/step-00000020/manifest.json").read_text())
     assert times == [manifest["elapsed"]] * 3
+
+
+def test_the_log_has_the_score_of_each_set(tmp_path):
+    dark, light = VALIDATION[0], (VALIDATION[0][0], np.full((4, 4, 3), 0.25, "float32"))
+    settings, sets = config(tmp_path), {"dark": 1, "light": 2}
+    loop.run_stage(settings, FakeEngine(), batches, [dark, light, light], tmp_path, sets=sets)
+    validated = [row for row in rows(tmp_path) if "psnr" in row]
+    assert len(validated) == 2
+    for row in validated:
+        by_set = row["psnr_by_set"]
+        assert row["psnr"] == pytest.approx((by_set["dark"] + 2 * by_set["light"]) / 3)
+        assert by_set["dark"] != by_set["light"]

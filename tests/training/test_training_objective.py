@@ -19,7 +19,7 @@ from gradnet_tf.models import losses
 from gradnet_tf.models.base import build_model
 from gradnet_tf.training.config import TrainConfig
 from gradnet_tf.training.engines import objective
-from gradnet_tf.training.validation import mean_psnr
+from gradnet_tf.training.validation import image_psnrs
 from gradnet_tf.training.workers.team import Team
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -199,7 +199,7 @@ def test_validation_scores_the_clipped_output():
     outside[0, 0, 0] = 0.5  # the one value that is wrong once the others are clipped
     engine = SimpleNamespace(predict=lambda images: images)
     expected = -10 * np.log10(0.25 / clean.size)
-    assert mean_psnr(engine, [(outside, clean)], Team()) == pytest.approx(expected, abs=1e-3)
+    assert image_psnrs(engine, [(outside, clean)], Team()) == pytest.approx([expected], abs=1e-3)
 
 
 def test_validation_tells_a_network_the_level_of_the_draws():
@@ -213,7 +213,7 @@ def test_validation_tells_a_network_the_level_of_the_draws():
     clean = CLEAN[0]
     # ±20 on the 0-255 scale around an image that varies much more.
     noise = np.where(np.arange(clean.size).reshape(clean.shape) % 2, 20, -20) / 255
-    mean_psnr(engine, [(clean + noise.astype(np.float32), clean)], Team())
+    image_psnrs(engine, [(clean + noise.astype(np.float32), clean)], Team())
     (sigma,) = told
     assert sigma.shape == (1,) and sigma.dtype == np.float32
     assert sigma[0] == pytest.approx(20, rel=1e-4)

@@ -14,7 +14,7 @@ from gradnet_tf.models.base import build_model
 from gradnet_tf.training.config import TrainConfig
 from gradnet_tf.training.engines.choose_engine import make_engine
 from gradnet_tf.training.engines.objective import realized_sigma
-from gradnet_tf.training.validation import image_panel, mean_psnr
+from gradnet_tf.training.validation import image_panel, image_psnrs
 
 RNG = np.random.default_rng(0)
 CLEAN = np.broadcast_to(RNG.random((4, 1, 1, 3)), (4, 24, 24, 3)).astype("float32")
@@ -23,7 +23,7 @@ CONFIG = TrainConfig(preset="dncnn_bn", batch_size=4, crop_size=24, warmup_steps
 
 
 class OneWorker:
-    """What `mean_psnr` asks of a team."""
+    """What `image_psnrs` asks of a team."""
 
     index, size = 0, 1
 
@@ -54,7 +54,7 @@ def test_the_realised_level_is_that_of_the_draws():
 def test_a_network_that_takes_the_noise_level_learns_and_is_validated_with_it():
     engine, losses = train(lambda: FFDNet(3, 16), steps=60)
     assert losses[-1] < 0.5 * losses[0]
-    score = mean_psnr(engine, list(zip(NOISY, CLEAN, strict=True)), OneWorker())
+    score = np.mean(image_psnrs(engine, list(zip(NOISY, CLEAN, strict=True)), OneWorker()))
     told = np.sqrt(np.mean((NOISY - CLEAN) ** 2, axis=(1, 2, 3))) * 255
     expected = engine.predict(NOISY, sigma=told.astype(np.float32)).clip(0, 1)
     errors = np.mean((expected - CLEAN) ** 2, axis=(1, 2, 3))

@@ -25,7 +25,9 @@ def stages(monkeypatch):
     """Replaces training: records each stage's arguments and the model it would start from."""
     seen = []
 
-    def run_stage(config, model, make_batches, validation, workdir, budget=None, label="train"):
+    def run_stage(
+        config, model, make_batches, validation, workdir, budget=None, label="train", sets=None
+    ):
         CheckpointStore(workdir).save_best(model, 1, 20.0)
         seen.append({"config": config, "model": model, "budget": budget, "label": label})
         return {"step": 1, "psnr": 20.0, "elapsed": 7.0, "stopped": None}
@@ -317,8 +319,8 @@ def test_a_run_of_two_equal_stages_goes_on_with_more_steps(tmp_path, stages, cap
 def test_a_signal_at_the_end_of_the_naive_stage_stops_the_run(tmp_path, stages, monkeypatch):
     usual = run.run_stage
 
-    def stopped(*arguments):
-        return {**usual(*arguments), "stopped": "SIGTERM"}
+    def stopped(*arguments, **more):
+        return {**usual(*arguments, **more), "stopped": "SIGTERM"}
 
     monkeypatch.setattr(run, "run_stage", stopped)
     with pytest.raises(Stopped, match="stopped by SIGTERM after the naive stage"):
@@ -332,8 +334,8 @@ def test_a_lost_naive_denoiser_stops_a_run_unless_a_checkpoint_has_it(tmp_path, 
     best = tmp_path / "out" / "naive" / "best"
     usual = run.run_stage
 
-    def lose(*arguments):
-        result = usual(*arguments)
+    def lose(*arguments, **more):
+        result = usual(*arguments, **more)
         if damage == "missing":
             shutil.rmtree(best)
         else:

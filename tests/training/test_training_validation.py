@@ -5,7 +5,13 @@ import types
 import numpy as np
 import pytest
 
-from gradnet_tf.training.validation import image_panel, mean_psnr, naive_gain, psnr_by_sigma
+from gradnet_tf.training.validation import (
+    image_panel,
+    image_psnrs,
+    means_by_set,
+    naive_gain,
+    psnr_by_sigma,
+)
 from gradnet_tf.training.workers.team import Team
 
 
@@ -41,10 +47,35 @@ def test_a_camera_s_noise_is_not_taken_for_the_middle_of_the_range():
     assert psnr_by_sigma(Engine(), pairs(9.8, 2), 5, 50) == ([], [])
 
 
-def test_mean_psnr_is_shared_between_workers_and_is_the_mean_over_all_images():
+class OneOfTwo(Team):
+    """A worker beside another one whose scores are 7, and 0 where it has none."""
+
+    size = 2
+
+    def __init__(self, index, count):
+        self.index = index
+        self.others = [7.0 * (place % 2 != index) for place in range(count)]
+
+    def sums(self, values):
+        return [own + other for own, other in zip(values, self.others, strict=True)]
+
+
+def test_the_scores_of_all_images_are_shared_between_workers():
     images = pairs(25, 3) + pairs(10, 2)
     expected = [-10 * np.log10(np.mean((noisy - clean) ** 2)) for noisy, clean in images]
-    assert mean_psnr(Engine(), images, Team()) == pytest.approx(np.mean(expected), abs=1e-4)
+    assert image_psnrs(Engine(), images, Team()) == pytest.approx(expected, abs=1e-4)
+    for index in range(2):
+        found = image_psnrs(Engine(), images, OneOfTwo(index, 5))
+        wanted = [value if i % 2 == index else 7.0 for i, value in enumerate(expected)]
+        assert found == pytest.approx(wanted, abs=1e-4)
+
+
+def test_each_set_has_a_mean_of_its_own():
+    assert means_by_set([30.0, 32.0, 44.0], {"photos": 2, "drawings": 1}) == {
+        "photos": 31.0,
+        "drawings": 44.0,
+    }
+    assert means_by_set([30.0, 32.0], None) == {}
 
 
 def test_the_panel_of_a_model_without_parts_has_three_images():
