@@ -66,9 +66,12 @@ def export(
     @functools.cache
     def lean_model():
         from export.litert.silent_channels import without_silent_channels
+        from gradnet_tf.runtimes.keras_file import describe, rebuild
 
-        # A network of its own, because the denoiser's stays what the files are compared with.
-        model = load_denoiser(config.model, "float32", runtime="keras").model
+        # A copy, because the denoiser's stays what the files are compared with. Not loaded again:
+        # a training may have replaced the weights meanwhile.
+        model = rebuild(describe(denoiser.model), "float32", name)
+        model.set_weights(denoiser.model.get_weights())
         return without_silent_channels(model, images, source["trained_sigma"], config.seed)
 
     sigma = None if images.noisy(0) is not None else config.sigma
@@ -143,6 +146,13 @@ def _require_exportable(denoiser, config: ExportConfig, images: Any) -> None:
             f"--model={spec}: 8-bit files are for blind networks, and this one is told the noise "
             "level.\nLeave int8 out, or export a blind network (such as gradnet_small)."
         )
+    if any("int8" in name for name in config.formats):
+        from export.litert.int8_network import require_supported
+
+        try:
+            require_supported(denoiser.model)
+        except ValueError as error:
+            raise UserError(f"--model={spec}: {error}.\nLeave out int8.") from error
     if denoiser.model.input_channels != denoiser.channels:
         method = denoiser.model.naive_denoiser.method
         raise UserError(

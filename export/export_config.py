@@ -2,7 +2,14 @@
 
 import dataclasses
 
-from export.verify.formats import BFLOAT16, DEFAULT, PRECISIONS, SAVED_MODEL, parse_tflite
+from export.verify.formats import (
+    BFLOAT16,
+    DEFAULT,
+    MOST_VERSION,
+    PRECISIONS,
+    SAVED_MODEL,
+    parse_tflite,
+)
 from gradnet_tf.utils.errors import UserError
 from gradnet_tf.utils.options import option
 
@@ -67,5 +74,7 @@ class ExportConfig:
                 "--max_psnr_drop: expected a number of decibels from 0. "
                 f"Received: {self.max_psnr_drop}."
             )
-        if self.version < 1:
-            raise UserError(f"--version: expected a number from 1 up. Received: {self.version}.")
+        if not 1 <= self.version <= MOST_VERSION:
+            raise UserError(
+                f"--version: expected a number from 1 to {MOST_VERSION}. Received: {self.version}."
+            )

@@ -11,6 +11,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from urllib.parse import quote, unquote
 
 from datasets.commands.noisy_photo import write_noisy_photo
 from gradnet_tf.utils.command import guarded
@@ -54,7 +55,8 @@ def build(card: Path, output: Path, packages: Path = PACKAGES) -> None:
             shutil.copy(path, page / "models")
         write_noisy_photo(str(page / "sample.png"), sigma=25.0)
         config = json.loads((HERE / "config.json").read_text(encoding="utf-8"))
-        config |= {"card": f"models/{card.name}", "sample": "sample.png"}
+        # Part of an address, in which letters such as # have a meaning.
+        config |= {"card": f"models/{quote(card.name)}", "sample": "sample.png"}
         write_json(page / "config.json", config)
         record_folder(page)
         # Moved aside and checked there, where no other process adds files.
@@ -103,6 +105,7 @@ def _earlier_page(folder: Path) -> set[str]:
     """Returns the file names of a page from a version without manifests."""
     config = read_object(folder / "config.json")
     model, sample = config.get("card"), config.get("sample")
+    model = unquote(model) if isinstance(model, str) else model
     if (
         sample != "sample.png"
         or not isinstance(model, str)

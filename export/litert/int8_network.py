@@ -301,6 +301,19 @@ class Int8Chain(keras.layers.Layer):
             before.gives = after.takes = scales
 
 
+def require_supported(model) -> None:
+    """Raises `ValueError` for a network that 8-bit files do not support."""
+    body = getattr(model, "body", None)
+    modules = getattr(body, "residual_modules", ())
+    units = [unit for module in modules for unit in module.units]
+    normalizes = any(getattr(unit, "batch_norm", False) for unit in units)
+    if normalizes or not (units or is_plain_chain(model)):
+        raise ValueError(
+            "8-bit files support GradNet, MSKResnet and DnCNN without normalization. "
+            f"Received: {type(model).__name__}{' with normalization' if normalizes else ''}"
+        )
+
+
 def _is_int8(layer) -> bool:
     return isinstance(layer, Int8Conv)
 
@@ -425,11 +438,7 @@ class Int8Network(keras.Model):
         self.model = model
         self.channels, self.attention_widths = model.channels, model.attention_widths
         naive = getattr(model, "naive_denoiser", None)
-        if not (hasattr(model, "body") or is_plain_chain(model)):
-            raise ValueError(
-                "8-bit files support GradNet, MSKResnet and DnCNN without normalization. "
-                f"Received: {type(model).__name__}"
-            )
+        require_supported(model)
         chain = model if is_plain_chain(model) else naive if int8_naive else None
         self.chain = Int8Chain(chain, chain is model) if is_plain_chain(chain) else None
         body = getattr(model, "body", None)

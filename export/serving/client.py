@@ -12,6 +12,7 @@ from typing import Protocol, TypeVar
 
 import numpy as np
 
+from export.verify.formats import MOST_VERSION
 from gradnet_tf.images.image_files import (
     read_image,
     to_float,
@@ -239,6 +240,10 @@ def _run(arguments, make_transport) -> int:
     targets = {} if arguments.benchmark else _targets(arguments.images, Path(arguments.output))
     # Reads all files before connecting.
     requests = {path: _inputs(path, arguments) for path in arguments.images}
+    if arguments.version is not None and not 1 <= arguments.version <= MOST_VERSION:
+        raise UserError(
+            f"--version: expected a number from 1 to {MOST_VERSION}. Received: {arguments.version}."
+        )
     transport = make_transport(arguments.url, arguments.model_name, arguments.version)
 
     def send(path):

@@ -23,8 +23,8 @@ from export.serving.client import Refused, Unreachable, client_main, one_line
 
 #: TF Serving's default port for REST.
 URL = "http://127.0.0.1:8501"
-#: Busy or restarting (503), or no response behind a gateway (502, 504).
-_TRY_AGAIN = (502, 503, 504)
+#: Too many requests (429), busy or restarting (503), or no response behind a gateway (502, 504).
+_TRY_AGAIN = (429, 502, 503, 504)
 #: Bytes of an answer beside its pixels, of a result in base64, and of what an error says.
 _SMALL, _MOST_FILE, _MOST_MESSAGE = 2**20, 2**29, 2000
 #: Lists and objects in an answer beside those of pixels.
@@ -77,6 +77,9 @@ class RestTransport:
                 answer, most = error, _MOST_MESSAGE
             with answer:
                 status, data = answer.status, answer.read(most + 1)
+                # `read` with a number of bytes does not tell that the connection has ended.
+                if len(data) <= most and getattr(answer, "length", None):
+                    raise http.client.IncompleteRead(data, answer.length)
         except (OSError, http.client.HTTPException) as error:
             if not late.is_set():
                 reason = one_line(str(getattr(error, "reason", error)) or type(error).__name__)

@@ -129,8 +129,8 @@ def require_own_artifact(output: Path, file: str, card: str) -> None:
     known = [written.get(file), announced.get(file) if isinstance(announced, dict) else None]
 
     def is_written(path: Path) -> bool:
-        found = sha256_of_folder(path) if path.is_dir() else path.is_file() and sha256_of(path)
-        return found and found in known
+        found = _sum_of(path)
+        return found is not None and found in known
 
     given = f"--output={output}"
     require_replaceable(output / file, given, is_written)
@@ -161,6 +161,7 @@ def claim_place(output: Path, file: str, card: str, sha256: str) -> None:
     content = read_object(output / card)
     if not content.keys() >= _CARD:
         content = dict.fromkeys(sorted(_CARD)) | {"file": file}
+    content["written"] = _written(output / card)
     write_json(output / card, {**content, _ANNOUNCED: {file: sha256}})
 
 
@@ -177,8 +178,19 @@ def _written(card: Path) -> dict[str, str]:
     content = read_object(card)
     if not content.keys() >= _CARD:
         return {}
-    earlier = content.get("written")
-    return {**(earlier if isinstance(earlier, dict) else {}), content["file"]: content["sha256"]}
+    earlier, announced = content.get("written"), content.get(_ANNOUNCED)
+    found = {**(earlier if isinstance(earlier, dict) else {}), content["file"]: content["sha256"]}
+    # One that got its name before its export was killed is an artifact like the others.
+    for name, sha256 in (announced if isinstance(announced, dict) else {}).items():
+        if isinstance(name, str) and _sum_of(card.parent / name) == sha256:
+            found[name] = sha256
+    return found
+
+
+def _sum_of(path: Path) -> str | None:
+    if path.is_dir():
+        return sha256_of_folder(path)
+    return sha256_of(path) if path.is_file() else None
 
 
 def write_card(

@@ -13,6 +13,8 @@ PRECISIONS = ("float32", "float16", "dynamic", "int8")
 #: "_bytes" as base64.
 INPUT, OUTPUT = "images", "denoised"
 INPUT_BYTES, OUTPUT_BYTES = "image_bytes", "denoised_bytes"
+#: Versions of SavedModels are int64 in TF Serving's interfaces.
+MOST_VERSION = 2**63 - 1
 #: The default of `--formats`.
 DEFAULT = (SAVED_MODEL, "tflite_float32")
 _TFLITE = re.compile(r"tflite_(?P<precision>[a-z0-9]+)(_tile(?P<tile>\d+))?")

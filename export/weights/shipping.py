@@ -84,8 +84,13 @@ def ship(
             require_replaceable(path, f"--output={output}", lambda _: is_shipped(output, name))
 
     check_place()
-    float16 = None
-    with atomic_path(target, check_place) as temporary:
+    float16, mark = None, unfinished(output, name)
+
+    def announce():
+        check_place()
+        mark.touch()
+
+    with atomic_path(target, announce) as temporary:
         if sets and write_half(source, temporary):
             float16 = measure_losses(
                 config["preset"], channels, (source, temporary), sets, scores, log
@@ -139,6 +144,7 @@ def ship(
     write_json(card_path, card)
     # Made of the JSON card alone, so that an earlier one holds nothing of its own.
     atomic_write(output / f"{name}.md", hub_card(card))
+    mark.unlink(missing_ok=True)
     return card
 
 
@@ -165,8 +171,18 @@ _OF_A_CARD = ("name", "preset", "channels", "sha256", "recipe")
 def is_shipped(folder: Path, name: str) -> bool:
     """Whether the weights and the card of a name are those that an earlier run of this wrote."""
     card, path = read_object(folder / f"{name}.json"), folder / f"{name}.weights.h5"
+    if unfinished(folder, name).exists():
+        return True
     whole = card.keys() >= set(_OF_A_CARD) and path.is_file()
     return whole and sha256_of(path) == card["sha256"]
+
+
+def unfinished(folder: Path, name: str) -> Path:
+    """Returns the mark that the files of a name are being replaced, and differ from their card.
+
+    If the work ends in between, the next call knows them for its own.
+    """
+    return folder / f".{name}.unfinished"
 
 
 def read_metrics(paths: list[str], run_sha256: str) -> tuple[dict, dict]:

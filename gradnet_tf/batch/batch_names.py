@@ -82,6 +82,17 @@ def matches(name: Sequence[str], pattern: Sequence[str]) -> bool:
     return fnmatch.fnmatchcase(name[0], first) and matches(name[1:], rest)
 
 
+def may_hold(folder: Sequence[str], pattern: Sequence[str]) -> bool:
+    """Whether the pattern can match anything below a folder, given by its parts below `base`."""
+    if not folder or not pattern:
+        return bool(pattern)
+    first, rest = pattern[0], pattern[1:]
+    if first == "**":
+        is_hidden = folder[0].startswith(".")
+        return may_hold(folder, rest) or (not is_hidden and may_hold(folder[1:], pattern))
+    return matches(folder[:1], [first]) and may_hold(folder[1:], rest)
+
+
 def place_of(path: str) -> str:
     """Returns a canonical path, equal for all paths of one file."""
     return os.path.realpath(path) if is_local(path) else path

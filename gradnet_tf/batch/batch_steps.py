@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterable, Iterator
 
 from gradnet_tf.batch import storage
-from gradnet_tf.batch.batch_names import Source, is_local, listing_of, matches, place_of
+from gradnet_tf.batch.batch_names import Source, is_local, listing_of, matches, may_hold, place_of
 from gradnet_tf.batch.batch_settings import Settings
 from gradnet_tf.images.photo_files import PHOTO_SUFFIXES, decode_photo, encode_result
 from gradnet_tf.images.raw.raw_photo import RAW_SUFFIXES
@@ -45,7 +45,7 @@ def find_files(source: Source, output: str) -> Iterator[tuple[bytes, tuple[bytes
         if storage.is_local(source.base) and "**" in source.pattern:
             # Reading them fails, which is counted and reported.
             lost = storage.unlisted(source.base)
-            found += [path for path in lost if path[-2:] == "/*" or _is_included(path, source)]
+            found += [path for path in lost if _is_missed(path, source)]
         found = [path for path in found if not place_of(path).startswith(own)]
     # Some runners distribute elements in turn; alternating work and marks would give all of the
     # work to one of two processes.
@@ -57,6 +57,14 @@ def find_files(source: Source, output: str) -> Iterator[tuple[bytes, tuple[bytes
         yield _encoded(place_of(target)), (_encoded(path), _encoded(target))
     for path in found:
         yield _encoded(place_of(path)), (_encoded(path), b"")
+
+
+def _is_missed(path: str, source: Source) -> bool:
+    """Whether what `storage.unlisted` found, a link or `FOLDER/*`, may belong to the input."""
+    if not path.endswith("/*"):
+        return _is_included(path, source)
+    below = path.removesuffix("/*").removeprefix(source.base).strip("/")
+    return may_hold(below.split("/") if below else [], source.pattern)
 
 
 def _is_included(path: str, source: Source) -> bool:

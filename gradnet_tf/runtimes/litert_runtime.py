@@ -275,11 +275,6 @@ class TFLiteRunner(TiledRunner):
             levels = [None] * len(images) if sigma is None else np.reshape(sigma, (-1, 1))
             pairs = zip(images, levels, strict=True)
             return np.stack([self.run_picture(image, level) for image, level in pairs])
-        if self.fixed_size and self.fixed_size != images.shape[1:3]:
-            raise UserError(
-                f"{self.path}: takes images of {self.fixed_size[0]}×{self.fixed_size[1]} "
-                f"pixels only. Received: {images.shape[1]}×{images.shape[2]}."
-            )
         return self._batch(_SIGNATURE, images, *(() if sigma is None else (sigma,)))
 
     def naive(self, images: np.ndarray, sigma: np.ndarray | None = None) -> None:
@@ -356,6 +351,12 @@ class TFLiteRunner(TiledRunner):
         height, width = image.shape[1:3]
         if self._is_fixed:
             image = _completed(image, *self.fixed_size)
+        elif self.fixed_size and self.fixed_size != (height, width):
+            raise UserError(
+                f"{self.path}: takes images of {self.fixed_size[0]}×{self.fixed_size[1]} "
+                f"pixels only. Received: {height}×{width}.\nFor others it needs the card of its "
+                f"export, {_card_name(self.path)}, with its margin."
+            )
         name = next(name for name in self._file.inputs(graph) if name not in given)
         outputs = self._file.call(graph, {name: np.ascontiguousarray(image), **given})
         output = next(iter(outputs.values()))

@@ -114,29 +114,34 @@ def write_folder(
         require_replaceable(path / name, f"save_to_preset({str(path)!r})", lambda _: bool(earlier))
     # Until the metadata follow, the folder is refused and not misread, and may be written again.
     unfinished = {"library": _LIBRARY, "unfinished": True}
-    write_json(path / METADATA, {"readme_sha256": earlier.get("readme_sha256"), **unfinished})
+    own_card = hashlib.sha256(card_text.encode()).hexdigest()
+    cards = [earlier.get("readme_sha256"), *earlier.get("readme_sha256s", [])]
+    write_json(path / METADATA, {"readme_sha256s": [own_card, *filter(None, cards)], **unfinished})
     with atomic_path(path / WEIGHTS) as temporary:
         save_weights(temporary)
     write_json(path / CONFIG, architecture)
+    if edited:
+        note(f"{path / CARD} was edited and is kept; see that it is still true")
+    else:
+        atomic_write(path / CARD, card_text)
     metadata = {
         "library": _LIBRARY,
         "versions": installed_versions(),
         "parameter_count": parameters,
         "weights_sha256": sha256_of(path / WEIGHTS),
-        "readme_sha256": hashlib.sha256(card_text.encode()).hexdigest(),
+        "readme_sha256": own_card,
     }
     write_json(path / METADATA, metadata if card is None else {**metadata, "card": dict(card)})
-    if edited:
-        note(f"{path / CARD} was edited and is kept; see that it is still true")
-    else:
-        atomic_write(path / CARD, card_text)
 
 
 def _card_is_edited(path: Path, earlier: Mapping[str, Any]) -> bool:
-    """Whether README.md is not the one that was written with the weights."""
-    written = earlier.get("readme_sha256")
+    """Whether README.md is none that was written with the weights.
+
+    An interrupted call names the earlier one and its own, of which either may be there.
+    """
+    written = [*filter(None, [earlier.get("readme_sha256")]), *earlier.get("readme_sha256s", [])]
     try:
-        return written is not None and sha256_of(path / CARD) != written
+        return bool(written) and sha256_of(path / CARD) not in written
     except OSError:
         return False
 

@@ -7,7 +7,7 @@ import pytest
 
 from gradnet_tf.batch import batch_steps as steps
 from gradnet_tf.batch import storage
-from gradnet_tf.batch.batch_names import Source, absolute, matches, source_of
+from gradnet_tf.batch.batch_names import Source, absolute, matches, may_hold, source_of
 from gradnet_tf.cli.denoise_plan import plan_jobs
 from gradnet_tf.utils.errors import UserError
 
@@ -103,3 +103,18 @@ def test_two_stars_stand_for_no_folder_too():
     assert matches(["a"], ["**", "a"]) and matches(["x", "y", "a"], ["**", "a"])
     assert not matches(["x", "b"], ["**", "a"]) and not matches([".x", "a"], ["**", "a"])
     assert not matches(["x", "a"], ["*"]) and not matches([], ["*"])
+
+
+def test_a_folder_that_cannot_be_read_counts_where_its_files_might():
+    assert may_hold([], ("**",)) and may_hold(["a", "b"], ("**", "*.jpg"))
+    assert may_hold(["2024"], ("20*", "**", "*.jpg")) and may_hold(["2024", "x"], ("20*", "**"))
+    assert not may_hold(["other"], ("20*", "**", "*.jpg"))
+    assert not may_hold([".Trash"], ("**",)) and not may_hold(["a", ".Trash"], ("**", "*.jpg"))
+    assert may_hold([".Trash"], (".*", "*.jpg")) and not may_hold(["a"], ("*.jpg",))
+
+
+def test_hidden_and_other_folders_that_cannot_be_read_do_not_fail(photos, tmp_path, monkeypatch):
+    lost = [f"{photos}/{name}/*" for name in (".Trash-0", "sub", "other")]
+    monkeypatch.setattr(storage, "unlisted", lambda base: lost)
+    names = [os.fspath(file) for file, _ in found(photos / "sub*/**", tmp_path / "out")]
+    assert [name for name in names if name.endswith("/*")] == [f"{photos}/sub/*"]

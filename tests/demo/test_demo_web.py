@@ -431,3 +431,35 @@ def test_a_card_that_does_not_fit_its_file_is_refused(tmp_path, packages, card, 
     card.write_text(json.dumps({**CARD, **change}))
     with pytest.raises(UserError, match=f"--card={card}: "):
         build(card, tmp_path / "page", packages)
+
+
+def test_a_network_s_name_may_hold_letters_that_mean_something_in_addresses(
+    tmp_path, packages, card
+):
+    odd = card.with_name("net#2 50%25?.json")
+    odd.write_text(json.dumps({**CARD, "file": "net#2.tflite"}))
+    (tmp_path / "net#2.tflite").write_bytes(b"network")
+    output = tmp_path / "page"
+    for _ in range(2):
+        build(odd, output, packages)
+    config = json.loads((output / "config.json").read_text())
+    address = urllib.parse.urlsplit(f"http://host/{config['card']}")
+    assert (output / urllib.parse.unquote(address.path[1:])).read_bytes() == odd.read_bytes()
+    assert "new URL(encodeURIComponent(card.file), cardUrl)" in (PAGE / "network.js").read_text()
+
+
+@pytest.mark.parametrize("alpha", [0, 255])
+def test_a_canvas_that_keeps_nothing_is_refused(alpha):
+    """As Safari's above their limits."""
+    found = in_node(
+        f"const kept = {alpha};\n"
+        "const context = {fillRect() {}, clearRect() {}, "
+        "getImageData: () => ({data: [255, 255, 255, kept]})};\n"
+        "let told = null;\n"
+        "try { picture.requireCanvas(context, 5712, 4284); } "
+        "catch (error) { told = error instanceof picture.Refused ? error.message : 'other'; }\n"
+        "console.log(JSON.stringify([told]));"
+    )
+    assert found == (
+        [None] if alpha else ["This browser has no memory left for a picture of this size."]
+    )

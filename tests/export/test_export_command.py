@@ -20,7 +20,7 @@ from export.savedmodel import saved_model_artifact
 from export.verify import artifact, checks
 from export.verify.artifact import sha256_of_folder
 from gradnet_tf.denoiser import load_denoiser
-from gradnet_tf.models import FFDNet, GradNet
+from gradnet_tf.models import DnCNN, FFDNet, GradNet
 from gradnet_tf.models.base import build_model as build_variables
 from gradnet_tf.utils.errors import UserError
 from gradnet_tf.utils.files import sha256_of
@@ -353,3 +353,69 @@ def test_the_licence_of_a_preset_folder_is_that_of_its_card(images, tmp_path):
     GradNet.from_preset("gradnet_small_color_s25").save_to_preset(tmp_path / "mine")
     denoiser = load_denoiser(str(tmp_path / "mine"), runtime="keras")
     assert artifact.licence_of(denoiser, "mine").startswith("non-commercial")
+
+
+def test_all_files_are_of_the_weights_that_were_loaded_first(run, images, tmp_path, monkeypatch):
+    """A training may replace them meanwhile; the card would not say so."""
+    loaded = []
+
+    def once(*arguments, **more):
+        loaded.append(arguments[0])
+        if len(loaded) > 1:
+            raise AssertionError("loaded again")
+        return load_denoiser(*arguments, **more)
+
+    monkeypatch.setattr("gradnet_tf.denoiser.load_denoiser", once)
+    config = ExportConfig(model=run, output=str(tmp_path), formats=("tflite_float32",))
+    assert export(config, images) == 0
+    assert loaded == [run]
+
+
+def test_8_bits_of_a_network_that_normalizes_are_refused_before_the_work(images, tmp_path):
+    network = build_variables(GradNet(DnCNN(3, 8), 8, 1, 1, batch_norm=True))
+    network.save(tmp_path / "normalizes.keras")
+    config = ExportConfig(
+        model=str(tmp_path / "normalizes.keras"),
+        output=str(tmp_path / "out"),
+        formats=("tflite_float32", "tflite_int8"),
+    )
+    with pytest.raises(UserError, match=r"Received: GradNet with normalization(.|\n)*out int8"):
+        export(config, images)
+    assert not list((tmp_path / "out").glob("*.tflite"))
+
+
+@pytest.mark.parametrize("version", [0, -1, 2**63])
+def test_versions_that_tf_serving_cannot_name_are_refused(version):
+    with pytest.raises(UserError, match="--version: expected a number from 1 to 9223372036"):
+        ExportConfig("out", version=version)
+    assert ExportConfig("out", version=2**63 - 1).version == 2**63 - 1
+
+
+def test_a_version_whose_export_was_killed_before_its_card_stays_ours(tmp_path):
+    source = {"kind": "run", "trained_sigma": None, "preset": "p", "run": "r", "sha256": "s"}
+    network = SimpleNamespace(receptive_radius=3)
+    denoiser = SimpleNamespace(source=source, model=network, parameters=1)
+    job = SimpleNamespace(
+        config=SimpleNamespace(model="m"), denoiser=denoiser, name="p", output=tmp_path
+    )
+
+    def make(version, is_killed=False):
+        file, card = artifact.places("p", "saved_model", version)
+        folder = tmp_path / file
+        folder.mkdir(parents=True)
+        (folder / "saved_model.pb").write_text(str(version))
+        sha256 = sha256_of_folder(folder)
+        folder.rename(tmp_path / "finished")
+        artifact.claim_place(tmp_path, file, card, sha256)
+        (tmp_path / "finished").rename(folder)
+        if not is_killed:
+            artifact.write_card(job, tmp_path / card, file, sha256, "saved_model", {}, {}, {})
+
+    make(1)
+    make(2, is_killed=True)
+    make(3)
+    for version in (1, 2, 3):
+        artifact.require_own_artifact(tmp_path, *artifact.places("p", "saved_model", version))
+    (tmp_path / "saved_model/2/saved_model.pb").write_text("mine")
+    with pytest.raises(UserError, match="not a result of this command"):
+        artifact.require_own_artifact(tmp_path, *artifact.places("p", "saved_model", 2))

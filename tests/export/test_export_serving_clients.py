@@ -1,5 +1,6 @@
 """The REST and the gRPC client, against the stand-in for TF Serving and against broken servers."""
 
+import socket
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
@@ -9,7 +10,7 @@ import serving_case as case
 
 from export.savedmodel.saved_model import write_saved_model
 from export.serving import client, grpc_client, rest_client
-from export.serving.client import client_main
+from export.serving.client import client_main, with_retries
 from export.serving.grpc_client import GrpcTransport
 from export.serving.rest_client import RestTransport
 from gradnet_tf.images.image_files import read_image, to_float, to_uint8
@@ -182,3 +183,31 @@ def test_files_are_looked_at_before_a_server_is_asked(image, tmp_path, capsys):
     assert run("rest", str(image), output) == 2
     assert f"{mine} exists and is not a result" in capsys.readouterr().err
     assert mine.read_text() == "mine"
+
+
+def answering(answers):
+    """A server that gives one raw answer per connection; returns its address."""
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve():
+        with listener:
+            for answer in answers:
+                connection, _ = listener.accept()
+                with connection:
+                    connection.recv(2**16)
+                    connection.sendall(answer)
+
+    threading.Thread(target=serve, daemon=True).start()
+    return f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+@pytest.mark.parametrize("kind", ["cut off", "too many requests"])
+def test_passing_conditions_are_asked_again(kind, no_waiting):
+    body = b'{"outputs": [[[[0.5], [0.25]]]]}'
+    whole = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+    busy = b"HTTP/1.1 429 Too Many Requests\r\nContent-Length: 4\r\n\r\nbusy"
+    url = answering([busy if kind == "too many requests" else whole[:-20], whole])
+    transport = RestTransport(url, "denoiser")
+    inputs = {"images": np.zeros((1, 1, 2, 1), np.float32)}
+    result = with_retries(lambda: transport.predict("serving_default", inputs, 5.0), 3)
+    np.testing.assert_array_equal(result, [[[[0.5], [0.25]]]])

@@ -121,8 +121,11 @@ def test_a_file_of_a_fixed_size_says_which(tmp_path):
     (tmp_path / "a.tflite").write_bytes(content)
     runner = TFLiteRunner(tmp_path / "a.tflite")
     np.testing.assert_allclose(runner.run(np.ones((1, 4, 6, 3), np.float32)), 0.5)
-    with pytest.raises(UserError, match="takes images of 4×6 pixels only. Received: 5×6"):
+    words = r"takes images of 4×6 pixels only. Received: 5×6.\nFor others it needs the card"
+    with pytest.raises(UserError, match=words):
         runner.run(np.ones((1, 5, 6, 3), np.float32))
+    with pytest.raises(UserError, match=words):
+        runner.run_picture(np.ones((5, 6, 3), np.float32))
 
 
 def test_a_file_of_another_kind_is_refused(tmp_path):

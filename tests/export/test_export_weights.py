@@ -335,3 +335,28 @@ def test_hubs_are_told_a_licence_without_conditions_only():
     ):
         page = hub_card({"name": "a", "preset": "b", "licence": licence(dataset), "data": dataset})
         assert f"license: {identifier}\n" in page
+
+
+def test_a_call_that_was_killed_before_its_card_can_be_repeated(run, tmp_path, monkeypatch):
+    output = tmp_path / "out"
+    output.mkdir()
+    metrics = [metrics_file(tmp_path, sha256_of(best_weights(run[0])))]
+    ship(run[0], NAME, metrics, output, terms_of)
+    (output / f"{NAME}.weights.h5").write_bytes(b"older weights")
+    card = json.loads((output / f"{NAME}.json").read_text())
+    card["sha256"] = sha256_of(output / f"{NAME}.weights.h5")
+    (output / f"{NAME}.json").write_text(json.dumps(card))
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as stopped:
+        stopped.setattr(shipping, "write_json", killed)
+        with pytest.raises(KeyboardInterrupt):
+            ship(run[0], NAME, metrics, output, terms_of)
+    ship(run[0], NAME, metrics, output, terms_of)
+    assert sorted(path.name for path in output.iterdir()) == [
+        f"{NAME}.json",
+        f"{NAME}.md",
+        f"{NAME}.weights.h5",
+    ]

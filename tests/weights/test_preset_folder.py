@@ -326,3 +326,41 @@ def test_a_card_that_its_author_finished_stays(model, tmp_path, capsys):
     assert (folder / "README.md").read_text() == "my own words"
     assert "was edited and is kept" in capsys.readouterr().err
     assert GradNet.from_preset(str(folder)) is not None
+
+
+def test_a_call_that_was_killed_before_its_card_leaves_no_foreign_card(
+    model, tmp_path, monkeypatch, capsys
+):
+    folder = tmp_path / "mine"
+    model.save_to_preset(folder)
+    first = (folder / "README.md").read_text()
+    changed = GradNet.from_preset(str(folder))
+    changed.set_weights([each + 0.01 for each in changed.get_weights()])
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as stopped:
+        stopped.setattr(preset_folder, "atomic_write", killed)
+        with pytest.raises(KeyboardInterrupt):
+            changed.save_to_preset(folder)
+    with pytest.raises(UserError, match="was not written to its end"):
+        read_folder(folder)
+    changed.save_to_preset(folder)
+    assert (folder / "README.md").read_text() != first
+    assert "was edited" not in capsys.readouterr().err
+    # Killed between the card and the metadata.
+    real = preset_folder.write_json
+
+    def last(path, value):
+        if "readme_sha256" in value:
+            raise KeyboardInterrupt
+        real(path, value)
+
+    with monkeypatch.context() as stopped:
+        stopped.setattr(preset_folder, "write_json", last)
+        with pytest.raises(KeyboardInterrupt):
+            model.save_to_preset(folder)
+    model.save_to_preset(folder)
+    assert (folder / "README.md").read_text() == first
+    assert "was edited" not in capsys.readouterr().err

@@ -3,7 +3,7 @@
 
 import {wireCompare} from './compare.js';
 import {Engine, missingFeature} from './engine.js';
-import {Refused, decode, draw, encode} from './picture.js';
+import {Refused, decode, draw, encode, requireCanvas} from './picture.js';
 
 const $ = id => document.getElementById(id);
 const page = Object.fromEntries(['about', 'after', 'again', 'alert', 'bar', 'before', 'cancel',
@@ -120,6 +120,7 @@ async function run() {
   // Shows the noisy picture until the parts of the result arrive.
   Object.assign(page.after, {width, height});
   const after = page.after.getContext('2d', {colorSpace: 'srgb', willReadFrequently: true});
+  requireCanvas(after, width, height);
   after.drawImage(page.before, 0, 0);
   busy(true);
   page.summary.textContent = '';

@@ -14,7 +14,7 @@ const LEVELS = Float32Array.from({length: 256}, (_, level) => level / 255);
  */
 export async function loadNetwork(cardUrl, runtimeUrl, threads) {
   const card = await (await fetched(cardUrl)).json();
-  const bytes = new Uint8Array(await (await fetched(new URL(card.file, cardUrl).href)).arrayBuffer());
+  const bytes = new Uint8Array(await (await fetched(new URL(encodeURIComponent(card.file), cardUrl).href)).arrayBuffer());
   await requireSha256(bytes, card);
   const litert = await import(`${runtimeUrl}core.js`);
   // By default, Emscripten looks for its files beside this worker's script.

@@ -62,12 +62,28 @@ export function sizeInHeader(view) {
   return null;
 }
 
+const NO_MEMORY = 'This browser has no memory left for a picture of this size.';
+
+/**
+ * Refuses a canvas that keeps nothing. Above its limits Safari draws nothing, without a word, and
+ * the result would be an empty picture.
+ *
+ * @throws {Refused}
+ */
+export function requireCanvas(context, width, height) {
+  if (!context) throw new Refused(NO_MEMORY);
+  context.fillStyle = 'white';
+  context.fillRect(width - 1, height - 1, 1, 1);
+  if (context.getImageData(width - 1, height - 1, 1, 1).data[3] !== 255) throw new Refused(NO_MEMORY);
+  context.clearRect(width - 1, height - 1, 1, 1);
+}
+
 /** Draws a bitmap into a canvas of its size and returns the pixels. */
 export function draw(bitmap, canvas) {
   canvas.width = bitmap.width;
   canvas.height = bitmap.height;
   const context = canvas.getContext('2d', {colorSpace: 'srgb', willReadFrequently: true});
-  if (!context) throw new Refused('This browser has no memory left for a picture of this size.');
+  requireCanvas(context, canvas.width, canvas.height);
   context.drawImage(bitmap, 0, 0);
   return context.getImageData(0, 0, canvas.width, canvas.height);
 }
@@ -91,6 +107,7 @@ export async function encode(before, after, strength, type) {
   const canvas = document.createElement('canvas');
   Object.assign(canvas, {width, height});
   const context = canvas.getContext('2d');
+  requireCanvas(context, width, height);
   context.putImageData(result, 0, 0);
   if (type === 'image/jpeg') {  // which has no transparency, and would show black
     context.globalCompositeOperation = 'destination-over';

@@ -16,6 +16,7 @@ from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+from export.weights.shipping import unfinished  # noqa: E402
 from gradnet_tf import weights  # noqa: E402
 from gradnet_tf.runtimes.choose_runtime import keeps_quality  # noqa: E402
 from gradnet_tf.utils.command import run_script  # noqa: E402
@@ -118,8 +119,11 @@ def main(given: Given) -> int:
                 continue
             kept = {key: value for key, value in told.items() if key not in _LOCAL}
             kept |= {"file": target.name, "precisions": scores[format]}
+            mark = unfinished(folder, target.stem)
+            mark.touch()
             atomic_write(target, Path(output, told["file"]).read_bytes())
             write_json(target.with_suffix(".json"), kept)
+            mark.unlink()
             print(f"{target}: {told['bytes'] / 1e6:.2f} MB, {told['quality']}")
             for precision, row in scores[format].items():
                 use = "auto may choose it" if keeps_quality(row["scores"]) else "only if asked for"
@@ -170,6 +174,8 @@ def _scores(name: str, output: Path, cards: dict, images, real=None) -> dict[str
 def _is_own(stem: Path, _: Path) -> bool:
     told = read_object(stem.with_name(f"{stem.name}.json"))
     path = stem.with_name(f"{stem.name}.tflite")
+    if unfinished(stem.parent, stem.name).exists():
+        return True
     return path.is_file() and told.get("sha256") == sha256_of(path)
 
 
