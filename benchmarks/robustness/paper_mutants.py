@@ -369,7 +369,7 @@ MUTANTS = (
         "the next card will say that gray is replicated",
         "weights/shipping.py",
         ". A gray image goes through the gray weights of the same preset (gradnet_medium: "
-        '"\n        "of gradnet_small) and noise where these ship; otherwise it is replicated',
+        '"\n        f"of gradnet_small) {noise} where these ship; otherwise it is replicated',
         '; a gray image "\n        "is replicated',
         "test_pretrained.py::test_cards_say_what_happens_to_gray",
     ),
