@@ -359,8 +359,7 @@ MUTANTS = (
     Mutant(
         "the default's card says that gray is replicated",
         "weights/gradnet_small_color_blind.json",
-        "A gray image goes through the gray weights of the same preset (gradnet_medium: of "
-        "gradnet_small) and noise where these ship; "
+        "A gray image goes through the gray weights of the same preset and noise where these ship; "
         "otherwise it is replicated",
         "A gray image is replicated",
         "test_pretrained.py::test_cards_say_what_happens_to_gray",
@@ -368,9 +367,9 @@ MUTANTS = (
     Mutant(
         "the next card will say that gray is replicated",
         "weights/shipping.py",
-        ". A gray image goes through the gray weights of the same preset (gradnet_medium: "
-        '"\n        f"of gradnet_small) {noise} where these ship; otherwise it is replicated',
-        '; a gray image "\n        "is replicated',
+        ". A gray image goes through the gray weights of the same preset {noise} where "
+        '"\n        "these ship; otherwise it is replicated',
+        "; a gray image is replicated",
         "test_pretrained.py::test_cards_say_what_happens_to_gray",
     ),
     # The splits of each set.

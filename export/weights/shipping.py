@@ -425,9 +425,8 @@ def limits(
         level,
         f"{grain} mostly remains.",
         f"Not tested on images unlike the training photographs: {untested}.",
-        "Takes RGB. A gray image goes through the gray weights of the same preset (gradnet_medium: "
-        f"of gradnet_small) {noise} where these ship; otherwise it is replicated to three "
-        "channels and the result averaged."
+        f"Takes RGB. A gray image goes through the gray weights of the same preset {noise} where "
+        "these ship; otherwise it is replicated to three channels and the result averaged."
         if channels == 3
         else "Takes gray; the channels of a color image are denoised independently.",
     ]

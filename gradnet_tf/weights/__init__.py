@@ -95,14 +95,13 @@ def gray_partner(name: str, source: Mapping[str, Any] | None) -> str | None:
     """Returns the name of the gray weights with the preset and noise level of color weights.
 
     `name` and `source` are those of a denoiser; runs and files have no partner. `None` if there are
-    no such weights. Weights for real noise have the blind ones for a partner, and those of
-    gradnet_medium the ones of gradnet_small.
+    no such weights. Weights for real noise have the blind ones for a partner.
     """
     parts = NAME.match(DEFAULT if name == AUTO else name)
     if (source or {}).get("kind") != "weights" or parts is None or parts["colour"] != "color":
         return None
     level = "blind" if parts["level"] == "real" else parts["level"]
-    gray = f"{parts['preset'].replace('medium', 'small')}_gray_{level}"
+    gray = f"{parts['preset']}_gray_{level}"
     return gray if read_card(gray) is not None else None
 
 

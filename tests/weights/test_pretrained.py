@@ -111,12 +111,9 @@ def test_unknown_missing_and_damaged_weights_are_refused(folder):
 
 
 def test_weights_of_another_training_set_have_the_same_gray_partner():
-    for name in (
-        "gradnet_small_color_blind",
-        "gradnet_small_color_blind_bsds500",
-        "gradnet_medium_color_blind",
-    ):
-        assert weights.gray_partner(name, {"kind": "weights"}) == "gradnet_small_gray_blind"
+    for preset in ("gradnet_small", "gradnet_medium"):
+        for name in (f"{preset}_color_blind", f"{preset}_color_blind_bsds500"):
+            assert weights.gray_partner(name, {"kind": "weights"}) == f"{preset}_gray_blind"
 
 
 def test_the_default_has_gray_weights_of_its_own():
