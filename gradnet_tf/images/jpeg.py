@@ -20,8 +20,8 @@ from PIL import Image, ImageFile
 
 from gradnet_tf.images import tiff_tags
 from gradnet_tf.images.photo import CREDENTIALS, Photo, require_size, without_provenance
-from gradnet_tf.utils.console import STDERR_LOCK, temporary_file
 from gradnet_tf.utils.errors import UserError
+from gradnet_tf.utils.framework_start import STDERR_LOCK, temporary_file
 
 #: Quantization tables of the input are refined to at least this quality, so that encoding does
 #: not degrade the denoised picture.

@@ -2,14 +2,11 @@
 
 import contextlib
 import logging
-import os
 import shutil
 import sys
-import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import BinaryIO, TextIO
+from typing import TextIO
 
 #: For `str.translate`: escapes control characters, which could reprogram a terminal, and marks that
 #: reverse the direction of text; line ends and tabs are kept.
@@ -25,21 +22,6 @@ NAME_ESCAPES = ESCAPES | {10: "\\n", 13: "\\r", 9: "\\t"}
 #: A program that wants the notes elsewhere adds a handler here, or silences them by a level:
 #: `logging.getLogger("gradnet_tf").setLevel(logging.ERROR)`. Otherwise they are printed.
 LOGGER = logging.getLogger("gradnet_tf")
-
-#: Held while file descriptor 2, which is the whole process's, leads elsewhere: of two redirections
-#: that overlap, the last one to end would restore what the other one had made, for good.
-STDERR_LOCK = threading.RLock()
-
-
-def temporary_file() -> BinaryIO:
-    """Returns a temporary file, also where no folder may be written to (a read-only container)."""
-    try:
-        return tempfile.TemporaryFile()
-    except OSError:
-        if not hasattr(os, "memfd_create"):
-            raise
-        # Not the first choice: of two threads that write at once, one may replace the other's line.
-        return os.fdopen(os.memfd_create("gradnet"), "w+b")
 
 
 def note(text: str | None) -> None:

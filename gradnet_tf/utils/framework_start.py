@@ -6,15 +6,32 @@ import gc
 import json
 import os
 import sys
+import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
-from gradnet_tf.utils.console import STDERR_LOCK, temporary_file
 from gradnet_tf.utils.errors import UserError
 
 # Optional dependencies that TensorFlow and Keras import if they are installed: for plots, for
 # scikit-learn's estimators, for converting JAX programs. No program here needs them from Keras.
 UNUSED = ("jax", "matplotlib", "pandas", "sklearn")
+
+#: Held while file descriptor 2, which is the whole process's, leads elsewhere: of two redirections
+#: that overlap, the last one to end would restore what the other one had made, for good.
+STDERR_LOCK = threading.RLock()
+
+
+def temporary_file() -> BinaryIO:
+    """Returns a temporary file, also where no folder may be written to (a read-only container)."""
+    try:
+        return tempfile.TemporaryFile()
+    except OSError:
+        if not hasattr(os, "memfd_create"):
+            raise
+        # Not the first choice: of two threads that write at once, one may replace the other's line.
+        return os.fdopen(os.memfd_create("gradnet"), "w+b")
 
 
 @contextlib.contextmanager

@@ -63,10 +63,11 @@ def is_drawn_by(path: str | os.PathLike, software: str) -> bool:
 
     matplotlib writes it into `savefig(…, metadata={"Software": …})`.
     """
-    if not os.path.isfile(path):  # A pipe would block.
-        return False
-    with open(path, "rb") as file:
-        return b"tEXtSoftware\0" + software.encode() in file.read(1000)
+    with contextlib.suppress(OSError):
+        if os.path.isfile(path):  # A pipe would block.
+            with open(path, "rb") as file:
+                return b"tEXtSoftware\0" + software.encode() in file.read(1000)
+    return False
 
 
 def require_replaceable(

@@ -147,12 +147,6 @@ def test_saved_model_cli_runs_a_signature(exported, tmp_path):
     assert "Result for output key denoised" in shown
 
 
-@pytest.mark.parametrize("version", [0, -1])
-def test_versions_below_one_are_refused(version):
-    with pytest.raises(UserError, match="--version: expected a number from 1 up"):
-        ExportConfig(output="o", version=version)
-
-
 def test_a_limit_out_of_range_is_refused_before_anything_is_written(images, tmp_path):
     config = ExportConfig(str(tmp_path / "o"), "gradnet_tiny", max_pixels=7)
     with pytest.raises(UserError, match="--max_pixels"):
